@@ -1,0 +1,48 @@
+// Package udp moves datagrams in batches.
+//
+// It owns sockets, buffers and the system calls (recvmmsg, sendmmsg, packet
+// info, segmentation offload). It never looks into a datagram and never
+// decides which one to send.
+//
+// A loop owns one [Reader] and one or more [Writer]s and shares neither. What
+// Read returns lies in the reader's buffers and is valid until the next Read;
+// who keeps something copies it.
+package udp
+
+import "net/netip"
+
+// Packet is one datagram and the way it came or shall go.
+type Packet struct {
+	// Data is the payload. After Read it aliases the reader's buffer.
+	Data []byte
+	// Peer is the source of a received packet, the destination of one to be
+	// sent. It carries no zone: Interface takes that role.
+	Peer netip.AddrPort
+	// Local is the destination address of a received packet. On a packet to
+	// be sent it is the source address; the zero Addr lets the kernel choose.
+	Local netip.Addr
+	// Interface is the index of the interface that received, or that shall
+	// send; 0 lets the kernel choose.
+	Interface int
+	// Truncated says that the received datagram was longer than its buffer.
+	Truncated bool
+	// Err is set by Write when this packet could not be sent, nil otherwise.
+	Err error
+}
+
+// Reader receives. One goroutine owns it.
+type Reader interface {
+	// Read waits until at least one datagram is there and returns all that
+	// are, up to the reader's batch size. The packets are valid until the
+	// next Read. After Close of the socket it returns net.ErrClosed; an
+	// error that concerns one datagram only (such as a refused connection)
+	// is never returned.
+	Read() ([]Packet, error)
+}
+
+// Writer sends. One goroutine owns it.
+type Writer interface {
+	// Write sends the packets in their order and sets Err on those that the
+	// kernel refused. It returns how many were sent.
+	Write(ps []Packet) (sent int)
+}
