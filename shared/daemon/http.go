@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,16 +28,16 @@ type web struct {
 	all     sync.WaitGroup
 }
 
-func listenHTTP(s Settings, reg *prometheus.Registry, ready *Readiness, log *slog.Logger) (*web, error) {
+func listenHTTP(name string, s Settings, reg *prometheus.Registry, ready *Readiness, log *slog.Logger) (*web, error) {
 	w := &web{}
-	l, err := listen("METRICS_LISTEN", s.MetricsListen)
+	l, err := listen(name, "METRICS_LISTEN", s.MetricsListen)
 	if err != nil {
 		return nil, err
 	}
 	w.metrics = l
 	var debug net.Listener
 	if s.DebugListen != "" {
-		if debug, err = listen("DEBUG_LISTEN", s.DebugListen); err != nil {
+		if debug, err = listen(name, "DEBUG_LISTEN", s.DebugListen); err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
@@ -47,10 +48,10 @@ func listenHTTP(s Settings, reg *prometheus.Registry, ready *Readiness, log *slo
 	return w, nil
 }
 
-func listen(variable string, at config.Listen) (net.Listener, error) {
+func listen(name, variable string, at config.Listen) (net.Listener, error) {
 	l, err := net.Listen("tcp", string(at))
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen at %s: %w; free the port or set …_%s", at, err, variable)
+		return nil, fmt.Errorf("cannot listen at %s: %w; free the port or set %s_%s", at, err, strings.ToUpper(name), variable)
 	}
 	return l, nil
 }

@@ -20,7 +20,8 @@ type Runtime struct {
 	Panics   prometheus.Counter // <daemon>_panics_total
 	Ready    *Readiness
 
-	reload func() error
+	running *Condition // met once the components run
+	reload  func() error
 }
 
 // OnReload sets what SIGHUP does. An error means that the old configuration
@@ -48,10 +49,12 @@ func (f function) Name() string                  { return f.name }
 func (f function) Run(ctx context.Context) error { return f.run(ctx) }
 
 // Run runs the components together until the context ends or the first of them
-// fails, and returns when all have returned.
+// fails, and returns when all have returned. The daemon is not ready before:
+// whoever knows more conditions makes them before Run.
 func (rt *Runtime) Run(ctx context.Context, components ...Component) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	rt.running.Met()
 	var all sync.WaitGroup
 	for _, c := range components {
 		all.Go(func() {

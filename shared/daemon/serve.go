@@ -39,10 +39,11 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 		Ready:  &Readiness{changed: readyLog(log)},
 	}
 	running := rt.Ready.Condition("running", "starting")
+	rt.running = running
 	registerReady(reg, name, rt.Ready)
 	reloads := newReloads(reg, name)
 
-	web, err := listenHTTP(s, reg, rt.Ready, log)
+	web, err := listenHTTP(name, s, reg, rt.Ready, log)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,6 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	log.Info("starting", "version", p.Version, "revision", metric.Revision(), "metrics", web.addr(), "pid", os.Getpid())
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx, rt, c) }()
-	running.Met()
 
 	var expired <-chan time.Time
 	ending := ctx.Done()
