@@ -1,0 +1,60 @@
+package dhcp4
+
+import "net/netip"
+
+// Header is the fixed part of a message to be built. Addresses that are not
+// IPv4 are written as 0.0.0.0.
+type Header struct {
+	Op                             byte
+	HType                          byte
+	CHAddr                         []byte // its first 16 octets count; its length is hlen
+	Hops                           byte
+	Xid                            Xid
+	Secs                           uint16
+	Flags                          uint16
+	CIAddr, YIAddr, SIAddr, GIAddr netip.Addr
+	SName, File                    string // zero-terminated in the message: at most 63 and 127 octets count
+}
+
+// AppendHeader appends the 240 octets before the options.
+func AppendHeader(dst []byte, h *Header) []byte { return dst }
+
+// AppendOption appends an option. A value above 255 octets is split into
+// instances of one code (RFC 3396 §6).
+func AppendOption(dst []byte, code byte, value []byte) []byte { return dst }
+
+// OptionLen is the number of octets that [AppendOption] appends for a value
+// of n octets.
+func OptionLen(n int) int { return n + 2*max(1, (n+254)/255) }
+
+// AppendType appends option 53.
+func AppendType(dst []byte, t MessageType) []byte {
+	return append(dst, OptMessageType, 1, byte(t))
+}
+
+// AppendUint32 appends an option of four octets.
+func AppendUint32(dst []byte, code byte, v uint32) []byte {
+	return append(dst, code, 4, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// AppendUint16 appends an option of two octets.
+func AppendUint16(dst []byte, code byte, v uint16) []byte {
+	return append(dst, code, 2, byte(v>>8), byte(v))
+}
+
+// AppendAddr appends an option that is one IPv4 address.
+func AppendAddr(dst []byte, code byte, a netip.Addr) []byte {
+	v := octets(a)
+	return append(dst, code, 4, v[0], v[1], v[2], v[3])
+}
+
+// AppendEnd appends the octet that ends the options.
+func AppendEnd(dst []byte) []byte { return append(dst, OptEnd) }
+
+// octets is a as four octets, zero if it is not IPv4.
+func octets(a netip.Addr) [4]byte {
+	if a = a.Unmap(); a.Is4() {
+		return a.As4()
+	}
+	return [4]byte{}
+}
