@@ -21,6 +21,7 @@ package dhcp4
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -56,6 +57,9 @@ const (
 	offCookie = 236
 
 	maxHLen = 16
+
+	overloadFile  = 1
+	overloadSName = 2
 )
 
 // Xid is the transaction id.
@@ -95,8 +99,85 @@ type instance struct {
 // the wrong length, which includes a 53 that is there twice. A message
 // without option 53 is parsed; its Type is zero.
 func Parse(b []byte) (Message, drop.Reason) {
+	switch {
+	case len(b) < HeaderLen:
+		return Message{}, drop.ShortMessage
+	case binary.BigEndian.Uint32(b[offCookie:]) != cookie:
+		return Message{}, drop.NoCookie
+	case b[0] != BootRequest && b[0] != BootReply, b[offHLen] > maxHLen, len(b) > math.MaxUint16:
+		return Message{}, drop.NotDHCPv4
+	}
 	m := Message{b: b}
+	left, ok := m.index(HeaderLen, len(b), MaxOptions)
+	if !ok {
+		return Message{}, drop.NotDHCPv4
+	}
+	// RFC 2131 §4.1: options first, then file, then sname. A value of option
+	// 52 that RFC 2132 §9.3 does not define says nothing.
+	if v, n := m.short(OptOverload); n == 1 && v[0] <= overloadFile|overloadSName {
+		m.overload = v[0]
+	}
+	if m.overload&overloadFile != 0 {
+		left, ok = m.index(offFile, offCookie, left)
+	}
+	if ok && m.overload&overloadSName != 0 {
+		_, ok = m.index(offSName, offFile, left)
+	}
+	if !ok || !m.checkFixed() {
+		return Message{}, drop.NotDHCPv4
+	}
 	return m, drop.None
+}
+
+// index notes the options in b[at:end], at most left of them. It returns how
+// many more there may be, and false if there are too many or one runs past
+// the end.
+func (m *Message) index(at, end, left int) (int, bool) {
+	b := m.b[:end]
+	for at < len(b) {
+		code := b[at]
+		at++
+		if code == OptPad {
+			continue
+		}
+		if code == OptEnd {
+			break
+		}
+		if at == len(b) || int(b[at]) >= len(b)-at || left == 0 {
+			return 0, false
+		}
+		left--
+		if code != OptOverload || end > offCookie {
+			if m.seen.has(code) {
+				m.repeated = true
+			}
+			m.seen.add(code)
+			if int(m.kept) < len(m.first) {
+				m.first[m.kept] = instance{code, uint16(at)}
+				m.kept++
+			}
+		}
+		at += 1 + int(b[at])
+	}
+	return left, true
+}
+
+// checkFixed says whether the options without which nothing can be decided
+// have the length that they must have, and sets the type.
+func (m *Message) checkFixed() bool {
+	if m.seen.has(OptMessageType) {
+		v, n := m.short(OptMessageType)
+		if n != 1 || m.repeated && m.pieces(OptMessageType) != 1 {
+			return false
+		}
+		m.typ = MessageType(v[0])
+	}
+	for _, code := range [...]byte{OptRequestedAddress, OptServerIdentifier} {
+		if _, n := m.short(code); m.seen.has(code) && n != 4 {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckRequest says whether a server may look at the message (RFC 2131 §2,
@@ -106,7 +187,7 @@ func (m *Message) CheckRequest() drop.Reason {
 	switch {
 	case m.b[0] != BootRequest:
 		return drop.NotForServer
-	case m.typ == 0 && !m.seen.has(OptMessageType):
+	case !m.seen.has(OptMessageType):
 		return drop.NoMessageType
 	case !m.typ.FromClient():
 		return drop.NotForServer
@@ -119,6 +200,17 @@ func (m *Message) Bytes() []byte { return m.b }
 
 // Type is the value of option 53, zero if there is none.
 func (m *Message) Type() MessageType { return m.typ }
+
+// Header returns the fixed part as it can be appended again. Its SName and
+// File alias the message.
+func (m *Message) Header() Header {
+	return Header{
+		Op: m.Op(), HType: m.HType(), HLen: m.HLen(), Hops: m.Hops(),
+		Xid: m.Xid(), Secs: m.Secs(), Flags: m.Flags(),
+		CIAddr: m.CIAddr(), YIAddr: m.YIAddr(), SIAddr: m.SIAddr(), GIAddr: m.GIAddr(),
+		CHAddr: [16]byte(m.b[offCHAddr:]), SName: m.SName(), File: m.File(),
+	}
+}
 
 // Op is [BootRequest] or [BootReply].
 func (m *Message) Op() byte { return m.b[0] }
