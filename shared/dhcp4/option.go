@@ -16,14 +16,14 @@ import (
 // held is overwritten, and the result aliases it. A scratch as large as the
 // message is never outgrown; a smaller one may be replaced by a new one.
 func (m *Message) Option(code byte, scratch []byte) (value []byte, ok bool) {
-	if !m.seen.has(code) {
+	if !m.Has(code) {
 		return nil, false
 	}
 	if v, ok := m.single(code); ok {
 		return v, true
 	}
 	pieces := 0
-	for w := m.walk(); w.next(); {
+	for w := m.walker(); w.next(); {
 		if w.code != code {
 			continue
 		}
@@ -39,33 +39,27 @@ func (m *Message) Option(code byte, scratch []byte) (value []byte, ok bool) {
 	return value, true
 }
 
-// single finds an option in the index. It succeeds only if the option is
-// there and the index proves that it is in one piece.
+// single finds an option that is there in one piece and indexed.
 func (m *Message) single(code byte) ([]byte, bool) {
-	if m.repeated {
+	slot := m.slot[code]
+	if slot == 0 || slot == walk {
 		return nil, false
 	}
-	for i := range m.first[:m.kept] {
-		if p := &m.first[i]; p.code == code {
-			at := int(p.at) + 1
-			end := at + int(m.b[p.at])
-			return m.b[at:end:end], true
-		}
-	}
-	return nil, false
+	at := int(m.at[slot%uint8(len(m.at))])
+	return m.b[at+1 : at+1+int(m.b[at]) : at+1+int(m.b[at])], true
 }
 
 // short returns up to the first four octets of an option and its whole
 // length, zero if it is not there.
 func (m *Message) short(code byte) (v [4]byte, n int) {
-	if !m.seen.has(code) {
+	if !m.Has(code) {
 		return v, 0
 	}
 	if one, ok := m.single(code); ok {
 		copy(v[:], one)
 		return v, len(one)
 	}
-	for w := m.walk(); w.next(); {
+	for w := m.walker(); w.next(); {
 		if w.code == code {
 			copy(v[min(n, len(v)):], w.value)
 			n += len(w.value)
@@ -77,7 +71,7 @@ func (m *Message) short(code byte) (v [4]byte, n int) {
 // pieces counts the instances of an option.
 func (m *Message) pieces(code byte) int {
 	n := 0
-	for w := m.walk(); w.next(); {
+	for w := m.walker(); w.next(); {
 		if w.code == code {
 			n++
 		}
@@ -86,14 +80,14 @@ func (m *Message) pieces(code byte) int {
 }
 
 // Has says whether the message has an option.
-func (m *Message) Has(code byte) bool { return m.seen.has(code) }
+func (m *Message) Has(code byte) bool { return m.slot[code] != 0 }
 
 // All yields every instance of every option in the order options, file,
 // sname, as the message has them: in pieces and with repeats, without pads.
 // Option 52 is yielded only from where it counts, the options field.
 func (m *Message) All() iter.Seq2[byte, []byte] {
 	return func(yield func(byte, []byte) bool) {
-		for w := m.walk(); w.next(); {
+		for w := m.walker(); w.next(); {
 			if !yield(w.code, w.value) {
 				return
 			}
@@ -112,7 +106,7 @@ type walker struct {
 	inField  bool  // in file or sname
 }
 
-func (m *Message) walk() walker {
+func (m *Message) walker() walker {
 	return walker{b: m.b, at: HeaderLen, overload: m.overload}
 }
 
@@ -160,7 +154,7 @@ func (w *walker) nextField() bool {
 // same value, in as few pieces as it needs. Without the option dst is
 // returned as it was.
 func (m *Message) AppendEcho(dst []byte, code byte) []byte {
-	if !m.seen.has(code) {
+	if !m.Has(code) {
 		return dst
 	}
 	if v, ok := m.single(code); ok {
@@ -168,7 +162,7 @@ func (m *Message) AppendEcho(dst []byte, code byte) []byte {
 	}
 	at := len(dst) // of the instance being filled
 	dst = append(dst, code, 0)
-	for w := m.walk(); w.next(); {
+	for w := m.walker(); w.next(); {
 		if w.code != code {
 			continue
 		}
@@ -188,7 +182,7 @@ func (m *Message) AppendEcho(dst []byte, code byte) []byte {
 
 // EchoLen is the number of octets that [Message.AppendEcho] appends.
 func (m *Message) EchoLen(code byte) int {
-	if !m.seen.has(code) {
+	if !m.Has(code) {
 		return 0
 	}
 	_, n := m.short(code)
@@ -228,13 +222,13 @@ func (m *Message) Uint16(code byte) (uint16, bool) {
 // Requested says whether the client's parameter request list (option 55) has
 // a code.
 func (m *Message) Requested(code byte) bool {
-	if !m.seen.has(OptParameterRequestList) {
+	if !m.Has(OptParameterRequestList) {
 		return false
 	}
 	if v, ok := m.single(OptParameterRequestList); ok {
 		return bytes.IndexByte(v, code) >= 0
 	}
-	for w := m.walk(); w.next(); {
+	for w := m.walker(); w.next(); {
 		if w.code == OptParameterRequestList && bytes.IndexByte(w.value, code) >= 0 {
 			return true
 		}
@@ -263,7 +257,7 @@ const (
 // The reasons: NotDHCPv4 for an identifier shorter than two octets (RFC 2132
 // §9.14), NoClient if there is neither identifier nor hardware address.
 func (m *Message) AppendClientKey(dst []byte) ([]byte, drop.Reason) {
-	if m.seen.has(OptClientIdentifier) {
+	if m.Has(OptClientIdentifier) {
 		if _, n := m.short(OptClientIdentifier); n < 2 {
 			return dst, drop.NotDHCPv4
 		}
@@ -271,7 +265,7 @@ func (m *Message) AppendClientKey(dst []byte) ([]byte, drop.Reason) {
 		if v, ok := m.single(OptClientIdentifier); ok {
 			return append(dst, v...), drop.None
 		}
-		for w := m.walk(); w.next(); {
+		for w := m.walker(); w.next(); {
 			if w.code == OptClientIdentifier {
 				dst = append(dst, w.value...)
 			}
