@@ -78,8 +78,8 @@ type raw struct {
 
 	Options optionVariables
 
-	StateDir string   `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
-	Hooks    []string `env:"HOOKS" kind:"list of hooks: acl" desc:"hooks to run, in this order"`
+	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
+	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl" desc:"hooks to run, in this order"`
 	ACL      aclVariables `envPrefix:"ACL_"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`

@@ -32,3 +32,10 @@ func (c *Config) checkHooks(l *config.Loader) {
 		l.Mistake("HOOKS", "the hook acl is configured and not listed", "add acl, or unset "+Prefix+"ACL_ALLOW and "+Prefix+"ACL_DENY")
 	}
 }
+
+// warn notes what is valid and probably not meant.
+func (c *Config) warn() {
+	if c.Options.Any() && len(c.Options.DNSServers) == 0 {
+		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; a client that takes the first Reply may end up with none: set "+Prefix+"DNS_SERVERS")
+	}
+}

@@ -50,7 +50,7 @@ func (v *optionVariables) check(l *config.Loader) answer.Options {
 	for _, s := range v.NTPServers {
 		a, err := netip.ParseAddr(s)
 		switch {
-		case err == nil && a.Is6() && a.IsMulticast():
+		case err == nil && isGroup(a):
 			o.NTP = append(o.NTP, answer.NTPServer{Multicast: a})
 		case err == nil && isHost(a):
 			o.NTP = append(o.NTP, answer.NTPServer{Unicast: a})
@@ -88,6 +88,9 @@ func checkMaxRT(l *config.Loader, variable string, t seconds) {
 func isHost(a netip.Addr) bool {
 	return a.Is6() && !a.Is4In6() && a.Zone() == "" && !a.IsMulticast() && !a.IsUnspecified() && !a.IsLoopback()
 }
+
+// isGroup tells whether an address is a multicast one.
+func isGroup(a netip.Addr) bool { return a.Is6() && a.IsMulticast() && a.Zone() == "" }
 
 // checkDomain holds a name to the limits of the DNS encoding.
 func checkDomain(name string) error {
@@ -148,7 +151,7 @@ func (s *servers4o6) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%s stands alone, not in a list", entry)
 		default:
 			var err error
-			if a, err = netip.ParseAddr(entry); err != nil || !isHost(a) && !a.Is6() || a.Zone() != "" || a.IsUnspecified() || a.IsLoopback() || a.Is4In6() {
+			if a, err = netip.ParseAddr(entry); err != nil || !isHost(a) && !isGroup(a) {
 				return fmt.Errorf("%q is no IPv6 address that a client could send to", entry)
 			}
 		}
