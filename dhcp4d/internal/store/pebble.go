@@ -1,0 +1,5 @@
+package store
+
+import "errors"
+
+func openPebble(dir string, o Options) (Store, error) { return nil, errors.ErrUnsupported }
