@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
@@ -21,7 +22,7 @@ type Replies interface {
 
 // Group is what one sync makes durable, and the replies that wait for it.
 type Group[R Replies] struct {
-	Records store.Batch
+	Records lease.Batch
 	Replies R
 	// Seq numbers the groups from 1. What was put into this group is durable
 	// once Committer.Durable has reached it.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -26,10 +28,11 @@ type Store interface {
 	// during the call. The first error of fn ends the loading and is returned.
 	Load(fn func(*lease.Binding) error) (Loaded, error)
 
-	// Commit returns nil only once every record of b is on stable storage.
-	// It does not keep b. After an error the store has failed; nothing is
-	// known about the records of b.
-	Commit(b *Batch) error
+	// Commit returns nil only once every record is on stable storage. One
+	// replaces what the store has for its address and port set; one in
+	// lease.NoState removes it. After an error the store has failed, and
+	// nothing is known about the records.
+	Commit(records []lease.Binding) error
 
 	// Reopen closes a failed store and opens it again.
 	Reopen() error
@@ -48,11 +51,16 @@ type Loaded struct {
 	Took    time.Duration // of which opening, replaying and reading
 }
 
+func (l *Loaded) count(b *lease.Binding) {
+	l.Records++
+	l.Newest = max(l.Newest, b.Changed)
+}
+
 // Stats are the figures of a store for its metrics.
 type Stats struct {
 	Bytes       uint64 // on disk, everything included
 	WALBytes    uint64 // of which write-ahead log
-	WALRecords  uint64 // commits since the store was opened
+	WALRecords  uint64 // changes committed by this process
 	Compactions uint64 // since the store was opened
 	Memory      uint64 // block cache and memory tables
 }
@@ -61,6 +69,11 @@ type Stats struct {
 type Options struct {
 	Log *slog.Logger      // required
 	Now func() lease.Time // required: the wall clock, remembered in the store
+
+	// For tests.
+	fs     vfs.FS              // beneath the fence; the real one if nil
+	wrap   func(vfs.FS) vfs.FS // put between the fence and Pebble
+	noSync bool                // the negative control of the crash tests
 }
 
 // Open opens the store that url names: "memory:", which forgets everything
