@@ -50,3 +50,12 @@ func (d Delivery) toSource(p *dhcp6.Packet, peer netip.AddrPort) netip.AddrPort 
 	}
 	return d.port(netip.AddrPortFrom(peer.Addr(), clientPort), false)
 }
+
+// unicast is the address of ours that a datagram was sent to, the zero Addr if
+// it was sent to a group.
+func unicast(local netip.Addr) netip.Addr {
+	if local.IsMulticast() {
+		return netip.Addr{}
+	}
+	return local
+}

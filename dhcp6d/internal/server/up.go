@@ -117,10 +117,10 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 		return dropped, why
 	}
 	u.valid = true
-	if why := u.Access.validate(in, ifc, &u.packet); why != drop.None {
+	if why := u.Access.check(in, ifc, &u.packet); why != drop.None {
 		return dropped, why
 	}
-	if why := u.Answer.CheckIdentifiers(u.packet.Message()); why != drop.None {
+	if why := u.Answer.Validate(&u.packet, in.Local); why != drop.None {
 		return dropped, why
 	}
 	u.event.Packet = &u.packet
@@ -145,8 +145,8 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 	}
 	u.name = append(u.name[:0], ifc.Name...)
 	back := ipc.Context{Interface: u.name, Source: in.Peer}
-	if !in.Local.IsMulticast() && !backend.Kea {
-		back.Local = in.Local
+	if !backend.Kea {
+		back.Local = unicast(in.Local)
 	}
 	start := len(u.buf)
 	u.buf, why = ipc.AppendQuery(u.buf, &u.packet, back)
@@ -182,8 +182,8 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		return silent, drop.None
 	}
 	u.buf = buf
-	out := udp.Packet{Data: u.buf[start:], Interface: ifc.Index, Local: u.Delivery.Source}
-	out.Peer = u.Delivery.toSource(&u.packet, in.Peer)
+	out := udp.Packet{Data: u.buf[start:], Interface: ifc.Index,
+		Peer: u.Delivery.toSource(&u.packet, in.Peer), Local: u.Delivery.source(unicast(in.Local))}
 	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if why := u.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
