@@ -23,7 +23,6 @@ const serverPort, clientPort = 547, 546
 func start(t testing.TB, o Options) *Link {
 	t.Helper()
 	needNamespace(t)
-	noDetection(t)
 	o.Port = serverPort
 	l, err := Open(o, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	check(t, err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,10 @@ const (
 func TestMain(m *testing.M) {
 	if os.Getenv(inside) == "" {
 		os.Exit(again(m))
+	}
+	if err := noDetection(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -82,33 +87,36 @@ func check(t testing.TB, err error) {
 }
 
 // noDetection makes new addresses usable at once in the thread's namespace.
-func noDetection(t testing.TB) {
-	t.Helper()
+func noDetection() error {
 	for _, f := range []string{"default/accept_dad", "default/dad_transmits"} {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+f, []byte("0"), 0); err != nil {
-			t.Errorf("switch duplicate address detection off: %v", err)
+			return fmt.Errorf("switch duplicate address detection off: %w", err)
 		}
 	}
+	return nil
 }
 
 // host is a network namespace with a thread in it.
 type host struct {
 	t     testing.TB
 	tasks chan func()
-	ns    int // descriptor of the namespace
+	gone  chan struct{} // closed when the thread has ended
+	ns    int           // descriptor of the namespace
 }
 
 func newHost(t testing.TB) *host {
 	t.Helper()
-	h := &host{t: t, tasks: make(chan func())}
+	h := &host{t: t, tasks: make(chan func()), gone: make(chan struct{})}
 	ready := make(chan error)
-	gone := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(h.gone)
 		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			h.ns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		}
+		if err == nil {
+			err = noDetection()
 		}
 		ready <- err
 		for task := range h.tasks {
@@ -118,27 +126,32 @@ func newHost(t testing.TB) *host {
 	check(t, <-ready)
 	t.Cleanup(func() {
 		close(h.tasks)
-		<-gone
+		<-h.gone
 		_ = unix.Close(h.ns)
 	})
-	h.run(func() { noDetection(t) })
 	return h
 }
 
 // run runs f in the namespace.
 func (h *host) run(f func()) {
+	h.t.Helper()
 	done := make(chan struct{})
-	h.tasks <- func() {
-		defer close(done) // also when f ends its goroutine by FailNow
+	task := func() {
+		defer close(done) // also when f ends the thread's goroutine by FailNow
 		f()
 	}
-	<-done
+	select {
+	case h.tasks <- task:
+		<-done
+	case <-h.gone:
+		h.t.FailNow()
+	}
 }
 
 var sameMAC = []byte{2, 0, 0, 0, 0, 1}
 
-// connect makes a veth pair: name here, eth0 at the host, both up and with an
-// MTU of 1500. Every host's end has the same hardware address and so the same
+// connect makes a veth pair: name here, eth0 at the host, both ready and with
+// an MTU of 1500. Every host's end has the same hardware address and so the same
 // link-local address.
 func (h *host) connect(name string) {
 	h.t.Helper()
@@ -152,6 +165,20 @@ func (h *host) connect(name string) {
 		if err != nil {
 			h.t.Error(err)
 		}
+	})
+	eventually(h.t, "address at the far end", func() (ok bool) {
+		h.run(func() { ok = ready("eth0") })
+		return ok
+	})
+	eventually(h.t, "address at the near end", func() bool { return ready(name) })
+}
+
+// ready tells whether an interface of the thread's namespace is up and has an
+// address to send from.
+func ready(name string) bool {
+	found, err := interfaces()
+	return err == nil && slices.ContainsFunc(found, func(s system) bool {
+		return s.Name == name && s.Up && len(s.Addresses) > 0
 	})
 }
 
