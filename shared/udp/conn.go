@@ -107,6 +107,8 @@ type Stats struct {
 	// ReceiveBuffer and SendBuffer are the limits granted, which are twice
 	// what the options asked for.
 	ReceiveBuffer, SendBuffer int
+	// Options is what options such as group memberships occupy, in octets.
+	Options int
 	// Drops counts the datagrams that the kernel discarded since the socket
 	// was opened because the receive buffer was full (or the checksum
 	// wrong). It wraps at 2³².
@@ -133,6 +135,7 @@ func (c *Conn) Stats() (Stats, error) {
 		ReceiveBuffer: int(m[unix.SK_MEMINFO_RCVBUF]),
 		SendQueue:     int(m[unix.SK_MEMINFO_WMEM_ALLOC]),
 		SendBuffer:    int(m[unix.SK_MEMINFO_SNDBUF]),
+		Options:       int(m[unix.SK_MEMINFO_OPTMEM]),
 		Drops:         m[unix.SK_MEMINFO_DROPS],
 	}, nil
 }

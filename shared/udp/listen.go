@@ -21,7 +21,9 @@ type Options struct {
 	// PacketInfo fills Local and Interface of received packets.
 	PacketInfo bool
 	// OnlyJoined keeps out datagrams to groups that other sockets of the
-	// host have joined and this one has not (IPv6, Linux 4.20 and later).
+	// host have joined and this one has not (IPv6, Linux 4.20 and later). The
+	// kernel compares the group only: one that is joined on any interface
+	// comes from all those where the host listens to it.
 	OnlyJoined bool
 	// Coalesce receives a train of datagrams in one row (UDP_GRO) and sends
 	// datagrams of one destination and length as one (UDP_SEGMENT), as far

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -78,4 +80,20 @@ func (ps Patterns) Match(name string, loopback bool) bool {
 func match(pattern, name string) bool {
 	ok, _ := path.Match(pattern, name) // checked by ParsePatterns
 	return ok
+}
+
+// missing is the error about names without an interface.
+func (ps Patterns) missing(found []system) error {
+	there := names(found)
+	var absent []string
+	for _, n := range ps.names {
+		if !slices.Contains(there, n) {
+			absent = append(absent, strconv.Quote(n))
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	return fmt.Errorf("interface %s does not exist (there are: %s): correct the name, or use a pattern such as \"eth*\" for interfaces that come later",
+		strings.Join(absent, ", "), strings.Join(there, ", "))
 }
