@@ -39,6 +39,13 @@ func AppendHeader(dst []byte, h *Header) []byte {
 	return dst
 }
 
+// SNameOf is the sname field of a message that is being built, for options
+// when option 52 says so (RFC 2132 §9.3).
+func SNameOf(b []byte) []byte { return b[offSName:offFile:offFile] }
+
+// FileOf is the file field of a message that is being built.
+func FileOf(b []byte) []byte { return b[offFile:offCookie:offCookie] }
+
 func put(b []byte, a netip.Addr) {
 	v := octets(a)
 	copy(b, v[:])

@@ -167,11 +167,13 @@ func (m *Message) note(code byte, at int) {
 // have the length that they must have, and sets the type.
 func (m *Message) checkFixed() bool {
 	if m.Has(OptMessageType) {
-		v, n := m.short(OptMessageType)
-		if n != 1 || m.slot[OptMessageType] == walk && m.pieces(OptMessageType) != 1 {
-			return false
+		pieces := 0
+		for v := range m.Pieces(OptMessageType) {
+			if pieces++; pieces > 1 || len(v) != 1 {
+				return false
+			}
+			m.typ = MessageType(v[0])
 		}
-		m.typ = MessageType(v[0])
 	}
 	for _, code := range [...]byte{OptRequestedAddress, OptServerIdentifier} {
 		if _, n := m.short(code); m.Has(code) && n != 4 {

@@ -16,27 +16,21 @@ import (
 // held is overwritten, and the result aliases it. A scratch as large as the
 // message is never outgrown; a smaller one may be replaced by a new one.
 func (m *Message) Option(code byte, scratch []byte) (value []byte, ok bool) {
-	if !m.Has(code) {
-		return nil, false
-	}
 	if v, ok := m.single(code); ok {
 		return v, true
 	}
 	pieces := 0
-	for w := m.walker(); w.next(); {
-		if w.code != code {
-			continue
-		}
+	for v := range m.Pieces(code) {
 		switch pieces++; pieces {
 		case 1:
-			value = w.value
+			value = v
 		case 2:
-			value = append(append(scratch[:0], value...), w.value...)
+			value = append(append(scratch[:0], value...), v...)
 		default:
-			value = append(value, w.value...)
+			value = append(value, v...)
 		}
 	}
-	return value, true
+	return value, pieces > 0
 }
 
 // single finds an option that is there in one piece and indexed.
@@ -52,35 +46,40 @@ func (m *Message) single(code byte) ([]byte, bool) {
 // short returns up to the first four octets of an option and its whole
 // length, zero if it is not there.
 func (m *Message) short(code byte) (v [4]byte, n int) {
-	if !m.Has(code) {
-		return v, 0
-	}
 	if one, ok := m.single(code); ok {
 		copy(v[:], one)
 		return v, len(one)
 	}
-	for w := m.walker(); w.next(); {
-		if w.code == code {
-			copy(v[min(n, len(v)):], w.value)
-			n += len(w.value)
-		}
+	for piece := range m.Pieces(code) {
+		copy(v[min(n, len(v)):], piece)
+		n += len(piece)
 	}
 	return v, n
 }
 
-// pieces counts the instances of an option.
-func (m *Message) pieces(code byte) int {
-	n := 0
-	for w := m.walker(); w.next(); {
-		if w.code == code {
-			n++
-		}
-	}
-	return n
-}
-
 // Has says whether the message has an option.
 func (m *Message) Has(code byte) bool { return m.slot[code] != 0 }
+
+// Pieces yields the instances of an option in the order in which they are to
+// be joined.
+func (m *Message) Pieces(code byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) { m.pieces(code, yield) }
+}
+
+func (m *Message) pieces(code byte, yield func([]byte) bool) {
+	if v, ok := m.single(code); ok {
+		yield(v)
+		return
+	}
+	if !m.Has(code) {
+		return
+	}
+	for w := m.walker(); w.next(); {
+		if w.code == code && !yield(w.value) {
+			return
+		}
+	}
+}
 
 // All yields every instance of every option in the order options, file,
 // sname, as the message has them: in pieces and with repeats, without pads.
@@ -157,16 +156,10 @@ func (m *Message) AppendEcho(dst []byte, code byte) []byte {
 	if !m.Has(code) {
 		return dst
 	}
-	if v, ok := m.single(code); ok {
-		return AppendOption(dst, code, v)
-	}
 	at := len(dst) // of the instance being filled
 	dst = append(dst, code, 0)
-	for w := m.walker(); w.next(); {
-		if w.code != code {
-			continue
-		}
-		for v := w.value; len(v) > 0; {
+	for v := range m.Pieces(code) {
+		for len(v) > 0 {
 			if dst[at+1] == maxPiece {
 				at = len(dst)
 				dst = append(dst, code, 0)
@@ -222,14 +215,8 @@ func (m *Message) Uint16(code byte) (uint16, bool) {
 // Requested says whether the client's parameter request list (option 55) has
 // a code.
 func (m *Message) Requested(code byte) bool {
-	if !m.Has(OptParameterRequestList) {
-		return false
-	}
-	if v, ok := m.single(OptParameterRequestList); ok {
-		return bytes.IndexByte(v, code) >= 0
-	}
-	for w := m.walker(); w.next(); {
-		if w.code == OptParameterRequestList && bytes.IndexByte(w.value, code) >= 0 {
+	for v := range m.Pieces(OptParameterRequestList) {
+		if bytes.IndexByte(v, code) >= 0 {
 			return true
 		}
 	}
@@ -262,13 +249,8 @@ func (m *Message) AppendClientKey(dst []byte) ([]byte, drop.Reason) {
 			return dst, drop.NotDHCPv4
 		}
 		dst = append(dst, KeyClientID)
-		if v, ok := m.single(OptClientIdentifier); ok {
-			return append(dst, v...), drop.None
-		}
-		for w := m.walker(); w.next(); {
-			if w.code == OptClientIdentifier {
-				dst = append(dst, w.value...)
-			}
+		for v := range m.Pieces(OptClientIdentifier) {
+			dst = append(dst, v...)
 		}
 		return dst, drop.None
 	}
