@@ -26,7 +26,9 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caarlos0/env/v10"
@@ -143,12 +145,12 @@ func (l *Loader) variable(v *Variable, field reflect.StructField, target reflect
 	if given == "" {
 		v.Value = v.Default
 	}
-	if isPlainSlice(field.Type) {
-		given = joinElements(given)
-	}
 	environment := map[string]string{}
-	if given != "" {
-		environment[v.Name] = given
+	if value := v.Value; value != "" {
+		if isPlainSlice(field.Type) {
+			value = joinElements(value)
+		}
+		environment[v.Name] = value
 	}
 	// One field at a time, so that a mistake can be laid at its variable's door.
 	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: field.Name, Type: field.Type, Tag: field.Tag}}))
@@ -201,15 +203,36 @@ func (v *Variable) mistake(err error) Mistake {
 	if errors.As(err, &missing) {
 		return Mistake{v.Name, "not set", "give " + v.Kind + ": " + v.Meaning}
 	}
-	var parse env.ParseError
-	if errors.As(err, &parse) {
-		err = parse.Err
-	}
 	if v.Secret {
 		return Mistake{v.Name, "not usable (the value is secret and not shown)", "give " + v.Kind}
 	}
-	return Mistake{v.Name, err.Error(), "give " + v.Kind}
+	return Mistake{v.Name, v.plain(err), "give " + v.Kind}
 }
+
+// plain takes the names of packages and functions off a parser's error.
+func (v *Variable) plain(err error) string {
+	var field env.ParseError
+	if errors.As(err, &field) {
+		err = field.Err
+	}
+	var value env.ParseValueError
+	if errors.As(err, &value) {
+		err = value.Err
+	}
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return fmt.Sprintf("%q: %v", number.Num, number.Err)
+	}
+	text := parserCall.ReplaceAllString(err.Error(), "$1")
+	if !strings.Contains(text, `"`) {
+		text = strconv.Quote(v.Value) + ": " + text
+	}
+	return text
+}
+
+// parserCall is how package netip begins its errors; package time writes only
+// its name.
+var parserCall = regexp.MustCompile(`(?:netip\.)?Parse\w+\(("[^"]*")\)|^time: `)
 
 // Mistake notes what is wrong with a variable, named without the prefix.
 func (l *Loader) Mistake(variable, wrong, remedy string) {

@@ -34,12 +34,12 @@ func (r *reloads) succeeded() {
 	r.timestamp.SetToCurrentTime()
 }
 
-func (r *reloads) run(reload func() error, log *slog.Logger) {
+func (r *reloads) run(reload *func() error, log *slog.Logger) {
 	if reload == nil {
 		log.Info("nothing to reload")
 		return
 	}
-	if err := reload(); err != nil {
+	if err := (*reload)(); err != nil {
 		r.successful.Set(0)
 		log.Error("configuration not reloaded, the old one stays", "error", err)
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,12 +22,12 @@ type Runtime struct {
 	Ready    *Readiness
 
 	running *Condition // met once the components run
-	reload  func() error
+	reload  atomic.Pointer[func() error]
 }
 
 // OnReload sets what SIGHUP does. An error means that the old configuration
-// stays; the frame logs it and shows it as a metric. Call it before Run.
-func (rt *Runtime) OnReload(f func() error) { rt.reload = f }
+// stays; the frame logs it and shows it as a metric.
+func (rt *Runtime) OnReload(f func() error) { rt.reload.Store(&f) }
 
 // Component is a part of a daemon with a life of its own.
 type Component interface {

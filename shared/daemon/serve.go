@@ -72,7 +72,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 			return nil
 		case sig := <-signals:
 			if sig == unix.SIGHUP {
-				reloads.run(rt.reload, log)
+				reloads.run(rt.reload.Load(), log)
 				continue
 			}
 			if ctx.Err() != nil {
