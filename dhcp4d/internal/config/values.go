@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxOctets bounds identifiers of the configuration. Longer ones of a packet
+// MaxOctets bounds identifiers of the configuration. Longer ones of a packet
 // match nothing.
-const maxOctets = 255
+const MaxOctets = 255
 
 // scalar returns the text of a value as it stands in the document.
 func (r *reader) scalar(v *value, want string) (string, bool) {
@@ -195,8 +195,8 @@ func (r *reader) hex(v *value, s, digits string, into *[]byte) bool {
 }
 
 func (r *reader) bounded(v *value, b []byte, into *[]byte) bool {
-	if len(b) > maxOctets {
-		r.fail(v, "has %d octets; at most %d are possible", len(b), maxOctets)
+	if len(b) > MaxOctets {
+		r.fail(v, "has %d octets; at most %d are possible", len(b), MaxOctets)
 		return false
 	}
 	*into = b

@@ -1,6 +1,7 @@
 package option
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 )
@@ -122,4 +123,17 @@ func (b *Builder) Set() *Set {
 		s.ends = append(s.ends, uint32(len(s.data)))
 	}
 	return s
+}
+
+// Key returns octets that are equal for equal sets.
+func (s *Set) Key() string {
+	if s == nil {
+		return ""
+	}
+	var key []byte
+	for _, code := range s.Codes() {
+		value, _ := s.Lookup(code)
+		key = append(binary.BigEndian.AppendUint32(append(key, code), uint32(len(value))), value...)
+	}
+	return string(key)
 }
