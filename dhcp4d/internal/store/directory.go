@@ -75,7 +75,8 @@ func inspect(fsys vfs.FS, dir string) (directory, error) {
 }
 
 func damaged(err error) error {
-	return fmt.Errorf("is damaged: %w; restore a backup, or move the directory away to start with no leases", err)
+	why, _, _ := strings.Cut(err.Error(), "\n") // Pebble's go on with details
+	return fmt.Errorf("is damaged: %s; restore a backup, or move the directory away to start with no leases", why)
 }
 
 func readLabel(fsys vfs.FS, name string) error {
