@@ -309,12 +309,16 @@ func (r *rules) obtainable(a *Address) bool {
 // cannot have that address.
 func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	r := rules{q: q, p: p, now: now}
-	giving := d.Kind == Offer && d.Change != None || d.Kind == Ack && d.Change != None
-	if !giving || !a.InSubnet || a.ForOther || !r.obtainable(a) {
+	offer := d.Kind == Offer && isSet(d.Addr)
+	ack := d.Kind == Ack && d.Change != None
+	if !offer && !ack || !a.InSubnet || a.ForOther || !r.obtainable(a) {
 		return false
 	}
 	d.Addr = a.Addr
-	if d.Kind == Ack && a.Standing != Mine {
+	switch {
+	case offer:
+		d.Change, d.Expires = Hold, now.After(p.Hold)
+	case a.Standing != Mine:
 		d.Change = Bind
 	}
 	return true
