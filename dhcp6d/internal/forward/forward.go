@@ -28,6 +28,7 @@ import (
 // three probes lost.
 const (
 	probeEvery   = time.Second
+	probeOut     = 100 * time.Millisecond // while one of ours is out
 	outAfter     = 3*probeEvery + probeEvery/2
 	resolveEvery = 10 * time.Second
 )
@@ -67,8 +68,8 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Backends is the set of backends. Choose, From, Heard and Ready may be
-// called from any goroutine.
+// Backends is the set of backends. Choose, From and Heard may be called
+// from any goroutine.
 type Backends struct {
 	log      *slog.Logger
 	specs    []Spec
@@ -77,6 +78,7 @@ type Backends struct {
 	probe    udp.Writer
 	metrics  *Metrics
 	start    time.Time
+	ready    Condition
 	table    atomic.Pointer[table]
 }
 
@@ -161,29 +163,43 @@ func (b *Backends) Heard(c *Backend, now time.Time) {
 	c.state.heard.Store(max(1, int64(now.Sub(b.start))))
 }
 
-// Ready tells whether a backend is in, and why not otherwise.
-func (b *Backends) Ready() (bool, string) {
+// Condition is told whether a backend is in.
+type Condition interface {
+	Met()
+	Unmet(reason string)
+}
+
+// Watch has c told from now on. Call it before Run.
+func (b *Backends) Watch(c Condition) {
+	b.ready = c
+	b.report()
+}
+
+func (b *Backends) report() {
+	if b.ready == nil {
+		return
+	}
 	t := b.table.Load()
 	if len(t.list) == 0 {
-		return false, "no backend's name could be resolved"
+		b.ready.Unmet("no backend's name could be resolved")
+		return
 	}
 	for i := range t.list {
 		if t.list[i].state.in.Load() {
-			return true, ""
+			b.ready.Met()
+			return
 		}
 	}
-	return false, "no backend answers"
+	b.ready.Unmet("no backend answers")
 }
 
 // Run resolves and probes until ctx ends.
 func (b *Backends) Run(ctx context.Context) error {
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
 	var resolved time.Time
 	frame := ipc.AppendProbe(nil)
 	var out []udp.Packet
 	for {
-		if now := time.Now(); now.Sub(resolved) >= resolveEvery || len(b.table.Load().list) < len(b.specs) {
+		if now := time.Now(); now.Sub(resolved) >= resolveEvery || now.Sub(resolved) >= probeEvery && len(b.table.Load().list) < len(b.specs) {
 			b.resolve(ctx)
 			resolved = now
 		}
@@ -197,17 +213,23 @@ func (b *Backends) Run(ctx context.Context) error {
 		if b.probe != nil && len(out) > 0 {
 			b.probe.Write(out)
 		}
+		wait := probeEvery
+		if !b.judge(time.Now()) {
+			wait = probeOut
+		}
+		b.report()
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
-			b.judge(now)
+		case <-time.After(wait):
 		}
 	}
 }
 
-// judge takes backends in that were heard of late, and out that were not.
-func (b *Backends) judge(now time.Time) {
+// judge takes backends in that were heard of late, and out that were not. It
+// tells whether all are in.
+func (b *Backends) judge(now time.Time) (all bool) {
+	all = true
 	for i, s := range b.specs {
 		st := b.states[i]
 		if s.Kea {
@@ -215,6 +237,7 @@ func (b *Backends) judge(now time.Time) {
 		}
 		heard := st.heard.Load()
 		in := heard != 0 && now.Sub(b.start)-time.Duration(heard) < outAfter
+		all = all && in
 		if in == st.in.Swap(in) {
 			continue
 		}
@@ -225,6 +248,7 @@ func (b *Backends) judge(now time.Time) {
 			b.log.Warn("backend is out: it answers neither probes nor queries", "backend", s.Name)
 		}
 	}
+	return all
 }
 
 // resolve looks every name up again. A name that cannot be resolved keeps the
