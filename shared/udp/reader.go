@@ -21,9 +21,9 @@ const (
 	busy = 4
 )
 
-// reader implements Reader. Rows received and not yet handed out are those
-// from next on; with coalescing one row may be many packets, and offset is
-// how much of row next was handed out.
+// reader implements Reader. With coalescing a row may be many packets, more
+// than a batch: rows received and not yet handed out are those from next up to
+// filled, and offset is how much of row next was handed out.
 type reader struct {
 	conn    *Conn
 	size    int // of a row
@@ -37,8 +37,9 @@ type reader struct {
 
 	filled, next, offset int
 
-	readAt time.Time
-	last   int // packets that the last fill brought, as far as counted
+	// For Pace: when rows were last filled, and the packets they held.
+	filledAt time.Time
+	last     int
 
 	receive func(fd uintptr) bool // built once: a closure per call would allocate
 	errno   unix.Errno
@@ -113,7 +114,10 @@ func (r *reader) fill() error {
 		}
 		switch r.errno {
 		case 0:
-			r.next, r.offset, r.last = 0, 0, 0
+			r.next, r.offset = 0, 0
+			if r.conn.options.Pace > 0 {
+				r.filledAt, r.last = time.Now(), 0
+			}
 			return nil
 		case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
 			// About one datagram sent earlier, and taken off by the call.
@@ -138,7 +142,7 @@ func (r *reader) prepare() {
 // thread: a Go timer would be late by a millisecond in an idle process.
 func (r *reader) pace() {
 	if r.last >= busy {
-		if rest := r.conn.options.Pace - time.Since(r.readAt); rest > 0 {
+		if rest := r.conn.options.Pace - time.Since(r.filledAt); rest > 0 {
 			ts := unix.NsecToTimespec(int64(rest))
 			_ = unix.Nanosleep(&ts, nil) // cut short is as good
 		}
