@@ -39,8 +39,9 @@ type Reply struct {
 	SendTimes         bool
 	// SIAddr, SName and File are the next server of a boot and what it
 	// serves; usually not set.
+	// SName and File end with a zero octet if they leave space for one.
 	SIAddr      netip.Addr
-	SName, File string
+	SName, File []byte
 	// Message is text for a person (option 56), usually the reason of a NAK.
 	Message string
 	// IPv6Only says that the subnet can do without IPv4; V6OnlyWait is the
@@ -72,9 +73,125 @@ const RoomDirect = 1280 - 40 - 8 - 4 - 4
 // and the header of its Relay Message option, and the options beside that.
 func Room(chain int) int { return RoomDirect - chain }
 
-// Append appends the reply to a query that passed CheckRequest. The reasons:
-// ReplyTooBig if not even what must be sent fits; dst is then returned as it
-// was.
+// The sizes of RFC 2131 §2 and RFC 2132 §9.10: every client takes an IPv4
+// datagram of 576 octets, and option 57 counts the headers of IPv4 and UDP.
+// Behind a 4o6 relay agent the reply becomes such a datagram again.
+const (
+	leastDatagram = 576
+	ipv4Headers   = 28
+)
+
+// padded is the size that Pad fills up to, the least of BOOTP.
+const padded = 300
+
+// limit is the greatest length of the reply.
+func limit(q *dhcp4.Message, room int) int {
+	datagram, _ := q.Uint16(dhcp4.OptMaximumMessageSize)
+	return min(max(leastDatagram, int(datagram))-ipv4Headers, room)
+}
+
+// Append appends the reply to a query that passed CheckRequest. What does not
+// fit is left out, the last requested first; ReplyTooBig says that not even
+// what must be sent fits, and dst is then returned as it was.
 func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
-	return dst, drop.ReplyTooBig
+	var (
+		nak   = r.Type == dhcp4.NAK
+		lease = !nak && q.Type() != dhcp4.Inform
+
+		// What must be sent. All lengths count code and length octets.
+		most = limit(q, r.Room)
+		id   = q.EchoLen(dhcp4.OptClientIdentifier) // RFC 6842 §3
+		need = dhcp4.HeaderLen + typeLen + fourLen + id + endLen
+
+		v6only = !nak && r.IPv6Only && q.Requested(dhcp4.OptIPv6OnlyPreferred) // RFC 8925 §3.3
+		subnet = !nak && r.EchoSubnetSelection && q.Has(dhcp4.OptSubnetSelection)
+	)
+	if lease {
+		need += fourLen
+	}
+	if v6only {
+		need += fourLen
+	}
+	if subnet {
+		need += q.EchoLen(dhcp4.OptSubnetSelection)
+	}
+	spare := most - need
+	if spare < 0 {
+		return dst, drop.ReplyTooBig
+	}
+	// RFC 3046 §2.2: without option 82 rather than too long.
+	relay := q.EchoLen(dhcp4.OptRelayAgentInformation)
+	if relay > spare {
+		relay = 0
+	}
+	spare -= relay
+	times := lease && spare >= 2*fourLen &&
+		(r.SendTimes || q.Requested(dhcp4.OptRenewalTime) || q.Requested(dhcp4.OptRebindingTime))
+	if times {
+		spare -= 2 * fourLen
+	}
+
+	start := len(dst)
+	dst = appendHeader(dst, q, r)
+	dst = dhcp4.AppendType(dst, r.Type)
+	dst = dhcp4.AppendAddr(dst, dhcp4.OptServerIdentifier, r.ServerID)
+	if lease {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptLeaseTime, r.LeaseTime)
+	}
+	if times {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptRenewalTime, r.T1)
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptRebindingTime, r.T2)
+	}
+	if !nak && r.Options != nil {
+		before := len(dst)
+		dst = appendConfigured(dst, start, spare, q, r)
+		spare -= len(dst) - before
+	}
+	if n := len(r.Message); n > 0 && dhcp4.OptionLen(n) <= spare {
+		dst = dhcp4.AppendOption(dst, dhcp4.OptMessage, []byte(r.Message))
+	}
+	dst = q.AppendEcho(dst, dhcp4.OptClientIdentifier)
+	if v6only {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptIPv6OnlyPreferred, r.V6OnlyWait)
+	}
+	if subnet {
+		dst = q.AppendEcho(dst, dhcp4.OptSubnetSelection) // RFC 3011
+	}
+	if relay > 0 {
+		dst = q.AppendEcho(dst, dhcp4.OptRelayAgentInformation)
+	}
+	dst = dhcp4.AppendEnd(dst)
+	if r.Pad {
+		for n := min(padded, most) - (len(dst) - start); n > 0; n-- {
+			dst = append(dst, dhcp4.OptPad)
+		}
+	}
+	return dst, drop.None
+}
+
+// Lengths of option 53, of an option of four octets, and of the end.
+const (
+	typeLen = 3
+	fourLen = 6
+	endLen  = 1
+)
+
+// appendHeader writes the fixed fields of RFC 2131 table 3.
+func appendHeader(dst []byte, q *dhcp4.Message, r *Reply) []byte {
+	h := q.Header()
+	h.Op, h.Hops, h.Secs = dhcp4.BootReply, 0, 0
+	h.YIAddr, h.SIAddr, h.SName, h.File = r.YIAddr, r.SIAddr, r.SName, r.File
+	none := netip.Addr{}
+	switch {
+	case r.Type == dhcp4.NAK:
+		h.CIAddr, h.YIAddr, h.SIAddr, h.SName, h.File = none, none, none, nil, nil
+		if h.GIAddr != netip.IPv4Unspecified() {
+			h.Flags |= dhcp4.FlagBroadcast // RFC 2131 §4.3.2
+		}
+	case r.Type == dhcp4.Offer:
+		h.CIAddr = none
+	case q.Type() == dhcp4.Inform:
+		h.YIAddr = none
+	}
+	return dhcp4.AppendHeader(dst, &h)
 }
