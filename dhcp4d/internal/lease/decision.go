@@ -77,14 +77,14 @@ type Event uint8
 
 // The events.
 const (
-	NoEvent         Event = iota
-	Allocated             // a client got an address that was not its own
-	Renewed               // a binding was extended
-	Reused                // a client got the address back that it had before
-	ReleasedEvent         // given back, or taken back with a NAK
-	DeclinedEvent         // put into quarantine
-	ExpiredEvent          // a binding ended unused
-	Reclaimed             // a quarantine ended
+	NoEvent       Event = iota
+	Allocated           // a client got an address that was not its own
+	Renewed             // a binding was extended
+	Reused              // a client got the address back that it had before
+	ReleasedEvent       // ended by its client, the operator, or the client's next binding
+	DeclinedEvent       // put into quarantine
+	ExpiredEvent        // a binding ended unused
+	Reclaimed           // a quarantine ended
 	EventCount    = iota
 )
 
@@ -116,9 +116,4 @@ type Decision struct {
 	T1, T2  uint32     // options 58 and 59; both 0: a lease too short for them
 	Expires Time       // of the hold, binding or quarantine
 	After   uint64
-}
-
-// Decide answers q.
-func Decide(q *Query, p *Policy, f *Facts, now Time) Decision {
-	return Decision{}
 }
