@@ -227,6 +227,27 @@ func (s *Site) Client(via Via, n int, o client.Options) (*client.Client, *client
 	return c, socket, err
 }
 
+// Relay returns a client at relay1's place: it plays the outermost of the
+// relays in o.Relays itself, sending from relay1's address on core and the
+// port given. No agent may use that port of relay1 meanwhile.
+func (s *Site) Relay(port uint16, o client.Options) (*client.Client, *client.Socket, error) {
+	if o.HardwareAddr == nil {
+		o.HardwareAddr = MAC(1)
+	}
+	if o.Servers == nil {
+		o.Servers = []netip.Addr{ServerCore}
+	}
+	socket, err := netlab.In(s.Relay1, func() (*client.Socket, error) {
+		return client.Listen("up", netip.AddrPortFrom(Relay1Core, port))
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.sockets = append(s.sockets, socket)
+	c, err := client.New(socket, o)
+	return c, socket, err
+}
+
 // addOnce gives the clients' interface an address unless it has it.
 func (s *Site) addOnce(name string, a netip.Addr) error {
 	has, err := netlab.In(s.Clients, func() (bool, error) {
