@@ -23,7 +23,7 @@ func drawOptions(t *rapid.T, codes ...dhcp6.Code) []byte {
 		case dhcp6.OptClientID, dhcp6.OptServerID:
 			data = append([]byte{0, 2}, "\x00\x00\x09\xbfname"...)
 		case dhcp6.OptORO:
-			data = data[:len(data)&^1]
+			data = []byte{0, 88, 0, 23}
 		case dhcp6.OptVendorOpts:
 			data = append([]byte{0, 0, 0x7d, 0}, option(dhcp6.Code(len(data)), string(data))...)
 		case dhcp6.OptRemoteID, dhcp6.OptClientLinkLayer:
