@@ -21,6 +21,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
@@ -135,7 +136,7 @@ func newLine(e *event.Lease) *Line {
 	b := &e.Binding
 	line := &Line{
 		Time: e.Time.UTC(), Event: e.Event.String(), Address: b.Addr, Subnet: b.Subnet,
-		ClientID: lease.Identifier(b.Client), HWType: b.HWType, HWAddress: colons(b.HWAddr),
+		ClientID: colons(identifier(b.Client)), HWType: b.HWType, HWAddress: colons(b.HWAddr),
 		Source: b.Source, Interface: e.Interface, Start: moment(b.Start),
 	}
 	if b.Expires != lease.Never {
@@ -149,6 +150,15 @@ func newLine(e *event.Lease) *Line {
 }
 
 func moment(t lease.Time) time.Time { return time.Unix(int64(t), 0).UTC() }
+
+// identifier is the client identifier in a client's key, nil where the key is a
+// hardware address.
+func identifier(key []byte) []byte {
+	if len(key) == 0 || key[0] != dhcp4.KeyClientID {
+		return nil
+	}
+	return key[1:]
+}
 
 // colons is b in hexadecimal, the octets separated by colons.
 func colons(b []byte) string {

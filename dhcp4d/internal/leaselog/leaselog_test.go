@@ -18,6 +18,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 func change() *event.Lease {
@@ -25,7 +26,7 @@ func change() *event.Lease {
 		Event: lease.Allocated, Time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Interface: "eth1",
 		Binding: lease.Binding{
 			Addr: netip.MustParseAddr("192.0.2.10"), Subnet: 1, State: lease.Bound,
-			Client: lease.AppendKey(nil, []byte{0xff, 0, 0, 0, 1}, 1, nil),
+			Client: []byte{dhcp4.KeyClientID, 0xff, 0, 0, 0, 1},
 			HWType: 1, HWAddr: []byte{8, 0, 0x27, 0x12, 0x34, 0x56},
 			Source: netip.MustParseAddr("fe80::1"), Start: 1_700_000_000, Expires: 1_700_003_600,
 		},

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
@@ -106,3 +109,24 @@ func (x *Expiry) pass() (more bool) {
 	}
 	return more
 }
+
+// LoadTable makes a table of what the store holds.
+func LoadTable(s store.Store, r *Running, c Clock, m *commit.Metrics) (*table.Table, error) {
+	t := table.New(r.Layout(), table.Limits{})
+	found, err := s.Load(t.Load)
+	if err != nil {
+		return nil, err
+	}
+	_, now := c.Read()
+	if found.Newest > now+clockSlack {
+		return nil, fmt.Errorf("the store was written at %v, which is later than the clock of this machine; set the clock",
+			time.Unix(int64(found.Newest), 0).UTC().Format(time.RFC3339))
+	}
+	t.Loaded(now)
+	m.Loaded(found.Took)
+	return t, nil
+}
+
+// clockSlack is how far, in seconds, the clock may be behind what the store
+// has seen: clocks are stepped back a little when they are set.
+const clockSlack = 5
