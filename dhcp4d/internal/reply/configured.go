@@ -34,10 +34,10 @@ var governed = setOf(
 // filling is one try to place the configured options. The options field takes
 // them first, file and sname after it if they may hold options; the order of
 // the client is kept across the fields, so nothing goes back to an earlier one.
+//
+// The query and the decision are arguments of the methods and not fields: what
+// shares a struct with the octets that a Lookup returned is moved to the heap.
 type filling struct {
-	q *dhcp4.Message
-	r *Reply
-
 	dst      []byte
 	start    int // of the message in dst
 	first    int // of the options placed here
@@ -77,18 +77,18 @@ const (
 // What does not fit is left out from the end of the client's list; an option
 // too long for the empty reply is passed over and does not hold up the rest.
 func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) []byte {
-	f := filling{q: q, r: r, dst: dst, start: start, first: len(dst), end: len(dst) + spare}
+	f := filling{dst: dst, start: start, first: len(dst), end: len(dst) + spare}
 	classless := false
 	if q.Requested(dhcp4.OptClasslessStaticRoute) {
 		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute)
 	}
-	f.try(inOptions, classless)
+	f.try(q, r, inOptions, classless)
 	if f.left && overloadable(q, r) {
-		f.try(inSName, classless)
+		f.try(q, r, inSName, classless)
 	}
 	if classless && !f.placed.has(dhcp4.OptClasslessStaticRoute) {
 		// The routes did not fit: then the client needs 3 and 33 after all.
-		f.try(f.fields, false)
+		f.try(q, r, f.fields, false)
 	}
 	return f.dst
 }
@@ -102,29 +102,29 @@ func overloadable(q *dhcp4.Message, r *Reply) bool {
 }
 
 // try places the options anew, in the fields up to last.
-func (f *filling) try(last field, classless bool) {
+func (f *filling) try(q *dhcp4.Message, r *Reply, last field, classless bool) {
 	f.reset()
 	f.fields, f.classless = last, classless
 	if last > inOptions {
 		if f.end-f.first < overloadLen {
-			f.try(inOptions, classless)
+			f.try(q, r, inOptions, classless)
 			return
 		}
 		f.dst = append(f.dst, dhcp4.OptOverload, 1, 0)
 	}
-	for list := range f.q.Pieces(dhcp4.OptParameterRequestList) {
+	for list := range q.Pieces(dhcp4.OptParameterRequestList) {
 		for _, code := range list {
-			f.take(code)
+			f.take(q, r, code)
 		}
 	}
-	for _, code := range f.r.Always {
-		f.take(code)
+	for _, code := range r.Always {
+		f.take(q, r, code)
 	}
 	if last == inOptions {
 		return
 	}
 	if f.overload == 0 { // option 52 only took space
-		f.try(inOptions, classless)
+		f.try(q, r, inOptions, classless)
 		return
 	}
 	f.dst[f.first+2] = f.overload
@@ -149,7 +149,7 @@ func (f *filling) reset() {
 }
 
 // take places an option if it is configured, not yet considered and fits.
-func (f *filling) take(code byte) {
+func (f *filling) take(q *dhcp4.Message, r *Reply, code byte) {
 	if f.done.has(code) || governed.has(code) {
 		return
 	}
@@ -160,23 +160,22 @@ func (f *filling) take(code byte) {
 			return
 		}
 	case dhcp4.OptClasslessStaticRoute:
-		if !f.classless && f.q.Requested(code) { // did not fit in an earlier try
-			f.left = true
+		if !f.classless && q.Requested(code) { // not configured, or did not fit
 			return
 		}
 	}
-	value, ok := f.r.Options.Lookup(code)
+	value, ok := r.Options.Lookup(code)
 	if !ok || len(value) == 0 {
 		return
 	}
-	if code == dhcp4.OptRouter && f.wanted(dhcp4.OptSubnetMask) {
-		f.take(dhcp4.OptSubnetMask) // RFC 2132 §3.3: the mask before the routers
+	if code == dhcp4.OptRouter && wanted(q, r, dhcp4.OptSubnetMask) {
+		f.take(q, r, dhcp4.OptSubnetMask) // RFC 2132 §3.3: the mask before the routers
 	}
 	f.place(code, value)
 }
 
-func (f *filling) wanted(code byte) bool {
-	return f.q.Requested(code) || bytes.IndexByte(f.r.Always, code) >= 0
+func wanted(q *dhcp4.Message, r *Reply, code byte) bool {
+	return q.Requested(code) || bytes.IndexByte(r.Always, code) >= 0
 }
 
 // place writes an option into the first field, from the current one on, that

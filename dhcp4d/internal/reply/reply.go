@@ -16,7 +16,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Options is what is configured for a client.
+// Options is what is configured for a client. Being called through an
+// interface, it must be a value that lives longer than a packet: one made for
+// each packet would be allocated for each packet.
 type Options interface {
 	// Lookup returns the value of an option as it goes into the message,
 	// never empty, and whether it is configured. The value is only read. A
@@ -92,7 +94,8 @@ func limit(q *dhcp4.Message, room int) int {
 
 // Append appends the reply to a query that passed CheckRequest. What does not
 // fit is left out, the last requested first; ReplyTooBig says that not even
-// what must be sent fits, and dst is then returned as it was.
+// what must be sent fits, and dst is then returned as it was. dst and the
+// query's octets must not overlap.
 func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 	var (
 		nak   = r.Type == dhcp4.NAK

@@ -497,6 +497,14 @@ func TestLeftOut(t *testing.T) {
 			t.Errorf("%d", order(m))
 		}
 	})
+	t.Run("O4-2 no option 52 where everything just fits and 121 is requested in vain", func(t *testing.T) {
+		r := usual(dhcp4.Offer)
+		r.Options = configured{129: make([]byte, 200), 130: make([]byte, 548-241-3-6-6-202-2)}
+		m := mustAppend(t, query(t, dhcp4.Discover, "3703 79 81 82"), r)
+		if got := order(m); !bytes.Equal(got, []byte{53, 54, 51, 129, 130}) || len(m.Bytes()) != 548 {
+			t.Errorf("%d octets, order %d", len(m.Bytes()), got)
+		}
+	})
 	t.Run("O4-2 no option 52 where it would not help", func(t *testing.T) {
 		r := usual(dhcp4.Offer)
 		r.Options = configured{129: make([]byte, 200), 130: make([]byte, 130)}
