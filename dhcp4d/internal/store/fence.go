@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -70,6 +72,13 @@ func (f *fence) opened(verb, name string, file vfs.File, err error) (vfs.File, e
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if f.fallen() {
 		return &fencedFile{fence: f, name: name}, nil
+	}
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		// A marker says which manifest counts. Pebble syncs the directory
+		// only once both are in it, and trusts the file system that the
+		// marker does not survive a power cut alone.
+		dir := f.PathDir(name)
+		f.took("sync", dir, syncDir(f.FS, dir))
 	}
 	file, err := f.FS.Create(name, c)
 	return f.opened("create", name, file, err)
@@ -217,9 +226,14 @@ func (f *fencedFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *fencedFile) Stat() (vfs.FileInfo, error) {
 	if f.file == nil {
-		return nil, errFenced
+		return noInfo(f.name), nil // Pebble panics where it cannot learn the size of a log
 	}
-	return f.file.Stat()
+	info, err := f.file.Stat()
+	if err != nil {
+		f.fence.took("stat", f.name, err)
+		return noInfo(f.name), nil
+	}
+	return info, nil
 }
 
 func (f *fencedFile) Prefetch(offset, length int64) error {
@@ -235,3 +249,14 @@ func (f *fencedFile) Fd() uintptr {
 	}
 	return f.file.Fd()
 }
+
+// noInfo describes a file that is not there.
+type noInfo string
+
+func (n noInfo) Name() string         { return string(n) }
+func (noInfo) Size() int64            { return 0 }
+func (noInfo) Mode() fs.FileMode      { return 0 }
+func (noInfo) ModTime() time.Time     { return time.Time{} }
+func (noInfo) IsDir() bool            { return false }
+func (noInfo) Sys() any               { return nil }
+func (noInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

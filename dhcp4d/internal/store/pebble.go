@@ -126,6 +126,11 @@ func (s *disk) options(readOnly bool) *pebble.Options {
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = 8 << 20
 	}
+	if s.o.small {
+		o.MemTableSize = 16 << 10
+		o.L0CompactionThreshold = 2
+		o.MaxManifestFileSize = 1 << 10
+	}
 	return o
 }
 

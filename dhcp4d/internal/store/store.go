@@ -74,6 +74,7 @@ type Options struct {
 	fs     vfs.FS              // beneath the fence; the real one if nil
 	wrap   func(vfs.FS) vfs.FS // put between the fence and Pebble
 	noSync bool                // the negative control of the crash tests
+	small  bool                // tables so small that a short test fills and compacts them
 }
 
 // Open opens the store that url names: "memory:", which forgets everything
