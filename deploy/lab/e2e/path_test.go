@@ -263,7 +263,7 @@ func TestRelayChains(t *testing.T) {
 		})
 	}
 	t.Run("RL-4 a chain of 10 is dropped", func(t *testing.T) {
-		b.dropped(b.six, drops6, func() {
+		b.at(t).dropped(b.six, drops6, func() {
 			if _, err := through(t, 20, relay.ServerPort, short, relay.Chain(10, site.Relay1Lan, peer)); !errors.Is(err, client.ErrNoAnswer) {
 				t.Errorf("want silence, got %v", err)
 			}
@@ -325,6 +325,7 @@ func TestRelayChains(t *testing.T) {
 		}
 	})
 	t.Run("RL-13 agents that use another port serve clients through two relays", func(t *testing.T) {
+		b := b.at(t)
 		if err := b.StartRelays(10547, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -332,6 +333,7 @@ func TestRelayChains(t *testing.T) {
 		b.StopRelays()
 	})
 	t.Run("IPC-12 a context that a client writes does not choose where the answer goes", func(t *testing.T) {
+		b := b.at(t)
 		spoof := &dhcpv6.OptVendorOpts{EnterpriseNumber: 2495, VendorOpts: dhcpv6.Options{
 			&dhcpv6.OptionGeneric{OptionCode: 60000, OptionData: []byte("core")},
 			&dhcpv6.OptionGeneric{OptionCode: 60001, OptionData: site.Relay1Core.AsSlice()},
