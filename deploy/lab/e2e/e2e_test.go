@@ -68,6 +68,13 @@ func start(t *testing.T, changes ...func(*pair.Config)) *bench {
 	return b
 }
 
+// at is the bench for a subtest.
+func (b *bench) at(t *testing.T) *bench {
+	one := *b
+	one.t = t
+	return &one
+}
+
 func (b *bench) start4() {
 	b.t.Helper()
 	var err error
@@ -162,6 +169,7 @@ func TestLease(t *testing.T) {
 			if via == site.OneRelay || via == site.TwoRelays {
 				subnet = site.Relayed
 			}
+			b := b.at(t)
 			c := b.client(via, i+1, client.Options{})
 			l := b.obtain(c)
 			if !subnet.Prefix.Contains(l.Address) || l.Server != subnet.Server() || l.Mask != subnet.Prefix.Bits() || l.Duration != time.Hour {
