@@ -344,6 +344,17 @@ func TestBeginReply(t *testing.T) {
 			t.Errorf("got  %x, %v\nwant %x", got, why, want)
 		}
 	})
+	t.Run("RL-11 of an ERO without end the first codes count", func(t *testing.T) {
+		ero := fill(8000) // 16000 codes, from 1000 on; every other is 0
+		p := mustParse(t, relayed(1, query(carried()), option(43, string(ero)), option(1031, "a"), option(1001, "b"), fill(5000)))
+		got, chain := dhcp6.BeginReply(nil, p, true)
+		got, _ = chain.End(got)
+		want := dhcp6.AppendRelayForward(nil, 0, link, client, append(option(1001, "b"), fill(16)...), nil)
+		want[0] = byte(dhcp6.RelayReply)
+		if !bytes.Equal(got, want) {
+			t.Errorf("got  %x\nwant %x", got, want)
+		}
+	})
 	t.Run("RL-19 an answer beyond a datagram is taken back", func(t *testing.T) {
 		for length, want := range map[int]drop.Reason{dhcp6.MaxDatagram - 38: drop.None, dhcp6.MaxDatagram - 37: drop.ReplyTooBig, 70000: drop.ReplyTooBig} {
 			p := mustParse(t, relayed(1, query(carried())))

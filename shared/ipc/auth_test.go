@@ -4,8 +4,10 @@ package ipc
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -298,6 +300,31 @@ func TestParseKeys(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzParseKeys: what is taken can be written again and is the same; no error
+// quotes what it was given.
+func FuzzParseKeys(f *testing.F) {
+	f.Add("7:MDEyMw==,8:MDE")
+	f.Add(" 1 : AAAA ,\n2:AAAA")
+	f.Add("1:AAAA,1:AAAA")
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := ParseKeys(text)
+		if err != nil {
+			if keys != nil {
+				t.Fatalf("ParseKeys(%q) = %v, %v", text, keys, err)
+			}
+			return
+		}
+		var entries []string
+		for _, k := range keys {
+			entries = append(entries, fmt.Sprintf("%d:%s", k.ID, base64.StdEncoding.EncodeToString(k.Secret)))
+		}
+		again, err := ParseKeys(strings.Join(entries, ","))
+		if err != nil || !reflect.DeepEqual(again, keys) {
+			t.Fatalf("ParseKeys(%q) = %v, again %v, %v", text, keys, again, err)
+		}
+	})
 }
 
 // exchange signs a datagram and opens it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -550,5 +551,31 @@ func TestProbe(t *testing.T) {
 		if ipc.IsProbe(b) != bytes.Equal(b, q) || ipc.IsProbeReply(b) != bytes.Equal(b, r) {
 			t.Errorf("IPC-26 %x: IsProbe = %v, IsProbeReply = %v", b, ipc.IsProbe(b), ipc.IsProbeReply(b))
 		}
+	}
+}
+
+func TestSignedIsDHCPv6(t *testing.T) {
+	now := time.Now()
+	signer := ipc.NewSigner(ipc.ToBackend, ipc.Keys{{ID: 1, Secret: []byte("secret")}})
+	verifier := ipc.NewVerifier(ipc.ToBackend, ipc.Keys{{ID: 1, Secret: []byte("secret")}}, now)
+	golden := datagrams(t, "golden.hex")
+	for name, options := range map[string]func(*dhcp6.Packet) []byte{
+		"query direct":  func(p *dhcp6.Packet) []byte { return p.Message().Options() },
+		"query relayed": func(p *dhcp6.Packet) []byte { return p.Relay(0).Options() },
+	} {
+		t.Run("IPC-27 last option of the outermost message: "+name, func(t *testing.T) {
+			signed := signer.Append(bytes.Clone(golden[name]), 0, "dhcp4d", now)
+			var last dhcp6.Code
+			for c := range dhcp6.Options(options(mustParse(t, signed))) {
+				last = c
+			}
+			if last != dhcp6.OptAuth {
+				t.Errorf("the last option is %d", last)
+			}
+			opened, why := verifier.Open(signed, "dhcp4d", now)
+			if why != drop.None || !bytes.Equal(opened, golden[name]) {
+				t.Errorf("Open = %x, %v", opened, why)
+			}
+		})
 	}
 }
