@@ -43,11 +43,14 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// use is how much of a pool is taken.
+type use struct{ size, used uint32 }
+
 // level is what one subnet has.
 type level struct {
 	id, prefix string
 	counts     table.Counts
-	pools      []table.PoolUse
+	pools      []use
 }
 
 // Collect implements prometheus.Collector.
@@ -61,8 +64,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.states, float64(l.counts.Declined), l.id, "declined")
 		gauge(g.states, float64(l.counts.Former), l.id, "former")
 		for i, p := range l.pools {
-			gauge(g.size, float64(p.Size), l.id, strconv.Itoa(i))
-			gauge(g.assigned, float64(p.Used), l.id, strconv.Itoa(i))
+			gauge(g.size, float64(p.size), l.id, strconv.Itoa(i))
+			gauge(g.assigned, float64(p.used), l.id, strconv.Itoa(i))
 		}
 		if l.prefix != "" {
 			gauge(g.info, 1, l.id, l.prefix)
@@ -74,14 +77,15 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 func (g *gauges) levels() []level {
 	r := g.running.Load()
 	var all []level
-	other := level{id: "other", pools: make([]table.PoolUse, 1)}
+	other := level{id: "other", pools: make([]use, 1)}
 	for i := range r.subnets.All {
 		sub := &r.subnets.All[i]
 		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
 		g.leases.With(func(t *table.Table) {
 			l.counts = t.Counts(i)
 			for p := range sub.Pools {
-				l.pools = append(l.pools, t.Pool(i, p))
+				size, free := t.Pool(i, p)
+				l.pools = append(l.pools, use{size, size - free})
 			}
 		})
 		if i < g.most {
@@ -93,8 +97,8 @@ func (g *gauges) levels() []level {
 		other.counts.Declined += l.counts.Declined
 		other.counts.Former += l.counts.Former
 		for _, p := range l.pools {
-			other.pools[0].Size += p.Size
-			other.pools[0].Used += p.Used
+			other.pools[0].size += p.size
+			other.pools[0].used += p.used
 		}
 	}
 	if len(r.subnets.All) > g.most {

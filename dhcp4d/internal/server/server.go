@@ -172,7 +172,7 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		return dropped, drop.StoreError
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
-	s.who.fill(&s.query, s.running.position(chosen.Subnet), &s.message, reserved)
+	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
