@@ -48,7 +48,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(c.Store.String(), store.Options{
+	leases, err := store.Open(storeURL(c.Store), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -62,9 +62,9 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	stored := commit.NewMetrics(reg, leases)
 	held := server.NewLeases(clock, running.Load())
 	if err := held.Load(leases, running.Load(), stored); err != nil {
-		return fmt.Errorf("loading the leases of %v: %w", c.Store, err)
+		return fmt.Errorf("loading the leases: %w", err)
 	}
-	reg.MustRegister(server.NewGauges(held, running, c.MetricsSubnets))
+	reg.MustRegister(server.NewGauges(held, running, 1024))
 
 	ipc, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
 	if err != nil {
@@ -129,7 +129,7 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		core.Declare(hook.Leases4Committed, leaselog.Name)
 		return nil, func() {}, nil
 	}
-	l, err := leaselog.Open(c.LeaseLog.File, rt.Log.With("package", "leaselog"), rt.Registry)
+	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,4 +139,12 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		}
 	}
 	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+}
+
+// storeURL is the store as package store names it.
+func storeURL(s config.Store) string {
+	if s.Dir == "" {
+		return "memory:"
+	}
+	return "pebble:" + s.Dir
 }

@@ -44,7 +44,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // use is how much of a pool is taken.
-type use struct{ size, used uint32 }
+type use struct{ size, assigned uint32 }
 
 // level is what one subnet has.
 type level struct {
@@ -65,7 +65,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.states, float64(l.counts.Former), l.id, "former")
 		for i, p := range l.pools {
 			gauge(g.size, float64(p.size), l.id, strconv.Itoa(i))
-			gauge(g.assigned, float64(p.used), l.id, strconv.Itoa(i))
+			gauge(g.assigned, float64(p.assigned), l.id, strconv.Itoa(i))
 		}
 		if l.prefix != "" {
 			gauge(g.info, 1, l.id, l.prefix)
@@ -83,9 +83,15 @@ func (g *gauges) levels() []level {
 		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
 		g.leases.With(func(t *table.Table) {
 			l.counts = t.Counts(i)
+			piece := 0
 			for p := range sub.Pools {
-				size, free := t.Pool(i, p)
-				l.pools = append(l.pools, use{size, size - free})
+				var u use
+				for range sub.Pools[p].Ranges {
+					size, free := t.Pool(i, piece)
+					u.size, u.assigned = u.size+size, u.assigned+size-free
+					piece++
+				}
+				l.pools = append(l.pools, u)
 			}
 		})
 		if i < g.most {
@@ -98,7 +104,7 @@ func (g *gauges) levels() []level {
 		other.counts.Former += l.counts.Former
 		for _, p := range l.pools {
 			other.pools[0].size += p.size
-			other.pools[0].used += p.used
+			other.pools[0].assigned += p.assigned
 		}
 	}
 	if len(r.subnets.All) > g.most {

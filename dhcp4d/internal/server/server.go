@@ -291,7 +291,7 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.LeaseTime = d.Time
 	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
 	r.SendTimes = sub.Lease.SendTimers
-	r.SIAddr, r.SName, r.File = sub.NextServer, sub.ServerHostname, sub.BootFileName
+	r.SIAddr, r.SName, r.File = sub.NextServer, []byte(sub.ServerHostname), []byte(sub.BootFileName)
 	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
