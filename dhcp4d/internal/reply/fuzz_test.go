@@ -145,6 +145,7 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 		need += 12
 	}
 	checkConfigured(t, q, r, c, &m, most-need)
+	checkFields(t, r, &m)
 	n := len(bytes.TrimRight(b, "\x00"))
 	if n != len(b) && (!r.Pad || len(b) != min(300, most)) || r.Pad && len(b) < min(300, most) {
 		t.Fatalf("%d octets after the end", len(b)-n)
@@ -163,6 +164,33 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 		v, ok := m.Option(byte(code), nil)
 		if w, there := o.Options[byte(code)]; ok != there || !bytes.Equal(v, w) {
 			t.Fatalf("option %d is %x, theirs %x", code, v, w)
+		}
+	}
+}
+
+// checkFields holds sname and file against what they are used for: names, or
+// options with an end and zeros behind it, or nothing.
+func checkFields(t *testing.T, r *Reply, m *dhcp4.Message) {
+	t.Helper()
+	var overload byte
+	if v, ok := m.Option(52, nil); ok {
+		overload = v[0]
+	}
+	for _, c := range []struct {
+		field, name []byte
+		options     bool
+	}{{m.File(), r.File, overload&1 != 0}, {m.SName(), r.SName, overload&2 != 0}} {
+		if c.options {
+			if used := bytes.TrimRight(c.field, "\x00"); len(used) < 3 || used[len(used)-1] != 255 {
+				t.Fatalf("overloaded field %x", c.field)
+			}
+			continue
+		}
+		if r.Type == dhcp4.NAK {
+			c.name = nil
+		}
+		if !bytes.Equal(bytes.TrimRight(c.field, "\x00"), c.name) {
+			t.Fatalf("field is %x, want %q", c.field, c.name)
 		}
 	}
 }
