@@ -18,12 +18,17 @@ type Packet struct {
 	// Peer is the source of a received packet, the destination of one to be
 	// sent. It carries no zone: Interface takes that role.
 	Peer netip.AddrPort
-	// Local is the destination address of a received packet. On a packet to
-	// be sent it is the source address; the zero Addr lets the kernel choose.
+	// Local is the destination address of a received packet, known with
+	// [Options].PacketInfo. On a packet to be sent it is the source address;
+	// the zero Addr lets the kernel choose.
 	Local netip.Addr
 	// Interface is the index of the interface that received, or that shall
-	// send; 0 lets the kernel choose.
+	// send; 0 lets the kernel choose. Without [Options].PacketInfo it is
+	// known of packets from link-local addresses only.
 	Interface int
+	// Received is when the kernel took a received packet in, in nanoseconds
+	// of Unix time; 0 unless [Options].Timestamps asked for it.
+	Received int64
 	// Truncated says that the received datagram was longer than its buffer.
 	Truncated bool
 	// Err is set by Write when this packet could not be sent, nil otherwise.

@@ -1,0 +1,2 @@
+// Package store keeps bindings on stable storage.
+package store
