@@ -57,7 +57,7 @@ func (c *Conn) NewWriter(batch int) Writer {
 		w.single = maxDatagram + 1
 	}
 	w.send = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd,
 			uintptr(unsafe.Pointer(&w.msgs[w.next])), uintptr(w.end-w.next), 0, 0, 0)
 		w.sent, w.errno = int(n), errno
 		return errno != unix.EAGAIN
