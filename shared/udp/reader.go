@@ -48,6 +48,7 @@ type reader struct {
 // NewReader makes a reader of at most batch packets at a time. A socket has
 // one reader.
 func (c *Conn) NewReader(batch int) Reader {
+	batch = max(batch, 1)
 	size := c.options.MaxDatagram
 	stride := size
 	if size <= 0 || c.gro {

@@ -45,6 +45,7 @@ type writer struct {
 // NewWriter makes a writer that hands at most batch packets to the kernel at a
 // time. A socket may have several writers, each with one owner.
 func (c *Conn) NewWriter(batch int) Writer {
+	batch = max(batch, 1)
 	w := &writer{
 		conn:    c,
 		vectors: make([]unix.Iovec, batch),
