@@ -47,24 +47,31 @@ func NewRegistry(d drop.Daemon, version string) *prometheus.Registry {
 	return reg
 }
 
-// Revision is the commit that the binary was built from, "unknown" when the
-// toolchain did not stamp one, with "-dirty" after it when the tree had
-// changes.
+// revision is set by the linker where the toolchain sees no repository, as in
+// an image's build.
+var revision string
+
+// Revision is the commit that the binary was built from, "unknown" when neither
+// the linker nor the toolchain was told one, with "-dirty" after it when the
+// tree had changes.
 func Revision() string {
+	if revision != "" {
+		return revision
+	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	revision, dirty := "unknown", ""
+	commit, dirty := "unknown", ""
 	for _, s := range build.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			revision = s.Value
+			commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			dirty = "-dirty"
 		}
 	}
-	return revision + dirty
+	return commit + dirty
 }
 
 // NewPanics registers <daemon>_panics_total.
