@@ -48,7 +48,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(c.Store.String(), store.Options{
+	leases, err := store.Open(storeURL(c.Store), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -60,12 +60,11 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	running := new(atomic.Pointer[server.Running])
 	running.Store(server.NewRunning(c.Subnets, c.PeerServerIDs))
 	stored := commit.NewMetrics(reg, leases)
-	table, err := server.LoadTable(leases, running.Load(), clock, stored)
-	if err != nil {
-		return fmt.Errorf("loading the leases of %v: %w", c.Store, err)
+	held := server.NewLeases(clock, running.Load())
+	if err := held.Load(leases, running.Load(), stored); err != nil {
+		return fmt.Errorf("loading the leases: %w", err)
 	}
-	held := server.NewLeases(clock, table)
-	reg.MustRegister(server.NewGauges(held, running, c.MetricsSubnets))
+	reg.MustRegister(server.NewGauges(held, running, 1024))
 
 	ipc, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
 	if err != nil {
@@ -82,22 +81,19 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	defer closeHooks()
 
 	series := server.NewSeries(reg)
-	done := &server.Committed{
-		Replies:   ipc.NewWriter(batch),
-		Observers: hook.Observe(core, hook.Leases4Committed, observers...),
-		Ledger:    series.NewLedger(),
+	// Two goroutines tell of changes: the committer's and the expiry's.
+	tell := func() *server.Tell {
+		return &server.Tell{
+			Leases: held, Ledger: series.NewLedger(),
+			Observers: hook.Observe(core, hook.Leases4Committed, observers...),
+		}
 	}
+	done := &server.Committed{Replies: ipc.NewWriter(batch), Ledger: series.NewLedger(), Tell: tell()}
 	commits := commit.New(commit.Config[*server.Waiting]{
 		Store:   leases,
 		Replies: func() *server.Waiting { return server.NewWaiting(len(observers) > 0) },
 		Done:    done.Done,
-		Rebuild: func(s store.Store) error {
-			t, err := server.LoadTable(s, running.Load(), clock, stored)
-			if err == nil {
-				held.Replace(t)
-			}
-			return err
-		},
+		Rebuild: func(s store.Store) error { return held.Load(s, running.Load(), stored) },
 		Limit:   waiting,
 		Log:     rt.Log.With("package", "commit"),
 		Metrics: stored,
@@ -118,12 +114,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Commits: commits,
 		Ledger:  series.NewLedger(),
 	}
-	expiry := &server.Expiry{
-		Leases:    held,
-		Observers: hook.Observe(core, hook.Leases4Committed, observers...),
-		Ledger:    series.NewLedger(),
-	}
-	return rt.Run(ctx, srv, expiry,
+	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
 			_ = ipc.Close() // makes the server return; there is nobody to tell
@@ -138,7 +129,7 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		core.Declare(hook.Leases4Committed, leaselog.Name)
 		return nil, func() {}, nil
 	}
-	l, err := leaselog.Open(c.LeaseLog.File, rt.Log.With("package", "leaselog"), rt.Registry)
+	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,4 +139,12 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		}
 	}
 	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+}
+
+// storeURL is the store as package store names it.
+func storeURL(s config.Store) string {
+	if s.Dir == "" {
+		return "memory:"
+	}
+	return "pebble:" + s.Dir
 }

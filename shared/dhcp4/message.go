@@ -144,9 +144,7 @@ func (m *Message) index(at, end, left int) (int, bool) {
 			return 0, false
 		}
 		left--
-		if code != OptOverload || end > offCookie {
-			m.note(code, at)
-		}
+		m.note(code, at)
 		at += 1 + int(b[at])
 	}
 	return left, true

@@ -231,6 +231,24 @@ func distinct(first byte, n int) []byte {
 	return b
 }
 
+func TestAll(t *testing.T) {
+	m := mustParse(t, overloaded(3, "00 0c0166 340102 0c00 ff 0c0178", "340101 520103 ff", 0, 82, 2, 1, 1))
+	var got []string
+	for code, v := range m.All() {
+		got = append(got, fmt.Sprintf("%d %x", code, v))
+	}
+	// O4-2: option 52 counts only where options begin.
+	if want := "53 01, 52 03, 82 0101, 12 66, 12 , 82 03"; strings.Join(got, ", ") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for range m.All() {
+		break
+	}
+	for range m.Pieces(12) {
+		break
+	}
+}
+
 func TestFixedSize(t *testing.T) {
 	m := mustParse(t, raw(53, 1, 3, 50, 4, 192, 0, 2, 10, 51, 4, 0, 0, 14, 16, 57, 2, 5, 220,
 		54, 2, 192, 0, 54, 2, 2, 1, 58, 3, 0, 0, 1, 118, 5, 192, 0, 2, 0, 0, 255))

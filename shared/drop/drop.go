@@ -138,7 +138,7 @@ var table = [count]row{
 	Draining:          {"draining", DHCP4D, "the subnet takes no new client"},
 	StoreError:        {"store_error", DHCP4D, "the lease could not be put on stable storage"},
 	Overload:          {"queue_full", both, "more work in flight than is allowed"},
-	ReplyTooBig:       {"reply_too_big", DHCP4D, "the mandatory options do not fit into the reply"},
+	ReplyTooBig:       {"reply_too_big", both, "the mandatory options do not fit into the reply"},
 }
 
 // Label is the reason as metrics and logs name it.

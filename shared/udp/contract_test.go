@@ -117,6 +117,31 @@ func TestContract(t *testing.T) {
 					t.Errorf("sent %d", sent)
 				}
 			})
+			t.Run("two writers at a time lose nothing", func(t *testing.T) {
+				a, b := k.make(t)
+				r := b.NewReader(8)
+				const each = 300
+				for i := range 2 {
+					w := a.NewWriter(8)
+					go func() {
+						for n := range each / 3 {
+							ps := make([]udp.Packet, 3)
+							for j := range ps {
+								ps[j] = udp.Packet{Data: []byte{byte(i), byte(n)}, Peer: b.LocalAddr()}
+							}
+							w.Write(ps)
+						}
+					}()
+				}
+				var count [2]int
+				for _, p := range collect(t, r, 2*each, 8) {
+					i := p.Data[0]
+					if want := byte(count[i] / 3); p.Data[1] != want {
+						t.Fatalf("writer %d: %d where %d was due", i, p.Data[1], want)
+					}
+					count[i]++
+				}
+			})
 			t.Run("a waiting Read ends with net.ErrClosed", func(t *testing.T) {
 				_, b := k.make(t)
 				r := b.NewReader(4)

@@ -48,6 +48,7 @@ type reader struct {
 // NewReader makes a reader of at most batch packets at a time. A socket has
 // one reader.
 func (c *Conn) NewReader(batch int) Reader {
+	batch = max(batch, 1)
 	size := c.options.MaxDatagram
 	stride := size
 	if size <= 0 || c.gro {
@@ -76,7 +77,7 @@ func (c *Conn) NewReader(batch int) Reader {
 	r.filled = batch // so that the first fill prepares every row
 	r.next = batch
 	r.receive = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), 0, 0, 0)
 		r.errno = errno
 		if errno != 0 {
 			return errno != unix.EAGAIN

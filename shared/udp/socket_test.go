@@ -219,7 +219,7 @@ func TestWriterWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Close()
+	t.Cleanup(func() { _ = a.Close() })
 	w, r := a.NewWriter(64), b.NewReader(64)
 	ps := make([]udp.Packet, 64)
 	for i := range ps {

@@ -4,6 +4,13 @@
 // info, segmentation offload). It never looks into a datagram and never
 // decides which one to send.
 //
+// The calls never block in the kernel (the runtime's poller does the waiting),
+// so they are made without telling the scheduler. Told, it takes the processor
+// away from a call of more than 20 µs, which a batch easily is, and hands it
+// back afterwards: measured on an echo of 350 octets, 64 in flight, that costs
+// 5.4 µs per datagram instead of 4.7 (C: 4.4) and five times the switches. The
+// price is that a garbage collection may wait for a batch to be sent.
+//
 // A loop owns one [Reader] and one or more [Writer]s and shares neither. What
 // Read returns lies in the reader's buffers and is valid until the next Read;
 // who keeps something copies it.

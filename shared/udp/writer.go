@@ -45,6 +45,7 @@ type writer struct {
 // NewWriter makes a writer that hands at most batch packets to the kernel at a
 // time. A socket may have several writers, each with one owner.
 func (c *Conn) NewWriter(batch int) Writer {
+	batch = max(batch, 1)
 	w := &writer{
 		conn:    c,
 		vectors: make([]unix.Iovec, batch),
@@ -57,7 +58,7 @@ func (c *Conn) NewWriter(batch int) Writer {
 		w.single = maxDatagram + 1
 	}
 	w.send = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd,
 			uintptr(unsafe.Pointer(&w.msgs[w.next])), uintptr(w.end-w.next), 0, 0, 0)
 		w.sent, w.errno = int(n), errno
 		return errno != unix.EAGAIN

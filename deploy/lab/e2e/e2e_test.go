@@ -30,11 +30,12 @@ type bench struct {
 	six, four *pair.Half
 }
 
-// network builds the site without daemons, or says why this cannot run.
-func network(t *testing.T) *bench {
+// network builds the site without daemons, or says why this cannot run with
+// the daemons named.
+func network(t *testing.T, daemons ...string) *bench {
 	t.Helper()
 	lab := netlab.Test(t)
-	for _, name := range []string{"dhcp6d", "dhcp4d"} {
+	for _, name := range daemons {
 		if _, err := pair.Find(name); err != nil {
 			netlab.Skip(t, err.Error())
 		}
@@ -51,7 +52,7 @@ func network(t *testing.T) *bench {
 // the configuration before.
 func start(t *testing.T, changes ...func(*pair.Config)) *bench {
 	t.Helper()
-	b := network(t)
+	b := network(t, "dhcp6d", "dhcp4d")
 	for _, change := range changes {
 		change(&b.config)
 	}

@@ -35,7 +35,7 @@ type fourth struct {
 // takes for Kea's, so that there are no probes.
 func withoutFour(t *testing.T) (*bench, *fourth) {
 	t.Helper()
-	b := network(t)
+	b := network(t, "dhcp6d")
 	conn, err := netlab.In(b.Server, func() (*net.UDPConn, error) {
 		return net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback, Port: 6768})
 	})
@@ -47,6 +47,11 @@ func withoutFour(t *testing.T) (*bench, *fourth) {
 	if b.six, err = pair.StartV6(b.Server, pair.Ours, b.config, true); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("dhcp6d said:\n%s", b.six.Output())
+		}
+	})
 	if err := b.StartRelays(0, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -23,23 +23,23 @@ const Env = "DHCP4O6_INTEROP"
 
 func TestMain(m *testing.M) { os.Exit(netlab.Main(m.Run)) }
 
-// network builds the site or says why this cannot run.
-func network(t *testing.T, kinds ...pair.Kind) *site.Site {
+// network builds the site or says why this cannot run: what v6 and v4 half
+// are needs to be installed or built; empty is none.
+func network(t *testing.T, v6, v4 pair.Kind) *site.Site {
 	t.Helper()
 	if os.Getenv(Env) != "1" {
 		t.Skipf("runs with %s=1 (make interop)", Env)
 	}
-	for _, k := range kinds {
-		if k == pair.Kea {
-			if err := pair.KeaMissing(); err != nil {
-				netlab.Skip(t, err.Error())
-			}
-			continue
+	for name, kind := range map[string]pair.Kind{"dhcp6d": v6, "dhcp4d": v4} {
+		var err error
+		switch kind {
+		case pair.Kea:
+			err = pair.KeaMissing()
+		case pair.Ours:
+			_, err = pair.Find(name)
 		}
-		for _, name := range []string{"dhcp6d", "dhcp4d"} {
-			if _, err := pair.Find(name); err != nil {
-				netlab.Skip(t, err.Error())
-			}
+		if err != nil {
+			netlab.Skip(t, err.Error())
 		}
 	}
 	s, err := site.New(netlab.Test(t))

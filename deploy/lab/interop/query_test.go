@@ -78,7 +78,7 @@ func TestIPC9Query(t *testing.T) {
 // queryFrames sends all queries to a v6 half and returns what it sent on.
 func queryFrames(t *testing.T, kind pair.Kind) map[string][]byte {
 	t.Helper()
-	s := network(t, kind)
+	s := network(t, kind, "")
 	defer s.Lab.Close()
 	config := site.Config(t.TempDir())
 	config.V4 = pair.Kea // the context without what Kea does not know

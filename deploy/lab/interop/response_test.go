@@ -82,7 +82,7 @@ func TestIPC16Response(t *testing.T) {
 // comparable.
 func responses(t *testing.T, kind pair.Kind) map[string][]byte {
 	t.Helper()
-	s := network(t, kind)
+	s := network(t, "", kind)
 	defer s.Lab.Close()
 	v6 := ipcEnd(t, s, 6767)
 	config := site.Config(t.TempDir())

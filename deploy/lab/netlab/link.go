@@ -195,7 +195,27 @@ func (h *Host) AddAddress(name string, p netip.Prefix) error {
 	if err := h.links.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("host %s: adding %s to %s: %w", h.Name, p, name, err)
 	}
-	return nil
+	if p.Addr().Is4() {
+		return nil
+	}
+	return h.waitLocal(p.Addr(), link)
+}
+
+// waitLocal returns when the host takes what is sent to its new address: the
+// kernel inserts the local route a moment after the address, from a work queue.
+func (h *Host) waitLocal(a netip.Addr, link netlink.Link) error {
+	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(netip.PrefixFrom(a, a.BitLen())), LinkIndex: link.Attrs().Index}
+	for range 2000 {
+		routes, err := h.links.RouteListFiltered(unix.AF_INET6, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
+		if err != nil {
+			return fmt.Errorf("host %s: looking for the local route of %s: %w", h.Name, a, err)
+		}
+		if len(routes) > 0 {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("host %s: %s got no local route within 2 s", h.Name, a)
 }
 
 // AddRoute makes the host send what is for dst to a neighbour.

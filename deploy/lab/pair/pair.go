@@ -104,11 +104,7 @@ func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	if kind == Kea {
 		return startKea(h, "kea-dhcp6", c.Dir, kea6(c))
 	}
-	path := "/readyz"
-	if alone {
-		path = "/healthz"
-	}
-	return startOurs(h, "dhcp6d", env6(c), metrics6, path)
+	return startOurs(h, "dhcp6d", env6(c), metrics6, alone)
 }
 
 // StartV4 starts the half that has the leases.
@@ -117,7 +113,7 @@ func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	if kind == Kea {
 		return startKea(h, "kea-dhcp4", c.Dir, kea4(c))
 	}
-	return startOurs(h, "dhcp4d", env4(c), metrics4, "/readyz")
+	return startOurs(h, "dhcp4d", env4(c), metrics4, false)
 }
 
 // Start starts both halves.

@@ -40,6 +40,7 @@ type Agent struct {
 	config   Config
 	down, up *net.UDPConn
 
+	loops                         sync.WaitGroup
 	forwarded, replied, discarded atomic.Uint64
 }
 
@@ -68,14 +69,17 @@ func Open(c Config) (*Agent, error) {
 
 // Serve relays until Close.
 func (a *Agent) Serve() {
-	var both sync.WaitGroup
-	both.Go(func() { each(a.down, a.upwards) })
-	both.Go(func() { each(a.up, a.downwards) })
-	both.Wait()
+	a.loops.Go(func() { each(a.up, a.downwards) })
+	a.loops.Go(func() { each(a.down, a.upwards) })
+	a.loops.Wait()
 }
 
-// Close ends Serve.
-func (a *Agent) Close() error { return errors.Join(a.down.Close(), a.up.Close()) }
+// Close ends Serve. The ports are free when it returns.
+func (a *Agent) Close() error {
+	err := errors.Join(a.down.Close(), a.up.Close())
+	a.loops.Wait()
+	return err
+}
 
 // Counts returns how many datagrams went up, went down and were discarded.
 func (a *Agent) Counts() (forwarded, replied, discarded uint64) {

@@ -10,6 +10,7 @@ import (
 
 // Reservation is an address kept for one client or attachment point.
 type Reservation struct {
+	ByPoint bool
 	Addr    netip.Addr
 	Options *option.Set // own options only, nil if none
 }
@@ -247,7 +248,7 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 			owners[d.addr] = owner{key, item.Line}
 			lines[key] = item.Line
 			rs.kinds |= kinds
-			rs.list = append(rs.list, Reservation{d.addr, in.set(d.options.Set())})
+			rs.list = append(rs.list, Reservation{Addr: d.addr, Options: in.set(d.options.Set())})
 		}
 	}
 	slices.SortFunc(rs.list, func(a, b Reservation) int { return a.Addr.Compare(b.Addr) })

@@ -40,6 +40,9 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // Subnet is one subnet with all that decides about its leases. Everything is
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
+	Position int
+	V6Only bool
+	V6OnlyWait uint32
 	ID     uint32
 	Prefix netip.Prefix
 	Drain  bool // renewals only
@@ -331,6 +334,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		out.byID[s.ID] = int32(len(out.All))
 		out.byPrefix.Insert(s.Prefix, int32(len(out.All)))
+		s.Position = len(out.All)
 		out.All = append(out.All, s)
 	}
 	return out

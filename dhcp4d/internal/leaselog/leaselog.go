@@ -46,16 +46,12 @@ type Log struct {
 	written sync.WaitGroup
 }
 
-// Open opens the file, to be appended to, and starts the writer. "-" is the
-// standard output.
+// Open opens the file, to be appended to, and starts the writer. "stdout" and
+// "stderr" are what they say.
 func Open(path string, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
-	var out io.WriteCloser = keepOpen{os.Stdout}
-	if path != "-" {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-		if err != nil {
-			return nil, fmt.Errorf("opening the lease log: %w; make it writable or name another in DHCP4D_LEASELOG_FILE", err)
-		}
-		out = f
+	out, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lease log: %w; make it writable or name another in DHCP4D_LEASELOG_PATH", err)
 	}
 	lost := prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "dhcp4d", Name: "leaselog_lost_lines_total",
@@ -63,6 +59,16 @@ func Open(path string, log *slog.Logger, reg prometheus.Registerer) (*Log, error
 	})
 	reg.MustRegister(lost)
 	return start(out, log, lost), nil
+}
+
+func open(path string) (io.WriteCloser, error) {
+	switch path {
+	case "stdout":
+		return keepOpen{os.Stdout}, nil
+	case "stderr":
+		return keepOpen{os.Stderr}, nil
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 }
 
 type keepOpen struct{ io.Writer }

@@ -102,7 +102,7 @@ func TestAFileThatBlocksLosesLinesAndNobodyWaits(t *testing.T) {
 
 func TestAFileThatCannotBeOpenedIsExplained(t *testing.T) {
 	_, err := Open(filepath.Join(t.TempDir(), "no", "such", "dir"), nil, prometheus.NewRegistry())
-	if err == nil || !strings.Contains(err.Error(), "DHCP4D_LEASELOG_FILE") {
+	if err == nil || !strings.Contains(err.Error(), "DHCP4D_LEASELOG_PATH") {
 		t.Errorf("error is %v, want one that names the variable", err)
 	}
 }

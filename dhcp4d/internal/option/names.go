@@ -64,21 +64,20 @@ func checkName(name string) string {
 }
 
 // sip encodes option 120 (RFC 3361): names after a 0, or addresses after a 1.
+// The names are not compressed, as the RFC does not say what pointers count from.
 func (e *encoder) sip(v *yaml.Node) []byte {
 	items := e.items(v)
 	var addresses, domains []byte
-	seen := map[string]int{}
 	for i, item := range items {
 		s, ok := e.text(item, index(v, i), "a domain name or an IPv4 address")
 		if !ok {
 			continue
 		}
 		if a, err := netip.ParseAddr(s); err != nil {
-			// The encoding octet stands in front: names start at 1.
 			if domains == nil {
 				domains = []byte{0}
 			}
-			domains = e.name(domains, item, index(v, i), s, seen)
+			domains = e.name(domains, item, index(v, i), s, nil)
 		} else if !unicast(a) {
 			e.report(item, index(v, i), fmt.Sprintf("%s is not the IPv4 address of a host", s))
 		} else {

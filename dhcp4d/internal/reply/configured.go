@@ -12,6 +12,16 @@ type codes [4]uint64
 func (s *codes) has(code byte) bool { return s[code>>6]>>(code&63)&1 != 0 }
 func (s *codes) add(code byte)      { s[code>>6] |= 1 << (code & 63) }
 
+// holds says whether every code of o is in s.
+func (s *codes) holds(o codes) bool {
+	for i := range o {
+		if o[i]&^s[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func setOf(list ...byte) (s codes) {
 	for _, code := range list {
 		s.add(code)
@@ -48,6 +58,7 @@ type filling struct {
 
 	field     field
 	fields    field // the last that may be used
+	whole     int   // the greatest space of one field before anything is placed
 	done      codes // considered, whatever came of it
 	placed    codes
 	classless bool // 121 is to be sent instead of 3 and 33
@@ -82,15 +93,25 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 	if q.Requested(dhcp4.OptClasslessStaticRoute) {
 		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute)
 	}
-	f.try(q, r, inOptions, classless)
-	if f.left && overloadable(q, r) {
-		f.try(q, r, inSName, classless)
-	}
+	f.fit(q, r, classless)
 	if classless && !f.placed.has(dhcp4.OptClasslessStaticRoute) {
-		// The routes did not fit: then the client needs 3 and 33 after all.
-		f.try(q, r, f.fields, false)
+		f.fit(q, r, false) // without the routes the client needs 3 and 33 after all
 	}
 	return f.dst
+}
+
+// fit places the options, with overload if something is left out otherwise
+// and overload does not push out what had its place.
+func (f *filling) fit(q *dhcp4.Message, r *Reply, classless bool) {
+	f.try(q, r, inOptions, classless)
+	if !f.left || !overloadable(q, r) || f.end-f.first < overloadLen {
+		return
+	}
+	plain := f.placed
+	f.try(q, r, inSName, classless)
+	if f.overload == 0 || !f.placed.holds(plain) {
+		f.try(q, r, inOptions, classless)
+	}
 }
 
 // overloadable says whether file and sname may hold options. They may not if
@@ -106,11 +127,11 @@ func (f *filling) try(q *dhcp4.Message, r *Reply, last field, classless bool) {
 	f.reset()
 	f.fields, f.classless = last, classless
 	if last > inOptions {
-		if f.end-f.first < overloadLen {
-			f.try(q, r, inOptions, classless)
-			return
-		}
 		f.dst = append(f.dst, dhcp4.OptOverload, 1, 0)
+	}
+	f.whole = 0
+	for at := inOptions; at <= last; at++ {
+		f.whole = max(f.whole, f.free(at))
 	}
 	for list := range q.Pieces(dhcp4.OptParameterRequestList) {
 		for _, code := range list {
@@ -120,14 +141,9 @@ func (f *filling) try(q *dhcp4.Message, r *Reply, last field, classless bool) {
 	for _, code := range r.Always {
 		f.take(q, r, code)
 	}
-	if last == inOptions {
-		return
+	if f.overload != 0 {
+		f.dst[f.first+2] = f.overload
 	}
-	if f.overload == 0 { // option 52 only took space
-		f.try(q, r, inOptions, classless)
-		return
-	}
-	f.dst[f.first+2] = f.overload
 	if f.overload&overloadFile != 0 {
 		dhcp4.FileOf(f.dst[f.start:])[f.file] = dhcp4.OptEnd
 	}
@@ -207,7 +223,7 @@ func (f *filling) place(code byte, value []byte) {
 		return
 	}
 	f.left = true
-	f.full = n <= f.end-f.first // else it fits nowhere, whatever else is left out
+	f.full = n <= f.whole
 }
 
 // free is how many octets a field has left, its end option set aside.

@@ -2,6 +2,7 @@ package reply
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -136,15 +137,21 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 		}
 		need += dhcp4.OptionLen(len(info))
 	}
-	if m.Has(58) != m.Has(59) || m.Has(58) && !lease {
+	times := lease && (r.SendTimes || q.Requested(58) || q.Requested(59)) && need+12 <= most
+	if m.Has(58) != times || m.Has(59) != times {
 		t.Fatalf("times: %d", codes)
 	}
 	if m.Has(58) {
 		need += 12
 	}
 	checkConfigured(t, q, r, c, &m, most-need)
-	if end := bytes.TrimRight(b, "\x00"); len(end) != len(b) && (!r.Pad || len(b) != min(300, most)) {
-		t.Fatalf("%d octets after the end", len(b)-len(end))
+	checkFields(t, r, &m)
+	n := len(bytes.TrimRight(b, "\x00"))
+	if n != len(b) && (!r.Pad || len(b) != min(300, most)) || r.Pad && len(b) < min(300, most) {
+		t.Fatalf("%d octets after the end", len(b)-n)
+	}
+	if text := dhcp4.OptionLen(len(r.Message)); r.Message != "" && !m.Has(56) && n+text <= most {
+		t.Fatalf("the message is missing")
 	}
 	if m.Has(52) {
 		return // which the other implementation does not read
@@ -161,52 +168,150 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 	}
 }
 
-// checkConfigured holds the configured options of a reply against what was
-// wanted; spare is what they had of the options field.
+// checkFields holds sname and file against what they are used for: names, or
+// options with an end and zeros behind it, or nothing.
+func checkFields(t *testing.T, r *Reply, m *dhcp4.Message) {
+	t.Helper()
+	var overload byte
+	if v, ok := m.Option(52, nil); ok {
+		overload = v[0]
+	}
+	for _, c := range []struct {
+		field, name []byte
+		options     bool
+	}{{m.File(), r.File, overload&1 != 0}, {m.SName(), r.SName, overload&2 != 0}} {
+		if c.options {
+			if used := bytes.TrimRight(c.field, "\x00"); len(used) < 3 || used[len(used)-1] != 255 {
+				t.Fatalf("overloaded field %x", c.field)
+			}
+			continue
+		}
+		if r.Type == dhcp4.NAK {
+			c.name = nil
+		}
+		if !bytes.Equal(bytes.TrimRight(c.field, "\x00"), c.name) {
+			t.Fatalf("field is %x, want %q", c.field, c.name)
+		}
+	}
+}
+
+// checkConfigured holds the configured options of a reply, their order and
+// their overload against the slow twin of the placing; spare is what they had
+// of the options field.
 func checkConfigured(t *testing.T, q *dhcp4.Message, r *Reply, c configured, m *dhcp4.Message, spare int) {
 	t.Helper()
-	var protocol = []byte{0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 82, 90, 108, 109, 118, 159, 255}
+	protocol := []byte{0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 82, 90, 108, 109, 118, 159, 255}
 	list := slices.Clone(q.ParameterRequestList(nil))
-	var wanted []byte
-	all := 0
-	for _, code := range append(list, r.Always...) {
-		if v, ok := c[code]; ok && !slices.Contains(protocol, code) && !slices.Contains(wanted, code) && r.Type != dhcp4.NAK {
+	var wanted, got []byte
+	for _, code := range slices.Concat(list, r.Always) {
+		if r.Type != dhcp4.NAK && c[code] != nil && !slices.Contains(protocol, code) && !slices.Contains(wanted, code) {
 			wanted = append(wanted, code)
-			all += dhcp4.OptionLen(len(v))
 		}
 	}
-	replaces := m.Has(121) && q.Requested(121)
-	if replaces && (m.Has(3) || m.Has(33)) {
-		t.Fatalf("121 and %d", order(*m))
-	}
-	if !replaces && slices.Contains(list, 121) && all <= spare && slices.Contains(wanted, 121) {
-		t.Fatalf("121 would have fitted: %d", order(*m))
-	}
-	for code := range 256 {
-		code := byte(code)
-		v, ok := m.Option(code, nil)
-		switch {
-		case slices.Contains(protocol, code):
-		case ok && (!slices.Contains(wanted, code) || !bytes.Equal(v, c[code])):
-			t.Fatalf("option %d is %x", code, v)
-		case !ok && slices.Contains(wanted, code) && all <= spare && !(replaces && (code == 3 || code == 33)):
-			t.Fatalf("option %d is missing, %d of %d octets", code, all, spare)
-		}
-	}
-	if all <= spare && m.Has(52) {
-		t.Fatalf("overloaded without need")
-	}
-	// The order is that of the client, 1 before 3 apart.
-	at := -1
 	for _, code := range order(*m) {
-		if i := slices.Index(wanted, code); i >= 0 && code != 1 && !slices.Contains(protocol, code) {
-			if i < at {
-				t.Fatalf("order %d, wanted %d", order(*m), wanted)
-			}
-			at = i
+		if slices.Contains(protocol, code) || slices.Contains(got, code) {
+			continue
+		}
+		got = append(got, code)
+		if v, _ := m.Option(code, nil); !bytes.Equal(v, c[code]) {
+			t.Fatalf("option %d is %x", code, v)
 		}
 	}
-	if one, three := slices.Index(order(*m), 1), slices.Index(order(*m), 3); one >= 0 && three >= 0 && three < one {
-		t.Fatalf("3 before 1")
+	overload := len(r.SName) == 0 && len(r.File) == 0 && !q.Requested(66) && !q.Requested(67)
+	want, overloaded := twin(maskFirst(without(wanted, 3, 33)), c, spare, overload)
+	if !slices.Contains(list, 121) || !slices.Contains(want, 121) {
+		if slices.Contains(list, 121) {
+			wanted = without(wanted, 121)
+		}
+		want, overloaded = twin(maskFirst(wanted), c, spare, overload)
+	}
+	if !bytes.Equal(got, want) || m.Has(52) != overloaded {
+		t.Fatalf("options %d, overload %v; want %d, %v of %d in %d octets", got, m.Has(52), want, overloaded, wanted, spare)
+	}
+}
+
+// without is a list less some codes.
+func without(list []byte, codes ...byte) []byte {
+	return slices.DeleteFunc(slices.Clone(list), func(code byte) bool { return slices.Contains(codes, code) })
+}
+
+// maskFirst is a list with 1 before 3.
+func maskFirst(list []byte) []byte {
+	one, three := slices.Index(list, 1), slices.Index(list, 3)
+	if three < 0 || one < three {
+		return list
+	}
+	return slices.Insert(slices.Delete(slices.Clone(list), one, one+1), three, 1)
+}
+
+// twin says which of the wanted options are placed, and whether by overload.
+func twin(wanted []byte, c configured, spare int, overload bool) (placed []byte, overloaded bool) {
+	try := func(fields ...int) (placed []byte, used int) {
+		whole := slices.Max(fields)
+	options:
+		for _, code := range wanted {
+			n := dhcp4.OptionLen(len(c[code]))
+			for i := used; i < len(fields); i++ {
+				if n <= fields[i] {
+					fields[i] -= n
+					used = i
+					placed = append(placed, code)
+					continue options
+				}
+			}
+			if n <= whole {
+				break
+			}
+		}
+		return placed, used
+	}
+	placed, _ = try(spare)
+	if len(placed) == len(wanted) || !overload || spare < 3 {
+		return placed, false
+	}
+	more, used := try(spare-3, 127, 63)
+	if used > 0 && len(without(placed, more...)) == 0 {
+		return more, true
+	}
+	return placed, false
+}
+
+// Every room that a response may leave, with and without overload.
+func TestEveryRoom(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 341))
+	const id, info, subnet = "3d0701020000000001", "520601040a0b0c0d", "7604c6336400"
+	for _, options := range []string{
+		"", id, id + info, id + info + subnet + "3705 6c 3a 03 01 79", id + "390205dc" + info + "3708 03 06 01 81 82 83 84 85",
+		id + "390205dc 370c 79 03 21 06 01 81 82 83 84 85 86 87", id + "390205dc 3707 03 01 81 82 83 42 84",
+	} {
+		for _, typ := range []dhcp4.MessageType{dhcp4.Offer, dhcp4.ACK, dhcp4.NAK} {
+			q := query(t, dhcp4.Request, options)
+			if typ == dhcp4.ACK && random.IntN(4) == 0 {
+				q = query(t, dhcp4.Inform, options)
+			}
+			for room := 230; room < 900; room++ {
+				c := make(configured)
+				for _, code := range []byte{1, 3, 6, 33, 121, 129, 130, 131, 132, 133, 134, 135} {
+					if n := random.IntN(130); random.IntN(4) > 0 {
+						c[code] = bytes.Repeat([]byte{code}, n+1)
+					}
+				}
+				r := usual(typ)
+				r.Options, r.Always, r.Room = c, []byte{135, 1}, room
+				r.SendTimes, r.IPv6Only, r.V6OnlyWait = random.IntN(2) == 0, true, 1800
+				r.EchoSubnetSelection, r.Pad = true, random.IntN(3) == 0
+				if random.IntN(4) == 0 {
+					r.Message = "sorry"
+				}
+				if random.IntN(4) == 0 {
+					r.File = []byte("image")
+				}
+				b, why := Append(nil, &q, &r)
+				check(t, &q, &r, c, b, why)
+				if t.Failed() {
+					t.Fatalf("options %s, %v, room %d", options, typ, room)
+				}
+			}
+		}
 	}
 }

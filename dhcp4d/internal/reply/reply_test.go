@@ -505,6 +505,15 @@ func TestLeftOut(t *testing.T) {
 			t.Errorf("%d octets, order %d", len(m.Bytes()), got)
 		}
 	})
+	t.Run("O4-2 no overload that pushes out what fits without", func(t *testing.T) {
+		r := usual(dhcp4.Offer)
+		spare := 548 - 241 - 3 - 6 - 6
+		r.Options = configured{129: make([]byte, spare-1-4), 130: make([]byte, 200), 131: make([]byte, 100)}
+		m := mustAppend(t, query(t, dhcp4.Discover, "3703 81 82 83"), r)
+		if got := order(m); !bytes.Equal(got, []byte{53, 54, 51, 129, 129}) {
+			t.Errorf("%d", got)
+		}
+	})
 	t.Run("O4-2 no option 52 where it would not help", func(t *testing.T) {
 		r := usual(dhcp4.Offer)
 		r.Options = configured{129: make([]byte, 200), 130: make([]byte, 130)}

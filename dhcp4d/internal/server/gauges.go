@@ -43,11 +43,14 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// use is how much of a pool is taken.
+type use struct{ size, assigned uint32 }
+
 // level is what one subnet has.
 type level struct {
 	id, prefix string
 	counts     table.Counts
-	pools      []table.PoolUse
+	pools      []use
 }
 
 // Collect implements prometheus.Collector.
@@ -61,8 +64,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.states, float64(l.counts.Declined), l.id, "declined")
 		gauge(g.states, float64(l.counts.Former), l.id, "former")
 		for i, p := range l.pools {
-			gauge(g.size, float64(p.Size), l.id, strconv.Itoa(i))
-			gauge(g.assigned, float64(p.Used), l.id, strconv.Itoa(i))
+			gauge(g.size, float64(p.size), l.id, strconv.Itoa(i))
+			gauge(g.assigned, float64(p.assigned), l.id, strconv.Itoa(i))
 		}
 		if l.prefix != "" {
 			gauge(g.info, 1, l.id, l.prefix)
@@ -74,14 +77,21 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 func (g *gauges) levels() []level {
 	r := g.running.Load()
 	var all []level
-	other := level{id: "other", pools: make([]table.PoolUse, 1)}
+	other := level{id: "other", pools: make([]use, 1)}
 	for i := range r.subnets.All {
 		sub := &r.subnets.All[i]
 		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
 		g.leases.With(func(t *table.Table) {
 			l.counts = t.Counts(i)
+			piece := 0
 			for p := range sub.Pools {
-				l.pools = append(l.pools, t.Pool(i, p))
+				var u use
+				for range sub.Pools[p].Ranges {
+					size, free := t.Pool(i, piece)
+					u.size, u.assigned = u.size+size, u.assigned+size-free
+					piece++
+				}
+				l.pools = append(l.pools, u)
 			}
 		})
 		if i < g.most {
@@ -93,8 +103,8 @@ func (g *gauges) levels() []level {
 		other.counts.Declined += l.counts.Declined
 		other.counts.Former += l.counts.Former
 		for _, p := range l.pools {
-			other.pools[0].Size += p.Size
-			other.pools[0].Used += p.Used
+			other.pools[0].size += p.size
+			other.pools[0].assigned += p.assigned
 		}
 	}
 	if len(r.subnets.All) > g.most {

@@ -38,23 +38,71 @@ type Leases struct {
 
 	mu    sync.Mutex
 	table *table.Table
+	ended endings // since the last drain
 }
 
-// NewLeases takes a loaded table over.
-func NewLeases(c Clock, t *table.Table) *Leases { return &Leases{Clock: c, table: t} }
-
-// Replace puts another table in the place of the one there was.
-func (l *Leases) Replace(t *table.Table) {
-	l.mu.Lock()
-	l.table = t
-	l.mu.Unlock()
+// endings is what ended by time, or because its client took another address.
+type endings struct {
+	events   []lease.Event
+	bindings lease.Batch
 }
+
+func (n *endings) reset() {
+	n.events = n.events[:0]
+	n.bindings.Reset()
+}
+
+// NewLeases makes an empty table for a configuration.
+func NewLeases(c Clock, r *Running) *Leases {
+	l := &Leases{Clock: c}
+	l.table = l.newTable(r)
+	return l
+}
+
+func (l *Leases) newTable(r *Running) *table.Table {
+	return table.New(r.Layout(), table.Options{Ended: func(e lease.Event, b *lease.Binding) {
+		l.ended.events = append(l.ended.events, e)
+		l.ended.bindings.Add(b)
+	}})
+}
+
+// Load replaces the table by one of what the store holds. The store is read
+// without the lock: until Load returns, the old table is what there is.
+func (l *Leases) Load(s store.Store, r *Running, m *commit.Metrics) error {
+	_, now := l.Clock.Read()
+	t := l.newTable(r)
+	found, err := s.Load(func(b *lease.Binding) error { return t.Load(b, now) })
+	if err != nil {
+		return err
+	}
+	if found.Newest > now+clockSlack {
+		return fmt.Errorf("the store was written at %v, which is later than the clock of this machine; set the clock",
+			time.Unix(int64(found.Newest), 0).UTC().Format(time.RFC3339))
+	}
+	l.With(func(*table.Table) {
+		t.Loaded(now)
+		l.table = t
+	})
+	m.Loaded(found.Took)
+	return nil
+}
+
+// clockSlack is how far, in seconds, the clock may be behind what the store
+// has seen: clocks are stepped back a little when they are set.
+const clockSlack = 5
 
 // With calls fn with the table, under the lock.
 func (l *Leases) With(fn func(t *table.Table)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fn(l.table)
+}
+
+// drain moves what has ended into n, which must be empty.
+func (l *Leases) drain(n *endings) {
+	l.mu.Lock()
+	*n, l.ended = l.ended, *n
+	l.mu.Unlock()
 }
 
 // The expiry runs once a second and holds the lock for so many leases at a
@@ -66,12 +114,8 @@ const (
 
 // Expiry ends what has run out.
 type Expiry struct {
-	Leases    *Leases
-	Observers hook.Observers[event.Lease]
-	Ledger    *Ledger
-
-	ended lease.Batch
-	kinds []lease.Event
+	Leases *Leases
+	Tell   *Tell
 }
 
 // Name is the component's name in logs and errors.
@@ -86,47 +130,50 @@ func (x *Expiry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			for x.pass() {
-			}
+		}
+		for more := true; more; {
+			_, now := x.Leases.Clock.Read()
+			x.Leases.With(func(t *table.Table) { more = t.Expire(now, expireBatch) })
+			x.Tell.endings()
 		}
 	}
 }
 
-// pass ends some and tells whether more are left.
-func (x *Expiry) pass() (more bool) {
-	x.ended.Reset()
-	x.kinds = x.kinds[:0]
-	at, now := x.Leases.Clock.Read()
-	x.Leases.With(func(t *table.Table) {
-		more = t.Expire(now, expireBatch, func(e lease.Event, b *lease.Binding) {
-			x.ended.Add(b)
-			x.kinds = append(x.kinds, e)
+// Tell counts changes of leases and tells the observers. One goroutine owns
+// it.
+type Tell struct {
+	Leases    *Leases
+	Observers hook.Observers[event.Lease]
+	Ledger    *Ledger
+
+	ended endings
+}
+
+// endings tells what has ended since anybody last did.
+func (t *Tell) endings() {
+	t.ended.reset()
+	t.Leases.drain(&t.ended)
+	now := time.Now()
+	for i, e := range t.ended.events {
+		t.Ledger.events[e].Inc()
+		t.Observers.Run(&event.Lease{Event: e, Time: now, Binding: t.ended.bindings.Records[i]})
+	}
+}
+
+// committed tells what a durable group has changed, after what ended before.
+func (t *Tell) committed(records []lease.Binding, w *Waiting) {
+	t.endings()
+	for e, n := range w.events {
+		if n > 0 && lease.Event(e) != lease.NoEvent {
+			t.Ledger.events[e].Add(float64(n))
+		}
+	}
+	now := time.Now()
+	for i := range w.changes {
+		c := &w.changes[i]
+		t.Observers.Run(&event.Lease{
+			Event: c.event, Time: now, Binding: records[c.binding],
+			Interface: c.ifc, Relays: w.relays[c.from:c.to],
 		})
-	})
-	for i, e := range x.kinds {
-		x.Ledger.events[e].Inc()
-		x.Observers.Run(&event.Lease{Event: e, Time: at, Binding: x.ended.Records[i]})
 	}
-	return more
 }
-
-// LoadTable makes a table of what the store holds.
-func LoadTable(s store.Store, r *Running, c Clock, m *commit.Metrics) (*table.Table, error) {
-	t := table.New(r.Layout(), table.Limits{})
-	found, err := s.Load(t.Load)
-	if err != nil {
-		return nil, err
-	}
-	_, now := c.Read()
-	if found.Newest > now+clockSlack {
-		return nil, fmt.Errorf("the store was written at %v, which is later than the clock of this machine; set the clock",
-			time.Unix(int64(found.Newest), 0).UTC().Format(time.RFC3339))
-	}
-	t.Loaded(now)
-	m.Loaded(found.Took)
-	return t, nil
-}
-
-// clockSlack is how far, in seconds, the clock may be behind what the store
-// has seen: clocks are stepped back a little when they are set.
-const clockSlack = 5

@@ -46,7 +46,10 @@ func (r *Running) Layout() []table.Subnet {
 	layout := make([]table.Subnet, len(r.subnets.All))
 	for i := range r.subnets.All {
 		sub := &r.subnets.All[i]
-		t := table.Subnet{ID: sub.ID, Prefix: sub.Prefix, Reserved: sub.ReservedAddresses()}
+		t := table.Subnet{ID: sub.ID, Prefix: sub.Prefix}
+		for _, r := range sub.Reservations() {
+			t.Reserved = append(t.Reserved, r.Addr)
+		}
 		for _, p := range sub.Pools {
 			for _, g := range p.Ranges {
 				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last})

@@ -172,7 +172,7 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		return dropped, drop.StoreError
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
-	s.who.fill(&s.query, s.running.position(chosen.Subnet), &s.message, reserved)
+	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
@@ -291,7 +291,7 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.LeaseTime = d.Time
 	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
 	r.SendTimes = sub.Lease.SendTimers
-	r.SIAddr, r.SName, r.File = sub.NextServer, sub.ServerHostname, sub.BootFileName
+	r.SIAddr, r.SName, r.File = sub.NextServer, []byte(sub.ServerHostname), []byte(sub.BootFileName)
 	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options

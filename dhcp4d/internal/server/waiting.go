@@ -1,13 +1,10 @@
 package server
 
 import (
-	"time"
-
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
-	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -92,9 +89,9 @@ func (w *Waiting) keep(b []byte) []byte {
 
 // Committed sends what waited for a group. The committer's goroutine owns it.
 type Committed struct {
-	Replies   udp.Writer
-	Observers hook.Observers[event.Lease]
-	Ledger    *Ledger
+	Replies udp.Writer
+	Ledger  *Ledger
+	Tell    *Tell
 }
 
 // Done is what the committer calls with every group, durable or failed.
@@ -106,19 +103,7 @@ func (c *Committed) Done(g *commit.Group[*Waiting], err error) {
 	}
 	c.Replies.Write(w.packets)
 	c.Ledger.sent(&w.outgoing)
-	for e, n := range w.events {
-		if n > 0 && lease.Event(e) != lease.NoEvent {
-			c.Ledger.events[e].Add(float64(n))
-		}
-	}
-	now := time.Now()
-	for i := range w.changes {
-		ch := &w.changes[i]
-		c.Observers.Run(&event.Lease{
-			Event: ch.event, Time: now, Binding: g.Records.Records[ch.binding],
-			Interface: ch.ifc, Relays: w.relays[ch.from:ch.to],
-		})
-	}
+	c.Tell.committed(g.Records.Records, w)
 }
 
 // answerOf is the message type of an answer.

@@ -28,29 +28,35 @@ func newWorkload(seed uint64) *workload {
 	return &workload{rng: rand.New(rand.NewPCG(seed, 1))}
 }
 
-// step commits one group.
-func (w *workload) step(s Store) error {
-	var records []lease.Binding
-	var which []int
+// next makes the records of one group, for the addresses that it tells.
+func (w *workload) next(tell func(n int)) []lease.Binding {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.version++
+	var records []lease.Binding
 	for range 1 + w.rng.IntN(8) {
 		n := w.rng.IntN(addresses)
 		r := binding(n)
 		r.Changed = w.version
-		records, which = append(records, r), append(which, n)
+		records = append(records, r)
 		w.attempted[n] = w.version
+		tell(n)
 	}
-	v := w.version
-	w.mu.Unlock()
+	return records
+}
+
+// step commits one group.
+func (w *workload) step(s Store) error {
+	var which []int
+	records := w.next(func(n int) { which = append(which, n) })
 	if err := s.Commit(records); err != nil {
 		return err
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, n := range which {
-		w.acked[n] = v
+		w.acked[n] = records[0].Changed
 	}
-	w.mu.Unlock()
 	return nil
 }
 

@@ -112,8 +112,7 @@ func (m *matcher) add(entry *config.Match, at place) {
 		i = len(m.shapes)
 		m.shapes = append(m.shapes, shape{at.rank, map[string]place{}})
 	}
-	key, _ := appendKey(nil, at.rank, &Facts{
-		Relayed:      true, // the rule for direct queries is not part of the key
+	key := appendKey(nil, at.rank, &Facts{
 		LinkAddress:  entry.LinkAddress.Addr(),
 		InterfaceID:  entry.InterfaceID,
 		RemoteID:     entry.RemoteID,
@@ -130,7 +129,7 @@ func (m *matcher) sort() {
 }
 
 // find returns the entry that decides, of rank 0 if none fits.
-func (m *matcher) find(f *Facts) place {
+func (m *matcher) find(f *Facts, scratch *[maxKey]byte) place {
 	var best place
 	if f.LinkAddress.IsValid() {
 		best, _ = m.link.Lookup(f.LinkAddress)
@@ -138,66 +137,85 @@ func (m *matcher) find(f *Facts) place {
 	if best.rank == 0 && f.Source.IsValid() {
 		best, _ = m.source.Lookup(f.Source.WithZone(""))
 	}
-	var scratch [maxKey]byte
+	have := f.keys()
 	for i := range m.shapes {
 		s := &m.shapes[i]
 		if s.rank < best.rank {
 			break
 		}
-		if key, ok := appendKey(scratch[:0], s.rank, f); ok {
-			if at, ok := s.places[string(key)]; ok {
-				return at
-			}
+		if !s.rank.answeredBy(have, f) {
+			continue
+		}
+		if at, ok := s.places[string(appendKey(scratch[:0], s.rank, f))]; ok {
+			return at
 		}
 	}
 	return best
+}
+
+// keys returns the bits of the keys that the facts can answer. A fact longer
+// than any entry's answers none.
+func (f *Facts) keys() rank {
+	var have rank
+	set := func(given bool, n int, bit rank) {
+		if given && n <= config.MaxOctets {
+			have |= bit
+		}
+	}
+	set(f.InterfaceID != nil, len(f.InterfaceID), rankInterID)
+	set(f.RemoteID != nil, len(f.RemoteID), rankRemote)
+	set(f.SubscriberID != nil, len(f.SubscriberID), rankSubscriber)
+	set(f.Peer != "", len(f.Peer), rankPeer)
+	set(len(f.Interface) > 0, len(f.Interface), rankInterface)
+	return have
+}
+
+// answeredBy reports whether the facts have what entries of the rank look at.
+func (r rank) answeredBy(have rank, f *Facts) bool {
+	if r&(rankIDs|rankPeer|rankInterface)&^have != 0 ||
+		r.linkBits() >= 0 && !f.LinkAddress.Is6() || r.prefixBits() >= 0 && !f.Source.Is6() {
+		return false
+	}
+	// An interface by itself says where a direct client is only if its source
+	// is of this link.
+	return r.step() != Interface || r&rankInterface == 0 || f.Relayed || f.Source.IsLinkLocalUnicast()
 }
 
 // maxKey is the longest key: two addresses, five texts with their lengths.
 const maxKey = 2*16 + 5*(2+config.MaxOctets)
 
 // appendKey appends the octets of the facts that entries of a rank look at.
-// It is not ok when a fact is missing, or longer than any entry's.
-func appendKey(b []byte, r rank, f *Facts) ([]byte, bool) {
-	ok := true
-	prefix := func(a netip.Addr, bits int) {
-		if bits < 0 {
-			return
-		}
-		p, err := a.Prefix(bits)
-		if !a.Is6() || err != nil {
-			ok = false
-			return
-		}
-		masked := p.Addr().As16()
-		b = append(b, masked[:]...)
+func appendKey(b []byte, r rank, f *Facts) []byte {
+	b = appendPrefix(b, f.LinkAddress, r.linkBits())
+	b = appendPrefix(b, f.Source, r.prefixBits())
+	if r&rankInterID != 0 {
+		b = appendText(b, f.InterfaceID)
 	}
-	text := func(bit rank, s []byte, present bool) {
-		if r&bit == 0 {
-			return
-		}
-		if !present || len(s) > config.MaxOctets {
-			ok = false
-			return
-		}
-		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
-		b = append(b, s...)
+	if r&rankRemote != 0 {
+		b = appendText(b, f.RemoteID)
 	}
-	prefix(f.LinkAddress, r.linkBits())
-	prefix(f.Source, r.prefixBits())
-	text(rankInterID, f.InterfaceID, f.InterfaceID != nil)
-	text(rankRemote, f.RemoteID, f.RemoteID != nil)
-	text(rankSubscriber, f.SubscriberID, f.SubscriberID != nil)
+	if r&rankSubscriber != 0 {
+		b = appendText(b, f.SubscriberID)
+	}
 	if r&rankPeer != 0 {
-		if f.Peer == "" || len(f.Peer) > config.MaxOctets {
-			return b, false
-		}
-		b = binary.BigEndian.AppendUint16(b, uint16(len(f.Peer)))
-		b = append(b, f.Peer...)
+		b = appendText(b, f.Peer)
 	}
-	if r.step() == Interface && r&rankInterface != 0 && !f.Relayed && !f.Source.IsLinkLocalUnicast() {
-		return b, false
+	if r&rankInterface != 0 {
+		b = appendText(b, f.Interface)
 	}
-	text(rankInterface, f.Interface, len(f.Interface) > 0)
-	return b, ok
+	return b
+}
+
+func appendPrefix(b []byte, a netip.Addr, bits int) []byte {
+	if bits < 0 {
+		return b
+	}
+	p, _ := a.Prefix(bits) // an IPv6 address, and 0 to 128 bits
+	masked := p.Addr().As16()
+	return append(b, masked[:]...)
+}
+
+func appendText[T string | []byte](b []byte, s T) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
+	return append(b, s...)
 }

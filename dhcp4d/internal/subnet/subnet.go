@@ -131,7 +131,8 @@ func New(s *config.Subnets) *Selector {
 
 // Select returns the subnet of a query.
 func (s *Selector) Select(f *Facts) Result {
-	trusted := !s.trusted.empty() && s.trusted.find(f).rank != 0
+	var scratch [maxKey]byte
+	trusted := !s.trusted.empty() && s.trusted.find(f, &scratch).rank != 0
 	if trusted {
 		if f.LinkSelection.IsValid() {
 			// RFC 3527 section 3: no other subnet may be used.
@@ -144,7 +145,7 @@ func (s *Selector) Select(f *Facts) Result {
 			return Result{sub, GIAddr, -1, true}
 		}
 	}
-	found := s.entries.find(f)
+	found := s.entries.find(f, &scratch)
 	if found.rank == 0 {
 		return Result{Entry: -1, Trusted: trusted}
 	}

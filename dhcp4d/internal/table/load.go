@@ -72,10 +72,7 @@ func (t *Table) forget(ref uint32) {
 // Loaded ends loading: quarantines go on, and what else is not in force
 // becomes free, the longest unused first.
 func (t *Table) Loaded(now lease.Time) {
-	slices.SortFunc(t.unsorted, func(a, b uint32) int {
-		x, y := t.entries.at(a), t.entries.at(b)
-		return cmp.Or(cmp.Compare(x.expires, y.expires), cmp.Compare(x.addr, y.addr))
-	})
+	t.sortByEnd(t.unsorted)
 	for _, ref := range t.unsorted {
 		e := t.entries.at(ref)
 		switch {
@@ -132,6 +129,7 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 	if len(old) == 0 {
 		return
 	}
+	var quarantine []uint32
 	for ref := uint32(1); ref < t.entries.used; ref++ {
 		e := t.entries.at(ref)
 		p := t.poolOf(e.addr, e.slot)
@@ -141,6 +139,9 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 		case e.phase == idle && p == nil && !t.isReserved(e):
 			t.remove(ref)
 		}
+		if e.phase == resting {
+			quarantine = append(quarantine, ref)
+		}
 	}
 	for s, gone := range old {
 		gone.Queued(func(addr uint32) {
@@ -149,12 +150,18 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 				p.Return(addr, true)
 			}
 		})
-		gone.Resting(func(addr uint32) {
-			if ref := t.byAddr(addr); ref != 0 && t.entries.at(ref).phase == resting {
-				t.rest(ref)
-			}
-		})
 	}
+	t.sortByEnd(quarantine)
+	for _, ref := range quarantine {
+		t.rest(ref)
+	}
+}
+
+func (t *Table) sortByEnd(refs []uint32) {
+	slices.SortFunc(refs, func(a, b uint32) int {
+		x, y := t.entries.at(a), t.entries.at(b)
+		return cmp.Or(cmp.Compare(x.expires, y.expires), cmp.Compare(x.addr, y.addr))
+	})
 }
 
 // configure makes the slots and pools of the subnets and returns the pools

@@ -136,7 +136,7 @@ func TestQ34_servedInterfaces(t *testing.T) {
 	// Another process of the host has the group where we do not serve.
 	foreign, err := udp.Listen(udp.Options{Address: netip.AddrPortFrom(netip.IPv6Unspecified(), 5000)})
 	check(t, err)
-	defer foreign.Close()
+	t.Cleanup(func() { _ = foreign.Close() })
 	check(t, foreign.Join(RelayAgentsAndServers, index(t, "other")))
 
 	c1, c2 := h1.client(), h2.client()
@@ -238,6 +238,32 @@ func TestD6_39_longReplies(t *testing.T) {
 			if !bytes.Equal(p.Data, ps[i].Data) {
 				t.Errorf("packet %d: %d octets arrived", i, len(p.Data))
 			}
+		}
+	}
+}
+
+// Answers to one relay go as one, which nobody on the link can see.
+func TestTrainsOnTheLink(t *testing.T) {
+	needNamespace(t)
+	h := newHost(t)
+	h.connect("a0")
+	l := start(t, Options{Interfaces: []string{"a0"}})
+	r, w := h.client().NewReader(64), l.Conn().NewWriter(64)
+	ps := make([]udp.Packet, 64)
+	for i := range ps {
+		ps[i] = udp.Packet{
+			Data:      bytes.Repeat([]byte{byte(i)}, 1400),
+			Peer:      netip.AddrPortFrom(linkLocal, clientPort),
+			Interface: index(t, "a0"),
+		}
+	}
+	ps[63].Data = ps[63].Data[:9]
+	if sent := w.Write(ps); sent != len(ps) {
+		t.Fatalf("sent %d: %v", sent, ps[0].Err)
+	}
+	for i, p := range read(t, r, len(ps)) {
+		if !bytes.Equal(p.Data, ps[i].Data) {
+			t.Fatalf("packet %d: %d octets of %x arrived", i, len(p.Data), p.Data[:1])
 		}
 	}
 }
@@ -352,7 +378,7 @@ func TestOpenErrors(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	taken, err := udp.Listen(udp.Options{Address: netip.MustParseAddrPort("[::]:6000")})
 	check(t, err)
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 	for _, tc := range []struct {
 		name    string
 		options Options
