@@ -65,6 +65,7 @@ type Server struct {
 	who     asker
 	query   lease.Query
 	facts   lease.Facts
+	decided lease.Decision // as the hooks see it
 	options option.Layers
 
 	// What leaves at once: buf holds the bytes.
@@ -232,7 +233,8 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 	table.Look(&s.query, s.now, &s.facts)
 	d := lease.Decide(&s.query, policy, &s.facts, s.now)
 	if hooks := s.leaseHooks(&d); hooks != nil {
-		s.event.Decision, s.event.Address = &d, d.Addr
+		s.decided = d
+		s.event.Decision, s.event.Address = &s.decided, d.Addr
 		s.Leases.mu.Unlock()
 		why := hooks.Run(&s.event)
 		s.Leases.mu.Lock()
