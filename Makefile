@@ -4,6 +4,8 @@ SHELL    := bash
 MODULES  := shared dhcp6d dhcp4d deploy/lab
 PACKAGES := $(MODULES:%=./%/...)
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+REVISION ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X github.com/dhcp4o6/dhcp4o6/shared/metric.revision=$(REVISION)
 
 # The race detector needs a C compiler. Without one the tests run all the same,
 # but not in CI.
@@ -25,7 +27,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/dhcp6d and bin/dhcp4d, static
-	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./dhcp6d ./dhcp4d
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
