@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -220,9 +221,11 @@ func TestListsFromFiles(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the table of variables into the documentation instead of comparing it")
+
 func TestDocumentation(t *testing.T) {
 	c, _ := config.Load(nil)
-	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables())
+	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables(), *update)
 }
 
 func addrs(list ...string) (as []netip.Addr) {
