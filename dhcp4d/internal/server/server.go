@@ -82,6 +82,9 @@ type Hooks struct {
 // each is called in match entries.
 type Peers map[netip.AddrPort]string
 
+// readPause is the pause after a read that failed.
+const readPause = 100 * time.Millisecond
+
 // Name is the component's name in logs and errors.
 func (s *Server) Name() string { return "server" }
 
@@ -93,7 +96,11 @@ func (s *Server) Run(context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			s.Log.Error("cannot read the IPC, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
 		}
 		s.batch(in)
 	}
