@@ -17,6 +17,11 @@ else
 $(info no C compiler: the tests run without the race detector)
 endif
 
+# The linter is a tool of the module tools, built on first use (some minutes)
+# and taken from Go's build cache from then on. It must not see GOWORK=off,
+# which is for building it alone.
+LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
+
 # How long each function is fuzzed: make fuzz FUZZTIME=10m.
 FUZZTIME ?= 30s
 
@@ -38,14 +43,11 @@ ifeq ($(INSTALL),1)
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
 
-# The linter is a tool of the module tools, built on first use (some minutes)
-# and taken from Go's build cache from then on. It must not see GOWORK=off,
-# which is for building it alone.
 lint: ## static analysis, format and who may import whom; needs no installation
-	$$(GOWORK=off go -C tools tool -n golangci-lint) run $(PACKAGES)
+	$(LINTER) run $(PACKAGES)
 
 fmt: ## format the code
-	@gofmt -w $(MODULES)
+	$(LINTER) fmt $(MODULES)
 
 fuzz: ## fuzz every parser, FUZZTIME each
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r dir; do \
