@@ -40,6 +40,17 @@ func (r *reader) boolean(v *value, into *bool) {
 	}
 }
 
+// either reads one of two words; the first sets into.
+func (r *reader) either(v *value, set, clear string, into *bool) {
+	switch s, ok := r.scalar(v, clear+" or "+set); {
+	case !ok:
+	case s == set || s == clear:
+		*into = s == set
+	default:
+		r.fail(v, "%q must be %s or %s", s, clear, set)
+	}
+}
+
 func (r *reader) number(v *value, least, most uint32, into *uint32) {
 	s, ok := r.scalar(v, "a number")
 	if !ok {
