@@ -195,12 +195,10 @@ func trimLineEnd(s string) string {
 
 // mistake words what package env found wrong with a variable.
 func (v *Variable) mistake(err error) Mistake {
-	var all env.AggregateError
-	if errors.As(err, &all) && len(all.Errors) > 0 {
+	if all, ok := errors.AsType[env.AggregateError](err); ok && len(all.Errors) > 0 {
 		err = all.Errors[0]
 	}
-	var missing env.EnvVarIsNotSetError
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[env.EnvVarIsNotSetError](err); missing {
 		return Mistake{v.Name, "not set", "give " + v.Kind + ": " + v.Meaning}
 	}
 	if v.Secret {
@@ -211,16 +209,13 @@ func (v *Variable) mistake(err error) Mistake {
 
 // plain takes the names of packages and functions off a parser's error.
 func (v *Variable) plain(err error) string {
-	var field env.ParseError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[env.ParseError](err); ok {
 		err = field.Err
 	}
-	var value env.ParseValueError
-	if errors.As(err, &value) {
+	if value, ok := errors.AsType[env.ParseValueError](err); ok {
 		err = value.Err
 	}
-	var number *strconv.NumError
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		return fmt.Sprintf("%q: %v", number.Num, number.Err)
 	}
 	text := parserCall.ReplaceAllString(err.Error(), "$1")

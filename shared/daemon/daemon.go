@@ -82,7 +82,9 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 			return err
 		}
 		for _, w := range c.Warnings() {
-			fmt.Fprintf(stderr, "%s: warning: %s\n", name, w)
+			if _, err := fmt.Fprintf(stderr, "%s: warning: %s\n", name, w); err != nil {
+				return err
+			}
 		}
 		return config.WriteEffective(stdout, c.Variables())
 	case "-h", "-help":
@@ -126,13 +128,12 @@ func Main(run func(ctx context.Context, args, environ []string, stdout, stderr i
 
 // report prints one line per mistake.
 func report(w io.Writer, program string, err error) {
-	program = program[strings.LastIndexByte(program, '/')+1:]
-	var mistakes config.Mistakes
-	if errors.As(err, &mistakes) {
-		for _, m := range mistakes {
-			fmt.Fprintf(w, "%s: %v\n", program, m)
-		}
-		return
+	lines := err.Error()
+	if mistakes, ok := errors.AsType[config.Mistakes](err); ok {
+		lines = mistakes.Error()
 	}
-	fmt.Fprintf(w, "%s: %v\n", program, err)
+	program = program[strings.LastIndexByte(program, '/')+1:]
+	for line := range strings.Lines(lines) {
+		_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n")) // there is no other place to say it
+	}
 }

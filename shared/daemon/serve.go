@@ -29,7 +29,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	name := metric.Namespace(p.Daemon)
 	log := NewLogger(stderr, s.LogFormat, s.LogLevel)
 	for _, w := range c.Warnings() {
-		log.Warn("configuration: " + w)
+		log.Warn("configuration", "warning", w)
 	}
 
 	reg := metric.NewRegistry(p.Daemon, p.Version)

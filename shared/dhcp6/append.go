@@ -124,7 +124,7 @@ func (c *Chain) End(dst []byte) ([]byte, drop.Reason) {
 	}
 	for _, mark := range c.marks[:c.depth] {
 		// Fits: the datagram does.
-		EndOption(dst, mark)
+		_ = EndOption(dst, mark)
 	}
 	return dst, drop.None
 }

@@ -92,6 +92,9 @@ func Filters[E any](c *Core, p Point, filters ...Filter[E]) List[E] {
 	return l
 }
 
+// Empty tells whether there is nobody to ask.
+func (l *List[E]) Empty() bool { return len(l.hooks) == 0 }
+
 // Run asks the filters in turn until one drops the packet.
 func (l *List[E]) Run(e *E) drop.Reason {
 	if len(l.hooks) == 0 {

@@ -41,7 +41,7 @@ func (c *Context) appendOption(dst []byte) []byte {
 	dst, mark := dhcp6.BeginOption(dst, dhcp6.OptVendorOpts)
 	dst = binary.BigEndian.AppendUint32(dst, enterpriseISC)
 	dst = c.appendSuboptions(dst)
-	dhcp6.EndOption(dst, mark) // fits: 4+255+54 octets at most
+	_ = dhcp6.EndOption(dst, mark) // fits: 4+255+54 octets at most
 	return dst
 }
 

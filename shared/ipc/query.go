@@ -105,7 +105,7 @@ func appendMerged(dst []byte, p *dhcp6.Packet, c *Context) ([]byte, bool) {
 			dst, written = c.appendSuboptions(dst), true
 		}
 		// Where it does not fit, neither does the datagram: the caller looks.
-		dhcp6.EndOption(dst, mark)
+		_ = dhcp6.EndOption(dst, mark)
 	}
 	return append(dst, b[end:]...), true
 }

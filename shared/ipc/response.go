@@ -39,7 +39,7 @@ func BeginResponse(dst []byte, q *Query) ([]byte, Mark) {
 func (m *Mark) End(dst []byte) ([]byte, drop.Reason) {
 	dst, why := m.chain.End(dst)
 	if why == drop.None {
-		dhcp6.EndOption(dst, m.dhcpv4) // fits: the datagram does
+		_ = dhcp6.EndOption(dst, m.dhcpv4) // fits: the datagram does
 	}
 	return dst, why
 }

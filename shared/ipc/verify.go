@@ -24,14 +24,15 @@ const (
 // Verifier opens the signed datagrams of one direction. One goroutine opens;
 // SetKeys may be called from anywhere.
 //
-// A datagram is taken once. What makes sure is, for a sender that we know, a
-// window over its sequence numbers; for one that we no longer know, that
-// nothing is taken of it that is as old as its newest known (floor); and for
-// what was sent to an earlier process of ours, our start.
+// A datagram is taken once. Of a sender that we know, the window over its
+// sequence numbers makes sure. Of what was sent before we knew it, nothing is
+// taken that is as old as the floor: our start, when an earlier process of ours
+// may have taken it, and the newest datagram of any sender that we have
+// forgotten, when we may have.
 type Verifier struct {
 	direction Direction
 	macs      atomic.Pointer[[]mac]
-	floor     uint32 // Unix time; unknown senders' datagrams must be newer
+	floor     uint32 // Unix time
 	senders   []sender
 }
 
@@ -40,6 +41,7 @@ type sender struct {
 	id      uint64
 	highest uint64 // sequence number accepted
 	newest  uint32 // Unix time accepted
+	floor   uint32 // the verifier's when the sender was met
 	seen    [window / 64]uint64
 }
 
@@ -115,12 +117,12 @@ func (v *Verifier) fresh(id, sequence uint64, at uint32) bool {
 		return false
 	}
 	s := v.add()
-	*s = sender{id: id, highest: sequence, newest: at}
+	*s = sender{id: id, highest: sequence, newest: at, floor: v.floor}
 	return s.fresh(sequence, at)
 }
 
-// add makes room for a sender. When there is none the stalest goes, and with
-// its newest time as the floor none of its datagrams can come again.
+// add makes room for a sender. When there is none the stalest goes and raises
+// the floor: none of its datagrams can come again.
 func (v *Verifier) add() *sender {
 	if len(v.senders) < maxSenders {
 		v.senders = append(v.senders, sender{})
@@ -139,6 +141,9 @@ func (v *Verifier) add() *sender {
 }
 
 func (s *sender) fresh(sequence uint64, at uint32) bool {
+	if since(s.floor, at) <= 0 {
+		return false
+	}
 	if sequence > s.highest {
 		// What enters the window was not seen.
 		for n := min(sequence-s.highest, window); n > 0; n-- {

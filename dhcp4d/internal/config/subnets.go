@@ -41,9 +41,10 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // Subnet is one subnet with all that decides about its leases. Everything is
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
-	ID     uint32
-	Prefix netip.Prefix
-	Drain  bool // renewals only
+	Position int // in Subnets.All
+	ID       uint32
+	Prefix   netip.Prefix
+	Drain    bool // renewals only
 	Policy
 	V6Only     bool   // clients that ask for option 108 get it, and no lease (RFC 8925)
 	V6OnlyWait uint32 // its value
@@ -312,7 +313,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
+		s := Subnet{Position: len(out.All), ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
 		s.Pools = r.compilePools(d, d.pools, never, in)
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)

@@ -402,7 +402,7 @@ func FuzzParseSubnets(f *testing.F) {
 }
 
 func checkInvariants(t *testing.T, s *Subnets, sub *Subnet) {
-	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 {
+	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 || &s.All[sub.Position] != sub {
 		t.Fatalf("%+v", sub)
 	}
 	if l := sub.Lease; l.Min == 0 || l.Min > l.Default || l.Default > l.Max {

@@ -1,3 +1,12 @@
+// Package filter is the hooks that dhcp6d ships and the event that every hook
+// of dhcp6d gets.
+//
+// It owns the hooks' configuration and their decisions. It never sends, never
+// changes a packet and keeps nothing of an event.
+//
+// To add a hook: its settings and a constructor that returns a hook.Filter
+// here, its variables in package config, its name in the list of hooks there,
+// its place among the points in main.
 package filter
 
 import (

@@ -1,0 +1,359 @@
+package commit
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+// replies stands for datagrams: a list of numbers.
+type replies struct{ list []int }
+
+func (r *replies) Len() int { return len(r.list) }
+func (r *replies) Reset()   { r.list = r.list[:0] }
+
+// disk is a store whose every step the test allows or refuses.
+type disk struct {
+	store.Store                 // memory
+	commits     chan chan error // a commit asks here when it is not nil
+	mu          sync.Mutex
+	reopens     []error // outcomes of Reopen, in order; then nil
+	loads       []error // of Load
+	synced      []netip.Addr
+}
+
+func (d *disk) Commit(records []lease.Binding) error {
+	if d.commits != nil {
+		answer := make(chan error)
+		d.commits <- answer
+		if err := <-answer; err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range records {
+		d.synced = append(d.synced, records[i].Addr)
+	}
+	return d.Store.Commit(records)
+}
+
+func (d *disk) has(a netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Contains(d.synced, a)
+}
+
+func next(list *[]error) error {
+	if len(*list) == 0 {
+		return nil
+	}
+	err := (*list)[0]
+	*list = (*list)[1:]
+	return err
+}
+
+func (d *disk) Reopen() error { return next(&d.reopens) }
+
+func (d *disk) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
+	if err := next(&d.loads); err != nil {
+		return store.Loaded{}, err
+	}
+	return d.Store.Load(fn)
+}
+
+// outcome is a group that was done.
+type outcome struct {
+	seq     uint64
+	replies []int
+	err     error
+}
+
+type bench struct {
+	*Committer[*replies]
+	disk    *disk
+	done    chan outcome
+	rebuilt chan int
+	reg     *prometheus.Registry
+}
+
+func start(t testing.TB, d *disk, limit int) *bench {
+	t.Helper()
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Store = m
+	b := &bench{disk: d, done: make(chan outcome, 100), rebuilt: make(chan int, 100), reg: prometheus.NewRegistry()}
+	b.Committer = New(Config[*replies]{
+		Store:   d,
+		Replies: func() *replies { return &replies{} },
+		Done: func(g *Group[*replies], err error) {
+			b.done <- outcome{g.Seq, slices.Clone(g.Replies.list), err}
+		},
+		Rebuild: func(s store.Store) error {
+			n := 0
+			_, err := s.Load(func(*lease.Binding) error { n++; return nil })
+			if err == nil {
+				b.rebuilt <- n
+			}
+			return err
+		},
+		Limit:   limit,
+		Log:     slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(b.reg, d),
+	})
+	return b
+}
+
+func addr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
+
+// add puts record and reply n into the gathering group and returns its Seq, 0
+// when the store has failed.
+func (b *bench) add(n int) uint64 {
+	g := b.Gather()
+	if g == nil {
+		return 0
+	}
+	defer b.Release(g)
+	g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+	g.Replies.list = append(g.Replies.list, n)
+	return g.Seq
+}
+
+func want(t *testing.T, got outcome, seq uint64, err error, replies ...int) {
+	t.Helper()
+	if got.seq != seq || !errors.Is(got.err, err) || !slices.Equal(got.replies, replies) {
+		t.Errorf("got %+v, want group %d, %v, %v", got, seq, replies, err)
+	}
+}
+
+func TestOneGroupSyncsWhileTheNextGathers(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 10)
+	b.add(1)
+	first := <-b.disk.commits // the sync of group 1 runs
+	if b.add(2) != 2 || b.add(3) != 2 {
+		t.Error("the next two are not in group 2")
+	}
+	select {
+	case o := <-b.done:
+		t.Errorf("%+v left before its sync", o)
+	default:
+	}
+	if b.Durable() != 0 {
+		t.Errorf("durable up to %d", b.Durable())
+	}
+	first <- nil
+	want(t, <-b.done, 1, nil, 1)
+	second := <-b.disk.commits
+	second <- nil
+	want(t, <-b.done, 2, nil, 2, 3)
+	if b.Durable() != 2 {
+		t.Errorf("durable up to %d", b.Durable())
+	}
+	b.Close()
+}
+
+func TestAReplyWithoutARecordKeepsItsPlace(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 10)
+	b.add(1)
+	first := <-b.disk.commits
+	g := b.Gather()
+	g.Replies.list = append(g.Replies.list, 2) // a duplicate of 1, say
+	b.Release(g)
+	first <- nil
+	want(t, <-b.done, 1, nil, 1)
+	want(t, <-b.done, 2, nil, 2) // no commit asked
+	b.Close()
+}
+
+func TestAFullGroupSaysSo(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 2)
+	b.add(1)
+	first := <-b.disk.commits
+	b.add(2)
+	g := b.Gather()
+	if b.Full(g) {
+		t.Error("full with one of two")
+	}
+	b.Release(g)
+	b.add(3)
+	g = b.Gather()
+	if !b.Full(g) {
+		t.Error("not full with two of two")
+	}
+	b.Release(g)
+	first <- nil
+	<-b.done
+	(<-b.disk.commits) <- nil
+	<-b.done
+	b.Close()
+}
+
+func TestD4_26_NoReplyAfterAFailedCommit(t *testing.T) {
+	broken := errors.New("no space left")
+	d := &disk{commits: make(chan chan error), reopens: []error{broken, broken}, loads: []error{broken}}
+	b := start(t, d, 10)
+	b.add(1)
+	(<-d.commits) <- nil
+	want(t, <-b.done, 1, nil, 1)
+
+	b.add(2)
+	second := <-d.commits
+	b.add(3)
+	second <- broken
+	want(t, <-b.done, 2, broken, 2)
+	want(t, <-b.done, 3, broken, 3)
+	if !b.Failed() || b.add(4) != 0 || b.Durable() != 1 {
+		t.Errorf("failed %v, durable %d", b.Failed(), b.Durable())
+	}
+	if n := <-b.rebuilt; n != 1 {
+		t.Errorf("the table is made of %d records, want 1", n)
+	}
+	for b.Failed() {
+		time.Sleep(time.Millisecond)
+	}
+	seq := b.add(5)
+	(<-d.commits) <- nil
+	want(t, <-b.done, seq, nil, 5)
+	b.Close()
+
+	for op, n := range map[string]float64{"commit": 1, "reopen": 2, "load": 1} {
+		if got := testutil.ToFloat64(b.cfg.Metrics.errs.WithLabelValues(op)); got != n {
+			t.Errorf("%v errors of %s, want %v", got, op, n)
+		}
+	}
+}
+
+func TestCloseFinishesWhatHasGathered(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 10)
+	b.add(1)
+	first := <-b.disk.commits
+	b.add(2)
+	closed := make(chan struct{})
+	go func() { b.Close(); close(closed) }()
+	first <- nil
+	(<-b.disk.commits) <- nil
+	<-closed
+	want(t, <-b.done, 1, nil, 1)
+	want(t, <-b.done, 2, nil, 2)
+}
+
+func TestCloseWhileTheStoreIsDown(t *testing.T) {
+	broken := errors.New("broken")
+	d := &disk{commits: make(chan chan error)}
+	for range 1000 {
+		d.reopens = append(d.reopens, broken)
+	}
+	b := start(t, d, 10)
+	b.add(1)
+	(<-d.commits) <- broken
+	want(t, <-b.done, 1, broken, 1)
+	b.Close()
+}
+
+// Many goroutines add; every reply leaves once, in order of its adder, and
+// after its record was synced.
+func TestEveryReplyLeavesOnceAfterItsSync(t *testing.T) {
+	const adders, each = 4, 500
+	d := &disk{}
+	b := start(t, d, 64)
+	next := make([]int, adders)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for got := 0; got < adders*each; {
+			o := <-b.done
+			if o.err != nil {
+				t.Error(o.err)
+			}
+			for _, n := range o.replies {
+				if !d.has(addr(n)) {
+					t.Errorf("%d left before its record", n)
+				}
+				who, which := n/each, n%each
+				if which != next[who] {
+					t.Errorf("of adder %d came %d, want %d", who, which, next[who])
+				}
+				next[who]++
+				got++
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for a := range adders {
+		wg.Go(func() {
+			for i := 0; i < each; {
+				g := b.Gather()
+				if !b.Full(g) {
+					n := a*each + i
+					g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+					g.Replies.list = append(g.Replies.list, n)
+					i++
+				}
+				b.Release(g)
+			}
+		})
+	}
+	wg.Wait()
+	<-finished
+	b.Close()
+}
+
+// group takes one group of n records through the committer.
+func group(c *Committer[*replies], done <-chan struct{}, record *lease.Binding, n int) {
+	g := c.Gather()
+	for i := range n {
+		g.Records.Add(record)
+		g.Replies.list = append(g.Replies.list, i)
+	}
+	c.Release(g)
+	<-done
+}
+
+func fast(tb testing.TB) (*Committer[*replies], <-chan struct{}, *lease.Binding) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan struct{}, 1)
+	c := New(Config[*replies]{
+		Store:   m,
+		Replies: func() *replies { return &replies{} },
+		Done:    func(*Group[*replies], error) { done <- struct{}{} },
+		Rebuild: func(store.Store) error { return nil },
+		Limit:   1024,
+		Log:     slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry(), m),
+	})
+	tb.Cleanup(c.Close)
+	return c, done, &lease.Binding{Addr: addr(1), State: lease.Bound, Client: make([]byte, 16), Point: make([]byte, 20)}
+}
+
+func TestAGroupDoesNotAllocate(t *testing.T) {
+	c, done, r := fast(t)
+	for range 100 {
+		group(c, done, r, 64)
+	}
+	if n := testing.AllocsPerRun(200, func() { group(c, done, r, 64) }); n != 0 {
+		t.Errorf("%v allocations per group", n)
+	}
+}
+
+func BenchmarkGroup(b *testing.B) {
+	c, done, r := fast(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		group(c, done, r, 64)
+	}
+}

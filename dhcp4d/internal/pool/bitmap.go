@@ -1,0 +1,85 @@
+package pool
+
+import "math/bits"
+
+// bitmap is a set of offsets. A bit of level k+1 says that a word of level k
+// is not empty, so that the next member is found in a step or two for each
+// level: four levels for a /8.
+type bitmap struct {
+	n      uint32
+	levels [][]uint64
+}
+
+// newBitmap makes a set with the members 0 to n-1.
+func newBitmap(n uint32) bitmap {
+	b := bitmap{n: n}
+	for count := n; ; {
+		words := (uint64(count) + 63) / 64
+		level := make([]uint64, words)
+		for i := range level {
+			level[i] = ^uint64(0)
+		}
+		if rest := count % 64; rest != 0 {
+			level[words-1] = 1<<rest - 1
+		}
+		b.levels = append(b.levels, level)
+		if words <= 1 {
+			return b
+		}
+		count = uint32(words)
+	}
+}
+
+func (b *bitmap) has(i uint32) bool {
+	return b.levels[0][i/64]>>(i%64)&1 != 0
+}
+
+func (b *bitmap) set(i uint32) {
+	for _, level := range b.levels {
+		level[i/64] |= 1 << (i % 64)
+		i /= 64
+	}
+}
+
+func (b *bitmap) clear(i uint32) {
+	for _, level := range b.levels {
+		level[i/64] &^= 1 << (i % 64)
+		if level[i/64] != 0 {
+			return
+		}
+		i /= 64
+	}
+}
+
+// next is the first member from start on, or else the first of all.
+func (b *bitmap) next(start uint32) (uint32, bool) {
+	if start < b.n {
+		if i, ok := b.from(start); ok {
+			return i, true
+		}
+	}
+	if b.n == 0 {
+		return 0, false
+	}
+	return b.from(0)
+}
+
+// from climbs until a word has a member at or after i, and descends to its
+// first.
+func (b *bitmap) from(i uint32) (uint32, bool) {
+	for k := 0; k < len(b.levels); k++ {
+		word := i / 64
+		if int(word) >= len(b.levels[k]) {
+			return 0, false
+		}
+		if w := b.levels[k][word] >> (i % 64); w != 0 {
+			i += uint32(bits.TrailingZeros64(w))
+			for ; k > 0; k-- {
+				i = i*64 + uint32(bits.TrailingZeros64(b.levels[k-1][i]))
+			}
+			return i, true
+		}
+		i = word + 1
+	}
+	return 0, false
+}

@@ -1,0 +1,93 @@
+package pool
+
+// The states of an offset that is not fresh.
+const (
+	out uint8 = iota
+	queued
+	resting
+)
+
+// The lists: the queue, then one of resting addresses for each pool.
+const (
+	queueList uint32 = 0
+	restList  uint32 = 1
+)
+
+// blockSize is the number of offsets that get their links together.
+const blockSize = 128
+
+// lists are rings of offsets, linked through one array of nodes: first the
+// heads of the rings, then one node for each offset, in blocks made on first
+// use.
+type lists struct {
+	heads  []link
+	blocks []*block
+}
+
+type link struct{ prev, next uint32 }
+
+type block struct {
+	links  [blockSize]link
+	states [blockSize]uint8
+}
+
+func newLists(n uint32, pools int) lists {
+	l := lists{
+		heads:  make([]link, int(restList)+pools),
+		blocks: make([]*block, (uint64(n)+blockSize-1)/blockSize),
+	}
+	for i := range l.heads {
+		l.heads[i] = link{uint32(i), uint32(i)}
+	}
+	return l
+}
+
+func (l *lists) state(off uint32) uint8 {
+	if b := l.blocks[off/blockSize]; b != nil {
+		return b.states[off%blockSize]
+	}
+	return out
+}
+
+// node is a head or, from len(heads) on, an offset whose block exists.
+func (l *lists) node(i uint32) *link {
+	if heads := uint32(len(l.heads)); i >= heads {
+		i -= heads
+		return &l.blocks[i/blockSize].links[i%blockSize]
+	}
+	return &l.heads[i]
+}
+
+func (l *lists) append(off, list uint32, state uint8) {
+	b := l.blocks[off/blockSize]
+	if b == nil {
+		b = new(block)
+		l.blocks[off/blockSize] = b
+	}
+	b.states[off%blockSize] = state
+	i, head := off+uint32(len(l.heads)), &l.heads[list]
+	b.links[off%blockSize] = link{prev: head.prev, next: list}
+	l.node(head.prev).next = i
+	head.prev = i
+}
+
+func (l *lists) remove(off uint32) {
+	b := l.blocks[off/blockSize]
+	b.states[off%blockSize] = out
+	k := b.links[off%blockSize]
+	l.node(k.prev).next = k.next
+	l.node(k.next).prev = k.prev
+}
+
+func (l *lists) first(list uint32) (uint32, bool) {
+	if i := l.heads[list].next; i != list {
+		return i - uint32(len(l.heads)), true
+	}
+	return 0, false
+}
+
+func (l *lists) each(list uint32, fn func(off uint32)) {
+	for i := l.heads[list].next; i != list; i = l.node(i).next {
+		fn(i - uint32(len(l.heads)))
+	}
+}

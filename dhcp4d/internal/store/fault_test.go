@@ -1,0 +1,284 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// faults fails changes to a file system, by their number.
+type faults struct {
+	seen   atomic.Int64
+	first  atomic.Int64 // the first to fail, -1 = none
+	last   atomic.Int64
+	only   string // suffix of the paths that may fail, "" = all
+	except string // suffix of those that may not, "" = none
+}
+
+func (f *faults) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpLock {
+		return nil
+	}
+	if !strings.HasSuffix(op.Path, f.only) || f.except != "" && strings.HasSuffix(op.Path, f.except) {
+		return nil
+	}
+	n := f.seen.Add(1) - 1
+	if n >= f.first.Load() && n <= f.last.Load() {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+func (f *faults) String() string { return "faults" }
+
+func (f *faults) from(first, count int64) {
+	f.last.Store(first + count - 1)
+	f.first.Store(first)
+}
+
+func (f *faults) never() { f.first.Store(-1); f.last.Store(-1) }
+
+// survive runs a workload on s, opens it again whenever it fails, and checks
+// each time that nothing acknowledged is missing.
+func survive(t *testing.T, s Store, w *workload, steps int) (failures int) {
+	t.Helper()
+	for i := 0; i < steps; i++ {
+		err := w.step(s)
+		if err == nil {
+			continue
+		}
+		failures++
+		if !errors.Is(err, ErrFailed) {
+			t.Fatalf("failed with %v", err)
+		}
+		if err := s.Commit([]lease.Binding{binding(1)}); !errors.Is(err, ErrFailed) {
+			t.Fatalf("failed, then took a commit: %v", err)
+		}
+		attempts := 0
+		for s.Reopen() != nil {
+			if attempts++; attempts > 1000 {
+				t.Fatal("does not come back")
+			}
+		}
+		check(t, s, w)
+	}
+	return failures
+}
+
+func check(t *testing.T, s Store, w *workload) {
+	t.Helper()
+	lost, err := w.check(s, w.known())
+	if err != nil || lost != 0 {
+		t.Fatalf("%d records lost, %v", lost, err)
+	}
+}
+
+// For every change that Pebble makes to the file system, and for runs of them.
+func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
+	const steps = 120
+	count := &faults{}
+	count.never()
+	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), count)))
+	from := count.seen.Load()
+	survive(t, s, newWorkload(1), steps)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ops := count.seen.Load()
+	before := runtime.NumGoroutine()
+	for run, stride := range map[int64]int64{1: 1, 3: 3, 40: 11} {
+		t.Run(fmt.Sprintf("%d in a row", run), func(t *testing.T) {
+			failed, places := 0, 0
+			for at := from; at < ops; at += stride {
+				places++
+				mem := vfs.NewCrashableMem()
+				f := &faults{}
+				f.never()
+				s := mustOpen(t, "pebble:/leases", small(faulty(mem, f)))
+				w := newWorkload(1)
+				f.from(at, run)
+				failed += survive(t, s, w, steps)
+				f.never()
+				if err := s.Close(); err != nil && at < f.seen.Load()-run {
+					// An error after the last step is met by Close.
+					t.Logf("fault at %d: close: %v", at, err)
+				}
+				s = mustOpen(t, "pebble:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
+				check(t, s, w)
+				if err := s.Close(); err != nil {
+					t.Fatalf("fault at %d: %v", at, err)
+				}
+			}
+			t.Logf("%d places, %d failures survived", places, failed)
+			if failed < places/2 {
+				t.Errorf("only %d failures in %d places", failed, places)
+			}
+		})
+	}
+	leaks(t, before)
+}
+
+// A sync that fails leaves its data in the page cache, where the next start
+// finds them although they are not on the disk. So: an error in every change
+// but those of the log, and a power cut before every change soon after.
+func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
+	const steps, cutsEach = 60, 50
+	rng := rand.New(rand.NewPCG(4, 3))
+	faulted, cuts := 0, 0
+	for at := int64(0); ; at++ {
+		mem := vfs.NewCrashableMem()
+		f := &faults{except: ".log"}
+		f.never()
+		w := newWorkload(1)
+		var mu sync.Mutex
+		left := 0
+		inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				acked := w.known()
+				mu.Lock()
+				if left > 0 {
+					left--
+					cuts++
+					unsynced := cuts % 2 * 50
+					s := mustOpen(t, "pebble:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})))
+					if lost, err := w.check(s, acked); err != nil || lost > 0 {
+						t.Errorf("fault at %d, cut before %v of %s: %d records lost, %v", at, op.Kind, op.Path, lost, err)
+					}
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				mu.Unlock()
+			}
+			err := f.MaybeError(op)
+			if err != nil {
+				mu.Lock()
+				left = cutsEach
+				mu.Unlock()
+			}
+			return err
+		})
+		s := mustOpen(t, "pebble:/leases", small(faulty(mem, inject)))
+		f.from(f.seen.Load()+at, 1)
+		failed := survive(t, s, w, steps)
+		if err := s.Close(); err != nil && f.seen.Load() <= f.last.Load() {
+			t.Error(err)
+		}
+		if f.seen.Load() <= f.last.Load() {
+			break // beyond the last change
+		}
+		faulted += failed
+	}
+	t.Logf("%d failures, %d cuts", faulted, cuts)
+}
+
+// leaks fails when there are more goroutines than before, once those that end
+// have had time to.
+func leaks(t *testing.T, before int) {
+	t.Helper()
+	for range 200 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	buf := make([]byte, 1<<20)
+	t.Errorf("%d goroutines, before there were %d\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+}
+
+// Pebble reports success when a write of its log failed and Logger.Fatalf
+// returns. The error is put between the fence and Pebble here, so that the
+// logger alone has to notice.
+func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
+	for _, kind := range []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSyncData, errorfs.OpFileSync} {
+		var armed atomic.Bool
+		hit := 0
+		inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if armed.Load() && op.Kind == kind && strings.HasSuffix(op.Path, ".log") {
+				hit++
+				return syscall.EIO
+			}
+			return nil
+		})
+		mem := vfs.NewCrashableMem()
+		o := quiet()
+		o.fs = mem
+		o.wrap = func(fs vfs.FS) vfs.FS { return faulty(fs, inject) }
+		s := mustOpen(t, "pebble:/leases", o)
+		d := s.(*disk)
+		armed.Store(true)
+
+		// What Pebble says.
+		b := d.db.NewBatch()
+		r := binding(1)
+		if err := b.Set(appendKey(nil, &r), appendValue(nil, &r), nil); err != nil {
+			t.Fatal(err)
+		}
+		err := d.db.Apply(b, pebble.Sync)
+		if hit == 0 { // this version syncs by another call
+			_ = s.Close()
+			continue
+		}
+		if err != nil {
+			t.Errorf("Pebble has become honest: %v; the fence may be thought over", err)
+		}
+		// What the store says of that, and of a commit of its own.
+		if d.fence.err() == nil {
+			t.Error("the lost write is not noticed")
+		}
+		if err := s.Commit([]lease.Binding{binding(2)}); !errors.Is(err, ErrFailed) {
+			t.Errorf("commit after a lost write: %v", err)
+		}
+		armed.Store(false)
+		if err := s.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit([]lease.Binding{binding(3)}); err != nil {
+			t.Error(err)
+		}
+		got := contents(t, mustOpen(t, "pebble:/leases", Options{Log: o.Log, Now: o.Now, fs: mem.CrashClone(vfs.CrashCloneCfg{})}))
+		b2, b3 := binding(2), binding(3)
+		if _, ok := got[key(&b2)]; ok {
+			t.Error("the commit that failed is there, this test proves nothing")
+		}
+		if _, ok := got[key(&b3)]; !ok {
+			t.Error("the commit after the recovery is not there")
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		t.Logf("%v: failed as it should", kind)
+	}
+}
+
+func TestManyFailuresLeaveNothingBehind(t *testing.T) {
+	f := &faults{only: ".log"}
+	f.never()
+	before := runtime.NumGoroutine()
+	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), f)))
+	w := newWorkload(3)
+	for range 200 {
+		f.from(f.seen.Load(), 1)
+		if n := survive(t, s, w, 1); n != 1 {
+			t.Fatalf("failed %d times", n)
+		}
+		survive(t, s, w, 2)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	leaks(t, before)
+}

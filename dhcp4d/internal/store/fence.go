@@ -1,0 +1,262 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A fence stands between Pebble and the disk and falls at the first change
+// that the disk refuses.
+//
+// Pebble takes a failed write for the end of the process: depending on where
+// it happens it calls Logger.Fatalf and, when that returns, reports success;
+// or it panics holding its locks; or it tries the same flush again for ever.
+// None of this fits a server that has to outlive a full disk. So Pebble is
+// not told. The fence notes the error and from then on swallows every change
+// and reports success: nothing that rests on a lost write reaches the disk, and
+// Pebble, content, can be closed as usual. Who commits asks the fence before
+// believing Pebble; the error is noted before the failed call returns, so
+// nobody who could have seen its effect can miss it.
+//
+// Reads go through, and their errors are Pebble's to report. A removal that
+// fails leaves a file too many and is no reason to fall.
+type fence struct {
+	vfs.FS
+	cause atomic.Pointer[error]
+}
+
+// errSealed is the cause of a fence that never let anything through.
+var errSealed = errors.New("opened for reading only")
+
+// fail lets the fence fall; the first cause is kept.
+func (f *fence) fail(err error) { f.cause.CompareAndSwap(nil, &err) }
+
+// err is why the fence has fallen, or nil.
+func (f *fence) err() error {
+	if p := f.cause.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (f *fence) fallen() bool { return f.cause.Load() != nil }
+
+// took notes the outcome of a change: the error is the fence's, not Pebble's.
+func (f *fence) took(verb, name string, err error) {
+	if err == nil {
+		return
+	}
+	// The name is in what the os package returns, and in nothing else.
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		f.fail(err)
+		return
+	}
+	f.fail(fmt.Errorf("%s %s: %w", verb, name, err))
+}
+
+// opened wraps a file that was opened for writing.
+func (f *fence) opened(verb, name string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		f.took(verb, name, err)
+		return &fencedFile{fence: f, name: name}, nil
+	}
+	return &fencedFile{fence: f, name: name, file: file}, nil
+}
+
+func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.fallen() {
+		return &fencedFile{fence: f, name: name}, nil
+	}
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		// A marker says which manifest counts. Pebble syncs the directory
+		// only once both are in it, and trusts the file system that the
+		// marker does not survive a power cut alone.
+		dir := f.PathDir(name)
+		f.took("sync", dir, syncDir(f.FS, dir))
+	}
+	file, err := f.FS.Create(name, c)
+	return f.opened("create", name, file, err)
+}
+
+func (f *fence) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	if f.fallen() {
+		return &fencedFile{fence: f, name: name}, nil
+	}
+	file, err := f.FS.OpenReadWrite(name, c, o...)
+	return f.opened("open", name, file, err)
+}
+
+func (f *fence) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.fallen() {
+		return &fencedFile{fence: f, name: newname}, nil
+	}
+	file, err := f.FS.ReuseForWrite(oldname, newname, c)
+	return f.opened("reuse", newname, file, err)
+}
+
+// OpenDir opens a directory, which Pebble does in order to sync it.
+func (f *fence) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &fencedFile{fence: f, name: name, file: file}, nil
+}
+
+func (f *fence) Link(oldname, newname string) error {
+	if !f.fallen() {
+		f.took("link", newname, f.FS.Link(oldname, newname))
+	}
+	return nil
+}
+
+func (f *fence) Rename(oldname, newname string) error {
+	if !f.fallen() {
+		f.took("rename", newname, f.FS.Rename(oldname, newname))
+	}
+	return nil
+}
+
+func (f *fence) MkdirAll(dir string, perm fs.FileMode) error {
+	if !f.fallen() {
+		f.took("make directory", dir, f.FS.MkdirAll(dir, perm))
+	}
+	return nil
+}
+
+func (f *fence) Remove(name string) error {
+	if f.fallen() {
+		return nil
+	}
+	return f.FS.Remove(name)
+}
+
+func (f *fence) RemoveAll(name string) error {
+	if f.fallen() {
+		return nil
+	}
+	return f.FS.RemoveAll(name)
+}
+
+func (f *fence) Unwrap() vfs.FS { return f.FS }
+
+// A fencedFile is a file open for writing. It has no file beneath when it was
+// opened after the fence had fallen, or made it fall.
+type fencedFile struct {
+	fence *fence
+	name  string
+	file  vfs.File
+}
+
+var errFenced = errors.New("file was never written: the store has failed")
+
+func (f *fencedFile) Write(p []byte) (int, error) {
+	if !f.fence.fallen() {
+		_, err := f.file.Write(p)
+		f.fence.took("write", f.name, err)
+	}
+	return len(p), nil
+}
+
+func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
+	if !f.fence.fallen() {
+		_, err := f.file.WriteAt(p, off)
+		f.fence.took("write", f.name, err)
+	}
+	return len(p), nil
+}
+
+func (f *fencedFile) Sync() error {
+	if !f.fence.fallen() {
+		f.fence.took("sync", f.name, f.file.Sync())
+	}
+	return nil
+}
+
+func (f *fencedFile) SyncData() error {
+	if !f.fence.fallen() {
+		f.fence.took("sync", f.name, f.file.SyncData())
+	}
+	return nil
+}
+
+func (f *fencedFile) SyncTo(length int64) (bool, error) {
+	if f.fence.fallen() {
+		return true, nil
+	}
+	full, err := f.file.SyncTo(length)
+	f.fence.took("sync", f.name, err)
+	return full, nil
+}
+
+// Preallocate may fail: the write that needs the space will tell.
+func (f *fencedFile) Preallocate(offset, length int64) error {
+	if !f.fence.fallen() {
+		_ = f.file.Preallocate(offset, length)
+	}
+	return nil
+}
+
+func (f *fencedFile) Close() error {
+	if f.file != nil {
+		f.fence.took("close", f.name, f.file.Close())
+	}
+	return nil
+}
+
+func (f *fencedFile) Read(p []byte) (int, error) {
+	if f.file == nil {
+		return 0, errFenced
+	}
+	return f.file.Read(p)
+}
+
+func (f *fencedFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.file == nil {
+		return 0, errFenced
+	}
+	return f.file.ReadAt(p, off)
+}
+
+func (f *fencedFile) Stat() (vfs.FileInfo, error) {
+	if f.file == nil {
+		return noInfo(f.name), nil // Pebble panics where it cannot learn the size of a log
+	}
+	info, err := f.file.Stat()
+	if err != nil {
+		f.fence.took("stat", f.name, err)
+		return noInfo(f.name), nil
+	}
+	return info, nil
+}
+
+func (f *fencedFile) Prefetch(offset, length int64) error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Prefetch(offset, length)
+}
+
+func (f *fencedFile) Fd() uintptr {
+	if f.file == nil {
+		return vfs.InvalidFd
+	}
+	return f.file.Fd()
+}
+
+// noInfo describes a file that is not there.
+type noInfo string
+
+func (n noInfo) Name() string         { return string(n) }
+func (noInfo) Size() int64            { return 0 }
+func (noInfo) Mode() fs.FileMode      { return 0 }
+func (noInfo) ModTime() time.Time     { return time.Time{} }
+func (noInfo) IsDir() bool            { return false }
+func (noInfo) Sys() any               { return nil }
+func (noInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

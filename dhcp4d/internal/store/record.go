@@ -1,0 +1,117 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// The kinds of keys. The layout of both is in the package comment.
+const (
+	headerKind  = 0x00
+	bindingKind = 0x01
+)
+
+const (
+	keyLen        = 1 + 4 + 4 // kind, address, port set
+	recordVersion = 1
+	fixedLen      = 1 + 1 + 1 + 1 + 4 + 3*8 + 16 + 2 + 2
+)
+
+// appendKey appends the key of the address and port set of r.
+func appendKey(dst []byte, r *lease.Binding) []byte {
+	a := r.Addr.As4()
+	dst = append(dst, bindingKind, a[0], a[1], a[2], a[3])
+	return binary.BigEndian.AppendUint32(dst, uint32(r.Ports))
+}
+
+// valueLen is the length of what appendValue appends.
+func valueLen(r *lease.Binding) int {
+	return fixedLen + len(r.HWAddr) + len(r.Client) + len(r.Point)
+}
+
+// appendValue appends everything else of r.
+func appendValue(dst []byte, r *lease.Binding) []byte {
+	if len(r.HWAddr) > math.MaxUint8 || len(r.Client) > math.MaxUint16 || len(r.Point) > math.MaxUint16 {
+		panic("store: a binding longer than anything that DHCPv4 can carry")
+	}
+	dst = append(dst, recordVersion, byte(r.State), r.HWType, byte(len(r.HWAddr)))
+	dst = binary.BigEndian.AppendUint32(dst, r.Subnet)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Start))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Changed))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Expires))
+	var source [16]byte
+	if r.Source.IsValid() {
+		source = r.Source.As16()
+	}
+	dst = append(dst, source[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Client)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Point)))
+	dst = append(dst, r.HWAddr...)
+	dst = append(dst, r.Client...)
+	return append(dst, r.Point...)
+}
+
+var errRecord = errors.New("record is malformed")
+
+// decode reads a record into r, whose slices point into value afterwards.
+func decode(r *lease.Binding, key, value []byte) error {
+	if len(key) != keyLen || key[0] != bindingKind || len(value) < 1 {
+		return errRecord
+	}
+	if value[0] > recordVersion {
+		return fmt.Errorf("record is of version %d, this dhcp4d knows %d", value[0], recordVersion)
+	}
+	if value[0] != recordVersion || len(value) < fixedLen {
+		return errRecord
+	}
+	r.Addr = netip.AddrFrom4([4]byte(key[1:5]))
+	r.Ports = lease.PortSet(binary.BigEndian.Uint32(key[5:]))
+	r.State, r.HWType = lease.State(value[1]), value[2]
+	hw := int(value[3])
+	r.Subnet = binary.BigEndian.Uint32(value[4:])
+	r.Start = lease.Time(binary.BigEndian.Uint64(value[8:]))
+	r.Changed = lease.Time(binary.BigEndian.Uint64(value[16:]))
+	r.Expires = lease.Time(binary.BigEndian.Uint64(value[24:]))
+	r.Source = netip.Addr{}
+	if source := [16]byte(value[32:48]); source != [16]byte{} {
+		r.Source = netip.AddrFrom16(source)
+	}
+	client := int(binary.BigEndian.Uint16(value[48:]))
+	point := int(binary.BigEndian.Uint16(value[50:]))
+	rest := value[fixedLen:]
+	if len(rest) != hw+client+point {
+		return errRecord
+	}
+	r.HWAddr, rest = rest[:hw:hw], rest[hw:]
+	r.Client, r.Point = rest[:client:client], rest[client:]
+	return nil
+}
+
+// A header is what the store says of itself.
+type header struct {
+	created lease.Time
+	clock   lease.Time // the latest time that the store has seen
+}
+
+var headerKey = []byte{headerKind}
+
+func (h header) append(dst []byte) []byte {
+	dst = append(dst, recordVersion)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(h.created))
+	return binary.BigEndian.AppendUint64(dst, uint64(h.clock))
+}
+
+func parseHeader(value []byte) (header, error) {
+	if len(value) != 17 || value[0] != recordVersion {
+		return header{}, errors.New("header is malformed")
+	}
+	return header{
+		created: lease.Time(binary.BigEndian.Uint64(value[1:])),
+		clock:   lease.Time(binary.BigEndian.Uint64(value[9:])),
+	}, nil
+}

@@ -1,0 +1,234 @@
+// Package table is the memory that decides: who has which address of which
+// subnet, what is offered, what is in quarantine, what is free.
+//
+// It never locks, never reads a clock and never touches a disk: the caller
+// holds one lock around everything and hands the time in. What it says may be
+// ahead of the disk by the commit groups in flight; after a failed commit the
+// caller resets it and loads it again.
+//
+// # Memory
+//
+// An address that somebody has, or had last, is an entry: 52 octets without
+// pointers in chunks that never move. The client's key, its hardware address
+// and its IPv6 source lie in a byte arena, the attachment point, which many
+// entries may share, in another place of it. Entries are found by client, by
+// address and, for the points, by content through hash tables of 5 octets for
+// a slot. Offers, which are few, have their links and deadlines in a slab of
+// their own; free addresses cost what package pool says. The garbage
+// collector has a few thousand pointers to follow, however many leases
+// there are.
+package table
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+)
+
+// Subnet is what the table must know of a configured subnet. The position in
+// the slice given to New or Reconfigure is what lease.Query.Subnet means.
+type Subnet struct {
+	ID       uint32
+	Prefix   netip.Prefix
+	Pools    []pool.Range // what may be given to anybody
+	Excluded []pool.Range // but not these
+	Reserved []netip.Addr // given only to whom Query.Reservation names them for; also outside the pools
+}
+
+func (s *Subnet) equal(o *Subnet) bool {
+	return s.ID == o.ID && s.Prefix == o.Prefix && slices.Equal(s.Pools, o.Pools) &&
+		slices.Equal(s.Excluded, o.Excluded) && slices.Equal(s.Reserved, o.Reserved)
+}
+
+// Options are fixed for the life of a table.
+type Options struct {
+	// Offers is how many addresses may be held for an OFFER at one time.
+	// When there are more, the attachment point with most of them loses its
+	// oldest. 0 = 65536.
+	Offers int
+	// Ended is told what ends by time or because somebody else takes its
+	// place: ExpiredEvent, Reclaimed, ReleasedEvent. It is called during any
+	// method that has a time argument, must not use the table, and b is
+	// valid during the call. It may be nil.
+	Ended func(e lease.Event, b *lease.Binding)
+}
+
+// Counts are the numbers of a subnet's entries by state.
+type Counts struct {
+	Bound, Offered, Declined int
+	Former                   int // expired or released, kept so that the client may have it again
+}
+
+// Table is all of it. Not safe for concurrent use.
+type Table struct {
+	options Options
+	seed    maphash.Seed
+	mix     uint32
+
+	entries  slab
+	arena    arena
+	points   points
+	offers   offers
+	wheel    wheel
+	clients  index // entries by subnet and client; several may have the same
+	addrs    index // entries by address
+	slots    []slot
+	byID     map[uint32]uint32 // configured id to slot
+	order    []uint32          // position in the configuration to slot
+	spans    []span            // all pools, ascending
+	durable  uint64
+	latest   uint64
+	newest   lease.Time
+	unsorted []uint32      // loaded entries that are not in force, until Loaded
+	scratch  lease.Binding // for callbacks
+}
+
+// slot is a subnet, for good: a subnet that leaves the configuration keeps
+// its slot, because it may have bindings, and gets it again when it returns.
+type slot struct {
+	conf   Subnet
+	pool   *pool.Pool // nil while not configured
+	base   uint32     // network address
+	mask   uint32
+	counts [phases]int
+}
+
+func (s *slot) covers(addr uint32) bool { return s.pool != nil && addr&s.mask == s.base }
+
+// span is a run of addresses of one pool, to find whose an address is.
+type span struct{ first, last, slot uint32 }
+
+// New makes a table without bindings. The subnets must not overlap.
+func New(subnets []Subnet, options Options) *Table {
+	if options.Offers <= 0 {
+		options.Offers = 65536
+	}
+	t := &Table{options: options, seed: maphash.MakeSeed(), mix: rand.Uint32(), byID: map[uint32]uint32{}}
+	t.clear()
+	t.configure(subnets)
+	return t
+}
+
+// Reset forgets all bindings and offers, to load them again. The subnets
+// stay.
+func (t *Table) Reset() {
+	confs := make([]Subnet, len(t.order))
+	for i, s := range t.order {
+		confs[i] = t.slots[s].conf
+	}
+	t.clear()
+	t.slots, t.byID = nil, map[uint32]uint32{}
+	t.newest, t.unsorted = 0, nil
+	t.configure(confs)
+}
+
+func (t *Table) clear() {
+	t.entries, t.arena, t.wheel = slab{}, arena{}, wheel{}
+	t.points = newPoints()
+	t.offers = offers{}
+	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
+	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
+}
+
+// Len is the number of entries of all kinds.
+func (t *Table) Len() int { return t.entries.n }
+
+// Counts of the subnet at a position of the configuration.
+func (t *Table) Counts(subnet int) Counts {
+	c := &t.slots[t.order[subnet]].counts
+	return Counts{Bound: c[bound], Offered: c[offered], Declined: c[resting], Former: c[idle]}
+}
+
+// Pool tells of one pool of the subnet at a position of the configuration how
+// many addresses it has, without excluded and reserved ones, and how many of
+// them are free.
+func (t *Table) Pool(subnet, index int) (size, free uint32) {
+	return t.slots[t.order[subnet]].pool.Use(index)
+}
+
+// Durable says that the commit groups up to seq are on stable storage.
+func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
+
+// pending is the commit group in flight which makes e durable, 0 if there is
+// none. An entry keeps the low half of the number only. When the number has
+// wrapped since, an old one may look as if it were in flight: the reply then
+// waits for a group that will end soon, for nothing but without harm.
+func (t *Table) pending(e *entry) uint64 {
+	ahead := e.seq - uint32(t.durable)
+	if ahead == 0 || uint64(ahead) > t.latest-t.durable || t.latest < t.durable {
+		return 0
+	}
+	return t.durable + uint64(ahead)
+}
+
+func (t *Table) addrHash(addr uint32) uint32 {
+	h := (addr ^ t.mix) * 0x9e3779b1
+	h ^= h >> 15
+	h *= 0x85ebca77
+	h ^= h >> 13
+	h *= 0xc2b2ae3d
+	return h ^ h>>16
+}
+
+func (t *Table) clientHash(slot uint32, client []byte) uint32 {
+	h := maphash.Bytes(t.seed, client) ^ uint64(slot)*0x9e3779b97f4a7c15
+	return uint32(h>>32) ^ uint32(h)
+}
+
+// byAddr finds the entry of an address, 0 if it has none.
+func (t *Table) byAddr(addr uint32) uint32 {
+	p := t.addrs.probe(t.addrHash(addr))
+	for ref := p.next(); ref != 0; ref = p.next() {
+		if t.entries.at(ref).addr == addr {
+			return ref
+		}
+	}
+	return 0
+}
+
+// is tells whether e belongs to the client with that hash in the subnet.
+func (t *Table) is(e *entry, slot, hash uint32, client []byte) bool {
+	return e.hash == hash && e.slot == slot && string(t.arena.client(e.blob)) == string(client)
+}
+
+// maxOwn is how many entries of one client in one subnet are looked at. Two
+// are possible at run time: a binding outside the configuration, and an offer
+// in its place. More come from disk only.
+const maxOwn = 8
+
+// own collects the entries of a client in a subnet.
+func (t *Table) own(slot, hash uint32, client []byte, refs *[maxOwn]uint32) []uint32 {
+	n := 0
+	p := t.clients.probe(hash)
+	for ref := p.next(); ref != 0 && n < maxOwn; ref = p.next() {
+		if t.is(t.entries.at(ref), slot, hash, client) {
+			refs[n] = ref
+			n++
+		}
+	}
+	return refs[:n]
+}
+
+// poolOf is the pool that an address of a subnet returns to: the subnet's
+// own, or that of the subnet which has taken the address over.
+func (t *Table) poolOf(addr, slot uint32) *pool.Pool {
+	if p := t.slots[slot].pool; p != nil && p.Contains(addr) {
+		return p
+	}
+	i, _ := slices.BinarySearchFunc(t.spans, addr, func(s span, addr uint32) int {
+		if s.last < addr {
+			return -1
+		}
+		return 1
+	})
+	if i < len(t.spans) && t.spans[i].first <= addr {
+		if p := t.slots[t.spans[i].slot].pool; p.Contains(addr) {
+			return p
+		}
+	}
+	return nil
+}
