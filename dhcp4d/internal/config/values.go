@@ -272,3 +272,17 @@ func (r *reader) text(v *value, most int, into *string) {
 	}
 	*into = s
 }
+
+// ParseOctets reads an identifier as the document has it: text, or hex after 0x.
+func ParseOctets(s string) ([]byte, error) { return parseAlone(s, (*reader).octets) }
+
+// ParseRemoteID reads a remote-id as the document has it.
+func ParseRemoteID(s string) ([]byte, error) { return parseAlone(s, (*reader).remoteID) }
+
+func parseAlone(s string, read func(*reader, *value, *[]byte) bool) (b []byte, err error) {
+	r := &reader{}
+	if !read(r, &value{Node: &yaml.Node{Kind: yaml.ScalarNode, Value: s}}, &b) {
+		return nil, r.err()
+	}
+	return b, nil
+}

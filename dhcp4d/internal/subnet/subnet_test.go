@@ -3,6 +3,7 @@ package subnet
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -185,5 +186,33 @@ step 8, interface or peer: fits subnet 8 {interface: eth0}, but an earlier step 
 result: subnet 4, 10.0.4.0/24, by link-address or peer with an identifier`
 	if got != want {
 		t.Error(got)
+	}
+}
+
+func TestParseFacts(t *testing.T) {
+	f, err := ParseFacts([]string{
+		"source=2001:db8:5::1", "interface=eth0", "peer=east", "link-address=fe80::1", "link-address=2001:db8:a:1::1", "link-address=2001:db8::9",
+		"interface-id=port-1", "remote-id=9:0x0a", "subscriber-id=0x00", "link-selection=10.0.1.0", "subnet-selection=10.0.2.0", "giaddr=10.0.3.1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := all()
+	want.RemoteID, want.SubscriberID = []byte("\x00\x00\x00\x09\x0a"), []byte{0}
+	if !reflect.DeepEqual(f, want) {
+		t.Errorf("%+v", f)
+	}
+	if f, err := ParseFacts([]string{"source=fe80::1", "relayed"}); err != nil || !f.Relayed {
+		t.Errorf("%+v %v", f, err)
+	}
+	_, err = ParseFacts([]string{"source=192.0.2.1", "giaddr=::", "relayed=1", "foo=1", "interface-id=", "remote-id=x", "peer=a"})
+	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 6 {
+		t.Error(err)
+	}
+	for _, line := range strings.Split(FactsHelp, "\n") {
+		key, _, _ := strings.Cut(strings.Fields(line)[0], "=")
+		if _, err := ParseFacts([]string{key + "="}); err != nil && strings.Contains(err.Error(), "not known") {
+			t.Errorf("the help names %s", key)
+		}
 	}
 }
