@@ -185,7 +185,7 @@ subnets:
 func TestPools(t *testing.T) {
 	for _, c := range []struct{ name, keys, want string }{
 		{"D4-6 the default server identifier is the first usable address and in no pool", "pools: [192.0.2.0/24]", "server 192.0.2.1 pool 192.0.2.2-192.0.2.254"},
-		{"D4-6 a server identifier of our own", "pools: [192.0.2.0/29]\nserver-id: 192.0.2.5", "server 192.0.2.5 pool 192.0.2.1-192.0.2.4 192.0.2.6-192.0.2.7"},
+		{"RA-7 the server identifier is configurable per subnet", "pools: [192.0.2.0/29]\nserver-id: 192.0.2.5", "server 192.0.2.5 pool 192.0.2.1-192.0.2.4 192.0.2.6-192.0.2.7"},
 		{"D4-6 the server identifier need not be in the subnet", "pools: [192.0.2.0/29]\nserver-id: 10.0.0.1", "server 10.0.0.1 pool 192.0.2.1-192.0.2.7"},
 		{"a peer's server identifier is in no pool", "pools: [192.0.2.6-192.0.2.8]\nserver-id: 10.0.0.1", "server 10.0.0.1 pool 192.0.2.6 192.0.2.8"},
 		{"exclusions", "pools: [{range: 192.0.2.10-192.0.2.20, exclude: [192.0.2.10, 192.0.2.12-192.0.2.13]}]\nexclude: [192.0.2.16/28]", "server 192.0.2.1 pool 192.0.2.11 192.0.2.14-192.0.2.15"},

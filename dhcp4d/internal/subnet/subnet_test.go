@@ -78,8 +78,8 @@ func TestSelect(t *testing.T) {
 	const doc = steps + `
 - {id: 20, subnet: 10.0.20.0/24, pools: [], match: [{link-address: "2001:db8:b::/48"}, {link-address: "2001:db8:b::/48", remote-id: "9:x"}]}
 - {id: 21, subnet: 10.0.21.0/24, pools: [], match: [{link-address: "2001:db8:b:1::/64"}, {peer: west, interface-id: port-1}]}
-- {id: 22, subnet: 10.0.22.0/24, pools: [], match: [{prefix: "fe80::/10", interface: eth2}, {peer: west}]}
-- {id: 23, subnet: 10.0.23.0/24, pools: [], match: [{subscriber-id: "0x00ff"}, {link-address: "2001:db8:b::/48", interface: eth7}]}
+- {id: 22, subnet: 10.0.22.0/24, pools: [], match: [{prefix: "fe80::/10", interface: eth2}, {peer: west}, {prefix: "2001:db8:c::/48", peer: west}]}
+- {id: 23, subnet: 10.0.23.0/24, pools: [], match: [{subscriber-id: "0x00ff"}, {link-address: "2001:db8:b::/48", interface: eth7}, {prefix: "2001:db8:c::/48", interface: eth7}]}
 - {id: 24, subnet: 10.0.24.0/24, pools: [], match: [{prefix: "2001:db8:9:1::/64"}]}
 `
 	sel := selector(t, doc)
@@ -127,6 +127,7 @@ func TestSelect(t *testing.T) {
 		{"D4-12 link-address with interface-id wins over peer with interface-id",
 			Facts{Relayed: true, LinkAddress: addr("2001:db8:a::1"), InterfaceID: []byte("port-1"), Peer: "west"}, 4},
 		{"D4-12 all keys of an entry must fit", Facts{Source: addr("fe80::1"), Interface: []byte("eth2")}, 22},
+		{"D4-12 of equal prefixes the entry with peer wins over the one with interface", Facts{Source: addr("2001:db8:c::1"), Interface: []byte("eth7"), Peer: "west"}, 22},
 		{"D4-12 a peer alone is the weakest claim", Facts{Relayed: true, Source: addr("2001:db8:77::1"), Interface: []byte("eth9"), Peer: "west"}, 22},
 		{"an interface-id longer than any entry's matches nothing", Facts{Relayed: true, InterfaceID: make([]byte, 4000)}, 0},
 		{"an empty interface-id is not an absent one", Facts{Relayed: true, InterfaceID: []byte{}}, 0},
