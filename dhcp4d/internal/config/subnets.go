@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -41,13 +42,14 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
 	Position int // in Subnets.All
-
-	ID     uint32
-	Prefix netip.Prefix
-	Drain  bool // renewals only
+	ID       uint32
+	Prefix   netip.Prefix
+	Drain    bool // renewals only
 	Policy
-	Pools []Pool // in the order of the document
-	Match []Match
+	V6Only     bool   // clients that ask for option 108 get it, and no lease (RFC 8925)
+	V6OnlyWait uint32 // its value
+	Pools      []Pool // in the order of the document
+	Match      []Match
 
 	options      *option.Set // global, laid over by the subnet's
 	classes      []Class
@@ -132,13 +134,7 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.match = r.matches(v, peers)
 		}},
 		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
-			switch state, ok := r.scalar(v, "active or drain"); {
-			case !ok:
-			case state == "active" || state == "drain":
-				s.drain = state == "drain"
-			default:
-				r.fail(v, "%q must be active or drain", state)
-			}
+			r.either(v, "drain", "active", &s.drain)
 		}},
 		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
 	}
@@ -328,6 +324,9 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		var mask option.Builder
 		mask.Put(option.CodeSubnetMask, maskOctets(d.prefix))
 		s.options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		if wait, ok := s.options.Lookup(option.CodeV6OnlyPreferred); ok {
+			s.V6Only, s.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
+		}
 		if d.reservations != nil {
 			s.reservations = r.compileReservations(d, d.reservations, never, in)
 		}

@@ -17,7 +17,6 @@ package server
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
@@ -181,10 +180,7 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		return dropped, drop.StoreError
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
-	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
-	_, v6mostly := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
-	s.query.V6Only = s.query.V6Only && v6mostly
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
@@ -308,9 +304,7 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
-	if wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred); ok && d.V6Only {
-		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
-	}
+	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
 	if !s.message.Has(dhcp4.OptParameterRequestList) {
 		r.Always = unasked
 	}
