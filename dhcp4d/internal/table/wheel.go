@@ -4,7 +4,9 @@ import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 
 // wheel finds what is due: a ring of seconds, each with the list of entries
 // that end in it, or in it some rounds later. A round takes 18 hours, so an
-// entry of a longer lease is looked at once in a round and left.
+// entry of a longer lease is looked at once in a round and left. A renewed
+// binding stays where it is until its old end comes: moving it with each
+// renewal would touch four more places in memory.
 type wheel struct {
 	heads   []uint32
 	now     uint32 // the first second that is not done
@@ -90,7 +92,9 @@ func (t *Table) Expire(now lease.Time, max int) (more bool) {
 			}
 			ref := w.cursor
 			w.cursor = t.entries.at(ref).next
-			t.settle(ref, now)
+			if !t.settle(ref, now) && t.due(t.entries.at(ref))%wheelSize != w.now%wheelSize {
+				t.schedule(ref)
+			}
 		}
 		w.resumed = false
 	}
