@@ -79,7 +79,7 @@ func (p *probe) next() uint32 {
 
 func (x *index) add(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
-	if s.n*4 >= len(s.refs)*3 {
+	if s.n*8 >= len(s.refs)*7 {
 		x.grow(s)
 	}
 	s.put(h, ref)

@@ -71,9 +71,9 @@ func (t *Table) unschedule(ref uint32) {
 }
 
 // Expire ends the holds, bindings and quarantines whose time has come. It
-// looks at about max entries and returns whether it has to be called again.
+// looks at no more than most entries and returns whether it has to be called again.
 // Nothing of it needs to be written: on disk a binding ends by its time.
-func (t *Table) Expire(now lease.Time, max int) (more bool) {
+func (t *Table) Expire(now lease.Time, most int) (more bool) {
 	w, until := &t.wheel, pack(now)
 	if w.heads == nil || until < w.now {
 		return false
@@ -87,7 +87,7 @@ func (t *Table) Expire(now lease.Time, max int) (more bool) {
 			w.cursor, w.resumed = w.heads[w.now%wheelSize], true
 		}
 		for w.cursor != 0 {
-			if max--; max < 0 {
+			if most--; most < 0 {
 				return true
 			}
 			ref := w.cursor
