@@ -40,6 +40,9 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	if ended {
 		own = t.own(v.slot, v.hash, q.Client, &buf)
 	}
+	if len(own) > 0 {
+		t.hint = own[0]
+	}
 	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 	if q.Type == lease.TypeDiscover {
 		p := t.slots[v.slot].pool
@@ -54,7 +57,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 		}
 	}
 
-	v.point, _ = t.findPoint(q.Point)
+	v.point = t.pointOf(own, q.Point)
 	if v.point != 0 {
 		f.AtPoint = int(t.pointAt(v.point).active)
 	}
@@ -68,6 +71,17 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// pointOf finds a point, which mostly is that of one of the client's entries.
+func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
+	for _, ref := range own {
+		if p := t.entries.at(ref).point; string(t.arena.bytes(t.pointAt(p).blob)) == string(octets) {
+			return p
+		}
+	}
+	p, _ := t.findPoint(octets)
+	return p
 }
 
 // Stand tells how one address stands to the client of q, for a hook that

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -605,10 +604,10 @@ func TestStandForAHook(t *testing.T) {
 
 // Many clients come, stay a while and go: nothing may be left of them.
 func TestNothingLeaks(t *testing.T) {
-	s := newSite(Options{Offers: 1000}, wide())
+	s, c := newSite(Options{Offers: 1000}, wide()), client{}
 	for round := range 3 {
 		for i := range 20000 {
-			s.discover(many(i + round*20000))
+			s.discover(*c.set(i + round*20000))
 			if i%100 == 0 {
 				s.now++
 			}
@@ -629,17 +628,4 @@ func TestNothingLeaks(t *testing.T) {
 func wide() Subnet {
 	return Subnet{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
 		Pools: []pool.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.255.255.254")}}}
-}
-
-// many makes the i-th of many clients: identifiers of 15 octets, attachment
-// points of 30.
-func many(i int) lease.Query {
-	var octets [64]byte
-	q := octets[:]
-	copy(q, "\x01\xff\x00\x00\x00\x01\x00\x03\x00\x01\x02\x00")
-	binary.BigEndian.PutUint32(q[12:], uint32(i))
-	copy(q[16:], "\x01\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01port-000000000")
-	binary.BigEndian.PutUint32(q[42:], uint32(i))
-	return lease.Query{Client: q[0:16], HWType: 1, HWAddr: q[10:16], Point: q[16:46],
-		Source: netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 12: byte(i >> 24), 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})}
 }
