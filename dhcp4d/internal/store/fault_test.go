@@ -102,7 +102,7 @@ func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
 	for run, stride := range map[int64]int64{1: 1, 3: 3, 40: 11} {
 		t.Run(fmt.Sprintf("%d in a row", run), func(t *testing.T) {
 			failed, places := 0, 0
-			for at := from; at < ops; at += stride {
+			for at := from; at < ops; at += stride * stridden {
 				places++
 				mem := vfs.NewCrashableMem()
 				f := &faults{}
@@ -138,7 +138,7 @@ func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
 	const steps, cutsEach = 60, 50
 	rng := rand.New(rand.NewPCG(4, 3))
 	faulted, cuts := 0, 0
-	for at := int64(0); ; at++ {
+	for at := int64(0); ; at += stridden {
 		mem := vfs.NewCrashableMem()
 		f := &faults{except: ".log"}
 		f.never()
