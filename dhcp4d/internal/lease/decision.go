@@ -72,6 +72,9 @@ const (
 	Decline        // end it, and keep the address out of use until Expires
 )
 
+// Durable tells whether the change is written to disk.
+func (c Change) Durable() bool { return c >= Bind }
+
 // Event names what happened to a lease, for metrics, hooks and the lease log.
 type Event uint8
 

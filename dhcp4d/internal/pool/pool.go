@@ -249,14 +249,6 @@ func (p *Pool) Queued(fn func(addr uint32)) {
 	p.lists.each(queueList, func(off uint32) { fn(p.addr(off)) })
 }
 
-// Resting calls fn for the addresses in quarantine, pool by pool, the oldest
-// first.
-func (p *Pool) Resting(fn func(addr uint32)) {
-	for i := range p.pools {
-		p.lists.each(restList+uint32(i), func(off uint32) { fn(p.addr(off)) })
-	}
-}
-
 // Use tells how many addresses of a configured pool may be given out at all,
 // and how many of them are free.
 func (p *Pool) Use(pool int) (size, free uint32) {

@@ -169,7 +169,9 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 				}
 				var queue, rest, wantRest []uint32
 				p.Queued(func(a uint32) { queue = append(queue, a) })
-				p.Resting(func(a uint32) { rest = append(rest, a) })
+				for i := range pools {
+					p.lists.each(restList+uint32(i), func(off uint32) { rest = append(rest, p.addr(off)) })
+				}
 				for _, r := range w.rest {
 					wantRest = append(wantRest, r...)
 				}

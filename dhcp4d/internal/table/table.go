@@ -2,11 +2,28 @@
 // subnet, what is offered, what is in quarantine, what is free.
 //
 // It never locks, never reads a clock and never touches a disk: the caller
-// holds one lock around everything and hands the time in.
+// holds one lock around everything and hands the time in. What it says may be
+// ahead of the disk by the commit groups in flight; after a failed commit the
+// caller resets it and loads it again.
+//
+// # Memory
+//
+// An address that somebody has, or had last, is an entry: 52 octets without
+// pointers in chunks that never move. The client's key, its hardware address
+// and its IPv6 source lie in a byte arena, the attachment point, which many
+// entries may share, in another place of it. Entries are found by client, by
+// address and, for the points, by content through hash tables of 5 octets for
+// a slot. Offers, which are few, have their links and deadlines in a slab of
+// their own; free addresses cost what package pool says. The garbage
+// collector has a few thousand pointers to follow, however many leases
+// there are.
 package table
 
 import (
+	"hash/maphash"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
@@ -22,95 +39,196 @@ type Subnet struct {
 	Reserved []netip.Addr // given only to whom Query.Reservation names them for; also outside the pools
 }
 
-// Limits bounds what clients can make the table remember.
-type Limits struct {
-	Offers int // addresses held for an OFFER at one time, 0 = 65536
+func (s *Subnet) equal(o *Subnet) bool {
+	return s.ID == o.ID && s.Prefix == o.Prefix && slices.Equal(s.Pools, o.Pools) &&
+		slices.Equal(s.Excluded, o.Excluded) && slices.Equal(s.Reserved, o.Reserved)
+}
+
+// Options are fixed for the life of a table.
+type Options struct {
+	// Offers is how many addresses may be held for an OFFER at one time.
+	// When there are more, the attachment point with most of them loses its
+	// oldest. 0 = 65536.
+	Offers int
+	// Ended is told what ends by time or because somebody else takes its
+	// place: ExpiredEvent, Reclaimed, ReleasedEvent. It is called during any
+	// method that has a time argument, must not use the table, and b is
+	// valid during the call. It may be nil.
+	Ended func(e lease.Event, b *lease.Binding)
+}
+
+// Counts are the numbers of a subnet's entries by state.
+type Counts struct {
+	Bound, Offered, Declined int
+	Former                   int // expired or released, kept so that the client may have it again
 }
 
 // Table is all of it. Not safe for concurrent use.
 type Table struct {
+	options Options
+	seed    maphash.Seed
+	mix     uint32
+
+	entries  slab
+	arena    arena
+	points   points
+	offers   offers
+	wheel    wheel
+	clients  index // entries by subnet and client; several may have the same
+	addrs    index // entries by address
+	slots    []slot
+	byID     map[uint32]uint32 // configured id to slot
+	order    []uint32          // position in the configuration to slot
+	spans    []span            // all pools, ascending
+	durable  uint64
+	latest   uint64
+	newest   lease.Time
+	unsorted []uint32      // loaded entries that are not in force, until Loaded
+	scratch  lease.Binding // for callbacks
 }
 
-// New makes an empty table. Overlapping pools are the caller's mistake.
-func New(subnets []Subnet, limits Limits) *Table { return &Table{} }
-
-// Look collects what is known for q into f.
-func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {}
-
-// Stand tells how one address stands to the client of q, for a hook that
-// wants another address than the one decided.
-func (t *Table) Stand(q *lease.Query, addr netip.Addr, now lease.Time) lease.Address {
-	return lease.Address{}
+// slot is a subnet, for good: a subnet that leaves the configuration keeps
+// its slot, because it may have bindings, and gets it again when it returns.
+type slot struct {
+	conf   Subnet
+	pool   *pool.Pool // nil while not configured
+	base   uint32     // network address
+	mask   uint32
+	counts [phases]int
 }
 
-// Apply carries out the change of d, which was decided for q from facts that
-// are still true. Records to be written are added to group, whose number is
-// seq: bindings stay pending until Durable says otherwise.
-func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
+func (s *slot) covers(addr uint32) bool { return s.pool != nil && addr&s.mask == s.base }
+
+// span is a run of addresses of one pool, to find whose an address is.
+type span struct{ first, last, slot uint32 }
+
+// New makes a table without bindings. The subnets must not overlap.
+func New(subnets []Subnet, options Options) *Table {
+	if options.Offers <= 0 {
+		options.Offers = 65536
+	}
+	t := &Table{options: options, seed: maphash.MakeSeed(), mix: rand.Uint32(), byID: map[uint32]uint32{}}
+	t.clear()
+	t.configure(subnets)
+	return t
+}
+
+// Reset forgets all bindings and offers, to load them again. The subnets
+// stay.
+func (t *Table) Reset() {
+	confs := make([]Subnet, len(t.order))
+	for i, s := range t.order {
+		confs[i] = t.slots[s].conf
+	}
+	t.clear()
+	t.slots, t.byID = nil, map[uint32]uint32{}
+	t.newest, t.unsorted = 0, nil
+	t.configure(confs)
+}
+
+func (t *Table) clear() {
+	t.entries, t.arena, t.wheel = slab{}, arena{}, wheel{}
+	t.points = newPoints()
+	t.offers = offers{}
+	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
+	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
+}
+
+// Len is the number of entries of all kinds.
+func (t *Table) Len() int { return t.entries.n }
+
+// Counts of the subnet at a position of the configuration.
+func (t *Table) Counts(subnet int) Counts {
+	c := &t.slots[t.order[subnet]].counts
+	return Counts{Bound: c[bound], Offered: c[offered], Declined: c[resting], Former: c[idle]}
+}
+
+// Pool tells of one pool of the subnet at a position of the configuration how
+// many addresses it has, without excluded and reserved ones, and how many of
+// them are free.
+func (t *Table) Pool(subnet, index int) (size, free uint32) {
+	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
 // Durable says that the commit groups up to seq are on stable storage.
-func (t *Table) Durable(seq uint64) {}
+func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
 
-// Expire ends the holds, bindings and quarantines whose time has come, at
-// most max of them, and reports each that was a binding or a quarantine to
-// ended (which may be nil; the binding is valid during the call). It returns
-// whether some are left. Nothing of it needs to be written.
-func (t *Table) Expire(now lease.Time, max int, ended func(e lease.Event, b *lease.Binding)) (more bool) {
-	return false
+// pending is the commit group in flight which makes e durable, 0 if there is
+// none. An entry keeps the low half of the number only. When the number has
+// wrapped since, an old one may look as if it were in flight: the reply then
+// waits for a group that will end soon, for nothing but without harm.
+func (t *Table) pending(e *entry) uint64 {
+	ahead := e.seq - uint32(t.durable)
+	if ahead == 0 || uint64(ahead) > t.latest-t.durable || t.latest < t.durable {
+		return 0
+	}
+	return t.durable + uint64(ahead)
 }
 
-// Load takes a record from disk, in any order. Loaded must follow.
-func (t *Table) Load(b *lease.Binding) error { return nil }
-
-// Loaded ends loading: what has expired becomes free, the longest unused
-// first.
-func (t *Table) Loaded(now lease.Time) {}
-
-// Newest is the latest time that a loaded record says it was written at. A
-// clock that shows less is wrong.
-func (t *Table) Newest() lease.Time { return 0 }
-
-// Reset forgets all bindings and offers, to load them again.
-func (t *Table) Reset() {}
-
-// Reconfigure takes a new list of subnets. Bindings outside of them stay
-// until they end.
-func (t *Table) Reconfigure(subnets []Subnet) {}
-
-// Release ends the binding of an address by order of the operator and
-// reports whether there was one.
-func (t *Table) Release(addr netip.Addr, now lease.Time, seq uint64, group *lease.Batch) bool {
-	return false
+func (t *Table) addrHash(addr uint32) uint32 {
+	h := (addr ^ t.mix) * 0x9e3779b1
+	h ^= h >> 15
+	h *= 0x85ebca77
+	h ^= h >> 13
+	h *= 0xc2b2ae3d
+	return h ^ h>>16
 }
 
-// Get fills b with what is known of an address. The bytes are valid until the
-// table is changed.
-func (t *Table) Get(addr netip.Addr, b *lease.Binding) bool { return false }
-
-// ByClient calls fn for every binding and offer of a client in the subnet
-// with a configured id.
-func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)) {}
-
-// Scan calls fn for at most n entries from position from on (0 = the start),
-// in no particular order, and returns where to go on, 0 at the end. Entries
-// that are made or moved between two calls may be missed.
-func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32) { return 0 }
-
-// Counts are the numbers of a subnet's entries by state.
-type Counts struct {
-	Bound, Offered, Declined, Former int
+func (t *Table) clientHash(slot uint32, client []byte) uint32 {
+	h := maphash.Bytes(t.seed, client) ^ uint64(slot)*0x9e3779b97f4a7c15
+	return uint32(h>>32) ^ uint32(h)
 }
 
-// Counts of the subnet at a position of the configuration.
-func (t *Table) Counts(subnet int) Counts { return Counts{} }
+// byAddr finds the entry of an address, 0 if it has none.
+func (t *Table) byAddr(addr uint32) uint32 {
+	p := t.addrs.probe(t.addrHash(addr))
+	for ref := p.next(); ref != 0; ref = p.next() {
+		if t.entries.at(ref).addr == addr {
+			return ref
+		}
+	}
+	return 0
+}
 
-// PoolUse of one pool: its addresses, and those that are not free.
-type PoolUse struct{ Size, Used uint64 }
+// is tells whether e belongs to the client with that hash in the subnet.
+func (t *Table) is(e *entry, slot, hash uint32, client []byte) bool {
+	return e.hash == hash && e.slot == slot && string(t.arena.client(e.blob)) == string(client)
+}
 
-// Pool tells the use of one pool of the subnet at a position of the
-// configuration.
-func (t *Table) Pool(subnet, pool int) PoolUse { return PoolUse{} }
+// maxOwn is how many entries of one client in one subnet are looked at. Two
+// are possible at run time: a binding outside the configuration, and an offer
+// in its place. More come from disk only.
+const maxOwn = 8
 
-// Len is the number of entries of all kinds.
-func (t *Table) Len() int { return 0 }
+// own collects the entries of a client in a subnet.
+func (t *Table) own(slot, hash uint32, client []byte, refs *[maxOwn]uint32) []uint32 {
+	n := 0
+	p := t.clients.probe(hash)
+	for ref := p.next(); ref != 0 && n < maxOwn; ref = p.next() {
+		if t.is(t.entries.at(ref), slot, hash, client) {
+			refs[n] = ref
+			n++
+		}
+	}
+	return refs[:n]
+}
+
+// poolOf is the pool that an address of a subnet returns to: the subnet's
+// own, or that of the subnet which has taken the address over.
+func (t *Table) poolOf(addr, slot uint32) *pool.Pool {
+	if p := t.slots[slot].pool; p != nil && p.Contains(addr) {
+		return p
+	}
+	i, _ := slices.BinarySearchFunc(t.spans, addr, func(s span, addr uint32) int {
+		if s.last < addr {
+			return -1
+		}
+		return 1
+	})
+	if i < len(t.spans) && t.spans[i].first <= addr {
+		if p := t.slots[t.spans[i].slot].pool; p.Contains(addr) {
+			return p
+		}
+	}
+	return nil
+}

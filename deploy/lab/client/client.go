@@ -1,0 +1,245 @@
+// Package client is a DHCPv4-over-DHCPv6 client (RFC 7341): it finds servers
+// through option 88 or is told them, and obtains, renews, rebinds, checks,
+// declines and releases IPv4 leases with DHCPv4 messages carried in
+// DHCPV4-QUERY and DHCPV4-RESPONSE.
+//
+// It owns the messages, their retransmission (RFC 2131 §4.1) and the checks of
+// what comes back. It does not configure interfaces, keeps nothing on disk and
+// runs no timers of its own: who uses it calls Renew and Rebind when
+// [Lease.T1] and [Lease.T2] are due.
+//
+// A minimal use, in the network namespace and on the interface of the client:
+//
+//	socket, err := client.Listen("eth0", netip.AddrPort{})
+//	c, err := client.New(socket, client.Options{HardwareAddr: mac})
+//	if _, err := c.Information(ctx); err != nil { … }  // option 88, or use Options.Servers
+//	lease, err := c.Obtain(ctx)
+//	lease, err = c.Renew(ctx, lease)
+//	err = c.Release(ctx, lease)
+//
+// Messages are built and read with insomniacslk/dhcp, not with the codecs of
+// the daemons that it is used to test. [Client.Exchange] and [Client.Send] take
+// octets as they are, for messages that no client should send.
+//
+// A Client is for one goroutine. Several clients may share a machine, each with
+// a socket bound to an address of its own.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
+)
+
+// Multicast is where queries go without better knowledge, and what an empty
+// option 88 means (RFC 7341 §7.2).
+var Multicast = relay.AllAgentsAndServers
+
+// Errors of exchanges; test with errors.Is.
+var (
+	// ErrNoServers: no option 88 was received and no servers were given, so
+	// no query may be sent (RFC 7341 §5).
+	ErrNoServers = errors.New("no 4o6 server is known: no option 88 was received")
+	// ErrNoAnswer: nothing acceptable came back to the last retransmission.
+	ErrNoAnswer = errors.New("no answer")
+	// ErrNak: the server refused; the client starts again with Discover.
+	ErrNak = errors.New("the server refused (DHCPNAK)")
+)
+
+// Options of a client. Only HardwareAddr is needed by most.
+type Options struct {
+	// HardwareAddr is chaddr, Ethernet; it may be nil on links without one.
+	HardwareAddr net.HardwareAddr
+	// DUID and IAID make up the client identifier (RFC 4361). DUID is a
+	// DUID-LL of HardwareAddr when nil, IAID 1 when 0.
+	DUID []byte
+	IAID uint32
+	// ClientID replaces option 61 as a whole when not nil; empty leaves it
+	// out, as legacy clients do.
+	ClientID []byte
+	// Servers are where queries go. When nil, Information must learn them.
+	Servers []netip.Addr
+	// Relays are put around every query, outermost first, and taken off every
+	// response, as if it had passed them: a relayed client without relays.
+	// The socket then plays the outermost relay. Responses that do not mirror
+	// them exactly are not accepted.
+	Relays []relay.Level
+	// Parameters is option 55; when nil, mask, routers, DNS and domain name.
+	Parameters []dhcpv4.OptionCode
+	// LeaseTime is asked for in option 51 when not 0.
+	LeaseTime time.Duration
+	// Extra options are added to every DHCPv4 message.
+	Extra []dhcpv4.Option
+	// Query options are added to every DHCPV4-QUERY before option 87.
+	Query []dhcpv6.Option
+	// Retransmit is RFC 2131's when zero.
+	Retransmit Retransmit
+	// Random makes transaction ids and jitter; a random one when nil.
+	Random *rand.Rand
+	// Log gets one line per message at debug level.
+	Log *slog.Logger
+}
+
+// Retransmit is the randomised exponential back-off of RFC 2131 §4.1.
+type Retransmit struct {
+	First  time.Duration // wait after the first transmission
+	Max    time.Duration // the wait doubles up to this
+	Jitter time.Duration // each wait is off by up to this, either way
+	Tries  int           // transmissions in all
+}
+
+// Standard is RFC 2131 §4.1: 4, 8, 16, 32, 64 s, each give or take a second.
+var Standard = Retransmit{First: 4 * time.Second, Max: 64 * time.Second, Jitter: time.Second, Tries: 5}
+
+// A Client makes exchanges, one at a time.
+type Client struct {
+	options  Options
+	socket   Transport
+	servers  []netip.Addr
+	clientID []byte
+	random   *rand.Rand
+	log      *slog.Logger
+}
+
+// New returns a client that sends and receives by a socket, which the caller
+// closes.
+func New(socket Transport, o Options) (*Client, error) {
+	if o.Retransmit == (Retransmit{}) {
+		o.Retransmit = Standard
+	}
+	if o.Parameters == nil {
+		o.Parameters = []dhcpv4.OptionCode{dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter,
+			dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName}
+	}
+	if o.IAID == 0 {
+		o.IAID = 1
+	}
+	if o.Random == nil {
+		o.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.DUID == nil {
+		if len(o.HardwareAddr) == 0 {
+			return nil, errors.New("a client needs a hardware address or a DUID to identify itself")
+		}
+		o.DUID = (&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: o.HardwareAddr}).ToBytes()
+	}
+	c := &Client{options: o, socket: socket, servers: unique(o.Servers), random: o.Random, log: o.Log, clientID: o.ClientID}
+	if c.clientID == nil {
+		c.clientID = ClientID(o.IAID, o.DUID)
+	}
+	return c, nil
+}
+
+// ClientID is the client identifier of RFC 4361 §6.1: ff, IAID, DUID.
+func ClientID(iaid uint32, duid []byte) []byte {
+	return append([]byte{0xff, byte(iaid >> 24), byte(iaid >> 16), byte(iaid >> 8), byte(iaid)}, duid...)
+}
+
+// Servers are the addresses that queries go to.
+func (c *Client) Servers() []netip.Addr { return slices.Clone(c.servers) }
+
+// unique keeps the first of equal addresses: each server gets a query once,
+// so that a rogue list cannot multiply traffic (RFC 7341 §9, §12).
+func unique(addrs []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range addrs {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Message returns a DHCPv4 message of this client with a new transaction id,
+// ready to be changed and given to [Client.Exchange].
+func (c *Client) Message(t dhcpv4.MessageType, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
+	m := &dhcpv4.DHCPv4{
+		OpCode:       dhcpv4.OpcodeBootRequest,
+		HWType:       iana.HWTypeEthernet,
+		ClientHWAddr: c.options.HardwareAddr,
+		ClientIPAddr: net.IPv4zero, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: net.IPv4zero,
+		Options: make(dhcpv4.Options),
+	}
+	x := c.random.Uint32()
+	m.TransactionID = dhcpv4.TransactionID{byte(x >> 24), byte(x >> 16), byte(x >> 8), byte(x)}
+	m.UpdateOption(dhcpv4.OptMessageType(t))
+	if len(c.clientID) > 0 {
+		m.UpdateOption(dhcpv4.OptClientIdentifier(c.clientID))
+	}
+	for _, o := range slices.Concat(c.options.Extra, options) {
+		m.UpdateOption(o)
+	}
+	return m
+}
+
+// Query returns the DHCPV4-QUERY that carries a DHCPv4 message, inside the
+// client's relay levels. unicast is the U flag: what DHCPv4 would have sent to
+// a unicast address (RFC 7341 §6.3), wherever the query itself goes.
+func (c *Client) Query(carried []byte, unicast bool) []byte {
+	m := dhcpv6.Message{MessageType: dhcpv6.MessageTypeDHCPv4Query}
+	if unicast {
+		m.TransactionID[0] = 0x80
+	}
+	for _, o := range c.options.Query {
+		m.AddOption(o)
+	}
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionDHCPv4Msg, OptionData: carried})
+	return relay.Wrap(c.options.Relays, m.ToBytes())
+}
+
+// A Response is a DHCPV4-RESPONSE that passed the checks.
+type Response struct {
+	From netip.AddrPort
+	// Datagram is what arrived, Message the same without relay levels,
+	// Carried the DHCPv4 message in it, octet for octet.
+	Datagram, Message, Carried []byte
+	// DHCPv4 is Carried, decoded.
+	DHCPv4 *dhcpv4.DHCPv4
+}
+
+// Parse checks and decodes a datagram as a response to this client: relay
+// levels mirror those of the query, the type is DHCPV4-RESPONSE, flags are
+// zero, there is exactly one option 87 (RFC 7341 §6, §9), and what it carries
+// is a BOOTREPLY.
+func (c *Client) Parse(datagram []byte, from netip.AddrPort) (*Response, error) {
+	b, err := relay.Unwrap(c.options.Relays, datagram)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < 4 || dhcpv6.MessageType(b[0]) != dhcpv6.MessageTypeDHCPv4Response {
+		return nil, fmt.Errorf("not a DHCPV4-RESPONSE: % x", b[:min(4, len(b))])
+	}
+	if b[1] != 0 || b[2] != 0 || b[3] != 0 {
+		c.log.Debug("response flags are not zero", "flags", fmt.Sprintf("% x", b[1:4]))
+	}
+	options, err := relay.ParseOptions(b[4:])
+	if err != nil {
+		return nil, fmt.Errorf("options of a DHCPV4-RESPONSE: %w", err)
+	}
+	carried := options.Get(dhcpv6.OptionDHCPv4Msg)
+	if len(carried) != 1 {
+		return nil, fmt.Errorf("%d options 87 in a DHCPV4-RESPONSE", len(carried))
+	}
+	r := &Response{From: from, Datagram: datagram, Message: b, Carried: carried[0].ToBytes()}
+	if r.DHCPv4, err = dhcpv4.FromBytes(r.Carried); err != nil {
+		return nil, fmt.Errorf("DHCPv4 message of a DHCPV4-RESPONSE: %w", err)
+	}
+	if r.DHCPv4.OpCode != dhcpv4.OpcodeBootReply {
+		return nil, fmt.Errorf("op %d in a DHCPV4-RESPONSE", r.DHCPv4.OpCode)
+	}
+	return r, nil
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
+)
+
+// Information is what a stateless client learns (RFC 9915 §18.2.6).
+type Information struct {
+	// Offered says that option 88 was there; without it no query may be sent.
+	Offered bool
+	// Servers are its addresses, each once; ff02::1:2 when it was empty.
+	Servers []netip.Addr
+	// Refresh is when to ask again, 24 h when the server did not say.
+	Refresh time.Duration
+	// Reply holds the rest.
+	Reply *dhcpv6.Message
+}
+
+// Information asks for option 88 with an Information-request to ff02::1:2,
+// with the back-off of RFC 9915 §15 (first Options.Retransmit.First, at most a
+// second), and makes what it learns the client's servers: none when a refresh
+// lacks the option (RFC 7341 §9).
+func (c *Client) Information(ctx context.Context, request ...dhcpv6.OptionCode) (*Information, error) {
+	x := c.random.Uint32()
+	m := dhcpv6.Message{MessageType: dhcpv6.MessageTypeInformationRequest,
+		TransactionID: dhcpv6.TransactionID{byte(x >> 16), byte(x >> 8), byte(x)}}
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionClientID, OptionData: c.options.DUID})
+	codes := append(dhcpv6.OptionCodes{dhcpv6.OptionDHCP4oDHCP6Server, dhcpv6.OptionInformationRefreshTime}, request...)
+	m.AddOption(dhcpv6.OptRequestedOption(codes...))
+	m.AddOption(dhcpv6.OptElapsedTime(0))
+	datagram := relay.Wrap(c.options.Relays, m.ToBytes())
+
+	var info *Information
+	one := *c
+	one.servers = []netip.Addr{Multicast}
+	if len(c.options.Relays) > 0 {
+		one.servers = c.servers // a relay has servers of its own
+	}
+	one.options.Retransmit.First = min(c.options.Retransmit.First, time.Second)
+	_, err := one.repeat(ctx, func() []byte { return datagram }, m.MessageType.String(),
+		func(b []byte, from netip.AddrPort) *Response {
+			i, err := c.information(b, m.TransactionID)
+			if err != nil {
+				c.log.Debug("passed over", "from", from, "why", err)
+				return nil
+			}
+			info = i
+			return &Response{From: from, Datagram: b}
+		})
+	if err != nil {
+		return nil, err
+	}
+	c.servers = info.Servers
+	c.log.Debug("learned", "offered", info.Offered, "servers", info.Servers)
+	return info, nil
+}
+
+// information reads the Reply.
+func (c *Client) information(b []byte, id dhcpv6.TransactionID) (*Information, error) {
+	b, err := relay.Unwrap(c.options.Relays, b)
+	if err != nil {
+		return nil, err
+	}
+	m, err := dhcpv6.MessageFromBytes(b)
+	if err != nil {
+		return nil, err
+	}
+	if m.MessageType != dhcpv6.MessageTypeReply || m.TransactionID != id {
+		return nil, fmt.Errorf("%s of transaction %s", m.MessageType, m.TransactionID)
+	}
+	// RFC 9915 §16.10: with a server identifier, and with ours if there is any.
+	if m.GetOneOption(dhcpv6.OptionServerID) == nil {
+		return nil, fmt.Errorf("a Reply without a server identifier")
+	}
+	if o := m.GetOneOption(dhcpv6.OptionClientID); o == nil || !bytes.Equal(o.ToBytes(), c.options.DUID) {
+		return nil, fmt.Errorf("a Reply to another client")
+	}
+	info := &Information{Reply: m, Refresh: m.Options.InformationRefreshTime(24 * time.Hour)}
+	if o := m.GetOneOption(dhcpv6.OptionDHCP4oDHCP6Server); o != nil {
+		if info.Servers, err = ServerAddresses(o.ToBytes()); err != nil {
+			return nil, err
+		}
+		info.Offered = true
+	}
+	return info, nil
+}
+
+// ServerAddresses reads the data of option 88 (RFC 7341 §7.2): addresses
+// without repetition, the multicast group when there is none.
+func ServerAddresses(data []byte) ([]netip.Addr, error) {
+	if len(data)%16 != 0 {
+		return nil, fmt.Errorf("option 88 of %d octets", len(data))
+	}
+	if len(data) == 0 {
+		return []netip.Addr{Multicast}, nil
+	}
+	var addrs []netip.Addr
+	for ; len(data) > 0; data = data[16:] {
+		addrs = append(addrs, netip.AddrFrom16([16]byte(data[:16])))
+	}
+	return unique(addrs), nil
+}

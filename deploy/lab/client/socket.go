@@ -1,0 +1,59 @@
+package client
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
+)
+
+// Transport moves the client's datagrams. [Socket] is the real one.
+type Transport interface {
+	Send(b []byte, to netip.Addr) error
+	// Receive waits for a datagram until the deadline, which gives an error
+	// that is os.ErrDeadlineExceeded. The octets belong to the caller.
+	Receive(deadline time.Time) ([]byte, netip.AddrPort, error)
+}
+
+// Socket is a UDP socket on one interface. It sends to port 547.
+type Socket struct {
+	conn *net.UDPConn
+	buf  []byte
+}
+
+// Listen opens a socket in the current network namespace. The zero local
+// address is any address of the interface, chosen by the kernel for each
+// destination (link-local for multicast, RFC 7341 §9), at port 546; behind
+// relay levels use port 547.
+func Listen(interfaceName string, local netip.AddrPort) (*Socket, error) {
+	if !local.IsValid() {
+		local = netip.AddrPortFrom(netip.IPv6Unspecified(), relay.ClientPort)
+	}
+	conn, err := relay.Listen(interfaceName, local)
+	if err != nil {
+		return nil, err
+	}
+	return &Socket{conn: conn, buf: make([]byte, 1<<16)}, nil
+}
+
+// Send sends to a server or relay agent.
+func (s *Socket) Send(b []byte, to netip.Addr) error {
+	_, err := s.conn.WriteToUDPAddrPort(b, netip.AddrPortFrom(to, relay.ServerPort))
+	return err
+}
+
+// Receive implements [Transport].
+func (s *Socket) Receive(deadline time.Time) ([]byte, netip.AddrPort, error) {
+	if err := s.conn.SetReadDeadline(deadline); err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	n, from, err := s.conn.ReadFromUDPAddrPort(s.buf)
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	return append([]byte(nil), s.buf[:n]...), netip.AddrPortFrom(from.Addr().WithZone(""), from.Port()), nil
+}
+
+// Close closes the socket.
+func (s *Socket) Close() error { return s.conn.Close() }

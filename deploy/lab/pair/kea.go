@@ -1,0 +1,118 @@
+package pair
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+)
+
+// KeaMissing is nil when Kea's two servers are installed, else says what to do.
+func KeaMissing() error {
+	for _, name := range []string{"kea-dhcp4", "kea-dhcp6"} {
+		if _, err := findKea(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func findKea(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	// Users other than root often lack sbin.
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed (Debian: apt-get install kea-dhcp4-server kea-dhcp6-server, or make interop INSTALL=1)", name)
+}
+
+// startKea starts one of Kea's servers. It is ready when it has said so, which
+// it does after its sockets are open.
+func startKea(h *netlab.Host, name, dir string, config map[string]any) (*Half, error) {
+	path, err := findKea(name)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, name+".json")
+	if err := os.WriteFile(file, []byte(text(config)), 0o600); err != nil {
+		return nil, fmt.Errorf("writing Kea's configuration: %w", err)
+	}
+	env := []string{"KEA_PIDFILE_DIR=" + dir, "KEA_LOCKFILE_DIR=" + dir, "KEA_LOGGER_DESTINATION=stderr"}
+	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
+	return start(h, Kea, env, "", []string{path, "-c", file}, func(p *netlab.Process) error {
+		if !strings.Contains(p.Output(), started) {
+			return fmt.Errorf("%s was not said", started)
+		}
+		return nil
+	})
+}
+
+func kea6(c Config) map[string]any {
+	var subnets []any
+	for i, name := range c.Interfaces {
+		subnets = append(subnets, map[string]any{
+			"id": i + 1, "subnet": fmt.Sprintf("2001:db8:ffff:%x::/64", i), "interface": name})
+	}
+	return map[string]any{"Dhcp6": map[string]any{
+		"interfaces-config": map[string]any{"interfaces": slices.Concat(c.Interfaces, c.Unicast)},
+		"dhcp4o6-port":      c.Port,
+		"lease-database":    map[string]any{"type": "memfile", "persist": false},
+		"server-id":         map[string]any{"type": "EN", "enterprise-id": 2495, "identifier": "4f36", "persist": false},
+		"subnet6":           subnets,
+		"loggers":           keaLog("kea-dhcp6"),
+	}}
+}
+
+func kea4(c Config) map[string]any {
+	var subnets []any
+	for _, s := range c.Subnets {
+		subnet := map[string]any{
+			"id": s.ID, "subnet": s.Prefix.Masked().String(),
+			"pools": []any{map[string]any{"pool": s.First.String() + " - " + s.Last.String()}},
+			"option-data": []any{
+				map[string]any{"name": "routers", "data": s.Server().String()},
+				map[string]any{"name": "domain-name-servers", "data": "192.0.2.53"},
+				map[string]any{"name": "domain-name", "data": "example.org"},
+			},
+		}
+		if s.Interface != "" {
+			subnet["4o6-interface"] = s.Interface
+		}
+		if s.InterfaceID != "" {
+			subnet["4o6-interface-id"] = s.InterfaceID
+		}
+		if len(s.Sources) > 0 {
+			subnet["4o6-subnet"] = s.Sources[0].String()
+		}
+		subnets = append(subnets, subnet)
+	}
+	life := int64(c.LeaseTime.Seconds())
+	return map[string]any{"Dhcp4": map[string]any{
+		// Queries come by the IPC alone, but the server identifier is taken
+		// from the open sockets of the interface that the IPC names.
+		"interfaces-config": map[string]any{"interfaces": c.Interfaces, "dhcp-socket-type": "udp"},
+		"dhcp4o6-port":      c.Port,
+		"lease-database": map[string]any{"type": "memfile", "persist": true, "lfc-interval": 0,
+			"name": filepath.Join(c.Dir, "kea-leases4.csv")},
+		"valid-lifetime": life, "renew-timer": life / 2, "rebind-timer": life * 7 / 8,
+		"calculate-tee-times": false,
+		"authoritative":       true,
+		"subnet4":             subnets,
+		"loggers":             keaLog("kea-dhcp4"),
+	}}
+}
+
+func keaLog(name string) []any {
+	return []any{map[string]any{
+		"name": name, "severity": "INFO",
+		"output_options": []any{map[string]any{"output": "stderr", "flush": true}},
+	}}
+}

@@ -1,0 +1,226 @@
+package pair
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+)
+
+// BinEnv names the directory of the binaries under test, when it is not bin/
+// at the top of the repository or beside the running program.
+const BinEnv = "DHCP4O6_BIN"
+
+const (
+	metrics6 = "[::1]:9547"
+	metrics4 = "[::1]:9567"
+)
+
+// Find returns the path of one of our binaries.
+func Find(name string) (string, error) {
+	var tried []string
+	for _, dir := range binDirs() {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+		tried = append(tried, path)
+	}
+	return "", fmt.Errorf("%s is not built (run make build; looked for %s)", name, strings.Join(tried, ", "))
+}
+
+func binDirs() []string {
+	if dir := os.Getenv(BinEnv); dir != "" {
+		return []string{dir}
+	}
+	var dirs []string
+	if exe, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(exe))
+	}
+	// Tests run in the directory of their package.
+	if dir, err := os.Getwd(); err == nil {
+		for ; dir != "/"; dir = filepath.Dir(dir) {
+			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+				if bin := filepath.Join(dir, "bin"); !slices.Contains(dirs, bin) {
+					dirs = append(dirs, bin)
+				}
+				return dirs
+			}
+		}
+	}
+	return dirs
+}
+
+// startOurs starts one of our halves and waits until it is ready, or, when it
+// is alone, until its sockets are served.
+func startOurs(h *netlab.Host, name string, env []string, metrics string, alone bool) (*Half, error) {
+	path, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
+	return start(h, Ours, env, metrics, []string{path}, func(*netlab.Process) error {
+		_, err := get(h, metrics, "/readyz")
+		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
+			return nil // only its other half is missing
+		}
+		return err
+	})
+}
+
+func env6(c Config) []string {
+	backend := hostPort(c.Port + 1)
+	if c.V4 == Kea {
+		backend += " kea"
+	}
+	env := []string{
+		"DHCP6D_INTERFACES=" + strings.Join(c.Interfaces, ","),
+		"DHCP6D_RELAYS=" + join(c.Relays),
+		"DHCP6D_LDRA_INTERFACES=" + strings.Join(c.LDRA, ","),
+		"DHCP6D_IPC_LISTEN=" + hostPort(c.Port),
+		"DHCP6D_IPC_BACKENDS=" + backend,
+		"DHCP6D_4O6_SERVERS=" + c.Option88,
+		"DHCP6D_STATE_DIR=" + filepath.Join(c.Dir, "dhcp6d"),
+		"DHCP6D_METRICS_LISTEN=" + metrics6,
+		"DHCP6D_LOG_LEVEL=debug",
+	}
+	return append(env, withPrefix(c.Env, "DHCP6D_")...)
+}
+
+func env4(c Config) []string {
+	env := []string{
+		"DHCP4D_IPC_LISTEN=" + hostPort(c.Port+1),
+		"DHCP4D_IPC_PEERS=" + hostPort(c.Port),
+		"DHCP4D_SUBNETS=" + subnets4(c.Subnets),
+		"DHCP4D_LEASE_TIME=" + c.LeaseTime.String(),
+		"DHCP4D_STORE=pebble:" + filepath.Join(c.Dir, "dhcp4d"),
+		"DHCP4D_METRICS_LISTEN=" + metrics4,
+		"DHCP4D_LOG_LEVEL=debug",
+	}
+	return append(env, withPrefix(c.Env, "DHCP4D_")...)
+}
+
+// withPrefix picks the variables of one half: to the other they are mistakes.
+func withPrefix(env []string, prefix string) []string {
+	var out []string
+	for _, v := range env {
+		if strings.HasPrefix(v, prefix) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func join(prefixes []netip.Prefix) string {
+	var s []string
+	for _, p := range prefixes {
+		s = append(s, p.String())
+	}
+	return strings.Join(s, ",")
+}
+
+// subnets4 is the subnets document of dhcp4d, as JSON, which YAML contains.
+func subnets4(subnets []Subnet) string {
+	var list []any
+	for _, s := range subnets {
+		var match []any
+		if s.Interface != "" {
+			match = append(match, map[string]any{"interface": s.Interface})
+		}
+		for _, p := range s.Sources {
+			match = append(match, map[string]any{"prefix": p.String()})
+		}
+		for _, p := range s.Links {
+			match = append(match, map[string]any{"link-address": p.String()})
+		}
+		if s.InterfaceID != "" {
+			match = append(match, map[string]any{"interface-id": s.InterfaceID})
+		}
+		list = append(list, map[string]any{
+			"id": s.ID, "subnet": s.Prefix.String(), "pools": []string{s.First.String() + "-" + s.Last.String()},
+			"server-id": s.Server().String(), "match": match,
+			"options": map[string]any{
+				"routers":             []string{s.Server().String()},
+				"domain-name-servers": []string{"192.0.2.53"},
+				"domain-name":         "example.org",
+			},
+		})
+	}
+	return text(list)
+}
+
+// text encodes what can always be encoded.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// Metrics scrapes the half: series with labels as written → value.
+func (h *Half) Metrics() (map[string]float64, error) {
+	if h.metrics == "" {
+		return nil, fmt.Errorf("a half of Kea has no metrics")
+	}
+	body, err := get(h.Host, h.metrics, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	series := make(map[string]float64)
+	for line := range strings.Lines(body) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		var value float64
+		at := strings.LastIndexByte(strings.TrimSpace(line), ' ')
+		if at < 0 {
+			continue
+		}
+		if _, err := fmt.Sscan(line[at+1:], &value); err != nil {
+			return nil, fmt.Errorf("metrics of %s: %q: %w", h.metrics, line, err)
+		}
+		series[line[:at]] = value
+	}
+	return series, nil
+}
+
+// Sum adds up all series of a name whatever their labels.
+func Sum(series map[string]float64, name string) float64 {
+	var sum float64
+	for s, v := range series {
+		if s == name || strings.HasPrefix(s, name+"{") {
+			sum += v
+		}
+	}
+	return sum
+}
+
+// get reads a page that is served inside the host.
+func get(h *netlab.Host, address, path string) (string, error) {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(_ context.Context, network, a string) (net.Conn, error) { return h.Dial(network, a) },
+	}}
+	response, err := client.Get("http://" + address + path)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 8<<20))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s: %s", path, response.Status, strings.TrimSpace(string(body)))
+	}
+	return string(body), nil
+}

@@ -1,0 +1,175 @@
+// Package config turns the environment and the subnets document into values
+// that nothing has to check again.
+//
+// Every mistake is reported, not only the first, with the variable, and inside
+// the document with line, column and path, saying what to do. The compiled
+// values are immutable: a packet takes one *Subnets at its start and uses it
+// to its end, a reload makes a new one. Nothing here touches the network; the
+// only files read are those that variables name.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+)
+
+// Prefix begins the name of every variable.
+const Prefix = "DHCP4D_"
+
+// Config is what dhcp4d runs by. It is never changed.
+type Config struct {
+	Name      string // as a backend
+	IPCListen netip.AddrPort
+	IPCPeers  []Peer // at least one, names and addresses distinct
+
+	// Subnets is the document as it was at the start.
+	Subnets *Subnets
+	// PeerServerIDs are the identifiers (option 54) of the other dhcp4d.
+	PeerServerIDs []netip.Addr
+
+	Store Store
+
+	// Hooks are the names of the hooks to run, in order, all of them known.
+	Hooks    []string
+	LeaseLog LeaseLog
+
+	defaults    Defaults
+	subnetsFile string // empty when the document is in the variable itself
+	settings    daemon.Settings
+	variables   []config.Variable
+}
+
+// Settings is what the frame needs.
+func (c Config) Settings() daemon.Settings { return c.settings }
+
+// Variables lists every variable with the value in effect.
+func (c Config) Variables() []config.Variable { return c.variables }
+
+// Warnings says what is valid and yet probably not meant.
+func (c Config) Warnings() []string {
+	if c.Store == (Store{}) {
+		return []string{Prefix + "STORE is memory: every lease is forgotten when the process ends"}
+	}
+	return nil
+}
+
+// raw is the variables as written.
+type raw struct {
+	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6768" desc:"our end of the link to dhcp6d, UDP"`
+	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]address:port" desc:"the dhcp6d, or kea-dhcp6, that are listened to"`
+	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp6d to leave this host unauthenticated; anybody on its way can then take all addresses"`
+	Name        string         `env:"NAME" envDefault:"dhcp4d" desc:"our name as a backend of dhcp6d"`
+
+	Subnets       string       `env:"SUBNETS,required" kind:"a YAML or JSON document, usually in a file that DHCP4D_SUBNETS_FILE names" reload:"true" desc:"subnets, pools, match entries, options and reservations"`
+	ServerID      netip.Addr   `env:"SERVER_ID" kind:"an IPv4 address" desc:"server identifier (option 54), also by subnet as server-id; must differ between the servers of a subnet; unset means the first usable address of each subnet"`
+	PeerServerIDs []netip.Addr `env:"PEER_SERVER_IDS" kind:"list of IPv4 addresses" desc:"server identifiers of the other dhcp4d; a client of theirs that ends up here is told to start again"`
+	Authoritative bool         `env:"AUTHORITATIVE" envDefault:"true" desc:"refuse clients that ask for an address we do not know them by, and take up leases that we have lost; false leaves them to other servers"`
+	LeaseTime     seconds      `env:"LEASE_TIME" envDefault:"1h" kind:"a duration such as 90s, 1h or 7d" desc:"lease time of clients that do not ask for one"`
+	OfferHold     seconds      `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
+	DeclineTime   seconds      `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
+
+	Store Store `env:"STORE" envDefault:"pebble:/var/lib/dhcp4d" kind:"memory: or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
+
+	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog" desc:"hooks to run, in this order"`
+	LeaseLog LeaseLog `envPrefix:"LEASELOG_"`
+
+	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
+	Settings      daemon.Settings
+}
+
+// Load reads the environment, in the form of os.Environ, and the subnets
+// document. The error is a [config.Mistakes] with everything that is wrong;
+// the Config has its list of variables also then.
+func Load(environ []string) (Config, error) {
+	l := config.New(Prefix, environ)
+	var r raw
+	l.Parse(&r)
+	c := Config{
+		Name:          r.Name,
+		IPCListen:     r.IPCListen,
+		IPCPeers:      r.IPCPeers,
+		PeerServerIDs: r.PeerServerIDs,
+		Store:         r.Store,
+		Hooks:         r.Hooks,
+		LeaseLog:      r.LeaseLog,
+		defaults: Defaults{
+			ServerID:      r.ServerID,
+			PeerServerIDs: r.PeerServerIDs,
+			Authoritative: r.Authoritative,
+			LeaseTime:     uint32(r.LeaseTime),
+			OfferHold:     uint32(r.OfferHold),
+			DeclineTime:   uint32(r.DeclineTime),
+			Peers:         peerNames(r.IPCPeers),
+		},
+		settings:  r.Settings,
+		variables: l.Variables(),
+	}
+	c.settings.MetricsListen = r.MetricsListen
+	c.checkIPC(l, r.IPCInsecure)
+	c.checkServerIDs(l)
+	c.checkHooks(l)
+	if v := l.Variable("SUBNETS"); v.Source != v.Name {
+		c.subnetsFile = v.Source
+	}
+	if r.Subnets != "" {
+		var err error
+		c.Subnets, err = ParseSubnets([]byte(r.Subnets), c.defaults)
+		var mistakes Mistakes
+		if errors.As(err, &mistakes) {
+			for _, m := range mistakes {
+				l.Mistake("SUBNETS", m.Error(), "")
+			}
+		}
+	}
+	return c, l.Err()
+}
+
+// ErrNotReloadable says that the subnets document is not in a file.
+var ErrNotReloadable = errors.New("the subnets document is in " + Prefix + "SUBNETS itself, which is fixed when the process starts; use " + Prefix + "SUBNETS_FILE")
+
+// ReloadSubnets reads the file of the subnets document again. The error says
+// everything that is wrong with it.
+func (c Config) ReloadSubnets() (*Subnets, error) {
+	if c.subnetsFile == "" {
+		return nil, ErrNotReloadable
+	}
+	doc, err := os.ReadFile(c.subnetsFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the subnets document: %w", err)
+	}
+	s, err := ParseSubnets(doc, c.defaults)
+	if err != nil {
+		return nil, fmt.Errorf("subnets document %s: %w", c.subnetsFile, err)
+	}
+	return s, nil
+}
+
+// checkServerIDs checks the identifiers of RFC 2131 section 4.3.1.
+func (c *Config) checkServerIDs(l *config.Loader) {
+	if id := c.defaults.ServerID; id.IsValid() && !isHost(id) {
+		l.Mistake("SERVER_ID", id.String()+" is not the IPv4 address of a host", "give an address that clients can be routed to")
+	}
+	for i, id := range c.PeerServerIDs {
+		switch {
+		case !isHost(id):
+			l.Mistake("PEER_SERVER_IDS", id.String()+" is not the IPv4 address of a host", "give what the peer has as its server identifier")
+		case slices.Contains(c.PeerServerIDs[:i], id):
+			l.Mistake("PEER_SERVER_IDS", id.String()+" is listed twice", "remove one of them")
+		case id == c.defaults.ServerID:
+			l.Mistake("PEER_SERVER_IDS", id.String()+" is our own SERVER_ID", "servers of a subnet must differ in it")
+		}
+	}
+	// What is wrong was said; the document is checked against what is right.
+	if !isHost(c.defaults.ServerID) {
+		c.defaults.ServerID = netip.Addr{}
+	}
+	c.defaults.PeerServerIDs = slices.DeleteFunc(slices.Clone(c.PeerServerIDs), func(id netip.Addr) bool {
+		return !isHost(id) || id == c.defaults.ServerID
+	})
+}

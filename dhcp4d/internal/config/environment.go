@@ -1,0 +1,141 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+// Peer is a dhcp6d that we listen to.
+type Peer struct {
+	Name string // what metrics, logs and match entries call it; address:port where none was given
+	Addr netip.AddrPort
+}
+
+// String is the peer as it is written in the environment.
+func (p Peer) String() string {
+	if p.Name == p.Addr.String() {
+		return p.Name
+	}
+	return p.Name + "@" + p.Addr.String()
+}
+
+// UnmarshalText takes "[name@]address:port".
+func (p *Peer) UnmarshalText(text []byte) error {
+	name, at, named := strings.Cut(string(text), "@")
+	if !named {
+		name, at = "", name
+	}
+	addr, err := netip.ParseAddrPort(at)
+	if err != nil || addr.Port() == 0 || addr.Addr().IsUnspecified() || addr.Addr().IsMulticast() {
+		return fmt.Errorf("%q is no address:port (IPv6 addresses need brackets)", at)
+	}
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	if !named {
+		name = addr.String()
+	}
+	if name == "" || len(name) > MaxOctets || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+		return fmt.Errorf("%q has no usable name before its @", text)
+	}
+	*p = Peer{Name: name, Addr: addr}
+	return nil
+}
+
+func peerNames(peers []Peer) []string {
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// checkIPC checks the link to dhcp6d.
+func (c *Config) checkIPC(l *config.Loader, insecure bool) {
+	for i, p := range c.IPCPeers {
+		for _, other := range c.IPCPeers[:i] {
+			switch {
+			case other.Addr == p.Addr:
+				l.Mistake("IPC_PEERS", p.Addr.String()+" is listed twice", "remove one of them")
+			case other.Name == p.Name:
+				l.Mistake("IPC_PEERS", "two peers have the name "+p.Name, "names must differ")
+			}
+		}
+		if listen := c.IPCListen.Addr(); listen.IsValid() && listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != p.Addr.Addr().Is4() {
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%v cannot be reached from %v, where IPC_LISTEN binds", p.Addr, c.IPCListen), "give both the same address family")
+		}
+	}
+	if insecure {
+		return
+	}
+	const remedy = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() {
+		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
+	}
+	for _, p := range c.IPCPeers {
+		if !p.Addr.Addr().IsLoopback() {
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%v is on another host and nothing authenticates it", p.Addr), remedy)
+		}
+	}
+}
+
+// Store says where leases are kept.
+type Store struct {
+	Dir string // of the Pebble store; empty: in memory only
+}
+
+// UnmarshalText takes "memory:" or "pebble:DIRECTORY".
+func (s *Store) UnmarshalText(text []byte) error {
+	kind, dir, _ := strings.Cut(string(text), ":")
+	switch {
+	case kind == "memory" && dir == "" && string(text) == "memory:":
+		*s = Store{}
+	case kind == "pebble" && filepath.IsAbs(dir):
+		*s = Store{Dir: filepath.Clean(dir)}
+	case kind == "pebble":
+		return fmt.Errorf("%q has no directory that begins with /", text)
+	default:
+		return fmt.Errorf("%q is no store", text)
+	}
+	return nil
+}
+
+// LeaseLogName is the name of the lease log among the hooks.
+const LeaseLogName = "leaselog"
+
+// LeaseLog is what the lease log hook runs by.
+type LeaseLog struct {
+	Path string `env:"PATH" envDefault:"stdout" kind:"stdout, stderr or the path of a file" desc:"hook leaselog: where one line of JSON per change of a lease goes; a file is appended to"`
+}
+
+// checkHooks checks the list of hooks against what is shipped.
+func (c *Config) checkHooks(l *config.Loader) {
+	for i, name := range c.Hooks {
+		switch {
+		case name != LeaseLogName:
+			l.Mistake("HOOKS", "there is no hook "+name, "there is: "+LeaseLogName)
+		case slices.Contains(c.Hooks[:i], name):
+			l.Mistake("HOOKS", name+" is listed twice", "remove one of them")
+		}
+	}
+	if l.Variable("LEASELOG_PATH").Source != "" && !slices.Contains(c.Hooks, LeaseLogName) {
+		l.Mistake("HOOKS", "the hook leaselog is configured and not listed", "add leaselog, or unset "+Prefix+"LEASELOG_PATH")
+	}
+}
+
+// seconds is a duration in whole seconds.
+type seconds uint32
+
+// UnmarshalText takes what the durations of the subnets document are written
+// like.
+func (s *seconds) UnmarshalText(text []byte) error {
+	n, ok := parseSeconds(string(text))
+	if !ok {
+		return fmt.Errorf("%q is not %s", text, durationKind)
+	}
+	*s = seconds(n)
+	return nil
+}

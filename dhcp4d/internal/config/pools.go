@@ -1,0 +1,238 @@
+package config
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+)
+
+// Pool is a set of addresses to hand out: its ranges ascend, do not touch,
+// and hold neither exclusions nor server identifiers. Reserved addresses are
+// in it like others, see [Subnet.Reserved].
+type Pool struct {
+	Ranges  []Range
+	Size    uint64      // number of addresses in Ranges
+	Options *option.Set // own options only, nil if none
+}
+
+// Range is a run of IPv4 addresses, both ends included.
+type Range struct{ First, Last netip.Addr }
+
+// Contains reports whether an address is in the pool.
+func (p *Pool) Contains(a netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(p.Ranges, a, func(r Range, a netip.Addr) int { return r.First.Compare(a) })
+	return found || i > 0 && a.Compare(p.Ranges[i-1].Last) <= 0
+}
+
+// span is a range of addresses as numbers, both ends included.
+type span struct{ first, last uint32 }
+
+func number4(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func addr4(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
+}
+
+func prefixSpan(p netip.Prefix) span {
+	first := number4(p.Addr())
+	return span{first, first | ^uint32(0)>>p.Bits()}
+}
+
+func (s span) String() string {
+	if s.first == s.last {
+		return addr4(s.first).String()
+	}
+	return fmt.Sprintf("%s-%s", addr4(s.first), addr4(s.last))
+}
+
+func (s span) overlaps(t span) bool { return s.first <= t.last && t.first <= s.last }
+func (s span) within(t span) bool   { return t.first <= s.first && s.last <= t.last }
+
+// without returns what is left of spans when cut is taken out.
+func without(spans []span, cut span) []span {
+	var left []span
+	for _, s := range spans {
+		if !s.overlaps(cut) {
+			left = append(left, s)
+			continue
+		}
+		if s.first < cut.first {
+			left = append(left, span{s.first, cut.first - 1})
+		}
+		if s.last > cut.last {
+			left = append(left, span{cut.last + 1, s.last})
+		}
+	}
+	return left
+}
+
+// span reads a range: first-last, a prefix, or an address.
+func (r *reader) span(v *value) (s span, isPrefix, ok bool) {
+	text, ok := r.scalar(v, rangeKind)
+	if !ok {
+		return span{}, false, false
+	}
+	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() {
+		if p != p.Masked() {
+			r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
+			return span{}, false, false
+		}
+		return prefixSpan(p), true, true
+	}
+	from, to, isRange := strings.Cut(text, "-")
+	if !isRange {
+		to = from
+	}
+	first, err1 := netip.ParseAddr(strings.TrimSpace(from))
+	last, err2 := netip.ParseAddr(strings.TrimSpace(to))
+	if err1 != nil || err2 != nil || !first.Is4() || !last.Is4() {
+		r.fail(v, "%q must be %s", text, rangeKind)
+		return span{}, false, false
+	}
+	if last.Less(first) {
+		r.fail(v, "ends before it begins; did you mean %s-%s?", last, first)
+		return span{}, false, false
+	}
+	return span{number4(first), number4(last)}, false, true
+}
+
+const rangeKind = "a range such as 192.0.2.10-192.0.2.250, or an IPv4 prefix"
+
+// poolDoc is a pool as it stands in the document.
+type poolDoc struct {
+	at       *value
+	span     span
+	isPrefix bool
+	ok       bool
+	exclude  []span
+	options  option.Builder
+}
+
+func poolFields() []field[poolDoc] {
+	return []field[poolDoc]{
+		{"range", "range or IPv4 prefix", "addresses to hand out; of a prefix that is the whole subnet all but its first and last", func(r *reader, v *value, p *poolDoc) {
+			p.span, p.isPrefix, p.ok = r.span(v)
+			p.at = v
+		}},
+		{"exclude", "list of ranges", "addresses of the range that are not handed out", func(r *reader, v *value, p *poolDoc) {
+			for _, item := range r.list(v, "ranges") {
+				if s, _, ok := r.span(item); ok {
+					p.exclude = append(p.exclude, s)
+				}
+			}
+		}},
+		{"v6-only-wait", "duration or 0", "as for a subnet, for clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
+			r.v6OnlyWait(v, &p.options)
+		}},
+		{"options", "mapping of option name or code to value", "options of clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
+			r.options(v, &p.options)
+		}},
+	}
+}
+
+func (r *reader) pools(v *value) []poolDoc {
+	var pools []poolDoc
+	for _, item := range r.list(v, "pools") {
+		p := poolDoc{at: item}
+		switch {
+		case item.Kind != yaml.MappingNode:
+			p.span, p.isPrefix, p.ok = r.span(item)
+		case mapping(r, item, "a pool", poolFields(), &p) && p.at == item:
+			r.fail(item, "has no range; give it one")
+		}
+		if p.ok {
+			pools = append(pools, p)
+		}
+	}
+	return pools
+}
+
+// compilePools checks the pools of a subnet and takes out what is not handed
+// out: exclusions, and the addresses in never.
+func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr, in *interner) []Pool {
+	subnet := prefixSpan(s.prefix)
+	var compiled []Pool
+	var sound []poolDoc
+	for _, p := range pools {
+		if !p.span.within(subnet) {
+			r.fail(p.at, "%s is not within the subnet %s", p.span, s.prefix)
+			continue
+		}
+		if s.prefix.Bits() <= 30 && !p.isPrefix {
+			if p.span.first == subnet.first {
+				r.fail(p.at, "begins with the address of the network itself; begin at %s", addr4(subnet.first+1))
+			}
+			if p.span.last == subnet.last {
+				r.fail(p.at, "ends with the broadcast address; end at %s", addr4(subnet.last-1))
+			}
+		}
+		for _, e := range p.exclude {
+			if !e.overlaps(p.span) {
+				r.fail(p.at, "the exclusion %s is not in the pool %s", e, p.span)
+			}
+		}
+		sound = append(sound, p)
+		if pool, ok := r.carve(s, &p, subnet, never); ok {
+			pool.Options = in.set(p.options.Set())
+			compiled = append(compiled, pool)
+		}
+	}
+	slices.SortStableFunc(sound, func(a, b poolDoc) int { return compareUint32(a.span.first, b.span.first) })
+	for i := 1; i < len(sound); i++ {
+		a, b := &sound[i-1], &sound[i]
+		if a.span.overlaps(b.span) {
+			if a.at.Line > b.at.Line || a.at.Line == b.at.Line && a.at.Column > b.at.Column {
+				a, b = b, a
+			}
+			r.fail(b.at, "%s overlaps the pool %s in line %d", b.span, a.span, a.at.Line)
+			if sound[i-1].span.last > sound[i].span.last {
+				sound[i] = sound[i-1] // the next may overlap the longer one
+			}
+		}
+	}
+	return compiled
+}
+
+func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr) (Pool, bool) {
+	left := []span{p.span}
+	if s.prefix.Bits() <= 30 {
+		left = without(without(left, span{subnet.first, subnet.first}), span{subnet.last, subnet.last})
+	}
+	for _, e := range append(slices.Clone(s.exclude), p.exclude...) {
+		left = without(left, e)
+	}
+	for _, a := range never {
+		left = without(left, span{number4(a), number4(a)})
+	}
+	if len(left) == 0 {
+		r.fail(p.at, "has no address left: %s is excluded, or the server's own", p.span)
+		return Pool{}, false
+	}
+	pool := Pool{Ranges: make([]Range, 0, len(left))}
+	for _, s := range left {
+		pool.Ranges = append(pool.Ranges, Range{addr4(s.first), addr4(s.last)})
+		pool.Size += uint64(s.last-s.first) + 1
+	}
+	return pool, true
+}
+
+func compareUint32(a, b uint32) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,400 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gaissmai/bart"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+)
+
+// Subnets is a compiled subnets document.
+type Subnets struct {
+	All []Subnet // in the order of the document
+
+	byID     map[uint32]int32
+	byPrefix bart.Table[int32]
+}
+
+// ByID returns the subnet with an id, nil if there is none.
+func (s *Subnets) ByID(id uint32) *Subnet {
+	if i, ok := s.byID[id]; ok {
+		return &s.All[i]
+	}
+	return nil
+}
+
+// Containing returns the subnet that an IPv4 address lies in, nil if none.
+func (s *Subnets) Containing(a netip.Addr) *Subnet {
+	if i, ok := s.byPrefix.Lookup(a); ok {
+		return &s.All[i]
+	}
+	return nil
+}
+
+// Subnet is one subnet with all that decides about its leases. Everything is
+// filled in: defaults, the document's top and the environment are merged.
+type Subnet struct {
+	Position int
+	V6Only bool
+	V6OnlyWait uint32
+	ID     uint32
+	Prefix netip.Prefix
+	Drain  bool // renewals only
+	Policy
+	Pools []Pool // in the order of the document
+	Match []Match
+
+	options      *option.Set // global, laid over by the subnet's
+	classes      []Class
+	classSets    []*option.Set // of classes, for option.Layers
+	reservations reservations
+}
+
+// PoolOf returns the index of the pool that holds an address, -1 if none does.
+func (s *Subnet) PoolOf(a netip.Addr) int {
+	for i := range s.Pools {
+		if s.Pools[i].Contains(a) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Options returns what a client sees, without allocation: global < subnet <
+// pool < classes < reservation. The pool is an index or -1, r may be nil.
+func (s *Subnet) Options(t *Traits, pool int, r *Reservation) option.Layers {
+	l := option.Layers{Classes: s.classSets, Base: s.options}
+	for i := range s.classes {
+		if s.classes[i].Matches(t) {
+			l.Matched |= 1 << i
+		}
+	}
+	if pool >= 0 {
+		l.Pool = s.Pools[pool].Options
+	}
+	if r != nil {
+		l.Top = r.Options
+	}
+	return l
+}
+
+// Defaults are what the environment says for subnets that do not say it
+// themselves. Times are seconds.
+type Defaults struct {
+	ServerID      netip.Addr   // zero: the first usable address of each subnet
+	PeerServerIDs []netip.Addr // never handed out
+	Authoritative bool
+	LeaseTime     uint32
+	OfferHold     uint32
+	DeclineTime   uint32
+	Peers         []string // names a match entry's peer may have
+}
+
+// subnetDoc is a subnet as it stands in the document.
+type subnetDoc struct {
+	level
+	at           *value
+	prefixAt     *value
+	prefix       netip.Prefix
+	id           uint32
+	drain        bool
+	pools        []poolDoc
+	poolsAt      *value
+	exclude      []span
+	excludeAt    []*value
+	match        []matchDoc
+	matchAt      *value
+	reservations *value
+}
+
+func subnetFields(peers []string) []field[subnetDoc] {
+	fields := []field[subnetDoc]{
+		{"id", "number", "names the subnet in leases and metrics; must stay the same", func(r *reader, v *value, s *subnetDoc) { r.number(v, 1, 1<<32-1, &s.id) }},
+		{"subnet", "IPv4 prefix", "the subnet", func(r *reader, v *value, s *subnetDoc) { r.subnetPrefix(v, s) }},
+		{"pools", "list of ranges, IPv4 prefixes or pools", "addresses to hand out; the server identifier is kept out", func(r *reader, v *value, s *subnetDoc) {
+			s.poolsAt = v
+			s.pools = r.pools(v)
+		}},
+		{"exclude", "list of ranges", "addresses that no pool hands out", func(r *reader, v *value, s *subnetDoc) {
+			for _, item := range r.list(v, "ranges") {
+				if e, _, ok := r.span(item); ok {
+					s.exclude, s.excludeAt = append(s.exclude, e), append(s.excludeAt, item)
+				}
+			}
+		}},
+		{"match", "list of match entries", "which queries the subnet is for", func(r *reader, v *value, s *subnetDoc) {
+			s.matchAt = v
+			s.match = r.matches(v, peers)
+		}},
+		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
+			switch state, ok := r.scalar(v, "active or drain"); {
+			case !ok:
+			case state == "active" || state == "drain":
+				s.drain = state == "drain"
+			default:
+				r.fail(v, "%q must be active or drain", state)
+			}
+		}},
+		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
+	}
+	for _, f := range levelFields() {
+		fields = append(fields, field[subnetDoc]{f.name, f.kind, f.meaning, func(r *reader, v *value, s *subnetDoc) { f.read(r, v, &s.level) }})
+	}
+	return fields
+}
+
+func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
+	text, ok := r.scalar(v, "an IPv4 prefix")
+	if !ok {
+		return
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || !p.Addr().Is4():
+		r.fail(v, "%q must be an IPv4 prefix such as 192.0.2.0/24", text)
+	case p != p.Masked():
+		r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
+	case p.Bits() < 8 || !isHost(p.Addr()):
+		r.fail(v, "%s cannot be a subnet: it must be within 1.0.0.0 to 223.255.255.255, of at least 8 bits", p)
+	default:
+		s.prefix, s.prefixAt = p, v
+	}
+}
+
+// ParseSubnets compiles a subnets document. The error is a [Mistakes] with
+// everything that is wrong with it.
+func ParseSubnets(doc []byte, d Defaults) (*Subnets, error) {
+	r := &reader{}
+	root := r.parse(doc)
+	if root == nil {
+		return nil, r.err()
+	}
+	top := level{Policy: Policy{
+		ServerID:      d.ServerID,
+		Authoritative: d.Authoritative,
+		OfferHold:     d.OfferHold,
+		DeclineTime:   d.DeclineTime,
+		NextServer:    netip.IPv4Unspecified(),
+		Lease:         LeaseTimes{Default: d.LeaseTime, Renewal: defaultRenewal, Rebinding: defaultRebinding},
+	}}
+	list := root
+	if root.Kind == yaml.MappingNode {
+		list = r.top(root, &top)
+	} else {
+		list.up, list.key = &value{Node: root.Node}, "subnets"
+	}
+	if list == nil {
+		return nil, r.err()
+	}
+	docs := r.subnets(list, &top, d.Peers)
+	r.checkUnique(docs)
+	r.checkClaims(docs)
+	compiled := r.compile(docs, &top, d.PeerServerIDs)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return compiled, nil
+}
+
+// top reads a document that is a mapping, and returns its list of subnets.
+func (r *reader) top(root *value, top *level) (list *value) {
+	fields := append(levelFields(), field[level]{"subnets", "list of subnets", "the subnets",
+		func(_ *reader, v *value, _ *level) { list = v }})
+	before := len(r.mistakes)
+	mapping(r, root, "the document's top", fields, top)
+	if list == nil {
+		r.fail(root, "has no subnets; give a list of them under the key subnets")
+	}
+	if len(r.mistakes) == before {
+		times := *top // the subnets inherit what was said, not what follows from it
+		r.checkTimes(&times)
+	}
+	top.leaseAt, top.timersAt, top.serverAt = nil, nil, nil
+	return list
+}
+
+func (r *reader) subnets(list *value, top *level, peers []string) []subnetDoc {
+	items := r.list(list, "subnets")
+	if list.Kind == yaml.SequenceNode && len(items) == 0 {
+		r.fail(list, "the list is empty; give at least one subnet")
+	}
+	fields := subnetFields(peers)
+	docs := make([]subnetDoc, 0, len(items))
+	for _, item := range items {
+		s := subnetDoc{level: *top, at: item}
+		s.options = option.Builder{}
+		before := len(r.mistakes)
+		if !mapping(r, item, "a subnet", fields, &s) {
+			continue
+		}
+		broken := len(r.mistakes) > before
+		r.checkSubnet(&s)
+		if !broken {
+			r.checkTimes(&s.level)
+		}
+		docs = append(docs, s)
+	}
+	return docs
+}
+
+// checkSubnet checks what a subnet must have.
+func (r *reader) checkSubnet(s *subnetDoc) {
+	if s.id == 0 && !s.has("id") {
+		r.fail(s.at, "has no id; give it a number that stays the same")
+	}
+	if !s.prefix.IsValid() && !s.has("subnet") {
+		r.fail(s.at, "has no subnet; give it an IPv4 prefix such as 192.0.2.0/24")
+	}
+	if s.poolsAt == nil && s.reservations == nil {
+		r.fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
+	}
+	if s.matchAt == nil {
+		r.fail(s.at, "has no match, so that no query can reach it; give it match entries, such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
+	}
+	for i, e := range s.exclude {
+		if s.prefix.IsValid() && !e.within(prefixSpan(s.prefix)) {
+			r.fail(s.excludeAt[i], "%s is not within the subnet %s", e, s.prefix)
+		}
+	}
+}
+
+func (s *subnetDoc) has(key string) bool {
+	for i := 0; i+1 < len(s.at.Content); i += 2 {
+		if s.at.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// checkUnique reports ids and subnets that are there twice, and subnets that
+// overlap.
+func (r *reader) checkUnique(docs []subnetDoc) {
+	lines := map[uint32]int{}
+	var byAddress []*subnetDoc
+	for i := range docs {
+		s := &docs[i]
+		if s.id != 0 {
+			if line := lines[s.id]; line != 0 {
+				r.fail(s.at, "the id %d is taken by the subnet in line %d", s.id, line)
+			} else {
+				lines[s.id] = s.at.Line
+			}
+		}
+		if s.prefix.IsValid() {
+			byAddress = append(byAddress, s)
+		}
+	}
+	slices.SortStableFunc(byAddress, func(a, b *subnetDoc) int {
+		if c := a.prefix.Addr().Compare(b.prefix.Addr()); c != 0 {
+			return c
+		}
+		return a.prefix.Bits() - b.prefix.Bits()
+	})
+	for i := 1; i < len(byAddress); i++ {
+		outer, s := byAddress[i-1], byAddress[i]
+		if !outer.prefix.Overlaps(s.prefix) {
+			continue
+		}
+		r.fail(s.prefixAt, "%s overlaps the subnet %s in line %d", s.prefix, outer.prefix, outer.prefixAt.Line)
+		byAddress[i] = outer // prefixes nest: the next may overlap the wider one
+	}
+}
+
+func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Subnets {
+	out := &Subnets{All: make([]Subnet, 0, len(docs)), byID: make(map[uint32]int32, len(docs))}
+	in := &interner{known: map[string]*option.Set{}}
+	global := top.options.Set()
+	for i := range docs {
+		d := &docs[i]
+		if !d.prefix.IsValid() {
+			continue
+		}
+		r.serverID(d, peerIDs)
+		never := append([]netip.Addr{d.ServerID}, peerIDs...)
+		s := Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
+		s.Pools = r.compilePools(d, d.pools, never, in)
+		for _, m := range d.match {
+			s.Match = append(s.Match, m.Match)
+		}
+		for i := range d.classes {
+			s.classSets = append(s.classSets, d.classes[i].options)
+		}
+		var mask option.Builder
+		mask.Put(option.CodeSubnetMask, maskOctets(d.prefix))
+		s.options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		if d.reservations != nil {
+			s.reservations = r.compileReservations(d, d.reservations, never, in)
+		}
+		out.byID[s.ID] = int32(len(out.All))
+		out.byPrefix.Insert(s.Prefix, int32(len(out.All)))
+		s.Position = len(out.All)
+		out.All = append(out.All, s)
+	}
+	return out
+}
+
+func maskOctets(p netip.Prefix) []byte {
+	return addr4(^uint32(0) << (32 - p.Bits())).AsSlice()
+}
+
+// serverID completes and checks the server identifier (RFC 2131 section
+// 4.3.1): a host address, other than those of the peers.
+func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
+	network := prefixSpan(d.prefix)
+	if !d.ServerID.IsValid() {
+		first := network.first
+		if d.prefix.Bits() <= 30 {
+			first++
+		}
+		d.ServerID = addr4(first)
+	}
+	at := d.serverAt
+	if at == nil {
+		at = d.at
+	}
+	n := number4(d.ServerID)
+	switch {
+	case slices.Contains(peerIDs, d.ServerID):
+		r.fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, give server-id", d.ServerID)
+	case d.prefix.Bits() <= 30 && (n == network.first || n == network.last):
+		r.fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
+	}
+}
+
+// interner keeps one copy of equal option sets.
+type interner struct {
+	known map[string]*option.Set
+}
+
+func (in *interner) set(s *option.Set) *option.Set {
+	if s == nil {
+		return nil
+	}
+	key := s.Key()
+	if known := in.known[key]; known != nil {
+		return known
+	}
+	in.known[key] = s
+	return s
+}
+
+func showSeconds(n uint32) string {
+	switch {
+	case n == Infinite:
+		return "infinite"
+	case n%86400 == 0:
+		return strconv.Itoa(int(n/86400)) + "d"
+	case n%3600 == 0:
+		return strconv.Itoa(int(n/3600)) + "h"
+	case n%60 == 0:
+		return strconv.Itoa(int(n/60)) + "m"
+	}
+	return strings.TrimSpace(fmt.Sprint(n) + "s")
+}

@@ -1,0 +1,63 @@
+// Package event is what the hooks of dhcp4d see.
+//
+// It holds values only. What they point to belongs to the packet loop and is
+// valid until the hook returns; a hook that keeps something copies it.
+package event
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+)
+
+// Query is a query at a filter point, with what is known of it there.
+type Query struct {
+	// Received is when the batch with the query was read.
+	Received time.Time
+	// DHCP6D is the dhcp6d that forwarded it.
+	DHCP6D netip.AddrPort
+	// Frame is the DHCPv6 side: relay chain, options, return context.
+	Frame *ipc.Query
+	// Data is the DHCPv4 message: the query's, and from pkt4_send on the
+	// reply's.
+	Data []byte
+	// Message is the parsed query, nil at buffer4_receive.
+	Message *dhcp4.Message
+	// Subnet is set from subnet4_select on.
+	Subnet *config.Subnet
+	// Decision is set from lease4_select on. It is not to be changed.
+	Decision *lease.Decision
+	// Address is the address to be given. A filter at lease4_select or
+	// lease4_renew may set another one; it is then treated as reserved for
+	// the client. Elsewhere a change has no effect.
+	Address netip.Addr
+}
+
+// Decode makes an object of the DHCPv4 message. It allocates; a hook that
+// needs only a few fields reads Message.
+func (q *Query) Decode() (*dhcpv4.DHCPv4, error) { return dhcpv4.FromBytes(q.Data) }
+
+// Lease is a change of a lease that is on stable storage, or one that the
+// passing of time has brought about.
+type Lease struct {
+	Event   lease.Event
+	Time    time.Time
+	Binding lease.Binding
+	// Interface and Relays are the way of the query: the interface of dhcp6d,
+	// and the relay levels from the outermost to the innermost. Empty where
+	// no query caused the change.
+	Interface string
+	Relays    []Relay
+}
+
+// Relay is one relay level.
+type Relay struct {
+	LinkAddress, PeerAddress netip.Addr
+	InterfaceID, RemoteID    []byte // nil: absent
+}

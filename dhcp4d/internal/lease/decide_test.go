@@ -1,0 +1,528 @@
+package lease
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+const now Time = 1_000_000
+
+var (
+	server  = netip.MustParseAddr("192.0.2.1")
+	peer    = netip.MustParseAddr("192.0.2.2")
+	foreign = netip.MustParseAddr("192.0.2.3")
+	addrA   = netip.MustParseAddr("192.0.2.10")
+	addrB   = netip.MustParseAddr("192.0.2.20")
+	addrC   = netip.MustParseAddr("192.0.2.30")
+	far     = netip.MustParseAddr("198.51.100.7")
+	zero    = netip.IPv4Unspecified()
+	none    netip.Addr
+)
+
+func policy(change ...func(*Policy)) Policy {
+	p := Policy{ServerID: server, Peers: []netip.Addr{peer}, Authoritative: true,
+		Default: 3600, Min: 600, Max: 7200, Hold: 60, Quarantine: 86400}
+	for _, c := range change {
+		c(&p)
+	}
+	return p
+}
+
+func humble(p *Policy)          { p.Authoritative = false }
+func draining(p *Policy)        { p.Drain = true }
+func recovering(p *Policy)      { p.RecoverTill = now + 1 }
+func recovered(p *Policy)       { p.RecoverTill = now }
+func staying(p *Policy)         { p.RefuseMoves = true }
+func v6mostly(p *Policy)        { p.V6Mostly = true }
+func limit(n int) func(*Policy) { return func(p *Policy) { p.Limit = n } }
+
+func discover() Query { return Query{Type: TypeDiscover} }
+func wishing(a netip.Addr) Query {
+	return Query{Type: TypeDiscover, Requested: a}
+}
+func selecting(a netip.Addr) Query {
+	return Query{Type: TypeRequest, Requested: a, ServerID: server, CIAddr: zero}
+}
+func initReboot(a netip.Addr) Query { return Query{Type: TypeRequest, Requested: a, CIAddr: zero} }
+func renewing(a netip.Addr) Query   { return Query{Type: TypeRequest, CIAddr: a} }
+func release(a, server netip.Addr) Query {
+	return Query{Type: TypeRelease, CIAddr: a, ServerID: server}
+}
+func decline(a, server netip.Addr) Query {
+	return Query{Type: TypeDecline, Requested: a, ServerID: server, CIAddr: zero}
+}
+
+// with puts a reservation into a query.
+func (q Query) with(a netip.Addr) Query        { q.Reservation = a; return q }
+func (q Query) withAtPoint(a netip.Addr) Query { q.Reservation, q.ByPoint = a, true; return q }
+func (q Query) from(server netip.Addr) Query   { q.ServerID = server; return q }
+func (q Query) asking(a netip.Addr) Query      { q.Requested = a; return q }
+func (q Query) wish(seconds uint32) Query      { q.Wish, q.HasWish = seconds, true; return q }
+func (q Query) v6only() Query                  { q.V6Only = true; return q }
+
+// at describes an address of the pool.
+func at(a netip.Addr, s Standing) Address {
+	x := Address{Addr: a, Standing: s, InSubnet: true, InPool: true}
+	switch s {
+	case Mine:
+		x.Expires, x.SamePoint, x.Known = now+1000, true, true
+	case Held:
+		x.SamePoint = true
+	case Former:
+		x.Known = true
+	}
+	return x
+}
+
+func (a Address) outOfPool() Address   { a.InPool = false; return a }
+func (a Address) outOfSubnet() Address { a.InPool, a.InSubnet = false, false; return a }
+func (a Address) forOther() Address    { a.ForOther = true; return a }
+func (a Address) elsewhere() Address   { a.SamePoint = false; return a }
+func (a Address) here() Address        { a.SamePoint = true; return a }
+func (a Address) until(t Time) Address { a.Expires = t; return a }
+
+// facts for a client that has own and names named, which may be the same.
+func facts(own, named Address) Facts { return Facts{Own: own, Named: named, Next: addrC} }
+
+func only(a Address) Facts { return facts(a, a) }
+
+func (f Facts) reserved(a Address) Facts { f.Reserved = a; return f }
+func (f Facts) count(n int) Facts        { f.AtPoint = n; return f }
+func (f Facts) full() Facts              { f.Next = none; return f }
+
+var nothing Address
+
+// want is what a case expects; Why is not compared where it is NoWhy.
+type want struct {
+	kind   Kind
+	addr   netip.Addr
+	change Change
+	event  Event
+	why    Why
+	drop   drop.Reason
+}
+
+func TestDecide(t *testing.T) {
+	outside := Address{Addr: far, Standing: Outside}
+	for _, c := range []struct {
+		name  string
+		p     Policy
+		q     Query
+		facts Facts
+		want  want
+	}{
+		// DISCOVER.
+		{"D4-15 (0) reservation before the current binding", policy(), discover().with(addrB),
+			facts(at(addrA, Mine), nothing).reserved(at(addrB, Free)), want{kind: Offer, addr: addrB, change: Hold}},
+		{"D4-15 (0) reservation outside the pools", policy(), discover().with(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Free).outOfPool()), want{kind: Offer, addr: addrB, change: Hold}},
+		{"D4-15 (0) reservation that another client still has: the next best", policy(), discover().with(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Taken)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (0) reservation in quarantine: the next best", policy(), discover().with(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Quarantined)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (0) reservation by attachment point moves to a new CPE at once", policy(), discover().withAtPoint(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Taken).here()), want{kind: Offer, addr: addrB}},
+		{"D4-15 (0) reservation by attachment point, holder elsewhere: the next best", policy(), discover().withAtPoint(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Taken)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (0) reservation by client, holder at the same point: the next best", policy(), discover().with(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Taken).here()), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (1) current binding before the requested address", policy(), wishing(addrB),
+			facts(at(addrA, Mine), at(addrB, Free)), want{kind: Offer, addr: addrA}},
+		{"D4-15 (1) current binding that ends before the hold is held", policy(), discover(),
+			facts(at(addrA, Mine).until(now+59), nothing), want{kind: Offer, addr: addrA, change: Hold}},
+		{"D4-15 (1) current binding reserved for another: not offered", policy(), discover(),
+			facts(at(addrA, Mine).forOther(), nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (1) current binding in no pool any more: not offered", policy(), discover(),
+			facts(at(addrA, Mine).outOfPool(), nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 the offered address again", policy(), wishing(addrB),
+			facts(at(addrA, Held), at(addrB, Free)), want{kind: Offer, addr: addrA, change: Hold}},
+		{"D4-15 (2) former binding before the requested address", policy(), wishing(addrB),
+			facts(at(addrA, Former), at(addrB, Free)), want{kind: Offer, addr: addrA, change: Hold}},
+		{"D4-15 (2) former binding reserved for another meanwhile", policy(), discover(),
+			facts(at(addrA, Former).forOther(), nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address if free", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Free)), want{kind: Offer, addr: addrB, change: Hold}},
+		{"D4-15 (3) requested address bound to another", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Taken)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address offered to another", policy(), wishing(addrB),
+			facts(nothing, at(addrB, OfferedAway)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address in quarantine", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Quarantined)), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address in no pool", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Free).outOfPool()), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address reserved for another", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Free).forOther()), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (3) requested address of another subnet", policy(), wishing(far),
+			facts(nothing, outside), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-15 (4) next free address", policy(), discover(),
+			facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-16 no free address: silence, counted", policy(), discover(),
+			facts(nothing, nothing).full(), want{kind: Dropped, drop: drop.NoAddress}},
+		{"D4-16 no free address, never a NAK for the requested one", policy(), wishing(addrB),
+			facts(nothing, at(addrB, Taken)).full(), want{kind: Dropped, drop: drop.NoAddress}},
+		{"D4-16 DISCOVER with a server identifier: drop", policy(), discover().from(server),
+			facts(nothing, nothing), want{kind: Dropped, drop: drop.Contradiction}},
+
+		//
+		{"Q-36 one more than the limit gets no offer", policy(limit(2)), discover(),
+			facts(nothing, nothing).count(2), want{kind: Dropped, drop: drop.PointLimit}},
+		{"Q-36 up to the limit gets an offer", policy(limit(2)), discover(),
+			facts(nothing, nothing).count(1), want{kind: Offer, addr: addrC, change: Hold}},
+		{"Q-36 who is counted there already gets an offer", policy(limit(2)), discover(),
+			facts(at(addrA, Held), nothing).count(2), want{kind: Offer, addr: addrA, change: Hold}},
+		{"Q-36 a binding that would move to a full point gets no offer", policy(limit(2)), discover(),
+			facts(at(addrA, Mine).elsewhere(), nothing).count(2), want{kind: Dropped, drop: drop.PointLimit}},
+		{"Q-36 a former binding needs room like a new one", policy(limit(2)), discover(),
+			facts(at(addrA, Former), nothing).count(2), want{kind: Dropped, drop: drop.PointLimit}},
+		{"Q-36 a reservation is not limited", policy(limit(2)), discover().with(addrB),
+			facts(nothing, nothing).reserved(at(addrB, Free)).count(2), want{kind: Offer, addr: addrB, change: Hold}},
+		{"Q-36 a lost offer cannot be requested at a full point", policy(limit(2)), selecting(addrA),
+			facts(nothing, at(addrA, Free)).count(2), want{kind: Nak, why: NoNewClients}},
+		{"Q-36 a renewal at a full point goes on", policy(limit(2)), renewing(addrA),
+			only(at(addrA, Mine)).count(2), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"Q-36 a renewal from another, full point is confirmed and stays where it is", policy(limit(2)), renewing(addrA),
+			only(at(addrA, Mine).elsewhere()).count(2), want{kind: Ack, addr: addrA}},
+
+		// Classification.
+		{"D4-17 54 and 50: SELECTING", policy(), selecting(addrA), only(at(addrA, Held)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"D4-17 50 alone: INIT-REBOOT", policy(humble), initReboot(addrA), facts(nothing, at(addrA, Free)),
+			want{why: NotKnown}},
+		{"D4-17 ciaddr alone: RENEWING or REBINDING", policy(), renewing(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-18 54 ours and ciaddr: renewal", policy(), renewing(addrA).from(server), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-18 54 ours, 50 and ciaddr: renewal of ciaddr", policy(), renewing(addrA).from(server).asking(addrB), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-18 54 foreign and ciaddr: drop", policy(), renewing(addrA).from(foreign), only(at(addrA, Mine)),
+			want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-18 54 of a peer and ciaddr: drop", policy(), renewing(addrA).from(peer), only(at(addrA, Mine)),
+			want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-18 50 equal to ciaddr without 54: renewal", policy(), renewing(addrA).asking(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-18 50 other than ciaddr without 54: drop", policy(), renewing(addrA).asking(addrB), only(at(addrA, Mine)),
+			want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-18 54 alone: drop", policy(), Query{Type: TypeRequest, ServerID: server, CIAddr: zero}, only(at(addrA, Mine)),
+			want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-18 nothing set: drop", policy(), Query{Type: TypeRequest, CIAddr: zero}, only(at(addrA, Mine)),
+			want{kind: Dropped, drop: drop.Contradiction}},
+
+		// SELECTING.
+		{"D4-19 foreign 54: silence, reservation free again", policy(), selecting(addrB).from(foreign),
+			facts(at(addrA, Held), at(addrB, Free)), want{addr: addrA, change: Unhold, why: OtherServer}},
+		{"D4-19 foreign 54 without a reservation: silence", policy(), selecting(addrB).from(foreign),
+			facts(nothing, at(addrB, Free)), want{why: OtherServer}},
+		{"D4-19 foreign 54 keeps a binding", policy(), selecting(addrA).from(foreign),
+			only(at(addrA, Mine)), want{why: OtherServer}},
+		{"D4-19 foreign 54 from elsewhere keeps the reservation", policy(), selecting(addrA).from(foreign),
+			only(at(addrA, Held).elsewhere()), want{why: OtherServer}},
+		{"D4-19 54 of a peer that is out: NAK", policy(), selecting(addrB).from(peer),
+			facts(nothing, at(addrB, Free)), want{kind: Nak, why: PeerServer}},
+		{"D4-19 54 of a peer that is out: NAK and reservation free again", policy(), selecting(addrB).from(peer),
+			facts(at(addrA, Held), at(addrB, Free)), want{kind: Nak, addr: addrA, change: Unhold, why: PeerServer}},
+		{"D4-20 what was offered: ACK", policy(), selecting(addrA), only(at(addrA, Held)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"D4-20 what is bound: ACK", policy(), selecting(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-20 what the client had before: ACK", policy(), selecting(addrA), only(at(addrA, Former)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Reused}},
+		{"D4-20 offer lapsed, address still free: ACK", policy(), selecting(addrA), facts(nothing, at(addrA, Free)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"D4-20 offer lapsed, not authoritative: ACK", policy(humble), selecting(addrA), facts(nothing, at(addrA, Free)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"D4-20 not what was offered: NAK", policy(), selecting(addrB), facts(at(addrA, Held), at(addrB, Free)),
+			want{kind: Nak, why: NotOffered}},
+		{"D4-20 another address than the binding: NAK", policy(), selecting(addrB), facts(at(addrA, Mine), at(addrB, Free)),
+			want{kind: Nak, why: NotOffered}},
+		{"D4-20 an address in the place of a retired binding: ACK", policy(), selecting(addrB), facts(at(addrA, Mine).outOfPool(), at(addrB, Free)),
+			want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+		{"D4-20 bound to another: NAK", policy(), selecting(addrB), facts(nothing, at(addrB, Taken)), want{kind: Nak, why: NotAvailable}},
+		{"D4-20 offered to another: NAK", policy(), selecting(addrB), facts(nothing, at(addrB, OfferedAway)), want{kind: Nak, why: NotAvailable}},
+		{"D4-20 in quarantine: NAK", policy(), selecting(addrB), facts(nothing, at(addrB, Quarantined)), want{kind: Nak, why: NotAvailable}},
+		{"D4-20 reserved for another: NAK", policy(), selecting(addrB), facts(nothing, at(addrB, Free).forOther()), want{kind: Nak, why: NotAvailable}},
+		{"D4-20 in no pool: NAK", policy(), selecting(addrB), facts(nothing, at(addrB, Free).outOfPool()), want{kind: Nak, why: NotAvailable}},
+		{"D4-20 of another subnet: NAK", policy(), selecting(far), facts(nothing, outside), want{kind: Nak, why: WrongSubnet}},
+		{"D4-20 the reservation: ACK", policy(), selecting(addrB).with(addrB),
+			facts(at(addrA, Mine), at(addrB, Held).outOfPool()).reserved(at(addrB, Held).outOfPool()), want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+		{"D4-20 other than the reservation: NAK", policy(), selecting(addrA).with(addrB),
+			facts(at(addrA, Held), at(addrA, Held)).reserved(at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-20 reservation by attachment point, still bound to the old CPE there: ACK", policy(), selecting(addrB).withAtPoint(addrB),
+			facts(nothing, at(addrB, Taken).here()).reserved(at(addrB, Taken).here()), want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+		{"D4-20 reservation by attachment point, bound elsewhere: NAK", policy(), selecting(addrB).withAtPoint(addrB),
+			facts(nothing, at(addrB, Taken)).reserved(at(addrB, Taken)), want{kind: Nak, why: NotAvailable}},
+
+		// RENEWING and REBINDING.
+		{"D4-21 binding matches: ACK", policy(), renewing(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"Q-19 binding matches, not authoritative: ACK however the query came", policy(humble), renewing(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-21 binding in no pool any more: ACK without extension", policy(), renewing(addrA), only(at(addrA, Mine).outOfPool()),
+			want{kind: Ack, addr: addrA}},
+		{"D4-21 binding outside the subnet of today: NAK", policy(), renewing(addrA), only(at(addrA, Mine).outOfSubnet()),
+			want{kind: Nak, why: WrongSubnet}},
+		{"D4-21 bound to another: NAK", policy(humble), renewing(addrB), facts(nothing, at(addrB, Taken)), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 offered to another: NAK", policy(), renewing(addrB), facts(nothing, at(addrB, OfferedAway)), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 in quarantine: NAK", policy(), renewing(addrB), facts(nothing, at(addrB, Quarantined)), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 reserved for another: NAK", policy(), renewing(addrA), only(at(addrA, Mine).forOther()), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 reserved for another outside the pools: NAK", policy(), renewing(addrB), facts(nothing, at(addrB, Free).outOfPool().forOther()), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 other than the client's reservation: NAK", policy(), renewing(addrA).with(addrB),
+			only(at(addrA, Mine)).reserved(at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-21 other than a reservation that cannot be had yet: ACK", policy(), renewing(addrA).with(addrB),
+			only(at(addrA, Mine)).reserved(at(addrB, Taken)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-21 a reservation by attachment point is not taken over by renewing it", policy(), renewing(addrB).withAtPoint(addrB),
+			facts(nothing, at(addrB, Taken).here()).reserved(at(addrB, Taken).here()), want{kind: Nak, why: NotAvailable}},
+		{"D4-21 wrong subnet: NAK", policy(humble), renewing(far), facts(nothing, outside), want{kind: Nak, why: WrongSubnet}},
+		{"D4-21 no binding, free, authoritative: made again", policy(), renewing(addrB), facts(nothing, at(addrB, Free)),
+			want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+		{"D4-21 no binding, free, not authoritative: silence", policy(humble), renewing(addrB), facts(nothing, at(addrB, Free)), want{why: NotKnown}},
+		{"D4-21 expired, still free: made again", policy(humble), renewing(addrA), only(at(addrA, Former)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Reused}},
+		{"D4-21 no binding for it but for another address: NAK", policy(), renewing(addrB), facts(at(addrA, Mine), at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-21 in no pool of ours: silence", policy(), renewing(addrB), facts(nothing, at(addrB, Free).outOfPool()), want{why: NotOurPool}},
+		{"D4-21 in no pool of ours, bound to another: silence", policy(), renewing(addrB), facts(nothing, at(addrB, Taken).outOfPool()), want{why: NotOurPool}},
+		{"D4-21 in no pool of ours, client known with another address: silence", policy(), renewing(addrB), facts(at(addrA, Mine), at(addrB, Free).outOfPool()), want{why: NotOurPool}},
+		{"D4-21 reservation without a record: made again", policy(humble), renewing(addrB).with(addrB),
+			facts(nothing, at(addrB, Free).outOfPool()).reserved(at(addrB, Free).outOfPool()), want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+
+		// INIT-REBOOT.
+		{"D4-22 known and equal: ACK", policy(humble), initReboot(addrA), only(at(addrA, Mine)),
+			want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"D4-22 known from before and equal: ACK", policy(humble), initReboot(addrA), only(at(addrA, Former)),
+			want{kind: Ack, addr: addrA, change: Bind, event: Reused}},
+		{"D4-22 wrong subnet: NAK", policy(humble), initReboot(far), facts(nothing, outside), want{kind: Nak, why: WrongSubnet}},
+		{"D4-22 known with another address: NAK", policy(humble), initReboot(addrB), facts(at(addrA, Mine), at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-22 known from before with another address: NAK", policy(humble), initReboot(addrB), facts(at(addrA, Former), at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-22 known with another reservation: NAK", policy(humble), initReboot(addrA).with(addrB),
+			only(at(addrA, Mine)).reserved(at(addrB, Free)), want{kind: Nak, why: OtherAddress}},
+		{"D4-22 the reservation, no record: ACK", policy(humble), initReboot(addrB).with(addrB),
+			facts(nothing, at(addrB, Free)).reserved(at(addrB, Free)), want{kind: Ack, addr: addrB, change: Bind, event: Allocated}},
+		{"D4-22 unknown client: silence", policy(humble), initReboot(addrB), facts(nothing, at(addrB, Free)), want{why: NotKnown}},
+		{"D4-22 unknown client, bound to another: silence", policy(humble), initReboot(addrB), facts(nothing, at(addrB, Taken)), want{why: NotKnown}},
+		{"D4-22 unknown client, reserved for another: silence", policy(humble), initReboot(addrB), facts(nothing, at(addrB, Free).forOther()), want{why: NotKnown}},
+		{"D4-22 unknown client, authoritative: NAK", policy(), initReboot(addrB), facts(nothing, at(addrB, Free)), want{kind: Nak, why: NotKnown}},
+		{"D4-22 in no pool of ours: silence", policy(), initReboot(addrB), facts(at(addrA, Mine), at(addrB, Free).outOfPool()), want{why: NotOurPool}},
+
+		// DECLINE and RELEASE.
+		{"D4-23 decline by the holder: quarantine", policy(), decline(addrA, server), only(at(addrA, Mine)),
+			want{addr: addrA, change: Decline, event: DeclinedEvent, why: Done}},
+		{"D4-23 decline of an offer: quarantine", policy(), decline(addrA, server), only(at(addrA, Held)),
+			want{addr: addrA, change: Decline, event: DeclinedEvent, why: Done}},
+		{"D4-23 decline by another client does nothing", policy(), decline(addrB, server), facts(at(addrA, Mine), at(addrB, Taken).here()), want{why: NotHolder}},
+		{"D4-23 decline of a free address does nothing", policy(), decline(addrB, server), facts(nothing, at(addrB, Free)), want{why: NotHolder}},
+		{"D4-23 decline from elsewhere does nothing", policy(), decline(addrA, server), only(at(addrA, Mine).elsewhere()), want{why: NotHolder}},
+		{"D4-23 decline for another server does nothing", policy(), decline(addrA, foreign), only(at(addrA, Mine)), want{why: NotOurServerID}},
+		{"D4-23 decline without 54 does nothing", policy(), decline(addrA, none), only(at(addrA, Mine)), want{why: NotOurServerID}},
+		{"D4-23 decline without 50 does nothing", policy(), decline(none, server), facts(at(addrA, Mine), nothing), want{why: NotHolder}},
+		{"D4-24 release by the holder frees", policy(), release(addrA, server), only(at(addrA, Mine)),
+			want{addr: addrA, change: Release, event: ReleasedEvent, why: Done}},
+		{"D4-24 release without 54 frees", policy(), release(addrA, none), only(at(addrA, Mine)),
+			want{addr: addrA, change: Release, event: ReleasedEvent, why: Done}},
+		{"D4-24 release for another server does nothing", policy(), release(addrA, foreign), only(at(addrA, Mine)), want{why: NotOurServerID}},
+		{"D4-24 release by another does nothing", policy(), release(addrB, server), facts(at(addrA, Mine), at(addrB, Taken).here()), want{why: NotHolder}},
+		{"D4-24 release from elsewhere does nothing", policy(), release(addrA, server), only(at(addrA, Mine).elsewhere()), want{why: NotHolder}},
+		{"D4-24 release of an offer does nothing", policy(), release(addrA, server), only(at(addrA, Held)), want{why: NotHolder}},
+		{"D4-24 release twice does nothing", policy(), release(addrA, server), only(at(addrA, Former)), want{why: NotHolder}},
+
+		// INFORM.
+		{"D4-25 INFORM: parameters, no lease looked up or made", policy(), Query{Type: TypeInform, CIAddr: far}, facts(nothing, nothing).full(), want{kind: Inform}},
+		{"D4-25 INFORM without ciaddr: drop", policy(), Query{Type: TypeInform, CIAddr: zero}, facts(nothing, nothing), want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-1 a type that no client sends: drop", policy(), Query{Type: 2}, facts(nothing, nothing), want{kind: Dropped, drop: drop.NotForServer}},
+
+		// What the operator may want besides.
+		{"drain: a renewal is extended", policy(draining), renewing(addrA), only(at(addrA, Mine)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"drain: DISCOVER of a client with a binding is answered", policy(draining), discover(), facts(at(addrA, Mine), nothing), want{kind: Offer, addr: addrA}},
+		{"drain: no new client", policy(draining), discover(), facts(nothing, nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"drain: no former client", policy(draining), discover(), facts(at(addrA, Former), nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"drain: no reservation that is not bound", policy(draining), discover().with(addrB), facts(nothing, nothing).reserved(at(addrB, Free)), want{kind: Dropped, drop: drop.Draining}},
+		{"drain: what was offered before is acknowledged", policy(draining), selecting(addrA), only(at(addrA, Held)), want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"drain: nothing is made again", policy(draining), renewing(addrA), only(at(addrA, Former)), want{kind: Nak, why: NoNewClients}},
+		{"recovery: no new client", policy(recovering), discover(), facts(nothing, nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"recovery: no former client", policy(recovering), discover(), facts(at(addrA, Former), nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"recovery: a reservation is safe", policy(recovering), discover().with(addrB), facts(nothing, nothing).reserved(at(addrB, Free)), want{kind: Offer, addr: addrB, change: Hold}},
+		{"recovery: a client with a binding is served", policy(recovering), discover(), facts(at(addrA, Mine), nothing), want{kind: Offer, addr: addrA}},
+		{"recovery: a renewal is extended", policy(recovering), renewing(addrA), only(at(addrA, Mine)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"recovery: a binding that the backup lacks is made again by renewal", policy(recovering), renewing(addrA), facts(nothing, at(addrA, Free)), want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+		{"recovery: a lost offer is not acknowledged", policy(recovering), selecting(addrA), facts(nothing, at(addrA, Free)), want{kind: Nak, why: NoNewClients}},
+		{"recovery ends by time", policy(recovered), discover(), facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"moves refused: DISCOVER from elsewhere is silence", policy(staying), discover(), facts(at(addrA, Mine).elsewhere(), nothing), want{why: Elsewhere}},
+		{"moves refused: renewal from elsewhere is silence", policy(staying), renewing(addrA), only(at(addrA, Mine).elsewhere()), want{why: Elsewhere}},
+		{"moves refused: at its point the client is served", policy(staying), renewing(addrA), only(at(addrA, Mine)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+
+		// RFC 8925.
+		{"D4-30 OFFER with 108 has no address and keeps none", policy(v6mostly), discover().v6only(), facts(at(addrA, Mine), nothing), want{kind: Offer, addr: zero}},
+		{"D4-30 OFFER with 108 needs no free address", policy(v6mostly), discover().v6only(), facts(nothing, nothing).full(), want{kind: Offer, addr: zero}},
+		{"D4-30 not listed: an ordinary OFFER", policy(v6mostly), discover(), facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-30 not enabled: an ordinary OFFER", policy(), discover().v6only(), facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-30 REQUEST is processed normally", policy(v6mostly), selecting(addrA).v6only(), facts(nothing, at(addrA, Free)), want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Decide(&c.q, &c.p, &c.facts, now)
+			got := want{d.Kind, d.Addr, d.Change, d.Event, d.Why, d.Drop}
+			if c.want.why == NoWhy {
+				got.why = NoWhy
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			if (d.Kind == Offer || d.Kind == Ack) != (d.Time != 0) {
+				t.Errorf("kind %d has a lease time of %d s", d.Kind, d.Time)
+			}
+			if v6 := c.p.V6Mostly && c.q.V6Only && (d.Kind == Offer || d.Kind == Ack); d.V6Only != v6 {
+				t.Errorf("D4-30: carries option 108: %v, want %v", d.V6Only, v6)
+			}
+		})
+	}
+}
+
+func TestLeaseTimes(t *testing.T) {
+	infinite := func(p *Policy) { p.Max = Infinite }
+	times := func(t1, t2 uint32) func(*Policy) { return func(p *Policy) { p.T1, p.T2 = t1, t2 } }
+	short := func(p *Policy) { p.Default, p.Min = 1, 1 }
+	for _, c := range []struct {
+		name         string
+		p            Policy
+		q            Query
+		time, t1, t2 uint32
+	}{
+		{"D4-28 default", policy(), discover(), 3600, 1800, 3150},
+		{"D4-28 wish", policy(), discover().wish(1000), 1000, 500, 875},
+		{"D4-28 wish clipped to the minimum", policy(), discover().wish(0), 600, 300, 525},
+		{"D4-28 wish clipped to the maximum", policy(), discover().wish(100000), 7200, 3600, 6300},
+		{"D4-28 infinite wish where it is not configured", policy(), discover().wish(Infinite), 7200, 3600, 6300},
+		{"D4-28 infinite wish where it is configured", policy(infinite), discover().wish(Infinite), Infinite, Infinite, Infinite},
+		{"D4-29 configured T1 and T2", policy(times(1000, 2000)), discover(), 3600, 1000, 2000},
+		{"D4-29 configured T1, default T2", policy(times(1000, 0)), discover(), 3600, 1000, 3150},
+		{"D4-29 T1 and T2 beyond a short lease: defaults", policy(times(1000, 2000)), discover().wish(800), 800, 400, 700},
+		{"D4-29 T1 not before T2: defaults", policy(times(3000, 2000)), discover(), 3600, 1800, 3150},
+		{"D4-29 no T1 and T2 that would not be T1 < T2 < lease", policy(short), discover(), 1, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := facts(nothing, nothing)
+			o := Decide(&c.q, &c.p, &f, now)
+			r := selecting(o.Addr)
+			r.Wish, r.HasWish = c.q.Wish, c.q.HasWish
+			f = only(at(o.Addr, Held))
+			a := Decide(&r, &c.p, &f, now)
+			for _, d := range []Decision{o, a} {
+				if d.Time != c.time || d.T1 != c.t1 || d.T2 != c.t2 {
+					t.Errorf("kind %d: lease %d T1 %d T2 %d, want %d %d %d", d.Kind, d.Time, d.T1, d.T2, c.time, c.t1, c.t2)
+				}
+			}
+			if a.Expires != now.After(c.time) {
+				t.Errorf("expires at %d, want %d", a.Expires, now.After(c.time))
+			}
+		})
+	}
+}
+
+func TestRenewalTimes(t *testing.T) {
+	p := policy()
+	for _, c := range []struct {
+		name    string
+		q       Query
+		own     Address
+		time    uint32
+		change  Change
+		expires Time
+	}{
+		{"D4-28 a binding that is not extended: the time that remains", renewing(addrA), at(addrA, Mine).outOfPool().until(now + 77), 77, None, now + 77},
+		{"D4-28 an infinite binding that is not extended stays infinite", renewing(addrA), at(addrA, Mine).outOfPool().until(Never), Infinite, None, Never},
+		{"D4-27 a repetition gets fresh times", renewing(addrA), at(addrA, Mine).until(now + 3599), 3600, Extend, now + 3600},
+		{"D4-27 a repetition within the second needs no write", renewing(addrA), at(addrA, Mine).until(now + 3600), 3600, None, now + 3600},
+		{"D4-28 a shorter wish shortens", renewing(addrA).wish(700), at(addrA, Mine).until(now + 3600), 700, Extend, now + 700},
+		{"a repetition from another point needs a write", renewing(addrA), at(addrA, Mine).until(now + 3600).elsewhere(), 3600, Extend, now + 3600},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.own.After = 7
+			f := only(c.own)
+			d := Decide(&c.q, &p, &f, now)
+			if d.Kind != Ack || d.Time != c.time || d.Change != c.change || d.Expires != c.expires {
+				t.Errorf("got %+v", d)
+			}
+			if d.After != 7 {
+				t.Error("the answer does not wait for the group that is in flight")
+			}
+			if d.Moved != (!c.own.SamePoint && c.change == Extend) {
+				t.Errorf("moved is %v", d.Moved)
+			}
+		})
+	}
+}
+
+func TestTimersOfHoldAndQuarantine(t *testing.T) {
+	p := policy()
+	q, f := discover(), facts(nothing, nothing)
+	if d := Decide(&q, &p, &f, now); d.Expires != now+60 {
+		t.Errorf("D4-15: offer held until %d", d.Expires)
+	}
+	q, f = decline(addrA, server), only(at(addrA, Mine))
+	if d := Decide(&q, &p, &f, now); d.Expires != now+86400 {
+		t.Errorf("D4-23: quarantine until %d", d.Expires)
+	}
+}
+
+func TestRedirect(t *testing.T) {
+	p := policy()
+	for _, c := range []struct {
+		name   string
+		q      Query
+		f      Facts
+		to     Address
+		ok     bool
+		change Change
+	}{
+		{"an offer to a free address", discover(), facts(nothing, nothing), at(addrB, Free), true, Hold},
+		{"an offer of the current binding to a free address", discover(), facts(at(addrA, Mine), nothing), at(addrB, Free), true, Hold},
+		{"an offer to an address outside the pools", discover(), facts(nothing, nothing), at(addrB, Free).outOfPool(), true, Hold},
+		{"a renewal to a free address", renewing(addrA), only(at(addrA, Mine)), at(addrB, Free), true, Bind},
+		{"an offer to an address of somebody else", discover(), facts(nothing, nothing), at(addrB, Taken), false, Hold},
+		{"an offer to an address reserved for another", discover(), facts(nothing, nothing), at(addrB, Free).forOther(), false, Hold},
+		{"an offer to another subnet", discover(), facts(nothing, nothing), at(far, Outside).outOfSubnet(), false, Hold},
+		{"a NAK", renewing(far), facts(nothing, at(far, Outside).outOfSubnet()), at(addrB, Free), false, None},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Decide(&c.q, &p, &c.f, now)
+			before := d
+			if ok := d.Redirect(&c.q, &p, &c.to, now); ok != c.ok {
+				t.Fatalf("got %v", ok)
+			}
+			if !c.ok && d != before {
+				t.Errorf("refused, but changed to %+v", d)
+			}
+			if c.ok && (d.Addr != c.to.Addr || d.Change != c.change) {
+				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
+func TestDecideDoesNotAllocate(t *testing.T) {
+	p, q, f := policy(), renewing(addrA), only(at(addrA, Mine))
+	var d Decision
+	if n := testing.AllocsPerRun(1000, func() { d = Decide(&q, &p, &f, now) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	_ = d
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p := policy()
+	for _, c := range []struct {
+		name string
+		q    Query
+		f    Facts
+	}{
+		{"discover", discover(), facts(nothing, nothing)},
+		{"selecting", selecting(addrA), only(at(addrA, Held))},
+		{"renewing", renewing(addrA), only(at(addrA, Mine))},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				Decide(&c.q, &p, &c.f, now)
+			}
+		})
+	}
+}

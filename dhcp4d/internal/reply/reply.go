@@ -1,0 +1,200 @@
+// Package reply turns a decision into the octets of a DHCPv4 reply.
+//
+// It owns which fields and options a reply carries (RFC 2131 table 3), their
+// order, and what is left out when they do not fit. It never decides what to
+// answer, knows no lease and no subnet, and allocates nothing.
+//
+// Options leave in this order: 53, 54, 51, 58, 59, 52 if the reply is
+// overloaded, what the client requested in its own order, what is always
+// sent, 56, 61, 108, 118, 82, end.
+package reply
+
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+// Options is what is configured for a client. Being called through an
+// interface, it must be a value that lives longer than a packet: one made for
+// each packet would be allocated for each packet.
+type Options interface {
+	// Lookup returns the value of an option as it goes into the message,
+	// never empty, and whether it is configured. The value is only read. A
+	// value above 255 octets is given whole.
+	Lookup(code byte) (value []byte, ok bool)
+}
+
+// Reply is the decision, in plain values.
+type Reply struct {
+	// Type is Offer, ACK or NAK. An ACK to an INFORM is told by the query.
+	Type dhcp4.MessageType
+	// YIAddr is the address offered or assigned; not used for INFORM and NAK.
+	YIAddr netip.Addr
+	// ServerID is option 54.
+	ServerID netip.Addr
+	// LeaseTime, T1 and T2 are seconds (options 51, 58, 59). T1 and T2 are
+	// sent if the client requests one of them or SendTimes is set, and then
+	// both.
+	LeaseTime, T1, T2 uint32
+	SendTimes         bool
+	// SIAddr, SName and File are the next server of a boot and what it
+	// serves; usually not set.
+	// SName and File end with a zero octet if they leave space for one.
+	SIAddr      netip.Addr
+	SName, File []byte
+	// Message is text for a person (option 56), usually the reason of a NAK.
+	Message string
+	// IPv6Only says that the subnet can do without IPv4; V6OnlyWait is the
+	// time in seconds (option 108, RFC 8925), sent to clients that request it.
+	IPv6Only   bool
+	V6OnlyWait uint32
+	// EchoSubnetSelection says that option 118 chose the subnet.
+	EchoSubnetSelection bool
+	// Options are the configured options; nil for none. Of the codes that the
+	// protocol itself governs none is ever taken from here.
+	Options Options
+	// Always lists codes that are sent although the client did not request
+	// them, if they are configured and fit.
+	Always []byte
+	// Room is how many octets the response datagram leaves for the reply,
+	// see [Room].
+	Room int
+	// Pad fills the reply with zeros up to 300 octets.
+	Pad bool
+}
+
+// RoomDirect is the room of a reply to a client without a relay: an IPv6
+// packet of 1280 octets less the headers of IPv6, UDP, DHCPV4-RESPONSE and
+// option 87.
+const RoomDirect = 1280 - 40 - 8 - 4 - 4
+
+// Room returns the room for a reply in a response whose Relay-reply levels
+// take chain octets together: for each level 38 octets, which are its header
+// and the header of its Relay Message option, and the options beside that.
+func Room(chain int) int { return RoomDirect - chain }
+
+// The sizes of RFC 2131 §2 and RFC 2132 §9.10: every client takes an IPv4
+// datagram of 576 octets, and option 57 counts the headers of IPv4 and UDP.
+// Behind a 4o6 relay agent the reply becomes such a datagram again.
+const (
+	leastDatagram = 576
+	ipv4Headers   = 28
+)
+
+// padded is the size that Pad fills up to, the least of BOOTP.
+const padded = 300
+
+// limit is the greatest length of the reply.
+func limit(q *dhcp4.Message, room int) int {
+	datagram, _ := q.Uint16(dhcp4.OptMaximumMessageSize)
+	return min(max(leastDatagram, int(datagram))-ipv4Headers, room)
+}
+
+// Append appends the reply to a query that passed CheckRequest. What does not
+// fit is left out, the last requested first; ReplyTooBig says that not even
+// what must be sent fits, and dst is then returned as it was. dst and the
+// query's octets must not overlap.
+func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
+	var (
+		nak   = r.Type == dhcp4.NAK
+		lease = !nak && q.Type() != dhcp4.Inform
+
+		// What must be sent. All lengths count code and length octets.
+		most = limit(q, r.Room)
+		id   = q.EchoLen(dhcp4.OptClientIdentifier) // RFC 6842 §3
+		need = dhcp4.HeaderLen + typeLen + fourLen + id + endLen
+
+		v6only = !nak && r.IPv6Only && q.Requested(dhcp4.OptIPv6OnlyPreferred) // RFC 8925 §3.3
+		subnet = !nak && r.EchoSubnetSelection && q.Has(dhcp4.OptSubnetSelection)
+	)
+	if lease {
+		need += fourLen
+	}
+	if v6only {
+		need += fourLen
+	}
+	if subnet {
+		need += q.EchoLen(dhcp4.OptSubnetSelection)
+	}
+	spare := most - need
+	if spare < 0 {
+		return dst, drop.ReplyTooBig
+	}
+	// RFC 3046 §2.2: without option 82 rather than too long.
+	relay := q.EchoLen(dhcp4.OptRelayAgentInformation)
+	if relay > spare {
+		relay = 0
+	}
+	spare -= relay
+	times := lease && spare >= 2*fourLen &&
+		(r.SendTimes || q.Requested(dhcp4.OptRenewalTime) || q.Requested(dhcp4.OptRebindingTime))
+	if times {
+		spare -= 2 * fourLen
+	}
+
+	start := len(dst)
+	dst = appendHeader(dst, q, r)
+	dst = dhcp4.AppendType(dst, r.Type)
+	dst = dhcp4.AppendAddr(dst, dhcp4.OptServerIdentifier, r.ServerID)
+	if lease {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptLeaseTime, r.LeaseTime)
+	}
+	if times {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptRenewalTime, r.T1)
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptRebindingTime, r.T2)
+	}
+	if !nak && r.Options != nil {
+		before := len(dst)
+		dst = appendConfigured(dst, start, spare, q, r)
+		spare -= len(dst) - before
+	}
+	if n := len(r.Message); n > 0 && dhcp4.OptionLen(n) <= spare {
+		dst = dhcp4.AppendOption(dst, dhcp4.OptMessage, []byte(r.Message))
+	}
+	dst = q.AppendEcho(dst, dhcp4.OptClientIdentifier)
+	if v6only {
+		dst = dhcp4.AppendUint32(dst, dhcp4.OptIPv6OnlyPreferred, r.V6OnlyWait)
+	}
+	if subnet {
+		dst = q.AppendEcho(dst, dhcp4.OptSubnetSelection) // RFC 3011
+	}
+	if relay > 0 {
+		dst = q.AppendEcho(dst, dhcp4.OptRelayAgentInformation)
+	}
+	dst = dhcp4.AppendEnd(dst)
+	if r.Pad {
+		for n := min(padded, most) - (len(dst) - start); n > 0; n-- {
+			dst = append(dst, dhcp4.OptPad)
+		}
+	}
+	return dst, drop.None
+}
+
+// Lengths of option 53, of an option of four octets, and of the end.
+const (
+	typeLen = 3
+	fourLen = 6
+	endLen  = 1
+)
+
+// appendHeader writes the fixed fields of RFC 2131 table 3.
+func appendHeader(dst []byte, q *dhcp4.Message, r *Reply) []byte {
+	h := q.Header()
+	h.Op, h.Hops, h.Secs = dhcp4.BootReply, 0, 0
+	h.YIAddr, h.SIAddr, h.SName, h.File = r.YIAddr, r.SIAddr, r.SName, r.File
+	none := netip.Addr{}
+	switch {
+	case r.Type == dhcp4.NAK:
+		h.CIAddr, h.YIAddr, h.SIAddr, h.SName, h.File = none, none, none, nil, nil
+		if h.GIAddr != netip.IPv4Unspecified() {
+			h.Flags |= dhcp4.FlagBroadcast // RFC 2131 §4.3.2
+		}
+	case r.Type == dhcp4.Offer:
+		h.CIAddr = none
+	case q.Type() == dhcp4.Inform:
+		h.YIAddr = none
+	}
+	return dhcp4.AppendHeader(dst, &h)
+}

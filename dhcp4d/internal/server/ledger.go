@@ -1,0 +1,141 @@
+package server
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+)
+
+// fate is what becomes of a datagram.
+type fate uint8
+
+const (
+	dropped  fate = iota // with a reason
+	answered             // leaves with the batch
+	waiting              // leaves when its commit group is durable
+	silent               // by rule
+	probe                // a dhcp6d asked whether we are alive
+)
+
+// Ledger is the account of the IPC's socket:
+//
+//	received = sent + silent + probes + dropped (+ what waits for the disk)
+//
+// Two goroutines settle it, the server's and the committer's; each has a
+// Ledger of its own over the same series.
+type Ledger struct {
+	received *metric.Tally[dhcp4.MessageType]
+	sentBy   *metric.Tally[dhcp4.MessageType]
+	silent   *metric.Tally[int]
+	probes   *metric.Tally[int]
+	drops    *metric.Tally[drop.Reason]
+	events   [lease.EventCount]prometheus.Counter
+}
+
+// Series are the series of the account.
+type Series struct {
+	received, sent, events *prometheus.CounterVec
+	silent, probes         prometheus.Counter
+	drops                  *metric.Drops
+}
+
+// NewSeries declares them in reg.
+func NewSeries(reg prometheus.Registerer) *Series {
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "dhcp4d", Name: name, Help: help}
+	}
+	s := &Series{
+		received: prometheus.NewCounterVec(opts("queries_received_total",
+			"Datagrams received from the IPC before any check, by DHCPv4 message type; probes are not among them."), []string{"type"}),
+		sent: prometheus.NewCounterVec(opts("responses_sent_total",
+			"Responses handed to the IPC, by DHCPv4 message type."), []string{"type"}),
+		events: prometheus.NewCounterVec(opts("lease_events_total",
+			"Changes of leases that are on stable storage, and leases that ended by time."), []string{"event"}),
+		silent: prometheus.NewCounter(opts("queries_silent_total",
+			"Queries that were understood and by the rules get no answer.")),
+		probes: prometheus.NewCounter(opts("ipc_probes_total",
+			"Probes of dhcp6d.")),
+		drops: metric.NewDrops(reg, drop.DHCP4D, "ipc"),
+	}
+	reg.MustRegister(s.received, s.sent, s.events, s.silent, s.probes)
+	return s
+}
+
+// NewLedger returns the account for one goroutine, every series at zero.
+func (s *Series) NewLedger() *Ledger {
+	one := func(c prometheus.Counter) *metric.Tally[int] { return metric.NewTally[int]([]prometheus.Counter{c}) }
+	l := &Ledger{
+		received: byType(s.received, dhcp4.MessageTypes()...),
+		sentBy:   byType(s.sent, dhcp4.Offer, dhcp4.ACK, dhcp4.NAK),
+		silent:   one(s.silent),
+		probes:   one(s.probes),
+		drops:    s.drops.Tally("ipc"),
+	}
+	for e := range l.events {
+		if e := lease.Event(e); e != lease.NoEvent {
+			l.events[e] = s.events.WithLabelValues(e.String())
+		}
+	}
+	return l
+}
+
+// byType is a tally by message type; what is not among the types counts as
+// "other" if the first type is one that clients send.
+func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tally[dhcp4.MessageType] {
+	counters := make([]prometheus.Counter, len(dhcp4.MessageTypes())+2)
+	for _, t := range types {
+		counters[t] = vec.WithLabelValues(t.String())
+	}
+	if types[0].FromClient() {
+		other := vec.WithLabelValues(dhcp4.OtherType)
+		counters[0], counters[len(counters)-1] = other, other
+	}
+	return metric.NewTally[dhcp4.MessageType](counters)
+}
+
+// settle enters one datagram of the given type: that it was received, and
+// what became of it unless that depends on sending it.
+func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason) {
+	if f == probe {
+		l.probes.Add(0, 1)
+		return
+	}
+	l.received.Add(kind, 1)
+	switch f {
+	case dropped:
+		l.drops.Add(why, 1)
+	case silent:
+		l.silent.Add(0, 1)
+	}
+}
+
+// sent enters what one writer wanted to send, and ends a batch.
+func (l *Ledger) sent(o *outgoing) {
+	for i := range o.packets {
+		switch {
+		case o.kinds[i] == 0: // the answer to a probe is in no account
+		case o.packets[i].Err != nil:
+			l.drops.Add(drop.SendError, 1)
+		default:
+			l.sentBy.Add(o.kinds[i], 1)
+		}
+	}
+	l.flush()
+}
+
+// failed enters replies that were dropped because their group failed.
+func (l *Ledger) failed(n int) {
+	l.drops.Add(drop.StoreError, n)
+	l.flush()
+}
+
+func (l *Ledger) flush() {
+	l.received.Flush()
+	l.sentBy.Flush()
+	l.silent.Flush()
+	l.probes.Flush()
+	l.drops.Flush()
+}

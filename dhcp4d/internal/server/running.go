@@ -1,0 +1,61 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/subnet"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+)
+
+// Running is the configuration that queries are decided by. It never changes;
+// a reload replaces it as a whole, and a batch uses one from end to end.
+type Running struct {
+	subnets  *config.Subnets
+	selector *subnet.Selector
+	policies []lease.Policy // by position of the subnet
+}
+
+// NewRunning makes the tables of a configuration. The peers are the server
+// identifiers of other dhcp4d.
+func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
+	r := &Running{subnets: s, selector: subnet.New(s), policies: make([]lease.Policy, len(s.All))}
+	for i := range s.All {
+		sub := &s.All[i]
+		r.policies[i] = lease.Policy{
+			ServerID:      sub.ServerID,
+			Peers:         peers,
+			Authoritative: sub.Authoritative,
+			Default:       sub.Lease.Default,
+			Min:           sub.Lease.Min,
+			Max:           sub.Lease.Max,
+			Hold:          sub.OfferHold,
+			Quarantine:    sub.DeclineTime,
+			Limit:         int(sub.Limit),
+			V6Mostly:      sub.V6Only,
+			Drain:         sub.Drain,
+		}
+	}
+	return r
+}
+
+// Layout is what the table of leases must know of the subnets.
+func (r *Running) Layout() []table.Subnet {
+	layout := make([]table.Subnet, len(r.subnets.All))
+	for i := range r.subnets.All {
+		sub := &r.subnets.All[i]
+		t := table.Subnet{ID: sub.ID, Prefix: sub.Prefix}
+		for _, r := range sub.Reservations() {
+			t.Reserved = append(t.Reserved, r.Addr)
+		}
+		for _, p := range sub.Pools {
+			for _, g := range p.Ranges {
+				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last})
+			}
+		}
+		layout[i] = t
+	}
+	return layout
+}

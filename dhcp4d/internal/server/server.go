@@ -1,0 +1,322 @@
+// Package server is a query's way through dhcp4d, and the only package that
+// knows its order.
+//
+//	IPC → parse → hooks → who and where → subnet → decide → reply → hooks
+//	    → IPC at once, or with the commit group that makes its lease durable
+//
+// One goroutine reads a batch, runs every query to its end and writes what
+// need not wait: OFFERs, NAKs, what changes nothing. An ACK is built at the
+// same time but waits in the group that is gathering; the committer's
+// goroutine syncs the group and only then writes its ACKs. The table of
+// leases is the only thing that goroutines share; its lock is held for a
+// decision at a time, never over a hook or a system call.
+//
+// What becomes of each datagram is a fate, and if it is dropped one
+// drop.Reason; the ledger counts both.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/reply"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/subnet"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// Server serves queries. All exported fields are set before Run and belong to
+// it from then on.
+type Server struct {
+	Log     *slog.Logger
+	IPC     udp.Reader // from dhcp6d
+	Replies udp.Writer // what need not wait
+	Peers   Peers
+	Running *atomic.Pointer[Running]
+	Leases  *Leases
+	Commits *commit.Committer[*Waiting]
+	Hooks   Hooks
+	Ledger  *Ledger
+
+	// The batch at hand.
+	received time.Time
+	now      lease.Time
+	running  *Running
+	group    *commit.Group[*Waiting] // nil while the store has failed
+
+	// The query at hand.
+	frame   ipc.Query
+	message dhcp4.Message
+	event   event.Query
+	who     asker
+	query   lease.Query
+	facts   lease.Facts
+	options option.Layers
+
+	// What leaves at once: buf holds the bytes.
+	buf   []byte
+	ready outgoing
+}
+
+// Hooks are the hook points.
+type Hooks struct {
+	Buffer4Receive, Pkt4Receive, Subnet4Select              hook.List[event.Query]
+	Lease4Select, Lease4Renew, Lease4Release, Lease4Decline hook.List[event.Query]
+	Pkt4Send, Buffer4Send                                   hook.List[event.Query]
+}
+
+// Peers are the dhcp6d, or kea-dhcp6, that queries are taken from, and what
+// each is called in match entries.
+type Peers map[netip.AddrPort]string
+
+// readPause is the pause after a read that failed.
+const readPause = 100 * time.Millisecond
+
+// Name is the component's name in logs and errors.
+func (s *Server) Name() string { return "server" }
+
+// Run serves until the IPC's socket is closed.
+func (s *Server) Run(context.Context) error {
+	for {
+		in, err := s.IPC.Read()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			s.Log.Error("cannot read the IPC, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
+		}
+		s.batch(in)
+	}
+}
+
+// batch takes the datagrams of one read to their end.
+func (s *Server) batch(in []udp.Packet) {
+	s.received, s.now = s.Leases.Clock.Read()
+	s.running = s.Running.Load()
+	s.buf = s.buf[:0]
+	s.ready.reset()
+	s.group = s.Commits.Gather()
+	for i := range in {
+		s.who.kind = 0
+		fate, why := s.receive(&in[i])
+		s.Ledger.settle(s.who.kind, fate, why)
+		if why != drop.None {
+			s.logDrop(&in[i], why)
+		}
+	}
+	if s.group != nil {
+		s.Commits.Release(s.group)
+	}
+	s.Replies.Write(s.ready.packets)
+	s.Ledger.sent(&s.ready)
+}
+
+// receive takes one datagram from bytes to a query of a known subnet.
+func (s *Server) receive(in *udp.Packet) (fate, drop.Reason) {
+	name, ok := s.Peers[in.Peer]
+	if !ok {
+		return dropped, drop.WrongPeer
+	}
+	if in.Truncated {
+		return dropped, drop.Truncated
+	}
+	if ipc.IsProbe(in.Data) {
+		return s.probed(in)
+	}
+	if why := s.frame.Parse(in.Data); why != drop.None {
+		return dropped, why
+	}
+	s.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &s.frame, Data: s.frame.DHCPv4()}
+	if why := s.Hooks.Buffer4Receive.Run(&s.event); why != hook.Continue {
+		return dropped, why
+	}
+	var why drop.Reason
+	if s.message, why = dhcp4.Parse(s.frame.DHCPv4()); why != drop.None {
+		return dropped, why
+	}
+	s.who.kind = s.message.Type()
+	if why := s.message.CheckRequest(); why != drop.None {
+		return dropped, why
+	}
+	s.event.Message = &s.message
+	if why := s.Hooks.Pkt4Receive.Run(&s.event); why != hook.Continue {
+		return dropped, why
+	}
+	if why := s.who.read(&s.frame, &s.message, name); why != drop.None {
+		return dropped, why
+	}
+	chosen := s.running.selector.Select(&s.who.where)
+	if chosen.Subnet == nil {
+		return dropped, drop.NoSubnet
+	}
+	s.event.Subnet = chosen.Subnet
+	if why := s.Hooks.Subnet4Select.Run(&s.event); why != hook.Continue {
+		return dropped, why
+	}
+	return s.serve(in, chosen)
+}
+
+// serve decides about a query and builds the reply.
+func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason) {
+	if s.group == nil {
+		return dropped, drop.StoreError
+	}
+	reserved := chosen.Subnet.Reservation(&s.who.identity)
+	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
+	d := s.decide(&s.running.policies[s.query.Subnet])
+	switch {
+	case d.Kind == lease.Dropped:
+		return dropped, d.Drop
+	case d.Kind == lease.Silent:
+		return silent, drop.None
+	}
+	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
+	buf := &s.buf
+	if waits {
+		buf = &s.group.Replies.buf
+	}
+	start := len(*buf)
+	out, mark := ipc.BeginResponse(*buf, &s.frame)
+	message := len(out)
+	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved))
+	if why != drop.None {
+		return dropped, why
+	}
+	if out, why = mark.End(out); why != drop.None {
+		return dropped, why
+	}
+	s.event.Data, s.event.Address = out[message:], d.Addr
+	if why := s.Hooks.Pkt4Send.Run(&s.event); why != hook.Continue {
+		return dropped, why
+	}
+	if why := s.Hooks.Buffer4Send.Run(&s.event); why != hook.Continue {
+		return dropped, why
+	}
+	*buf = out
+	p := udp.Packet{Data: out[start:], Peer: in.Peer}
+	if waits {
+		s.group.Replies.add(p, answerOf(d.Kind))
+		return waiting, drop.None
+	}
+	s.ready.add(p, answerOf(d.Kind))
+	return answered, drop.None
+}
+
+// decide looks up what is known, decides, and has the decision carried out in
+// memory and noted for the disk.
+func (s *Server) decide(policy *lease.Policy) lease.Decision {
+	s.Leases.mu.Lock()
+	defer s.Leases.mu.Unlock()
+	table := s.Leases.table
+	table.Look(&s.query, s.now, &s.facts)
+	d := lease.Decide(&s.query, policy, &s.facts, s.now)
+	if hooks := s.leaseHooks(&d); hooks != nil {
+		s.event.Decision, s.event.Address = &d, d.Addr
+		s.Leases.mu.Unlock()
+		why := hooks.Run(&s.event)
+		s.Leases.mu.Lock()
+		if why != hook.Continue {
+			return lease.Decision{Kind: lease.Dropped, Drop: why}
+		}
+		if s.event.Address != d.Addr {
+			s.query.Reservation, s.query.ByPoint = s.event.Address, false
+		}
+		// The table may have changed meanwhile.
+		table = s.Leases.table
+		table.Look(&s.query, s.now, &s.facts)
+		d = lease.Decide(&s.query, policy, &s.facts, s.now)
+	}
+	if d.Change == lease.None {
+		return d
+	}
+	records := &s.group.Records
+	if d.Change.Durable() && s.Commits.Full(s.group) {
+		return lease.Decision{Kind: lease.Dropped, Drop: drop.Overload}
+	}
+	before := len(records.Records)
+	table.Apply(&s.query, &d, s.now, s.group.Seq, records)
+	if len(records.Records) > before {
+		s.group.Replies.note(&s.frame, &d, before)
+	}
+	return d
+}
+
+// leaseHooks are the hooks that have a say in a decision, nil for none.
+func (s *Server) leaseHooks(d *lease.Decision) *hook.List[event.Query] {
+	var l *hook.List[event.Query]
+	switch d.Change {
+	case lease.Hold, lease.Bind:
+		l = &s.Hooks.Lease4Select
+	case lease.Extend:
+		l = &s.Hooks.Lease4Renew
+	case lease.Release:
+		l = &s.Hooks.Lease4Release
+	case lease.Decline:
+		l = &s.Hooks.Lease4Decline
+	default:
+		return nil
+	}
+	if l.Empty() {
+		return nil
+	}
+	return l
+}
+
+// reply is the decision in the terms of package reply.
+func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation) *reply.Reply {
+	sub := chosen.Subnet
+	r := &s.who.reply
+	*r = reply.Reply{
+		Type:                answerOf(d.Kind),
+		YIAddr:              d.Addr,
+		ServerID:            sub.ServerID,
+		EchoSubnetSelection: chosen.Step == subnet.SubnetSelection,
+		Room:                reply.Room(chainLength(s.frame.Packet())),
+		Pad:                 sub.PadTo300,
+	}
+	if d.Kind == lease.Nak {
+		r.Message = d.Why.String()
+		return r
+	}
+	r.LeaseTime = d.Time
+	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
+	r.SendTimes = sub.Lease.SendTimers
+	r.SIAddr, r.SName, r.File = sub.NextServer, []byte(sub.ServerHostname), []byte(sub.BootFileName)
+	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
+	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
+	r.Options = &s.options
+	return r
+}
+
+// probed answers a dhcp6d that asks whether we are alive.
+func (s *Server) probed(in *udp.Packet) (fate, drop.Reason) {
+	start := len(s.buf)
+	s.buf = ipc.AppendProbeReply(s.buf)
+	s.ready.add(udp.Packet{Data: s.buf[start:], Peer: in.Peer}, 0)
+	return probe, drop.None
+}
+
+// logDrop tells at debug level, and only there, whose query was dropped.
+func (s *Server) logDrop(in *udp.Packet, why drop.Reason) {
+	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
+		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", in.Peer, "type", s.who.kind,
+			"client", s.who.client, "octets", len(in.Data))
+	}
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// outgoing is datagrams that are to be sent by one writer; kinds says what
+// each is, zero being the answer to a probe.
+type outgoing struct {
+	packets []udp.Packet
+	kinds   []dhcp4.MessageType
+}
+
+func (o *outgoing) reset() { o.packets, o.kinds = o.packets[:0], o.kinds[:0] }
+
+func (o *outgoing) add(p udp.Packet, kind dhcp4.MessageType) {
+	o.packets = append(o.packets, p)
+	o.kinds = append(o.kinds, kind)
+}
+
+// Waiting is what leaves when a commit group is durable: ACKs, and what the
+// observers are told.
+type Waiting struct {
+	outgoing
+	buf     []byte // of the ACKs
+	events  [lease.EventCount]int
+	observe bool // somebody wants changes
+	changes []change
+	relays  []event.Relay
+	ids     []byte // of the relays
+}
+
+// change is a lease that changed; its relays are a part of Waiting.relays.
+type change struct {
+	event    lease.Event
+	binding  int // index into the group's records
+	ifc      string
+	from, to int
+}
+
+// NewWaiting makes an empty list; observe says that changes are to be kept for
+// observers.
+func NewWaiting(observe bool) *Waiting { return &Waiting{observe: observe} }
+
+// Len is the number of replies.
+func (w *Waiting) Len() int { return len(w.packets) }
+
+// Reset forgets everything and keeps the memory.
+func (w *Waiting) Reset() {
+	w.reset()
+	w.buf = w.buf[:0]
+	w.events = [lease.EventCount]int{}
+	w.changes, w.relays, w.ids = w.changes[:0], w.relays[:0], w.ids[:0]
+}
+
+// note remembers a change whose record is the group's i-th.
+func (w *Waiting) note(f *ipc.Query, d *lease.Decision, i int) {
+	w.events[d.Event]++
+	if !w.observe || d.Event == lease.NoEvent {
+		return
+	}
+	c := change{event: d.Event, binding: i, ifc: string(f.Context().Interface), from: len(w.relays)}
+	for i := range f.Packet().Relays() {
+		r := f.Packet().Relay(i)
+		w.relays = append(w.relays, event.Relay{
+			LinkAddress: r.LinkAddress(), PeerAddress: r.PeerAddress(),
+			InterfaceID: w.keep(r.InterfaceID()), RemoteID: w.keep(r.RemoteID()),
+		})
+	}
+	c.to = len(w.relays)
+	w.changes = append(w.changes, c)
+}
+
+// keep copies b; where ids moves to a larger array, earlier copies stay in the
+// old one.
+func (w *Waiting) keep(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	n := len(w.ids)
+	w.ids = append(w.ids, b...)
+	return w.ids[n:len(w.ids):len(w.ids)]
+}
+
+// Committed sends what waited for a group. The committer's goroutine owns it.
+type Committed struct {
+	Replies udp.Writer
+	Ledger  *Ledger
+	Tell    *Tell
+}
+
+// Done is what the committer calls with every group, durable or failed.
+func (c *Committed) Done(g *commit.Group[*Waiting], err error) {
+	w := g.Replies
+	if err != nil {
+		c.Ledger.failed(w.Len())
+		return
+	}
+	c.Replies.Write(w.packets)
+	c.Ledger.sent(&w.outgoing)
+	c.Tell.committed(g.Records.Records, w)
+}
+
+// answerOf is the message type of an answer.
+func answerOf(k lease.Kind) dhcp4.MessageType {
+	switch k {
+	case lease.Offer:
+		return dhcp4.Offer
+	case lease.Nak:
+		return dhcp4.NAK
+	}
+	return dhcp4.ACK
+}

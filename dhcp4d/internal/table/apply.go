@@ -1,0 +1,360 @@
+package table
+
+import (
+	"bytes"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+)
+
+// Apply carries out the change of d, which was decided for q from facts that
+// are still true. What has to be written is added to group, whose number is
+// seq; numbers never fall. A client key has 1 to 256 octets.
+//
+// The record of an address is overwritten by whoever gets the address next.
+// So an expired binding and a quarantine that ended are left on disk as they
+// are, an offer never gets there, and a binding is written as released when
+// its client, the operator or the client's next binding ends it.
+func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
+	if d.Change == lease.None {
+		return
+	}
+	addr := pool.Number(d.Addr)
+	ref := t.byAddr(addr)
+	v := view{q: q, slot: t.order[q.Subnet]}
+	v.hash = t.clientHash(v.slot, q.Client)
+
+	if d.Change == lease.Hold || d.Change == lease.Bind {
+		t.leaveOthers(&v, ref, d.Change == lease.Bind, now, seq, group)
+		if d.Change == lease.Hold {
+			t.offer(&v, addr, ref, d.Expires)
+		} else {
+			t.bind(&v, addr, ref, d.Expires, now, seq, group)
+		}
+		return
+	}
+	if ref == 0 || !t.is(t.entries.at(ref), v.slot, v.hash, q.Client) {
+		return
+	}
+	e := t.entries.at(ref)
+	switch d.Change {
+	case lease.Unhold:
+		t.dropOffer(ref)
+	case lease.Extend:
+		t.extend(q, ref, d.Expires, now, seq, group)
+	case lease.Release:
+		if e.phase == bound {
+			t.release(ref, now, seq, group)
+		}
+	case lease.Decline:
+		if e.phase == bound || e.phase == offered {
+			t.decline(ref, d.Expires, now, seq, group)
+		}
+	}
+}
+
+// leaveOthers takes from a client what it has besides keep: one client has
+// one lease in a subnet. Its offers go in any case, its bindings and the
+// memory of former ones when it is about to be bound.
+func (t *Table) leaveOthers(v *view, keep uint32, all bool, now lease.Time, seq uint64, group *lease.Batch) {
+	var buf [maxOwn]uint32
+	for _, ref := range t.own(v.slot, v.hash, v.q.Client, &buf) {
+		e := t.entries.at(ref)
+		switch {
+		case ref == keep, e.phase == resting:
+			continue
+		case e.offer != 0 && e.phase == offered && e.record == lease.NoState:
+			t.letGo(ref)
+			continue
+		case e.offer != 0:
+			t.dropOffer(ref)
+		}
+		if !all {
+			continue
+		}
+		// The entry may be gone by now if nothing has its address any more.
+		if e.phase == bound {
+			t.ended(lease.ReleasedEvent, ref)
+			t.release(ref, now, seq, group)
+		}
+		if e.phase == idle {
+			t.remove(ref)
+		}
+	}
+}
+
+// offer holds an address for a client.
+func (t *Table) offer(v *view, addr, ref uint32, until lease.Time) {
+	if ref != 0 && t.entries.at(ref).offer != 0 {
+		if e := t.entries.at(ref); t.is(e, v.slot, v.hash, v.q.Client) {
+			t.unhold(ref)
+		}
+	}
+	if t.offers.n >= t.options.Offers && (ref == 0 || t.entries.at(ref).offer == 0) {
+		t.dropOffer(t.offers.oldestOfMost())
+		ref = t.byAddr(addr)
+	}
+	ref = t.seize(v, addr, ref)
+	e := t.entries.at(ref)
+	if e.phase != bound {
+		t.setPhase(e, offered)
+		t.setPoint(ref, v.q.Point)
+		t.setWho(ref, v.q)
+	}
+	t.hold(ref, pack(until))
+	if e.phase == offered {
+		t.schedule(ref)
+	}
+}
+
+// bind gives an address to a client, whoever has it.
+func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
+	ref = t.seize(v, addr, ref)
+	e := t.entries.at(ref)
+	e.record, e.used, e.start = lease.Bound, true, pack(now)
+	t.setPhase(e, bound)
+	t.extend(v.q, ref, until, now, seq, group)
+}
+
+// extend writes a binding anew.
+func (t *Table) extend(q *lease.Query, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
+	e := t.entries.at(ref)
+	if e.offer != 0 {
+		t.unhold(ref)
+	}
+	t.setPoint(ref, q.Point)
+	t.setWho(ref, q)
+	e.expires = pack(until)
+	t.schedule(ref)
+	t.write(ref, now, seq, group)
+}
+
+// release ends a binding in force.
+func (t *Table) release(ref uint32, now lease.Time, seq uint64, group *lease.Batch) {
+	e := t.entries.at(ref)
+	if e.offer != 0 {
+		t.unhold(ref)
+	}
+	e.record, e.expires = lease.Released, pack(now)
+	t.write(ref, now, seq, group)
+	t.retire(ref)
+}
+
+// decline puts an address into quarantine.
+func (t *Table) decline(ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
+	e := t.entries.at(ref)
+	if e.offer != 0 {
+		t.unhold(ref)
+	}
+	if e.record == lease.NoState {
+		e.start = pack(now)
+	}
+	e.record, e.expires = lease.Declined, pack(until)
+	t.setPhase(e, resting)
+	t.schedule(ref)
+	t.write(ref, now, seq, group)
+	t.rest(ref)
+}
+
+// rest tells the pool of a quarantine; another one may end for it.
+func (t *Table) rest(ref uint32) {
+	e := t.entries.at(ref)
+	if p := t.poolOf(e.addr, e.slot); p != nil {
+		if woken, ok := p.Rest(e.addr); ok {
+			if other := t.byAddr(woken); other != 0 {
+				t.wake(other)
+			}
+		}
+	}
+}
+
+// write adds the record of an entry to the commit group.
+func (t *Table) write(ref uint32, now lease.Time, seq uint64, group *lease.Batch) {
+	e := t.entries.at(ref)
+	e.changed, e.seq = pack(now), uint32(seq)
+	t.latest = max(t.latest, seq)
+	t.fill(ref, &t.scratch)
+	group.Add(&t.scratch)
+}
+
+// seize makes the entry of an address belong to the client of v, and takes
+// the address out of its pool.
+func (t *Table) seize(v *view, addr, ref uint32) uint32 {
+	if p := t.poolOf(addr, v.slot); p != nil {
+		p.Take(addr)
+	}
+	w := whoOf(v.q)
+	if ref == 0 {
+		ref = t.entries.make()
+		*t.entries.at(ref) = entry{addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeWho(&w), point: t.takePoint(v.q.Point)}
+		t.addrs.add(t.addrHash(addr), ref)
+		t.clients.add(v.hash, ref)
+		return ref
+	}
+	e := t.entries.at(ref)
+	if t.is(e, v.slot, v.hash, v.q.Client) {
+		return ref
+	}
+	if e.phase == bound {
+		t.ended(lease.ReleasedEvent, ref)
+	}
+	if e.offer != 0 {
+		t.unhold(ref)
+	}
+	t.unschedule(ref)
+	t.setPhase(e, unused)
+	t.clients.remove(e.hash, ref)
+	t.dropWho(e)
+	e.slot, e.hash, e.blob = v.slot, v.hash, t.arena.makeWho(&w)
+	e.used = e.used || e.record != lease.NoState
+	e.record, e.start, e.expires, e.changed = lease.NoState, 0, 0, 0
+	t.clients.add(v.hash, ref)
+	t.setPoint(ref, v.q.Point)
+	return ref
+}
+
+// dropOffer ends a hold: the entry is what it would be without it.
+func (t *Table) dropOffer(ref uint32) {
+	switch e := t.entries.at(ref); {
+	case e.offer == 0:
+	case e.phase == offered:
+		t.letGo(ref)
+	default:
+		t.unhold(ref)
+	}
+}
+
+// letGo ends an entry that is held by an offer alone.
+func (t *Table) letGo(ref uint32) {
+	e := t.entries.at(ref)
+	t.unhold(ref)
+	if e.record != lease.NoState {
+		t.retire(ref)
+		return
+	}
+	t.giveBack(ref, e.used)
+}
+
+// retire makes an entry idle: the address may go to anybody, but its client
+// may still have it again.
+func (t *Table) retire(ref uint32) {
+	e := t.entries.at(ref)
+	t.unschedule(ref)
+	p := t.poolOf(e.addr, e.slot)
+	if p == nil && !t.isReserved(e) {
+		t.remove(ref)
+		return
+	}
+	t.setPhase(e, idle)
+	if p != nil {
+		p.Return(e.addr, true)
+	}
+}
+
+// wake ends a quarantine.
+func (t *Table) wake(ref uint32) {
+	t.ended(lease.Reclaimed, ref)
+	e := t.entries.at(ref)
+	if p := t.poolOf(e.addr, e.slot); p != nil {
+		p.Wake(e.addr)
+	}
+	t.giveBack(ref, true)
+}
+
+// giveBack removes an active entry and makes its address free.
+func (t *Table) giveBack(ref uint32, used bool) {
+	e := t.entries.at(ref)
+	addr, p := e.addr, t.poolOf(e.addr, e.slot)
+	t.remove(ref)
+	if p != nil {
+		p.Return(addr, used)
+	}
+}
+
+func (t *Table) isReserved(e *entry) bool {
+	p := t.slots[e.slot].pool
+	return p != nil && p.Reserved(e.addr)
+}
+
+// remove forgets an entry; the pool is not told.
+func (t *Table) remove(ref uint32) {
+	e := t.entries.at(ref)
+	t.unschedule(ref)
+	t.setPhase(e, unused)
+	t.clients.remove(e.hash, ref)
+	t.addrs.remove(t.addrHash(e.addr), ref)
+	t.dropWho(e)
+	t.leavePoint(e.point)
+	t.entries.drop(ref)
+}
+
+// setPhase keeps the counts.
+func (t *Table) setPhase(e *entry, to phase) {
+	c := &t.slots[e.slot].counts
+	if e.phase != unused {
+		c[e.phase]--
+	}
+	if to != unused {
+		c[to]++
+	}
+	q := t.pointAt(e.point)
+	if e.phase.active() {
+		q.active--
+	}
+	if to.active() {
+		q.active++
+	}
+	e.phase = to
+}
+
+func (p phase) active() bool { return p != unused && p != idle }
+
+// setPoint moves an entry to another attachment point.
+func (t *Table) setPoint(ref uint32, octets []byte) {
+	e := t.entries.at(ref)
+	if bytes.Equal(t.arena.bytes(t.pointAt(e.point).blob), octets) {
+		return
+	}
+	deadline := uint32(0)
+	if e.offer != 0 {
+		deadline = t.offers.offers[e.offer].deadline
+		t.unhold(ref)
+	}
+	to := t.takePoint(octets)
+	if e.phase.active() {
+		t.pointAt(e.point).active--
+		t.pointAt(to).active++
+	}
+	t.leavePoint(e.point)
+	e.point = to
+	if deadline != 0 {
+		t.hold(ref, deadline)
+	}
+}
+
+// maxHWAddr is the length of chaddr.
+const maxHWAddr = 16
+
+func whoOf(q *lease.Query) who {
+	return who{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone("")}
+}
+
+// setWho keeps what may differ from message to message of one client.
+func (t *Table) setWho(ref uint32, q *lease.Query) {
+	e, w := t.entries.at(ref), whoOf(q)
+	had := t.arena.who(e.blob)
+	if had.hwType == w.hwType && bytes.Equal(had.hwAddr, w.hwAddr) && had.source == w.source {
+		return
+	}
+	if class(had.octets()) == class(w.octets()) {
+		t.arena.writeWho(e.blob, &w)
+		return
+	}
+	t.dropWho(e)
+	e.blob = t.arena.makeWho(&w)
+}
+
+func (t *Table) dropWho(e *entry) {
+	w := t.arena.who(e.blob)
+	t.arena.drop(e.blob, w.octets())
+}

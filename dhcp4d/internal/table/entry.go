@@ -1,0 +1,94 @@
+package table
+
+import (
+	"math"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// phase is what an entry is now. All but idle and unused are active: the
+// pool has the address as out or resting, the entry counts at its attachment
+// point, and it is in the wheel unless it never ends.
+type phase uint8
+
+const (
+	unused  phase = iota
+	bound         // a binding in force; may have an offer that outlives it
+	offered       // held by an offer alone
+	resting       // in quarantine
+	idle          // the binding ended by time or release; remembers whose it was
+	phases  = iota
+)
+
+// entry is what is known of one address.
+type entry struct {
+	addr    uint32
+	slot    uint32 // subnet
+	hash    uint32 // of slot and client
+	blob    uint32 // client, hardware address, source
+	point   uint32
+	offer   uint32 // the hold of an OFFER, 0 = none
+	expires uint32 // of the record
+	start   uint32
+	changed uint32
+	seq     uint32 // commit group of the record, low half
+	prev    uint32 // in a slot of the wheel
+	next    uint32 // the same; in an unused entry the next unused one
+	phase   phase
+	record  lease.State // what this client's record says; NoState: it has none
+	used    bool        // the address was bound before, to whomever
+}
+
+const chunkSize = 1 << 12
+
+// slab holds the entries. Number 0 is nobody.
+type slab struct {
+	chunks []*[chunkSize]entry
+	used   uint32 // entries ever used, number 0 included
+	free   uint32 // first unused one
+	n      int
+}
+
+func (s *slab) at(ref uint32) *entry { return &s.chunks[ref/chunkSize][ref%chunkSize] }
+
+func (s *slab) make() uint32 {
+	s.n++
+	if ref := s.free; ref != 0 {
+		e := s.at(ref)
+		s.free = e.next
+		*e = entry{}
+		return ref
+	}
+	if s.used == 0 {
+		s.used = 1
+	}
+	ref := s.used
+	s.used++
+	if int(ref/chunkSize) == len(s.chunks) {
+		s.chunks = append(s.chunks, new([chunkSize]entry))
+	}
+	return ref
+}
+
+func (s *slab) drop(ref uint32) {
+	*s.at(ref) = entry{next: s.free}
+	s.free = ref
+	s.n--
+}
+
+// Times are kept in 32 bits, good until 2106; the highest is Never.
+const never = math.MaxUint32
+
+func pack(t lease.Time) uint32 {
+	if t == lease.Never {
+		return never
+	}
+	return uint32(min(max(t, 0), never-1))
+}
+
+func unpack(t uint32) lease.Time {
+	if t == never {
+		return lease.Never
+	}
+	return lease.Time(t)
+}

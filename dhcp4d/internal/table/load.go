@@ -1,0 +1,207 @@
+package table
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+)
+
+// Load takes a record from disk, in any order; Loaded must follow. A record
+// of an address that is known already takes its place. The error says what is
+// wrong with the record; the table is as before then.
+func (t *Table) Load(b *lease.Binding, now lease.Time) error {
+	switch {
+	case !b.Addr.Is4():
+		return fmt.Errorf("loading a lease: %v is no IPv4 address", b.Addr)
+	case b.Ports != lease.AllPorts:
+		return fmt.Errorf("loading the lease of %v: shared addresses are not supported", b.Addr)
+	case b.State != lease.Bound && b.State != lease.Released && b.State != lease.Declined:
+		return fmt.Errorf("loading the lease of %v: state %v is not one of a record", b.Addr, b.State)
+	case len(b.Client) == 0 || len(b.Client) > 256:
+		return fmt.Errorf("loading the lease of %v: client key of %d octets, want 1 to 256", b.Addr, len(b.Client))
+	case len(b.Point) > 255 || len(b.HWAddr) > maxHWAddr:
+		return fmt.Errorf("loading the lease of %v: attachment point of %d and hardware address of %d octets, want at most 255 and %d",
+			b.Addr, len(b.Point), len(b.HWAddr), maxHWAddr)
+	}
+	addr := pool.Number(b.Addr)
+	if ref := t.byAddr(addr); ref != 0 {
+		t.forget(ref)
+	}
+	slot := t.slotOf(b.Subnet)
+	if p := t.poolOf(addr, slot); p != nil {
+		p.Take(addr)
+	}
+	w := who{b.Client, b.HWType, b.HWAddr, b.Source.WithZone("")}
+	ref := t.entries.make()
+	e := t.entries.at(ref)
+	*e = entry{
+		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client), blob: t.arena.makeWho(&w), point: t.takePoint(b.Point),
+		expires: pack(b.Expires), start: pack(b.Start), changed: pack(b.Changed), record: b.State, used: true,
+	}
+	t.addrs.add(t.addrHash(addr), ref)
+	t.clients.add(e.hash, ref)
+	t.newest = max(t.newest, b.Changed)
+	if b.State == lease.Bound && b.Expires > now {
+		t.setPhase(e, bound)
+		t.schedule(ref)
+		return nil
+	}
+	t.setPhase(e, idle)
+	t.unsorted = append(t.unsorted, ref)
+	return nil
+}
+
+// forget removes an entry that is about to be replaced.
+func (t *Table) forget(ref uint32) {
+	e := t.entries.at(ref)
+	if i := slices.Index(t.unsorted, ref); i >= 0 {
+		t.unsorted = slices.Delete(t.unsorted, i, i+1)
+	}
+	if e.offer != 0 {
+		t.unhold(ref)
+	}
+	if p := t.poolOf(e.addr, e.slot); p != nil {
+		p.Wake(e.addr)
+	}
+	t.remove(ref)
+}
+
+// Loaded ends loading: quarantines go on, and what else is not in force
+// becomes free, the longest unused first.
+func (t *Table) Loaded(now lease.Time) {
+	t.sortByEnd(t.unsorted)
+	for _, ref := range t.unsorted {
+		e := t.entries.at(ref)
+		switch {
+		case e.record == lease.Declined && e.expires > pack(now):
+			t.setPhase(e, resting)
+			t.schedule(ref)
+			t.rest(ref)
+		case e.record == lease.Declined || t.hasLater(e):
+			t.giveBack(ref, true)
+		default:
+			t.retire(ref)
+		}
+	}
+	t.unsorted = nil
+}
+
+// hasLater tells whether the client of an idle entry has a binding, or had
+// one later: then nobody asks for this one.
+func (t *Table) hasLater(e *entry) bool {
+	client := t.arena.client(e.blob)
+	p := t.clients.probe(e.hash)
+	for ref := p.next(); ref != 0; ref = p.next() {
+		o := t.entries.at(ref)
+		if o == e || !t.is(o, e.slot, e.hash, client) || o.record == lease.Declined {
+			continue
+		}
+		if o.phase == bound || o.expires > e.expires || o.expires == e.expires && o.addr > e.addr {
+			return true
+		}
+	}
+	return false
+}
+
+// Newest is the latest time at which a loaded record says it was written. A
+// clock that shows less is wrong.
+func (t *Table) Newest() lease.Time { return t.newest }
+
+// slotOf is the slot of a configured id, whether it is configured now or not.
+func (t *Table) slotOf(id uint32) uint32 {
+	s, ok := t.byID[id]
+	if !ok {
+		s = uint32(len(t.slots))
+		t.byID[id] = s
+		t.slots = append(t.slots, slot{conf: Subnet{ID: id}})
+	}
+	return s
+}
+
+// Reconfigure takes a new list of subnets. A binding outside of it stays
+// until it ends: lease.Facts then says that it is not in the subnet or in no
+// pool. The cost is that of a walk over all entries, unless nothing changed.
+func (t *Table) Reconfigure(subnets []Subnet) {
+	old := t.configure(subnets)
+	if len(old) == 0 {
+		return
+	}
+	var quarantine []uint32
+	for ref := uint32(1); ref < t.entries.used; ref++ {
+		e := t.entries.at(ref)
+		p := t.poolOf(e.addr, e.slot)
+		switch {
+		case e.phase.active() && p != nil:
+			p.Take(e.addr)
+		case e.phase == idle && p == nil && !t.isReserved(e):
+			t.remove(ref)
+		}
+		if e.phase == resting {
+			quarantine = append(quarantine, ref)
+		}
+	}
+	for s, gone := range old {
+		gone.Queued(func(addr uint32) {
+			if p := t.poolOf(addr, s); p != nil && p.Free(addr) {
+				p.Take(addr)
+				p.Return(addr, true)
+			}
+		})
+	}
+	t.sortByEnd(quarantine)
+	for _, ref := range quarantine {
+		t.rest(ref)
+	}
+}
+
+func (t *Table) sortByEnd(refs []uint32) {
+	slices.SortFunc(refs, func(a, b uint32) int {
+		x, y := t.entries.at(a), t.entries.at(b)
+		return cmp.Or(cmp.Compare(x.expires, y.expires), cmp.Compare(x.addr, y.addr))
+	})
+}
+
+// configure makes the slots and pools of the subnets and returns the pools
+// that are not used any more. A subnet that did not change keeps its pool.
+func (t *Table) configure(subnets []Subnet) map[uint32]*pool.Pool {
+	old := map[uint32]*pool.Pool{}
+	for s := range t.slots {
+		if p := t.slots[s].pool; p != nil {
+			old[uint32(s)], t.slots[s].pool = p, nil
+		}
+	}
+	t.order = t.order[:0]
+	for i := range subnets {
+		s := t.slotOf(subnets[i].ID)
+		t.order = append(t.order, s)
+		sl := &t.slots[s]
+		if p := old[s]; p != nil && sl.conf.equal(&subnets[i]) {
+			sl.pool = p
+			delete(old, s)
+			continue
+		}
+		sl.set(&subnets[i])
+	}
+	t.spans = t.spans[:0]
+	for _, s := range t.order {
+		for _, r := range t.slots[s].conf.Pools {
+			t.spans = append(t.spans, span{pool.Number(r.First), pool.Number(r.Last), s})
+		}
+	}
+	slices.SortFunc(t.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	return old
+}
+
+func (s *slot) set(conf *Subnet) {
+	s.conf = *conf
+	s.conf.Pools, s.conf.Excluded, s.conf.Reserved = slices.Clone(conf.Pools), slices.Clone(conf.Excluded), slices.Clone(conf.Reserved)
+	s.pool = pool.New(conf.Pools, conf.Excluded, conf.Reserved)
+	s.mask = ^uint32(0)
+	if conf.Prefix.Bits() < 32 {
+		s.mask <<= 32 - conf.Prefix.Bits()
+	}
+	s.base = pool.Number(conf.Prefix.Addr()) & s.mask
+}

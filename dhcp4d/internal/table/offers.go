@@ -1,0 +1,141 @@
+package table
+
+// offers are the holds that run, grouped by attachment point, the points
+// grouped by how many they have. So the oldest offer of the point with most
+// of them is found at once.
+type offers struct {
+	offers  []offer
+	holders []holder
+	free    uint32 // first unused offer, by next
+	unused  uint32 // first unused holder, by next
+	n       int
+	byCount []uint32 // first holder with that many offers
+	most    uint32
+}
+
+// offer is a hold; number 0 is nobody.
+type offer struct {
+	entry    uint32
+	deadline uint32
+	holder   uint32
+	prev     uint32 // at the same point
+	next     uint32
+}
+
+// holder is a point with offers; number 0 is nobody.
+type holder struct {
+	point      uint32
+	count      uint32
+	head, tail uint32 // oldest and newest offer
+	prev, next uint32 // holders with as many
+}
+
+// hold adds an offer for an entry, which must have none, at its point.
+func (t *Table) hold(ref uint32, deadline uint32) {
+	o, e := &t.offers, t.entries.at(ref)
+	q := t.pointAt(e.point)
+	if q.holder == 0 {
+		q.holder = o.newHolder(e.point)
+	}
+	i := o.newOffer()
+	h := &o.holders[q.holder]
+	o.offers[i] = offer{entry: ref, deadline: deadline, holder: q.holder, prev: h.tail}
+	if h.tail != 0 {
+		o.offers[h.tail].next = i
+	} else {
+		h.head = i
+	}
+	h.tail = i
+	o.count(q.holder, h.count+1)
+	o.n++
+	e.offer = i
+}
+
+// unhold takes the offer of an entry away.
+func (t *Table) unhold(ref uint32) {
+	o, e := &t.offers, t.entries.at(ref)
+	i := e.offer
+	f := o.offers[i]
+	h := &o.holders[f.holder]
+	if f.prev != 0 {
+		o.offers[f.prev].next = f.next
+	} else {
+		h.head = f.next
+	}
+	if f.next != 0 {
+		o.offers[f.next].prev = f.prev
+	} else {
+		h.tail = f.prev
+	}
+	o.count(f.holder, h.count-1)
+	if h.count == 0 {
+		t.pointAt(h.point).holder = 0
+		*h = holder{next: o.unused}
+		o.unused = f.holder
+	}
+	o.offers[i] = offer{next: o.free}
+	o.free = i
+	o.n--
+	e.offer = 0
+}
+
+// oldestOfMost is the entry whose offer goes when there are too many.
+func (o *offers) oldestOfMost() uint32 {
+	return o.offers[o.holders[o.byCount[o.most]].head].entry
+}
+
+func (o *offers) newOffer() uint32 {
+	if i := o.free; i != 0 {
+		o.free = o.offers[i].next
+		return i
+	}
+	if len(o.offers) == 0 {
+		o.offers = append(o.offers, offer{})
+	}
+	o.offers = append(o.offers, offer{})
+	return uint32(len(o.offers) - 1)
+}
+
+func (o *offers) newHolder(point uint32) uint32 {
+	i := o.unused
+	if i != 0 {
+		o.unused = o.holders[i].next
+	} else {
+		if len(o.holders) == 0 {
+			o.holders = append(o.holders, holder{})
+		}
+		o.holders = append(o.holders, holder{})
+		i = uint32(len(o.holders) - 1)
+	}
+	o.holders[i] = holder{point: point}
+	return i
+}
+
+// count moves a holder to those with n offers.
+func (o *offers) count(i, n uint32) {
+	h := &o.holders[i]
+	if h.count > 0 {
+		if h.prev != 0 {
+			o.holders[h.prev].next = h.next
+		} else {
+			o.byCount[h.count] = h.next
+		}
+		if h.next != 0 {
+			o.holders[h.next].prev = h.prev
+		}
+	}
+	h.count, h.prev, h.next = n, 0, 0
+	if n > 0 {
+		for int(n) >= len(o.byCount) {
+			o.byCount = append(o.byCount, 0)
+		}
+		if h.next = o.byCount[n]; h.next != 0 {
+			o.holders[h.next].prev = i
+		}
+		o.byCount[n] = i
+		o.most = max(o.most, n)
+	}
+	for o.most > 0 && o.byCount[o.most] == 0 {
+		o.most--
+	}
+}

@@ -1,0 +1,82 @@
+package table
+
+import "hash/maphash"
+
+// point is an attachment point that some entry refers to.
+type point struct {
+	hash   uint32
+	blob   uint32 // its octets; next unused point in the list of those
+	refs   uint32 // entries
+	active uint32 // those of them that are leases, offers or in quarantine
+	holder uint32 // in offers, 0 while it has none
+}
+
+// points are kept in one slice: they are few where clients share relays, and
+// as many as leases otherwise.
+type points struct {
+	chunks []*[chunkSize]point
+	used   uint32
+	free   uint32
+	index  index
+}
+
+func newPoints() points { return points{used: 1} }
+
+func (t *Table) pointAt(ref uint32) *point {
+	return &t.points.chunks[ref/chunkSize][ref%chunkSize]
+}
+
+// findPoint is the number of a point, 0 when no entry has it.
+func (t *Table) findPoint(octets []byte) (ref, hash uint32) {
+	hash = uint32(maphash.Bytes(t.seed, octets))
+	if t.points.index.segments == nil {
+		t.points.index = newIndex(func(ref uint32) uint32 { return t.pointAt(ref).hash })
+	}
+	p := t.points.index.probe(hash)
+	for ref := p.next(); ref != 0; ref = p.next() {
+		q := t.pointAt(ref)
+		if q.hash == hash && string(t.arena.bytes(q.blob)) == string(octets) {
+			return ref, hash
+		}
+	}
+	return 0, hash
+}
+
+// takePoint finds or makes a point and counts a reference to it.
+func (t *Table) takePoint(octets []byte) uint32 {
+	octets = octets[:min(len(octets), 255)]
+	ref, hash := t.findPoint(octets)
+	if ref == 0 {
+		ref = t.newPoint()
+		*t.pointAt(ref) = point{hash: hash, blob: t.arena.makeBytes(octets)}
+		t.points.index.add(hash, ref)
+	}
+	t.pointAt(ref).refs++
+	return ref
+}
+
+func (t *Table) newPoint() uint32 {
+	s := &t.points
+	if ref := s.free; ref != 0 {
+		s.free = t.pointAt(ref).blob
+		return ref
+	}
+	ref := s.used
+	s.used++
+	if int(ref/chunkSize) == len(s.chunks) {
+		s.chunks = append(s.chunks, new([chunkSize]point))
+	}
+	return ref
+}
+
+// leavePoint gives a reference back.
+func (t *Table) leavePoint(ref uint32) {
+	q := t.pointAt(ref)
+	if q.refs--; q.refs > 0 {
+		return
+	}
+	t.points.index.remove(q.hash, ref)
+	t.arena.drop(q.blob, 1+len(t.arena.bytes(q.blob)))
+	*q = point{blob: t.points.free}
+	t.points.free = ref
+}

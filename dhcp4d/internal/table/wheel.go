@@ -1,0 +1,130 @@
+package table
+
+import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+
+// wheel finds what is due: a ring of seconds, each with the list of entries
+// that end in it, or in it some rounds later. A round takes 18 hours, so an
+// entry of a longer lease is looked at once in a round and left.
+type wheel struct {
+	heads   []uint32
+	now     uint32 // the first second that is not done
+	cursor  uint32 // where to go on in that second
+	resumed bool
+}
+
+const (
+	wheelSize = 1 << 16
+	isHead    = 1 << 31 // in entry.prev: the rest is a slot of the wheel
+)
+
+// due is the second at which an active entry ends.
+func (t *Table) due(e *entry) uint32 {
+	if e.phase == offered {
+		return t.offers.offers[e.offer].deadline
+	}
+	return e.expires
+}
+
+// schedule puts an active entry into the wheel, or moves it there.
+func (t *Table) schedule(ref uint32) {
+	t.unschedule(ref)
+	e, w := t.entries.at(ref), &t.wheel
+	due := t.due(e)
+	if due == never {
+		return
+	}
+	if w.heads == nil {
+		w.heads = make([]uint32, wheelSize)
+	}
+	first := w.now
+	if w.resumed {
+		first++ // the walk through this second may be past the head
+	}
+	s := max(due, first) % wheelSize
+	e.prev, e.next = isHead|s, w.heads[s]
+	if e.next != 0 {
+		t.entries.at(e.next).prev = ref
+	}
+	w.heads[s] = ref
+}
+
+// unschedule takes an entry out of the wheel if it is there.
+func (t *Table) unschedule(ref uint32) {
+	e, w := t.entries.at(ref), &t.wheel
+	if e.prev == 0 {
+		return
+	}
+	if w.cursor == ref {
+		w.cursor = e.next
+	}
+	if e.prev&isHead != 0 {
+		w.heads[e.prev&^isHead] = e.next
+	} else {
+		t.entries.at(e.prev).next = e.next
+	}
+	if e.next != 0 {
+		t.entries.at(e.next).prev = e.prev
+	}
+	e.prev, e.next = 0, 0
+}
+
+// Expire ends the holds, bindings and quarantines whose time has come. It
+// looks at about max entries and returns whether it has to be called again.
+// Nothing of it needs to be written: on disk a binding ends by its time.
+func (t *Table) Expire(now lease.Time, max int) (more bool) {
+	w, until := &t.wheel, pack(now)
+	if w.heads == nil || until < w.now {
+		return false
+	}
+	if until-w.now >= wheelSize && !w.resumed {
+		// One round meets every entry.
+		w.now = until - wheelSize + 1
+	}
+	for ; w.now <= until; w.now++ {
+		if !w.resumed {
+			w.cursor, w.resumed = w.heads[w.now%wheelSize], true
+		}
+		for w.cursor != 0 {
+			if max--; max < 0 {
+				return true
+			}
+			ref := w.cursor
+			w.cursor = t.entries.at(ref).next
+			t.settle(ref, now)
+		}
+		w.resumed = false
+	}
+	return false
+}
+
+// settle ends an entry if its time has come, and reports whether it had.
+func (t *Table) settle(ref uint32, now lease.Time) bool {
+	e := t.entries.at(ref)
+	if e.phase == idle || t.due(e) > pack(now) {
+		return false
+	}
+	switch e.phase {
+	case bound:
+		t.ended(lease.ExpiredEvent, ref)
+		if e.offer != 0 && t.offers.offers[e.offer].deadline > pack(now) {
+			t.setPhase(e, offered)
+			t.schedule(ref)
+			return true
+		}
+		t.dropOffer(ref)
+		t.retire(ref)
+	case offered:
+		t.letGo(ref)
+	case resting:
+		t.wake(ref)
+	}
+	return true
+}
+
+// ended reports an entry.
+func (t *Table) ended(event lease.Event, ref uint32) {
+	if t.options.Ended != nil {
+		t.fill(ref, &t.scratch)
+		t.options.Ended(event, &t.scratch)
+	}
+}

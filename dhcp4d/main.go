@@ -1,0 +1,150 @@
+// Dhcp4d is the DHCPv4 server behind dhcp6d: it leases addresses to clients
+// whose messages come through DHCPv6 (RFC 7341).
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+func main() { daemon.Main(run) }
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	return daemon.Program[config.Config]{
+		Daemon:  drop.DHCP4D,
+		Version: version,
+		About:   "the address half of DHCPv4 over DHCPv6",
+		Load:    config.Load,
+		Serve:   serve,
+	}.Run(ctx, args, environ, stdout, stderr)
+}
+
+const (
+	batch   = 64      // datagrams read and written at once
+	buffer  = 4 << 20 // octets that the kernel may queue before
+	waiting = 4096    // ACKs that may wait for one sync
+)
+
+// serve builds the daemon from its configuration and runs it.
+func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
+	reg := rt.Registry
+	clock := server.NewClock()
+	leases, err := store.Open(storeURL(c.Store), store.Options{
+		Log: rt.Log.With("package", "store"),
+		Now: func() lease.Time { _, now := clock.Read(); return now },
+	})
+	if err != nil {
+		return err
+	}
+	defer leases.Close() //nolint:errcheck // everything that was promised is synced; the store has logged the rest
+
+	running := new(atomic.Pointer[server.Running])
+	running.Store(server.NewRunning(c.Subnets, c.PeerServerIDs))
+	stored := commit.NewMetrics(reg, leases)
+	held := server.NewLeases(clock, running.Load())
+	if err := held.Load(leases, running.Load(), stored); err != nil {
+		return fmt.Errorf("loading the leases: %w", err)
+	}
+	reg.MustRegister(server.NewGauges(held, running, 1024))
+
+	ipc, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
+	if err != nil {
+		return fmt.Errorf("opening the IPC (DHCP4D_IPC_LISTEN): %w", err)
+	}
+	defer ipc.Close() //nolint:errcheck // the loop that reads it has ended
+	metric.WatchSocket(reg, drop.DHCP4D, "ipc", ipc)
+
+	core := hook.NewCore(reg, drop.DHCP4D, rt.Panics, rt.Log)
+	observers, closeHooks, err := committed(core, rt, c)
+	if err != nil {
+		return err
+	}
+	defer closeHooks()
+
+	series := server.NewSeries(reg)
+	// Two goroutines tell of changes: the committer's and the expiry's.
+	tell := func() *server.Tell {
+		return &server.Tell{
+			Leases: held, Ledger: series.NewLedger(),
+			Observers: hook.Observe(core, hook.Leases4Committed, observers...),
+		}
+	}
+	done := &server.Committed{Replies: ipc.NewWriter(batch), Ledger: series.NewLedger(), Tell: tell()}
+	commits := commit.New(commit.Config[*server.Waiting]{
+		Store:   leases,
+		Replies: func() *server.Waiting { return server.NewWaiting(len(observers) > 0) },
+		Done:    done.Done,
+		Rebuild: func(s store.Store) error { return held.Load(s, running.Load(), stored) },
+		Limit:   waiting,
+		Log:     rt.Log.With("package", "commit"),
+		Metrics: stored,
+	})
+	defer commits.Close()
+
+	peers := make(server.Peers)
+	for _, p := range c.IPCPeers {
+		peers[p.Addr] = p.Name
+	}
+	srv := &server.Server{
+		Log:     rt.Log.With("package", "server"),
+		IPC:     ipc.NewReader(batch),
+		Replies: ipc.NewWriter(batch),
+		Peers:   peers,
+		Running: running,
+		Leases:  held,
+		Commits: commits,
+		Ledger:  series.NewLedger(),
+	}
+	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
+		daemon.Func("socket", func(ctx context.Context) error {
+			<-ctx.Done()
+			_ = ipc.Close() // makes the server return; there is nobody to tell
+			return nil
+		}))
+}
+
+// committed is the configured observers of leases4_committed, in order, and
+// what ends them.
+func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hook.Observer[event.Lease], end func(), err error) {
+	if !slices.Contains(c.Hooks, leaselog.Name) {
+		core.Declare(hook.Leases4Committed, leaselog.Name)
+		return nil, func() {}, nil
+	}
+	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	end = func() {
+		if err := l.Close(); err != nil {
+			rt.Log.Error("closing the lease log", "error", err)
+		}
+	}
+	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+}
+
+// storeURL is the store as package store names it.
+func storeURL(s config.Store) string {
+	if s.Dir == "" {
+		return "memory:"
+	}
+	return "pebble:" + s.Dir
+}

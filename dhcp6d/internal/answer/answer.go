@@ -1,0 +1,124 @@
+// Package answer is dhcp6d's own DHCPv6: which messages of RFC 9915 a server
+// may look at, and the Reply to an Information-request.
+//
+// It owns the server's DUID and the options that are offered. It assigns no
+// address: Solicit and its kin are another server's business. It sends
+// nothing; it takes a parsed packet and appends the bytes of the answer.
+package answer
+
+import (
+	"bytes"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+// Server validates and answers. It does not change and may be shared.
+type Server struct {
+	duid   []byte
+	offers []offer // ascending by code
+}
+
+// New makes a server of valid options and a DUID as [DUID] returns it.
+func New(duid []byte, o Options) *Server {
+	return &Server{duid: bytes.Clone(duid), offers: o.encode()}
+}
+
+// DUID is the server's identity. The caller must not change it.
+func (s *Server) DUID() []byte { return s.duid }
+
+// Validate holds a message to what RFC 9915 section 16 says about its type,
+// the DHCPV4-QUERY among them. Local is the destination address of the
+// datagram. What the carried DHCPv4 message must be like is not checked here.
+func (s *Server) Validate(p *dhcp6.Packet, local netip.Addr) drop.Reason {
+	m := p.Message()
+	switch m.Type() {
+	case dhcp6.Solicit, dhcp6.Request, dhcp6.Confirm, dhcp6.Renew, dhcp6.Rebind, dhcp6.Release, dhcp6.Decline:
+		return drop.AddressAssignment
+	case dhcp6.Advertise, dhcp6.Reply, dhcp6.Reconfigure, dhcp6.RelayReply, dhcp6.DHCPv4Response:
+		return drop.ServerMessage // sections 16.3, 16.10, 16.11 and 16.14; RFC 7341 section 6.1
+	case dhcp6.InformationRequest:
+		if p.Relays() == 0 && !local.IsMulticast() {
+			return drop.UnicastForbidden // section 16; RFC 7341 does not say so of its query
+		}
+		if why := s.identifiers(m); why != drop.None {
+			return why
+		}
+		return informationRequest(m)
+	case dhcp6.DHCPv4Query:
+		return s.identifiers(m)
+	}
+	return drop.UnknownType
+}
+
+// identifiers checks what types 11 and 20 have in common: a client identifier
+// may be there, a server identifier only if it is ours, either once.
+func (s *Server) identifiers(m *dhcp6.Message) drop.Reason {
+	if id, ok := m.Option(dhcp6.OptClientID); ok && (m.Count(dhcp6.OptClientID) > 1 || len(id) < minDUID || len(id) > maxDUID) {
+		return drop.Identifier
+	}
+	id, ok := m.Option(dhcp6.OptServerID)
+	switch {
+	case !ok:
+		return drop.None
+	case m.Count(dhcp6.OptServerID) > 1 || len(id) < minDUID || len(id) > maxDUID:
+		return drop.Identifier
+	case !bytes.Equal(id, s.duid):
+		return drop.ForeignServer
+	}
+	return drop.None
+}
+
+// informationRequest refuses what RFC 9915 sections 16.12 and 21.7 refuse.
+func informationRequest(m *dhcp6.Message) drop.Reason {
+	for code := range dhcp6.Options(m.Options()) {
+		switch code {
+		case dhcp6.OptIANA, dhcp6.OptIATA, dhcp6.OptIAPD:
+			return drop.ForbiddenOption
+		}
+	}
+	if oro, _ := m.Option(dhcp6.OptORO); len(oro)%2 != 0 {
+		return drop.Malformed
+	}
+	return drop.None
+}
+
+// Append appends the answer to a message that Validate has passed: the Reply
+// to an Information-request (RFC 9915 section 18.3.6), inside Relay-reply
+// levels where the message was relayed. It appends nothing when none of the
+// options asked for is offered: an empty Reply would keep the client from
+// asking another server.
+func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
+	m := p.Message()
+	asked := s.asked(m)
+	if asked == 0 {
+		return dst, drop.None
+	}
+	dst, chain := dhcp6.BeginReply(dst, p, true)
+	dst = dhcp6.AppendMessage(dst, dhcp6.Reply, m.TransactionID())
+	if id, ok := m.Option(dhcp6.OptClientID); ok {
+		dst = dhcp6.AppendOption(dst, dhcp6.OptClientID, id)
+	}
+	dst = dhcp6.AppendOption(dst, dhcp6.OptServerID, s.duid)
+	for ; asked != 0; asked &= asked - 1 {
+		dst = append(dst, s.offers[bits.TrailingZeros64(asked)].bytes...)
+	}
+	return chain.End(dst)
+}
+
+// asked is the set of our offers that the client's first Option Request lists.
+// Codes that do not belong there are in no offer and so skipped (section 21.7).
+func (s *Server) asked(m *dhcp6.Message) (set uint64) {
+	oro, _ := m.Option(dhcp6.OptORO)
+	for ; len(oro) >= 2; oro = oro[2:] {
+		code := dhcp6.Code(oro[0])<<8 | dhcp6.Code(oro[1])
+		i, found := slices.BinarySearchFunc(s.offers, code, func(f offer, c dhcp6.Code) int { return int(f.code) - int(c) })
+		if found {
+			set |= 1 << i
+		}
+	}
+	return set
+}

@@ -1,0 +1,80 @@
+package answer_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+)
+
+func TestD6_8_DUIDIsMadeOnceAndKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "dhcp6d")
+	first, err := answer.DUID(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(first) != 18 || first[0] != 0 || first[1] != 4 {
+		t.Errorf("DUID %x is no UUID", first)
+	}
+	again, err := answer.DUID(dir)
+	if err != nil || !bytes.Equal(first, again) {
+		t.Errorf("then %x, %v; first %x", again, err, first)
+	}
+	other, err := answer.DUID(t.TempDir())
+	if err != nil || bytes.Equal(first, other) {
+		t.Errorf("another instance has the same DUID %x, %v", other, err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
+func TestDUIDsOfDaemonsThatStartTogetherAgree(t *testing.T) {
+	dir := t.TempDir()
+	duids := make([][]byte, 8)
+	var all sync.WaitGroup
+	for i := range duids {
+		all.Go(func() { duids[i], _ = answer.DUID(dir) })
+	}
+	all.Wait()
+	for _, d := range duids {
+		if d == nil || !bytes.Equal(d, duids[0]) {
+			t.Errorf("DUIDs %x and %x", d, duids[0])
+		}
+	}
+}
+
+func TestD6_7_DUIDOfTheOperatorIsOpaque(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "duid"), []byte("00ff01\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := answer.DUID(dir); err != nil || !bytes.Equal(d, []byte{0, 255, 1}) {
+		t.Errorf("%x, %v", d, err)
+	}
+}
+
+func TestDUIDMistakes(t *testing.T) {
+	for name, content := range map[string]string{
+		"empty": "", "text": "hello", "short": "0004", "long": strings.Repeat("00", 131),
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "duid"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := answer.DUID(dir); err == nil || !strings.Contains(err.Error(), "remove it to get a new identity") {
+			t.Errorf("%s: %x, %v", name, d, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answer.DUID(filepath.Join(file, "dir")); err == nil || !strings.Contains(err.Error(), "DHCP6D_STATE_DIR") && !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("state directory below a file: %v", err)
+	}
+}

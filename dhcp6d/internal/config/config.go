@@ -1,0 +1,119 @@
+// Package config turns dhcp6d's environment into checked values.
+//
+// It owns the variables: name, default, meaning and every check that needs no
+// socket or file but those behind X_FILE. After Load nothing validates again.
+// It knows the wire only as far as a value must fit it.
+package config
+
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+)
+
+// Prefix begins the name of every variable.
+const Prefix = "DHCP6D_"
+
+// Config is what dhcp6d runs by. It is never changed.
+type Config struct {
+	// Interfaces are names, patterns and, behind "!", exceptions; checked.
+	Interfaces []string
+	// JoinSite joins ff05::1:3 too.
+	JoinSite bool
+	// Relays are the prefixes from which Relay-forward is taken.
+	Relays []netip.Prefix
+	// LDRAInterfaces are the names and patterns of the interfaces where
+	// Relay-forward from a link-local source is taken.
+	LDRAInterfaces []string
+	// ServerPort is where we listen, 547 by protocol.
+	ServerPort uint16
+	// ClientPort is where every client is answered; 0 stands for the
+	// protocol's ports.
+	ClientPort uint16
+	// Source is the source address of answers for which the context has none;
+	// the zero Addr lets the kernel choose.
+	Source netip.Addr
+
+	IPCListen netip.AddrPort
+	Backends  []Backend // at least one, names and addresses distinct
+
+	// Options are what an Information-request may be answered with.
+	Options  answer.Options
+	StateDir string
+
+	// Hooks are the names of the hooks to run, in order, all of them known.
+	Hooks []string
+	ACL   filter.ACL
+
+	settings  daemon.Settings
+	variables []config.Variable
+	warnings  []string
+}
+
+// Settings is what the frame needs.
+func (c Config) Settings() daemon.Settings { return c.settings }
+
+// Variables lists every variable with the value in effect.
+func (c Config) Variables() []config.Variable { return c.variables }
+
+// Warnings says what is valid and yet probably not meant.
+func (c Config) Warnings() []string { return c.warnings }
+
+// raw is the variables as written.
+type raw struct {
+	Interfaces     patterns       `env:"INTERFACES,required" kind:"list of names and patterns, such as eth0 or eth*,!eth1" desc:"client-facing interfaces; ff02::1:2 is joined on each"`
+	JoinSite       bool           `env:"JOIN_SITE" envDefault:"false" desc:"also join ff05::1:3, for relays that send to this site-wide group"`
+	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" desc:"sources from which Relay-forward is taken; from others it is dropped"`
+	LDRAInterfaces patterns       `env:"LDRA_INTERFACES" kind:"list of names and patterns" desc:"interfaces where Relay-forward from a link-local source, a lightweight relay agent, is taken"`
+	ServerPort     uint16         `env:"SERVER_PORT" envDefault:"547" kind:"a port" desc:"UDP port that clients and relays send to"`
+	ClientPort     uint16         `env:"CLIENT_PORT" envDefault:"0" kind:"a port" desc:"answer every client on this port; 0 means the protocol's port 546 (for tests)"`
+	Source         netip.Addr     `env:"SOURCE" kind:"an IPv6 address" desc:"source address of answers where the query does not tell to which address it came; unset lets the kernel choose"`
+
+	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6767" desc:"our end of the link to dhcp4d, UDP"`
+	IPCBackends []Backend      `env:"IPC_BACKENDS" envDefault:"[::1]:6768" kind:"list of [name@]host:port[ kea]" desc:"the DHCPv4 servers; kea marks a kea-dhcp4"`
+	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host unauthenticated; anybody on its way can then give out leases"`
+
+	Options optionVariables
+
+	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
+	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl" desc:"hooks to run, in this order"`
+	ACL      aclVariables `envPrefix:"ACL_"`
+
+	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`
+	Settings      daemon.Settings
+}
+
+// Load reads the environment, in the form of os.Environ. The error is a
+// [config.Mistakes] with everything that is wrong; the Config has its list of
+// variables also then.
+func Load(environ []string) (Config, error) {
+	l := config.New(Prefix, environ)
+	var r raw
+	l.Parse(&r)
+	c := Config{
+		Interfaces:     r.Interfaces,
+		JoinSite:       r.JoinSite,
+		Relays:         r.Relays,
+		LDRAInterfaces: r.LDRAInterfaces,
+		ServerPort:     r.ServerPort,
+		ClientPort:     r.ClientPort,
+		Source:         r.Source,
+		IPCListen:      r.IPCListen,
+		Backends:       r.IPCBackends,
+		Options:        r.Options.check(l),
+		StateDir:       r.StateDir,
+		Hooks:          r.Hooks,
+		ACL:            filter.ACL(r.ACL),
+		settings:       r.Settings,
+		variables:      l.Variables(),
+	}
+	c.settings.MetricsListen = r.MetricsListen
+	c.checkLink(l)
+	c.checkIPC(l, r.IPCInsecure)
+	c.checkHooks(l)
+	c.warn()
+	return c, l.Err()
+}

@@ -1,0 +1,233 @@
+package config_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/config"
+	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/config/configtest"
+)
+
+func environ(pairs ...string) []string {
+	e := []string{"DHCP6D_INTERFACES=eth*"}
+	for _, p := range pairs {
+		e = append(e, "DHCP6D_"+p)
+	}
+	return e
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := config.Load(environ())
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case c.ServerPort != 547 || c.ClientPort != 0 || c.Source.IsValid():
+		t.Errorf("link: %+v", c)
+	case c.IPCListen != netip.MustParseAddrPort("[::1]:6767"):
+		t.Errorf("ipc: %v", c.IPCListen)
+	case !slices.Equal(c.Backends, []config.Backend{{Name: "[::1]:6768", Host: "::1", Port: 6768}}):
+		t.Errorf("backends: %+v", c.Backends)
+	case c.Options.Any():
+		t.Errorf("offered: %+v", c.Options)
+	case c.Settings().MetricsListen != ":9547" || c.StateDir != "/var/lib/dhcp6d":
+		t.Errorf("settings: %+v", c.Settings())
+	case len(c.Warnings()) != 0:
+		t.Errorf("warnings: %q", c.Warnings())
+	}
+}
+
+func TestQ35OptionIsNotOfferedUnlessConfigured(t *testing.T) {
+	for value, want := range map[string]answer.Options{
+		"":                           {},
+		"none":                       {},
+		"empty":                      {Offer4o6: true},
+		"multicast":                  {Offer4o6: true, Servers4o6: addrs("ff02::1:2")},
+		"2001:db8::1, multicast":     {Offer4o6: true, Servers4o6: addrs("2001:db8::1", "ff02::1:2")},
+		"2001:db8::1\n2001:db8::2\n": {Offer4o6: true, Servers4o6: addrs("2001:db8::1", "2001:db8::2")},
+	} {
+		c, err := config.Load(environ("4O6_SERVERS=" + value))
+		if err != nil || !reflect.DeepEqual(c.Options, want) {
+			t.Errorf("Q-35 %q: %+v, %v", value, c.Options, err)
+		}
+	}
+}
+
+func TestEverything(t *testing.T) {
+	c, err := config.Load(environ(
+		"INTERFACES=eth*, !eth1,br-lan", "JOIN_SITE=true", "RELAYS=2001:db8:1::/64,fd00::/8", "LDRA_INTERFACES=eth2",
+		"SERVER_PORT=10547", "CLIENT_PORT=10546", "SOURCE=2001:db8::5",
+		"IPC_LISTEN=[::]:7000", "IPC_BACKENDS=a@dhcp4d:6768, [2001:db8::9]:6768 kea", "IPC_INSECURE=true",
+		"DNS_SERVERS=2001:db8::53", "DOMAIN_SEARCH=example.org,lan.", "NTP_SERVERS=2001:db8::7,ff05::101,ntp.example.org",
+		"INFORMATION_REFRESH_TIME=1h", "SOL_MAX_RT=60", "INF_MAX_RT=24h", "OPTIONS=17:000009bf0001000101,59:68,17:0000000100010000",
+		"STATE_DIR=/s", "HOOKS=acl", "ACL_ALLOW=prefix=2001:db8::/32,interface-id=port-7", "ACL_DENY=remote-id=2495:0xff",
+		"METRICS_LISTEN=[::1]:1", "DEBUG_LISTEN=[::1]:2", "LOG_LEVEL=debug", "LOG_FORMAT=text",
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	backends := []config.Backend{{Name: "a", Host: "dhcp4d", Port: 6768}, {Name: "[2001:db8::9]:6768", Host: "2001:db8::9", Port: 6768, Kea: true}}
+	offered := answer.Options{
+		DNSServers: addrs("2001:db8::53"), DomainSearch: []string{"example.org", "lan."},
+		NTP:         []answer.NTPServer{{Unicast: addrs("2001:db8::7")[0]}, {Multicast: addrs("ff05::101")[0]}, {Name: "ntp.example.org"}},
+		RefreshTime: 3600, SolMaxRT: 60, InfMaxRT: 86400,
+		Others: []answer.Option{
+			{Code: 17, Data: []byte{0, 0, 9, 0xbf, 0, 1, 0, 1, 1}}, {Code: 59, Data: []byte{0x68}}, {Code: 17, Data: []byte{0, 0, 0, 1, 0, 1, 0, 0}},
+		},
+	}
+	switch {
+	case !slices.Equal(c.Interfaces, []string{"eth*", "!eth1", "br-lan"}) || !c.JoinSite || len(c.Relays) != 2:
+		t.Errorf("link: %+v", c)
+	case !slices.Equal(c.Backends, backends):
+		t.Errorf("backends: %+v", c.Backends)
+	case !reflect.DeepEqual(c.Options, offered):
+		t.Errorf("options: %+v", c.Options)
+	case len(c.ACL.Allow) != 2 || len(c.ACL.Deny) != 1 || !slices.Equal(c.Hooks, []string{"acl"}):
+		t.Errorf("acl: %+v", c.ACL)
+	}
+	if got := c.Backends[1].String(); got != "[2001:db8::9]:6768 kea" {
+		t.Errorf("backend written as %q", got)
+	}
+	if got := c.Backends[0].String(); got != "a@dhcp4d:6768" {
+		t.Errorf("backend written as %q", got)
+	}
+}
+
+// Each row is one mistake and the whole of what is said about it.
+func TestMistakes(t *testing.T) {
+	const remedy = "; keep it on the loopback interface, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
+	const kea = "; give list of [name@]host:port[ kea]"
+	const acl = "; give list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex"
+	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
+	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
+	tests := []struct{ name, env, want string }{
+		{"no interface but exceptions", "INTERFACES=!eth0", `INTERFACES: "!eth0" takes no interface, it only excepts` + patterns},
+		{"bad pattern", "INTERFACES=eth[0", `INTERFACES: "eth[0" is no pattern: a bracket or backslash lacks its end` + patterns},
+		{"name too long", "INTERFACES=abcdefghijklmnop", `INTERFACES: "abcdefghijklmnop" is longer than the 15 characters of an interface name` + patterns},
+		{"name with a slash", "INTERFACES=eth/0,a b", `INTERFACES: "eth/0" is no name of an interface, "a b" is no name of an interface` + patterns},
+		{"join site", "JOIN_SITE=maybe", `JOIN_SITE: "maybe": invalid syntax; give true or false`},
+		{"relay prefix of IPv4", "RELAYS=192.0.2.0/24", "RELAYS: 192.0.2.0/24 is no IPv6 prefix; DHCPv6 relays have IPv6 addresses"},
+		{"relay prefix with host bits", "RELAYS=2001:db8::1/64", "RELAYS: 2001:db8::1/64 has bits set after its length; did you mean 2001:db8::/64?"},
+		{"relay without length", "RELAYS=2001:db8::1", `RELAYS: "2001:db8::1": no '/'; give list of IPv6 prefixes`},
+		{"server port 0", "SERVER_PORT=0", "SERVER_PORT: 0 is no port; leave it unset for 547"},
+		{"client port too high", "CLIENT_PORT=65536", `CLIENT_PORT: "65536": value out of range; give a port`},
+		{"source of IPv4", "SOURCE=192.0.2.1", "SOURCE: 192.0.2.1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
+		{"source multicast", "SOURCE=ff02::1", "SOURCE: ff02::1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
+		{"ipc listen off loopback", "IPC_LISTEN=[::]:6767", "IPC_LISTEN: [::]:6767 can be reached from other hosts and nothing authenticates them" + remedy},
+		{"ipc listen without port", "IPC_LISTEN=localhost", `IPC_LISTEN: "localhost": not an ip:port; give address:port`},
+		{"backend off loopback", "IPC_BACKENDS=dhcp4d:6768", "IPC_BACKENDS: dhcp4d is on another host and nothing authenticates it" + remedy},
+		{"backend of another family", "IPC_BACKENDS=127.0.0.1:6768", "IPC_BACKENDS: 127.0.0.1:6768 cannot be reached from [::1]:6767, where IPC_LISTEN binds; give both the same address family"},
+		{"backend without port", "IPC_BACKENDS=::1", `IPC_BACKENDS: "::1" is no host:port (IPv6 addresses need brackets)` + kea},
+		{"backend with port 0", "IPC_BACKENDS=[::1]:0", `IPC_BACKENDS: "[::1]:0" has no port from 1 to 65535` + kea},
+		{"backend with an unknown mark", "IPC_BACKENDS=[::1]:1 isc", `IPC_BACKENDS: "[::1]:1 isc" has something after its port that is not kea` + kea},
+		{"backend with an empty name", "IPC_BACKENDS=@[::1]:1", `IPC_BACKENDS: "@[::1]:1" has no usable name before its @` + kea},
+		{"backend name twice", "IPC_BACKENDS=a@[::1]:1,a@[::1]:2", "IPC_BACKENDS: two backends have the name a; names must differ"},
+		{"backend twice", "IPC_BACKENDS=a@[::1]:1,b@[::1]:1", "IPC_BACKENDS: [::1]:1 is listed twice; remove one of them"},
+		{"insecure", "IPC_INSECURE=perhaps", `IPC_INSECURE: "perhaps": invalid syntax; give true or false`},
+		{"4o6 server of IPv4", "4O6_SERVERS=192.0.2.1", `4O6_SERVERS: "192.0.2.1" is no IPv6 address that a client could send to` + offers},
+		{"4o6 server unspecified", "4O6_SERVERS=::", `4O6_SERVERS: "::" is no IPv6 address that a client could send to` + offers},
+		{"4o6 server twice", "4O6_SERVERS=multicast,ff02::1:2", `4O6_SERVERS: "multicast,ff02::1:2": ff02::1:2 is listed twice` + offers},
+		{"4o6 none in a list", "4O6_SERVERS=none,multicast", `4O6_SERVERS: "none,multicast": none stands alone, not in a list` + offers},
+		{"dns server multicast", "DNS_SERVERS=ff02::fb", "DNS_SERVERS: ff02::fb is no unicast IPv6 address; give addresses of DNS servers, without zone"},
+		{"dns server no address", "DNS_SERVERS=x", `DNS_SERVERS: "x": unable to parse IP; give list of IPv6 addresses`},
+		{"domain with empty label", "DOMAIN_SEARCH=a..b", `DOMAIN_SEARCH: "a..b" is no domain name; give names such as example.org`},
+		{"ntp server of IPv4", "NTP_SERVERS=192.0.2.1", "NTP_SERVERS: 192.0.2.1 is no IPv6 address of a server; give IPv6 addresses without zone"},
+		{"ntp server no name", "NTP_SERVERS=a b", `NTP_SERVERS: "a b" is no domain name; give IPv6 addresses or names such as ntp.example.org`},
+		{"D6-32 refresh time of 599", "INFORMATION_REFRESH_TIME=599", "INFORMATION_REFRESH_TIME: 599 seconds are too short; clients refuse less than 600"},
+		{"refresh time of 0", "INFORMATION_REFRESH_TIME=0", `INFORMATION_REFRESH_TIME: "0": 0 seconds are too short; give seconds or a duration, 600s at least`},
+		{"refresh time no time", "INFORMATION_REFRESH_TIME=1h0.5s", `INFORMATION_REFRESH_TIME: "1h0.5s" is no number of whole seconds; give seconds or a duration, 600s at least`},
+		{"D6-29 sol max rt of 59", "SOL_MAX_RT=59", "SOL_MAX_RT: 59 seconds are out of range; give 60 to 86400"},
+		{"D6-29 inf max rt of 86401", "INF_MAX_RT=86401", "INF_MAX_RT: 86401 seconds are out of range; give 60 to 86400"},
+		{"option without colon", "OPTIONS=59", `OPTIONS: "59" has no colon after its code; give list of code:hex`},
+		{"option code", "OPTIONS=0:00", `OPTIONS: "0" is no option code from 1 to 65535; give list of code:hex`},
+		{"option not hex", "OPTIONS=59:xy", `OPTIONS: option 59: "xy" is not hexadecimal; give list of code:hex`},
+		{"option twice", "OPTIONS=59:00,59:01", "OPTIONS: option 59 is listed twice"},
+		{"D6-30 vendor option of one enterprise twice", "OPTIONS=17:0000000100010000,17:0000000100020000", "OPTIONS: option 17 is listed twice"},
+		{"vendor option without enterprise", "OPTIONS=17:00", "OPTIONS: option 17 lacks its enterprise number"},
+		{"option with a variable", "OPTIONS=23:00,88:", "OPTIONS: option 23 has a variable of its own, option 88 has a variable of its own"},
+		{"D6-28 option that is never asked for", "OPTIONS=3:00", "OPTIONS: option 3 cannot be asked for by clients"},
+		{"option of relays", "OPTIONS=37:00", "OPTIONS: option 37 is for relays only"},
+		{"option of RFC 7341", "OPTIONS=87:00", "OPTIONS: option 87 is for DHCPV4-QUERY and DHCPV4-RESPONSE only"},
+		{"option too long", "OPTIONS=59:" + strings.Repeat("00", 16385), "OPTIONS: option 59 is too long"},
+		{"options too long together", "OPTIONS=59:" + strings.Repeat("00", 9000) + ",60:" + strings.Repeat("00", 9000), "OPTIONS: 2 options of 18008 octets do not fit into an answer, at most 64 of 16384 do"},
+		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there is: acl"},
+		{"acl without list", "HOOKS=acl", "HOOKS: the hook acl has nothing to do; set DHCP6D_ACL_ALLOW or DHCP6D_ACL_DENY"},
+		{"acl not listed", "ACL_DENY=prefix=::/0", "HOOKS: the hook acl is configured and not listed; add acl, or unset DHCP6D_ACL_ALLOW and DHCP6D_ACL_DENY"},
+		{"acl entry", "ACL_DENY=::/0", `ACL_DENY: "::/0" has no = between what to compare and the value; give list as for ALLOW`},
+		{"acl key", "ACL_ALLOW=mac=x", `ACL_ALLOW: "mac" is none of prefix, interface-id and remote-id` + acl},
+		{"metrics", "METRICS_LISTEN=9547", `METRICS_LISTEN: "9547" is no listen address; give [address]:port`},
+		{"unknown variable", "INTERFACE=eth0", "INTERFACE: unknown variable; did you mean DHCP6D_INTERFACES?"},
+		{"variable of a later version", "IPC_KEYS=1:AA==", "IPC_KEYS: unknown variable; remove it, -h lists all variables"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := config.Load(environ(tt.env))
+			var mistakes shared.Mistakes
+			if !errors.As(err, &mistakes) {
+				t.Fatalf("error %v", err)
+			}
+			if got := mistakes.Error(); got != "DHCP6D_"+tt.want {
+				t.Errorf("got\n\t%s\nwant\n\t%s", got, "DHCP6D_"+tt.want)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := config.Load([]string{"DHCP6D_RELAYS=x", "DHCP6D_SERVER_PORT=0", "DHCP6D_IPC_LISTEN=[::]:1", "DHCP6D_HOOKS=acl,acl,x", "DHCP6D_X=1"})
+	var mistakes shared.Mistakes
+	if !errors.As(err, &mistakes) || len(mistakes) != 8 {
+		t.Errorf("%d mistakes, want 8:\n%v", len(mistakes), mistakes)
+	}
+}
+
+func TestHelpIsCompleteWithoutAnEnvironment(t *testing.T) {
+	c, err := config.Load(nil)
+	if err == nil {
+		t.Error("nothing is required")
+	}
+	for _, v := range c.Variables() {
+		if v.Meaning == "" || v.Kind == "" || !strings.HasPrefix(v.Name, config.Prefix) || strings.HasSuffix(v.Meaning, ".") {
+			t.Errorf("variable %+v", v)
+		}
+	}
+}
+
+func TestAnswersWithoutDNSServersAreWarnedOf(t *testing.T) {
+	for env, want := range map[string]int{"4O6_SERVERS=multicast": 1, "4O6_SERVERS=none": 0} {
+		if c, _ := config.Load(environ(env)); len(c.Warnings()) != want {
+			t.Errorf("%s: warnings %q", env, c.Warnings())
+		}
+	}
+}
+
+func TestListsFromFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deny")
+	if err := os.WriteFile(path, []byte("prefix=2001:db8::/32\ninterface-id=port 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(environ("HOOKS=acl", "ACL_DENY_FILE="+path))
+	if err != nil || len(c.ACL.Deny) != 2 || string(c.ACL.Deny[1].InterfaceID) != "port 7" {
+		t.Errorf("deny %+v, %v", c.ACL.Deny, err)
+	}
+}
+
+func TestDocumentation(t *testing.T) {
+	c, _ := config.Load(nil)
+	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables())
+}
+
+func addrs(list ...string) (as []netip.Addr) {
+	for _, s := range list {
+		as = append(as, netip.MustParseAddr(s))
+	}
+	return as
+}

@@ -1,0 +1,97 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// monitor is an rtnetlink socket that hears of every change of links and IPv6
+// addresses. It tells that something changed and what vanished; how things
+// are now is asked of the kernel anew ([interfaces]), so a message more or
+// less does no harm.
+type monitor struct {
+	file *os.File
+	raw  syscall.RawConn
+	buf  []byte
+}
+
+// news is what happened since it was last asked for.
+type news struct {
+	// gone are the interfaces that vanished or lost IPv6, though one of the
+	// same index may be there again.
+	gone map[int]struct{}
+	// lost says that there was more than the kernel kept for us.
+	lost bool
+}
+
+// burst bounds the messages taken at once.
+const burst = 1024
+
+func newMonitor() (*monitor, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("follow the interfaces: %w", os.NewSyscallError("socket", err))
+	}
+	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV6_IFADDR)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("follow the interfaces: %w", os.NewSyscallError("bind", err))
+	}
+	m := &monitor{file: os.NewFile(uintptr(fd), "rtnetlink"), buf: make([]byte, 1<<16)}
+	if m.raw, err = m.file.SyscallConn(); err != nil {
+		_ = m.file.Close()
+		return nil, fmt.Errorf("follow the interfaces: %w", err)
+	}
+	return m, nil
+}
+
+// wait returns what happened, at once or when something does; an error when
+// the deadline passes or the monitor is closed.
+func (m *monitor) wait() (n news, err error) {
+	n.gone = make(map[int]struct{})
+	closed := m.raw.Read(func(fd uintptr) bool {
+		for heard := range burst {
+			var length int
+			length, _, err = unix.Recvfrom(int(fd), m.buf, unix.MSG_TRUNC)
+			switch {
+			case errors.Is(err, unix.EAGAIN):
+				err = nil
+				return heard > 0
+			case errors.Is(err, unix.EINTR):
+			case errors.Is(err, unix.ENOBUFS) || err == nil && length > len(m.buf):
+				n.lost = true
+				err = nil
+			case err != nil:
+				return true
+			default:
+				n.note(m.buf[:length])
+			}
+		}
+		return true
+	})
+	return n, errors.Join(err, closed)
+}
+
+// note takes down what a datagram tells.
+func (n *news) note(b []byte) {
+	messages, err := syscall.ParseNetlinkMessage(b)
+	if err != nil {
+		n.lost = true
+		return
+	}
+	for i := range messages {
+		if s, ok := parseLink(&messages[i]); ok && (messages[i].Header.Type == unix.RTM_DELLINK || !s.ipv6()) {
+			n.gone[s.Index] = struct{}{}
+		}
+	}
+}
+
+// deadline ends a wait at that time, a zero time never.
+func (m *monitor) deadline(t time.Time) { _ = m.file.SetReadDeadline(t) }
+
+func (m *monitor) close() error { return m.file.Close() }

@@ -1,0 +1,130 @@
+package listen
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is an interface as the kernel describes it.
+type system struct {
+	Interface
+	loopback bool
+	mtu      int
+}
+
+// minMTU is the least MTU of a link with IPv6 (RFC 8200, section 5). Below it
+// the kernel takes IPv6 off the interface, memberships included.
+const minMTU = 1280
+
+// ipv6 tells whether the interface can hold memberships.
+func (s *system) ipv6() bool { return s.mtu >= minMTU }
+
+// interfaces lists all interfaces of the network namespace.
+func interfaces() ([]system, error) {
+	links, err := dump(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	addresses, err := dump(unix.RTM_GETADDR, unix.AF_INET6)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of interfaces: %w", err)
+	}
+	own := make(map[int][]netip.Addr)
+	for i := range addresses {
+		if index, a, ok := parseAddress(&addresses[i]); ok {
+			own[index] = append(own[index], a)
+		}
+	}
+	var found []system
+	for i := range links {
+		if s, ok := parseLink(&links[i]); ok {
+			s.Addresses = own[s.Index]
+			found = append(found, s)
+		}
+	}
+	return found, nil
+}
+
+func dump(kind, family int) ([]syscall.NetlinkMessage, error) {
+	b, err := syscall.NetlinkRIB(kind, family)
+	if err != nil {
+		return nil, err
+	}
+	return syscall.ParseNetlinkMessage(b)
+}
+
+// parseLink reads RTM_NEWLINK and RTM_DELLINK. False for those that are about
+// something else than the interface itself, such as its port of a bridge.
+func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
+	if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
+		return s, false
+	}
+	// struct ifinfomsg: family 1, pad 1, type 2, index 4, flags 4, change 4.
+	if m.Data[0] != unix.AF_UNSPEC {
+		return s, false
+	}
+	s.Index = int(int32(binary.NativeEndian.Uint32(m.Data[4:])))
+	flags := binary.NativeEndian.Uint32(m.Data[8:])
+	s.loopback = flags&unix.IFF_LOOPBACK != 0
+	s.Up = flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
+	s.mtu = minMTU // unless told; events of wireless drivers do not
+	attributes, err := syscall.ParseNetlinkRouteAttr(m)
+	if err != nil {
+		return s, false
+	}
+	for _, a := range attributes {
+		switch {
+		case a.Attr.Type == unix.IFLA_IFNAME && len(a.Value) > 0:
+			s.Name = string(a.Value[:len(a.Value)-1]) // less the terminating zero
+		case a.Attr.Type == unix.IFLA_MTU && len(a.Value) >= 4:
+			s.mtu = int(binary.NativeEndian.Uint32(a.Value))
+		}
+	}
+	return s, s.Name != ""
+}
+
+// parseAddress reads RTM_NEWADDR; false for an address that is not usable yet
+// or any more.
+func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) {
+	if m.Header.Type != unix.RTM_NEWADDR || len(m.Data) < unix.SizeofIfAddrmsg {
+		return 0, a, false
+	}
+	// struct ifaddrmsg: family 1, prefix length 1, flags 1, scope 1, index 4.
+	flags, index := m.Data[2], int(binary.NativeEndian.Uint32(m.Data[4:]))
+	if flags&unix.IFA_F_DADFAILED != 0 || flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0 {
+		return 0, a, false
+	}
+	attributes, err := syscall.ParseNetlinkRouteAttr(m)
+	if err != nil {
+		return 0, a, false
+	}
+	for _, attribute := range attributes {
+		if len(attribute.Value) != 16 {
+			continue
+		}
+		switch attribute.Attr.Type {
+		case unix.IFA_ADDRESS:
+			if !a.IsValid() { // of a point-to-point link this is the other end, and IFA_LOCAL ours
+				a = netip.AddrFrom16([16]byte(attribute.Value))
+			}
+		case unix.IFA_LOCAL:
+			a = netip.AddrFrom16([16]byte(attribute.Value))
+		}
+	}
+	return index, a, a.IsValid()
+}
+
+// names lists what was found, for messages to people.
+func names(found []system) []string {
+	var ns []string
+	for i := range found {
+		ns = append(ns, found[i].Name)
+	}
+	slices.Sort(ns)
+	return ns
+}

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// Two ledgers hold the account of the two sockets:
+//
+//	link  received = forwarded + answered + silent + dropped
+//	ipc   received = relayed + probes + dropped
+//
+// Each is written by the loop that reads the socket, once per batch.
+
+// LinkLedger is the account of the link's socket.
+type LinkLedger struct {
+	received         *metric.Tally[int] // by type and path
+	forwarded        *metric.Tally[int] // by path and destination
+	answered, silent *metric.Tally[int]
+	drops            *metric.Tally[drop.Reason]
+}
+
+// IPCLedger is the account of the IPC's socket.
+type IPCLedger struct {
+	received, probes *metric.Tally[int]
+	relayed          *metric.Tally[int] // by path
+	drops            *metric.Tally[drop.Reason]
+}
+
+// Labels of the series.
+var (
+	pathLabels = [2]string{"direct", "relayed"}
+	destLabels = [2]string{"multicast", "unicast"}
+)
+
+// messageTypes are the types that packets_received_total tells apart; all
+// others count as "other".
+var messageTypes = [...]dhcp6.Type{
+	dhcp6.Solicit, dhcp6.Advertise, dhcp6.Request, dhcp6.Confirm, dhcp6.Renew, dhcp6.Rebind, dhcp6.Reply,
+	dhcp6.Release, dhcp6.Decline, dhcp6.Reconfigure, dhcp6.InformationRequest, dhcp6.DHCPv4Query, dhcp6.DHCPv4Response,
+}
+
+// NewLedgers declares the series of both accounts, all at zero.
+func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "dhcp6d", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	received := counter("packets_received_total",
+		"Datagrams received from the link before any check, by type of the client's message.", "type", "path")
+	ipcReceived := counter("ipc_packets_received_total", "Datagrams received from the IPC before any check.")
+	forwards := counter("queries_forwarded_total", "DHCPV4-QUERY messages handed to a dhcp4d.", "path", "dest")
+	relays := counter("responses_relayed_total", "DHCPV4-RESPONSE messages sent to a client or relay.", "path")
+	answers := counter("packets_answered_total", "Messages that dhcp6d answered itself.", "type")
+	silence := counter("packets_silent_total", "Messages that were understood and need no answer.", "socket")
+	probes := counter("ipc_probe_replies_total", "Answers to probes received from dhcp4d.")
+	drops := metric.NewDrops(reg, drop.DHCP6D, "link", "ipc")
+
+	var byType, byDest, byPath []prometheus.Counter
+	for _, path := range pathLabels {
+		for _, t := range messageTypes {
+			byType = append(byType, received.WithLabelValues(typeLabel(t), path))
+		}
+		byType = append(byType, received.WithLabelValues("other", path))
+		for _, dest := range destLabels {
+			byDest = append(byDest, forwards.WithLabelValues(path, dest))
+		}
+		byPath = append(byPath, relays.WithLabelValues(path))
+	}
+	one := func(c prometheus.Counter) *metric.Tally[int] { return metric.NewTally[int]([]prometheus.Counter{c}) }
+	link := &LinkLedger{
+		received:  metric.NewTally[int](byType),
+		forwarded: metric.NewTally[int](byDest),
+		answered:  one(answers.WithLabelValues("reply")),
+		silent:    one(silence.WithLabelValues("link")),
+		drops:     drops.Tally("link"),
+	}
+	back := &IPCLedger{
+		received: one(ipcReceived.WithLabelValues()),
+		probes:   one(probes.WithLabelValues()),
+		relayed:  metric.NewTally[int](byPath),
+		drops:    drops.Tally("ipc"),
+	}
+	return link, back
+}
+
+// typeLabel is a type as a label: "information_request", "dhcpv4_query".
+func typeLabel(t dhcp6.Type) string { return strings.ReplaceAll(strings.ToLower(t.String()), "-", "_") }
+
+// settle enters one datagram (p is nil if it could not be parsed): that it was
+// received, and what became of it unless that depends on sending it.
+func (l *LinkLedger) settle(in *udp.Packet, p *dhcp6.Packet, f fate, why drop.Reason) {
+	l.received.Add(receivedIndex(in, p), 1)
+	switch f {
+	case dropped:
+		l.drops.Add(why, 1)
+	case silent:
+		l.silent.Add(0, 1)
+	}
+}
+
+// receivedIndex is the place of a datagram among the counters of received: by
+// path, and then by type. Of one that could not be parsed only the path is
+// known, from its first octet.
+func receivedIndex(in *udp.Packet, p *dhcp6.Packet) int {
+	if p == nil {
+		return index(len(in.Data) > 0 && dhcp6.Type(in.Data[0]) == dhcp6.RelayForward, len(messageTypes))
+	}
+	at := slices.Index(messageTypes[:], p.Message().Type())
+	if at < 0 {
+		at = len(messageTypes)
+	}
+	return index(p.Relays() > 0, at)
+}
+
+func index(relayed bool, kind int) int {
+	if relayed {
+		return len(messageTypes) + 1 + kind
+	}
+	return kind
+}
+
+// sent enters what a batch wanted to send and ends the batch.
+func (l *LinkLedger) sent(queries, answers *outgoing) {
+	for i := range queries.packets {
+		if queries.packets[i].Err != nil {
+			l.drops.Add(drop.SendError, 1)
+			continue
+		}
+		l.forwarded.Add(queries.paths[i].byDest(), 1)
+	}
+	for i := range answers.packets {
+		if answers.packets[i].Err != nil {
+			l.drops.Add(drop.SendError, 1)
+			continue
+		}
+		l.answered.Add(0, 1)
+	}
+	l.received.Flush()
+	l.forwarded.Flush()
+	l.answered.Flush()
+	l.silent.Flush()
+	l.drops.Flush()
+}
+
+// settle enters one datagram.
+func (l *IPCLedger) settle(f fate, why drop.Reason) {
+	l.received.Add(0, 1)
+	switch f {
+	case dropped:
+		l.drops.Add(why, 1)
+	case probe:
+		l.probes.Add(0, 1)
+	}
+}
+
+// sent enters what a batch wanted to send and ends the batch.
+func (l *IPCLedger) sent(responses *outgoing) {
+	for i := range responses.packets {
+		if responses.packets[i].Err != nil {
+			l.drops.Add(drop.SendError, 1)
+			continue
+		}
+		l.relayed.Add(responses.paths[i].byPath(), 1)
+	}
+	l.received.Flush()
+	l.probes.Flush()
+	l.relayed.Flush()
+	l.drops.Flush()
+}
+
+func (p path) byPath() int {
+	if p.relayed {
+		return 1
+	}
+	return 0
+}
+
+func (p path) byDest() int {
+	if p.unicast {
+		return 2*p.byPath() + 1
+	}
+	return 2 * p.byPath()
+}

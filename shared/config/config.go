@@ -1,0 +1,263 @@
+// Package config turns environment variables into the fields of a struct.
+//
+// It owns the rules that all variables share: a common prefix, X_FILE as the
+// name of a file that holds the value of X, empty meaning unset, unknown
+// names being mistakes, and all mistakes being reported together. It knows no
+// variable of its own and keeps nothing: a daemon's config package declares
+// the variables as fields with tags and adds the checks that need more than
+// one of them.
+//
+// Tags of a field:
+//
+//	env         name without the prefix, ",required" when there is no default
+//	envDefault  default, as it would be written in the environment
+//	desc        meaning, one sentence without full stop
+//	kind        what a value looks like, where the Go type does not say it
+//	reload      "true": read again on SIGHUP when it comes from a file
+//	secret      "true": never printed
+//
+// A field whose type has UnmarshalText parses itself. The elements of a plain
+// slice are separated by commas or line ends, with blanks around them allowed.
+// A nested struct is a section; its envPrefix tag goes before its names.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caarlos0/env/v10"
+)
+
+// Variable is one variable as help, documentation and -check show it.
+type Variable struct {
+	Name     string // with prefix
+	Kind     string // what a value looks like
+	Default  string // as written in the environment; empty when there is none
+	Meaning  string
+	Required bool
+	Reload   bool
+	Secret   bool
+
+	Value  string // in effect, default included; never shown when Secret
+	Source string // the variable, or the file, that gave Value; empty for the default
+}
+
+// Mistake is one thing wrong with the configuration.
+type Mistake struct {
+	Variable string // with prefix, as the operator wrote it
+	Wrong    string // what is wrong
+	Remedy   string // what to do, may be empty
+}
+
+// Error is the mistake on one line.
+func (m Mistake) Error() string {
+	if m.Remedy == "" {
+		return m.Variable + ": " + m.Wrong
+	}
+	return m.Variable + ": " + m.Wrong + "; " + m.Remedy
+}
+
+// Mistakes is everything that is wrong, in order of discovery.
+type Mistakes []Mistake
+
+// Error is one line per mistake.
+func (ms Mistakes) Error() string {
+	lines := make([]string, len(ms))
+	for i, m := range ms {
+		lines[i] = m.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Loader reads one daemon's variables. Use: [New], [Loader.Parse] for every
+// struct, [Loader.Mistake] for what else is wrong, then [Loader.Err].
+type Loader struct {
+	prefix    string
+	given     map[string]string // everything with our prefix that is not empty
+	variables []Variable
+	mistakes  Mistakes
+}
+
+// New takes the environment in the form of os.Environ. The prefix ends in an
+// underscore.
+func New(prefix string, environ []string) *Loader {
+	l := &Loader{prefix: prefix, given: make(map[string]string)}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		delete(l.given, name) // of two entries the last counts, as for the C library's exec
+		if value != "" {
+			l.given[name] = value
+		}
+	}
+	return l
+}
+
+// Parse fills the struct that into points to. What is wrong with a field is
+// kept for Err, and the field stays as it was.
+func (l *Loader) Parse(into any) {
+	l.section(reflect.ValueOf(into).Elem(), l.prefix)
+}
+
+func (l *Loader) section(s reflect.Value, prefix string) {
+	for i := range s.NumField() {
+		field := s.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		tag, declared := field.Tag.Lookup("env")
+		if !declared {
+			if field.Type.Kind() == reflect.Struct {
+				l.section(s.Field(i), prefix+field.Tag.Get("envPrefix"))
+			}
+			continue
+		}
+		name, options, _ := strings.Cut(tag, ",")
+		v := Variable{
+			Name:     prefix + name,
+			Kind:     kind(field),
+			Default:  field.Tag.Get("envDefault"),
+			Meaning:  field.Tag.Get("desc"),
+			Required: options == "required",
+			Reload:   field.Tag.Get("reload") == "true",
+			Secret:   field.Tag.Get("secret") == "true",
+		}
+		l.variable(&v, field, s.Field(i), prefix)
+		l.variables = append(l.variables, v)
+	}
+}
+
+// variable finds the value of v and parses it into the field.
+func (l *Loader) variable(v *Variable, field reflect.StructField, target reflect.Value, prefix string) {
+	given, source, ok := l.find(v.Name)
+	if !ok {
+		return
+	}
+	v.Value, v.Source = given, source
+	if given == "" {
+		v.Value = v.Default
+	}
+	environment := map[string]string{}
+	if value := v.Value; value != "" {
+		if isPlainSlice(field.Type) {
+			value = joinElements(value)
+		}
+		environment[v.Name] = value
+	}
+	// One field at a time, so that a mistake can be laid at its variable's door.
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: field.Name, Type: field.Type, Tag: field.Tag}}))
+	err := env.ParseWithOptions(one.Interface(), env.Options{Environment: environment, Prefix: prefix})
+	if err != nil {
+		l.mistakes = append(l.mistakes, v.mistake(err))
+		return
+	}
+	target.Set(one.Elem().Field(0))
+}
+
+// find returns the value of a variable and where it stands: in name, or in
+// the file that name_FILE names. It is not ok when the two contradict or the
+// file cannot be read.
+func (l *Loader) find(name string) (value, source string, ok bool) {
+	value, plain := l.given[name]
+	path, file := l.given[name+"_FILE"]
+	switch {
+	case plain && file:
+		l.add(name, "given twice, by "+name+" and by "+name+"_FILE", "leave one of them unset")
+		return "", "", false
+	case plain:
+		return value, name, true
+	case file:
+		content, err := os.ReadFile(path)
+		if err != nil {
+			l.add(name+"_FILE", err.Error(), "name a file that holds the value of "+name)
+			return "", "", false
+		}
+		return trimLineEnd(string(content)), path, true
+	}
+	return "", "", true
+}
+
+func trimLineEnd(s string) string {
+	s, found := strings.CutSuffix(s, "\n")
+	if found {
+		s = strings.TrimSuffix(s, "\r")
+	}
+	return s
+}
+
+// mistake words what package env found wrong with a variable.
+func (v *Variable) mistake(err error) Mistake {
+	if all, ok := errors.AsType[env.AggregateError](err); ok && len(all.Errors) > 0 {
+		err = all.Errors[0]
+	}
+	if _, missing := errors.AsType[env.EnvVarIsNotSetError](err); missing {
+		return Mistake{v.Name, "not set", "give " + v.Kind + ": " + v.Meaning}
+	}
+	if v.Secret {
+		return Mistake{v.Name, "not usable (the value is secret and not shown)", "give " + v.Kind}
+	}
+	return Mistake{v.Name, v.plain(err), "give " + v.Kind}
+}
+
+// plain takes the names of packages and functions off a parser's error.
+func (v *Variable) plain(err error) string {
+	if field, ok := errors.AsType[env.ParseError](err); ok {
+		err = field.Err
+	}
+	if value, ok := errors.AsType[env.ParseValueError](err); ok {
+		err = value.Err
+	}
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
+		return fmt.Sprintf("%q: %v", number.Num, number.Err)
+	}
+	text := parserCall.ReplaceAllString(err.Error(), "$1")
+	if !strings.Contains(text, `"`) {
+		text = strconv.Quote(v.Value) + ": " + text
+	}
+	return text
+}
+
+// parserCall is how package netip begins its errors; package time writes only
+// its name.
+var parserCall = regexp.MustCompile(`(?:netip\.)?Parse\w+\(("[^"]*")\)|^time: `)
+
+// Mistake notes what is wrong with a variable, named without the prefix.
+func (l *Loader) Mistake(variable, wrong, remedy string) {
+	l.add(l.prefix+variable, wrong, remedy)
+}
+
+func (l *Loader) add(variable, wrong, remedy string) {
+	l.mistakes = append(l.mistakes, Mistake{variable, wrong, remedy})
+}
+
+// Variable returns what is known of a variable that Parse has seen, named
+// without the prefix.
+func (l *Loader) Variable(name string) Variable {
+	for _, v := range l.variables {
+		if v.Name == l.prefix+name {
+			return v
+		}
+	}
+	return Variable{}
+}
+
+// Variables returns all that Parse has seen, in order of declaration.
+func (l *Loader) Variables() []Variable { return slices.Clone(l.variables) }
+
+// Err returns the [Mistakes], unknown variables included, or nil. Call it
+// once, after every Parse.
+func (l *Loader) Err() error {
+	l.unknown()
+	if len(l.mistakes) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configuration: %w", l.mistakes)
+}

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/sys/unix"
+)
+
+// Format is the form of the log.
+type Format string
+
+// The formats; the zero Format is Tint on a terminal, else JSON.
+const (
+	Tint Format = "tint"
+	JSON Format = "json"
+	Text Format = "text"
+)
+
+// UnmarshalText takes a format's name.
+func (f *Format) UnmarshalText(text []byte) error {
+	switch v := Format(text); v {
+	case Tint, JSON, Text:
+		*f = v
+		return nil
+	}
+	return fmt.Errorf("%q is no log format", text)
+}
+
+// NewLogger returns a logger that writes to w.
+func NewLogger(w io.Writer, f Format, level slog.Leveler) *slog.Logger {
+	if f == "" {
+		f = JSON
+		if isTerminal(w) {
+			f = Tint
+		}
+	}
+	switch f {
+	case Tint:
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}))
+	case Text:
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Readiness is the conditions under which a daemon is ready. It is ready when
+// all of them are met.
+type Readiness struct {
+	mu         sync.Mutex
+	conditions []*Condition
+	changed    func(ready bool, report string)
+	was        bool
+}
+
+// Condition is one reason for which a daemon may be not ready. Any goroutine
+// may set it.
+type Condition struct {
+	owner  *Readiness
+	name   string
+	reason string // empty: met
+}
+
+// Condition adds a condition that is not met yet, for the reason given.
+func (r *Readiness) Condition(name, reason string) *Condition {
+	c := &Condition{r, name, reason}
+	r.mu.Lock()
+	r.conditions = append(r.conditions, c)
+	r.mu.Unlock()
+	r.update()
+	return c
+}
+
+// Met says that the condition is met.
+func (c *Condition) Met() { c.set("") }
+
+// Unmet says that the condition is not met, and why.
+func (c *Condition) Unmet(reason string) { c.set(reason) }
+
+func (c *Condition) set(reason string) {
+	c.owner.mu.Lock()
+	same := c.reason == reason
+	c.reason = reason
+	c.owner.mu.Unlock()
+	if !same {
+		c.owner.update()
+	}
+}
+
+// Ready tells whether every condition is met.
+func (r *Readiness) Ready() bool {
+	ready, _ := r.Report()
+	return ready
+}
+
+// Report tells whether every condition is met, with a line for each.
+func (r *Readiness) Report() (ready bool, report string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reportLocked()
+}
+
+func (r *Readiness) reportLocked() (ready bool, report string) {
+	ready = true
+	var b strings.Builder
+	for _, c := range r.conditions {
+		if c.reason == "" {
+			fmt.Fprintf(&b, "%s: ok\n", c.name)
+			continue
+		}
+		ready = false
+		fmt.Fprintf(&b, "%s: %s\n", c.name, c.reason)
+	}
+	return ready, b.String()
+}
+
+// update tells whoever listens when the daemon has become ready or ceased to
+// be it.
+func (r *Readiness) update() {
+	r.mu.Lock()
+	ready, report := r.reportLocked()
+	tell := ready != r.was && r.changed != nil
+	r.was = ready
+	r.mu.Unlock()
+	if tell {
+		r.changed(ready, report)
+	}
+}

@@ -1,0 +1,44 @@
+package dhcp4
+
+import "net/netip"
+
+// RelayInfo is the value of a Relay Agent Information option whose
+// suboptions (code, length, value; neither pads nor an end, RFC 3046 §2) are
+// well formed.
+type RelayInfo []byte
+
+// RelayInfo returns option 82, with scratch as in [Message.Option]. A
+// malformed or empty one counts as absent: it is echoed, not used.
+func (m *Message) RelayInfo(scratch []byte) (RelayInfo, bool) {
+	v, _ := m.Option(OptRelayAgentInformation, scratch)
+	if len(v) == 0 {
+		return nil, false
+	}
+	for rest := v; len(rest) > 0; rest = rest[2+int(rest[1]):] {
+		if len(rest) < 2 || len(rest) < 2+int(rest[1]) {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// Sub returns the first suboption of a code and whether there is one.
+func (r RelayInfo) Sub(code byte) ([]byte, bool) {
+	for rest := []byte(r); len(rest) > 0; rest = rest[2+int(rest[1]):] {
+		if rest[0] == code {
+			end := 2 + int(rest[1])
+			return rest[2:end:end], true
+		}
+	}
+	return nil, false
+}
+
+// LinkSelection returns suboption 5, the subnet that the relay wants (RFC
+// 3527 §3). One that is not four octets long counts as absent.
+func (r RelayInfo) LinkSelection() (netip.Addr, bool) {
+	v, _ := r.Sub(SubLinkSelection)
+	if len(v) != 4 {
+		return netip.Addr{}, false
+	}
+	return addr(v), true
+}

@@ -1,0 +1,61 @@
+package hook
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+)
+
+type metrics struct {
+	duration *prometheus.HistogramVec
+	results  *prometheus.CounterVec
+}
+
+// series is what is kept about one hook at one point.
+type series struct {
+	point Point
+	hook  string
+
+	duration                 prometheus.Observer
+	continued, dropped, died prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
+	m := &metrics{
+		duration: prometheus.NewHistogramVec(metric.Histogram(d, "hook_duration_seconds",
+			"Time that a hook took for one event.", metric.HookBuckets()),
+			[]string{"point", "hook"}),
+		results: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metric.Namespace(d), Name: "hook_results_total",
+			Help: "What hooks decided.",
+		}, []string{"point", "hook", "result"}),
+	}
+	reg.MustRegister(m.duration, m.results)
+	return m
+}
+
+// of resolves the labels of one hook, so all its series start at zero.
+func (m *metrics) of(p Point, hook string) *series {
+	return &series{
+		point: p, hook: hook,
+		duration:  m.duration.WithLabelValues(string(p), hook),
+		continued: m.results.WithLabelValues(string(p), hook, "continue"),
+		dropped:   m.results.WithLabelValues(string(p), hook, "drop"),
+		died:      m.results.WithLabelValues(string(p), hook, "panic"),
+	}
+}
+
+func (s *series) observe(d time.Duration, why drop.Reason) {
+	s.duration.Observe(d.Seconds())
+	switch why {
+	case Continue:
+		s.continued.Inc()
+	case drop.HookPanic:
+		s.died.Inc()
+	default:
+		s.dropped.Inc()
+	}
+}

@@ -1,0 +1,79 @@
+package hook
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+type running[E any] struct {
+	call    func(*E) drop.Reason
+	metrics *series
+}
+
+// run takes one reading of the clock at every boundary between two hooks.
+func (l *List[E]) run(e *E) drop.Reason {
+	before := time.Now()
+	for i := range l.hooks {
+		h := &l.hooks[i]
+		why := l.guarded(h, e)
+		after := time.Now()
+		h.metrics.observe(after.Sub(before), why)
+		if why != Continue {
+			return why
+		}
+		before = after
+	}
+	return Continue
+}
+
+func (l *List[E]) tell(e *E) {
+	before := time.Now()
+	for i := range l.hooks {
+		h := &l.hooks[i]
+		why := l.guarded(h, e)
+		after := time.Now()
+		h.metrics.observe(after.Sub(before), why)
+		before = after
+	}
+}
+
+// guarded turns a panic into a reason.
+func (l *List[E]) guarded(h *running[E], e *E) (why drop.Reason) {
+	defer func() {
+		if p := recover(); p != nil {
+			why = drop.HookPanic
+			l.panics.report(h.metrics, p)
+		}
+	}()
+	return h.call(e)
+}
+
+// panicInterval is the least time between two log lines about panics: a hook
+// that panics does so for every packet.
+const panicInterval = 10 * time.Second
+
+// panicLog counts panics and logs some of them.
+type panicLog struct {
+	counter  prometheus.Counter
+	log      *slog.Logger
+	last     atomic.Int64 // time of the last line, ns since the epoch
+	unlogged atomic.Int64
+}
+
+func (l *panicLog) report(s *series, p any) {
+	l.counter.Inc()
+	now, last := time.Now().UnixNano(), l.last.Load()
+	if last != 0 && now-last < int64(panicInterval) && now >= last || !l.last.CompareAndSwap(last, now) {
+		l.unlogged.Add(1)
+		return
+	}
+	l.log.Error("a hook panicked, its packet is dropped",
+		"point", string(s.point), "hook", s.hook, "panic", p,
+		"unlogged", l.unlogged.Swap(0), "stack", string(debug.Stack()))
+}

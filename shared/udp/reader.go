@@ -1,0 +1,179 @@
+package udp
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxDatagram = 65535
+	// Rows are a little further apart than 64 KiB: at a power of two the
+	// beginnings of all of them would compete for the same few cache lines.
+	rowStride = 1<<16 + 1<<10
+	// controlStride holds packet info, a timestamp and a segment length.
+	controlStride = 128
+	// busy is how many packets a batch must hold for Pace to apply.
+	busy = 4
+)
+
+// reader implements Reader. With coalescing a row may be many packets, more
+// than a batch: rows received and not yet handed out are those from next up to
+// filled, and offset is how much of row next was handed out.
+type reader struct {
+	conn    *Conn
+	size    int // of a row
+	stride  int
+	rows    []byte
+	control []byte
+	names   []name
+	vectors []unix.Iovec
+	msgs    []message
+	packets []Packet
+
+	filled, next, offset int
+
+	// For Pace: when rows were last filled, and the packets they held.
+	filledAt time.Time
+	last     int
+
+	receive func(fd uintptr) bool // built once: a closure per call would allocate
+	errno   unix.Errno
+}
+
+// NewReader makes a reader of at most batch packets at a time. A socket has
+// one reader.
+func (c *Conn) NewReader(batch int) Reader {
+	batch = max(batch, 1)
+	size := c.options.MaxDatagram
+	stride := size
+	if size <= 0 || c.gro {
+		size, stride = maxDatagram, rowStride
+	}
+	r := &reader{
+		conn:    c,
+		size:    size,
+		stride:  stride,
+		rows:    make([]byte, batch*stride),
+		control: make([]byte, batch*controlStride),
+		names:   make([]name, batch),
+		vectors: make([]unix.Iovec, batch),
+		msgs:    make([]message, batch),
+		packets: make([]Packet, 0, batch),
+	}
+	for i := range r.msgs {
+		r.vectors[i].Base = &r.rows[i*stride]
+		r.vectors[i].SetLen(size)
+		h := &r.msgs[i].header
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Control = &r.control[i*controlStride]
+		h.Iov = &r.vectors[i]
+		h.SetIovlen(1)
+	}
+	r.filled = batch // so that the first fill prepares every row
+	r.next = batch
+	r.receive = func(fd uintptr) bool {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), 0, 0, 0)
+		r.errno = errno
+		if errno != 0 {
+			return errno != unix.EAGAIN
+		}
+		r.filled = int(n)
+		return true
+	}
+	return r
+}
+
+// Read implements [Reader].
+func (r *reader) Read() ([]Packet, error) {
+	r.packets = r.packets[:0]
+	if r.next >= r.filled {
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+	for r.next < r.filled && len(r.packets) < cap(r.packets) {
+		r.split()
+	}
+	r.last += len(r.packets)
+	return r.packets, nil
+}
+
+// fill receives at least one row.
+func (r *reader) fill() error {
+	if r.conn.options.Pace > 0 {
+		r.pace()
+	}
+	for {
+		r.prepare()
+		if err := r.conn.raw.Read(r.receive); err != nil {
+			return net.ErrClosed
+		}
+		switch r.errno {
+		case 0:
+			r.next, r.offset = 0, 0
+			if r.conn.options.Pace > 0 {
+				r.filledAt, r.last = time.Now(), 0
+			}
+			return nil
+		case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
+			// About one datagram sent earlier, and taken off by the call.
+		default:
+			return fmt.Errorf("receive: %w", os.NewSyscallError("recvmmsg", r.errno))
+		}
+	}
+}
+
+// prepare resets what the last receive changed.
+func (r *reader) prepare() {
+	for i := range r.msgs[:r.filled] {
+		h := &r.msgs[i].header
+		h.Namelen = sizeofName6
+		h.SetControllen(controlStride)
+		h.Flags = 0
+	}
+	r.filled = 0
+}
+
+// pace waits out what is left of Pace since a large batch came. It holds its
+// thread: a Go timer would be late by a millisecond in an idle process.
+func (r *reader) pace() {
+	if r.last >= busy {
+		if rest := r.conn.options.Pace - time.Since(r.filledAt); rest > 0 {
+			ts := unix.NsecToTimespec(int64(rest))
+			_ = unix.Nanosleep(&ts, nil) // cut short is as good
+		}
+	}
+}
+
+// split hands out the packets of row next, as many as there is room for.
+func (r *reader) split() {
+	m := &r.msgs[r.next]
+	var p Packet
+	p.Peer, p.Interface = peer(&r.names[r.next])
+	segment := readControl(r.control[r.next*controlStride:][:m.header.Controllen], &p)
+	row := r.rows[r.next*r.stride:][:m.length:r.size]
+	if m.header.Flags&unix.MSG_TRUNC != 0 {
+		p.Truncated, segment = true, 0
+	}
+	if segment <= 0 || segment >= len(row) {
+		p.Data = row
+		r.packets = append(r.packets, p)
+		r.next++
+		return
+	}
+	for r.offset < len(row) && len(r.packets) < cap(r.packets) {
+		end := min(r.offset+segment, len(row))
+		p.Data = row[r.offset:end:end]
+		r.packets = append(r.packets, p)
+		r.offset = end
+	}
+	if r.offset == len(row) {
+		r.next++
+		r.offset = 0
+	}
+}

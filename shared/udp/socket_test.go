@@ -1,0 +1,246 @@
+package udp_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// What only a kernel does.
+
+func TestPacketInfo(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wild := range []string{"[::]:0", "0.0.0.0:0"} {
+		to := "::1"
+		if wild[0] != '[' {
+			to = "127.0.0.1"
+		}
+		for _, coalesce := range []bool{false, true} {
+			c := open(t, udp.Options{Address: netip.MustParseAddrPort(wild), PacketInfo: true, Coalesce: coalesce, Timestamps: true})
+			dst := netip.AddrPortFrom(netip.MustParseAddr(to), c.LocalAddr().Port())
+			r, w := c.NewReader(4), c.NewWriter(4)
+			before := time.Now()
+			ps := []udp.Packet{
+				{Data: []byte("one"), Peer: dst, Local: dst.Addr(), Interface: lo.Index},
+				{Data: []byte("two"), Peer: dst, Local: dst.Addr(), Interface: lo.Index},
+				{Data: []byte("three"), Peer: dst, Local: dst.Addr()},
+				{Data: []byte("four"), Peer: dst, Interface: lo.Index},
+			}
+			if sent := w.Write(ps); sent != 4 {
+				t.Fatalf("%s: sent %d: %v", wild, sent, ps)
+			}
+			for i, p := range collect(t, r, 4, 4) {
+				if p.Local != dst.Addr() || p.Interface != lo.Index || p.Peer != dst {
+					t.Errorf("%s: got local %v, interface %d, peer %v", wild, p.Local, p.Interface, p.Peer)
+				}
+				if !bytes.Equal(p.Data, ps[i].Data) {
+					t.Errorf("%s: got %q, want %q", wild, p.Data, ps[i].Data)
+				}
+				if at := time.Unix(0, p.Received); at.Before(before.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+					t.Errorf("%s: received at %v, sent at %v", wild, at, before)
+				}
+			}
+		}
+	}
+}
+
+func TestTruncated(t *testing.T) {
+	b := open(t, udp.Options{Address: v6, MaxDatagram: 100})
+	a := open(t, udp.Options{Address: v6})
+	r := b.NewReader(4)
+	ps := []udp.Packet{
+		{Data: make([]byte, 100), Peer: b.LocalAddr()},
+		{Data: make([]byte, 101), Peer: b.LocalAddr()},
+		{Data: make([]byte, 99), Peer: b.LocalAddr()},
+	}
+	if sent := a.NewWriter(4).Write(ps); sent != 3 {
+		t.Fatalf("sent %d", sent)
+	}
+	got := collect(t, r, 3, 4)
+	for i, want := range []bool{false, true, false} {
+		if got[i].Truncated != want || len(got[i].Data) > 100 {
+			t.Errorf("packet %d: %d octets, truncated %v", i, len(got[i].Data), got[i].Truncated)
+		}
+	}
+}
+
+// An error is the packet's (or the train's) that caused it; the others go.
+func TestErrorOfOnePacket(t *testing.T) {
+	b := open(t, udp.Options{Address: v6})
+	good := udp.Packet{Data: []byte("good"), Peer: b.LocalAddr()}
+	with := func(change func(*udp.Packet)) udp.Packet {
+		p := good
+		change(&p)
+		return p
+	}
+	bad := []struct {
+		name string
+		p    udp.Packet
+		want []error
+	}{
+		{"port 0", with(func(p *udp.Packet) { p.Peer = netip.AddrPortFrom(p.Peer.Addr(), 0) }), []error{unix.EINVAL}},
+		{"other family", with(func(p *udp.Packet) { p.Peer = v4 }), []error{unix.EAFNOSUPPORT}},
+		{"no destination", with(func(p *udp.Packet) { p.Peer = netip.AddrPort{} }), []error{unix.EAFNOSUPPORT}},
+		{"source of the other family", with(func(p *udp.Packet) { p.Local = v4.Addr() }), []error{unix.EAFNOSUPPORT}},
+		{"source not ours", with(func(p *udp.Packet) { p.Local = netip.MustParseAddr("2001:db8::1") }), []error{unix.EINVAL}},
+		{"no such interface", with(func(p *udp.Packet) { p.Interface = 1 << 30 }), []error{unix.ENODEV, unix.ENXIO, unix.EINVAL}},
+		{"too long", with(func(p *udp.Packet) { p.Data = make([]byte, 1<<16) }), []error{unix.EMSGSIZE}},
+	}
+	for _, coalesce := range []bool{false, true} {
+		a := open(t, udp.Options{Address: v6, Coalesce: coalesce})
+		w, r := a.NewWriter(64), b.NewReader(64)
+		for _, tc := range bad {
+			t.Run(tc.name, func(t *testing.T) {
+				ps := []udp.Packet{good, good, tc.p, tc.p, tc.p, good, good, tc.p, good}
+				if sent := w.Write(ps); sent != 5 {
+					t.Errorf("sent %d, want 5", sent)
+				}
+				for i, p := range ps {
+					isBad := i == 2 || i == 3 || i == 4 || i == 7
+					known := false
+					for _, e := range tc.want {
+						known = known || errors.Is(p.Err, e)
+					}
+					if isBad && !known || !isBad && p.Err != nil {
+						t.Errorf("packet %d: %v", i, p.Err)
+					}
+				}
+				for _, p := range collect(t, r, 5, 64) {
+					if string(p.Data) != "good" {
+						t.Errorf("%d octets arrived", len(p.Data))
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestStats(t *testing.T) {
+	b := open(t, udp.Options{Address: v6})
+	before, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.ReceiveBuffer <= 0 || before.SendBuffer <= 0 || before.ReceiveQueue != 0 || before.Drops != 0 {
+		t.Errorf("fresh socket: %+v", before)
+	}
+	w := open(t, udp.Options{Address: v6}).NewWriter(64)
+	ps := make([]udp.Packet, 64)
+	for i := range ps {
+		ps[i] = udp.Packet{Data: make([]byte, 30000), Peer: b.LocalAddr()}
+	}
+	for range 20 { // about 38 MB, more than open asks for
+		w.Write(ps)
+	}
+	after, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.ReceiveQueue == 0 || after.Drops == 0 {
+		t.Errorf("after a flood: %+v", after)
+	}
+	_ = b.Close()
+	if _, err := b.Stats(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed socket: %v", err)
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	taken := open(t, udp.Options{Address: v6})
+	for _, tc := range []struct {
+		name, address string
+		says          []string
+	}{
+		{"port in use", taken.LocalAddr().String(), []string{taken.LocalAddr().String(), "in use", "another port"}},
+		{"address of another host", "[2001:db8::1]:5000", []string{"[2001:db8::1]:5000", "no address of this host"}},
+		{"link-local address without a zone", "[fe80::1]:5000", []string{"%eth0"}},
+		{"zone that does not exist", "[fe80::1%nosuchif]:5000", []string{"nosuchif"}},
+		{"mapped IPv4 address", "[::ffff:127.0.0.1]:5000", []string{"mapped"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := udp.Listen(udp.Options{Address: netip.MustParseAddrPort(tc.address)})
+			if err == nil {
+				_ = c.Close()
+				t.Fatal("no error")
+			}
+			t.Log(err)
+			for _, s := range tc.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("error does not say %q: %v", s, err)
+				}
+			}
+		})
+	}
+	if _, err := udp.Listen(udp.Options{}); err == nil {
+		t.Error("no address: no error")
+	}
+}
+
+func TestMembership(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, udp.Options{Address: netip.MustParseAddrPort("[::]:0"), OnlyJoined: true})
+	group := netip.MustParseAddr("ff02::1:2")
+	for _, err := range []error{
+		c.Join(group, lo.Index), c.Join(group, lo.Index),
+		c.Leave(group, lo.Index), c.Leave(group, lo.Index),
+		c.Join(group, lo.Index),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Join(group, 1<<30); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("join on no interface: %v", err)
+	}
+	_ = c.Close()
+	if err := c.Join(group, lo.Index); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("join on a closed socket: %v", err)
+	}
+}
+
+// A writer that fills the send buffer waits and loses nothing.
+func TestWriterWaits(t *testing.T) {
+	b := open(t, udp.Options{Address: v6})
+	a, err := udp.Listen(udp.Options{Address: v6, SendBuffer: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	w, r := a.NewWriter(64), b.NewReader(64)
+	ps := make([]udp.Packet, 64)
+	for i := range ps {
+		ps[i] = udp.Packet{Data: make([]byte, 1000+i), Peer: b.LocalAddr()}
+	}
+	done := make(chan int)
+	go func() { done <- w.Write(ps) }()
+	for i, p := range collect(t, r, len(ps), 64) {
+		if len(p.Data) != 1000+i {
+			t.Fatalf("packet %d has %d octets", i, len(p.Data))
+		}
+	}
+	if sent := <-done; sent != len(ps) {
+		t.Errorf("sent %d", sent)
+	}
+}
+
+// Pacing loses and reorders nothing; what it saves is for a benchmark.
+func TestPace(t *testing.T) {
+	testOrder(t, func(t testing.TB) (a, b socket) {
+		o := udp.Options{Address: v6, Coalesce: true, Pace: 100 * time.Microsecond}
+		return open(t, o), open(t, o)
+	})
+}

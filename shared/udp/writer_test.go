@@ -1,0 +1,128 @@
+package udp
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernel stands in for sendmmsg: it refuses trains with an error and records
+// the number of datagrams of every message it took or refused.
+type kernel struct {
+	trains, singles unix.Errno
+	calls           []int
+}
+
+func (k *kernel) writer(t *testing.T, batch int) *writer {
+	c, err := Listen(Options{Address: netip.MustParseAddrPort("[::1]:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	w := c.NewWriter(batch).(*writer)
+	w.single = maxDatagram + 1
+	w.send = func(uintptr) bool {
+		w.sent, w.errno = 0, 0
+		for i := w.next; i < w.end; i++ {
+			segments := int(w.msgs[i].header.Iovlen)
+			errno := k.singles
+			if w.msgs[i].header.Controllen > 0 {
+				errno = k.trains
+			} else if segments != 1 {
+				t.Errorf("%d vectors without a segment length", segments)
+			}
+			if errno != 0 {
+				if w.sent == 0 {
+					k.calls = append(k.calls, segments)
+					w.errno = errno
+				}
+				return true
+			}
+			k.calls = append(k.calls, segments)
+			w.sent++
+		}
+		return true
+	}
+	return w
+}
+
+func run(n, length int) []Packet {
+	ps := make([]Packet, n)
+	for i := range ps {
+		ps[i] = Packet{Data: make([]byte, length), Peer: netip.MustParseAddrPort("[::1]:9")}
+	}
+	return ps
+}
+
+func TestCoalesce(t *testing.T) {
+	other := netip.MustParseAddrPort("[::1]:10")
+	edit := func(ps []Packet, f func(ps []Packet)) []Packet { f(ps); return ps }
+	for _, tc := range []struct {
+		name string
+		ps   []Packet
+		want []int
+	}{
+		{"one packet", run(1, 100), []int{1}},
+		{"equal lengths", run(5, 100), []int{5}},
+		{"a shorter one ends the train", edit(run(5, 100), func(ps []Packet) { ps[2].Data = ps[2].Data[:50] }), []int{3, 2}},
+		{"a longer one begins a new train", edit(run(5, 100), func(ps []Packet) { ps[2].Data = make([]byte, 101) }), []int{2, 2, 1}},
+		{"another destination", edit(run(5, 100), func(ps []Packet) { ps[2].Peer = other }), []int{2, 1, 2}},
+		{"another source", edit(run(5, 100), func(ps []Packet) { ps[4].Local = other.Addr() }), []int{4, 1}},
+		{"another interface", edit(run(5, 100), func(ps []Packet) { ps[0].Interface = 1 }), []int{1, 4}},
+		{"empty ones go alone", edit(run(4, 100), func(ps []Packet) { ps[1].Data, ps[2].Data = nil, nil }), []int{1, 1, 1, 1}},
+		{"64 and no more", run(130, 100), []int{64, 64, 2}},
+		{"below 64 KB", run(10, 30000), []int{2, 2, 2, 2, 2}},
+		{"a batch at a time", run(201, 10), []int{64, 64, 64, 8, 1}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var k kernel
+			if sent := k.writer(t, 200).Write(tc.ps); sent != len(tc.ps) {
+				t.Errorf("sent %d", sent)
+			}
+			if !slices.Equal(k.calls, tc.want) {
+				t.Errorf("messages of %v, want %v", k.calls, tc.want)
+			}
+		})
+	}
+}
+
+func TestRefusedTrain(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		trains, singles unix.Errno
+		first, second   []int // messages tried for two writes of 3 packets of 100 octets
+		short           []int // then for 3 packets of 99 octets
+		sent            int
+	}{
+		{"no checksum offload: never again", unix.EIO, 0, []int{3, 1, 1, 1}, []int{1, 1, 1}, []int{1, 1, 1}, 3},
+		{"longer than the path takes: never of this length", unix.EMSGSIZE, 0, []int{3, 1, 1, 1}, []int{1, 1, 1}, []int{3, 1, 1, 1}, 3},
+		{"the same before Linux 6.14", unix.EINVAL, 0, []int{3, 1, 1, 1}, []int{1, 1, 1}, []int{3, 1, 1, 1}, 3},
+		{"a destination at fault teaches nothing", unix.EINVAL, unix.EINVAL, []int{3, 1, 1, 1}, []int{3, 1, 1, 1}, []int{3, 1, 1, 1}, 0},
+		{"unreachable: no second try", unix.ENETUNREACH, 0, []int{3}, []int{3}, []int{3}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			k := kernel{trains: tc.trains, singles: tc.singles}
+			w := k.writer(t, 10)
+			for i, want := range [][]int{tc.first, tc.second, tc.short} {
+				k.calls = nil
+				ps := run(3, 100)
+				if i == 2 {
+					ps = run(3, 99)
+				}
+				if sent := w.Write(ps); sent != tc.sent {
+					t.Errorf("write %d: sent %d, want %d", i, sent, tc.sent)
+				}
+				if !slices.Equal(k.calls, want) {
+					t.Errorf("write %d: messages of %v, want %v", i, k.calls, want)
+				}
+				for _, p := range ps {
+					if (p.Err == nil) != (tc.sent > 0) {
+						t.Errorf("write %d: %v", i, p.Err)
+					}
+				}
+			}
+		})
+	}
+}
