@@ -270,6 +270,19 @@ func TestManyFailuresLeaveNothingBehind(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), f)))
 	w := newWorkload(3)
+	stop := make(chan struct{})
+	var scrape sync.WaitGroup
+	scrape.Go(func() { // as a scrape may come at any moment
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Stats()
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
 	for range 200 {
 		f.from(f.seen.Load(), 1)
 		if n := survive(t, s, w, 1); n != 1 {
@@ -277,6 +290,8 @@ func TestManyFailuresLeaveNothingBehind(t *testing.T) {
 		}
 		survive(t, s, w, 2)
 	}
+	close(stop)
+	scrape.Wait()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
