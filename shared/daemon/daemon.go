@@ -87,6 +87,12 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 			}
 		}
 		return config.WriteEffective(stdout, c.Variables())
+	case "-health":
+		c, err := p.Load(environ)
+		if err != nil {
+			return err
+		}
+		return health(ctx, c.Settings().MetricsListen, stdout)
 	case "-h", "-help":
 		c, _ := p.Load(nil) // an empty environment lacks what is required; the table is complete all the same
 		return p.help(stdout, name, c.Variables())
@@ -94,7 +100,7 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		_, err := fmt.Fprintf(stdout, "%s %s (%s, %s)\n", name, p.Version, metric.Revision(), runtime.Version())
 		return err
 	}
-	return fmt.Errorf("unknown arguments %q: %s takes -check, -version or -h, everything else is in environment variables", args, name)
+	return fmt.Errorf("unknown arguments %q: %s takes -check, -health, -version or -h, everything else is in environment variables", args, name)
 }
 
 func (p Program[C]) help(w io.Writer, name string, vs []config.Variable) error {
@@ -102,6 +108,7 @@ func (p Program[C]) help(w io.Writer, name string, vs []config.Variable) error {
 
   %[1]s            serve
   %[1]s -check     check the configuration and print what is in effect
+  %[1]s -health    ask the running daemon of the same environment whether it lives
   %[1]s -version   print the version
   %[1]s -h         print this
 

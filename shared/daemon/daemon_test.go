@@ -163,6 +163,9 @@ func TestLife(t *testing.T) {
 		t.Errorf("readyz after: %d %q", code, body)
 	}
 	expectNotification(t, manager, "READY=1")
+	if err := p.Run(t.Context(), []string{"-health"}, environ, io.Discard, io.Discard); err != nil {
+		t.Errorf("-health of a daemon that lives: %v", err)
+	}
 	if code, _ := get(t, "http://"+at+"/debug/pprof/"); code != 404 {
 		t.Errorf("profiles are served without being asked for: %d", code)
 	}
