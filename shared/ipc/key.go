@@ -121,6 +121,9 @@ const (
 	FromBackend Direction = 'r'
 )
 
+// SignatureLen is what a signature adds to a datagram, in octets.
+const SignatureLen = authLen
+
 // Offsets in the Authentication option.
 const (
 	authLen      = 47
