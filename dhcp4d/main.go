@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
@@ -16,9 +18,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -42,6 +46,7 @@ const (
 	batch   = 64      // datagrams read and written at once
 	buffer  = 4 << 20 // octets that the kernel may queue before
 	waiting = 4096    // ACKs that may wait for one sync
+	labels  = 1024    // subnets that metrics tell apart
 )
 
 // serve builds the daemon from its configuration and runs it.
@@ -64,14 +69,15 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	if err := held.Load(leases, running.Load(), stored); err != nil {
 		return fmt.Errorf("loading the leases: %w", err)
 	}
-	reg.MustRegister(server.NewGauges(held, running, 1024))
+	reg.MustRegister(server.NewGauges(held, running, labels))
 
-	ipc, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
+	socket, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
 	if err != nil {
 		return fmt.Errorf("opening the IPC (DHCP4D_IPC_LISTEN): %w", err)
 	}
-	defer ipc.Close() //nolint:errcheck // the loop that reads it has ended
-	metric.WatchSocket(reg, drop.DHCP4D, "ipc", ipc)
+	defer socket.Close() //nolint:errcheck // the loop that reads it has ended
+	link := newIPC(c, c.IPCKeys.Start(ctx))
+	metric.WatchSocket(reg, drop.DHCP4D, "ipc", socket)
 
 	core := hook.NewCore(reg, drop.DHCP4D, rt.Panics, rt.Log)
 	observers, closeHooks, err := committed(core, rt, c)
@@ -88,7 +94,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 			Observers: hook.Observe(core, hook.Leases4Committed, observers...),
 		}
 	}
-	done := &server.Committed{Replies: ipc.NewWriter(batch), Ledger: series.NewLedger(), Tell: tell()}
+	done := &server.Committed{Replies: socket.NewWriter(batch), Name: c.Name, Signer: link.acks, Ledger: series.NewLedger(), Tell: tell()}
 	commits := commit.New(commit.Config[*server.Waiting]{
 		Store:   leases,
 		Replies: func() *server.Waiting { return server.NewWaiting(len(observers) > 0) },
@@ -100,15 +106,24 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	})
 	defer commits.Close()
 
-	peers := make(server.Peers)
-	for _, p := range c.IPCPeers {
-		peers[p.Addr] = p.Name
-	}
+	rt.OnReload(func() error {
+		next, err := c.Reload()
+		if err == nil {
+			err = link.set(next)
+		}
+		if err != nil {
+			return err
+		}
+		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
+		c = next
+		return nil
+	})
 	srv := &server.Server{
 		Log:     rt.Log.With("package", "server"),
-		IPC:     ipc.NewReader(batch),
-		Replies: ipc.NewWriter(batch),
-		Peers:   peers,
+		IPC:     socket.NewReader(batch),
+		Replies: socket.NewWriter(batch),
+		Peers:   &link.peers,
+		Auth:    server.Auth{Name: c.Name, Verifier: link.verifier, Signer: link.replies},
 		Running: running,
 		Leases:  held,
 		Commits: commits,
@@ -117,9 +132,50 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			_ = ipc.Close() // makes the server return; there is nobody to tell
+			_ = socket.Close() // makes the server return; there is nobody to tell
 			return nil
 		}))
+}
+
+// link is what a reload may change of the IPC.
+type link struct {
+	keyed         bool
+	verifier      *ipc.Verifier
+	replies, acks *ipc.Signer
+	peers         atomic.Pointer[server.Peers]
+}
+
+func newIPC(c config.Config, start time.Time) *link {
+	l := &link{
+		keyed:    len(c.IPCKeys) > 0,
+		verifier: ipc.NewVerifier(ipc.ToBackend, c.IPCKeys, start),
+		replies:  ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
+		acks:     ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
+	}
+	l.setPeers(c)
+	return l
+}
+
+// set takes new keys and peers. Whether there are keys is fixed: a file that
+// is empty by accident must not open the door, and what was never verified
+// may be replayed.
+func (l *link) set(c config.Config) error {
+	if l.keyed != (len(c.IPCKeys) > 0) {
+		return errors.New("DHCP4D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
+	}
+	l.verifier.SetKeys(c.IPCKeys)
+	l.replies.SetKeys(c.IPCKeys)
+	l.acks.SetKeys(c.IPCKeys)
+	l.setPeers(c)
+	return nil
+}
+
+func (l *link) setPeers(c config.Config) {
+	peers := make(server.Peers)
+	for _, p := range c.IPCPeers {
+		peers[p.Addr] = server.Peer{Name: p.Name, Kea: p.Kea}
+	}
+	l.peers.Store(&peers)
 }
 
 // committed is the configured observers of leases4_committed, in order, and

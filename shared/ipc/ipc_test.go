@@ -555,7 +555,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestSignedIsDHCPv6(t *testing.T) {
-	now := time.Now()
+	now := time.Unix(1_800_000_000, 0)
 	signer := ipc.NewSigner(ipc.ToBackend, ipc.Keys{{ID: 1, Secret: []byte("secret")}})
 	verifier := ipc.NewVerifier(ipc.ToBackend, ipc.Keys{{ID: 1, Secret: []byte("secret")}}, now)
 	golden := datagrams(t, "golden.hex")

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"hash"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Key is a secret that both daemons know, under a number.
@@ -51,6 +53,43 @@ func ParseKeys(text string) (Keys, error) {
 	return keys, nil
 }
 
+// UnmarshalText is [ParseKeys] for those who read configuration.
+func (k *Keys) UnmarshalText(text []byte) error {
+	keys, err := ParseKeys(string(text))
+	if err != nil {
+		return err
+	}
+	*k = keys
+	return nil
+}
+
+// Weak returns the id of a key that is short enough to be guessed, if any is.
+func (k Keys) Weak() (id uint32, weak bool) {
+	for _, key := range k {
+		if len(key.Secret) < macLen {
+			return key.ID, true
+		}
+	}
+	return 0, false
+}
+
+// Start is the time from which on a [Verifier] that starts now takes
+// datagrams: with keys the next full second, for which it waits, so that who
+// is told afterwards that we are ready is not refused. The socket must be
+// bound before, so that no other process takes datagrams after that time.
+func (k Keys) Start(ctx context.Context) time.Time {
+	now := time.Now()
+	if len(k) == 0 {
+		return now
+	}
+	start := now.Truncate(time.Second).Add(time.Second)
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(start)):
+	}
+	return start
+}
+
 func parseKey(entry string) (Key, error) {
 	id, secret, found := strings.Cut(entry, ":")
 	if !found {
@@ -81,6 +120,9 @@ const (
 	ToBackend   Direction = 'q'
 	FromBackend Direction = 'r'
 )
+
+// SignatureLen is what a signature adds to a datagram, in octets.
+const SignatureLen = authLen
 
 // Offsets in the Authentication option.
 const (

@@ -45,12 +45,14 @@ type sender struct {
 	seen    [window / 64]uint64
 }
 
-// NewVerifier makes a verifier that takes nothing signed more than a second
-// before start. Without keys it takes everything as it is.
+// NewVerifier makes a verifier that takes nothing signed before start, which
+// is best one that [Keys.Start] returned. Without keys it takes everything as
+// it is.
 func NewVerifier(d Direction, keys Keys, start time.Time) *Verifier {
-	// A datagram's time has whole seconds. start less 1 s is rounded up, so
-	// that as little as possible from before the start is taken.
-	first := start.Add(-time.Nanosecond).Unix()
+	// A datagram's time has whole seconds: start is rounded up. Otherwise what
+	// was signed in its second, and taken by a process before us, would be
+	// taken once more.
+	first := start.Add(time.Second - time.Nanosecond).Unix()
 	v := &Verifier{direction: d, floor: uint32(first - 1), senders: make([]sender, 0, maxSenders)}
 	v.SetKeys(keys)
 	return v

@@ -47,28 +47,26 @@ func NewRegistry(d drop.Daemon, version string) *prometheus.Registry {
 	return reg
 }
 
-// revision is set by the linker where the toolchain sees no repository, as in
-// an image's build.
+// revision is set by the linker: the toolchain stamps no commit into what is
+// built from a workspace.
 var revision string
 
-// Revision is the commit that the binary was built from, "unknown" when neither
-// the linker nor the toolchain was told one, with "-dirty" after it when the
-// tree had changes.
+// Revision is the commit that the binary was built from, with "-dirty" after it
+// when the tree had changes; "unknown" when neither the linker nor the
+// toolchain was told.
 func Revision() string {
 	if revision != "" {
 		return revision
 	}
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
 	commit, dirty := "unknown", ""
-	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "-dirty"
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
 		}
 	}
 	return commit + dirty

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
@@ -49,7 +50,10 @@ func binDirs() []string {
 	if dir, err := os.Getwd(); err == nil {
 		for ; dir != "/"; dir = filepath.Dir(dir) {
 			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-				return append(dirs, filepath.Join(dir, "bin"))
+				if bin := filepath.Join(dir, "bin"); !slices.Contains(dirs, bin) {
+					dirs = append(dirs, bin)
+				}
+				return dirs
 			}
 		}
 	}
@@ -86,7 +90,7 @@ func env6(c Config) []string {
 		"DHCP6D_4O6_SERVERS=" + c.Option88,
 		"DHCP6D_STATE_DIR=" + filepath.Join(c.Dir, "dhcp6d"),
 		"DHCP6D_METRICS_LISTEN=" + metrics6,
-		"DHCP6D_LOG_LEVEL=debug",
+		"DHCP6D_LOG_LEVEL=" + c.level("debug"),
 	}
 	return append(env, withPrefix(c.Env, "DHCP6D_")...)
 }
@@ -99,9 +103,17 @@ func env4(c Config) []string {
 		"DHCP4D_LEASE_TIME=" + c.LeaseTime.String(),
 		"DHCP4D_STORE=pebble:" + filepath.Join(c.Dir, "dhcp4d"),
 		"DHCP4D_METRICS_LISTEN=" + metrics4,
-		"DHCP4D_LOG_LEVEL=debug",
+		"DHCP4D_LOG_LEVEL=" + c.level("debug"),
 	}
 	return append(env, withPrefix(c.Env, "DHCP4D_")...)
+}
+
+// level is how much a half logs, which is chatty unless it is to be quiet.
+func (c Config) level(chatty string) string {
+	if c.Quiet {
+		return "warn"
+	}
+	return chatty
 }
 
 // withPrefix picks the variables of one half: to the other they are mistakes.

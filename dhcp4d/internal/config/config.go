@@ -17,6 +17,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // Prefix begins the name of every variable.
@@ -27,6 +28,9 @@ type Config struct {
 	Name      string // as a backend
 	IPCListen netip.AddrPort
 	IPCPeers  []Peer // at least one, names and addresses distinct
+	// IPCKeys sign and verify what goes between us and peers of ours; none
+	// leaves it as it is.
+	IPCKeys ipc.Keys
 
 	// Subnets is the document as it was at the start.
 	Subnets *Subnets
@@ -39,6 +43,7 @@ type Config struct {
 	Hooks    []string
 	LeaseLog LeaseLog
 
+	environ     []string
 	defaults    Defaults
 	subnetsFile string // empty when the document is in the variable itself
 	settings    daemon.Settings
@@ -53,18 +58,23 @@ func (c Config) Variables() []config.Variable { return c.variables }
 
 // Warnings says what is valid and yet probably not meant.
 func (c Config) Warnings() []string {
+	var warnings []string
 	if c.Store == (Store{}) {
-		return []string{Prefix + "STORE is memory: every lease is forgotten when the process ends"}
+		warnings = append(warnings, Prefix+"STORE is memory: every lease is forgotten when the process ends")
 	}
-	return nil
+	if id, weak := c.IPCKeys.Weak(); weak {
+		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", id))
+	}
+	return warnings
 }
 
 // raw is the variables as written.
 type raw struct {
 	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6768" desc:"our end of the link to dhcp6d, UDP"`
-	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]address:port" desc:"the dhcp6d, or kea-dhcp6, that are listened to"`
-	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp6d to leave this host unauthenticated; anybody on its way can then take all addresses"`
-	Name        string         `env:"NAME" envDefault:"dhcp4d" desc:"our name as a backend of dhcp6d"`
+	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]address:port[ kea]" reload:"true" desc:"the dhcp6d that are listened to; kea marks a kea-dhcp6, which knows no keys"`
+	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp6d; the first signs, all verify; a datagram without a valid signature is dropped"`
+	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp6d to leave this host without keys; anybody on its way can then take all addresses"`
+	Name        string         `env:"NAME" envDefault:"dhcp4d" desc:"our name as a backend of dhcp6d; with keys it must be the name that dhcp6d has for us"`
 
 	Subnets       string       `env:"SUBNETS,required" kind:"a YAML or JSON document, usually in a file that DHCP4D_SUBNETS_FILE names" reload:"true" desc:"subnets, pools, match entries, options and reservations"`
 	ServerID      netip.Addr   `env:"SERVER_ID" kind:"an IPv4 address" desc:"server identifier (option 54), also by subnet as server-id; must differ between the servers of a subnet; unset means the first usable address of each subnet"`
@@ -83,6 +93,10 @@ type raw struct {
 	Settings      daemon.Settings
 }
 
+// Reload reads again what can be read again: the environment is as it was, the
+// files that its X_FILE variables name may have changed.
+func (c Config) Reload() (Config, error) { return Load(c.environ) }
+
 // Load reads the environment, in the form of os.Environ, and the subnets
 // document. The error is a [config.Mistakes] with everything that is wrong;
 // the Config has its list of variables also then.
@@ -91,9 +105,11 @@ func Load(environ []string) (Config, error) {
 	var r raw
 	l.Parse(&r)
 	c := Config{
+		environ:       environ,
 		Name:          r.Name,
 		IPCListen:     r.IPCListen,
 		IPCPeers:      r.IPCPeers,
+		IPCKeys:       r.IPCKeys,
 		PeerServerIDs: r.PeerServerIDs,
 		Store:         r.Store,
 		Hooks:         r.Hooks,

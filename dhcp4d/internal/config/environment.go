@@ -14,19 +14,29 @@ import (
 type Peer struct {
 	Name string // what metrics, logs and match entries call it; address:port where none was given
 	Addr netip.AddrPort
+	Kea  bool // a kea-dhcp6, which signs nothing
 }
 
 // String is the peer as it is written in the environment.
 func (p Peer) String() string {
-	if p.Name == p.Addr.String() {
-		return p.Name
+	s := p.Addr.String()
+	if p.Name != s {
+		s = p.Name + "@" + s
 	}
-	return p.Name + "@" + p.Addr.String()
+	if p.Kea {
+		s += " kea"
+	}
+	return s
 }
 
-// UnmarshalText takes "[name@]address:port".
+// UnmarshalText takes "[name@]address:port[ kea]".
 func (p *Peer) UnmarshalText(text []byte) error {
-	name, at, named := strings.Cut(string(text), "@")
+	fields := strings.Fields(string(text))
+	kea := len(fields) == 2 && fields[1] == "kea"
+	if len(fields) != 1 && !kea {
+		return fmt.Errorf("%q has something after its port that is not kea", text)
+	}
+	name, at, named := strings.Cut(fields[0], "@")
 	if !named {
 		name, at = "", name
 	}
@@ -41,7 +51,7 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	if name == "" || len(name) > MaxOctets || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
 		return fmt.Errorf("%q has no usable name before its @", text)
 	}
-	*p = Peer{Name: name, Addr: addr}
+	*p = Peer{Name: name, Addr: addr, Kea: kea}
 	return nil
 }
 
@@ -71,12 +81,17 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	if insecure {
 		return
 	}
-	const remedy = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
-	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() {
+	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	keys := len(c.IPCKeys) > 0
+	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
 		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}
 	for _, p := range c.IPCPeers {
-		if !p.Addr.Addr().IsLoopback() {
+		switch remote := !p.Addr.Addr().IsLoopback(); {
+		case remote && p.Kea && keys:
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%v is a Kea on another host, and Kea knows no keys", p.Addr),
+				"keep it on the loopback interface, or set "+Prefix+"IPC_INSECURE=true if the network between is yours alone")
+		case remote && !keys:
 			l.Mistake("IPC_PEERS", fmt.Sprintf("%v is on another host and nothing authenticates it", p.Addr), remedy)
 		}
 	}

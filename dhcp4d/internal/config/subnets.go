@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -40,15 +41,15 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // Subnet is one subnet with all that decides about its leases. Everything is
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
-	Position int
-	V6Only bool
-	V6OnlyWait uint32
-	ID     uint32
-	Prefix netip.Prefix
-	Drain  bool // renewals only
+	Position int // in Subnets.All
+	ID       uint32
+	Prefix   netip.Prefix
+	Drain    bool // renewals only
 	Policy
-	Pools []Pool // in the order of the document
-	Match []Match
+	V6Only     bool   // clients that ask for option 108 get it, and no lease (RFC 8925)
+	V6OnlyWait uint32 // its value
+	Pools      []Pool // in the order of the document
+	Match      []Match
 
 	options      *option.Set // global, laid over by the subnet's
 	classes      []Class
@@ -133,13 +134,7 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.match = r.matches(v, peers)
 		}},
 		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
-			switch state, ok := r.scalar(v, "active or drain"); {
-			case !ok:
-			case state == "active" || state == "drain":
-				s.drain = state == "drain"
-			default:
-				r.fail(v, "%q must be active or drain", state)
-			}
+			r.either(v, "drain", "active", &s.drain)
 		}},
 		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
 	}
@@ -318,7 +313,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
+		s := Subnet{Position: len(out.All), ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
 		s.Pools = r.compilePools(d, d.pools, never, in)
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
@@ -329,12 +324,14 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		var mask option.Builder
 		mask.Put(option.CodeSubnetMask, maskOctets(d.prefix))
 		s.options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		if wait, ok := s.options.Lookup(option.CodeV6OnlyPreferred); ok {
+			s.V6Only, s.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
+		}
 		if d.reservations != nil {
 			s.reservations = r.compileReservations(d, d.reservations, never, in)
 		}
 		out.byID[s.ID] = int32(len(out.All))
 		out.byPrefix.Insert(s.Prefix, int32(len(out.All)))
-		s.Position = len(out.All)
 		out.All = append(out.All, s)
 	}
 	return out

@@ -44,7 +44,8 @@ type Server struct {
 	Log     *slog.Logger
 	IPC     udp.Reader // from dhcp6d
 	Replies udp.Writer // what need not wait
-	Peers   Peers
+	Peers   *atomic.Pointer[Peers]
+	Auth    Auth
 	Running *atomic.Pointer[Running]
 	Leases  *Leases
 	Commits *commit.Committer[*Waiting]
@@ -55,15 +56,18 @@ type Server struct {
 	received time.Time
 	now      lease.Time
 	running  *Running
+	peers    Peers
 	group    *commit.Group[*Waiting] // nil while the store has failed
 
 	// The query at hand.
+	signs   bool // as does its answer
 	frame   ipc.Query
 	message dhcp4.Message
 	event   event.Query
 	who     asker
 	query   lease.Query
 	facts   lease.Facts
+	decided lease.Decision // as the hooks see it
 	options option.Layers
 
 	// What leaves at once: buf holds the bytes.
@@ -78,9 +82,26 @@ type Hooks struct {
 	Pkt4Send, Buffer4Send                                   hook.List[event.Query]
 }
 
-// Peers are the dhcp6d, or kea-dhcp6, that queries are taken from, and what
-// each is called in match entries.
-type Peers map[netip.AddrPort]string
+// Peers are the dhcp6d, or kea-dhcp6, that queries are taken from. They never
+// change; a reload replaces them.
+type Peers map[netip.AddrPort]Peer
+
+// Peer is one of them.
+type Peer struct {
+	Name string // in match entries
+	Kea  bool   // signs nothing
+}
+
+// Auth is what signs and verifies between us and peers of ours: without keys
+// it does nothing. Each goroutine that signs has a Signer of its own.
+type Auth struct {
+	Name     string // ours, as a backend
+	Verifier *ipc.Verifier
+	Signer   *ipc.Signer
+}
+
+// readPause is the pause after a read that failed.
+const readPause = 100 * time.Millisecond
 
 // Name is the component's name in logs and errors.
 func (s *Server) Name() string { return "server" }
@@ -93,7 +114,11 @@ func (s *Server) Run(context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			s.Log.Error("cannot read the IPC, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
 		}
 		s.batch(in)
 	}
@@ -102,7 +127,7 @@ func (s *Server) Run(context.Context) error {
 // batch takes the datagrams of one read to their end.
 func (s *Server) batch(in []udp.Packet) {
 	s.received, s.now = s.Leases.Clock.Read()
-	s.running = s.Running.Load()
+	s.running, s.peers = s.Running.Load(), *s.Peers.Load()
 	s.buf = s.buf[:0]
 	s.ready.reset()
 	s.group = s.Commits.Gather()
@@ -123,12 +148,19 @@ func (s *Server) batch(in []udp.Packet) {
 
 // receive takes one datagram from bytes to a query of a known subnet.
 func (s *Server) receive(in *udp.Packet) (fate, drop.Reason) {
-	name, ok := s.Peers[in.Peer]
+	peer, ok := s.peers[in.Peer]
 	if !ok {
 		return dropped, drop.WrongPeer
 	}
 	if in.Truncated {
 		return dropped, drop.Truncated
+	}
+	s.signs = !peer.Kea
+	if s.signs {
+		var why drop.Reason
+		if in.Data, why = s.Auth.Verifier.Open(in.Data, s.Auth.Name, s.received); why != drop.None {
+			return dropped, why
+		}
 	}
 	if ipc.IsProbe(in.Data) {
 		return s.probed(in)
@@ -152,7 +184,7 @@ func (s *Server) receive(in *udp.Packet) (fate, drop.Reason) {
 	if why := s.Hooks.Pkt4Receive.Run(&s.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := s.who.read(&s.frame, &s.message, name); why != drop.None {
+	if why := s.who.read(&s.frame, &s.message, peer.Name); why != drop.None {
 		return dropped, why
 	}
 	chosen := s.running.selector.Select(&s.who.where)
@@ -202,14 +234,21 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 	if why := s.Hooks.Buffer4Send.Run(&s.event); why != hook.Continue {
 		return dropped, why
 	}
-	*buf = out
-	p := udp.Packet{Data: out[start:], Peer: in.Peer}
 	if waits {
-		s.group.Replies.add(p, answerOf(d.Kind))
+		*buf = s.group.Replies.wait(out, start, in.Peer, answerOf(d.Kind), s.signs)
 		return waiting, drop.None
 	}
-	s.ready.add(p, answerOf(d.Kind))
+	*buf = s.sign(out, start)
+	s.ready.add(udp.Packet{Data: (*buf)[start:], Peer: in.Peer}, answerOf(d.Kind))
 	return answered, drop.None
+}
+
+// sign signs the answer buf[start:] if its query was signed.
+func (s *Server) sign(buf []byte, start int) []byte {
+	if !s.signs {
+		return buf
+	}
+	return s.Auth.Signer.Append(buf, start, s.Auth.Name, s.received)
 }
 
 // decide looks up what is known, decides, and has the decision carried out in
@@ -221,7 +260,8 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 	table.Look(&s.query, s.now, &s.facts)
 	d := lease.Decide(&s.query, policy, &s.facts, s.now)
 	if hooks := s.leaseHooks(&d); hooks != nil {
-		s.event.Decision, s.event.Address = &d, d.Addr
+		s.decided = d
+		s.event.Decision, s.event.Address = &s.decided, d.Addr
 		s.Leases.mu.Unlock()
 		why := hooks.Run(&s.event)
 		s.Leases.mu.Lock()
@@ -291,17 +331,24 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.LeaseTime = d.Time
 	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
 	r.SendTimes = sub.Lease.SendTimers
-	r.SIAddr, r.SName, r.File = sub.NextServer, []byte(sub.ServerHostname), []byte(sub.BootFileName)
-	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
+	boot := &s.running.boots[sub.Position]
+	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
+	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
+	if !s.message.Has(dhcp4.OptParameterRequestList) {
+		r.Always = unasked
+	}
 	return r
 }
+
+// unasked is what a client gets that does not say what it wants.
+var unasked = []byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
 
 // probed answers a dhcp6d that asks whether we are alive.
 func (s *Server) probed(in *udp.Packet) (fate, drop.Reason) {
 	start := len(s.buf)
-	s.buf = ipc.AppendProbeReply(s.buf)
+	s.buf = s.sign(ipc.AppendProbeReply(s.buf), start)
 	s.ready.add(udp.Packet{Data: s.buf[start:], Peer: in.Peer}, 0)
 	return probe, drop.None
 }

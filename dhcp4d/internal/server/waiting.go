@@ -1,6 +1,9 @@
 package server
 
 import (
+	"net/netip"
+	"time"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
@@ -28,6 +31,7 @@ func (o *outgoing) add(p udp.Packet, kind dhcp4.MessageType) {
 type Waiting struct {
 	outgoing
 	buf     []byte // of the ACKs
+	signed  []bool // by packet: it leaves with a signature
 	events  [lease.EventCount]int
 	observe bool // somebody wants changes
 	changes []change
@@ -53,10 +57,25 @@ func (w *Waiting) Len() int { return len(w.packets) }
 // Reset forgets everything and keeps the memory.
 func (w *Waiting) Reset() {
 	w.reset()
-	w.buf = w.buf[:0]
+	w.buf, w.signed = w.buf[:0], w.signed[:0]
 	w.events = [lease.EventCount]int{}
 	w.changes, w.relays, w.ids = w.changes[:0], w.relays[:0], w.ids[:0]
 }
+
+// wait adds the ACK buf[start:] and returns buf. The signature comes when it
+// leaves, in the order in which the other side sees them, and finds its room
+// behind the ACK.
+func (w *Waiting) wait(buf []byte, start int, to netip.AddrPort, kind dhcp4.MessageType, signed bool) []byte {
+	end := len(buf)
+	if signed {
+		buf = append(buf, room[:]...)
+	}
+	w.add(udp.Packet{Data: buf[start:end:len(buf)], Peer: to}, kind)
+	w.signed = append(w.signed, signed)
+	return buf
+}
+
+var room [ipc.SignatureLen]byte
 
 // note remembers a change whose record is the group's i-th.
 func (w *Waiting) note(f *ipc.Query, d *lease.Decision, i int) {
@@ -90,6 +109,8 @@ func (w *Waiting) keep(b []byte) []byte {
 // Committed sends what waited for a group. The committer's goroutine owns it.
 type Committed struct {
 	Replies udp.Writer
+	Name    string // ours, as a backend
+	Signer  *ipc.Signer
 	Ledger  *Ledger
 	Tell    *Tell
 }
@@ -100,6 +121,12 @@ func (c *Committed) Done(g *commit.Group[*Waiting], err error) {
 	if err != nil {
 		c.Ledger.failed(w.Len())
 		return
+	}
+	now := time.Now()
+	for i := range w.packets {
+		if w.signed[i] {
+			w.packets[i].Data = c.Signer.Append(w.packets[i].Data, 0, c.Name, now)
+		}
 	}
 	c.Replies.Write(w.packets)
 	c.Ledger.sent(&w.outgoing)

@@ -15,14 +15,18 @@ type view struct {
 	point uint32
 }
 
-// expireAtOnce is how many overdue entries a packet ends that finds no free
-// address.
-const expireAtOnce = 64
+// How many overdue entries a packet ends by the way, and how many it ends
+// when it finds no free address.
+const (
+	expireFew  = 16
+	expireMany = 256
+)
 
 // Look collects what is known for q into f. What it touches is ended first if
-// it is due, so that its facts do not depend on when Expire was called.
+// it is due, so that a client's facts do not depend on when Expire was called.
 func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	*f = lease.Facts{}
+	t.Expire(now, expireFew)
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
 
@@ -36,12 +40,15 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	if ended {
 		own = t.own(v.slot, v.hash, q.Client, &buf)
 	}
+	if len(own) > 0 {
+		t.hint = own[0]
+	}
 	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 	if q.Type == lease.TypeDiscover {
 		p := t.slots[v.slot].pool
 		next, ok := p.Next()
 		if !ok {
-			t.Expire(now, expireAtOnce)
+			t.Expire(now, expireMany)
 			named, reserved = t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 			next, ok = p.Next()
 		}
@@ -50,7 +57,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 		}
 	}
 
-	v.point, _ = t.findPoint(q.Point)
+	v.point = t.pointOf(own, q.Point)
 	if v.point != 0 {
 		f.AtPoint = int(t.pointAt(v.point).active)
 	}
@@ -64,6 +71,17 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// pointOf finds a point, which mostly is that of one of the client's entries.
+func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
+	for _, ref := range own {
+		if p := t.entries.at(ref).point; string(t.arena.bytes(t.pointAt(p).blob)) == string(octets) {
+			return p
+		}
+	}
+	p, _ := t.findPoint(octets)
+	return p
 }
 
 // Stand tells how one address stands to the client of q, for a hook that

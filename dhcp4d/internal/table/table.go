@@ -80,6 +80,7 @@ type Table struct {
 	byID     map[uint32]uint32 // configured id to slot
 	order    []uint32          // position in the configuration to slot
 	spans    []span            // all pools, ascending
+	hint     uint32            // an entry that may be asked for next, or has ended
 	durable  uint64
 	latest   uint64
 	newest   lease.Time
@@ -129,7 +130,7 @@ func (t *Table) Reset() {
 func (t *Table) clear() {
 	t.entries, t.arena, t.wheel = slab{}, arena{}, wheel{}
 	t.points = newPoints()
-	t.offers = offers{}
+	t.offers, t.hint = offers{}, 0
 	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
 	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
 }
@@ -179,8 +180,14 @@ func (t *Table) clientHash(slot uint32, client []byte) uint32 {
 	return uint32(h>>32) ^ uint32(h)
 }
 
-// byAddr finds the entry of an address, 0 if it has none.
+// byAddr finds the entry of an address, 0 if it has none. Mostly it is the
+// one that was found by its client before, and in the cache.
 func (t *Table) byAddr(addr uint32) uint32 {
+	if t.hint != 0 {
+		if e := t.entries.at(t.hint); e.addr == addr && e.phase != unused {
+			return t.hint
+		}
+	}
 	p := t.addrs.probe(t.addrHash(addr))
 	for ref := p.next(); ref != 0; ref = p.next() {
 		if t.entries.at(ref).addr == addr {

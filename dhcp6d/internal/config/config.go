@@ -12,6 +12,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // Prefix begins the name of every variable.
@@ -39,6 +40,12 @@ type Config struct {
 
 	IPCListen netip.AddrPort
 	Backends  []Backend // at least one, names and addresses distinct
+	// Ranges are the addresses that only one of the backends can serve; they
+	// do not overlap.
+	Ranges []Range
+	// IPCKeys sign and verify what goes between us and backends of ours; none
+	// leaves it as it is.
+	IPCKeys ipc.Keys
 
 	// Options are what an Information-request may be answered with.
 	Options  answer.Options
@@ -48,6 +55,7 @@ type Config struct {
 	Hooks []string
 	ACL   filter.ACL
 
+	environ   []string
 	settings  daemon.Settings
 	variables []config.Variable
 	warnings  []string
@@ -64,17 +72,19 @@ func (c Config) Warnings() []string { return c.warnings }
 
 // raw is the variables as written.
 type raw struct {
-	Interfaces     patterns       `env:"INTERFACES,required" kind:"list of names and patterns, such as eth0 or eth*,!eth1" desc:"client-facing interfaces; ff02::1:2 is joined on each"`
+	Interfaces     patterns       `env:"INTERFACES,required" kind:"list of names and patterns, such as eth0 or eth*,!eth1" reload:"true" desc:"client-facing interfaces; ff02::1:2 is joined on each"`
 	JoinSite       bool           `env:"JOIN_SITE" envDefault:"false" desc:"also join ff05::1:3, for relays that send to this site-wide group"`
-	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" desc:"sources from which Relay-forward is taken; from others it is dropped"`
-	LDRAInterfaces patterns       `env:"LDRA_INTERFACES" kind:"list of names and patterns" desc:"interfaces where Relay-forward from a link-local source, a lightweight relay agent, is taken"`
+	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" reload:"true" desc:"sources from which Relay-forward is taken; from others it is dropped"`
+	LDRAInterfaces patterns       `env:"LDRA_INTERFACES" kind:"list of names and patterns" reload:"true" desc:"interfaces where Relay-forward from a link-local source, a lightweight relay agent, is taken"`
 	ServerPort     uint16         `env:"SERVER_PORT" envDefault:"547" kind:"a port" desc:"UDP port that clients and relays send to"`
 	ClientPort     uint16         `env:"CLIENT_PORT" envDefault:"0" kind:"a port" desc:"answer every client on this port; 0 means the protocol's port 546 (for tests)"`
 	Source         netip.Addr     `env:"SOURCE" kind:"an IPv6 address" desc:"source address of answers where the query does not tell to which address it came; unset lets the kernel choose"`
 
 	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6767" desc:"our end of the link to dhcp4d, UDP"`
-	IPCBackends []Backend      `env:"IPC_BACKENDS" envDefault:"[::1]:6768" kind:"list of [name@]host:port[ kea]" desc:"the DHCPv4 servers; kea marks a kea-dhcp4"`
-	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host unauthenticated; anybody on its way can then give out leases"`
+	IPCBackends []Backend      `env:"IPC_BACKENDS" envDefault:"[::1]:6768" kind:"list of [name@]host:port[ kea]" reload:"true" desc:"the DHCPv4 servers; the name is the DHCP4D_NAME of that dhcp4d; kea marks a kea-dhcp4, which knows no keys"`
+	IPCRanges   []Range        `env:"IPC_RANGES" kind:"list of name:prefix or name:first-last" reload:"true" desc:"IPv4 addresses that only the backend of that name can serve, for backends with stores of their own"`
+	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp4d; the first signs, all verify; a datagram without a valid signature is dropped"`
+	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
 
 	Options optionVariables
 
@@ -86,6 +96,10 @@ type raw struct {
 	Settings      daemon.Settings
 }
 
+// Reload reads again what can be read again: the environment is as it was, the
+// files that its X_FILE variables name may have changed.
+func (c Config) Reload() (Config, error) { return Load(c.environ) }
+
 // Load reads the environment, in the form of os.Environ. The error is a
 // [config.Mistakes] with everything that is wrong; the Config has its list of
 // variables also then.
@@ -94,6 +108,7 @@ func Load(environ []string) (Config, error) {
 	var r raw
 	l.Parse(&r)
 	c := Config{
+		environ:        environ,
 		Interfaces:     r.Interfaces,
 		JoinSite:       r.JoinSite,
 		Relays:         r.Relays,
@@ -103,6 +118,8 @@ func Load(environ []string) (Config, error) {
 		Source:         r.Source,
 		IPCListen:      r.IPCListen,
 		Backends:       r.IPCBackends,
+		Ranges:         r.IPCRanges,
+		IPCKeys:        r.IPCKeys,
 		Options:        r.Options.check(l),
 		StateDir:       r.StateDir,
 		Hooks:          r.Hooks,

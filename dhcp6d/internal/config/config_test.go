@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -103,10 +104,11 @@ func TestEverything(t *testing.T) {
 
 // Each row is one mistake and the whole of what is said about it.
 func TestMistakes(t *testing.T) {
-	const remedy = "; keep it on the loopback interface, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
+	const remedy = "; keep it on the loopback interface, set DHCP6D_IPC_KEYS, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
 	const kea = "; give list of [name@]host:port[ kea]"
 	const acl = "; give list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex"
 	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
+	const ranges = "; give list of name:prefix or name:first-last"
 	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
 	tests := []struct{ name, env, want string }{
 		{"no interface but exceptions", "INTERFACES=!eth0", `INTERFACES: "!eth0" takes no interface, it only excepts` + patterns},
@@ -165,7 +167,14 @@ func TestMistakes(t *testing.T) {
 		{"acl key", "ACL_ALLOW=mac=x", `ACL_ALLOW: "mac" is none of prefix, interface-id and remote-id` + acl},
 		{"metrics", "METRICS_LISTEN=9547", `METRICS_LISTEN: "9547" is no listen address; give [address]:port`},
 		{"unknown variable", "INTERFACE=eth0", "INTERFACE: unknown variable; did you mean DHCP6D_INTERFACES?"},
-		{"variable of a later version", "IPC_KEYS=1:AA==", "IPC_KEYS: unknown variable; remove it, -h lists all variables"},
+		{"variable of a later version", "IPC_WINDOW=1", "IPC_WINDOW: unknown variable; remove it, -h lists all variables"},
+		{"IPC-27 key that is not base64 is not shown", "IPC_KEYS=1:secret!", "IPC_KEYS: not usable (the value is secret and not shown); give list of id:base64"},
+		{"range of nobody", "IPC_RANGES=a:192.0.2.0/24", "IPC_RANGES: no backend has the name a; use the names in DHCP6D_IPC_BACKENDS"},
+		{"range without name", "IPC_RANGES=192.0.2.0/24", `IPC_RANGES: "192.0.2.0/24" has no name of a backend and colon before its addresses` + ranges},
+		{"range of IPv6", "IPC_RANGES=a:2001:db8::/64", `IPC_RANGES: "/64" is neither an IPv4 prefix nor a range of IPv4 addresses` + ranges},
+		{"range backwards", "IPC_RANGES=a:192.0.2.9-192.0.2.1", `IPC_RANGES: "192.0.2.9-192.0.2.1" is neither an IPv4 prefix nor a range of IPv4 addresses` + ranges},
+		{"range with host bits", "IPC_RANGES=a:192.0.2.1/24", `IPC_RANGES: "192.0.2.1/24" has bits set after its length (192.0.2.0/24?)` + ranges},
+		{"ranges that overlap", "IPC_RANGES=[::1]:6768:192.0.2.0/24,[::1]:6768:192.0.2.255", "IPC_RANGES: [::1]:6768:192.0.2.0-192.0.2.255 and [::1]:6768:192.0.2.255-192.0.2.255 overlap; an address has one owner"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,9 +229,49 @@ func TestListsFromFiles(t *testing.T) {
 	}
 }
 
+func FuzzBackend(f *testing.F) {
+	for _, s := range []string{"[::1]:6768", "a@dhcp4d:6768 kea", "[::1]:06768", "a@b@c:1", " x:1  kea "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var b, again config.Backend
+		if b.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
+			t.Errorf("%q is %+v, written %q and read again %+v, %v", s, b, b.String(), again, err)
+		}
+	})
+}
+
+// Whatever stands in a variable, Load names it or takes it, and what it takes
+// can be offered.
+func FuzzLoad(f *testing.F) {
+	for _, v := range []string{"INTERFACES", "RELAYS", "4O6_SERVERS", "DOMAIN_SEARCH", "NTP_SERVERS", "INFORMATION_REFRESH_TIME", "OPTIONS", "IPC_BACKENDS", "ACL_DENY"} {
+		f.Add(v, "a,b:1")
+	}
+	f.Add("NTP_SERVERS", "ff05::101,ntp.example.org")
+	f.Add("OPTIONS", "17:000009bf,59:00")
+	f.Add("4O6_SERVERS", "multicast,2001:db8::1")
+	f.Fuzz(func(t *testing.T, variable, value string) {
+		if strings.HasSuffix(variable, "_FILE") {
+			t.Skip("would read whatever file the fuzzer names")
+		}
+		c, err := config.Load(environ(variable + "=" + value))
+		if err == nil {
+			_ = answer.New([]byte{0, 4, 1}, c.Options)
+			if err := c.Options.Check(); err != nil {
+				t.Errorf("%s=%q is taken and then %v", variable, value, err)
+			}
+		}
+	})
+}
+
+var update = flag.Bool("update", false, "write the table of variables into the documentation instead of comparing it")
+
 func TestDocumentation(t *testing.T) {
 	c, _ := config.Load(nil)
-	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables())
+	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables(), *update)
 }
 
 func addrs(list ...string) (as []netip.Addr) {
@@ -230,4 +279,55 @@ func addrs(list ...string) (as []netip.Addr) {
 		as = append(as, netip.MustParseAddr(s))
 	}
 	return as
+}
+
+func TestKeysAndTheLoopback(t *testing.T) {
+	const key = "IPC_KEYS=1:MDEyMzQ1Njc4OWFiY2RlZg=="
+	tests := []struct {
+		name string
+		env  []string
+		ok   bool
+	}{
+		{"IPC-24 nothing leaves the host without keys", []string{"IPC_LISTEN=[::]:6767", "IPC_BACKENDS=a@dhcp4d:6768"}, false},
+		{"IPC-27 keys let it", []string{"IPC_LISTEN=[::]:6767", "IPC_BACKENDS=a@dhcp4d:6768", key}, true},
+		{"IPC-27 keys are of no use to Kea", []string{"IPC_LISTEN=[::]:6767", "IPC_BACKENDS=a@dhcp4d:6768 kea", key}, false},
+		{"IPC-27 and a Kea on this host does not mind them", []string{"IPC_LISTEN=[::]:6767", "IPC_BACKENDS=a@dhcp4d:6768,[::1]:6768 kea", key}, true},
+		{"IPC-27 it may be said that it is meant", []string{"IPC_LISTEN=[::]:6767", "IPC_BACKENDS=a@dhcp4d:6768 kea", "IPC_INSECURE=true"}, true},
+		{"IPC-27 one backend needs no name", []string{key}, true},
+		{"IPC-27 two backends must be told apart", []string{"IPC_BACKENDS=[::1]:6768,[::1]:6769", key}, false},
+		{"IPC-27 two backends with names", []string{"IPC_BACKENDS=a@[::1]:6768,b@[::1]:6769", key}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Load(environ(tt.env...))
+			if (err == nil) != tt.ok {
+				t.Errorf("%v", err)
+			}
+			if err == nil && slices.ContainsFunc(c.Variables(), func(v shared.Variable) bool { return v.Name == "DHCP6D_IPC_KEYS" && !v.Secret }) {
+				t.Error("keys are not secret")
+			}
+		})
+	}
+}
+
+func TestReloadReadsFilesAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	write := func(s string) {
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1:MDEyMzQ1Njc4OWFiY2RlZg==\n")
+	c, err := config.Load(environ("IPC_KEYS_FILE=" + path))
+	if err != nil || len(c.IPCKeys) != 1 {
+		t.Fatalf("%+v, %v", c.IPCKeys, err)
+	}
+	write("1:MDEyMzQ1Njc4OWFiY2RlZg==,2:MDEyMzQ1Njc4OWFiY2RlZh==\n")
+	if c, err = c.Reload(); err != nil || len(c.IPCKeys) != 2 {
+		t.Fatalf("IPC-27 %+v, %v", c.IPCKeys, err)
+	}
+	write("2 of them")
+	if _, err = c.Reload(); err == nil {
+		t.Error("bad keys are taken")
+	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
@@ -9,8 +10,8 @@ import (
 
 // aclVariables are the variables of the hook acl.
 type aclVariables struct {
-	Allow []filter.Rule `env:"ALLOW" kind:"list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex" desc:"hook acl: serve only these, and nobody else"`
-	Deny  []filter.Rule `env:"DENY" kind:"list as for ALLOW" desc:"hook acl: never serve these, whatever ALLOW says"`
+	Allow []filter.Rule `env:"ALLOW" kind:"list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex" reload:"true" desc:"hook acl: serve only these, and nobody else"`
+	Deny  []filter.Rule `env:"DENY" kind:"list as for ALLOW" reload:"true" desc:"hook acl: never serve these, whatever ALLOW says"`
 }
 
 // checkHooks checks the list of hooks against what is shipped and what is
@@ -35,6 +36,9 @@ func (c *Config) checkHooks(l *config.Loader) {
 
 // warn notes what is valid and probably not meant.
 func (c *Config) warn() {
+	if n, weak := c.IPCKeys.Weak(); weak {
+		c.warnings = append(c.warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", n))
+	}
 	if c.Options.Any() && len(c.Options.DNSServers) == 0 {
 		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; a client that takes the first Reply may end up with none: set "+Prefix+"DNS_SERVERS")
 	}

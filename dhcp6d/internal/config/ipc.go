@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,16 @@ func (b Backend) String() string {
 	return s
 }
 
+// Daemon is the name that the backend has for itself, which signatures cover:
+// its name here, and where that was not given what a dhcp4d is called that was
+// given none either.
+func (b Backend) Daemon() string {
+	if b.Name == net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) {
+		return "dhcp4d"
+	}
+	return b.Name
+}
+
 // UnmarshalText takes "[name@]host:port[ kea]".
 func (b *Backend) UnmarshalText(text []byte) error {
 	fields := strings.Fields(string(text))
@@ -46,7 +57,7 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	}
 	name, at, named := strings.Cut(fields[0], "@")
 	if !named {
-		name, at = fields[0], fields[0]
+		at = fields[0]
 	}
 	host, port, err := net.SplitHostPort(at)
 	if err != nil || host == "" {
@@ -55,6 +66,9 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
 		return fmt.Errorf("%q has no port from 1 to 65535", at)
+	}
+	if !named {
+		name = net.JoinHostPort(host, strconv.FormatUint(number, 10))
 	}
 	if name == "" || strings.ContainsAny(name, `"\`) {
 		return fmt.Errorf("%q has no usable name before its @", text)
@@ -94,16 +108,105 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 				"give both the same address family")
 		}
 	}
+	c.checkRanges(l)
+	c.checkKeys(l, insecure)
+}
+
+// checkKeys checks that nothing leaves the host unauthenticated that is not
+// meant to, and that a signature tells for which backend it is.
+func (c *Config) checkKeys(l *config.Loader, insecure bool) {
+	keys := len(c.IPCKeys) > 0
+	daemons := map[string]bool{}
+	for _, b := range c.Backends {
+		if !keys || b.Kea {
+			continue
+		}
+		if daemons[b.Daemon()] {
+			l.Mistake("IPC_BACKENDS", "with keys, two backends would both be the dhcp4d of the name "+b.Daemon(),
+				"write each as name@host:port, with the DHCP4D_NAME that it has")
+		}
+		daemons[b.Daemon()] = true
+	}
 	if insecure {
 		return
 	}
-	const remedy = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
-	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() {
+	const alone = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
 		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}
 	for _, b := range c.Backends {
-		if !b.loopback() {
+		switch {
+		case b.loopback():
+		case keys && b.Kea:
+			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s is a Kea on another host, and Kea knows no keys", b.Host), alone)
+		case !keys:
 			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s is on another host and nothing authenticates it", b.Host), remedy)
+		}
+	}
+}
+
+// Range is addresses that only one backend can serve.
+type Range struct {
+	Backend     string
+	First, Last netip.Addr // IPv4, First is not above Last
+}
+
+// String is the range as it is written in the environment.
+func (r Range) String() string { return fmt.Sprintf("%s:%v-%v", r.Backend, r.First, r.Last) }
+
+// UnmarshalText takes "name:prefix", "name:first-last" or "name:address". The
+// name may contain colons.
+func (r *Range) UnmarshalText(text []byte) error {
+	s := string(text)
+	at := strings.LastIndexByte(s, ':')
+	if at <= 0 {
+		return fmt.Errorf("%q has no name of a backend and colon before its addresses", s)
+	}
+	name, addresses := s[:at], s[at+1:]
+	first, last, isRange := strings.Cut(addresses, "-")
+	if p, err := netip.ParsePrefix(addresses); err == nil {
+		if p != p.Masked() {
+			return fmt.Errorf("%q has bits set after its length (%v?)", addresses, p.Masked())
+		}
+		if !p.Addr().Is4() {
+			return fmt.Errorf("%q is no IPv4 prefix", addresses)
+		}
+		*r = Range{name, p.Addr(), lastOf(p)}
+		return nil
+	}
+	if !isRange {
+		last = first
+	}
+	a, err := netip.ParseAddr(strings.TrimSpace(first))
+	b, err2 := netip.ParseAddr(strings.TrimSpace(last))
+	if err != nil || err2 != nil || !a.Is4() || !b.Is4() || b.Less(a) {
+		return fmt.Errorf("%q is neither an IPv4 prefix nor a range of IPv4 addresses", addresses)
+	}
+	*r = Range{name, a, b}
+	return nil
+}
+
+// lastOf is the last address of an IPv4 prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	a := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		a[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(a)
+}
+
+// checkRanges checks that each range has one owner that there is, and puts
+// them in order.
+func (c *Config) checkRanges(l *config.Loader) {
+	c.Ranges = slices.Clone(c.Ranges)
+	slices.SortFunc(c.Ranges, func(a, b Range) int { return a.First.Compare(b.First) })
+	for i, r := range c.Ranges {
+		if !slices.ContainsFunc(c.Backends, func(b Backend) bool { return b.Name == r.Backend }) {
+			l.Mistake("IPC_RANGES", "no backend has the name "+r.Backend, "use the names in "+Prefix+"IPC_BACKENDS")
+		}
+		if i > 0 && !c.Ranges[i-1].Last.Less(r.First) {
+			l.Mistake("IPC_RANGES", fmt.Sprintf("%v and %v overlap", c.Ranges[i-1], r), "an address has one owner")
 		}
 	}
 }

@@ -16,14 +16,14 @@ import (
 
 // optionVariables are what an Information-request is answered with.
 type optionVariables struct {
-	Servers4o6   servers4o6   `env:"4O6_SERVERS" kind:"none, empty, or list of IPv6 addresses and multicast" desc:"option 88, the DHCPv4-over-DHCPv6 servers: none does not offer it, multicast stands for ff02::1:2, empty is the option without an address"`
-	DNSServers   []netip.Addr `env:"DNS_SERVERS" kind:"list of IPv6 addresses" desc:"option 23, the recursive DNS servers"`
-	DomainSearch []string     `env:"DOMAIN_SEARCH" kind:"list of domain names" desc:"option 24, the domain search list"`
-	NTPServers   []string     `env:"NTP_SERVERS" kind:"list of IPv6 addresses and host names" desc:"option 56, the NTP servers"`
-	RefreshTime  seconds      `env:"INFORMATION_REFRESH_TIME" kind:"seconds or a duration, 600s at least" desc:"option 32: after this time clients ask again; unset lets them assume one day, so it is how fast a change of the other options gets around"`
-	SolMaxRT     seconds      `env:"SOL_MAX_RT" kind:"seconds or a duration, 60s to 24h" desc:"option 82: the longest time between a client's Solicits"`
-	InfMaxRT     seconds      `env:"INF_MAX_RT" kind:"seconds or a duration, 60s to 24h" desc:"option 83: the longest time between a client's Information-requests"`
-	Others       []rawOption  `env:"OPTIONS" kind:"list of code:hex" desc:"further options by code, content in hexadecimal"`
+	Servers4o6   servers4o6   `env:"4O6_SERVERS" kind:"none, empty, or list of IPv6 addresses and multicast" reload:"true" desc:"option 88, the DHCPv4-over-DHCPv6 servers: none does not offer it, multicast stands for ff02::1:2, empty is the option without an address"`
+	DNSServers   []netip.Addr `env:"DNS_SERVERS" kind:"list of IPv6 addresses" reload:"true" desc:"option 23, the recursive DNS servers"`
+	DomainSearch []string     `env:"DOMAIN_SEARCH" kind:"list of domain names" reload:"true" desc:"option 24, the domain search list"`
+	NTPServers   []string     `env:"NTP_SERVERS" kind:"list of IPv6 addresses and host names" reload:"true" desc:"option 56, the NTP servers"`
+	RefreshTime  seconds      `env:"INFORMATION_REFRESH_TIME" kind:"seconds or a duration, 600s at least" reload:"true" desc:"option 32: after this time clients ask again; unset lets them assume one day, so it is how fast a change of the other options gets around"`
+	SolMaxRT     seconds      `env:"SOL_MAX_RT" kind:"seconds or a duration, 60s to 24h" reload:"true" desc:"option 82: the longest time between a client's Solicits"`
+	InfMaxRT     seconds      `env:"INF_MAX_RT" kind:"seconds or a duration, 60s to 24h" reload:"true" desc:"option 83: the longest time between a client's Information-requests"`
+	Others       []rawOption  `env:"OPTIONS" kind:"list of code:hex" reload:"true" desc:"further options by code, content in hexadecimal"`
 }
 
 // check makes wire values of what was written.
