@@ -115,7 +115,7 @@ func newBench(t testing.TB) *bench {
 	t.Cleanup(b.commits.Close)
 	b.server = &Server{
 		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
-		Peers: Peers{sixd: "six"}, Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
+		Peers: Peers{sixd: {Name: "six"}}, Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
 		Hooks: Hooks{Buffer4Receive: hook.Filters(core, hook.Buffer4Receive, hook.Filter[event.Query]{Name: "poison",
 			Run: func(e *event.Query) drop.Reason {
 				switch e.Data[44] { // the first octet of sname
