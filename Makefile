@@ -4,6 +4,8 @@ SHELL    := bash
 MODULES  := shared dhcp6d dhcp4d deploy/lab
 PACKAGES := $(MODULES:%=./%/...)
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+REVISION ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X github.com/dhcp4o6/dhcp4o6/shared/metric.revision=$(REVISION)
 
 # The race detector needs a C compiler. Without one the tests run all the same,
 # but not in CI.
@@ -15,6 +17,11 @@ else
 $(info no C compiler: the tests run without the race detector)
 endif
 
+# The linter is a tool of the module tools, built on first use (some minutes)
+# and taken from Go's build cache from then on. It must not see GOWORK=off,
+# which is for building it alone.
+LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
+
 # How long each function is fuzzed: make fuzz FUZZTIME=10m.
 FUZZTIME ?= 30s
 
@@ -25,7 +32,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/dhcp6d and bin/dhcp4d, static
-	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./dhcp6d ./dhcp4d
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
@@ -36,14 +43,11 @@ ifeq ($(INSTALL),1)
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
 
-# The linter is a tool of the module tools, built on first use (some minutes)
-# and taken from Go's build cache from then on. It must not see GOWORK=off,
-# which is for building it alone.
 lint: ## static analysis, format and who may import whom; needs no installation
-	$$(GOWORK=off go -C tools tool -n golangci-lint) run $(PACKAGES)
+	$(LINTER) run $(PACKAGES)
 
 fmt: ## format the code
-	@gofmt -w $(MODULES)
+	$(LINTER) fmt $(MODULES)
 
 fuzz: ## fuzz every parser, FUZZTIME each
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r dir; do \
