@@ -40,6 +40,7 @@ func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
 			Quarantine:    sub.DeclineTime,
 			Limit:         int(sub.Limit),
 			V6Mostly:      sub.V6Only,
+			RefuseMoves:   sub.RefuseMoves,
 			Drain:         sub.Drain,
 		}
 	}
