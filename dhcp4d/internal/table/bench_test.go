@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
-	"golang.org/x/sys/unix"
 )
 
 var tenMillion = flag.Bool("tenmillion", false, "benchmark with ten million leases too, which needs 2 GB")
