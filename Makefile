@@ -1,35 +1,57 @@
 # `make` alone lists what can be made.
 
-SHELL   := bash
-MODULES := shared dhcp6d dhcp4d deploy/lab
+SHELL    := bash
+MODULES  := shared dhcp6d dhcp4d deploy/lab
 PACKAGES := $(MODULES:%=./%/...)
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LINT    := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+REVISION ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X github.com/dhcp4o6/dhcp4o6/shared/metric.revision=$(REVISION)
 
-# Fuzzing: how long for each function (make fuzz FUZZTIME=10m).
+# The race detector needs a C compiler. Without one the tests run all the same,
+# but not in CI.
+ifneq ($(shell command -v $(firstword $(or $(CC),cc)) 2>/dev/null),)
+RACE := -race
+else ifeq ($(CI),true)
+$(error no C compiler, which the race detector needs)
+else
+$(info no C compiler: the tests run without the race detector)
+endif
+
+# The linter is a tool of the module tools, built on first use (some minutes)
+# and taken from Go's build cache from then on. It must not see GOWORK=off,
+# which is for building it alone.
+LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
+
+# How long each function is fuzzed: make fuzz FUZZTIME=10m.
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt fuzz
+.PHONY: help build test interop lint fmt fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/dhcp6d and bin/dhcp4d, static, for this machine
-	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./dhcp6d ./dhcp4d
+build: ## build bin/dhcp6d and bin/dhcp4d, static
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
-	go test -race -shuffle=on $(PACKAGES)
+	go test $(RACE) -shuffle=on $(PACKAGES)
 
-lint: ## vet, static analysis, format and the rules of who imports whom; needs no installation
-	@set -e; for m in $(MODULES); do echo "lint $$m"; (cd $$m && GOWORK=off $(LINT) run ./...); done
+interop: build ## every pair of ours and Kea's halves; INSTALL=1 installs Debian's Kea first
+ifeq ($(INSTALL),1)
+	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark
+endif
+	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
+
+lint: ## static analysis, format and who may import whom; needs no installation
+	$(LINTER) run $(PACKAGES)
 
 fmt: ## format the code
-	@gofmt -w $(MODULES)
+	$(LINTER) fmt $(MODULES)
 
-fuzz: ## fuzz every parser for FUZZTIME each
-	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r d; do \
-		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$d/*_test.go | cut -c6-); do \
-			echo "fuzz $$d $$f"; go test ./$$d -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
+fuzz: ## fuzz every parser, FUZZTIME each
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+			echo "$$dir $$f"; go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
 		done; \
 	done

@@ -46,6 +46,7 @@ const (
 	batch   = 64      // datagrams read and written at once
 	buffer  = 4 << 20 // octets that the kernel may queue before
 	waiting = 4096    // ACKs that may wait for one sync
+	labels  = 1024    // subnets that metrics tell apart
 )
 
 // serve builds the daemon from its configuration and runs it.
@@ -68,7 +69,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	if err := held.Load(leases, running.Load(), stored); err != nil {
 		return fmt.Errorf("loading the leases: %w", err)
 	}
-	reg.MustRegister(server.NewGauges(held, running, 1024))
+	reg.MustRegister(server.NewGauges(held, running, labels))
 
 	socket, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
 	if err != nil {

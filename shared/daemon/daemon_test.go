@@ -136,10 +136,10 @@ func TestLife(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", notify)
 
 	reload := make(chan error, 1)
-	started, reloaded, backend := make(chan struct{}), make(chan struct{}), make(chan *daemon.Condition, 1)
+	started, reloading, backend := make(chan struct{}), make(chan struct{}), make(chan *daemon.Condition, 1)
 	p := program(func(ctx context.Context, rt *daemon.Runtime, _ settings) error {
 		backend <- rt.Ready.Condition("backend", "none answers yet")
-		rt.OnReload(func() error { defer func() { reloaded <- struct{}{} }(); return <-reload })
+		rt.OnReload(func() error { reloading <- struct{}{}; return <-reload })
 		return rt.Run(ctx,
 			daemon.Func("idle", func(ctx context.Context) error { close(started); <-ctx.Done(); return nil }),
 			daemon.Func("cancelled", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }),
@@ -176,16 +176,18 @@ func TestLife(t *testing.T) {
 	expect("dhcp4d_ready 1")
 	expect("dhcp4d_panics_total 0")
 	expect("dhcp4d_config_last_reload_successful 1")
+	// What a reload came to is to be seen when the next one is asked for.
 	hangup(t)
+	<-reloading
 	reload <- errors.New("refused")
-	<-reloaded
 	hangup(t)
-	reload <- nil // the second reload starts after the first has been shown
-	<-reloaded
+	<-reloading
+	expect("dhcp4d_config_last_reload_successful 0")
+	reload <- nil
 	hangup(t)
+	<-reloading
 	expect("dhcp4d_config_last_reload_successful 1")
 	reload <- nil
-	<-reloaded
 
 	if err := unix.Kill(os.Getpid(), unix.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -10,9 +10,11 @@ import (
 // all of them are met.
 type Readiness struct {
 	mu         sync.Mutex
-	conditions []*Condition
-	changed    func(ready bool, report string)
-	was        bool
+	conditions []*Condition // guarded by mu, their reasons too
+
+	telling sync.Mutex // held while changed runs, so that it hears of changes in order
+	changed func(ready bool, report string)
+	was     bool
 }
 
 // Condition is one reason for which a daemon may be not ready. Any goroutine
@@ -59,10 +61,6 @@ func (r *Readiness) Ready() bool {
 func (r *Readiness) Report() (ready bool, report string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.reportLocked()
-}
-
-func (r *Readiness) reportLocked() (ready bool, report string) {
 	ready = true
 	var b strings.Builder
 	for _, c := range r.conditions {
@@ -79,12 +77,19 @@ func (r *Readiness) reportLocked() (ready bool, report string) {
 // update tells whoever listens when the daemon has become ready or ceased to
 // be it.
 func (r *Readiness) update() {
-	r.mu.Lock()
-	ready, report := r.reportLocked()
-	tell := ready != r.was && r.changed != nil
-	r.was = ready
-	r.mu.Unlock()
-	if tell {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	ready, report := r.Report()
+	if ready != r.was && r.changed != nil {
 		r.changed(ready, report)
 	}
+	r.was = ready
+}
+
+// hush ends the telling: of a daemon that stops everybody knows that it is not
+// ready.
+func (r *Readiness) hush() {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	r.changed = nil
 }

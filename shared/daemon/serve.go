@@ -82,6 +82,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 			stop(context.Canceled)
 		case <-ending:
 			ending = nil
+			rt.Ready.hush()
 			running.Unmet("stopping")
 			notify("STOPPING=1", log)
 			expired = time.After(grace)

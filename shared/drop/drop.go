@@ -35,7 +35,6 @@ const (
 	NoCookie      // option 87 without the DHCPv4 magic cookie
 	Hook          // a hook said so
 	HookPanic     // a hook panicked
-	NotReady      // the daemon is starting or stopping
 	SendError     // the kernel refused to send
 
 	// dhcp6d, link.
@@ -97,8 +96,8 @@ var table = [count]row{
 	None:              {"none", 0, "not dropped"},
 	Truncated:         {"truncated", both, "longer than the receive buffer"},
 	Malformed:         {"malformed", both, "an option or header runs past its container"},
-	UnknownType:       {"unknown_type", both, "unknown DHCPv6 message type"},
-	ServerMessage:     {"server_message", both, "message type that only servers send"},
+	UnknownType:       {"unknown_type", DHCP6D, "unknown DHCPv6 message type"},
+	ServerMessage:     {"server_message", DHCP6D, "message type that only servers send"},
 	RelayMessage:      {"relay_message", both, "relay level without exactly one usable Relay Message option"},
 	RelayDepth:        {"relay_depth", both, "more than nine relay levels"},
 	HopLimit:          {"hop_limit", both, "hop-count above eight"},
@@ -108,7 +107,6 @@ var table = [count]row{
 	NoCookie:          {"no_cookie", both, "option 87 without the DHCPv4 magic cookie"},
 	Hook:              {"hook", both, "dropped by a hook"},
 	HookPanic:         {"hook_panic", both, "a hook panicked"},
-	NotReady:          {"not_ready", both, "the daemon is starting or stopping"},
 	SendError:         {"send_error", both, "the kernel refused to send"},
 	Interface:         {"interface", DHCP6D, "received by an interface that is not served"},
 	Source:            {"source", DHCP6D, "source address or port that cannot be answered"},
@@ -137,7 +135,7 @@ var table = [count]row{
 	PointLimit:        {"point_limit", DHCP4D, "the attachment point holds as many addresses as it may"},
 	Draining:          {"draining", DHCP4D, "the subnet takes no new client"},
 	StoreError:        {"store_error", DHCP4D, "the lease could not be put on stable storage"},
-	Overload:          {"queue_full", both, "more work in flight than is allowed"},
+	Overload:          {"queue_full", DHCP4D, "more work in flight than is allowed"},
 	ReplyTooBig:       {"reply_too_big", both, "the mandatory options do not fit into the reply"},
 }
 

@@ -47,24 +47,29 @@ func NewRegistry(d drop.Daemon, version string) *prometheus.Registry {
 	return reg
 }
 
-// Revision is the commit that the binary was built from, "unknown" when the
-// toolchain did not stamp one, with "-dirty" after it when the tree had
-// changes.
+// revision is set by the linker: the toolchain stamps no commit into what is
+// built from a workspace.
+var revision string
+
+// Revision is the commit that the binary was built from, with "-dirty" after it
+// when the tree had changes; "unknown" when neither the linker nor the
+// toolchain was told.
 func Revision() string {
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if revision != "" {
+		return revision
 	}
-	revision, dirty := "unknown", ""
-	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "-dirty"
+	commit, dirty := "unknown", ""
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
 		}
 	}
-	return revision + dirty
+	return commit + dirty
 }
 
 // NewPanics registers <daemon>_panics_total.

@@ -227,6 +227,9 @@ func TestInformation(t *testing.T) {
 			if !info.Offered || len(info.Servers) != len(test.want) || info.Servers[0] != test.want[0] {
 				t.Fatalf("learned %+v, want %v", info, test.want)
 			}
+			if info.Servers[0] != client.Multicast { // a unicast server is asked from a global address
+				c = b.client(site.Unicast, 2, client.Options{Servers: info.Servers})
+			}
 			b.obtain(c)
 		})
 	}

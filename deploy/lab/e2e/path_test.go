@@ -353,14 +353,12 @@ func TestRelayChains(t *testing.T) {
 func TestLDRA(t *testing.T) {
 	t.Run("RL-17, RA-4 a client behind a light-weight relay is served, its answers carry the Interface-Id", func(t *testing.T) {
 		b := start(t, func(c *pair.Config) {
-			port7 := pair.Subnet{ID: 7, Prefix: netip.MustParsePrefix("203.0.113.0/24"), InterfaceID: "port7",
-				First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr("203.0.113.20")}
 			c.Subnets = append(c.Subnets, port7)
 		})
-		b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte("port7")}.Rewrite)
+		b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
 		c := b.client(site.Multicast, 1, client.Options{})
 		l := b.obtain(c)
-		if !netip.MustParsePrefix("203.0.113.0/24").Contains(l.Address) {
+		if !port7.Prefix.Contains(l.Address) {
 			t.Errorf("got %s, want an address of the port's subnet", l.Address)
 		}
 		if _, err := c.Renew(t.Context(), l); err != nil {
@@ -369,7 +367,7 @@ func TestLDRA(t *testing.T) {
 	})
 	t.Run("Q-34 a Relay-forward from a link-local source is dropped where no light-weight relay is listed", func(t *testing.T) {
 		b := start(t, func(c *pair.Config) { c.LDRA = nil })
-		b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte("port7")}.Rewrite)
+		b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
 		b.dropped(b.six, drops6, func() { silence(t, b.client(site.Multicast, 1, client.Options{Retransmit: short})) })
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
@@ -49,7 +50,10 @@ func binDirs() []string {
 	if dir, err := os.Getwd(); err == nil {
 		for ; dir != "/"; dir = filepath.Dir(dir) {
 			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-				return append(dirs, filepath.Join(dir, "bin"))
+				if bin := filepath.Join(dir, "bin"); !slices.Contains(dirs, bin) {
+					dirs = append(dirs, bin)
+				}
+				return dirs
 			}
 		}
 	}

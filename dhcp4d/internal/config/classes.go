@@ -90,7 +90,8 @@ func (r *reader) classes(v *value, l *level) {
 	l.classes = append([]Class(nil), l.classes...) // the level above keeps its own
 	for _, item := range r.list(v, "classes") {
 		var c classDoc
-		if !mapping(r, item, "a class", classFields(), &c) {
+		before := len(r.mistakes)
+		if !mapping(r, item, "a class", classFields(), &c) || len(r.mistakes) > before {
 			continue
 		}
 		if !c.vendor.set && !c.user.set && !c.hwAddr.set {

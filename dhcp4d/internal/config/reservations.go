@@ -10,9 +10,9 @@ import (
 
 // Reservation is an address kept for one client or attachment point.
 type Reservation struct {
-	ByPoint bool
 	Addr    netip.Addr
 	Options *option.Set // own options only, nil if none
+	ByPoint bool        // for whoever is at an attachment point
 }
 
 // Identity is what a query tells about its client and where it is attached.
@@ -248,7 +248,7 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 			owners[d.addr] = owner{key, item.Line}
 			lines[key] = item.Line
 			rs.kinds |= kinds
-			rs.list = append(rs.list, Reservation{Addr: d.addr, Options: in.set(d.options.Set())})
+			rs.list = append(rs.list, Reservation{Addr: d.addr, Options: in.set(d.options.Set()), ByPoint: kinds&kindPoint != 0})
 		}
 	}
 	slices.SortFunc(rs.list, func(a, b Reservation) int { return a.Addr.Compare(b.Addr) })

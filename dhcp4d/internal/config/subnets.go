@@ -40,9 +40,8 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // Subnet is one subnet with all that decides about its leases. Everything is
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
-	Position int
-	V6Only bool
-	V6OnlyWait uint32
+	Position int // in Subnets.All
+
 	ID     uint32
 	Prefix netip.Prefix
 	Drain  bool // renewals only
@@ -318,7 +317,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
+		s := Subnet{Position: len(out.All), ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
 		s.Pools = r.compilePools(d, d.pools, never, in)
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
@@ -334,7 +333,6 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		out.byID[s.ID] = int32(len(out.All))
 		out.byPrefix.Insert(s.Prefix, int32(len(out.All)))
-		s.Position = len(out.All)
 		out.All = append(out.All, s)
 	}
 	return out

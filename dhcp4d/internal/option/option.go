@@ -90,6 +90,9 @@ func unknownName(name string) string {
 func nearest(name string) string {
 	plain := strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(name))
 	best, least := "", 3 // at most two letters wrong
+	if len(plain) > 64 {
+		return ""
+	}
 	for _, def := range table {
 		for _, known := range def.names() {
 			if d := distance(plain, known); d < least {

@@ -35,7 +35,7 @@ type Reply struct {
 	// ServerID is option 54.
 	ServerID netip.Addr
 	// LeaseTime, T1 and T2 are seconds (options 51, 58, 59). T1 and T2 are
-	// sent if the client requests one of them or SendTimes is set, and then
+	// sent if they are not 0 and the client requests one of them or SendTimes is set, and then
 	// both.
 	LeaseTime, T1, T2 uint32
 	SendTimes         bool
@@ -128,7 +128,7 @@ func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 		relay = 0
 	}
 	spare -= relay
-	times := lease && spare >= 2*fourLen &&
+	times := lease && r.T1 > 0 && spare >= 2*fourLen &&
 		(r.SendTimes || q.Requested(dhcp4.OptRenewalTime) || q.Requested(dhcp4.OptRebindingTime))
 	if times {
 		spare -= 2 * fourLen

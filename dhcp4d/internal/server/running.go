@@ -16,14 +16,19 @@ type Running struct {
 	subnets  *config.Subnets
 	selector *subnet.Selector
 	policies []lease.Policy // by position of the subnet
+	boots    []boot         // likewise
 }
+
+// boot is what a subnet says of a boot server, as the reply wants it.
+type boot struct{ server, file []byte }
 
 // NewRunning makes the tables of a configuration. The peers are the server
 // identifiers of other dhcp4d.
 func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
-	r := &Running{subnets: s, selector: subnet.New(s), policies: make([]lease.Policy, len(s.All))}
+	r := &Running{subnets: s, selector: subnet.New(s), policies: make([]lease.Policy, len(s.All)), boots: make([]boot, len(s.All))}
 	for i := range s.All {
 		sub := &s.All[i]
+		r.boots[i] = boot{[]byte(sub.ServerHostname), []byte(sub.BootFileName)}
 		r.policies[i] = lease.Policy{
 			ServerID:      sub.ServerID,
 			Peers:         peers,
@@ -34,7 +39,7 @@ func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
 			Hold:          sub.OfferHold,
 			Quarantine:    sub.DeclineTime,
 			Limit:         int(sub.Limit),
-			V6Mostly:      sub.V6Only,
+			V6Mostly:      true, // where option 108 is configured, see asker.fill
 			Drain:         sub.Drain,
 		}
 	}

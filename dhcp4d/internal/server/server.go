@@ -17,6 +17,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
@@ -67,6 +68,7 @@ type Server struct {
 	who     asker
 	query   lease.Query
 	facts   lease.Facts
+	decided lease.Decision // as the hooks see it
 	options option.Layers
 
 	// What leaves at once: buf holds the bytes.
@@ -99,6 +101,9 @@ type Auth struct {
 	Signer   *ipc.Signer
 }
 
+// readPause is the pause after a read that failed.
+const readPause = 100 * time.Millisecond
+
 // Name is the component's name in logs and errors.
 func (s *Server) Name() string { return "server" }
 
@@ -110,7 +115,11 @@ func (s *Server) Run(context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			s.Log.Error("cannot read the IPC, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
 		}
 		s.batch(in)
 	}
@@ -196,7 +205,10 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		return dropped, drop.StoreError
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
+	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
+	_, v6mostly := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
+	s.query.V6Only = s.query.V6Only && v6mostly
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
@@ -252,7 +264,8 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 	table.Look(&s.query, s.now, &s.facts)
 	d := lease.Decide(&s.query, policy, &s.facts, s.now)
 	if hooks := s.leaseHooks(&d); hooks != nil {
-		s.event.Decision, s.event.Address = &d, d.Addr
+		s.decided = d
+		s.event.Decision, s.event.Address = &s.decided, d.Addr
 		s.Leases.mu.Unlock()
 		why := hooks.Run(&s.event)
 		s.Leases.mu.Lock()
@@ -322,12 +335,21 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.LeaseTime = d.Time
 	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
 	r.SendTimes = sub.Lease.SendTimers
-	r.SIAddr, r.SName, r.File = sub.NextServer, []byte(sub.ServerHostname), []byte(sub.BootFileName)
-	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
+	boot := &s.running.boots[sub.Position]
+	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
+	if wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred); ok && d.V6Only {
+		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
+	}
+	if !s.message.Has(dhcp4.OptParameterRequestList) {
+		r.Always = unasked
+	}
 	return r
 }
+
+// unasked is what a client gets that does not say what it wants.
+var unasked = []byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
 
 // probed answers a dhcp6d that asks whether we are alive.
 func (s *Server) probed(in *udp.Packet) (fate, drop.Reason) {

@@ -34,6 +34,10 @@ type asker struct {
 // optUserClass is RFC 3004's.
 const optUserClass = 77
 
+// maxKey is the longest key of a client: what one option 61 can hold, and the
+// kind octet. Longer ones come only in pieces (RFC 3396), from nobody honest.
+const maxKey = 1 + 255
+
 // maxPieces is the longest option that is put together from pieces; a longer
 // one moves to the heap.
 const maxPieces = 512
@@ -44,6 +48,9 @@ func (a *asker) read(f *ipc.Query, m *dhcp4.Message, name string) drop.Reason {
 	var why drop.Reason
 	if a.client, why = m.AppendClientKey(a.client[:0]); why != drop.None {
 		return why
+	}
+	if len(a.client) > maxKey {
+		return drop.NotDHCPv4
 	}
 	p, back := f.Packet(), f.Context()
 	a.where = subnet.Facts{

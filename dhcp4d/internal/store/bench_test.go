@@ -114,7 +114,10 @@ func loadAll(b testing.TB, s Store) Loaded {
 // BenchmarkLoad opens a store and reads everything, as a start does, until it
 // takes commits.
 func BenchmarkLoad(b *testing.B) {
-	for _, n := range []int{1_000_000} {
+	for _, n := range []int{1_000_000, 10_000_000} {
+		if n > 1_000_000 && os.Getenv("STORE_LARGE") == "" {
+			continue // two gigabytes of disk
+		}
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			dir := b.TempDir()
 			fill(b, dir, n)

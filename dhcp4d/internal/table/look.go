@@ -15,14 +15,18 @@ type view struct {
 	point uint32
 }
 
-// expireAtOnce is how many overdue entries a packet ends that finds no free
-// address.
-const expireAtOnce = 64
+// How many overdue entries a packet ends by the way, and how many it ends
+// when it finds no free address.
+const (
+	expireFew  = 16
+	expireMany = 256
+)
 
 // Look collects what is known for q into f. What it touches is ended first if
-// it is due, so that its facts do not depend on when Expire was called.
+// it is due, so that a client's facts do not depend on when Expire was called.
 func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	*f = lease.Facts{}
+	t.Expire(now, expireFew)
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
 
@@ -41,7 +45,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 		p := t.slots[v.slot].pool
 		next, ok := p.Next()
 		if !ok {
-			t.Expire(now, expireAtOnce)
+			t.Expire(now, expireMany)
 			named, reserved = t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 			next, ok = p.Next()
 		}

@@ -55,21 +55,52 @@ type machine struct {
 	clients map[string]held
 }
 
-func (x *machine) message(t *rapid.T) {
+// client draws who sends and from where.
+func (x *machine) client(t *rapid.T) (q lease.Query, id string) {
 	i := rapid.IntRange(0, len(x.conf)-1).Draw(t, "subnet")
-	q := lease.Query{Subnet: i, CIAddr: netip.IPv4Unspecified(),
-		Type:   rapid.SampledFrom([]byte{1, 1, 1, 3, 3, 3, 3, 3, 4, 7}).Draw(t, "type"),
-		Client: []byte{lease.KeyIdentifier, byte(rapid.IntRange(1, 8).Draw(t, "client"))},
+	q = lease.Query{Subnet: i, CIAddr: netip.IPv4Unspecified(),
+		Client: []byte{lease.KeyIdentifier, byte(rapid.IntRange(1, 7).Draw(t, "client"))},
 	}
 	// A client is mostly where it always is.
 	point := q.Client[1]/2 + 1
 	if rapid.IntRange(0, 9).Draw(t, "moved") == 0 {
 		point = byte(rapid.IntRange(1, 5).Draw(t, "point"))
+		q.Source = netip.IPv6LinkLocalAllNodes()
 	}
 	q.Point = []byte{lease.PointDirect, point}
 	q.HWAddr = []byte{2, 0, point}
 	reserve(&q, &x.conf[i])
-	id := fmt.Sprint(x.conf[i].ID, q.Client)
+	if rapid.IntRange(0, 3).Draw(t, "has wish") == 0 {
+		q.Wish, q.HasWish = rapid.Uint32Range(0, 2000).Draw(t, "wish"), true
+	}
+	return q, fmt.Sprint(x.conf[i].ID, q.Client)
+}
+
+// obtain is a client that does as it should: DISCOVER, and REQUEST of what it
+// was offered.
+func (x *machine) obtain(t *rapid.T) {
+	q, id := x.client(t)
+	q.Type = lease.TypeDiscover
+	if d := x.exchange(t, &q, id); d.Kind == lease.Offer {
+		x.now += lease.Time(rapid.SampledFrom([]int{0, 0, 0, 1, 70}).Draw(t, "pause"))
+		q.Type, q.Requested, q.ServerID = lease.TypeRequest, d.Addr, x.p.ServerID
+		x.exchange(t, &q, id)
+	}
+}
+
+// keep is a client that renews what it has.
+func (x *machine) keep(t *rapid.T) {
+	q, id := x.client(t)
+	if h := x.clients[id]; h.addr.IsValid() {
+		q.Type, q.CIAddr = lease.TypeRequest, h.addr
+		x.exchange(t, &q, id)
+	}
+}
+
+// message is anything at all.
+func (x *machine) message(t *rapid.T) {
+	q, id := x.client(t)
+	q.Type = rapid.SampledFrom([]byte{1, 1, 1, 3, 3, 3, 3, 3, 4, 7}).Draw(t, "type")
 
 	addr := rapid.SampledFrom([]netip.Addr{{}, {}, ip(rapid.IntRange(0, 40).Draw(t, "addr")), x.clients[id].addr, x.clients[id].addr, x.offerOf(&q)}).Draw(t, "named")
 	server := rapid.SampledFrom([]netip.Addr{{}, {}, x.p.ServerID, x.p.ServerID, x.p.ServerID, ip(2), ip(3)}).Draw(t, "server")
@@ -92,9 +123,6 @@ func (x *machine) message(t *rapid.T) {
 	default:
 		q.Requested, q.CIAddr, q.ServerID = addr, addr, server
 	}
-	if rapid.IntRange(0, 3).Draw(t, "has wish") == 0 {
-		q.Wish, q.HasWish = rapid.Uint32Range(0, 2000).Draw(t, "wish"), true
-	}
 	x.exchange(t, &q, id)
 }
 
@@ -106,7 +134,7 @@ func (x *machine) offerOf(q *lease.Query) netip.Addr {
 	return k.offer()
 }
 
-func (x *machine) exchange(t *rapid.T, q *lease.Query, id string) {
+func (x *machine) exchange(t *rapid.T, q *lease.Query, id string) lease.Decision {
 	x.m.tidy(x.now)
 	var f lease.Facts
 	x.t.Look(q, x.now, &f)
@@ -141,6 +169,7 @@ func (x *machine) exchange(t *rapid.T, q *lease.Query, id string) {
 		}
 	}
 	x.believe(t, q, &d, id)
+	return d
 }
 
 // believe keeps what clients think, and holds that no two of them ever have
@@ -272,9 +301,9 @@ func TestTableBehavesLikeTheModel(t *testing.T) {
 				Authoritative: rapid.Bool().Draw(t, "authoritative"), Limit: rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "limit"),
 				RefuseMoves: rapid.IntRange(0, 3).Draw(t, "refuse moves") == 0}}
 		x.t, x.m = New(x.conf, Options{}), newModel(x.conf)
-		message := func(t *rapid.T) { x.message(t) }
 		t.Repeat(map[string]func(*rapid.T){
-			"message": message, "a message": message, "another message": message, "one more": message,
+			"message": x.message, "another message": x.message,
+			"obtain": x.obtain, "obtain more": x.obtain, "keep": x.keep, "keep more": x.keep,
 			"time": func(t *rapid.T) {
 				x.now += lease.Time(rapid.SampledFrom([]int{0, 1, 10, 59, 60, 61, 300, 900, 100_000}).Draw(t, "seconds"))
 				if rapid.Bool().Draw(t, "expire") {

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -228,9 +229,49 @@ func TestListsFromFiles(t *testing.T) {
 	}
 }
 
+func FuzzBackend(f *testing.F) {
+	for _, s := range []string{"[::1]:6768", "a@dhcp4d:6768 kea", "[::1]:06768", "a@b@c:1", " x:1  kea "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var b, again config.Backend
+		if b.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
+			t.Errorf("%q is %+v, written %q and read again %+v, %v", s, b, b.String(), again, err)
+		}
+	})
+}
+
+// Whatever stands in a variable, Load names it or takes it, and what it takes
+// can be offered.
+func FuzzLoad(f *testing.F) {
+	for _, v := range []string{"INTERFACES", "RELAYS", "4O6_SERVERS", "DOMAIN_SEARCH", "NTP_SERVERS", "INFORMATION_REFRESH_TIME", "OPTIONS", "IPC_BACKENDS", "ACL_DENY"} {
+		f.Add(v, "a,b:1")
+	}
+	f.Add("NTP_SERVERS", "ff05::101,ntp.example.org")
+	f.Add("OPTIONS", "17:000009bf,59:00")
+	f.Add("4O6_SERVERS", "multicast,2001:db8::1")
+	f.Fuzz(func(t *testing.T, variable, value string) {
+		if strings.HasSuffix(variable, "_FILE") {
+			t.Skip("would read whatever file the fuzzer names")
+		}
+		c, err := config.Load(environ(variable + "=" + value))
+		if err == nil {
+			_ = answer.New([]byte{0, 4, 1}, c.Options)
+			if err := c.Options.Check(); err != nil {
+				t.Errorf("%s=%q is taken and then %v", variable, value, err)
+			}
+		}
+	})
+}
+
+var update = flag.Bool("update", false, "write the table of variables into the documentation instead of comparing it")
+
 func TestDocumentation(t *testing.T) {
 	c, _ := config.Load(nil)
-	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables())
+	configtest.Document(t, "../../../docs/configuration.md", "dhcp6d", c.Variables(), *update)
 }
 
 func addrs(list ...string) (as []netip.Addr) {

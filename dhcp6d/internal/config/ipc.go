@@ -57,7 +57,7 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	}
 	name, at, named := strings.Cut(fields[0], "@")
 	if !named {
-		name, at = fields[0], fields[0]
+		at = fields[0]
 	}
 	host, port, err := net.SplitHostPort(at)
 	if err != nil || host == "" {
@@ -66,6 +66,9 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
 		return fmt.Errorf("%q has no port from 1 to 65535", at)
+	}
+	if !named {
+		name = net.JoinHostPort(host, strconv.FormatUint(number, 10))
 	}
 	if name == "" || strings.ContainsAny(name, `"\`) {
 		return fmt.Errorf("%q has no usable name before its @", text)

@@ -61,10 +61,8 @@ func (ps Patterns) Match(name string, loopback bool) bool {
 			return false
 		}
 	}
-	for _, n := range ps.names {
-		if n == name {
-			return true
-		}
+	if slices.Contains(ps.names, name) {
+		return true
 	}
 	if loopback {
 		return false

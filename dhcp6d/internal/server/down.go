@@ -53,7 +53,11 @@ func (d *Down) Run(context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			d.Log.Error("cannot read the IPC, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
 		}
 		d.batch(in)
 	}

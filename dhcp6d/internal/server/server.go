@@ -15,11 +15,15 @@ package server
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
+
+// readPause is the pause after a read that failed.
+const readPause = 100 * time.Millisecond
 
 // fate is what becomes of a datagram.
 type fate uint8

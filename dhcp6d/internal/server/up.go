@@ -65,7 +65,11 @@ func (u *Up) Run(context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			// The kernel is short of memory, say. Whoever stops listening
+			// for that serves nobody for good.
+			u.Log.Error("cannot read the link, trying again", "error", err)
+			time.Sleep(readPause)
+			continue
 		}
 		u.batch(in)
 	}

@@ -3,7 +3,6 @@
 package configtest
 
 import (
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -11,16 +10,15 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-var update = flag.Bool("update", false, "write the tables of variables into the documentation")
-
 // Document fails the test when the table of variables in a Markdown file is
 // not the one that the program would print. The table stands between the lines
 //
 //	<!-- variables of NAME -->
 //	<!-- end of NAME -->
 //
-// With -update it is written there instead.
-func Document(t *testing.T, path, name string, vs []config.Variable) {
+// With update it is written there instead; by convention that is what the
+// test's flag -update says.
+func Document(t *testing.T, path, name string, vs []config.Variable, update bool) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -38,7 +36,7 @@ func Document(t *testing.T, path, name string, vs []config.Variable) {
 	if old == table.String() {
 		return
 	}
-	if !*update {
+	if !update {
 		t.Fatalf("%s is not up to date with the variables of %s; run this test with -update", path, name)
 	}
 	document := before + "<!-- variables of " + name + " -->\n" + table.String() + "<!-- end of " + name + " -->\n" + after

@@ -1,6 +1,7 @@
 package udptest_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestRefuse(t *testing.T) {
 	})
 	w := s.NewWriter(1)
 	ps := []udp.Packet{{Data: []byte("a"), Peer: client}, {Data: []byte("b"), Interface: 1}, {Data: []byte("c"), Peer: client, Interface: 2}}
-	if sent := w.Write(ps); sent != 2 || ps[0].Err != nil || ps[1].Err != unix.ENODEV || ps[2].Err != nil {
+	if sent := w.Write(ps); sent != 2 || ps[0].Err != nil || !errors.Is(ps[1].Err, unix.ENODEV) || ps[2].Err != nil {
 		t.Errorf("sent %d: %v %v %v", sent, ps[0].Err, ps[1].Err, ps[2].Err)
 	}
 	ps[0].Data[0] = 'z'

@@ -1,0 +1,260 @@
+package relay
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/wire"
+)
+
+// V4Config describes a 4o6 relay agent (RFC 9928): legacy DHCPv4 clients on
+// one interface, 4o6 servers behind another.
+type V4Config struct {
+	// Down is the clients' interface. For renewals, which clients send to the
+	// server identifier, this host must be in the path or own that address
+	// (RFC 9928 §4).
+	Down string
+	// Up leads to the servers; Servers are those of option 88.
+	Up      string
+	Servers []netip.Addr
+	// Local is our IPv6 address; the zero Addr lets the kernel choose, which
+	// takes a link-local one for multicast.
+	Local netip.Addr
+	Log   *slog.Logger
+}
+
+// A V4Agent carries DHCPv4 messages of unmodified clients in DHCPV4-QUERY and
+// brings back what DHCPV4-RESPONSE carries, both octet for octet. It keeps
+// nothing about clients: a reply is delivered by its own fields (RFC 2131
+// §4.1).
+//
+// It speaks raw Ethernet downwards, because a client without address can be
+// reached in no other way and because the U flag needs the IPv4 destination.
+type V4Agent struct {
+	config V4Config
+	mac    net.HardwareAddr
+	down   *os.File     // packet socket
+	port67 *net.UDPConn // never read: it keeps the kernel from refusing what is for us
+	up     *net.UDPConn
+
+	loops                       sync.WaitGroup
+	queries, replies, discarded atomic.Uint64
+}
+
+// OpenV4 opens the agent's sockets in the current network namespace.
+func OpenV4(c V4Config) (*V4Agent, error) {
+	if len(c.Servers) == 0 {
+		return nil, errors.New("4o6 relay agent: no server is known; none may be queried without option 88 (RFC 7341 §5)")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if !c.Local.IsValid() {
+		c.Local = netip.IPv6Unspecified()
+	}
+	link, err := net.InterfaceByName(c.Down)
+	if err != nil {
+		return nil, fmt.Errorf("4o6 relay agent: finding interface %s: %w", c.Down, err)
+	}
+	a := &V4Agent{config: c, mac: link.HardwareAddr}
+	if a.up, err = Listen(c.Up, netip.AddrPortFrom(c.Local, ClientPort)); err != nil {
+		return nil, fmt.Errorf("4o6 relay agent, towards servers: %w", err)
+	}
+	if a.down, err = wire.OpenPort(c.Down, wire.Received); err != nil {
+		return nil, errors.Join(fmt.Errorf("4o6 relay agent, towards clients: %w", err), a.up.Close())
+	}
+	if a.port67, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 67}); err != nil {
+		return nil, errors.Join(fmt.Errorf("4o6 relay agent, taking UDP port 67: %w", err), a.up.Close(), a.down.Close())
+	}
+	return a, nil
+}
+
+// Serve relays until Close.
+func (a *V4Agent) Serve() {
+	a.loops.Go(func() { each(a.up, a.downwards) })
+	a.loops.Go(a.readClients)
+	a.loops.Wait()
+}
+
+// Close ends Serve.
+func (a *V4Agent) Close() error {
+	err := errors.Join(a.down.Close(), a.up.Close(), a.port67.Close())
+	a.loops.Wait()
+	return err
+}
+
+// Counts returns how many messages went up, came down and were discarded.
+func (a *V4Agent) Counts() (queries, replies, discarded uint64) {
+	return a.queries.Load(), a.replies.Load(), a.discarded.Load()
+}
+
+func (a *V4Agent) readClients() {
+	frame := make([]byte, 1<<16)
+	for {
+		n, err := a.down.Read(frame)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // the interface went down or is gone: told once, then silence
+		}
+		message, to, ok := decodeV4(frame[:n])
+		if !ok {
+			continue
+		}
+		query := V4Query(message, to)
+		for _, s := range a.config.Servers {
+			if _, err := a.up.WriteToUDPAddrPort(query, netip.AddrPortFrom(s, ServerPort)); err != nil {
+				a.discard("query", err)
+				continue
+			}
+			a.queries.Add(1)
+			a.config.Log.Debug("query", "server", s, "unicast", to != broadcastV4)
+		}
+	}
+}
+
+// V4Query is the DHCPV4-QUERY for a DHCPv4 message that a client sent to that
+// IPv4 destination: U is set unless it was the broadcast address (RFC 7341
+// §6.3, RFC 9928 §3).
+func V4Query(message []byte, to netip.Addr) []byte {
+	m := dhcpv6.Message{MessageType: dhcpv6.MessageTypeDHCPv4Query}
+	if to != broadcastV4 {
+		m.TransactionID[0] = 0x80
+	}
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionDHCPv4Msg, OptionData: message})
+	return m.ToBytes()
+}
+
+// downwards delivers a response to its client.
+func (a *V4Agent) downwards(b []byte, from netip.AddrPort) {
+	if len(b) == 0 || dhcpv6.MessageType(b[0]) != dhcpv6.MessageTypeDHCPv4Response {
+		a.discard("datagram", fmt.Errorf("not a DHCPV4-RESPONSE, from %s", from))
+		return
+	}
+	message, ok := Payload(b)
+	if !ok {
+		a.discard("response", fmt.Errorf("without exactly one option 87, from %s", from))
+		return
+	}
+	m, err := dhcpv4.FromBytes(message)
+	if err != nil || m.OpCode != dhcpv4.OpcodeBootReply {
+		a.discard("response", fmt.Errorf("carries no BOOTREPLY (%v), from %s", err, from))
+		return
+	}
+	if _, err := a.down.Write(encodeV4(a.mac, m, message)); err != nil {
+		a.discard("reply", err)
+		return
+	}
+	a.replies.Add(1)
+	a.config.Log.Debug("reply", "type", m.MessageType(), "client", m.ClientHWAddr, "address", m.YourIPAddr)
+}
+
+func (a *V4Agent) discard(what string, err error) {
+	a.discarded.Add(1)
+	a.config.Log.Debug("discarded "+what, "why", err)
+}
+
+// Where the fields lie in an Ethernet frame with IPv4 and UDP: next protocol
+// at 23, source 26, destination 30, UDP ports at 34 and 36 without options.
+const (
+	etherTypeIPv4 = 0x0800
+	ethernetLen   = 14
+	ipv4Len       = 20
+	udpLen        = 8
+
+	bootpServer, bootpClient = 67, 68
+)
+
+var broadcastV4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// decodeV4 finds the DHCPv4 message that a client sent in a frame.
+func decodeV4(frame []byte) (message []byte, to netip.Addr, ok bool) {
+	if len(frame) < ethernetLen+ipv4Len+udpLen || binary.BigEndian.Uint16(frame[12:]) != etherTypeIPv4 {
+		return nil, to, false
+	}
+	ip := frame[ethernetLen:]
+	header := int(ip[0]&15) * 4
+	fragment := binary.BigEndian.Uint16(ip[6:]) &^ 0x4000 // but for don't-fragment
+	if ip[0]>>4 != 4 || header < ipv4Len || fragment != 0 || ip[9] != 17 || len(ip) < header+udpLen {
+		return nil, to, false
+	}
+	udp := ip[header:]
+	length := int(binary.BigEndian.Uint16(udp[4:]))
+	if binary.BigEndian.Uint16(udp[2:]) != bootpServer || length < udpLen || length > len(udp) {
+		return nil, to, false
+	}
+	return udp[udpLen:length], netip.AddrFrom4([4]byte(ip[16:20])), true
+}
+
+// encodeV4 makes the frame that brings a reply to its client (RFC 2131 §4.1):
+// to ciaddr, by broadcast where the client asks for it or is refused, else to
+// yiaddr at its hardware address. The source is the server identifier.
+func encodeV4(from net.HardwareAddr, m *dhcpv4.DHCPv4, message []byte) []byte {
+	to, mac := net.IPv4bcast.To4(), net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	switch {
+	case m.MessageType() == dhcpv4.MessageTypeNak:
+	case !m.ClientIPAddr.IsUnspecified():
+		to, mac = m.ClientIPAddr.To4(), m.ClientHWAddr
+	case m.Flags&0x8000 == 0 && !m.YourIPAddr.IsUnspecified():
+		to, mac = m.YourIPAddr.To4(), m.ClientHWAddr
+	}
+	if len(mac) != 6 {
+		mac = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	}
+	source := m.ServerIdentifier().To4()
+	if source == nil {
+		source = net.IPv4zero.To4()
+	}
+	b := make([]byte, ethernetLen+ipv4Len+udpLen, ethernetLen+ipv4Len+udpLen+len(message))
+	copy(b[0:], mac)
+	copy(b[6:], from)
+	binary.BigEndian.PutUint16(b[12:], etherTypeIPv4)
+	ip := b[ethernetLen:]
+	ip[0], ip[8], ip[9] = 4<<4|5, 64, 17
+	binary.BigEndian.PutUint16(ip[2:], uint16(ipv4Len+udpLen+len(message)))
+	copy(ip[12:], source)
+	copy(ip[16:], to)
+	binary.BigEndian.PutUint16(ip[10:], ^fold(sum(ip[:ipv4Len])))
+	udp := ip[ipv4Len:]
+	binary.BigEndian.PutUint16(udp[0:], bootpServer)
+	binary.BigEndian.PutUint16(udp[2:], bootpClient)
+	binary.BigEndian.PutUint16(udp[4:], uint16(udpLen+len(message)))
+	b = append(b, message...)
+	ip, udp = b[ethernetLen:], b[ethernetLen+ipv4Len:]
+	check := ^fold(sum(ip[12:20]) + 17 + uint32(len(udp)) + sum(udp))
+	if check == 0 {
+		check = 0xffff
+	}
+	binary.BigEndian.PutUint16(udp[6:], check)
+	return b
+}
+
+// sum and fold are the Internet checksum (RFC 1071).
+func sum(b []byte) uint32 {
+	var s uint32
+	for ; len(b) >= 2; b = b[2:] {
+		s += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		s += uint32(b[0]) << 8
+	}
+	return s
+}
+
+func fold(s uint32) uint16 {
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
+}

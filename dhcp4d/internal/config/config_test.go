@@ -1,0 +1,131 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+const oneSubnet = "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{peer: '[::1]:6767'}]}]"
+
+func TestLoadDefaults(t *testing.T) {
+	c, err := Load([]string{oneSubnet, "PATH=/bin", "DHCP4D_PORT=tcp://10.0.0.1:6768", "DHCP4D_SERVICE_HOST=10.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Subnets.ByID(1)
+	if c.Name != "dhcp4d" || c.IPCListen.String() != "[::1]:6768" || len(c.IPCPeers) != 1 || c.IPCPeers[0].Name != "[::1]:6767" ||
+		c.Store.Dir != "/var/lib/dhcp4d" || c.Settings().MetricsListen != ":9567" || len(c.Hooks) != 0 {
+		t.Errorf("%+v", c)
+	}
+	if s.ServerID != addr("192.0.2.1") || !s.Authoritative || s.Lease.Default != 3600 || s.OfferHold != 60 || s.DeclineTime != 86400 {
+		t.Errorf("%+v", s.Policy)
+	}
+	if len(c.Warnings()) != 0 {
+		t.Error(c.Warnings())
+	}
+}
+
+func TestLoadEverything(t *testing.T) {
+	c, err := Load([]string{
+		"DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{peer: east}]}]",
+		"DHCP4D_IPC_LISTEN=[2001:db8::4]:6768", "DHCP4D_IPC_PEERS=east@[2001:db8::6]:6767, [2001:db8::7]:6767", "DHCP4D_IPC_INSECURE=true",
+		"DHCP4D_NAME=four", "DHCP4D_SERVER_ID=192.0.2.9", "DHCP4D_PEER_SERVER_IDS=192.0.2.10", "DHCP4D_AUTHORITATIVE=false",
+		"DHCP4D_LEASE_TIME=1d", "DHCP4D_OFFER_HOLD=5", "DHCP4D_DECLINE_TIME=90m", "DHCP4D_STORE=memory:",
+		"DHCP4D_HOOKS=leaselog", "DHCP4D_LEASELOG_PATH=/var/log/leases", "DHCP4D_METRICS_LISTEN=[::1]:0",
+		"DHCP4D_LOG_LEVEL=debug", "DHCP4D_LOG_FORMAT=json", "DHCP4D_DEBUG_LISTEN=",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Subnets.ByID(1)
+	if s.ServerID != addr("192.0.2.9") || s.Authoritative || s.Lease.Default != 86400 || s.OfferHold != 5 || s.DeclineTime != 5400 {
+		t.Errorf("%+v", s.Policy)
+	}
+	if s.PoolOf(addr("192.0.2.9")) >= 0 || s.PoolOf(addr("192.0.2.10")) >= 0 || s.PoolOf(addr("192.0.2.1")) < 0 {
+		t.Errorf("%+v", s.Pools)
+	}
+	if c.IPCPeers[0].String() != "east@[2001:db8::6]:6767" || c.IPCPeers[1].String() != "[2001:db8::7]:6767" || c.LeaseLog.Path != "/var/log/leases" {
+		t.Errorf("%+v", c)
+	}
+	if len(c.Warnings()) != 1 {
+		t.Error(c.Warnings())
+	}
+}
+
+func TestLoadMistakes(t *testing.T) {
+	for _, c := range []struct{ name, entry, want string }{
+		{"no subnets", "DHCP4D_SUBNETS=", "DHCP4D_SUBNETS: not set"},
+		{"mistake in the subnets", "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [], match: [], limit: x}]", `DHCP4D_SUBNETS: line 1, column 61: subnets[0].limit: "x" must be a number`},
+		{"unknown variable", "DHCP4D_SUBNET=x", "DHCP4D_SUBNET: unknown variable; did you mean DHCP4D_SUBNETS?"},
+		{"D4-6 server identifier 0.0.0.0", "DHCP4D_SERVER_ID=0.0.0.0", "DHCP4D_SERVER_ID: 0.0.0.0 is not the IPv4 address of a host"},
+		{"D4-6 server identifier 255.255.255.255", "DHCP4D_SERVER_ID=255.255.255.255", "DHCP4D_SERVER_ID: "},
+		{"D4-6 server identifier multicast", "DHCP4D_SERVER_ID=239.0.0.1", "DHCP4D_SERVER_ID: "},
+		{"D4-6 server identifier IPv6", "DHCP4D_SERVER_ID=2001:db8::1", "DHCP4D_SERVER_ID: "},
+		{"peer's identifier", "DHCP4D_PEER_SERVER_IDS=10.0.0.1,10.0.0.1", "10.0.0.1 is listed twice"},
+		{"peer's identifier is the default one", "DHCP4D_PEER_SERVER_IDS=192.0.2.1", "DHCP4D_SUBNETS: line 1, column 2: subnets[0]: the server identifier 192.0.2.1 is a peer's"},
+		{"listens beyond this host", "DHCP4D_IPC_LISTEN=[::]:6768", "DHCP4D_IPC_LISTEN: [::]:6768 can be reached from other hosts"},
+		{"peer beyond this host", "DHCP4D_IPC_PEERS=[::1]:6767,[2001:db8::1]:6767", "DHCP4D_IPC_PEERS: [2001:db8::1]:6767 is on another host"},
+		{"peer twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:6767", "[::1]:6767 is listed twice"},
+		{"peer's name twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:1,a@[::1]:2", "two peers have the name a"},
+		{"peer of another family", "DHCP4D_IPC_PEERS=[::1]:6767,127.0.0.1:6767", "127.0.0.1:6767 cannot be reached from [::1]:6768"},
+		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory: or pebble:DIRECTORY`},
+		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
+		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
+		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there is: leaselog"},
+		{"hook twice", "DHCP4D_HOOKS=leaselog,leaselog", "leaselog is listed twice"},
+		{"hook not listed", "DHCP4D_LEASELOG_PATH=/x", "the hook leaselog is configured and not listed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			environ := []string{oneSubnet, c.entry}
+			got, err := Load(environ)
+			var mistakes config.Mistakes
+			if !errors.As(err, &mistakes) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+			if len(got.Variables()) < 10 {
+				t.Error("the variables are not listed")
+			}
+		})
+	}
+}
+
+func TestReloadSubnets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "subnets.yaml")
+	write := func(doc string) {
+		if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(small)
+	c, err := Load([]string{"DHCP4D_SUBNETS_FILE=" + path})
+	if err != nil || c.Subnets.ByID(1) == nil {
+		t.Fatal(err)
+	}
+	write(strings.Replace(small, "id: 1", "id: 2", 1))
+	if s, err := c.ReloadSubnets(); err != nil || s.ByID(2) == nil || c.Subnets.ByID(1) == nil {
+		t.Error(err)
+	}
+	write("- {id: 1}")
+	if s, err := c.ReloadSubnets(); s != nil || err == nil || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ReloadSubnets(); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	plain, err := Load([]string{oneSubnet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plain.ReloadSubnets(); !errors.Is(err, ErrNotReloadable) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// subnetWith makes a sound subnet with further keys, one a line, which replace
+// its own; "-key" removes one. The first line is "- limit: 0".
+func subnetWith(keys string) string {
+	own := []string{"id: 1", "subnet: 192.0.2.0/24", "pools: [192.0.2.10-192.0.2.250]", "match: [{prefix: 2001:db8:1::/64}]"}
+	lines := []string{"- limit: 0"}
+	for line := range strings.SplitSeq(keys, "\n") {
+		key, _, _ := strings.Cut(strings.TrimPrefix(line, "-"), ":")
+		own = slices.DeleteFunc(own, func(s string) bool { return line != "" && strings.HasPrefix(s, key+":") })
+		if line != "" && line[0] != '-' {
+			lines = append(lines, "  "+line)
+		}
+	}
+	for _, line := range own {
+		lines = append(lines, "  "+line)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// TestMistakes gives for each mistake the whole line that reports it.
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct {
+		name, doc, want string
+		mistakes        int // if not 1
+	}{
+		{"empty", "", "the document is empty; give a list of subnets", 0},
+		{"null", "# nothing\n", "the document is empty; give a list of subnets", 0},
+		{"no YAML", "- id: [1", "line 1: not readable as YAML", 0},
+		{"two documents", "- 1\n---\n- 2\n", "a second document starts; put everything into one", 0},
+		{"text", "foo", "line 1, column 1: subnets: must be a list of subnets", 0},
+		{"empty list", "[]", "the list is empty; give at least one subnet", 0},
+		{"mapping without subnets", "lease-time: 1h", "has no subnets; give a list of them under the key subnets", 0},
+		{"unknown key at the top", "subnet: []", "subnet: is no key of the document's top; did you mean subnets?", 2},
+		{"subnet is text", "- foo", "subnets[0]: must be a subnet, a mapping of keys to values", 0},
+		{"anchor in itself", "&a [*a]", "the anchor a contains itself", 0},
+
+		{"unknown key", subnetWith("colour: red"), "line 2, column 3: subnets[0].colour: is no key of a subnet; it has id, subnet, pools", 0},
+		{"misspelt key", subnetWith("lease_time: 1h"), "subnets[0].lease_time: is no key of a subnet; did you mean lease-time?", 0},
+		{"key twice", subnetWith("limit: 1"), "line 2, column 3: subnets[0].limit: is there twice, first in line 1", 0},
+		{"merge key", subnetWith("<<: {}"), "subnets[0].<<: is no key of a subnet", 0},
+		{"no id", subnetWith("-id"), "line 1, column 3: subnets[0]: has no id", 0},
+		{"id 0", subnetWith("id: 0"), `"0" must be a number from 1 to 4294967295`, 0},
+		{"id as text", subnetWith("id: one"), `"one" must be a number`, 0},
+		{"id as list", subnetWith("id: [1]"), "subnets[0].id: must be a number", 0},
+		{"id twice", subnetWith("") + "- {id: 1, subnet: 10.0.0.0/24, pools: [], match: []}", "subnets[1]: the id 1 is taken by the subnet in line 1", 0},
+		{"no subnet", subnetWith("-subnet"), "subnets[0]: has no subnet", 0},
+		{"no prefix", subnetWith("subnet: 192.0.2.0"), `"192.0.2.0" must be an IPv4 prefix`, 0},
+		{"IPv6 prefix", subnetWith("subnet: 2001:db8::/64"), "must be an IPv4 prefix", 0},
+		{"bits behind the prefix", subnetWith("subnet: 192.0.2.1/24"), "192.0.2.1/24 has bits set behind the prefix; did you mean 192.0.2.0/24?", 0},
+		{"multicast prefix", subnetWith("subnet: 224.0.0.0/24"), "cannot be a subnet", 0},
+		{"same subnet twice", subnetWith("") + "- {id: 2, subnet: 192.0.2.0/24, pools: [], match: []}", "line 6, column 19: subnets[1].subnet: 192.0.2.0/24 overlaps the subnet 192.0.2.0/24 in line 3", 0},
+		{"subnet in a subnet", subnetWith("") + "- {id: 2, subnet: 192.0.0.0/16, pools: [], match: []}", "192.0.2.0/24 overlaps the subnet 192.0.0.0/16 in line 6", 0},
+		{"subnet in the next but one", subnetWith("pools: []\nsubnet: 10.0.0.0/8") + "- {id: 2, subnet: 10.1.0.0/24, pools: [], match: []}\n- {id: 3, subnet: 10.2.0.0/24, pools: [], match: []}", "subnets[2].subnet: 10.2.0.0/24 overlaps the subnet 10.0.0.0/8", 2},
+
+		{"no pools", subnetWith("-pools"), "subnets[0]: has no pools and no reservations", 0},
+		{"pools as text", subnetWith("pools: 192.0.2.10-192.0.2.20"), "subnets[0].pools: must be a list of pools", 0},
+		{"no range", subnetWith("pools: [foo]"), `subnets[0].pools[0]: "foo" must be a range`, 0},
+		{"pool backwards", subnetWith("pools: [192.0.2.20-192.0.2.10]"), "ends before it begins; did you mean 192.0.2.10-192.0.2.20?", 0},
+		{"pool outside", subnetWith("pools: [192.0.3.10-192.0.3.20]"), "192.0.3.10-192.0.3.20 is not within the subnet 192.0.2.0/24", 0},
+		{"pool beyond", subnetWith("pools: [192.0.2.10-192.0.3.20]"), "is not within the subnet", 0},
+		{"pool wider than the subnet", subnetWith("pools: [192.0.0.0/16]"), "192.0.0.0-192.0.255.255 is not within the subnet", 0},
+		{"network address", subnetWith("pools: [192.0.2.0-192.0.2.9]"), "begin at 192.0.2.1", 0},
+		{"broadcast address", subnetWith("pools: [192.0.2.9-192.0.2.255]"), "end at 192.0.2.254", 0},
+		{"pools overlap", subnetWith("pools: [192.0.2.10-192.0.2.20, 192.0.2.20-192.0.2.30]"), "line 2, column 34: subnets[0].pools[1]: 192.0.2.20-192.0.2.30 overlaps the pool 192.0.2.10-192.0.2.20 in line 2", 0},
+		{"pools overlap in the other order", subnetWith("pools: [192.0.2.20-192.0.2.30, 192.0.2.10-192.0.2.20]"), "subnets[0].pools[1]: 192.0.2.10-192.0.2.20 overlaps the pool 192.0.2.20-192.0.2.30", 0},
+		{"pools overlap the next but one", subnetWith("pools: [192.0.2.10-192.0.2.90, 192.0.2.20-192.0.2.30, 192.0.2.50-192.0.2.60]"), "subnets[0].pools[2]: 192.0.2.50-192.0.2.60 overlaps the pool 192.0.2.10-192.0.2.90", 2},
+		{"pool of the server identifier", subnetWith("pools: [192.0.2.1-192.0.2.1]"), "has no address left", 0},
+		{"pool excluded", subnetWith("exclude: [192.0.2.0/24]"), "has no address left", 0},
+		{"pool without range", subnetWith("pools: [{exclude: []}]"), "subnets[0].pools[0]: has no range", 0},
+		{"pool with unknown key", subnetWith("pools: [{range: 192.0.2.0/24, size: 1}]"), "subnets[0].pools[0].size: is no key of a pool", 0},
+		{"exclusion outside the pool", subnetWith("pools: [{range: 192.0.2.10-192.0.2.20, exclude: [192.0.2.21]}]"), "the exclusion 192.0.2.21 is not in the pool 192.0.2.10-192.0.2.20", 0},
+		{"exclusion outside the subnet", subnetWith("exclude: [192.0.3.1]"), "subnets[0].exclude[0]: 192.0.3.1 is not within the subnet", 0},
+
+		{"D4-6 server identifier 0.0.0.0", subnetWith("server-id: 0.0.0.0"), "subnets[0].server-id: 0.0.0.0 is not the address of a host", 0},
+		{"D4-6 server identifier 255.255.255.255", subnetWith("server-id: 255.255.255.255"), "is not the address of a host", 0},
+		{"D4-6 server identifier multicast", subnetWith("server-id: 224.0.0.1"), "is not the address of a host", 0},
+		{"D4-6 server identifier IPv6", subnetWith("server-id: 2001:db8::1"), "is no IPv4 address", 0},
+		{"D4-6 server identifier is the network's", subnetWith("server-id: 192.0.2.0"), "is the network's own or the broadcast address", 0},
+		{"RA-7 server identifier is a peer's", subnetWith("server-id: 198.51.100.2"), "is a peer's (DHCP4D_PEER_SERVER_IDS)", 0},
+
+		{"no match", subnetWith("-match"), "subnets[0]: has no match, so that no query can reach it", 0},
+		{"match entry without key", subnetWith("match: [{}]"), "subnets[0].match[0]: has no key", 0},
+		{"match with unknown key", subnetWith("match: [{prefixes: 2001:db8::/64}]"), "did you mean prefix?", 0},
+		{"match IPv4 prefix", subnetWith("match: [{prefix: 192.0.2.0/24}]"), "must be an IPv6 prefix", 0},
+		{"match bits behind the prefix", subnetWith("match: [{prefix: 2001:db8::1/64}]"), "did you mean 2001:db8::/64?", 0},
+		{"match link-local link-address", subnetWith("match: [{link-address: fe80::/64}]"), "is link-local", 0},
+		{"match long interface", subnetWith("match: [{interface: abcdefghijklmnop}]"), "has 16 octets; at most 15", 0},
+		{"match remote-id without number", subnetWith("match: [{remote-id: foo}]"), "must be the enterprise number and the identifier", 0},
+		{"match remote-id too short", subnetWith("match: [{remote-id: 0x00000009}]"), "is too short", 0},
+		{"match interface-id with odd hex", subnetWith("match: [{interface-id: 0x0}]"), "must be hex", 0},
+		{"match empty interface-id", subnetWith("match: [{interface-id: ''}]"), "is empty", 0},
+		{"match unknown peer", subnetWith("match: [{peer: foo}]"), `"foo" is not in DHCP4D_IPC_PEERS, which has [::1]:6767`, 0},
+		{"match trusts nobody", subnetWith("match: [{trust-inner: true}]"), "no entry says whose are trusted", 0},
+		{"D4-12 equal claims of two subnets", subnetWith("") + "- {id: 2, subnet: 10.0.0.0/24, pools: [], match: [{prefix: '2001:db8:1:0::/64'}]}", "line 6, column 51: subnets[1].match[0]: claims the same queries as the entry of subnet 1 in line 5", 0},
+		{"D4-12 equal claims with keys in another order", subnetWith("match: [{interface: eth0, interface-id: a}]") + "- {id: 2, subnet: 10.0.0.0/24, pools: [], match: [{interface-id: 0x61, interface: eth0}]}", "claims the same queries", 0},
+		{"D4-12 equal claims, one of them trusted", subnetWith("match: [{interface: eth0}]") + "- {id: 2, subnet: 10.0.0.0/24, pools: [], match: [{interface: eth0, trust-inner: true}]}", "claims the same queries", 0},
+		{"match entry twice", subnetWith("match: [{interface: eth0}, {interface: eth0}]"), "subnets[0].match[1]: is the same entry as in line 2", 0},
+
+		{"no state", subnetWith("state: off"), `"off" must be active or drain`, 0},
+		{"negative limit", strings.Replace(subnetWith(""), "limit: 0", "limit: -1", 1), "must be a number from 0", 0},
+		{"lease time 0", subnetWith("lease-time: 0"), "must be a duration", 0},
+		{"lease time of half a second", subnetWith("lease-time: 500ms"), "must be a duration in whole seconds", 0},
+		{"lease time too long", subnetWith("lease-time: 40000d"), "must be a duration", 0},
+		{"least above default", subnetWith("min-lease-time: 2h"), "min-lease-time 2h, lease-time 1h and max-lease-time 1h must not descend", 0},
+		{"greatest below default", subnetWith("max-lease-time: 30m"), "must not descend", 0},
+		{"D4-29 renewal after rebinding", subnetWith("renewal-time: 0.9"), "renewal-time 54m, rebinding-time 3150s and lease-time 1h must ascend", 0},
+		{"D4-29 rebinding after the lease", subnetWith("rebinding-time: 2h"), "must ascend", 0},
+		{"D4-29 factor above 1", subnetWith("renewal-time: 1.5"), "must be a factor between 0 and 1", 0},
+		{"authoritative", subnetWith("authoritative: yes"), "must be true or false", 0},
+		{"next server", subnetWith("next-server: tftp.example"), "is no IPv4 address", 0},
+		{"long boot file", subnetWith("boot-file-name: " + strings.Repeat("a", 128)), "has 128 octets; at most 127", 0},
+		{"IPv6-only wait", subnetWith("v6-only-wait: never"), "must be a duration", 0},
+		{"IPv6-only wait twice", subnetWith("v6-only-wait: 300\noptions: {v6-only-preferred: 300}"), "option v6-only-preferred is there twice", 0},
+
+		{"options as list", subnetWith("options: [routers]"), "subnets[0].options: must be a mapping of option names or codes to values", 0},
+		{"unknown option", subnetWith("options: {router: 192.0.2.1}"), "line 2, column 13: subnets[0].options.router: is no option known by name; did you mean routers?", 0},
+		{"bad option value", subnetWith("options: {routers: [192.0.2.1, x]}"), `line 2, column 34: subnets[0].options.routers[1]: "x" is no IPv4 address`, 0},
+		{"option by name and code", subnetWith("options: {routers: 192.0.2.1, 3: 0xc0000201}"), "option routers is there twice", 0},
+		{"O4-8 width 33", subnetWith("options: {classless-static-route: [10.0.0.0/33 via 192.0.2.1]}"), "must be an IPv4 prefix", 0},
+		{"O4-10 empty value", subnetWith("options: {domain-name: ''}"), "subnets[0].options.domain-name: is empty", 0},
+
+		{"class without condition", subnetWith("classes: [{options: {routers: 192.0.2.1}}]"), "subnets[0].classes[0]: says of no client", 0},
+		{"class with bad hex", subnetWith("classes: [{hw-address: 'zz:*'}]"), "must be hex", 0},
+		{"too many classes", subnetWith("classes: [" + strings.Repeat("{vendor-class: a},", 65) + "]"), "makes 65 classes with those at the top; at most 64", 0},
+
+		{"reservation without address", reserve("{hw-address: 02:00:00:00:00:01}"), "subnets[0].reservations[0]: has no address", 0},
+		{"reservation without client", reserve("{address: 192.0.2.9}"), "must name its client in one way", 0},
+		{"reservation with two clients", reserve("{address: 192.0.2.9, hw-address: 02:00:00:00:00:01, interface-id: a}"), "must name its client in one way", 0},
+		{"reservation by link-address alone", reserve("{address: 192.0.2.9, link-address: 2001:db8::1}"), "link-address names no client by itself", 0},
+		{"reservation by link-address prefix", reserve("{address: 192.0.2.9, interface-id: a, link-address: 2001:db8::/64}"), "must be an address, not a prefix", 0},
+		{"reservation outside the subnet", reserve("{address: 192.0.3.9, client-id: 01:02}"), "192.0.3.9 is not in the subnet 192.0.2.0/24", 0},
+		{"reservation of the broadcast address", reserve("{address: 192.0.2.255, client-id: 01:02}"), "is the network's own or the broadcast address", 0},
+		{"reservation of the server identifier", reserve("{address: 192.0.2.1, client-id: 01:02}"), "192.0.2.1 is the server identifier", 0},
+		{"client-id as text", reserve("{address: 192.0.2.9, client-id: foo}"), "must be hex", 0},
+		{"client-id too short", reserve("{address: 192.0.2.9, client-id: 'ff'}"), "at least two octets", 0},
+		{"hw-address too long", reserve("{address: 192.0.2.9, hw-address: '" + strings.Repeat("00", 17) + "'}"), "at most 16", 0},
+		{"address reserved twice", reserve("{address: 192.0.2.9, client-id: 01:02}, {address: 192.0.2.9, client-id: 01:03}"), "subnets[0].reservations[1].address: 192.0.2.9 is reserved already in line 2", 0},
+		{"client reserved twice", reserve("{address: 192.0.2.9, client-id: 01:02}, {address: 192.0.2.8, client-id: 0x0102}"), "subnets[0].reservations[1]: the same client or attachment point has a reservation already in line 2", 0},
+		{"point reserved twice", reserve("{address: 192.0.2.9, interface-id: a}, {address: 192.0.2.8, interface-id: 0x61}"), "the same client or attachment point", 0},
+		{"reservation options", reserve("{address: 192.0.2.9, client-id: 01:02, options: {routers: x}}"), "subnets[0].reservations[0].options.routers:", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := defaults
+			d.PeerServerIDs = []netip.Addr{netip.MustParseAddr("198.51.100.2")}
+			s, err := ParseSubnets([]byte(c.doc), d)
+			var mistakes Mistakes
+			if s != nil || !errors.As(err, &mistakes) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v\nwant %s\n%s", err, c.want, c.doc)
+			}
+			if len(mistakes) != max(1, c.mistakes) {
+				t.Errorf("%d mistakes:\n%v\n%s", len(mistakes), err, c.doc)
+			}
+		})
+	}
+}
+
+func reserve(list string) string { return subnetWith("reservations: [" + list + "]") }

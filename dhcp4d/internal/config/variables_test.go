@@ -1,0 +1,12 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config/configtest"
+)
+
+func TestVariablesAreDocumented(t *testing.T) {
+	c, _ := Load(nil) // lacks what is required; the table is complete all the same
+	configtest.Document(t, "../../../docs/configuration.md", "dhcp4d", c.Variables(), *update)
+}

@@ -1,0 +1,403 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp/udptest"
+)
+
+// The addresses of the tests. eth1 is served, eth2 is served and has an LDRA
+// behind it, interface 9 is not served.
+var (
+	client   = netip.MustParseAddrPort("[fe80::a00:27ff:fe12:3456]:546")
+	relay    = netip.MustParseAddrPort("[2001:db8:2::10]:547")
+	us       = netip.MustParseAddr("2001:db8:1::1")
+	backend  = netip.MustParseAddrPort("[::1]:6768")
+	kea      = netip.MustParseAddrPort("[::1]:7861")
+	duid     = []byte{0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	foreign  = []byte{0, 4, 9, 9, 9}
+	eth1     = listen.Interface{Index: 3, Name: "eth1", Up: true, Joined: true}
+	eth2     = listen.Interface{Index: 4, Name: "eth2", Up: true, Joined: true}
+	services = listen.NewInterfaces(eth1, eth2)
+)
+
+// bench is dhcp6d on sockets without a kernel.
+type bench struct {
+	link, ipc *udptest.Socket
+	up        *Up
+	down      *Down
+	registry  *prometheus.Registry
+}
+
+// poison in a carried message's sname makes the hooks of a bench drop or
+// panic, by its value.
+const (
+	dropMe  = 'D'
+	panicMe = 'P'
+	nameAt  = 44 // of sname in a DHCPv4 message
+)
+
+func newBench(t testing.TB, backends ...forward.Spec) *bench {
+	t.Helper()
+	if backends == nil {
+		backends = []forward.Spec{{Name: "four", Host: "::1", Port: 6768}}
+	}
+	b := &bench{
+		link:     udptest.New(netip.MustParseAddrPort("[::]:547")),
+		ipc:      udptest.New(netip.MustParseAddrPort("[::1]:6767")),
+		registry: prometheus.NewRegistry(),
+	}
+	log := slog.New(slog.DiscardHandler)
+	set := forward.New(log, backends, nil, nil, forward.NewMetrics(b.registry))
+	core := hook.NewCore(b.registry, drop.DHCP6D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), log)
+	poisoned := func(e *filter.Event) drop.Reason {
+		at := bytes.Index(e.Data, []byte{0x63, 0x82, 0x53, 0x63})
+		switch {
+		case at < 0:
+		case e.Data[at-236+nameAt] == dropMe:
+			return hook.Drop
+		case e.Data[at-236+nameAt] == panicMe:
+			panic("poisoned")
+		}
+		return hook.Continue
+	}
+	links, ipcs := NewLedgers(b.registry)
+	served := func() *listen.Interfaces { return services }
+	b.up = &Up{
+		Log: log, Link: b.link.NewReader(64), Answers: b.link.NewWriter(64), Queries: b.ipc.NewWriter(64),
+		Interfaces: served,
+		Access: Access{
+			Relays: []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64")},
+			LDRA:   func(name string) bool { return name == "eth2" },
+		},
+		Answer:   answer.New(duid, answer.Options{Offer4o6: true, Servers4o6: []netip.Addr{us}}),
+		Backends: set, Ledger: links,
+		Hooks: UpHooks{
+			Buffer6Receive: hook.Filters(core, hook.Buffer6Receive, hook.Filter[filter.Event]{Name: "poison", Run: poisoned}),
+			Pkt6Receive:    hook.Filters(core, hook.Pkt6Receive, hook.Filter[filter.Event]{Name: "see", Run: seesEverything(t)}),
+		},
+	}
+	b.down = &Down{
+		Log: log, IPC: b.ipc.NewReader(64), Link: b.link.NewWriter(64), Interfaces: served,
+		Backends: set, Ledger: ipcs,
+		Hooks: DownHooks{Buffer6Send: hook.Filters(core, hook.Buffer6Send, hook.Filter[filter.Event]{Name: "poison", Run: poisoned})},
+	}
+	return b
+}
+
+// seesEverything is a filter that fails the test when an event at
+// pkt6_receive lacks anything.
+func seesEverything(t testing.TB) func(*filter.Event) drop.Reason {
+	return func(e *filter.Event) drop.Reason {
+		if e.Received.IsZero() || e.Interface == "" || e.Index == 0 || !e.Peer.IsValid() || !e.Local.IsValid() ||
+			len(e.Data) == 0 || e.Packet == nil {
+			t.Errorf("pkt6_receive sees %+v, something is missing", *e)
+		}
+		return hook.Continue
+	}
+}
+
+// run has both halves work until their sockets are closed.
+func (b *bench) run(t testing.TB) {
+	t.Helper()
+	done := make(chan error, 2)
+	go func() { done <- b.up.Run(context.Background()) }()
+	go func() { done <- b.down.Run(context.Background()) }()
+	t.Cleanup(func() {
+		_, _ = b.link.Close(), b.ipc.Close()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// sum adds up the series of a name whose labels contain all of with, each
+// written as label=value.
+func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
+	t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+	series:
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			for _, w := range with {
+				if !strings.Contains(" "+strings.Join(labels, " ")+" ", " "+w+" ") {
+					continue series
+				}
+			}
+			n += m.GetCounter().GetValue()
+		}
+	}
+	return n
+}
+
+// dhcpv4 is a DHCPv4 message: header, cookie, message type and end.
+func dhcpv4(op, kind byte) []byte {
+	m := make([]byte, 236, 256)
+	m[0], m[1], m[2] = op, 1, 6
+	return append(m, 0x63, 0x82, 0x53, 0x63, 53, 1, kind, 255)
+}
+
+// query is a DHCPV4-QUERY with the options and the carried messages.
+func query(carried ...[]byte) []byte {
+	q := dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{})
+	for _, c := range carried {
+		q = dhcp6.AppendOption(q, dhcp6.OptDHCPv4Msg, c)
+	}
+	return q
+}
+
+// relayed wraps a message in so many levels, hop-counts ascending outwards.
+func relayed(m []byte, levels int) []byte {
+	link := netip.MustParseAddr("2001:db8:7::1")
+	for i := range levels {
+		options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port7"))
+		m = dhcp6.AppendRelayForward(nil, uint8(i), link, client.Addr(), options, m)
+	}
+	return m
+}
+
+func with(m []byte, code dhcp6.Code, data []byte) []byte {
+	return dhcp6.AppendOption(bytes.Clone(m), code, data)
+}
+
+// from is a datagram by multicast on eth1.
+func from(peer netip.AddrPort, data []byte) udp.Packet {
+	return udp.Packet{Data: data, Peer: peer, Local: listen.RelayAgentsAndServers, Interface: eth1.Index}
+}
+
+// back is what a backend makes of a query that was forwarded to it.
+func back(t testing.TB, forwarded []byte) []byte {
+	t.Helper()
+	var q ipc.Query
+	if why := q.Parse(forwarded); why != drop.None {
+		t.Fatalf("what was forwarded is %v", why)
+	}
+	frame, mark := ipc.BeginResponse(nil, &q)
+	frame = append(frame, dhcpv4(2, 2)...)
+	frame, why := mark.End(frame)
+	if why != drop.None {
+		t.Fatal(why)
+	}
+	return frame
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func patched(b []byte, at int, v ...byte) []byte {
+	b = bytes.Clone(b)
+	copy(b[at:], v)
+	return b
+}
+
+// TestAccount sends a known mix through both halves and holds the ledgers to
+// it: every datagram has one fate, and there is one for every reason.
+func TestAccount(t *testing.T) {
+	b := newBench(t)
+	good := query(dhcpv4(1, 1))
+	context := ipc.Context{Interface: []byte("eth1"), Source: client}
+	frameOf := func(datagram []byte, c ipc.Context) []byte {
+		var p dhcp6.Packet
+		if why := p.Parse(datagram); why != drop.None {
+			t.Fatal(why)
+		}
+		f, why := ipc.AppendQuery(nil, &p, c)
+		if why != drop.None {
+			t.Fatal(why)
+		}
+		return f
+	}
+	answerTo := func(c ipc.Context) []byte { return back(t, frameOf(good, c)) }
+	infoRequest := func(options ...byte) []byte {
+		return append(dhcp6.AppendMessage(nil, dhcp6.InformationRequest, [3]byte{1, 2, 3}), options...)
+	}
+	wants88 := []byte{0, 6, 0, 2, 0, 88}
+	unicast := func(p udp.Packet) udp.Packet { p.Local = us; return p }
+	at := func(p udp.Packet, ifindex int) udp.Packet { p.Interface = ifindex; return p }
+	to := func(p udp.Packet, group string) udp.Packet { p.Local = netip.MustParseAddr(group); return p }
+	refused := netip.MustParseAddrPort("[2001:db8:2::dead]:547")
+	b.link.Refuse(func(p udp.Packet) error {
+		if p.Peer.Addr() == refused.Addr() {
+			return unix.EHOSTUNREACH
+		}
+		return nil
+	})
+
+	type want struct {
+		fate fate
+		why  drop.Reason
+	}
+	link := []struct {
+		name string
+		in   udp.Packet
+		want want
+	}{
+		{"Q-1 query by multicast", from(client, good), want{fate: forwarded}},
+		{"Q-31 query by unicast", unicast(from(netip.MustParseAddrPort("[2001:db8:1::99]:546"), good)), want{fate: forwarded}},
+		{"D6-5 query from another port", from(netip.AddrPortFrom(client.Addr(), 5000), good), want{fate: forwarded}},
+		{"Q-4 reserved flags", from(client, patched(good, 1, 0x7f, 0xff, 0xff)), want{fate: forwarded}},
+		{"Q-2 IA_NA beside the message", from(client, with(good, dhcp6.OptIANA, make([]byte, 12))), want{fate: forwarded}},
+		{"relayed query", unicast(from(relay, relayed(good, 1))), want{fate: forwarded}},
+		{"RL-3 nine levels", unicast(from(relay, relayed(good, 9))), want{fate: forwarded}},
+		{"RL-17 query by an LDRA", at(from(client, relayed(good, 1)), eth2.Index), want{fate: forwarded}},
+		{"relayed query to the site's group", to(from(relay, relayed(good, 1)), "ff05::1:3"), want{fate: forwarded}},
+		{"D6-9 our own server identifier", from(client, with(good, dhcp6.OptServerID, duid)), want{fate: forwarded}},
+		{"D6-31 option 88 asked for", from(client, infoRequest(wants88...)), want{fate: answered}},
+		{"D6-31 option 88 asked for through a relay", unicast(from(relay, relayed(infoRequest(wants88...), 1))), want{fate: answered}},
+		{"nothing that we have is asked for", from(client, infoRequest(0, 6, 0, 2, 0, 23)), want{fate: silent}},
+
+		{"truncated", udp.Packet{Data: good, Peer: client, Local: us, Interface: eth1.Index, Truncated: true}, want{why: drop.Truncated}},
+		{"Q-34 interface not served", at(from(client, good), 9), want{why: drop.Interface}},
+		{"hook", from(client, query(patched(dhcpv4(1, 1), nameAt, dropMe))), want{why: drop.Hook}},
+		{"hook that panics", from(client, query(patched(dhcpv4(1, 1), nameAt, panicMe))), want{why: drop.HookPanic}},
+		{"D6-1 empty", from(client, nil), want{why: drop.Malformed}},
+		{"D6-1 option past the end", from(client, append(bytes.Clone(good), 0, 1, 0, 9)), want{why: drop.Malformed}},
+		{"RL-4 ten levels", unicast(from(relay, patched(relayed(patched(relayed(good, 9), 1, 7), 1), 1, 8))), want{why: drop.RelayDepth}},
+		{"RL-4 hop-count 9", unicast(from(relay, patched(relayed(good, 1), 1, 9))), want{why: drop.HopLimit}},
+		{"RL-5 no Relay Message", unicast(from(relay, relayed(good, 1)[:34])), want{why: drop.RelayMessage}},
+		{"RL-6 Relay-reply", unicast(from(relay, patched(relayed(good, 1), 0, 13))), want{why: drop.ServerMessage}},
+		{"Q-30 DHCPV4-RESPONSE", from(client, patched(good, 0, 21)), want{why: drop.ServerMessage}},
+		{"D6-10 Reply", from(client, []byte{7, 0, 0, 1}), want{why: drop.ServerMessage}},
+		{"Q-21 unknown type", from(client, []byte{99, 0, 0, 1}), want{why: drop.UnknownType}},
+		{"source unspecified", from(netip.MustParseAddrPort("[::]:546"), good), want{why: drop.Source}},
+		{"source port 0", from(netip.AddrPortFrom(client.Addr(), 0), good), want{why: drop.Source}},
+		{"client to the site's group", to(from(client, good), "ff05::1:3"), want{why: drop.Destination}},
+		{"all nodes", to(from(client, good), "ff02::1"), want{why: drop.Destination}},
+		{"Q-34 unlisted relay", unicast(from(netip.MustParseAddrPort("[2001:db8:3::1]:547"), relayed(good, 1))), want{why: drop.RelayForbidden}},
+		{"Q-34 LDRA where none is listed", from(client, relayed(good, 1)), want{why: drop.RelayForbidden}},
+		{"D6-11 Information-request by unicast", unicast(from(client, infoRequest(wants88...))), want{why: drop.UnicastForbidden}},
+		{"Solicit", from(client, []byte{1, 0, 0, 1}), want{why: drop.AddressAssignment}},
+		{"D6-3 two client identifiers", from(client, with(with(good, dhcp6.OptClientID, duid), dhcp6.OptClientID, duid)), want{why: drop.Identifier}},
+		{"D6-9 another server's identifier", from(client, with(good, dhcp6.OptServerID, foreign)), want{why: drop.ForeignServer}},
+		{"D6-9 Information-request with IA_NA", from(client, infoRequest(append(wants88, 0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0)...)), want{why: drop.ForbiddenOption}},
+		{"Q-23 no option 87", from(client, query()), want{why: drop.NoMessage}},
+		{"IPC-26 a probe from the network", from(client, ipc.AppendProbe(nil)), want{why: drop.NoMessage}},
+		{"Q-25 two options 87", from(client, query(dhcpv4(1, 1), dhcpv4(1, 1))), want{why: drop.ManyMessages}},
+		{"Q-8 empty option 87", from(client, query(nil)), want{why: drop.ShortMessage}},
+		{"Q-8 239 octets", from(client, query(dhcpv4(1, 1)[:239])), want{why: drop.ShortMessage}},
+		{"Q-8 wrong cookie", from(client, query(patched(dhcpv4(1, 1), 236, 0))), want{why: drop.NoCookie}},
+		{"too long with its context", from(client, with(good, 1000, make([]byte, 65240))), want{why: drop.Oversize}},
+		{"an answer longer than a datagram", unicast(from(relay, dhcp6.AppendRelayForward(nil, 0, us, client.Addr(),
+			dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, make([]byte, 65450)), infoRequest(wants88...)))), want{why: drop.ReplyTooBig}},
+		{"the kernel refuses our answer", unicast(from(refused, relayed(infoRequest(wants88...), 1))), want{why: drop.SendError}},
+	}
+	ipcs := []struct {
+		name string
+		in   udp.Packet
+		want want
+	}{
+		{"response", udp.Packet{Data: answerTo(context), Peer: backend}, want{fate: relayedOn}},
+		{"relayed response", udp.Packet{Data: back(t, frameOf(relayed(good, 2), ipc.Context{Interface: []byte("eth2"), Source: relay})), Peer: backend}, want{fate: relayedOn}},
+		{"IPC-26 answer to a probe", udp.Packet{Data: ipc.AppendProbeReply(nil), Peer: backend}, want{fate: probe}},
+		{"IPC-24 not a peer", udp.Packet{Data: answerTo(context), Peer: netip.MustParseAddrPort("[::1]:6769")}, want{why: drop.WrongPeer}},
+		{"truncated", udp.Packet{Data: answerTo(context), Peer: backend, Truncated: true}, want{why: drop.Truncated}},
+		{"garbage", udp.Packet{Data: []byte("garbage"), Peer: backend}, want{why: drop.Malformed}},
+		{"IPC-6 no context", udp.Packet{Data: patched(good, 0, 21), Peer: backend}, want{why: drop.Context}},
+		{"IPC-21 a query", udp.Packet{Data: frameOf(good, context), Peer: backend}, want{why: drop.IPCType}},
+		{"IPC-8 interface not served", udp.Packet{Data: answerTo(ipc.Context{Interface: []byte("eth7"), Source: client}), Peer: backend}, want{why: drop.IPCInterface}},
+		{"IPC-24 to a group", udp.Packet{Data: answerTo(ipc.Context{Interface: []byte("eth1"), Source: netip.MustParseAddrPort("[ff02::1]:546")}), Peer: backend}, want{why: drop.IPCDestination}},
+		{"hook", udp.Packet{Data: poison(answerTo(context), dropMe), Peer: backend}, want{why: drop.Hook}},
+		{"hook that panics", udp.Packet{Data: poison(answerTo(context), panicMe), Peer: backend}, want{why: drop.HookPanic}},
+		{"the kernel refuses", udp.Packet{Data: answerTo(ipc.Context{Interface: []byte("eth1"), Source: refused}), Peer: backend}, want{why: drop.SendError}},
+	}
+
+	reached := map[drop.Reason]bool{}
+	account := func(socket, name string, w want, step func()) {
+		t.Helper()
+		t.Run(socket+" "+name, func(t *testing.T) {
+			series := map[string]float64{}
+			for _, r := range drop.Of(drop.DHCP6D) {
+				series["dropped "+r.Label()] = b.sum(t, "dhcp6d_packets_dropped_total", "socket="+socket, "reason="+r.Label())
+			}
+			fates := map[fate]string{forwarded: "dhcp6d_queries_forwarded_total", answered: "dhcp6d_packets_answered_total",
+				silent: "dhcp6d_packets_silent_total", relayedOn: "dhcp6d_responses_relayed_total", probe: "dhcp6d_ipc_probe_replies_total"}
+			for _, n := range fates {
+				series[n] = b.sum(t, n)
+			}
+			received := map[string]string{"link": "dhcp6d_packets_received_total", "ipc": "dhcp6d_ipc_packets_received_total"}[socket]
+			series[received] = b.sum(t, received)
+			step()
+			expected := fates[w.fate]
+			if w.fate == dropped {
+				expected = "dropped " + w.why.Label()
+				reached[w.why] = true
+			}
+			for n, before := range series {
+				var now float64
+				if reason, ok := strings.CutPrefix(n, "dropped "); ok {
+					now = b.sum(t, "dhcp6d_packets_dropped_total", "socket="+socket, "reason="+reason)
+				} else {
+					now = b.sum(t, n)
+				}
+				wanted := before
+				if n == expected || n == received {
+					wanted++
+				}
+				if now != wanted {
+					t.Errorf("%s went from %v to %v, want %v", n, before, now, wanted)
+				}
+			}
+		})
+	}
+	for _, c := range link {
+		account("link", c.name, c.want, func() { b.up.batch([]udp.Packet{c.in}) })
+	}
+	for _, c := range ipcs {
+		account("ipc", c.name, c.want, func() { b.down.batch([]udp.Packet{c.in}) })
+	}
+	t.Run("link no backend", func(t *testing.T) {
+		alone := newBench(t, forward.Spec{Name: "named", Host: "not.resolved.yet", Port: 1})
+		alone.up.batch([]udp.Packet{from(client, good)})
+		if alone.sum(t, "dhcp6d_packets_dropped_total", "reason=no_backend") != 1 {
+			t.Error("not counted")
+		}
+		reached[drop.NoBackend] = true
+	})
+	for _, r := range drop.Of(drop.DHCP6D) {
+		if !reached[r] {
+			t.Errorf("no datagram was dropped as %s: %s", r, r.Meaning())
+		}
+	}
+}
+
+// poison marks the DHCPv4 message in a frame.
+func poison(frame []byte, mark byte) []byte {
+	at := bytes.Index(frame, []byte{0x63, 0x82, 0x53, 0x63}) - 236
+	return patched(frame, at+nameAt, mark)
+}
