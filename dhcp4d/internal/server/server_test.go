@@ -118,11 +118,7 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	peers.Store(&Peers{sixd: {Name: "six"}})
 	b.server = &Server{
 		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
-<<<<<<< HEAD
-		Peers: Peers{sixd: {Name: "six"}}, Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
-=======
 		Peers: peers, Auth: b.auth(), Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
->>>>>>> v6
 		Hooks: Hooks{Buffer4Receive: hook.Filters(core, hook.Buffer4Receive, hook.Filter[event.Query]{Name: "poison",
 			Run: func(e *event.Query) drop.Reason {
 				switch e.Data[44] { // the first octet of sname
