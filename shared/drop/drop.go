@@ -120,7 +120,7 @@ var table = [count]row{
 	NoBackend:         {"no_backend", DHCP6D, "no dhcp4d is there to take the query"},
 	Oversize:          {"ipc_oversize", DHCP6D, "too long once the return context is added"},
 	WrongPeer:         {"wrong_peer", both, "IPC datagram from an address that is not a configured peer"},
-	Unauthentic:       {"unauthentic", 0, "IPC datagram unsigned, forged, stale or replayed"},
+	Unauthentic:       {"unauthentic", both, "IPC datagram unsigned, forged, stale or replayed"},
 	Context:           {"ipc_context", both, "IPC datagram without a complete return context"},
 	IPCType:           {"ipc_type", both, "message type that does not belong in this direction of the IPC"},
 	IPCInterface:      {"ipc_interface", DHCP6D, "answer for an interface that is not served"},

@@ -158,8 +158,8 @@ func (r *reader) v6OnlyWait(v *value, into *option.Builder) {
 }
 
 // options reads a mapping of options. Option 108 decides whether there is a
-// lease at all, before there is an address: it belongs to whole subnets.
-func (r *reader) options(v *value, into *option.Builder, wholeSubnet bool) {
+// lease at all, before there is an address: a pool cannot have it.
+func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 	if v.Kind != yaml.MappingNode {
 		r.fail(v, "must be a mapping of option names or codes to values")
 		return
@@ -175,8 +175,8 @@ func (r *reader) options(v *value, into *option.Builder, wholeSubnet bool) {
 			r.failAt(at, key.path()+path, problem)
 		})
 		switch {
-		case ok && code == option.CodeV6OnlyPreferred && !wholeSubnet:
-			r.fail(key, "belongs to a whole subnet; configure it there, or at the top")
+		case ok && code == option.CodeV6OnlyPreferred && !addressless:
+			r.fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, a class or a reservation")
 		case ok:
 			r.putOption(key, into, code, wire)
 		}

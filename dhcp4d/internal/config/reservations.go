@@ -11,8 +11,8 @@ import (
 // Reservation is an address kept for one client or attachment point.
 type Reservation struct {
 	Addr    netip.Addr
-	ByPoint bool        // kept for an attachment point, whoever is there
 	Options *option.Set // own options only, nil if none
+	ByPoint bool        // for whoever is at an attachment point
 }
 
 // Identity is what a query tells about its client and where it is attached.
@@ -172,7 +172,7 @@ var reservationFields = []field[reservationDoc]{
 		}
 		d.LinkAddress = p.Addr()
 	}},
-	{"options", "mapping of option name or code to value", "options of this client", func(r *reader, v *value, d *reservationDoc) { r.options(v, &d.options, false) }},
+	{"options", "mapping of option name or code to value", "options of this client", func(r *reader, v *value, d *reservationDoc) { r.options(v, &d.options, true) }},
 }
 
 // key returns the kind and the key of the reservation's identity.
@@ -248,7 +248,7 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 			owners[d.addr] = owner{key, item.Line}
 			lines[key] = item.Line
 			rs.kinds |= kinds
-			rs.list = append(rs.list, Reservation{d.addr, kinds&kindPoint != 0, in.set(d.options.Set())})
+			rs.list = append(rs.list, Reservation{Addr: d.addr, Options: in.set(d.options.Set()), ByPoint: kinds&kindPoint != 0})
 		}
 	}
 	slices.SortFunc(rs.list, func(a, b Reservation) int { return a.Addr.Compare(b.Addr) })

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,14 +41,13 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 // filled in: defaults, the document's top and the environment are merged.
 type Subnet struct {
 	Position int // in Subnets.All
-	ID       uint32
-	Prefix   netip.Prefix
-	Drain    bool // renewals only
+
+	ID     uint32
+	Prefix netip.Prefix
+	Drain  bool // renewals only
 	Policy
-	V6Only     bool   // clients that ask for option 108 get it, and no lease (RFC 8925)
-	V6OnlyWait uint32 // its value
-	Pools      []Pool // in the order of the document
-	Match      []Match
+	Pools []Pool // in the order of the document
+	Match []Match
 
 	options      *option.Set // global, laid over by the subnet's
 	classes      []Class
@@ -324,9 +322,6 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		var mask option.Builder
 		mask.Put(option.CodeSubnetMask, maskOctets(d.prefix))
 		s.options = in.set(d.options.Set().Over(global).Over(mask.Set()))
-		if wait, ok := s.options.Lookup(option.CodeV6OnlyPreferred); ok {
-			s.V6Only, s.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
-		}
 		if d.reservations != nil {
 			s.reservations = r.compileReservations(d, d.reservations, never, in)
 		}

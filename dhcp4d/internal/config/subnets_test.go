@@ -136,9 +136,6 @@ subnets:
 	if two.Lease.Default != 3600 || two.Lease.Min != 3600 || two.Lease.Max != Infinite || two.Limit != 0 {
 		t.Errorf("%+v", two.Policy)
 	}
-	if !one.V6Only || one.V6OnlyWait != 300 || !two.V6Only || two.V6OnlyWait != 0 || mustParse(t, small).ByID(1).V6Only {
-		t.Errorf("D4-30 IPv6-mostly: %v %d, %v %d", one.V6Only, one.V6OnlyWait, two.V6Only, two.V6OnlyWait)
-	}
 	phone, own := &Traits{VendorClass: []byte("phone 7")}, &Traits{VendorClass: []byte("phone"), UserClass: []byte("x")}
 	for _, c := range []struct {
 		name     string

@@ -41,13 +41,13 @@ func (r *reader) boolean(v *value, into *bool) {
 }
 
 // either reads one of two words; the first sets into.
-func (r *reader) either(v *value, set, clear string, into *bool) {
-	switch s, ok := r.scalar(v, clear+" or "+set); {
+func (r *reader) either(v *value, yes, no string, into *bool) {
+	switch s, ok := r.scalar(v, no+" or "+yes); {
 	case !ok:
-	case s == set || s == clear:
-		*into = s == set
+	case s == yes || s == no:
+		*into = s == yes
 	default:
-		r.fail(v, "%q must be %s or %s", s, clear, set)
+		r.fail(v, "%q must be %s or %s", s, no, yes)
 	}
 }
 

@@ -3,6 +3,7 @@ package lease
 import (
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
@@ -144,13 +145,10 @@ func (r *rules) selecting() Decision {
 // choseOther is SELECTING with another server's identifier.
 func (r *rules) choseOther() Decision {
 	d := silent(OtherServer)
-	for _, peer := range r.p.Peers {
-		if peer == r.q.ServerID {
-			// dhcp6d sends it here only while that peer is out: the client
-			// had better start again at once.
-			d = nak(PeerServer)
-			break
-		}
+	if slices.Contains(r.p.Peers, r.q.ServerID) {
+		// dhcp6d sends it here only while that peer is out: the client had
+		// better start again at once.
+		d = nak(PeerServer)
 	}
 	if r.f.Own.Standing == Held && r.f.Own.SamePoint {
 		d.Change, d.Addr = Unhold, r.f.Own.Addr

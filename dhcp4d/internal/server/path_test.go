@@ -207,7 +207,7 @@ func steady(t testing.TB, n int) (b *bench, batch func()) {
 	b = newBench(t)
 	b.store.Store = null{b.store.Store}
 	b.server.Replies = sink{}
-	done := &Committed{Replies: sink{}, Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(), Tell: &Tell{
+	done := &Committed{Replies: sink{}, Name: "dhcp4d", Signer: b.server.Auth.Signer, Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(), Tell: &Tell{
 		Leases: b.server.Leases, Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(),
 	}}
 	b.server.Commits = commit.New(commit.Config[*Waiting]{

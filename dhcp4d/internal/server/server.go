@@ -17,6 +17,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
@@ -205,6 +206,9 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
 	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
+	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
+	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
+	s.query.V6Only = s.query.V6Only && ok
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
@@ -220,7 +224,7 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 	start := len(*buf)
 	out, mark := ipc.BeginResponse(*buf, &s.frame)
 	message := len(out)
-	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved))
+	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved, wait))
 	if why != drop.None {
 		return dropped, why
 	}
@@ -313,7 +317,7 @@ func (s *Server) leaseHooks(d *lease.Decision) *hook.List[event.Query] {
 }
 
 // reply is the decision in the terms of package reply.
-func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation) *reply.Reply {
+func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation, v6wait []byte) *reply.Reply {
 	sub := chosen.Subnet
 	r := &s.who.reply
 	*r = reply.Reply{
@@ -335,7 +339,9 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
-	r.IPv6Only, r.V6OnlyWait = d.V6Only, sub.V6OnlyWait
+	if d.V6Only {
+		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
+	}
 	if !s.message.Has(dhcp4.OptParameterRequestList) {
 		r.Always = unasked
 	}

@@ -46,6 +46,7 @@ var (
 // bench is dhcp4d on a socket without a kernel and a store without a disk.
 type bench struct {
 	ipc      *udptest.Socket
+	keys     ipc.Keys
 	server   *Server
 	registry *prometheus.Registry
 	store    *failing
@@ -75,7 +76,7 @@ func (f *failing) Reopen() error {
 	return nil
 }
 
-func newBench(t testing.TB) *bench {
+func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	t.Helper()
 	subnets, err := config.ParseSubnets([]byte(document), config.Defaults{
 		Authoritative: true, LeaseTime: 3600, OfferHold: 60, DeclineTime: 3600,
@@ -90,7 +91,7 @@ func newBench(t testing.TB) *bench {
 	}
 	b := &bench{
 		ipc: udptest.New(netip.MustParseAddrPort("[::1]:6768")), registry: prometheus.NewRegistry(),
-		store: &failing{Store: memory},
+		store: &failing{Store: memory}, keys: keys,
 	}
 	running := new(atomic.Pointer[Running])
 	running.Store(NewRunning(subnets, []netip.Addr{netip.MustParseAddr("192.0.2.2")}))
@@ -101,7 +102,7 @@ func newBench(t testing.TB) *bench {
 	}
 	series := NewSeries(b.registry)
 	core := hook.NewCore(b.registry, drop.DHCP4D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), log)
-	done := &Committed{Replies: b.ipc.NewWriter(64), Ledger: series.NewLedger(), Tell: &Tell{
+	done := &Committed{Replies: b.ipc.NewWriter(64), Name: "dhcp4d", Signer: ipc.NewSigner(ipc.FromBackend, b.keys), Ledger: series.NewLedger(), Tell: &Tell{
 		Leases: leases, Ledger: series.NewLedger(),
 		Observers: hook.Observe(core, hook.Leases4Committed, hook.Observer[event.Lease]{Name: "told", Run: func(e *event.Lease) {
 			b.told = append(b.told, *e) // read only once the replies of its group have left
@@ -113,9 +114,11 @@ func newBench(t testing.TB) *bench {
 		Limit:   8, Log: log, Metrics: metrics,
 	})
 	t.Cleanup(b.commits.Close)
+	peers := new(atomic.Pointer[Peers])
+	peers.Store(&Peers{sixd: {Name: "six"}})
 	b.server = &Server{
 		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
-		Peers: Peers{sixd: "six"}, Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
+		Peers: peers, Auth: b.auth(), Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
 		Hooks: Hooks{Buffer4Receive: hook.Filters(core, hook.Buffer4Receive, hook.Filter[event.Query]{Name: "poison",
 			Run: func(e *event.Query) drop.Reason {
 				switch e.Data[44] { // the first octet of sname
@@ -129,6 +132,14 @@ func newBench(t testing.TB) *bench {
 	}
 	return b
 }
+
+// auth is the authentication with the bench's keys, which may be none.
+func (b *bench) auth() Auth {
+	return Auth{Name: "dhcp4d", Verifier: ipc.NewVerifier(ipc.ToBackend, b.keys, started), Signer: ipc.NewSigner(ipc.FromBackend, b.keys)}
+}
+
+// started is long enough ago for every signature of a test.
+var started = time.Unix(1_700_000_000, 0)
 
 // message is a DHCPv4 message of a client, which octet tells apart.
 func message(kind dhcp4.MessageType, client byte, options ...[]byte) []byte {
@@ -358,6 +369,14 @@ func TestAccount(t *testing.T) {
 			check(t, tt.want, func() { b.server.batch([]udp.Packet{tt.in}) })
 		})
 	}
+	t.Run("IPC-27 unsigned", func(t *testing.T) {
+		keyed := newBench(t, key)
+		keyed.server.batch([]udp.Packet{in(good)})
+		if keyed.sum(t, "dhcp4d_packets_dropped_total", "reason=unauthentic") != 1 {
+			t.Error("not counted")
+		}
+		reached["unauthentic"] = true
+	})
 	t.Run("the kernel refuses to send", func(t *testing.T) {
 		b.ipc.Refuse(func(udp.Packet) error { return unix.EHOSTUNREACH })
 		check(t, "send_error", func() { b.server.batch([]udp.Packet{in(message(dhcp4.Discover, 50))}) })

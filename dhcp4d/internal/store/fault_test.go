@@ -55,7 +55,7 @@ func (f *faults) never() { f.first.Store(-1); f.last.Store(-1) }
 // each time that nothing acknowledged is missing.
 func survive(t *testing.T, s Store, w *workload, steps int) (failures int) {
 	t.Helper()
-	for i := 0; i < steps; i++ {
+	for range steps {
 		err := w.step(s)
 		if err == nil {
 			continue

@@ -167,8 +167,7 @@ func (s *disk) Load(fn func(*lease.Binding) error) (Loaded, error) {
 		return l, err
 	}
 	if !s.loaded {
-		s.shut()
-		if err := s.open(); err != nil {
+		if err := errors.Join(s.shut(), s.open()); err != nil {
 			return l, fmt.Errorf("lease store %s cannot be written: %w", s.dir, err)
 		}
 		s.loaded = true

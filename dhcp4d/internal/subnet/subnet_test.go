@@ -210,7 +210,7 @@ func TestParseFacts(t *testing.T) {
 	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 6 {
 		t.Error(err)
 	}
-	for _, line := range strings.Split(FactsHelp, "\n") {
+	for line := range strings.SplitSeq(FactsHelp, "\n") {
 		key, _, _ := strings.Cut(strings.Fields(line)[0], "=")
 		if _, err := ParseFacts([]string{key + "="}); err != nil && strings.Contains(err.Error(), "not known") {
 			t.Errorf("the help names %s", key)

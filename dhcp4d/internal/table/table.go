@@ -151,19 +151,21 @@ func (t *Table) Pool(subnet, index int) (size, free uint32) {
 	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
-// Durable says that the commit groups up to seq are on stable storage.
+// Durable says that the commit groups up to seq are on stable storage. A
+// caller that compares lease.Facts.After with what it knows itself need not
+// call it.
 func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
 
 // pending is the commit group in flight which makes e durable, 0 if there is
-// none. An entry keeps the low half of the number only. When the number has
-// wrapped since, an old one may look as if it were in flight: the reply then
-// waits for a group that will end soon, for nothing but without harm.
+// none. An entry keeps the low half of the number; the number is the latest
+// one that ends so. An entry that was written 2^32 groups before one that is
+// in flight waits for it for nothing, but without harm.
 func (t *Table) pending(e *entry) uint64 {
-	ahead := e.seq - uint32(t.durable)
-	if ahead == 0 || uint64(ahead) > t.latest-t.durable || t.latest < t.durable {
+	seq := t.latest - uint64(uint32(t.latest)-e.seq)
+	if seq <= t.durable {
 		return 0
 	}
-	return t.durable + uint64(ahead)
+	return seq
 }
 
 func (t *Table) addrHash(addr uint32) uint32 {

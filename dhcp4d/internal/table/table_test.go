@@ -6,10 +6,11 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-	"pgregory.net/rapid"
 )
 
 const start lease.Time = 1_700_000_000
@@ -417,6 +418,14 @@ func TestPending(t *testing.T) {
 	if d := s.request(q, x); d.After != 0 {
 		t.Errorf("waits for a group that has ended: %+v", d)
 	}
+	t.Run("without being told what is durable", func(t *testing.T) {
+		s := newSite(Options{}, small(20))
+		s.seq = 1 << 32
+		x := s.obtain(t, q)
+		if d := s.request(q, x); d.After != 1<<32+2 {
+			t.Errorf("got %+v", d)
+		}
+	})
 	t.Run("beyond 32 bits", func(t *testing.T) {
 		s.seq = 1<<32 - 2
 		s.Durable(s.seq)
