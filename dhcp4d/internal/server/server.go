@@ -272,13 +272,17 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 		if why != hook.Continue {
 			return lease.Decision{Kind: lease.Dropped, Drop: why}
 		}
-		if s.event.Address != d.Addr {
-			s.query.Reservation, s.query.ByPoint = s.event.Address, false
-		}
+		wanted, offered := s.event.Address, d.Addr
 		// The table may have changed meanwhile.
 		table = s.Leases.table
 		table.Look(&s.query, s.now, &s.facts)
 		d = lease.Decide(&s.query, policy, &s.facts, s.now)
+		if wanted != offered {
+			standing := table.Stand(&s.query, wanted, s.now)
+			if !d.Redirect(&s.query, policy, &standing, s.now) {
+				return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // it asks for what is not to be had
+			}
+		}
 	}
 	if d.Change == lease.None {
 		return d
