@@ -11,4 +11,6 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
+require go.yaml.in/yaml/v3 v3.0.6 // indirect
+
 replace github.com/dhcp4o6/dhcp4o6/shared => ../../shared

@@ -51,8 +51,9 @@ var (
 			options: []dhcpv4.Option{asks, dhcpv4.OptRequestedIPAddress(ip("192.0.2.100"))}},
 		{name: "direct REQUEST for an address of another subnet", message: dhcpv4.MessageTypeRequest, iface: "access",
 			options: []dhcpv4.Option{asks, dhcpv4.OptRequestedIPAddress(ip("10.0.0.1"))}},
+		// Without the subnet mask: Kea gives it with leases only.
 		{name: "direct INFORM", message: dhcpv4.MessageTypeInform, iface: "access", ciaddr: "192.0.2.100",
-			options: []dhcpv4.Option{dhcpv4.OptParameterRequestList(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName)}},
+			options: []dhcpv4.Option{dhcpv4.OptParameterRequestList(dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName)}},
 		{name: "relayed DISCOVER for an address", message: dhcpv4.MessageTypeDiscover, iface: "core", relays: behind,
 			options: []dhcpv4.Option{asks, dhcpv4.OptRequestedIPAddress(ip("198.51.100.100"))}},
 		{name: "relayed REQUEST, selecting", message: dhcpv4.MessageTypeRequest, iface: "core", relays: behind,

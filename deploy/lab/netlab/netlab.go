@@ -36,12 +36,13 @@ import (
 // A Lab is a set of hosts and what joins them. Its methods may be called from
 // any goroutine.
 type Lab struct {
-	mu       sync.Mutex
-	hosts    []*Host
-	closers  []io.Closer
-	nextMAC  uint32
-	middles  int
-	isClosed bool
+	mu      sync.Mutex
+	hosts   []*Host
+	closers []io.Closer
+	nextMAC uint32
+
+	closing  sync.Once
+	closeErr error
 }
 
 // New returns an empty lab. It fails where [Available] does.
@@ -55,14 +56,15 @@ func New() (*Lab, error) {
 }
 
 // Close ends every process, capture and wire and gives up the namespaces. It
-// may be called more than once.
+// may be called more than once, also at the same time: all calls return when
+// everything is gone.
 func (l *Lab) Close() error {
+	l.closing.Do(l.close)
+	return l.closeErr
+}
+
+func (l *Lab) close() {
 	l.mu.Lock()
-	if l.isClosed {
-		l.mu.Unlock()
-		return nil
-	}
-	l.isClosed = true
 	hosts, closers := l.hosts, l.closers
 	l.hosts, l.closers = nil, nil
 	l.mu.Unlock()
@@ -75,7 +77,7 @@ func (l *Lab) Close() error {
 		h.close()
 	}
 	unregister(l)
-	return errors.Join(errs...)
+	l.closeErr = errors.Join(errs...)
 }
 
 // closeLater makes c part of the lab's end; the last one added ends first.
@@ -94,12 +96,13 @@ type Host struct {
 	ns    netns.NsHandle
 	links *netlink.Handle
 	calls chan func()
-	ended chan struct{}
+	leave chan struct{} // closed to end the thread
+	ended chan struct{} // closed when it has
 }
 
 // Host adds a host to the lab.
 func (l *Lab) Host(name string) (*Host, error) {
-	h := &Host{Name: name, lab: l, calls: make(chan func()), ended: make(chan struct{})}
+	h := &Host{Name: name, lab: l, calls: make(chan func()), leave: make(chan struct{}), ended: make(chan struct{})}
 	ready := make(chan error)
 	go h.live(ready)
 	if err := <-ready; err != nil {
@@ -121,11 +124,16 @@ func (h *Host) live(ready chan<- error) {
 		return
 	}
 	ready <- nil
-	for f := range h.calls {
-		f()
+	for {
+		select {
+		case f := <-h.calls:
+			f()
+		case <-h.leave:
+			h.links.Close()
+			h.ns.Close()
+			return
+		}
 	}
-	h.links.Close()
-	h.ns.Close()
 }
 
 func (h *Host) enter() error {
@@ -150,7 +158,7 @@ func (h *Host) enter() error {
 }
 
 func (h *Host) close() {
-	close(h.calls)
+	close(h.leave)
 	<-h.ended
 }
 
@@ -163,13 +171,18 @@ func (h *Host) Do(f func() error) error {
 		paniced any
 	}
 	done := make(chan outcome, 1)
-	h.calls <- func() {
+	call := func() {
 		var o outcome
 		defer func() {
 			o.paniced = recover()
 			done <- o
 		}()
 		o.err = f()
+	}
+	select {
+	case h.calls <- call:
+	case <-h.leave:
+		return fmt.Errorf("host %s: the lab is closed", h.Name)
 	}
 	o := <-done
 	if o.paniced != nil {

@@ -67,7 +67,7 @@ func kea6(c Config) map[string]any {
 		"lease-database":    map[string]any{"type": "memfile", "persist": false},
 		"server-id":         map[string]any{"type": "EN", "enterprise-id": 2495, "identifier": "4f36", "persist": false},
 		"subnet6":           subnets,
-		"loggers":           keaLog("kea-dhcp6"),
+		"loggers":           keaLog("kea-dhcp6", c),
 	}}
 }
 
@@ -106,13 +106,16 @@ func kea4(c Config) map[string]any {
 		"calculate-tee-times": false,
 		"authoritative":       true,
 		"subnet4":             subnets,
-		"loggers":             keaLog("kea-dhcp4"),
+		"loggers":             keaLog("kea-dhcp4", c),
 	}}
 }
 
-func keaLog(name string) []any {
-	return []any{map[string]any{
-		"name": name, "severity": "INFO",
-		"output_options": []any{map[string]any{"output": "stderr", "flush": true}},
-	}}
+// keaLog always lets through what the server itself says, which is when it has
+// started and little else.
+func keaLog(name string, c Config) []any {
+	logger := func(name, severity string) any {
+		return map[string]any{"name": name, "severity": strings.ToUpper(severity),
+			"output_options": []any{map[string]any{"output": "stderr", "flush": true}}}
+	}
+	return []any{logger(name, c.level("info")), logger(name+strings.Replace(name, "kea-", ".", 1), "info")}
 }

@@ -90,7 +90,7 @@ func env6(c Config) []string {
 		"DHCP6D_4O6_SERVERS=" + c.Option88,
 		"DHCP6D_STATE_DIR=" + filepath.Join(c.Dir, "dhcp6d"),
 		"DHCP6D_METRICS_LISTEN=" + metrics6,
-		"DHCP6D_LOG_LEVEL=debug",
+		"DHCP6D_LOG_LEVEL=" + c.level("debug"),
 	}
 	return append(env, withPrefix(c.Env, "DHCP6D_")...)
 }
@@ -103,9 +103,17 @@ func env4(c Config) []string {
 		"DHCP4D_LEASE_TIME=" + c.LeaseTime.String(),
 		"DHCP4D_STORE=pebble:" + filepath.Join(c.Dir, "dhcp4d"),
 		"DHCP4D_METRICS_LISTEN=" + metrics4,
-		"DHCP4D_LOG_LEVEL=debug",
+		"DHCP4D_LOG_LEVEL=" + c.level("debug"),
 	}
 	return append(env, withPrefix(c.Env, "DHCP4D_")...)
+}
+
+// level is how much a half logs, which is chatty unless it is to be quiet.
+func (c Config) level(chatty string) string {
+	if c.Quiet {
+		return "warn"
+	}
+	return chatty
 }
 
 // withPrefix picks the variables of one half: to the other they are mistakes.
@@ -166,12 +174,17 @@ func text(v any) string {
 	return string(b)
 }
 
+// Exposition scrapes the half: the text as Prometheus sees it.
+func (h *Half) Exposition() (string, error) {
+	if h.metrics == "" {
+		return "", fmt.Errorf("a half of Kea has no metrics")
+	}
+	return get(h.Host, h.metrics, "/metrics")
+}
+
 // Metrics scrapes the half: series with labels as written → value.
 func (h *Half) Metrics() (map[string]float64, error) {
-	if h.metrics == "" {
-		return nil, fmt.Errorf("a half of Kea has no metrics")
-	}
-	body, err := get(h.Host, h.metrics, "/metrics")
+	body, err := h.Exposition()
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	Subnets  []Subnet
 	// LeaseTime is in whole seconds, an hour when 0.
 	LeaseTime time.Duration
+	// Quiet makes both halves log warnings only, for measuring.
+	Quiet bool
 	// Env is added to the environment of our halves, last.
 	Env []string
 }

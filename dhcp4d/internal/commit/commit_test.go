@@ -14,6 +14,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric/metrictest"
 )
 
 // replies stands for datagrams: a list of numbers.
@@ -260,6 +262,26 @@ func TestCloseWhileTheStoreIsDown(t *testing.T) {
 	(<-d.commits) <- broken
 	want(t, <-b.done, 1, broken, 1)
 	b.Close()
+}
+
+func TestMetricsAreThereFromTheStart(t *testing.T) {
+	b := start(t, &disk{}, 10)
+	defer b.Close()
+	metrictest.Lint(t, b.reg, drop.DHCP4D)
+	got, err := b.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range got {
+		names = append(names, f.GetName())
+	}
+	if want := []string{
+		"dhcp4d_store_bytes", "dhcp4d_store_commit_seconds", "dhcp4d_store_compactions_total", "dhcp4d_store_errors_total",
+		"dhcp4d_store_memory_bytes", "dhcp4d_store_replay_seconds", "dhcp4d_store_wal_bytes", "dhcp4d_store_wal_records_total",
+	}; !slices.Equal(names, want) {
+		t.Errorf("got  %q\nwant %q", names, want)
+	}
 }
 
 // Many goroutines add; every reply leaves once, in order of its adder, and

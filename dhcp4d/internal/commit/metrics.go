@@ -6,12 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
-
-// commitBuckets suit a sync to anything from memory to a tired disk.
-var commitBuckets = []float64{
-	10e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1,
-}
 
 // Metrics are the series of the store.
 type Metrics struct {
@@ -30,13 +27,8 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	}, []string{"op"})
 	m := &Metrics{
 		errs: errs,
-		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                           "dhcp4d_store_commit_seconds",
-			Help:                           "Time to put one group of bindings on stable storage, sync included.",
-			Buckets:                        commitBuckets,
-			NativeHistogramBucketFactor:    1.1,
-			NativeHistogramMaxBucketNumber: 160,
-		}),
+		commits: prometheus.NewHistogram(metric.Histogram(drop.DHCP4D, "store_commit_seconds",
+			"Time to put one group of bindings on stable storage, sync included.", metric.CommitBuckets())),
 		commitErrors: errs.WithLabelValues("commit"),
 		reopenErrors: errs.WithLabelValues("reopen"),
 		loadErrors:   errs.WithLabelValues("load"),

@@ -76,7 +76,7 @@ func classFields() []field[classDoc] {
 		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.user, false) }},
 		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.hwAddr, true) }},
 		{"options", "mapping of option name or code to value", "options of these clients", func(r *reader, v *value, c *classDoc) {
-			r.options(v, &c.builder)
+			r.options(v, &c.builder, true)
 		}},
 	}
 }

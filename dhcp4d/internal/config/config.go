@@ -136,8 +136,7 @@ func Load(environ []string) (Config, error) {
 	if r.Subnets != "" {
 		var err error
 		c.Subnets, err = ParseSubnets([]byte(r.Subnets), c.defaults)
-		var mistakes Mistakes
-		if errors.As(err, &mistakes) {
+		if mistakes, ok := errors.AsType[Mistakes](err); ok {
 			for _, m := range mistakes {
 				l.Mistake("SUBNETS", m.Error(), "")
 			}

@@ -121,6 +121,9 @@ func TestMistakes(t *testing.T) {
 		{"IPv6-only wait", subnetWith("v6-only-wait: never"), "must be a duration", 0},
 		{"IPv6-only wait twice", subnetWith("v6-only-wait: 300\noptions: {v6-only-preferred: 300}"), "option v6-only-preferred is there twice", 0},
 
+		{"moves", subnetWith("moves: away"), `"away" must be follow or refuse`, 0},
+		{"D4-30 option 108 of a pool", subnetWith("pools: [{range: 192.0.2.8/29, options: {v6-only-preferred: 300}}]"), "subnets[0].pools[0].options.v6-only-preferred: decides whether a client needs an address", 0},
+
 		{"options as list", subnetWith("options: [routers]"), "subnets[0].options: must be a mapping of option names or codes to values", 0},
 		{"unknown option", subnetWith("options: {router: 192.0.2.1}"), "line 2, column 13: subnets[0].options.router: is no option known by name; did you mean routers?", 0},
 		{"bad option value", subnetWith("options: {routers: [192.0.2.1, x]}"), `line 2, column 34: subnets[0].options.routers[1]: "x" is no IPv4 address`, 0},

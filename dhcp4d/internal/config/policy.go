@@ -17,6 +17,7 @@ type Policy struct {
 	ServerID      netip.Addr // option 54, in no pool
 	Authoritative bool       // answers where another server might know better
 	PadTo300      bool       // replies are filled up to 300 octets
+	RefuseMoves   bool       // a client that turns up at another attachment point gets no answer
 
 	Limit       uint32 // leases, offers and quarantine per attachment point, 0 = no limit
 	OfferHold   uint32 // how long an OFFER holds its address
@@ -120,6 +121,9 @@ func levelFields() []field[level] {
 		{"limit", "number", "most leases, offers and addresses in quarantine of one attachment point; 0 is no limit", func(r *reader, v *value, l *level) {
 			r.number(v, 0, 1<<31-1, &l.Limit)
 		}},
+		{"moves", "follow or refuse", "what becomes of the lease of a client that turns up at another attachment point: it follows the client, which is the default, or stays where it is and the client gets no answer", func(r *reader, v *value, l *level) {
+			r.either(v, "refuse", "follow", &l.RefuseMoves)
+		}},
 		{"v6-only-wait", "duration or 0", "marks the network as IPv6-mostly: clients that ask for option 108 do without IPv4 for so long (RFC 8925); the same as the option v6-only-preferred", func(r *reader, v *value, l *level) {
 			r.v6OnlyWait(v, &l.options)
 		}},
@@ -136,7 +140,7 @@ func levelFields() []field[level] {
 			r.boolean(v, &l.PadTo300)
 		}},
 		{"options", "mapping of option name or code to value", "DHCPv4 options, sent to clients that ask for them", func(r *reader, v *value, l *level) {
-			r.options(v, &l.options)
+			r.options(v, &l.options, true)
 		}},
 		{"classes", "list of classes", "options for clients of a kind; the later classes win, and those of a subnet over those at the top", func(r *reader, v *value, l *level) {
 			r.classes(v, l)
@@ -153,8 +157,9 @@ func (r *reader) v6OnlyWait(v *value, into *option.Builder) {
 	r.putOption(v, into, option.CodeV6OnlyPreferred, []byte{byte(wait >> 24), byte(wait >> 16), byte(wait >> 8), byte(wait)})
 }
 
-// options reads a mapping of options.
-func (r *reader) options(v *value, into *option.Builder) {
+// options reads a mapping of options. Option 108 decides whether there is a
+// lease at all, before there is an address: a pool cannot have it.
+func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 	if v.Kind != yaml.MappingNode {
 		r.fail(v, "must be a mapping of option names or codes to values")
 		return
@@ -169,7 +174,10 @@ func (r *reader) options(v *value, into *option.Builder) {
 		code, wire, ok := option.Compile(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {
 			r.failAt(at, key.path()+path, problem)
 		})
-		if ok {
+		switch {
+		case ok && code == option.CodeV6OnlyPreferred && !addressless:
+			r.fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, a class or a reservation")
+		case ok:
 			r.putOption(key, into, code, wire)
 		}
 	}
@@ -183,7 +191,7 @@ func (r *reader) putOption(at *value, into *option.Builder, code byte, wire []by
 	into.Put(code, wire)
 }
 
-// checkLevel completes the times of a level and checks what needs several keys.
+// checkTimes completes the times of a level and checks them against each other.
 func (r *reader) checkTimes(l *level) {
 	t := &l.Lease
 	if t.Min == 0 {

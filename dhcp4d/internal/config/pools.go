@@ -132,11 +132,8 @@ func poolFields() []field[poolDoc] {
 				}
 			}
 		}},
-		{"v6-only-wait", "duration or 0", "as for a subnet, for clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
-			r.v6OnlyWait(v, &p.options)
-		}},
 		{"options", "mapping of option name or code to value", "options of clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
-			r.options(v, &p.options)
+			r.options(v, &p.options, false)
 		}},
 	}
 }

@@ -172,7 +172,7 @@ var reservationFields = []field[reservationDoc]{
 		}
 		d.LinkAddress = p.Addr()
 	}},
-	{"options", "mapping of option name or code to value", "options of this client", func(r *reader, v *value, d *reservationDoc) { r.options(v, &d.options) }},
+	{"options", "mapping of option name or code to value", "options of this client", func(r *reader, v *value, d *reservationDoc) { r.options(v, &d.options, true) }},
 }
 
 // key returns the kind and the key of the reservation's identity.
@@ -239,7 +239,7 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 		case s.prefix.Bits() <= 30 && (number4(d.addr) == network.first || number4(d.addr) == network.last):
 			r.fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
 		case slices.Contains(never, d.addr):
-			r.fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it", d.addr)
+			r.fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
 		case taken:
 			r.fail(d.addrAt, "%s is reserved already in line %d", d.addr, first.line)
 		case lines[key] != 0:

@@ -132,13 +132,7 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.match = r.matches(v, peers)
 		}},
 		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
-			switch state, ok := r.scalar(v, "active or drain"); {
-			case !ok:
-			case state == "active" || state == "drain":
-				s.drain = state == "drain"
-			default:
-				r.fail(v, "%q must be active or drain", state)
-			}
+			r.either(v, "drain", "active", &s.drain)
 		}},
 		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
 	}

@@ -182,7 +182,7 @@ subnets:
 func TestPools(t *testing.T) {
 	for _, c := range []struct{ name, keys, want string }{
 		{"D4-6 the default server identifier is the first usable address and in no pool", "pools: [192.0.2.0/24]", "server 192.0.2.1 pool 192.0.2.2-192.0.2.254"},
-		{"D4-6 a server identifier of our own", "pools: [192.0.2.0/29]\nserver-id: 192.0.2.5", "server 192.0.2.5 pool 192.0.2.1-192.0.2.4 192.0.2.6-192.0.2.7"},
+		{"RA-7 the server identifier is configurable per subnet", "pools: [192.0.2.0/29]\nserver-id: 192.0.2.5", "server 192.0.2.5 pool 192.0.2.1-192.0.2.4 192.0.2.6-192.0.2.7"},
 		{"D4-6 the server identifier need not be in the subnet", "pools: [192.0.2.0/29]\nserver-id: 10.0.0.1", "server 10.0.0.1 pool 192.0.2.1-192.0.2.7"},
 		{"a peer's server identifier is in no pool", "pools: [192.0.2.6-192.0.2.8]\nserver-id: 10.0.0.1", "server 10.0.0.1 pool 192.0.2.6 192.0.2.8"},
 		{"exclusions", "pools: [{range: 192.0.2.10-192.0.2.20, exclude: [192.0.2.10, 192.0.2.12-192.0.2.13]}]\nexclude: [192.0.2.16/28]", "server 192.0.2.1 pool 192.0.2.11 192.0.2.14-192.0.2.15"},
@@ -286,6 +286,9 @@ func TestReservation(t *testing.T) {
 			got := ""
 			if r := sub.Reservation(&c.id); r != nil {
 				got = r.Addr.String()
+				if r.ByPoint != (r.Addr.As4()[3] >= 103) {
+					t.Error("by point: ", r.ByPoint)
+				}
 				if sub.Reserved(r.Addr) != r {
 					t.Error("not found by its address")
 				}
@@ -396,7 +399,7 @@ func FuzzParseSubnets(f *testing.F) {
 }
 
 func checkInvariants(t *testing.T, s *Subnets, sub *Subnet) {
-	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 {
+	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 || &s.All[sub.Position] != sub {
 		t.Fatalf("%+v", sub)
 	}
 	if l := sub.Lease; l.Min == 0 || l.Min > l.Default || l.Default > l.Max {

@@ -40,6 +40,17 @@ func (r *reader) boolean(v *value, into *bool) {
 	}
 }
 
+// either reads one of two words; the first sets into.
+func (r *reader) either(v *value, yes, no string, into *bool) {
+	switch s, ok := r.scalar(v, no+" or "+yes); {
+	case !ok:
+	case s == yes || s == no:
+		*into = s == yes
+	default:
+		r.fail(v, "%q must be %s or %s", s, no, yes)
+	}
+}
+
 func (r *reader) number(v *value, least, most uint32, into *uint32) {
 	s, ok := r.scalar(v, "a number")
 	if !ok {
@@ -260,4 +271,18 @@ func (r *reader) text(v *value, most int, into *string) {
 		return
 	}
 	*into = s
+}
+
+// ParseOctets reads an identifier as the document has it: text, or hex after 0x.
+func ParseOctets(s string) ([]byte, error) { return parseAlone(s, (*reader).octets) }
+
+// ParseRemoteID reads a remote-id as the document has it.
+func ParseRemoteID(s string) ([]byte, error) { return parseAlone(s, (*reader).remoteID) }
+
+func parseAlone(s string, read func(*reader, *value, *[]byte) bool) (b []byte, err error) {
+	r := &reader{}
+	if !read(r, &value{Node: &yaml.Node{Kind: yaml.ScalarNode, Value: s}}, &b) {
+		return nil, r.err()
+	}
+	return b, nil
 }

@@ -162,6 +162,8 @@ func (e *encoder) scalar(wire []byte, v *yaml.Node, path string, def *Definition
 	case host, hosts, address, mask:
 		a, err := netip.ParseAddr(s)
 		switch {
+		case strings.Contains(s, ",") && def.kind == hosts:
+			return bad("%q must be a list, such as [192.0.2.1, 192.0.2.2]", s)
 		case err != nil || !a.Is4():
 			return bad("%q is no IPv4 address", s)
 		case def.kind == mask && !isMask(a):

@@ -162,9 +162,6 @@ func (p *Pool) Reserved(addr uint32) bool {
 	return ok
 }
 
-// HasReserved tells whether there is any reserved address.
-func (p *Pool) HasReserved() bool { return len(p.reserved) > 0 }
-
 // Free tells whether the address may be given out.
 func (p *Pool) Free(addr uint32) bool {
 	off, c := p.offset(addr)

@@ -39,7 +39,8 @@ func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
 			Hold:          sub.OfferHold,
 			Quarantine:    sub.DeclineTime,
 			Limit:         int(sub.Limit),
-			V6Mostly:      true, // where option 108 is configured, see asker.fill
+			V6Mostly:      true, // where option 108 is configured: see serve
+			RefuseMoves:   sub.RefuseMoves,
 			Drain:         sub.Drain,
 		}
 	}

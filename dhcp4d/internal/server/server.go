@@ -205,10 +205,10 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		return dropped, drop.StoreError
 	}
 	reserved := chosen.Subnet.Reservation(&s.who.identity)
-	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
-	_, v6mostly := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
-	s.query.V6Only = s.query.V6Only && v6mostly
+	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
+	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
+	s.query.V6Only = s.query.V6Only && ok
 	d := s.decide(&s.running.policies[s.query.Subnet])
 	switch {
 	case d.Kind == lease.Dropped:
@@ -224,7 +224,7 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 	start := len(*buf)
 	out, mark := ipc.BeginResponse(*buf, &s.frame)
 	message := len(out)
-	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved))
+	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved, wait))
 	if why != drop.None {
 		return dropped, why
 	}
@@ -272,13 +272,17 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 		if why != hook.Continue {
 			return lease.Decision{Kind: lease.Dropped, Drop: why}
 		}
-		if s.event.Address != d.Addr {
-			s.query.Reservation, s.query.ByPoint = s.event.Address, false
-		}
+		wanted, offered := s.event.Address, d.Addr
 		// The table may have changed meanwhile.
 		table = s.Leases.table
 		table.Look(&s.query, s.now, &s.facts)
 		d = lease.Decide(&s.query, policy, &s.facts, s.now)
+		if wanted != offered {
+			standing := table.Stand(&s.query, wanted, s.now)
+			if !d.Redirect(&s.query, policy, &standing, s.now) {
+				return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // it asks for what is not to be had
+			}
+		}
 	}
 	if d.Change == lease.None {
 		return d
@@ -317,7 +321,7 @@ func (s *Server) leaseHooks(d *lease.Decision) *hook.List[event.Query] {
 }
 
 // reply is the decision in the terms of package reply.
-func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation) *reply.Reply {
+func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation, v6wait []byte) *reply.Reply {
 	sub := chosen.Subnet
 	r := &s.who.reply
 	*r = reply.Reply{
@@ -333,14 +337,16 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 		return r
 	}
 	r.LeaseTime = d.Time
-	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
+	if t1, t2, ok := sub.Lease.Timers(d.Time); ok {
+		r.T1, r.T2 = t1, t2
+	}
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.running.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
 	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
 	r.Options = &s.options
-	if wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred); ok && d.V6Only {
-		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(wait)
+	if d.V6Only {
+		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
 	}
 	if !s.message.Has(dhcp4.OptParameterRequestList) {
 		r.Always = unasked

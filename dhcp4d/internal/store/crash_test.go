@@ -130,14 +130,18 @@ func powerCuts(t *testing.T, noSync bool, unsynced int) (cuts, lost int) {
 	mem := vfs.NewCrashableMem()
 	w := newWorkload(uint64(unsynced))
 	rng := rand.New(rand.NewPCG(2, 2))
-	var mu sync.Mutex // cuts, lost, rng
+	var mu sync.Mutex // cuts, lost, points, rng
+	points := 0
 	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
 			return nil
 		}
-		acked := w.known() // before the cut: all of it has to survive
 		mu.Lock()
 		defer mu.Unlock()
+		if points++; points%stridden != 0 {
+			return nil
+		}
+		acked := w.known() // before the cut: all of it has to survive
 		after := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
 		s, err := Open("pebble:/leases", small(after))
 		if err != nil {

@@ -55,7 +55,7 @@ func (f *faults) never() { f.first.Store(-1); f.last.Store(-1) }
 // each time that nothing acknowledged is missing.
 func survive(t *testing.T, s Store, w *workload, steps int) (failures int) {
 	t.Helper()
-	for i := 0; i < steps; i++ {
+	for range steps {
 		err := w.step(s)
 		if err == nil {
 			continue
@@ -102,7 +102,7 @@ func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
 	for run, stride := range map[int64]int64{1: 1, 3: 3, 40: 11} {
 		t.Run(fmt.Sprintf("%d in a row", run), func(t *testing.T) {
 			failed, places := 0, 0
-			for at := from; at < ops; at += stride {
+			for at := from; at < ops; at += stride * stridden {
 				places++
 				mem := vfs.NewCrashableMem()
 				f := &faults{}
@@ -138,7 +138,7 @@ func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
 	const steps, cutsEach = 60, 50
 	rng := rand.New(rand.NewPCG(4, 3))
 	faulted, cuts := 0, 0
-	for at := int64(0); ; at++ {
+	for at := int64(0); ; at += stridden {
 		mem := vfs.NewCrashableMem()
 		f := &faults{except: ".log"}
 		f.never()
@@ -270,6 +270,19 @@ func TestManyFailuresLeaveNothingBehind(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), f)))
 	w := newWorkload(3)
+	stop := make(chan struct{})
+	var scrape sync.WaitGroup
+	scrape.Go(func() { // as a scrape may come at any moment
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Stats()
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
 	for range 200 {
 		f.from(f.seen.Load(), 1)
 		if n := survive(t, s, w, 1); n != 1 {
@@ -277,6 +290,8 @@ func TestManyFailuresLeaveNothingBehind(t *testing.T) {
 		}
 		survive(t, s, w, 2)
 	}
+	close(stop)
+	scrape.Wait()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

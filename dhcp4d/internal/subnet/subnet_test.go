@@ -3,6 +3,7 @@ package subnet
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -77,8 +78,8 @@ func TestSelect(t *testing.T) {
 	const doc = steps + `
 - {id: 20, subnet: 10.0.20.0/24, pools: [], match: [{link-address: "2001:db8:b::/48"}, {link-address: "2001:db8:b::/48", remote-id: "9:x"}]}
 - {id: 21, subnet: 10.0.21.0/24, pools: [], match: [{link-address: "2001:db8:b:1::/64"}, {peer: west, interface-id: port-1}]}
-- {id: 22, subnet: 10.0.22.0/24, pools: [], match: [{prefix: "fe80::/10", interface: eth2}, {peer: west}]}
-- {id: 23, subnet: 10.0.23.0/24, pools: [], match: [{subscriber-id: "0x00ff"}, {link-address: "2001:db8:b::/48", interface: eth7}]}
+- {id: 22, subnet: 10.0.22.0/24, pools: [], match: [{prefix: "fe80::/10", interface: eth2}, {peer: west}, {prefix: "2001:db8:c::/48", peer: west}]}
+- {id: 23, subnet: 10.0.23.0/24, pools: [], match: [{subscriber-id: "0x00ff"}, {link-address: "2001:db8:b::/48", interface: eth7}, {prefix: "2001:db8:c::/48", interface: eth7}]}
 - {id: 24, subnet: 10.0.24.0/24, pools: [], match: [{prefix: "2001:db8:9:1::/64"}]}
 `
 	sel := selector(t, doc)
@@ -126,6 +127,7 @@ func TestSelect(t *testing.T) {
 		{"D4-12 link-address with interface-id wins over peer with interface-id",
 			Facts{Relayed: true, LinkAddress: addr("2001:db8:a::1"), InterfaceID: []byte("port-1"), Peer: "west"}, 4},
 		{"D4-12 all keys of an entry must fit", Facts{Source: addr("fe80::1"), Interface: []byte("eth2")}, 22},
+		{"D4-12 of equal prefixes the entry with peer wins over the one with interface", Facts{Source: addr("2001:db8:c::1"), Interface: []byte("eth7"), Peer: "west"}, 22},
 		{"D4-12 a peer alone is the weakest claim", Facts{Relayed: true, Source: addr("2001:db8:77::1"), Interface: []byte("eth9"), Peer: "west"}, 22},
 		{"an interface-id longer than any entry's matches nothing", Facts{Relayed: true, InterfaceID: make([]byte, 4000)}, 0},
 		{"an empty interface-id is not an absent one", Facts{Relayed: true, InterfaceID: []byte{}}, 0},
@@ -185,5 +187,33 @@ step 8, interface or peer: fits subnet 8 {interface: eth0}, but an earlier step 
 result: subnet 4, 10.0.4.0/24, by link-address or peer with an identifier`
 	if got != want {
 		t.Error(got)
+	}
+}
+
+func TestParseFacts(t *testing.T) {
+	f, err := ParseFacts([]string{
+		"source=2001:db8:5::1", "interface=eth0", "peer=east", "link-address=fe80::1", "link-address=2001:db8:a:1::1", "link-address=2001:db8::9",
+		"interface-id=port-1", "remote-id=9:0x0a", "subscriber-id=0x00", "link-selection=10.0.1.0", "subnet-selection=10.0.2.0", "giaddr=10.0.3.1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := all()
+	want.RemoteID, want.SubscriberID = []byte("\x00\x00\x00\x09\x0a"), []byte{0}
+	if !reflect.DeepEqual(f, want) {
+		t.Errorf("%+v", f)
+	}
+	if f, err := ParseFacts([]string{"source=fe80::1", "relayed"}); err != nil || !f.Relayed {
+		t.Errorf("%+v %v", f, err)
+	}
+	_, err = ParseFacts([]string{"source=192.0.2.1", "giaddr=::", "relayed=1", "foo=1", "interface-id=", "remote-id=x", "peer=a"})
+	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 6 {
+		t.Error(err)
+	}
+	for line := range strings.SplitSeq(FactsHelp, "\n") {
+		key, _, _ := strings.Cut(strings.Fields(line)[0], "=")
+		if _, err := ParseFacts([]string{key + "="}); err != nil && strings.Contains(err.Error(), "not known") {
+			t.Errorf("the help names %s", key)
+		}
 	}
 }

@@ -131,8 +131,8 @@ var (
 		{}, {}, {}, netip.MustParsePrefix("::/0"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2001:db8::/47"),
 		netip.MustParsePrefix("2001:db8:0:1::/64"), netip.MustParsePrefix("2001:db8:0:1::1/128"), netip.MustParsePrefix("fe80::/10"),
 	})
-	someIDs   = rapid.SampledFrom([][]byte{nil, nil, []byte("a"), []byte("ab"), []byte("b")})
-	someNames = rapid.SampledFrom([]string{"", "", "x", "y"})
+	someIDs   = rapid.SampledFrom([][]byte{nil, nil, nil, []byte("a"), []byte("ab")})
+	someNames = rapid.SampledFrom([]string{"", "", "", "x", "y"})
 	someInner = rapid.SampledFrom([]netip.Addr{
 		{}, {}, {}, netip.IPv4Unspecified(), addr("10.0.0.1"), addr("10.0.1.1"), addr("10.0.2.1"), addr("10.9.0.1"),
 	})
@@ -156,13 +156,43 @@ func drawFacts(t *rapid.T) Facts {
 	}
 }
 
+// aim changes the facts so that an entry of the subnet fits, as far as those
+// before allow it to say.
+func aim(f *Facts, s config.Subnet, t *rapid.T) {
+	if len(s.Match) == 0 {
+		return
+	}
+	m := rapid.SampledFrom(s.Match).Draw(t, "entry")
+	if m.Prefix.IsValid() && !m.Prefix.Contains(f.Source) {
+		f.Source = m.Prefix.Addr()
+	}
+	if m.LinkAddress.IsValid() && !m.LinkAddress.Contains(f.LinkAddress) {
+		f.LinkAddress = m.LinkAddress.Addr()
+	}
+	if m.InterfaceID != nil {
+		f.InterfaceID = m.InterfaceID
+	}
+	if m.RemoteID != nil {
+		f.RemoteID = m.RemoteID
+	}
+	if m.SubscriberID != nil {
+		f.SubscriberID = m.SubscriberID
+	}
+	if m.Interface != "" {
+		f.Interface = []byte(m.Interface)
+	}
+	if m.Peer != "" {
+		f.Peer = m.Peer
+	}
+}
+
 func TestD4_12SelectorAgreesWithTheListAppliedLiterally(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		subnets := &config.Subnets{}
 		claims := map[string]bool{}
-		for i := range rapid.IntRange(1, 5).Draw(t, "subnets") {
+		for i := range rapid.IntRange(1, 6).Draw(t, "subnets") {
 			s := config.Subnet{ID: uint32(i + 1), Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 24)}
-			for range rapid.IntRange(0, 6).Draw(t, "entries") {
+			for range rapid.IntRange(0, 10).Draw(t, "entries") {
 				m := drawMatch(t)
 				claim := m
 				claim.TrustInner = false
@@ -175,8 +205,11 @@ func TestD4_12SelectorAgreesWithTheListAppliedLiterally(t *testing.T) {
 			subnets.All = append(subnets.All, s)
 		}
 		sel := New(subnets)
-		for range 8 {
+		for range 16 {
 			f := drawFacts(t)
+			for range rapid.IntRange(0, 3).Draw(t, "aims") {
+				aim(&f, rapid.SampledFrom(subnets.All).Draw(t, "at"), t)
+			}
 			r := sel.Select(&f)
 			subnet, entry, step := twin(subnets.All, &f)
 			got := -1

@@ -111,6 +111,7 @@ func (t *Table) offer(v *view, addr, ref uint32, until lease.Time) {
 func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
 	ref = t.seize(v, addr, ref)
 	e := t.entries.at(ref)
+	t.unschedule(ref)
 	e.record, e.used, e.start = lease.Bound, true, pack(now)
 	t.setPhase(e, bound)
 	t.extend(v.q, ref, until, now, seq, group)
@@ -124,8 +125,11 @@ func (t *Table) extend(q *lease.Query, ref uint32, until, now lease.Time, seq ui
 	}
 	t.setPoint(ref, q.Point)
 	t.setWho(ref, q)
+	later := e.prev != 0 && pack(until) >= e.expires && pack(until) != never
 	e.expires = pack(until)
-	t.schedule(ref)
+	if !later {
+		t.schedule(ref)
+	}
 	t.write(ref, now, seq, group)
 }
 

@@ -1,5 +1,7 @@
 package table
 
+import "math/bits"
+
 // index is a hash table from 32-bit hashes to references, which are never 0.
 // Equal hashes are allowed; whoever looks compares. It consists of many small
 // tables with open addressing, each of which grows by itself, so that no
@@ -10,7 +12,19 @@ package table
 type index struct {
 	segments []segment
 	hash     func(ref uint32) uint32
+	spare    [32]spare // by the logarithm of a segment's size
 }
+
+// spare is memory for the next segments that grow to one size. Segments grow
+// at about the same time, so it is allocated for many of them together; the
+// collector takes it when the last of them has grown on.
+type spare struct {
+	refs []uint32
+	tags []uint8
+}
+
+// together is the number of segments that get their memory at once.
+const together = 128
 
 type segment struct {
 	refs []uint32
@@ -24,7 +38,7 @@ const (
 )
 
 func newIndex(hash func(ref uint32) uint32) index {
-	return index{make([]segment, 1<<segmentBits), hash}
+	return index{segments: make([]segment, 1<<segmentBits), hash: hash}
 }
 
 func tag(hash uint32) uint8 { return uint8(hash >> (24 - segmentBits)) }
@@ -65,7 +79,7 @@ func (p *probe) next() uint32 {
 
 func (x *index) add(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
-	if s.n*4 >= len(s.refs)*3 {
+	if s.n*8 >= len(s.refs)*7 {
 		x.grow(s)
 	}
 	s.put(h, ref)
@@ -84,7 +98,12 @@ func (s *segment) put(h, ref uint32) {
 func (x *index) grow(s *segment) {
 	old := s.refs
 	size := max(2*len(old), minSegment)
-	s.refs, s.tags = make([]uint32, size), make([]uint8, size)
+	m := &x.spare[bits.Len(uint(size))]
+	if len(m.refs) == 0 {
+		m.refs, m.tags = make([]uint32, size*together), make([]uint8, size*together)
+	}
+	s.refs, m.refs = m.refs[:size:size], m.refs[size:]
+	s.tags, m.tags = m.tags[:size:size], m.tags[size:]
 	for _, ref := range old {
 		if ref != 0 {
 			s.put(x.hash(ref), ref)

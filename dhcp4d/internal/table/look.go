@@ -40,6 +40,9 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	if ended {
 		own = t.own(v.slot, v.hash, q.Client, &buf)
 	}
+	if len(own) > 0 {
+		t.hint = own[0]
+	}
 	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 	if q.Type == lease.TypeDiscover {
 		p := t.slots[v.slot].pool
@@ -54,7 +57,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 		}
 	}
 
-	v.point, _ = t.findPoint(q.Point)
+	v.point = t.pointOf(own, q.Point)
 	if v.point != 0 {
 		f.AtPoint = int(t.pointAt(v.point).active)
 	}
@@ -68,6 +71,17 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// pointOf finds a point, which mostly is that of one of the client's entries.
+func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
+	for _, ref := range own {
+		if p := t.entries.at(ref).point; string(t.arena.bytes(t.pointAt(p).blob)) == string(octets) {
+			return p
+		}
+	}
+	p, _ := t.findPoint(octets)
+	return p
 }
 
 // Stand tells how one address stands to the client of q, for a hook that
@@ -133,7 +147,7 @@ func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	}
 	e := t.entries.at(ref)
 	mine := t.is(e, v.slot, v.hash, v.q.Client)
-	a.SamePoint = e.point == v.point
+	a.SamePoint = e.point == v.point || len(t.arena.bytes(t.pointAt(e.point).blob)) == 0
 	switch e.phase {
 	case bound:
 		a.Standing, a.Expires, a.After = lease.Taken, unpack(e.expires), t.pending(e)

@@ -80,6 +80,7 @@ type Table struct {
 	byID     map[uint32]uint32 // configured id to slot
 	order    []uint32          // position in the configuration to slot
 	spans    []span            // all pools, ascending
+	hint     uint32            // an entry that may be asked for next, or has ended
 	durable  uint64
 	latest   uint64
 	newest   lease.Time
@@ -129,7 +130,7 @@ func (t *Table) Reset() {
 func (t *Table) clear() {
 	t.entries, t.arena, t.wheel = slab{}, arena{}, wheel{}
 	t.points = newPoints()
-	t.offers = offers{}
+	t.offers, t.hint = offers{}, 0
 	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
 	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
 }
@@ -150,19 +151,21 @@ func (t *Table) Pool(subnet, index int) (size, free uint32) {
 	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
-// Durable says that the commit groups up to seq are on stable storage.
+// Durable says that the commit groups up to seq are on stable storage. A
+// caller that compares lease.Facts.After with what it knows itself need not
+// call it.
 func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
 
 // pending is the commit group in flight which makes e durable, 0 if there is
-// none. An entry keeps the low half of the number only. When the number has
-// wrapped since, an old one may look as if it were in flight: the reply then
-// waits for a group that will end soon, for nothing but without harm.
+// none. An entry keeps the low half of the number; the number is the latest
+// one that ends so. An entry that was written 2^32 groups before one that is
+// in flight waits for it for nothing, but without harm.
 func (t *Table) pending(e *entry) uint64 {
-	ahead := e.seq - uint32(t.durable)
-	if ahead == 0 || uint64(ahead) > t.latest-t.durable || t.latest < t.durable {
+	seq := t.latest - uint64(uint32(t.latest)-e.seq)
+	if seq <= t.durable {
 		return 0
 	}
-	return t.durable + uint64(ahead)
+	return seq
 }
 
 func (t *Table) addrHash(addr uint32) uint32 {
@@ -179,8 +182,14 @@ func (t *Table) clientHash(slot uint32, client []byte) uint32 {
 	return uint32(h>>32) ^ uint32(h)
 }
 
-// byAddr finds the entry of an address, 0 if it has none.
+// byAddr finds the entry of an address, 0 if it has none. Mostly it is the
+// one that was found by its client before, and in the cache.
 func (t *Table) byAddr(addr uint32) uint32 {
+	if t.hint != 0 {
+		if e := t.entries.at(t.hint); e.addr == addr && e.phase != unused {
+			return t.hint
+		}
+	}
 	p := t.addrs.probe(t.addrHash(addr))
 	for ref := p.next(); ref != 0; ref = p.next() {
 		if t.entries.at(ref).addr == addr {

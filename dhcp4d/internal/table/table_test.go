@@ -1,16 +1,16 @@
 package table
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-	"pgregory.net/rapid"
 )
 
 const start lease.Time = 1_700_000_000
@@ -418,6 +418,14 @@ func TestPending(t *testing.T) {
 	if d := s.request(q, x); d.After != 0 {
 		t.Errorf("waits for a group that has ended: %+v", d)
 	}
+	t.Run("without being told what is durable", func(t *testing.T) {
+		s := newSite(Options{}, small(20))
+		s.seq = 1 << 32
+		x := s.obtain(t, q)
+		if d := s.request(q, x); d.After != 1<<32+2 {
+			t.Errorf("got %+v", d)
+		}
+	})
 	t.Run("beyond 32 bits", func(t *testing.T) {
 		s.seq = 1<<32 - 2
 		s.Durable(s.seq)
@@ -582,6 +590,71 @@ func TestScanPages(t *testing.T) {
 	}
 }
 
+// An imported lease, or one that the operator gave, does not tell where its
+// client is attached.
+func TestUnknownAttachmentPoint(t *testing.T) {
+	given := func(t *testing.T, refuse bool) (*site, netip.Addr) {
+		t.Helper()
+		s := newSite(Options{}, small(20))
+		s.p.RefuseMoves, s.p.Limit = refuse, 1
+		b := lease.Binding{Addr: ip(12), Subnet: 7, State: lease.Bound, Client: from("a", "p").Client, Start: start, Changed: start, Expires: start + 1000}
+		if err := s.Load(&b, start); err != nil {
+			t.Fatal(err)
+		}
+		s.Loaded(start)
+		return s, b.Addr
+	}
+	t.Run("is that of the first renewal", func(t *testing.T) {
+		s, a := given(t, true)
+		if d := s.renew(from("a", "p"), a); d.Kind != lease.Ack || d.Moved {
+			t.Fatalf("got %+v", d)
+		}
+		if n := len(s.group.Records); n != 1 || string(s.group.Records[0].Point) != string(from("a", "p").Point) {
+			t.Errorf("writes %+v", s.group.Records)
+		}
+		if d := s.renew(from("a", "q"), a); d.Kind != lease.Silent || d.Why != lease.Elsewhere {
+			t.Errorf("from another point: %+v", d)
+		}
+		if d := s.release(from("a", "q"), a); d.Change != lease.None {
+			t.Errorf("released from another point: %+v", d)
+		}
+	})
+	t.Run("does not stop a RELEASE", func(t *testing.T) {
+		s, a := given(t, false)
+		if d := s.release(from("b", "p"), a); d.Change != lease.None {
+			t.Errorf("by another client: %+v", d)
+		}
+		if d := s.release(from("a", "p"), a); d.Change != lease.Release {
+			t.Errorf("got %+v", d)
+		}
+	})
+	t.Run("DISCOVER gets the address, also where the point is full", func(t *testing.T) {
+		s, a := given(t, false)
+		s.obtain(t, from("b", "p"))
+		if d := s.discover(from("a", "p")); d.Kind != lease.Offer || d.Addr != a {
+			t.Errorf("got %+v", d)
+		}
+	})
+}
+
+func TestOfClientFindsLeasesOfSubnetsThatAreGone(t *testing.T) {
+	other := Subnet{ID: 8, Prefix: netip.MustParsePrefix("198.51.100.0/24"),
+		Pools: []pool.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}}
+	s := newSite(Options{}, small(20), other)
+	a, b := from("a", "p"), from("a", "p")
+	b.Subnet = 1
+	x, y := s.obtain(t, a), s.obtain(t, b)
+	s.Reconfigure([]Subnet{other})
+	var found []netip.Addr
+	pages := 0
+	for at := uint32(0); pages == 0 || at != 0; pages++ {
+		at = s.OfClient(a.Client, at, 1, func(b *lease.Binding) { found = append(found, b.Addr) })
+	}
+	if !slices.Equal(found, []netip.Addr{x, y}) || pages != 2 {
+		t.Errorf("found %v on %d pages, want %v and %v", found, pages, x, y)
+	}
+}
+
 func TestStandForAHook(t *testing.T) {
 	s := newSite(Options{}, small(20))
 	a, b := from("a", "p"), from("b", "p")
@@ -605,10 +678,10 @@ func TestStandForAHook(t *testing.T) {
 
 // Many clients come, stay a while and go: nothing may be left of them.
 func TestNothingLeaks(t *testing.T) {
-	s := newSite(Options{Offers: 1000}, wide())
+	s, c := newSite(Options{Offers: 1000}, wide()), client{}
 	for round := range 3 {
 		for i := range 20000 {
-			s.discover(many(i + round*20000))
+			s.discover(*c.set(i + round*20000))
 			if i%100 == 0 {
 				s.now++
 			}
@@ -629,17 +702,4 @@ func TestNothingLeaks(t *testing.T) {
 func wide() Subnet {
 	return Subnet{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
 		Pools: []pool.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.255.255.254")}}}
-}
-
-// many makes the i-th of many clients: identifiers of 15 octets, attachment
-// points of 30.
-func many(i int) lease.Query {
-	var octets [64]byte
-	q := octets[:]
-	copy(q, "\x01\xff\x00\x00\x00\x01\x00\x03\x00\x01\x02\x00")
-	binary.BigEndian.PutUint32(q[12:], uint32(i))
-	copy(q[16:], "\x01\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01port-000000000")
-	binary.BigEndian.PutUint32(q[42:], uint32(i))
-	return lease.Query{Client: q[0:16], HWType: 1, HWAddr: q[10:16], Point: q[16:46],
-		Source: netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 12: byte(i >> 24), 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})}
 }

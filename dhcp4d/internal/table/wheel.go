@@ -4,7 +4,9 @@ import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 
 // wheel finds what is due: a ring of seconds, each with the list of entries
 // that end in it, or in it some rounds later. A round takes 18 hours, so an
-// entry of a longer lease is looked at once in a round and left.
+// entry of a longer lease is looked at once in a round and left. A renewed
+// binding stays where it is until its old end comes: moving it with each
+// renewal would touch four more places in memory.
 type wheel struct {
 	heads   []uint32
 	now     uint32 // the first second that is not done
@@ -69,9 +71,9 @@ func (t *Table) unschedule(ref uint32) {
 }
 
 // Expire ends the holds, bindings and quarantines whose time has come. It
-// looks at about max entries and returns whether it has to be called again.
+// looks at no more than most entries and returns whether it has to be called again.
 // Nothing of it needs to be written: on disk a binding ends by its time.
-func (t *Table) Expire(now lease.Time, max int) (more bool) {
+func (t *Table) Expire(now lease.Time, most int) (more bool) {
 	w, until := &t.wheel, pack(now)
 	if w.heads == nil || until < w.now {
 		return false
@@ -85,12 +87,14 @@ func (t *Table) Expire(now lease.Time, max int) (more bool) {
 			w.cursor, w.resumed = w.heads[w.now%wheelSize], true
 		}
 		for w.cursor != 0 {
-			if max--; max < 0 {
+			if most--; most < 0 {
 				return true
 			}
 			ref := w.cursor
 			w.cursor = t.entries.at(ref).next
-			t.settle(ref, now)
+			if !t.settle(ref, now) && t.due(t.entries.at(ref))%wheelSize != w.now%wheelSize {
+				t.schedule(ref)
+			}
 		}
 		w.resumed = false
 	}

@@ -13,11 +13,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
@@ -27,10 +24,8 @@ import (
 
 func main() {
 	os.Exit(netlab.Main(func() int {
-		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-		defer stop()
 		start := time.Now()
-		if err := run(ctx); err != nil {
+		if err := run(context.Background()); err != nil {
 			fmt.Fprintf(os.Stderr, "\ndemo: FAILED: %v\n", err)
 			return 1
 		}

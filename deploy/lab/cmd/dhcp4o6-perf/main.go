@@ -1,0 +1,140 @@
+// Dhcp4o6-perf loads a DHCPv4-over-DHCPv6 server and checks every answer: to
+// 4o6 what perfdhcp is to DHCP.
+//
+//	dhcp4o6-perf -i eth0 -clients 10000 -n 100000 -in-flight 64
+//	dhcp4o6-perf -i eth0 -server 2001:db8::1 -rate 5000 -t 30s -renew 0.8 -json
+//
+// It answers for its own port: with -relays it must be where relays are allowed
+// to be. The exit status is 1 when the server did anything wrong, or answered
+// nothing.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	failed, err := run(ctx, os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "dhcp4o6-perf:", err)
+		os.Exit(2)
+	case failed:
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (failed bool, err error) {
+	var c load.Config
+	var pids string
+	var asJSON bool
+	flags := flag.NewFlagSet("dhcp4o6-perf", flag.ContinueOnError)
+	flags.StringVar(&c.Interface, "i", "", "interface to send by (required)")
+	flags.TextVar(&c.Server, "server", netip.MustParseAddr("ff02::1:2"), "server address")
+	flags.TextVar(&c.Local, "source", netip.Addr{}, "source address; by default the interface's link-local one")
+	flags.IntVar(&c.InFlight, "in-flight", 0, "exchanges at the same time (closed loop; 64 unless -rate is given)")
+	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
+	flags.IntVar(&c.Count, "n", 0, "exchanges in all")
+	flags.DurationVar(&c.Duration, "t", 0, "for how long")
+	flags.DurationVar(&c.Timeout, "timeout", time.Second, "when an answer counts as lost")
+	flags.IntVar(&c.Clients, "clients", 0, "different clients, taken in turn; as many as exchanges by default")
+	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges that renew what the client already has, 0 to 1")
+	flags.BoolVar(&c.Release, "release", false, "give each lease back at once")
+	flags.IntVar(&c.Relays, "relays", 0, "levels of Relay-forward around each query, 0 to 9")
+	flags.IntVar(&c.Ports, "ports", 0, "different Interface-Ids; one per client by default")
+	flags.TextVar(&c.Link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
+	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
+	flags.StringVar(&pids, "pid", "", "processes whose CPU time is reported, separated by commas")
+	flags.BoolVar(&asJSON, "json", false, "report as JSON")
+	if err := flags.Parse(args); err != nil {
+		return false, err
+	}
+	if c.Interface == "" {
+		return false, errors.New("-i is required")
+	}
+	if c.InFlight == 0 && c.Rate == 0 {
+		c.InFlight = 64
+	}
+	before, err := cpuTimes(pids)
+	if err != nil {
+		return false, err
+	}
+	report, err := load.Run(ctx, c, progress())
+	if err != nil {
+		return false, err
+	}
+	after, err := cpuTimes(pids)
+	if err != nil {
+		return false, err
+	}
+	var sum float64
+	for pid := range after {
+		after[pid] -= before[pid]
+		sum += after[pid]
+	}
+	report.CPU = after
+	if report.Completed > 0 {
+		report.CPUPerExchange = sum / float64(report.Completed)
+	}
+	if asJSON {
+		err = json.NewEncoder(os.Stdout).Encode(report)
+	} else {
+		_, err = fmt.Print(report)
+	}
+	return report.Failed() || report.Completed == 0, err
+}
+
+// progress writes a line that renews itself, on a terminal only.
+func progress() func(load.Report) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return func(r load.Report) {
+		fmt.Fprintf(os.Stderr, "\r%5.0f s  %9d exchanges  %7.0f/s  lost %d  faults %d  p99 %.2f ms  ", r.Seconds, r.Completed, r.Rate, r.Lost, len(r.Faults), r.Exchange.P99*1e3)
+	}
+}
+
+// cpuTimes reads user and system time of processes, in seconds, from
+// /proc/pid/stat (fields 14 and 15, in hundredths of a second).
+func cpuTimes(pids string) (map[int]float64, error) {
+	times := make(map[int]float64)
+	if pids == "" {
+		return times, nil
+	}
+	for s := range strings.SplitSeq(pids, ",") {
+		pid, err := strconv.Atoi(s)
+		if err != nil {
+			return nil, fmt.Errorf("-pid: %q is no process id", s)
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return nil, fmt.Errorf("reading CPU time: %w", err)
+		}
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3 on
+		user, err1 := strconv.ParseFloat(fields[11], 64)
+		system, err2 := strconv.ParseFloat(fields[12], 64)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("reading CPU time of process %d: %w", pid, err)
+		}
+		times[pid] = (user + system) / 100
+	}
+	return times, nil
+}

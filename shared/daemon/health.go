@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+// healthTime is how long a daemon that lives may take to say so.
+const healthTime = 3 * time.Second
+
+// health asks the daemon that serves its metrics at the given place whether it
+// lives: the health check of a container whose image has nothing but the
+// daemon. It does not ask for readiness, because a restart heals no dependency.
+func health(ctx context.Context, at config.Listen, stdout io.Writer) error {
+	if at == "" {
+		return errors.New("cannot ask: METRICS_LISTEN is unset")
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: reachable(at), Path: "/healthz"}).String(), nil)
+	if err != nil {
+		return fmt.Errorf("asking at %s: %w", at, err)
+	}
+	// A connection of its own: whatever proxy the environment names is not
+	// between a container and itself.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %s", answer.Status)
+	}
+	_, err = io.Copy(stdout, io.LimitReader(answer.Body, 4<<10))
+	return err
+}
+
+// reachable is where to connect to in order to reach a server that listens at
+// the given place: "all addresses" is none.
+func reachable(at config.Listen) string {
+	host, port, err := net.SplitHostPort(string(at))
+	if err != nil {
+		return string(at)
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
