@@ -132,7 +132,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			_ = socket.Close() // makes the server return; there is nobody to tell
+			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
 			return nil
 		}))
 }
