@@ -174,12 +174,17 @@ func text(v any) string {
 	return string(b)
 }
 
+// Exposition scrapes the half: the text as Prometheus sees it.
+func (h *Half) Exposition() (string, error) {
+	if h.metrics == "" {
+		return "", fmt.Errorf("a half of Kea has no metrics")
+	}
+	return get(h.Host, h.metrics, "/metrics")
+}
+
 // Metrics scrapes the half: series with labels as written → value.
 func (h *Half) Metrics() (map[string]float64, error) {
-	if h.metrics == "" {
-		return nil, fmt.Errorf("a half of Kea has no metrics")
-	}
-	body, err := get(h.Host, h.metrics, "/metrics")
+	body, err := h.Exposition()
 	if err != nil {
 		return nil, err
 	}

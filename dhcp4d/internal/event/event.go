@@ -34,8 +34,9 @@ type Query struct {
 	// Decision is set from lease4_select on. It is not to be changed.
 	Decision *lease.Decision
 	// Address is the address to be given. A filter at lease4_select or
-	// lease4_renew may set another one; it is then treated as reserved for
-	// the client. Elsewhere a change has no effect.
+	// lease4_renew may set another one of the subnet, in a pool or not, that is
+	// nobody else's; for any other the query is dropped. Elsewhere a change has
+	// no effect.
 	Address netip.Addr
 }
 

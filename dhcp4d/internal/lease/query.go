@@ -59,7 +59,6 @@ type Policy struct {
 	Authoritative bool
 
 	Default, Min, Max uint32 // lease time; Infinite is given only where one of them is
-	T1, T2            uint32 // 0 = 0.5 and 0.875 of the lease time
 	Hold              uint32 // how long an OFFER holds its address
 	Quarantine        uint32 // how long a declined address rests
 

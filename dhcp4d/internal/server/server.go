@@ -272,13 +272,17 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 		if why != hook.Continue {
 			return lease.Decision{Kind: lease.Dropped, Drop: why}
 		}
-		if s.event.Address != d.Addr {
-			s.query.Reservation, s.query.ByPoint = s.event.Address, false
-		}
+		wanted, offered := s.event.Address, d.Addr
 		// The table may have changed meanwhile.
 		table = s.Leases.table
 		table.Look(&s.query, s.now, &s.facts)
 		d = lease.Decide(&s.query, policy, &s.facts, s.now)
+		if wanted != offered {
+			standing := table.Stand(&s.query, wanted, s.now)
+			if !d.Redirect(&s.query, policy, &standing, s.now) {
+				return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // it asks for what is not to be had
+			}
+		}
 	}
 	if d.Change == lease.None {
 		return d
@@ -333,7 +337,9 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 		return r
 	}
 	r.LeaseTime = d.Time
-	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
+	if t1, t2, ok := sub.Lease.Timers(d.Time); ok {
+		r.T1, r.T2 = t1, t2
+	}
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.running.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
