@@ -173,7 +173,7 @@ func (p *Parsed) mirrors(l Level) error {
 		expected++
 		port := dhcpv6.OptRelayPort(*l.RelayPort).ToBytes()
 		if got, ok := p.Option(dhcpv6.OptionRelayPort); !ok || !bytes.Equal(got, port) {
-			return fmt.Errorf("Relay Port %x came back as %x (present: %t)", port, got, ok)
+			return fmt.Errorf("relay port %x came back as %x (present: %t)", port, got, ok)
 		}
 	}
 	if len(p.Options) != expected {

@@ -198,4 +198,3 @@ func BenchmarkDown(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(64*b.N), "ns/datagram")
 }
-
