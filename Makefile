@@ -26,13 +26,16 @@ LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test interop lint fmt fuzz
+.PHONY: help build demo test interop lint fmt fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/dhcp6d and bin/dhcp4d, static
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
+
+demo: build ## clients get leases on a throw-away IPv6-only network; no root where the kernel allows user namespaces
+	@go build -o bin/ ./deploy/lab/cmd/demo && bin/demo
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)

@@ -337,7 +337,9 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 		return r
 	}
 	r.LeaseTime = d.Time
-	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
+	if t1, t2, ok := sub.Lease.Timers(d.Time); ok {
+		r.T1, r.T2 = t1, t2
+	}
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.running.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
