@@ -80,7 +80,7 @@ func TestIPC16Response(t *testing.T) {
 }
 
 // responses sends all steps to a v4 half and returns its answers, made
-// comparable.
+// determined.
 func responses(t *testing.T, kind pair.Kind) map[string][]byte {
 	t.Helper()
 	s := network(t, "", kind)
