@@ -108,7 +108,7 @@ type runner struct {
 func (r *runner) run(ctx context.Context) error {
 	if len(r.client.Servers()) == 0 {
 		if _, err := r.client.Information(ctx); err != nil {
-			return ended(ctx, fmt.Errorf("asking for option 88: %w", err))
+			return unlessEnded(ctx, fmt.Errorf("asking for option 88: %w", err))
 		}
 	}
 	lease, err := r.first(ctx)
@@ -117,15 +117,15 @@ func (r *runner) run(ctx context.Context) error {
 			return r.end(lease)
 		}
 	}
-	return ended(ctx, err)
+	return unlessEnded(ctx, err)
 }
 
-// ended forgives errors that a signal caused.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// unlessEnded is err, but for what a signal caused.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // first asks for the former lease if there is one (INIT-REBOOT), else for any.
