@@ -2,7 +2,6 @@
 
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROFILES := --profile client --profile relay --profile load
-REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: lab-up lab-down lab-client lab-load lab-test dist
 
