@@ -29,7 +29,7 @@ FUZZTIME ?= 30s
 .PHONY: help build demo test interop lint fmt fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/dhcp6d and bin/dhcp4d, static
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
@@ -58,3 +58,5 @@ fuzz: ## fuzz every parser, FUZZTIME each
 			echo "$$dir $$f"; go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
 		done; \
 	done
+
+include deploy/lab.mk
