@@ -164,7 +164,9 @@ func hooks() Dashboard {
 		}},
 		{Height: 7, Panels: []Panel{
 			{Title: "Share of a core", About: "What all runs of a hook together cost.", Kind: Lines, Width: 8, Unit: "percentunit",
-				Queries: both(func(d string) string { return `sum by (point, hook) (rate(` + d + `_hook_duration_seconds_sum` + rate + `))` })},
+				Queries: both(func(d string) string {
+					return `sum by (point, hook) (rate(` + d + `_hook_duration_seconds_sum` + rate + `))`
+				})},
 			{Title: "Verdicts", About: "continue, drop and panic.", Kind: Lines, Width: 8, Unit: "ops",
 				Queries: []Query{
 					{`sum by (hook, result) (rate(dhcp6d_hook_results_total` + rate + `)) > 0`, "{{hook}} {{result}}"},

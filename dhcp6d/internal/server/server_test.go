@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -231,15 +230,6 @@ func back(t testing.TB, forwarded []byte) []byte {
 		t.Fatal(why)
 	}
 	return frame
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func patched(b []byte, at int, v ...byte) []byte {
