@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		About:   "the address half of DHCPv4 over DHCPv6",
 		Load:    config.Load,
 		Serve:   serve,
+		Switches: []daemon.Switch{{
+			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
+			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
+		}},
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
@@ -62,8 +67,17 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	defer leases.Close() //nolint:errcheck // everything that was promised is synced; the store has logged the rest
 
+	_, started := clock.Read()
+	configured := func(c config.Config) *server.Running {
+		r := server.NewRunning(c.Subnets, c.PeerServerIDs)
+		if c.Recovery {
+			r.Recover(started)
+		}
+		return r
+	}
 	running := new(atomic.Pointer[server.Running])
-	running.Store(server.NewRunning(c.Subnets, c.PeerServerIDs))
+	running.Store(configured(c))
+	logRecovery(rt.Log, running.Load())
 	stored := commit.NewMetrics(reg, leases)
 	held := server.NewLeases(clock, running.Load())
 	if err := held.Load(leases, running.Load(), stored); err != nil {
@@ -108,12 +122,14 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 
 	rt.OnReload(func() error {
 		next, err := c.Reload()
-		if err == nil {
-			err = link.set(next)
-		}
 		if err != nil {
 			return err
 		}
+		next.Recovery = c.Recovery
+		if err := link.set(next); err != nil {
+			return err
+		}
+		held.Reconfigure(configured(next), running)
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
 		c = next
 		return nil
@@ -132,7 +148,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			_ = socket.Close() // makes the server return; there is nobody to tell
+			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
 			return nil
 		}))
 }
@@ -195,6 +211,17 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		}
 	}
 	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+}
+
+// logRecovery says for how long no new address is given out.
+func logRecovery(log *slog.Logger, r *server.Running) {
+	switch till := r.RecoverTill(); till {
+	case 0:
+	case lease.Never:
+		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know that all of them are in the store")
+	default:
+		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
+	}
 }
 
 // storeURL is the store as package store names it.

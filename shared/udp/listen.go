@@ -40,6 +40,10 @@ type Options struct {
 	// CAP_NET_ADMIN the kernel grants at most net.core.rmem_max and
 	// wmem_max; [Conn.Stats] tells what it granted.
 	ReceiveBuffer, SendBuffer int
+	// Refused is told of the destinations of datagrams that came back because
+	// nobody listens there, by whichever goroutine reads or writes; nil does
+	// without. It must not block.
+	Refused func(netip.AddrPort)
 	// Pace lets a reader whose last batch held four or more packets wait
 	// until this long after it received that batch, so that the next
 	// wake-up finds more. An idle socket is always read at once. 0 is off.
@@ -111,6 +115,9 @@ func configure(fd, family int, o Options) error {
 		}
 	} else if o.PacketInfo {
 		errs = append(errs, set("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+	}
+	if o.Refused != nil {
+		errs = append(errs, hearRefusals(fd, family))
 	}
 	if o.Timestamps {
 		errs = append(errs, set("SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1))

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
@@ -111,7 +113,7 @@ func Run(ctx context.Context, c Config, progress func(Report)) (Report, error) {
 	if local.IsLinkLocalUnicast() {
 		local = local.WithZone(c.Interface)
 	}
-	conn, err := udp.Listen(udp.Options{Address: netip.AddrPortFrom(local, port), MaxDatagram: 4096, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20})
+	conn, err := listen(ctx, udp.Options{Address: netip.AddrPortFrom(local, port), MaxDatagram: 4096, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20})
 	if err != nil {
 		return Report{}, fmt.Errorf("opening the clients' socket: %w", err)
 	}
@@ -122,6 +124,18 @@ func Run(ctx context.Context, c Config, progress func(Report)) (Report, error) {
 	}
 	r := &runner{engine: e, conn: conn, writer: conn.NewWriter(batch), index: link.Index}
 	return r.run(ctx, progress), nil
+}
+
+// listen waits for an address that is still tentative, as it is for a second or
+// two after an interface has come up (RFC 4862 §5.4).
+func listen(ctx context.Context, o udp.Options) (*udp.Conn, error) {
+	for patience := time.Now().Add(5 * time.Second); ; {
+		conn, err := udp.Listen(o)
+		if !errors.Is(err, unix.EADDRNOTAVAIL) || time.Now().After(patience) || ctx.Err() != nil {
+			return conn, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func linkLocal(link *net.Interface) (netip.Addr, error) {

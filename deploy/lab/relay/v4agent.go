@@ -149,10 +149,10 @@ func (a *V4Agent) downwards(b []byte, from netip.AddrPort) {
 	}
 	m, err := dhcpv4.FromBytes(message)
 	if err == nil && m.OpCode != dhcpv4.OpcodeBootReply {
-		err = fmt.Errorf("it is a %v", m.OpCode)
+		err = fmt.Errorf("op is %d", m.OpCode)
 	}
 	if err != nil {
-		a.discard("response", fmt.Errorf("carries no BOOTREPLY, from %s: %w", from, err))
+		a.discard("response", fmt.Errorf("no BOOTREPLY from %s: %w", from, err))
 		return
 	}
 	if _, err := a.down.Write(encodeV4(a.mac, m, message)); err != nil {

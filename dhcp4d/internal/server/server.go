@@ -127,6 +127,7 @@ func (s *Server) Run(context.Context) error {
 
 // batch takes the datagrams of one read to their end.
 func (s *Server) batch(in []udp.Packet) {
+	s.Leases.turn.Lock()
 	s.received, s.now = s.Leases.Clock.Read()
 	s.running, s.peers = s.Running.Load(), *s.Peers.Load()
 	s.buf = s.buf[:0]
@@ -143,6 +144,7 @@ func (s *Server) batch(in []udp.Packet) {
 	if s.group != nil {
 		s.Commits.Release(s.group)
 	}
+	s.Leases.turn.Unlock()
 	s.Replies.Write(s.ready.packets)
 	s.Ledger.sent(&s.ready)
 }
