@@ -28,6 +28,9 @@ type slot struct {
 // held is a client's lease; address 0 is none.
 type held struct{ address, server uint32 }
 
+// A sender takes a message of a client, which is good until the next flush.
+type sender func(client uint32, message []byte)
+
 // An engine decides what to send. It does no I/O and reads no clock.
 type engine struct {
 	config   Config
@@ -80,7 +83,7 @@ func (e *engine) ended(now time.Time) bool {
 func (e *engine) done() bool { return e.ended(e.last) && len(e.free) == len(e.slots) }
 
 // tick starts what is due and gives up what is late.
-func (e *engine) tick(now time.Time, send func([]byte)) {
+func (e *engine) tick(now time.Time, send sender) {
 	e.last = now
 	e.used = 0
 	for i := range e.slots {
@@ -99,21 +102,21 @@ func (e *engine) tick(now time.Time, send func([]byte)) {
 }
 
 // begin1 starts an exchange in a free slot.
-func (e *engine) begin1(now time.Time, send func([]byte)) {
+func (e *engine) begin1(now time.Time, send sender) {
 	n := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]
 	e.started++
 	e.sequence++
 	who := e.next
-	e.next = (e.next + 1) % uint32(e.config.Clients)
+	e.next = (e.next + uint32(e.config.Stride)) % uint32(e.config.Clients)
 	s := &e.slots[n]
 	*s = slot{busy: true, want: offer, client: who, xid: e.sequence<<16 | n, began: now, sent: now}
 	if l := e.leases[who]; l.address != 0 && e.random.Float64() < e.config.Renew {
 		s.want, s.renewal, s.address = ack, true, l.address
-		send(e.message(e.renew, s, 0))
+		send(s.client, e.message(e.renew, s, 0))
 		return
 	}
-	send(e.message(e.discover, s, 0))
+	send(s.client, e.message(e.discover, s, 0))
 }
 
 // message fills a template for a slot into a buffer of its own.
@@ -132,7 +135,7 @@ func (e *engine) finish(n uint32) {
 }
 
 // receive takes one datagram and sends what follows from it.
-func (e *engine) receive(b []byte, now time.Time, send func([]byte)) {
+func (e *engine) receive(b []byte, now time.Time, send sender) {
 	e.last = now
 	a, why := read(b, e.scratch)
 	e.scratch = a.chain
@@ -168,7 +171,7 @@ func (e *engine) receive(b []byte, now time.Time, send func([]byte)) {
 	if s.want == offer {
 		e.first.Add(now.Sub(s.sent))
 		s.want, s.address, s.sent = ack, a.address, now
-		send(e.message(e.request, s, a.server))
+		send(s.client, e.message(e.request, s, a.server))
 		return
 	}
 	e.complete(s, &a, now, send)
@@ -177,7 +180,7 @@ func (e *engine) receive(b []byte, now time.Time, send func([]byte)) {
 }
 
 // complete books the lease of an exchange that ended well.
-func (e *engine) complete(s *slot, a *answer, now time.Time, send func([]byte)) {
+func (e *engine) complete(s *slot, a *answer, now time.Time, send sender) {
 	e.completed++
 	e.exchange.Add(now.Sub(s.began))
 	if s.renewal {
@@ -191,14 +194,14 @@ func (e *engine) complete(s *slot, a *answer, now time.Time, send func([]byte)) 
 	e.owners[a.address] = s.client
 	e.leases[s.client] = held{a.address, a.server}
 	if e.config.Release {
-		send(e.message(e.release, s, a.server))
+		send(s.client, e.message(e.release, s, a.server))
 		delete(e.owners, a.address)
 		e.leases[s.client] = held{}
 	}
 }
 
 // again keeps a closed loop closed.
-func (e *engine) again(now time.Time, send func([]byte)) {
+func (e *engine) again(now time.Time, send sender) {
 	if e.config.Rate == 0 && len(e.free) > 0 && !e.ended(now) {
 		e.begin1(now, send)
 	}
@@ -220,7 +223,7 @@ func (e *engine) check(s *slot, a *answer) Fault {
 	default:
 		return WrongType
 	}
-	if a.address == 0 || a.server == 0 || a.lease == 0 {
+	if a.address == 0 || !e.config.Bare && (a.server == 0 || a.lease == 0) {
 		return Incomplete
 	}
 	if s.want == ack && a.address != s.address {

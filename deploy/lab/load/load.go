@@ -30,6 +30,9 @@ type Config struct {
 	Interface string     // to send by
 	Server    netip.Addr // or ff02::1:2
 	Local     netip.Addr // our source; the interface's link-local address by default
+	// Sources is the number of source addresses, one after the other from
+	// Local on, that clients take in turn; 1 by default.
+	Sources int
 
 	InFlight int           // closed loop: exchanges at the same time
 	Rate     float64       // open loop: exchanges started per second; 0 is closed loop
@@ -38,6 +41,10 @@ type Config struct {
 	Timeout  time.Duration // an answer later than this is lost; 1 s by default
 
 	Clients int // different clients, taken in turn; Count (or a million) by default
+	// Stride is how far apart in number clients that come one after the other
+	// are; 1 by default. One that has no divisor in common with Clients
+	// reaches all of them.
+	Stride int
 	// Renew is the share of exchanges, 0 to 1, that renew a lease that the
 	// client already has, once there is one.
 	Renew float64
@@ -48,6 +55,10 @@ type Config struct {
 	Ports  int // different Interface-Ids at the innermost level; one per client by default
 	Link   netip.Addr
 	Seed   uint64
+
+	// Bare takes answers without server identifier and lease time, which a
+	// program that only turns queries round does not add.
+	Bare bool
 }
 
 // slots bounds exchanges at the same time: a slot's number is the low half of
@@ -66,6 +77,7 @@ func (c *Config) check() error {
 	if c.Ports == 0 {
 		c.Ports = c.Clients
 	}
+	c.Stride = max(c.Stride, 1)
 	if c.Rate > 0 && c.InFlight == 0 {
 		c.InFlight = slots
 	}
@@ -110,7 +122,10 @@ func Run(ctx context.Context, c Config, progress func(Report)) (Report, error) {
 		port = relay.ServerPort
 	}
 	local := c.Local
-	if local.IsLinkLocalUnicast() {
+	switch {
+	case c.Sources > 1:
+		local = netip.IPv6Unspecified()
+	case local.IsLinkLocalUnicast():
 		local = local.WithZone(c.Interface)
 	}
 	conn, err := listen(ctx, udp.Options{Address: netip.AddrPortFrom(local, port), MaxDatagram: 4096, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20})
@@ -123,6 +138,9 @@ func Run(ctx context.Context, c Config, progress func(Report)) (Report, error) {
 		return Report{}, err
 	}
 	r := &runner{engine: e, conn: conn, writer: conn.NewWriter(batch), index: link.Index}
+	for a := c.Local; len(r.sources) < c.Sources; a = a.Next() {
+		r.sources = append(r.sources, a)
+	}
 	return r.run(ctx, progress), nil
 }
 
@@ -154,8 +172,9 @@ func linkLocal(link *net.Interface) (netip.Addr, error) {
 
 // A runner moves datagrams between an engine and a socket.
 type runner struct {
-	conn  *udp.Conn
-	index int
+	conn    *udp.Conn
+	index   int
+	sources []netip.Addr // empty where there is one, which the socket has
 
 	mu     sync.Mutex // guards what follows
 	engine *engine
@@ -220,8 +239,12 @@ func (r *runner) read() {
 
 // send queues a datagram for the server. The engine does not touch it until
 // the next flush.
-func (r *runner) send(b []byte) {
-	r.out = append(r.out, udp.Packet{Data: b, Peer: netip.AddrPortFrom(r.engine.config.Server, relay.ServerPort), Interface: r.index})
+func (r *runner) send(client uint32, b []byte) {
+	p := udp.Packet{Data: b, Peer: netip.AddrPortFrom(r.engine.config.Server, relay.ServerPort), Interface: r.index}
+	if n := uint32(len(r.sources)); n > 1 {
+		p.Local = r.sources[client%n]
+	}
+	r.out = append(r.out, p)
 	if len(r.out) == batch {
 		r.flush()
 	}

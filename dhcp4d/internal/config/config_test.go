@@ -12,7 +12,7 @@ import (
 
 const oneSubnet = "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{peer: '[::1]:6767'}]}]"
 
-func TestLoadDefaults(t *testing.T) {
+func TestIPC1_LoadDefaults(t *testing.T) {
 	c, err := Load([]string{oneSubnet, "PATH=/bin", "DHCP4D_PORT=tcp://10.0.0.1:6768", "DHCP4D_SERVICE_HOST=10.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
