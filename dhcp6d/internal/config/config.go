@@ -101,7 +101,7 @@ type raw struct {
 	RateLimit rateLimitVariables `envPrefix:"RATELIMIT_"`
 
 	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that waited in the socket for longer, as its client has given up on it; 0s never does"`
-	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, which under overload gives way to the rest of exchanges that have begun"`
+	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, once everything has waited that long for a fifth of a second: under overload new exchanges give way to those that have begun"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings

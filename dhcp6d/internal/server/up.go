@@ -34,14 +34,16 @@ type Up struct {
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
 
-	set    *Settings // of the batch at hand
-	now    time.Time
-	served *listen.Interfaces
-	packet dhcp6.Packet
-	valid  bool // packet holds the datagram at hand
-	event  filter.Event
-	name   []byte
-	query  forward.Query
+	set *Settings // of the batch at hand
+	now time.Time
+	// flowing is when a query last came through the socket without delay.
+	flowing time.Time
+	served  *listen.Interfaces
+	packet  dhcp6.Packet
+	valid   bool // packet holds the datagram at hand
+	event   filter.Event
+	name    []byte
+	query   forward.Query
 
 	// What the batch has brought forth: buf holds the bytes of both.
 	buf     []byte
@@ -55,10 +57,11 @@ type Settings struct {
 	Access Access
 	Answer *answer.Server
 	Hooks  UpHooks
-	// MaxWait and DiscoverMaxWait are how long a datagram, and a DISCOVER, may
-	// have waited in the socket; 0 is for ever. Under overload somebody has to
-	// wait: who has an offer, or a lease, goes before who has nothing yet, or
-	// the work on exchanges that never end would be all that is done.
+	// MaxWait is how long a datagram may have waited in the socket; 0 is for
+	// ever. DiscoverMaxWait is how long a DISCOVER may have, once everything
+	// has waited for longer than that throughout a time of standing: who has
+	// an offer, or a lease, goes before who has nothing yet, or work on
+	// exchanges that never end would be all that is done.
 	MaxWait, DiscoverMaxWait time.Duration
 }
 
@@ -153,9 +156,23 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	return u.answer(in, ifc)
 }
 
+// standing is how long a queue must have been there to be taken for overload:
+// longer than a pause of the process or of the host.
+const standing = 200 * time.Millisecond
+
 // waited tells whether a datagram lay in the socket for longer than limit.
 func (u *Up) waited(in *udp.Packet, limit time.Duration) bool {
 	return limit > 0 && in.Received != 0 && u.now.UnixNano()-in.Received > int64(limit)
+}
+
+// overloaded tells whether nothing has come through the socket within
+// DiscoverMaxWait for a while.
+func (u *Up) overloaded(in *udp.Packet) bool {
+	if !u.waited(in, u.set.DiscoverMaxWait) {
+		u.flowing = u.now
+		return false
+	}
+	return u.now.Sub(u.flowing) > standing
 }
 
 // forward adds the return context to a DHCPV4-QUERY and chooses its dhcp4d.
@@ -165,7 +182,7 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 		return dropped, why
 	}
 	u.Backends.Read(&u.query, &u.packet, in.Peer.Addr(), inner)
-	if u.query.Opens() && u.waited(in, u.set.DiscoverMaxWait) {
+	if u.overloaded(in) && u.query.Opens() {
 		return dropped, drop.Stale
 	}
 	backend, why := u.Backends.Choose(&u.query, u.now)
