@@ -44,6 +44,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
 			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
 		}},
+		Commands: []daemon.Command{resetClock},
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
@@ -67,7 +68,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	defer leases.Close() //nolint:errcheck // everything that was promised is synced; the store has logged the rest
 
-	_, started := clock.Read()
+	var started lease.Time
 	configured := func(c config.Config) *server.Running {
 		r := server.NewRunning(c.Subnets, c.PeerServerIDs)
 		if c.Recovery {
@@ -76,13 +77,19 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		return r
 	}
 	running := new(atomic.Pointer[server.Running])
-	running.Store(configured(c))
-	logRecovery(rt.Log, running.Load())
 	stored := commit.NewMetrics(reg, leases)
-	held := server.NewLeases(clock, running.Load())
-	if err := held.Load(leases, running.Load(), stored); err != nil {
+	var held *server.Leases
+	err = rightClock(ctx, rt, func() error {
+		clock = server.NewClock()
+		_, started = clock.Read()
+		running.Store(configured(c))
+		held = server.NewLeases(clock, running.Load())
+		return held.Load(leases, running.Load(), stored)
+	})
+	if err != nil {
 		return fmt.Errorf("loading the leases: %w", err)
 	}
+	logRecovery(rt.Log, running.Load())
 	reg.MustRegister(server.NewGauges(held, running, labels))
 
 	socket, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})

@@ -29,9 +29,6 @@ func fields(t *testing.T, file string, options []string, names ...string) []stri
 	if _, err := exec.LookPath("tshark"); err != nil {
 		netlab.Skip(t, "tshark is not installed (Debian: apt-get install tshark)")
 	}
-	if _, err := os.ReadFile(script); err != nil { // tells go test what a cached result depends on
-		t.Fatal(err)
-	}
 	args := append([]string{"-X", "lua_script:" + script, "-r", file, "-T", "fields", "-E", "separator=|"}, options...)
 	for _, n := range names {
 		args = append(args, "-e", n)
