@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -56,13 +57,35 @@ type Up struct {
 type Settings struct {
 	Access Access
 	Answer *answer.Server
-	Hooks  UpHooks
+	// Links are answered with something else than Answer; the first that fits
+	// counts.
+	Links []LinkAnswer
+	Hooks UpHooks
 	// MaxWait is how long a datagram may have waited in the socket; 0 is for
 	// ever. DiscoverMaxWait is how long a DISCOVER may have, once everything
 	// has waited for longer than that throughout a time of standing: who has
 	// an offer, or a lease, goes before who has nothing yet, or work on
 	// exchanges that never end would be all that is done.
 	MaxWait, DiscoverMaxWait time.Duration
+}
+
+// LinkAnswer is what answers on one link: of an interface, or of the addresses
+// by which relays name it.
+type LinkAnswer struct {
+	Interface func(name string) bool // nil: goes by Link
+	Link      netip.Prefix
+	Answer    *answer.Server
+}
+
+// answerOn is what answers a message that came by an interface.
+func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
+	for i := range s.Links {
+		l := &s.Links[i]
+		if l.Interface != nil && l.Interface(ifc) || l.Interface == nil && p.Relays() > 0 && l.Link.Contains(p.LinkAddress()) {
+			return l.Answer
+		}
+	}
+	return s.Answer
 }
 
 // UpHooks are the hook points of this half.
@@ -213,7 +236,7 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 // answer makes our own Reply to one of the other messages.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	buf, why := u.set.Answer.Append(u.buf, &u.packet)
+	buf, why := u.set.answerOn(ifc.Name, &u.packet).Append(u.buf, &u.packet)
 	switch {
 	case why != drop.None:
 		return dropped, why
