@@ -300,7 +300,6 @@ func TestAccount(t *testing.T) {
 
 		{"truncated", udp.Packet{Data: good, Peer: client, Local: us, Interface: eth1.Index, Truncated: true}, want{why: drop.Truncated}},
 		{"waited for longer than its client does", waited(from(client, query(dhcpv4(1, 3))), 3*time.Hour), want{why: drop.Stale}},
-		{"a DISCOVER that waited", waited(from(client, good), 90*time.Minute), want{why: drop.Stale}},
 		{"a REQUEST that waited as long", waited(from(client, query(dhcpv4(1, 3))), 90*time.Minute), want{fate: forwarded}},
 		{"over its rate", from(client, query(patched(dhcpv4(1, 1), nameAt, limitMe))), want{why: drop.RateLimited}},
 		{"Q-34 interface not served", at(from(client, good), 9), want{why: drop.Interface}},
