@@ -132,7 +132,6 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		if err != nil {
 			return err
 		}
-		next.Recovery = c.Recovery
 		if err := link.set(next); err != nil {
 			return err
 		}

@@ -44,6 +44,9 @@ type Options struct {
 	// nobody listens there, by whichever goroutine reads or writes; nil does
 	// without. It must not block.
 	Refused func(netip.AddrPort)
+	// FreeBind allows sources in Local that are no addresses of an interface
+	// (IPv6), such as those of a prefix that is routed to this host.
+	FreeBind bool
 	// Pace lets a reader whose last batch held four or more packets wait
 	// until this long after it received that batch, so that the next
 	// wake-up finds more. An idle socket is always read at once. 0 is off.
@@ -112,6 +115,9 @@ func configure(fd, family int, o Options) error {
 			if !errors.Is(err, unix.ENOPROTOOPT) { // the owner also looks at Interface
 				errs = append(errs, err)
 			}
+		}
+		if o.FreeBind {
+			errs = append(errs, set("IPV6_FREEBIND", unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
 		}
 	} else if o.PacketInfo {
 		errs = append(errs, set("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))

@@ -112,6 +112,7 @@ func (c Config) Reload() (Config, error) {
 	if err != nil {
 		return next, err
 	}
+	next.Recovery, next.PeerServerIDs = c.Recovery, c.PeerServerIDs
 	fixed := c.defaults
 	fixed.Peers = next.defaults.Peers
 	if reflect.DeepEqual(fixed, next.defaults) {

@@ -182,7 +182,7 @@ func (b *Backends) judgeKeaLocked(m *member, at int64, silent bool) {
 	case silent:
 		m.again = at + int64(trialAfter)
 		b.takeLocked(m, out, "it answers no DISCOVER")
-	case m.heard.Load() > m.since:
+	case m.heard.Load() >= m.since:
 		m.trial = false
 	}
 }
