@@ -53,7 +53,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(storeURL(c.Store), store.Options{
+	leases, err := store.Open(c.Store.URL(), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -195,12 +195,4 @@ func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hoo
 		}
 	}
 	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
-}
-
-// storeURL is the store as package store names it.
-func storeURL(s config.Store) string {
-	if s.Dir == "" {
-		return "memory:"
-	}
-	return "pebble:" + s.Dir
 }
