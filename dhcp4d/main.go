@@ -60,7 +60,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(storeURL(c.Store), store.Options{
+	leases, err := store.Open(c.Store.URL(), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -237,12 +237,4 @@ func logRecovery(log *slog.Logger, r *server.Running) {
 	default:
 		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
 	}
-}
-
-// storeURL is the store as package store names it.
-func storeURL(s config.Store) string {
-	if s.Dir == "" {
-		return "memory:"
-	}
-	return "pebble:" + s.Dir
 }
