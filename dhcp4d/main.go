@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -59,7 +60,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(storeURL(c.Store), store.Options{
+	leases, err := store.Open(c.Store.URL(), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -151,12 +152,20 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Commits: commits,
 		Ledger:  series.NewLedger(),
 	}
-	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
+	parts := []daemon.Component{srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
 			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
 			return nil
-		}))
+		})}
+	web, err := api.Listen(c.API, &server.Operator{Leases: held, Commits: commits}, rt.Log.With("package", "api"))
+	if err != nil {
+		return err
+	}
+	if web != nil {
+		parts = append(parts, web)
+	}
+	return rt.Run(ctx, parts...)
 }
 
 // link is what a reload may change of the IPC.
@@ -228,12 +237,4 @@ func logRecovery(log *slog.Logger, r *server.Running) {
 	default:
 		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
 	}
-}
-
-// storeURL is the store as package store names it.
-func storeURL(s config.Store) string {
-	if s.Dir == "" {
-		return "memory:"
-	}
-	return "pebble:" + s.Dir
 }

@@ -86,7 +86,7 @@ func up(t *testing.T) *lab {
 
 	started := time.Now()
 	for _, service := range []string{"dhcp6d", "dhcp4d-a", "client"} { // an image each
-		must(t)(p.Compose(t.Context(), "--profile", "client", "build", service))
+		must(t)(p.Compose(t.Context(), "--profile", "client", "build", "--force-rm", service))
 	}
 	t.Logf("images built in %v", time.Since(started).Round(time.Second))
 	for _, image := range []string{"dhcp6d", "dhcp4d", "tools"} {

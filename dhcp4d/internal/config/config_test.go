@@ -74,7 +74,7 @@ func TestLoadMistakes(t *testing.T) {
 		{"peer's name twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:1,a@[::1]:2", "two peers have the name a"},
 		{"peer of another family", "DHCP4D_IPC_PEERS=[::1]:6767,127.0.0.1:6767", "127.0.0.1:6767 cannot be reached from [::1]:6768"},
 		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
-		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory: or pebble:DIRECTORY`},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY or pebble:DIRECTORY`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
 		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there is: leaselog"},

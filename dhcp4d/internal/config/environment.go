@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -99,24 +100,29 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 
 // Store says where leases are kept.
 type Store struct {
-	Dir string // of the Pebble store; empty: in memory only
+	Kind string // journal or pebble; empty: in memory only
+	Dir  string
 }
 
-// UnmarshalText takes "memory:" or "pebble:DIRECTORY".
+// UnmarshalText takes "memory:", "journal:DIRECTORY" or "pebble:DIRECTORY".
 func (s *Store) UnmarshalText(text []byte) error {
 	kind, dir, _ := strings.Cut(string(text), ":")
+	onDisk := kind == "journal" || kind == "pebble"
 	switch {
-	case kind == "memory" && dir == "" && string(text) == "memory:":
+	case string(text) == "memory:":
 		*s = Store{}
-	case kind == "pebble" && filepath.IsAbs(dir):
-		*s = Store{Dir: filepath.Clean(dir)}
-	case kind == "pebble":
+	case onDisk && filepath.IsAbs(dir):
+		*s = Store{Kind: kind, Dir: filepath.Clean(dir)}
+	case onDisk:
 		return fmt.Errorf("%q has no directory that begins with /", text)
 	default:
 		return fmt.Errorf("%q is no store", text)
 	}
 	return nil
 }
+
+// URL is the store as package store names it.
+func (s Store) URL() string { return cmp.Or(s.Kind, "memory") + ":" + s.Dir }
 
 // LeaseLogName is the name of the lease log among the hooks.
 const LeaseLogName = "leaselog"
