@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/command"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -45,6 +46,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
 			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
 		}},
+		Commands: command.All(),
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
@@ -59,7 +61,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(storeURL(c.Store), store.Options{
+	leases, err := store.Open(c.Store.URL(), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -230,12 +232,4 @@ func logRecovery(log *slog.Logger, r *server.Running) {
 	default:
 		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
 	}
-}
-
-// storeURL is the store as package store names it.
-func storeURL(s config.Store) string {
-	if s.Dir == "" {
-		return "memory:"
-	}
-	return "pebble:" + s.Dir
 }

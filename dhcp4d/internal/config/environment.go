@@ -102,6 +102,14 @@ type Store struct {
 	Dir string // of the Pebble store; empty: in memory only
 }
 
+// URL is the store as package store names it.
+func (s Store) URL() string {
+	if s.Dir == "" {
+		return "memory:"
+	}
+	return "pebble:" + s.Dir
+}
+
 // UnmarshalText takes "memory:" or "pebble:DIRECTORY".
 func (s *Store) UnmarshalText(text []byte) error {
 	kind, dir, _ := strings.Cut(string(text), ":")
