@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/command"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -45,7 +46,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
 			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
 		}},
-		Commands: []daemon.Command{resetClock},
+		Commands: append(command.All(), resetClock),
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
