@@ -100,9 +100,9 @@ func TestAFloodOfDiscovers(t *testing.T) {
 	offer := b.ask(t, bystander.client(1).Data)
 	address := offer.YIAddr()
 	request := madeUp(t, netip.MustParseAddrPort("[2001:db8:5::aaaa]:546"), dhcp4.Request,
-		addrOption(dhcp4.OptRequestedAddress, "10.0.0.10"), addrOption(dhcp4.OptServerIdentifier, "10.0.0.1"))
-	if ack := b.ask(t, request.client(1).Data); address != netip.MustParseAddr("10.0.0.10") || ack.Type() != dhcp4.ACK || ack.YIAddr() != address {
-		t.Errorf("the bystander is offered %v, then told %v of %v; want the 10.0.0.10 of before the flood", address, ack.Type(), ack.YIAddr())
+		addrOption(dhcp4.OptRequestedAddress, "11.0.0.10"), addrOption(dhcp4.OptServerIdentifier, "11.0.0.1"))
+	if ack := b.ask(t, request.client(1).Data); address != netip.MustParseAddr("11.0.0.10") || ack.Type() != dhcp4.ACK || ack.YIAddr() != address {
+		t.Errorf("the bystander is offered %v, then told %v of %v; want the 11.0.0.10 of before the flood", address, ack.Type(), ack.YIAddr())
 	}
 }
 

@@ -4,4 +4,4 @@ package server
 
 // flood is how many queries of made-up clients the tests send: with the race
 // detector fewer, since it looks for something else than memory.
-const flood = 100_000
+const flood = 30_000
