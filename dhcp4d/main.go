@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/script"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
@@ -213,20 +214,45 @@ func (l *link) setPeers(c config.Config) {
 // committed is the configured observers of leases4_committed, in order, and
 // what ends them.
 func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hook.Observer[event.Lease], end func(), err error) {
-	if !slices.Contains(c.Hooks, leaselog.Name) {
-		core.Declare(hook.Leases4Committed, leaselog.Name)
-		return nil, func() {}, nil
-	}
-	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
-	if err != nil {
-		return nil, nil, err
-	}
-	end = func() {
-		if err := l.Close(); err != nil {
-			rt.Log.Error("closing the lease log", "error", err)
+	for _, name := range []string{leaselog.Name, script.Name} {
+		if !slices.Contains(c.Hooks, name) {
+			core.Declare(hook.Leases4Committed, name)
 		}
 	}
-	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+	var ends []func()
+	end = func() {
+		for _, e := range ends {
+			e()
+		}
+	}
+	for _, name := range c.Hooks {
+		log := rt.Log.With("package", name)
+		switch name {
+		case leaselog.Name:
+			l, err := leaselog.Open(c.LeaseLog.Path, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, l.Observer())
+			ends = append(ends, func() {
+				if err := l.Close(); err != nil {
+					log.Error("closing the lease log", "error", err)
+				}
+			})
+		case script.Name:
+			r, err := script.Open(script.Config{
+				Command: c.Run.Command, Timeout: c.Run.Timeout.Duration(), Workers: int(c.Run.Workers), Queue: int(c.Run.Queue),
+			}, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, r.Observer())
+			ends = append(ends, r.Close)
+		}
+	}
+	return list, end, nil
 }
 
 // logRecovery says for how long no new address is given out.

@@ -47,6 +47,7 @@ type Config struct {
 	// Hooks are the names of the hooks to run, in order, all of them known.
 	Hooks    []string
 	LeaseLog LeaseLog
+	Run      Run
 
 	environ   []string
 	defaults  Defaults
@@ -97,8 +98,9 @@ type raw struct {
 
 	API API `envPrefix:"API_"`
 
-	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog" desc:"hooks to run, in this order"`
+	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog, run" desc:"hooks to run, in this order"`
 	LeaseLog LeaseLog `envPrefix:"LEASELOG_"`
+	Run      Run      `envPrefix:"RUN_"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
@@ -152,6 +154,7 @@ func Load(environ []string) (Config, error) {
 		API:           r.API,
 		Hooks:         r.Hooks,
 		LeaseLog:      r.LeaseLog,
+		Run:           r.Run,
 		defaults: Defaults{
 			ServerID:      r.ServerID,
 			PeerServerIDs: r.PeerServerIDs,
@@ -168,6 +171,7 @@ func Load(environ []string) (Config, error) {
 	c.checkIPC(l, r.IPCInsecure)
 	c.checkServerIDs(l)
 	c.checkHooks(l)
+	c.checkRun(l)
 	c.API.check(l)
 	if r.Subnets != "" {
 		var err error
