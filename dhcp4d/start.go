@@ -60,7 +60,7 @@ var resetClock = daemon.Command{
 		if err != nil {
 			return err
 		}
-		moved, err := store.ResetClock(storeURL(c.Store), store.Options{
+		moved, err := store.ResetClock(c.Store.URL(), store.Options{
 			Log: slog.New(slog.NewTextHandler(stderr, nil)),
 			Now: func() lease.Time { return lease.Time(time.Now().Unix()) },
 		})

@@ -119,6 +119,13 @@ func (l *Leases) With(fn func(t *table.Table)) {
 	fn(l.table)
 }
 
+// Running is the configuration in effect.
+func (l *Leases) Running() *Running {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}
+
 // Reconfigure puts another configuration into effect, between two batches of
 // queries. Leases outside of it are kept until they end, and not renewed. A
 // change of pools or reservations takes 20 ms for each million of leases, in
@@ -208,7 +215,7 @@ func (t *Tell) committed(records []lease.Binding, w *Waiting) {
 	for i := range w.changes {
 		c := &w.changes[i]
 		t.Observers.Run(&event.Lease{
-			Event: c.event, Time: now, Binding: records[c.binding],
+			Event: c.event, Time: now, By: c.by, Binding: records[c.binding],
 			Interface: c.ifc, Relays: w.relays[c.from:c.to],
 		})
 	}

@@ -280,13 +280,19 @@ func TestLifeOfABackendOfOurs(t *testing.T) {
 			t.Errorf("%s, ready: %q", b.goes(discover), b.ready)
 		}
 	})
-	t.Run("out at once when nobody listens", func(t *testing.T) {
+	t.Run("out soon when nobody listens, and not because somebody says so", func(t *testing.T) {
 		b := newBench(t, nil, ours(2)...)
 		b.pass(time.Second, "a", "b")
 		first := b.goes(discover)
 		b.clock = b.clock.Add(time.Millisecond)
 		b.Refused(b.named(first).Addr)
-		b.judge(b.clock)
+		b.pass(2*time.Second, "a", "b")
+		if got := b.goes(discover); got != first {
+			t.Errorf("it answers and %s is asked", got)
+		}
+		b.clock = b.clock.Add(time.Millisecond)
+		b.Refused(b.named(first).Addr)
+		b.pass(refusedAfter + 100*time.Millisecond)
 		if got := b.goes(discover); got == first {
 			t.Errorf("still %s", got)
 		}
