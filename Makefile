@@ -26,25 +26,41 @@ LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test interop lint fmt fuzz
+# What bench-compare measures and where its report goes: make bench-compare
+# COMPARE='-sources 256' OUT=/tmp/report.
+COMPARE ?=
+OUT     ?= docs/bench
+
+.PHONY: help build rules demo test interop bench-compare lint fmt fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/dhcp6d and bin/dhcp4d, static
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
+
+rules: ## compare docs/rules.md with the names of the tests
+	@go run ./deploy/lab/cmd/rules
 
 demo: build ## clients get leases on a throw-away IPv6-only network; no root where the kernel allows user namespaces
 	@go build -o bin/ ./deploy/lab/cmd/demo && bin/demo
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
+ifdef RACE
+	go test -shuffle=on ./dhcp4d/internal/store # exhaustive without the race detector only
+endif
 
 interop: build ## every pair of ours and Kea's halves; INSTALL=1 installs Debian's Kea first
 ifeq ($(INSTALL),1)
 	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
+
+bench-compare: build ## our pair, Kea's and a bare one side by side: CPU, rate, latency, memory; COMPARE=flags
+	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server cc gcc
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -o bin/ ./deploy/lab/cmd/dhcp4o6-perf ./deploy/lab/cmd/bench-compare
+	bin/bench-compare -out $(OUT) -commit $(VERSION) $(COMPARE)
 
 lint: ## static analysis, format and who may import whom; needs no installation
 	$(LINTER) run $(PACKAGES)
@@ -58,3 +74,5 @@ fuzz: ## fuzz every parser, FUZZTIME each
 			echo "$$dir $$f"; go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
 		done; \
 	done
+
+include deploy/lab.mk

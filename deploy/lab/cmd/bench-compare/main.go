@@ -1,0 +1,123 @@
+// Bench-compare measures our pair, Kea's and a bare pair side by side on this
+// machine, in network namespaces, and says what ours costs as a multiple of
+// the bare one:
+//
+//	bench-compare                                 # some minutes
+//	bench-compare -sources 256 -subjects ours,bare
+//	bench-compare -relays 1 -subnets 10000 -windows 64 -rates ""
+//	bench-compare -before /tmp/last -subjects ours   # does a change pay?
+//	bench-compare -held 1000000 -out docs/bench
+//
+// It needs dhcp6d, dhcp4d and dhcp4o6-perf beside it (make bench-compare
+// builds them), a C compiler for the bare pair, and Kea's servers where they
+// are to be measured.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/compare"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+)
+
+func main() {
+	os.Exit(netlab.Main(func() int {
+		err := run(context.Background(), os.Args[1:])
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return 0
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "bench-compare:", err)
+			return 1
+		}
+		return 0
+	}))
+}
+
+func run(ctx context.Context, args []string) error {
+	o := compare.Options{Subjects: []string{compare.Ours, compare.Kea, compare.Bare}, Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
+	var out, commit string
+	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
+	flags.Func("subjects", "what to measure, of ours, ours+keys, kea, bare, bare+offload (default ours,kea,bare)", func(s string) error {
+		o.Subjects = strings.Split(s, ",")
+		return nil
+	})
+	flags.Func("windows", "exchanges in flight, closed loop (default 16,64,256)", numbers(&o.Windows))
+	flags.Func("rates", "exchanges per second, open loop (default 1000,3000,5000)", numbers(&o.Rates))
+	flags.IntVar(&o.Rounds, "rounds", 5, "how often; medians count")
+	flags.IntVar(&o.Exchanges, "n", 20000, "exchanges of a closed-loop run; Kea makes a quarter")
+	flags.DurationVar(&o.OpenFor, "t", 2*time.Second, "how long an open-loop run takes")
+	flags.StringVar(&o.Dir, "dir", os.TempDir(), "where leases are kept: a directory on a real file system")
+	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
+	flags.IntVar(&o.Sources, "sources", 1, "addresses that clients have together")
+	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
+	flags.Float64Var(&o.Renew, "renew", 0, "share of renewals, 0 to 1")
+	flags.IntVar(&o.Subnets, "subnets", 1, "subnets, of which the last is the clients'")
+	flags.IntVar(&o.Held, "held", 0, "leases that are there before and are taken up again in no order")
+	flags.Func("env", "a variable for our daemons, as NAME=VALUE; may be repeated", func(s string) error {
+		o.Env = append(o.Env, s)
+		return nil
+	})
+	flags.StringVar(&out, "out", "", "write the results to this name with .txt, .json and .svg")
+	flags.StringVar(&commit, "commit", "unknown", "what was built, for the report")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	result, err := compare.Measure(ctx, o, func(s string) { fmt.Fprintln(os.Stderr, s) })
+	if err != nil {
+		return err
+	}
+	result.Commit = commit
+	result.Summarize()
+	if err := result.Table(os.Stdout); err != nil || out == "" {
+		return err
+	}
+	return write(out, &result)
+}
+
+// numbers parses a list that may be empty.
+func numbers(to *[]int) func(string) error {
+	return func(s string) error {
+		*to = nil
+		for part := range strings.SplitSeq(s, ",") {
+			if part == "" {
+				continue
+			}
+			n, err := strconv.Atoi(part)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%q is no number above 0", part)
+			}
+			*to = append(*to, n)
+		}
+		return nil
+	}
+}
+
+func write(name string, r *compare.Result) error {
+	for suffix, fill := range map[string]func(*os.File) error{
+		".txt": func(f *os.File) error { return r.Table(f) },
+		".svg": func(f *os.File) error { return r.Plot(f) },
+		".json": func(f *os.File) error {
+			e := json.NewEncoder(f)
+			e.SetIndent("", " ")
+			return e.Encode(r)
+		},
+	} {
+		f, err := os.Create(name + suffix)
+		if err != nil {
+			return fmt.Errorf("writing the results: %w", err)
+		}
+		if err := errors.Join(fill(f), f.Close()); err != nil {
+			return fmt.Errorf("writing the results: %w", err)
+		}
+	}
+	return nil
+}

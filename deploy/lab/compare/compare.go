@@ -1,0 +1,233 @@
+// Package compare measures pairs of 4o6 daemons side by side: ours, Kea's, and
+// a bare pair that only moves datagrams.
+//
+// All pairs are up at the same time, each in network namespaces of its own;
+// the runs of the load generator take turns, round after round, so that what
+// else goes on in the machine falls on all of them. What counts is therefore
+// the ratio of medians, and never a figure by itself.
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/bare"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
+)
+
+// Options say what to measure.
+type Options struct {
+	Subjects  []string
+	Before    string // the directory of other builds of our daemons, which are measured too
+	Dir       string // for leases: on a real file system
+	Rounds    int
+	Exchanges int           // of a closed-loop run; Kea makes a quarter of them
+	Windows   []int         // exchanges in flight, closed loop
+	Rates     []int         // exchanges per second, open loop
+	OpenFor   time.Duration // of an open-loop run
+	Sources   int           // addresses that clients have together
+	Relays    int           // levels around every query
+	Renew     float64       // share of renewals
+	Subnets   int           // of which the last is the clients'
+	Held      int           // leases that are there before; the runs renew them in no order
+	Env       []string      // for our daemons
+}
+
+// A Load is what one run asks of a pair: exactly one field is set.
+type Load struct {
+	InFlight int `json:"in_flight,omitempty"`
+	Rate     int `json:"rate,omitempty"`
+	Fill     int `json:"-"`
+}
+
+func (l Load) String() string {
+	if l.Rate > 0 {
+		return fmt.Sprintf("%d/s", l.Rate)
+	}
+	return fmt.Sprintf("%d in flight", l.InFlight)
+}
+
+// A Run is one run in figures per exchange.
+type Run struct {
+	Subject  string  `json:"subject"`
+	Load     Load    `json:"load"`
+	CPU      float64 `json:"cpu_us"` // of both halves, per exchange
+	CPU6     float64 `json:"cpu_v6_us"`
+	CPU4     float64 `json:"cpu_v4_us"`
+	User     float64 `json:"user_us"`
+	System   float64 `json:"system_us"`
+	Rate     float64 `json:"exchanges_per_second"`
+	P50      float64 `json:"p50_ms"`
+	P99      float64 `json:"p99_ms"`
+	Lost     float64 `json:"lost_share"`
+	Switches float64 `json:"context_switches"` // per exchange
+	Syncs    float64 `json:"syncs"`            // per exchange
+	Written  float64 `json:"leases_written"`   // per exchange
+	Resident float64 `json:"resident_mb"`      // of both halves, at the end
+}
+
+func newRun(name string, l Load, r load.Report, before, after account) Run {
+	six, four := after.six.minus(before.six), after.four.minus(before.four)
+	each := 1 / float64(r.Completed)
+	return Run{
+		Subject: name, Load: l,
+		CPU: (six.cpu + four.cpu) * each * 1e6, CPU6: six.cpu * each * 1e6, CPU4: four.cpu * each * 1e6,
+		User: (six.user + four.user) * each * 1e6, System: (six.system + four.system) * each * 1e6,
+		Rate: r.Rate, P50: r.Exchange.P50 * 1e3, P99: r.Exchange.P99 * 1e3,
+		Lost:     float64(r.Lost+r.Unsent) / float64(r.Started),
+		Switches: (six.switches + four.switches) * each,
+		Syncs:    (after.commits - before.commits) * each, Written: (after.writes - before.writes) * each,
+		Resident: (six.resident + four.resident) / 1e6,
+	}
+}
+
+// Measure makes all runs. Say is told how it goes on.
+func Measure(ctx context.Context, o Options, say func(string)) (result Result, err error) {
+	if o.Before != "" {
+		o.Subjects = append(slices.Clone(o.Subjects), Before)
+	}
+	perf, err := pair.Find("dhcp4o6-perf")
+	if err != nil {
+		return result, err
+	}
+	lab, err := netlab.New()
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	fs, err := fileSystem(o.Dir)
+	if err != nil {
+		return result, err
+	}
+	dir, err := os.MkdirTemp(o.Dir, "bench-")
+	if err != nil {
+		return result, fmt.Errorf("making a directory for leases: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var program string
+	if slices.Contains(o.Subjects, Bare) || slices.Contains(o.Subjects, BareOffload) {
+		temp, err := lab.TempDir()
+		if err != nil {
+			return result, err
+		}
+		if program, err = bare.Build(ctx, temp); err != nil {
+			return result, err
+		}
+	}
+	var subjects []*subject
+	for _, name := range o.Subjects {
+		s, err := newSubject(lab, name, dir, o, program)
+		if err != nil {
+			return result, err
+		}
+		subjects = append(subjects, s)
+		if o.Held > 0 && name != Bare && name != BareOffload {
+			say(fmt.Sprintf("%s gets %d leases", name, o.Held))
+			s.seed = 1
+			if _, err := s.run(ctx, perf, o, Load{Fill: o.Held}); err != nil {
+				return result, err
+			}
+		}
+	}
+	result = Result{Options: o, FileSystem: fs, Machine: machine(), Time: time.Now().UTC().Truncate(time.Second)}
+	loads := o.loads()
+	for round := range o.Rounds {
+		for _, l := range loads {
+			for i := range subjects { // a different one is first each round
+				s := subjects[(i+round)%len(subjects)]
+				r, err := s.run(ctx, perf, o, l)
+				if err != nil {
+					return result, err
+				}
+				result.Runs = append(result.Runs, r)
+			}
+		}
+		say(fmt.Sprintf("round %d of %d done", round+1, o.Rounds))
+	}
+	for _, s := range subjects {
+		if s.half == nil {
+			continue
+		}
+		n, err := s.readBack()
+		if err != nil {
+			return result, err
+		}
+		result.ReadBack += n
+	}
+	return result, nil
+}
+
+func (o Options) loads() []Load {
+	var all []Load
+	for _, n := range o.Windows {
+		all = append(all, Load{InFlight: n})
+	}
+	for _, n := range o.Rates {
+		all = append(all, Load{Rate: n})
+	}
+	return all
+}
+
+// fileSystem names the file system of a directory, and refuses one that
+// forgets: a sync would cost nothing there.
+func fileSystem(dir string) (string, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return "", fmt.Errorf("looking at the file system of %s: %w", dir, err)
+	}
+	if s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC {
+		return "", fmt.Errorf("%s is in memory, where a sync costs nothing: name a directory on a disk with -dir", dir)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return "", fmt.Errorf("reading what is mounted: %w", err)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	best, name := "", fmt.Sprintf("type %#x", s.Type)
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if len(f) > 2 && len(f[1]) >= len(best) && (abs == f[1] || strings.HasPrefix(abs, strings.TrimSuffix(f[1], "/")+"/")) {
+			best, name = f[1], f[2]+" on "+f[0]
+		}
+	}
+	return name, nil
+}
+
+// machine is where this was measured.
+func machine() string {
+	var u unix.Utsname
+	_ = unix.Uname(&u) // cannot fail
+	cpu := "processor unknown"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				cpu = strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+				break
+			}
+		}
+	}
+	var load unix.Sysinfo_t
+	_ = unix.Sysinfo(&load)
+	var set unix.CPUSet
+	_ = unix.SchedGetaffinity(0, &set)
+	return fmt.Sprintf("%d × %s, Linux %s, load average %.1f at the start", set.Count(), cpu,
+		unix.ByteSliceToString(u.Release[:]), float64(load.Loads[0])/65536)
+}
+
+// state tells whether a series is one of leases in a state.
+func state(series, name string) bool {
+	return strings.HasPrefix(series, "dhcp4d_leases{") && strings.Contains(series, `state="`+name+`"`)
+}
