@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/command"
