@@ -123,7 +123,7 @@ func run(total time.Duration, out string) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	began := time.Now()
+	began, of := time.Now(), commit()
 	var results []result
 	ok = true
 	for i, s := range list {
@@ -136,7 +136,7 @@ func run(total time.Duration, out string) (ok bool, err error) {
 	if err != nil {
 		return ok, fmt.Errorf("writing the result: %w", err)
 	}
-	report(f, began, results)
+	report(f, began, of, results)
 	if err := f.Close(); err != nil {
 		return ok, fmt.Errorf("writing the result: %w", err)
 	}
@@ -179,7 +179,7 @@ func (s step) run(log io.Writer) result {
 // longest is how many lines of a step are kept.
 const longest = 6
 
-func report(w io.Writer, began time.Time, results []result) {
+func report(w io.Writer, began time.Time, of string, results []result) {
 	failed := slices.ContainsFunc(results, func(r result) bool { return r.err != nil })
 	verdict := "everything held"
 	if failed {
@@ -194,7 +194,7 @@ kills, full disks, attacks, power cuts.
 
 | What | Took | Result |
 | --- | --- | --- |
-`, began.UTC().Format(time.DateOnly), commit(), time.Since(began).Round(time.Second), runtime.NumCPU(), kernel(), runtime.Version(), verdict)
+`, began.UTC().Format(time.DateOnly), of, time.Since(began).Round(time.Second), runtime.NumCPU(), kernel(), runtime.Version(), verdict)
 	for _, r := range results {
 		kept := r.kept
 		if extra := len(kept) - longest; extra > 0 {
