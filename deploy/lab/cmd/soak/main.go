@@ -132,12 +132,7 @@ func run(total time.Duration, out string) (ok bool, err error) {
 		ok = ok && r.err == nil
 		results = append(results, r)
 	}
-	f, err := os.Create(out)
-	if err != nil {
-		return ok, fmt.Errorf("writing the result: %w", err)
-	}
-	report(f, began, of, results)
-	if err := f.Close(); err != nil {
+	if err := os.WriteFile(out, []byte(report(began, of, results)), 0o644); err != nil {
 		return ok, fmt.Errorf("writing the result: %w", err)
 	}
 	return ok, nil
@@ -160,7 +155,7 @@ func (s step) run(log io.Writer) result {
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fmt.Fprintln(log, lines.Text())
+		_, _ = fmt.Fprintln(log, lines.Text()) // the result is what counts
 		if m := s.keep.FindStringSubmatch(lines.Text()); m != nil {
 			if s.last {
 				r.kept = r.kept[:0]
@@ -179,13 +174,14 @@ func (s step) run(log io.Writer) result {
 // longest is how many lines of a step are kept.
 const longest = 6
 
-func report(w io.Writer, began time.Time, of string, results []result) {
+func report(began time.Time, of string, results []result) string {
 	failed := slices.ContainsFunc(results, func(r result) bool { return r.err != nil })
 	verdict := "everything held"
 	if failed {
 		verdict = "**something failed**"
 	}
-	fmt.Fprintf(w, `# The last soak
+	var w strings.Builder
+	fmt.Fprintf(&w, `# The last soak
 
 %s, commit %s, %v on %d processors (%s, %s): %s.
 
@@ -207,8 +203,9 @@ kills, full disks, attacks, power cuts.
 		if r.err != nil {
 			text = "**failed**: " + text
 		}
-		fmt.Fprintf(w, "| %s | %v | %s |\n", r.name, r.took.Round(time.Second), text)
+		fmt.Fprintf(&w, "| %s | %v | %s |\n", r.name, r.took.Round(time.Second), text)
 	}
+	return w.String()
 }
 
 func commit() string {
