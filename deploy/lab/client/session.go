@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
 // An Event is a change in a session.
@@ -72,6 +74,11 @@ type Session struct {
 	refresh time.Time
 }
 
+// also is asked for beside option 88, as any CPE does: a server that has nothing
+// of what is asked for may not answer at all, and silence does not say that
+// option 88 is gone.
+const also = dhcpv6.OptionDNSRecursiveNameServer
+
 // errStopped: there is no option 88 any more.
 var errStopped = errors.New("option 88 is gone")
 
@@ -103,7 +110,7 @@ func (s *Session) find(ctx context.Context) error {
 		return nil
 	}
 	for {
-		info, err := s.patient().Information(ctx)
+		info, err := s.patient().Information(ctx, also)
 		if err != nil {
 			return fmt.Errorf("asking for option 88: %w", err)
 		}
@@ -262,15 +269,18 @@ const listen = 10 * time.Second
 // wait sleeps, and asks for option 88 meanwhile when that is due. Without an
 // answer what was learned before holds on (RFC 9915 §21.23).
 func (s *Session) wait(ctx context.Context, until time.Time) error {
-	for !s.refresh.IsZero() && s.refresh.Before(until) {
+	for !s.refresh.IsZero() && !s.refresh.After(until) {
 		if err := pause(ctx, s.refresh); err != nil {
 			return err
 		}
 		ask := *s.Client
-		info, err := ask.Information(ctx)
+		info, err := ask.Information(ctx, also)
 		switch {
 		case errors.Is(err, ErrNoAnswer):
 			s.refresh = time.Now().Add(refreshRetry)
+			if s.Refresh > 0 {
+				s.refresh = time.Now().Add(min(s.Refresh, refreshRetry))
+			}
 			continue
 		case err != nil:
 			return err
