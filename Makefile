@@ -31,7 +31,7 @@ FUZZTIME ?= 30s
 COMPARE ?=
 OUT     ?= docs/bench
 
-.PHONY: help build demo test interop bench-compare lint fmt fuzz
+.PHONY: help build rules demo test interop bench-compare lint fmt fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +39,17 @@ help: ## list the targets
 build: ## build bin/dhcp6d and bin/dhcp4d, static
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
 
+rules: ## compare docs/rules.md with the names of the tests
+	@go run ./deploy/lab/cmd/rules
+
 demo: build ## clients get leases on a throw-away IPv6-only network; no root where the kernel allows user namespaces
 	@go build -o bin/ ./deploy/lab/cmd/demo && bin/demo
 
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
+ifdef RACE
+	go test -shuffle=on ./dhcp4d/internal/store # exhaustive without the race detector only
+endif
 
 interop: build ## every pair of ours and Kea's halves; INSTALL=1 installs Debian's Kea first
 ifeq ($(INSTALL),1)
@@ -68,3 +74,5 @@ fuzz: ## fuzz every parser, FUZZTIME each
 			echo "$$dir $$f"; go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
 		done; \
 	done
+
+include deploy/lab.mk

@@ -12,11 +12,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/command"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/script"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
@@ -44,6 +47,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
 			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
 		}},
+		Commands: append(command.All(), resetClock),
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
@@ -58,7 +62,7 @@ const (
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	reg := rt.Registry
 	clock := server.NewClock()
-	leases, err := store.Open(storeURL(c.Store), store.Options{
+	leases, err := store.Open(c.Store.URL(), store.Options{
 		Log: rt.Log.With("package", "store"),
 		Now: func() lease.Time { _, now := clock.Read(); return now },
 	})
@@ -67,7 +71,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	defer leases.Close() //nolint:errcheck // everything that was promised is synced; the store has logged the rest
 
-	_, started := clock.Read()
+	var started lease.Time
 	configured := func(c config.Config) *server.Running {
 		r := server.NewRunning(c.Subnets, c.PeerServerIDs)
 		if c.Recovery {
@@ -76,13 +80,19 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		return r
 	}
 	running := new(atomic.Pointer[server.Running])
-	running.Store(configured(c))
-	logRecovery(rt.Log, running.Load())
 	stored := commit.NewMetrics(reg, leases)
-	held := server.NewLeases(clock, running.Load())
-	if err := held.Load(leases, running.Load(), stored); err != nil {
+	var held *server.Leases
+	err = rightClock(ctx, rt, func() error {
+		clock = server.NewClock()
+		_, started = clock.Read()
+		running.Store(configured(c))
+		held = server.NewLeases(clock, running.Load())
+		return held.Load(leases, running.Load(), stored)
+	})
+	if err != nil {
 		return fmt.Errorf("loading the leases: %w", err)
 	}
+	logRecovery(rt.Log, running.Load())
 	reg.MustRegister(server.NewGauges(held, running, labels))
 
 	socket, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
@@ -125,7 +135,6 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		if err != nil {
 			return err
 		}
-		next.Recovery = c.Recovery
 		if err := link.set(next); err != nil {
 			return err
 		}
@@ -145,12 +154,20 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Commits: commits,
 		Ledger:  series.NewLedger(),
 	}
-	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
+	parts := []daemon.Component{srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
 			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
 			return nil
-		}))
+		})}
+	web, err := api.Listen(c.API, &server.Operator{Leases: held, Commits: commits}, rt.Log.With("package", "api"))
+	if err != nil {
+		return err
+	}
+	if web != nil {
+		parts = append(parts, web)
+	}
+	return rt.Run(ctx, parts...)
 }
 
 // link is what a reload may change of the IPC.
@@ -197,20 +214,45 @@ func (l *link) setPeers(c config.Config) {
 // committed is the configured observers of leases4_committed, in order, and
 // what ends them.
 func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hook.Observer[event.Lease], end func(), err error) {
-	if !slices.Contains(c.Hooks, leaselog.Name) {
-		core.Declare(hook.Leases4Committed, leaselog.Name)
-		return nil, func() {}, nil
-	}
-	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
-	if err != nil {
-		return nil, nil, err
-	}
-	end = func() {
-		if err := l.Close(); err != nil {
-			rt.Log.Error("closing the lease log", "error", err)
+	for _, name := range []string{leaselog.Name, script.Name} {
+		if !slices.Contains(c.Hooks, name) {
+			core.Declare(hook.Leases4Committed, name)
 		}
 	}
-	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+	var ends []func()
+	end = func() {
+		for _, e := range ends {
+			e()
+		}
+	}
+	for _, name := range c.Hooks {
+		log := rt.Log.With("package", name)
+		switch name {
+		case leaselog.Name:
+			l, err := leaselog.Open(c.LeaseLog.Path, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, l.Observer())
+			ends = append(ends, func() {
+				if err := l.Close(); err != nil {
+					log.Error("closing the lease log", "error", err)
+				}
+			})
+		case script.Name:
+			r, err := script.Open(script.Config{
+				Command: c.Run.Command, Timeout: c.Run.Timeout.Duration(), Workers: int(c.Run.Workers), Queue: int(c.Run.Queue),
+			}, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, r.Observer())
+			ends = append(ends, r.Close)
+		}
+	}
+	return list, end, nil
 }
 
 // logRecovery says for how long no new address is given out.
@@ -222,12 +264,4 @@ func logRecovery(log *slog.Logger, r *server.Running) {
 	default:
 		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
 	}
-}
-
-// storeURL is the store as package store names it.
-func storeURL(s config.Store) string {
-	if s.Dir == "" {
-		return "memory:"
-	}
-	return "pebble:" + s.Dir
 }

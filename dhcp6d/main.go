@@ -168,6 +168,18 @@ func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, 
 		}
 		ldra = func(name string) bool { return patterns.Match(name, false) }
 	}
+	var links []server.LinkAnswer
+	for _, l := range c.LinkOptions {
+		one := server.LinkAnswer{Link: l.Link, Answer: answer.New(duid, l.Options)}
+		if l.Interface != "" {
+			patterns, err := listen.ParsePatterns([]string{l.Interface})
+			if err != nil {
+				return nil, fmt.Errorf("reading DHCP6D_LINK_OPTIONS: %w", err)
+			}
+			one.Interface = func(name string) bool { return patterns.Match(name, false) }
+		}
+		links = append(links, one)
+	}
 	var filters []hook.Filter[filter.Event]
 	for _, name := range c.Hooks {
 		switch name {
@@ -180,6 +192,7 @@ func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, 
 	return &server.Settings{
 		Access:  server.Access{Relays: c.Relays, LDRA: ldra},
 		Answer:  answer.New(duid, c.Options),
+		Links:   links,
 		Hooks:   server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
 		MaxWait: c.MaxWait, DiscoverMaxWait: c.DiscoverMaxWait,
 	}, nil

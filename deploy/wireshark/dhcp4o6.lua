@@ -160,8 +160,17 @@ local function innermost(tvb)
   return nil, nil, MAX_RELAYS, e.depth
 end
 
+-- unsigned is the message without a signature at its end, which Wireshark's
+-- dissector would take for a broken option.
+local function unsigned(tvb)
+  local from = tvb:len() - 47
+  if from < 4 or tvb(from, 5):bytes() ~= ByteArray.new("000b002bfe") then return tvb end
+  return tvb(0, from):tvb()
+end
+
 function dhcp4o6.dissector(tvb, pinfo, root)
-  dhcpv6:call(tvb, pinfo, root)
+  -- It gives up on what is malformed.
+  local sound = pcall(dhcpv6.call, dhcpv6, unsigned(tvb), pinfo, root)
   local start, stop, levels, fault = innermost(tvb)
   local tree
   local function branch()
@@ -171,6 +180,7 @@ function dhcp4o6.dissector(tvb, pinfo, root)
     end
     return tree
   end
+  if not sound then branch():add_proto_expert_info(e.length) end
   if not start then
     branch():add_proto_expert_info(fault)
     return tvb:len()
@@ -203,7 +213,8 @@ function dhcp4o6.dissector(tvb, pinfo, root)
       message = message or { at, len }
     end
   end
-  if not each(tvb, start + 4, stop, option) then branch():add_proto_expert_info(e.length) end
+  local complete = each(tvb, start + 4, stop, option)
+  if not complete then branch():add_proto_expert_info(e.length) end
   -- The signature of a relayed message is at the outermost level.
   if levels > 0 then
     each(tvb, 34, tvb:len(), function(code, at, len, all)
@@ -214,12 +225,14 @@ function dhcp4o6.dissector(tvb, pinfo, root)
 
   local columns = types[kind]
   if message and message[2] > 0 then
-    dhcp:call(tvb(message[1], message[2]):tvb(), pinfo, root)
+    if not pcall(dhcp.call, dhcp, tvb(message[1], message[2]):tvb(), pinfo, root) then
+      tree:add_proto_expert_info(e.length)
+    end
     columns = columns .. ": " .. tostring(pinfo.cols.info)
   elseif stop - start == 4 or signed then
     tree:add(f.probe, tvb(start, 4), true):set_generated()
     columns = columns .. " (probe)"
-  else
+  elseif complete then
     tree:add_proto_expert_info(e.none)
   end
   if levels > 0 then columns = columns .. ", relayed" end

@@ -28,6 +28,7 @@ import (
 // Options say what to measure.
 type Options struct {
 	Subjects  []string
+	Before    string // the directory of other builds of our daemons, which are measured too
 	Dir       string // for leases: on a real file system
 	Rounds    int
 	Exchanges int           // of a closed-loop run; Kea makes a quarter of them
@@ -92,6 +93,9 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 
 // Measure makes all runs. Say is told how it goes on.
 func Measure(ctx context.Context, o Options, say func(string)) (result Result, err error) {
+	if o.Before != "" {
+		o.Subjects = append(slices.Clone(o.Subjects), Before)
+	}
 	perf, err := pair.Find("dhcp4o6-perf")
 	if err != nil {
 		return result, err

@@ -20,6 +20,7 @@ import (
 const (
 	Ours        = "ours"
 	OursKeys    = "ours+keys"    // with the IPC authenticated
+	Before      = "before"       // ours too, from the directory Options.Before
 	Kea         = "kea"          // memfile, logging at WARN
 	Bare        = "bare"         // moves datagrams and does nothing else
 	BareOffload = "bare+offload" // likewise, with segmentation offload between its halves
@@ -101,6 +102,9 @@ func (s *subject) start(o Options) error {
 	}
 	if s.name == OursKeys {
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
+	}
+	if s.name == Before {
+		s.config.Bin = o.Before
 	}
 	s.config.Env = append(s.config.Env, o.Env...)
 	kind := pair.Ours

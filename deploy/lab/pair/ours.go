@@ -62,12 +62,15 @@ func binDirs() []string {
 
 // startOurs starts one of our halves and waits until it is ready, or, when it
 // is alone, until its sockets are served.
-func startOurs(h *netlab.Host, name string, env []string, metrics string, alone bool) (*Half, error) {
-	path, err := Find(name)
-	if err != nil {
-		return nil, err
+func startOurs(h *netlab.Host, dir, name string, through, env []string, metrics string, alone bool) (*Half, error) {
+	path := filepath.Join(dir, name)
+	if dir == "" {
+		var err error
+		if path, err = Find(name); err != nil {
+			return nil, err
+		}
 	}
-	return start(h, Ours, env, metrics, []string{path}, func(*netlab.Process) error {
+	return start(h, Ours, env, metrics, append(slices.Clip(through), path), func(*netlab.Process) error {
 		_, err := get(h, metrics, "/readyz")
 		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
 			return nil // only its other half is missing

@@ -47,6 +47,7 @@ type Config struct {
 	// Hooks are the names of the hooks to run, in order, all of them known.
 	Hooks    []string
 	LeaseLog LeaseLog
+	Run      Run
 
 	environ   []string
 	defaults  Defaults
@@ -91,14 +92,15 @@ type raw struct {
 	OfferHold     seconds      `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
 	DeclineTime   seconds      `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
 
-	Store Store `env:"STORE" envDefault:"pebble:/var/lib/dhcp4d" kind:"memory: or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
+	Store Store `env:"STORE" envDefault:"pebble:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
 
 	Recovery bool `env:"RECOVERY" envDefault:"false" desc:"after an old backup was restored: for one lease time from the start, give no client an address that is new to it; unset it again"`
 
 	API API `envPrefix:"API_"`
 
-	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog" desc:"hooks to run, in this order"`
+	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog, run" desc:"hooks to run, in this order"`
 	LeaseLog LeaseLog `envPrefix:"LEASELOG_"`
+	Run      Run      `envPrefix:"RUN_"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
@@ -112,6 +114,7 @@ func (c Config) Reload() (Config, error) {
 	if err != nil {
 		return next, err
 	}
+	next.Recovery, next.PeerServerIDs = c.Recovery, c.PeerServerIDs
 	fixed := c.defaults
 	fixed.Peers = next.defaults.Peers
 	if reflect.DeepEqual(fixed, next.defaults) {
@@ -151,6 +154,7 @@ func Load(environ []string) (Config, error) {
 		API:           r.API,
 		Hooks:         r.Hooks,
 		LeaseLog:      r.LeaseLog,
+		Run:           r.Run,
 		defaults: Defaults{
 			ServerID:      r.ServerID,
 			PeerServerIDs: r.PeerServerIDs,
@@ -167,6 +171,7 @@ func Load(environ []string) (Config, error) {
 	c.checkIPC(l, r.IPCInsecure)
 	c.checkServerIDs(l)
 	c.checkHooks(l)
+	c.checkRun(l)
 	c.API.check(l)
 	if r.Subnets != "" {
 		var err error

@@ -12,7 +12,7 @@ import (
 
 const oneSubnet = "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{peer: '[::1]:6767'}]}]"
 
-func TestLoadDefaults(t *testing.T) {
+func TestIPC1_LoadDefaults(t *testing.T) {
 	c, err := Load([]string{oneSubnet, "PATH=/bin", "DHCP4D_PORT=tcp://10.0.0.1:6768", "DHCP4D_SERVICE_HOST=10.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +74,18 @@ func TestLoadMistakes(t *testing.T) {
 		{"peer's name twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:1,a@[::1]:2", "two peers have the name a"},
 		{"peer of another family", "DHCP4D_IPC_PEERS=[::1]:6767,127.0.0.1:6767", "127.0.0.1:6767 cannot be reached from [::1]:6768"},
 		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
-		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory: or pebble:DIRECTORY`},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY or pebble:DIRECTORY`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
-		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there is: leaselog"},
+		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run"},
 		{"hook twice", "DHCP4D_HOOKS=leaselog,leaselog", "leaselog is listed twice"},
+		{"run without a program", "DHCP4D_HOOKS=run", "DHCP4D_RUN_COMMAND: \"\" is no path that begins with /"},
+		{"run with a program that is no path", "DHCP4D_HOOKS=run\nDHCP4D_RUN_COMMAND=prog", "\"prog\" is no path"},
+		{"run not listed", "DHCP4D_RUN_COMMAND=/x", "the hook run is configured and not listed"},
 		{"hook not listed", "DHCP4D_LEASELOG_PATH=/x", "the hook leaselog is configured and not listed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			environ := []string{oneSubnet, c.entry}
+			environ := append([]string{oneSubnet}, strings.Split(c.entry, "\n")...)
 			got, err := Load(environ)
 			var mistakes config.Mistakes
 			if !errors.As(err, &mistakes) || !strings.Contains(err.Error(), c.want) {

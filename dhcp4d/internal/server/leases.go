@@ -83,8 +83,7 @@ func (l *Leases) Load(s store.Store, r *Running, m *commit.Metrics) error {
 		return err
 	}
 	if found.Newest > now+clockSlack {
-		return fmt.Errorf("the store was written at %v, which is later than the clock of this machine; set the clock",
-			time.Unix(int64(found.Newest), 0).UTC().Format(time.RFC3339))
+		return &ClockError{found.Newest}
 	}
 	l.With(func(*table.Table) {
 		t.Loaded(now)
@@ -102,11 +101,29 @@ func (l *Leases) Load(s store.Store, r *Running, m *commit.Metrics) error {
 // has seen: clocks are stepped back a little when they are set.
 const clockSlack = 5
 
+// ClockError says that the store has seen a later time than our clock tells.
+type ClockError struct{ Written lease.Time }
+
+func (e *ClockError) Error() string {
+	return fmt.Sprintf("the store was written at %v, which is later than the clock of this machine; set the clock, or if the store was written by a wrong one, stop and run dhcp4d reset-clock",
+		time.Unix(int64(e.Written), 0).UTC().Format(time.RFC3339))
+}
+
+// Still tells whether that is so at another time.
+func (e *ClockError) Still(now time.Time) bool { return e.Written > lease.Time(now.Unix())+clockSlack }
+
 // With calls fn with the table, under the lock.
 func (l *Leases) With(fn func(t *table.Table)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fn(l.table)
+}
+
+// Running is the configuration in effect.
+func (l *Leases) Running() *Running {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
 }
 
 // Reconfigure puts another configuration into effect, between two batches of
@@ -198,7 +215,7 @@ func (t *Tell) committed(records []lease.Binding, w *Waiting) {
 	for i := range w.changes {
 		c := &w.changes[i]
 		t.Observers.Run(&event.Lease{
-			Event: c.event, Time: now, Binding: records[c.binding],
+			Event: c.event, Time: now, By: c.by, Binding: records[c.binding],
 			Interface: c.ifc, Relays: w.relays[c.from:c.to],
 		})
 	}

@@ -21,6 +21,8 @@ const (
 	labelName   = "dhcp4d-store"
 	scratchName = "dhcp4d-store.tmp"
 	labelPrefix = "dhcp4d lease store, format "
+	// journalPrefix is a journal's.
+	journalPrefix = "dhcp4d lease journal, format "
 )
 
 // directory is what a look at the place of a store tells.
@@ -31,34 +33,11 @@ type directory struct {
 
 // inspect looks at dir and changes nothing. The error says what to do.
 func inspect(fsys vfs.FS, dir string) (directory, error) {
-	names, err := fsys.List(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return directory{}, nil
-	case err != nil:
-		return directory{}, fmt.Errorf("cannot be read: %w", err)
+	names, labelled, err := look(fsys, dir, labelPrefix)
+	if err != nil || !labelled {
+		return directory{}, err
 	}
-	var d directory
-	other := ""
-	for _, name := range names {
-		switch {
-		case name == labelName:
-			d.labelled = true
-		case name == scratchName: // a start or a probe was cut short
-		case name == "lost+found": // the root of a file system of its own
-		default:
-			other = name
-		}
-	}
-	if !d.labelled {
-		if other != "" {
-			return d, fmt.Errorf("holds %q but no lease store; name an empty directory, or one that does not exist", other)
-		}
-		return d, nil
-	}
-	if err := readLabel(fsys, fsys.PathJoin(dir, labelName)); err != nil {
-		return d, err
-	}
+	d := directory{labelled: true}
 	desc, err := pebble.Peek(dir, fsys)
 	if err != nil {
 		return d, damaged(err)
@@ -74,12 +53,49 @@ func inspect(fsys vfs.FS, dir string) (directory, error) {
 	return d, nil
 }
 
+// inspectJournal looks at dir as inspect does and tells whether it is the
+// place of a journal.
+func inspectJournal(fsys vfs.FS, dir string) (labelled bool, err error) {
+	_, labelled, err = look(fsys, dir, journalPrefix)
+	return labelled, err
+}
+
+// look lists what is in dir and reads its label, which must begin as given;
+// without one the directory must be empty or missing.
+func look(fsys vfs.FS, dir, prefix string) (names []string, labelled bool, err error) {
+	names, err = fsys.List(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("cannot be read: %w", err)
+	}
+	other := ""
+	for _, name := range names {
+		switch {
+		case name == labelName:
+			labelled = true
+		case name == scratchName: // a start or a probe was cut short
+		case name == "lost+found": // the root of a file system of its own
+		default:
+			other = name
+		}
+	}
+	if !labelled {
+		if other != "" {
+			return nil, false, fmt.Errorf("holds %q but no lease store; name an empty directory, or one that does not exist", other)
+		}
+		return nil, false, nil
+	}
+	return names, true, readLabel(fsys, fsys.PathJoin(dir, labelName), prefix)
+}
+
 func damaged(err error) error {
 	why, _, _ := strings.Cut(err.Error(), "\n") // Pebble's go on with details
 	return fmt.Errorf("is damaged: %s; restore a backup, or move the directory away to start with no leases", why)
 }
 
-func readLabel(fsys vfs.FS, name string) error {
+func readLabel(fsys vfs.FS, name, prefix string) error {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
@@ -89,8 +105,13 @@ func readLabel(fsys vfs.FS, name string) error {
 	if err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
+	for kind, p := range map[string]string{"pebble": labelPrefix, "journal": journalPrefix} {
+		if p != prefix && strings.HasPrefix(string(text), p) {
+			return fmt.Errorf("is a store of another kind; name it as %s:", kind)
+		}
+	}
 	var v int
-	if _, err := fmt.Sscanf(string(text), labelPrefix+"%d\n", &v); err != nil || v < 1 {
+	if _, err := fmt.Sscanf(string(text), prefix+"%d\n", &v); err != nil || v < 1 {
 		return damaged(fmt.Errorf("%s reads %q", name, text))
 	}
 	if v > format {
@@ -99,8 +120,8 @@ func readLabel(fsys vfs.FS, name string) error {
 	return nil
 }
 
-// label makes dir and marks it as ours, synced.
-func label(fsys vfs.FS, dir string) error {
+// writeLabel makes dir and marks it as ours, synced.
+func writeLabel(fsys vfs.FS, dir, prefix string) error {
 	if err := fsys.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
@@ -109,7 +130,7 @@ func label(fsys vfs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%s%d\n", labelPrefix, format)
+	_, err = fmt.Fprintf(f, "%s%d\n", prefix, format)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 		return nil, err
 	}
 	if !found.labelled {
-		if err := label(o.fs, dir); err != nil {
+		if err := writeLabel(o.fs, dir, labelPrefix); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
 	}

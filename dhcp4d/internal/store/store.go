@@ -78,7 +78,7 @@ type Options struct {
 }
 
 // Open opens the store that url names: "memory:", which forgets everything
-// when the process ends, or "pebble:DIR". It makes a directory that does not
+// when the process ends, "journal:DIR" or "pebble:DIR". It makes a directory that does not
 // exist. Where it refuses, it has changed nothing: a directory held by
 // another process, of a newer format, damaged, or with something else in it.
 func Open(url string, o Options) (Store, error) {
@@ -88,6 +88,8 @@ func Open(url string, o Options) (Store, error) {
 		return newMemory(), nil
 	case ok && kind == "pebble" && rest != "":
 		return openPebble(rest, o)
+	case ok && kind == "journal" && rest != "":
+		return openJournal(rest, o)
 	}
-	return nil, fmt.Errorf("lease store %q: not understood; use memory: or pebble:DIR", url)
+	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR or pebble:DIR", url)
 }

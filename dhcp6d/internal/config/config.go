@@ -49,8 +49,10 @@ type Config struct {
 	IPCKeys ipc.Keys
 
 	// Options are what an Information-request may be answered with.
-	Options  answer.Options
-	StateDir string
+	Options answer.Options
+	// LinkOptions are the same for single links; the first that fits counts.
+	LinkOptions []LinkOptions
+	StateDir    string
 
 	// Hooks are the names of the hooks to run, in order, all of them known.
 	Hooks     []string
@@ -92,7 +94,8 @@ type raw struct {
 	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp4d; the first signs, all verify; a datagram without a valid signature is dropped"`
 	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
 
-	Options optionVariables
+	Options     optionVariables
+	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
 	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
 	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl, ratelimit" reload:"true" desc:"hooks to run, in this order"`
@@ -101,7 +104,7 @@ type raw struct {
 	RateLimit rateLimitVariables `envPrefix:"RATELIMIT_"`
 
 	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that waited in the socket for longer, as its client has given up on it; 0s never does"`
-	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, which under overload gives way to the rest of exchanges that have begun"`
+	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, once everything has waited that long for a fifth of a second: under overload new exchanges give way to those that have begun"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
@@ -132,6 +135,7 @@ func Load(environ []string) (Config, error) {
 		Ranges:          r.IPCRanges,
 		IPCKeys:         r.IPCKeys,
 		Options:         r.Options.check(l),
+		LinkOptions:     r.LinkOptions.check(l),
 		StateDir:        r.StateDir,
 		Hooks:           r.Hooks,
 		ACL:             filter.ACL(r.ACL),

@@ -25,7 +25,7 @@ func environ(pairs ...string) []string {
 	return e
 }
 
-func TestDefaults(t *testing.T) {
+func TestIPC1_Defaults(t *testing.T) {
 	c, err := config.Load(environ())
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ const (
 	probeEvery   = 500 * time.Millisecond
 	probeOut     = 100 * time.Millisecond // while one of ours is out
 	outAfter     = 3*probeEvery + probeEvery/2
+	refusedAfter = probeEvery + probeOut // of silence, for a refusal to be believed
 	resolveEvery = 10 * time.Second
 )
 
@@ -140,7 +141,7 @@ func (b *Backends) judge(now time.Time) (wait time.Duration) {
 			continue
 		}
 		b.judgeOursLocked(m, at)
-		if m.life.Load() != in {
+		if m.life.Load() != in || m.refused.Load() > m.heard.Load() {
 			wait = probeOut
 		}
 	}
@@ -148,11 +149,13 @@ func (b *Backends) judge(now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// judgeOursLocked goes by what a backend of ours has said of late.
+// judgeOursLocked goes by what a backend of ours has said of late. That nobody
+// listens there anybody on the network can say, in an ICMP message: a backend
+// that answers the next probe is not out.
 func (b *Backends) judgeOursLocked(m *member, at int64) {
 	heard, refused := m.heard.Load(), m.refused.Load()
 	switch {
-	case refused > heard:
+	case refused > heard && (heard == 0 || at-heard > int64(refusedAfter)):
 		b.takeLocked(m, out, "nobody listens there")
 	case heard != 0 && at-heard < int64(outAfter):
 		b.takeLocked(m, in, "")
@@ -182,7 +185,7 @@ func (b *Backends) judgeKeaLocked(m *member, at int64, silent bool) {
 	case silent:
 		m.again = at + int64(trialAfter)
 		b.takeLocked(m, out, "it answers no DISCOVER")
-	case m.heard.Load() > m.since:
+	case m.heard.Load() >= m.since:
 		m.trial = false
 	}
 }

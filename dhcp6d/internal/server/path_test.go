@@ -114,7 +114,7 @@ func TestIPC28KeaIsNotToldTheLocalAddress(t *testing.T) {
 	}
 }
 
-func TestQ6TwoClientsWithEqualFlagsGetTheirOwnAnswers(t *testing.T) {
+func TestQ6_IPC5_TwoClientsWithEqualFlagsGetTheirOwnAnswers(t *testing.T) {
 	b := newBench(t)
 	b.run(t)
 	other := netip.MustParseAddrPort("[fe80::2]:546")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -34,14 +35,16 @@ type Up struct {
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
 
-	set    *Settings // of the batch at hand
-	now    time.Time
-	served *listen.Interfaces
-	packet dhcp6.Packet
-	valid  bool // packet holds the datagram at hand
-	event  filter.Event
-	name   []byte
-	query  forward.Query
+	set *Settings // of the batch at hand
+	now time.Time
+	// flowing is when a query last came through the socket without delay.
+	flowing time.Time
+	served  *listen.Interfaces
+	packet  dhcp6.Packet
+	valid   bool // packet holds the datagram at hand
+	event   filter.Event
+	name    []byte
+	query   forward.Query
 
 	// What the batch has brought forth: buf holds the bytes of both.
 	buf     []byte
@@ -54,12 +57,35 @@ type Up struct {
 type Settings struct {
 	Access Access
 	Answer *answer.Server
-	Hooks  UpHooks
-	// MaxWait and DiscoverMaxWait are how long a datagram, and a DISCOVER, may
-	// have waited in the socket; 0 is for ever. Under overload somebody has to
-	// wait: who has an offer, or a lease, goes before who has nothing yet, or
-	// the work on exchanges that never end would be all that is done.
+	// Links are answered with something else than Answer; the first that fits
+	// counts.
+	Links []LinkAnswer
+	Hooks UpHooks
+	// MaxWait is how long a datagram may have waited in the socket; 0 is for
+	// ever. DiscoverMaxWait is how long a DISCOVER may have, once everything
+	// has waited for longer than that throughout a time of standing: who has
+	// an offer, or a lease, goes before who has nothing yet, or work on
+	// exchanges that never end would be all that is done.
 	MaxWait, DiscoverMaxWait time.Duration
+}
+
+// LinkAnswer is what answers on one link: of an interface, or of the addresses
+// by which relays name it.
+type LinkAnswer struct {
+	Interface func(name string) bool // nil: goes by Link
+	Link      netip.Prefix
+	Answer    *answer.Server
+}
+
+// answerOn is what answers a message that came by an interface.
+func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
+	for i := range s.Links {
+		l := &s.Links[i]
+		if l.Interface != nil && l.Interface(ifc) || l.Interface == nil && p.Relays() > 0 && l.Link.Contains(p.LinkAddress()) {
+			return l.Answer
+		}
+	}
+	return s.Answer
 }
 
 // UpHooks are the hook points of this half.
@@ -153,9 +179,23 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	return u.answer(in, ifc)
 }
 
+// standing is how long a queue must have been there to be taken for overload:
+// longer than a pause of the process or of the host.
+const standing = 200 * time.Millisecond
+
 // waited tells whether a datagram lay in the socket for longer than limit.
 func (u *Up) waited(in *udp.Packet, limit time.Duration) bool {
 	return limit > 0 && in.Received != 0 && u.now.UnixNano()-in.Received > int64(limit)
+}
+
+// overloaded tells whether nothing has come through the socket within
+// DiscoverMaxWait for a while.
+func (u *Up) overloaded(in *udp.Packet) bool {
+	if !u.waited(in, u.set.DiscoverMaxWait) {
+		u.flowing = u.now
+		return false
+	}
+	return u.now.Sub(u.flowing) > standing
 }
 
 // forward adds the return context to a DHCPV4-QUERY and chooses its dhcp4d.
@@ -165,7 +205,7 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 		return dropped, why
 	}
 	u.Backends.Read(&u.query, &u.packet, in.Peer.Addr(), inner)
-	if u.query.Opens() && u.waited(in, u.set.DiscoverMaxWait) {
+	if u.overloaded(in) && u.query.Opens() {
 		return dropped, drop.Stale
 	}
 	backend, why := u.Backends.Choose(&u.query, u.now)
@@ -196,7 +236,7 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 // answer makes our own Reply to one of the other messages.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	buf, why := u.set.Answer.Append(u.buf, &u.packet)
+	buf, why := u.set.answerOn(ifc.Name, &u.packet).Append(u.buf, &u.packet)
 	switch {
 	case why != drop.None:
 		return dropped, why

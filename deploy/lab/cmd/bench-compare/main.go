@@ -5,6 +5,7 @@
 //	bench-compare                                 # some minutes
 //	bench-compare -sources 256 -subjects ours,bare
 //	bench-compare -relays 1 -subnets 10000 -windows 64 -rates ""
+//	bench-compare -before /tmp/last -subjects ours   # does a change pay?
 //	bench-compare -held 1000000 -out docs/bench
 //
 // It needs dhcp6d, dhcp4d and dhcp4o6-perf beside it (make bench-compare
@@ -55,6 +56,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Exchanges, "n", 20000, "exchanges of a closed-loop run; Kea makes a quarter")
 	flags.DurationVar(&o.OpenFor, "t", 2*time.Second, "how long an open-loop run takes")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "where leases are kept: a directory on a real file system")
+	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
 	flags.IntVar(&o.Sources, "sources", 1, "addresses that clients have together")
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of renewals, 0 to 1")
