@@ -257,7 +257,7 @@ func TestRelayChains(t *testing.T) {
 		return c.Obtain(t.Context())
 	}
 	for n := 1; n <= 9; n++ {
-		t.Run(fmt.Sprintf("RL-3, RL-8, RL-9 a chain of %d is answered and mirrored", n), func(t *testing.T) {
+		t.Run(fmt.Sprintf("RL-3, RL-8, RL-9, D6-37 a chain of %d is answered to where it came from, and mirrored", n), func(t *testing.T) {
 			l, err := through(t, n, relay.ServerPort, patient, relay.Chain(n, site.Relay1Lan, peer))
 			if err != nil {
 				t.Fatal(err)

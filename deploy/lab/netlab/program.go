@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -16,6 +17,13 @@ func MainProgram(m *testing.M, program func()) int {
 		return 0
 	}
 	return Main(m.Run)
+}
+
+// Self is the command that is being tested, outside of any host.
+func Self(args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), programEnv+"=1")
+	return cmd
 }
 
 // StartSelf runs the command that is being tested on the host, with arguments

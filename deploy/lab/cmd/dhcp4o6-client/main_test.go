@@ -19,12 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/manual"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/site"
 )
 
-func TestMain(m *testing.M) { os.Exit(netlab.Main(m.Run)) }
+func TestMain(m *testing.M) { os.Exit(netlab.MainProgram(m, main)) }
 
 // served is the site with both daemons.
 func served(t *testing.T, leaseTime time.Duration) *site.Site {
@@ -254,3 +255,5 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestManual(t *testing.T) { manual.Check(t, "dhcp4o6-client") }

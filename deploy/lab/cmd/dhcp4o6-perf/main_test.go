@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/manual"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
@@ -166,3 +167,5 @@ func TestLine(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+func TestManual(t *testing.T) { manual.Check(t, "dhcp4o6-perf") }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/manual"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/site"
@@ -100,3 +101,5 @@ func TestProgram(t *testing.T) {
 		})
 	}
 }
+
+func TestManual(t *testing.T) { manual.Check(t, "dhcp4o6-relay") }

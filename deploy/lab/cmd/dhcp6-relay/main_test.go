@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/manual"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/site"
@@ -89,3 +90,5 @@ func TestProgram(t *testing.T) {
 		})
 	}
 }
+
+func TestManual(t *testing.T) { manual.Check(t, "dhcp6-relay") }
