@@ -25,13 +25,16 @@ LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
 # How long each function is fuzzed: make fuzz FUZZTIME=10m.
 FUZZTIME ?= 30s
 
+# How long a soak takes, about: make soak SOAK=12h.
+SOAK ?= 4h
+
 .DEFAULT_GOAL := help
 # What bench-compare measures and where its report goes: make bench-compare
 # COMPARE='-sources 256' OUT=/tmp/report.
 COMPARE ?=
 OUT     ?= docs/bench
 
-.PHONY: help build rules demo test interop bench-compare lint fmt fuzz
+.PHONY: help build rules demo test interop bench-compare lint fmt fuzz soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +70,9 @@ lint: ## static analysis, format and who may import whom; needs no installation
 
 fmt: ## format the code
 	$(LINTER) fmt $(MODULES)
+
+soak: build ## the long proofs for SOAK, the result in docs/soak.md
+	go run ./deploy/lab/cmd/soak -time $(SOAK)
 
 fuzz: ## fuzz every parser, FUZZTIME each
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r dir; do \

@@ -51,7 +51,7 @@ func (c *Conn) tellRefusals() {
 		for {
 			_, n, _, to, err := unix.Recvmsg(fd, payload[:], control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 			if err != nil {
-				return nil
+				return nil //nolint:nilerr // there is no more
 			}
 			if addr := destination(to); addr.IsValid() && refusal(control[:n]) {
 				c.options.Refused(addr)

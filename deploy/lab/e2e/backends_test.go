@@ -184,8 +184,6 @@ func ownerOf(a netip.Addr) string {
 	return "b"
 }
 
-var other = map[string]string{"a": "b", "b": "a"}
-
 func TestTwoBackends(t *testing.T) {
 	for _, how := range []string{"killed", "frozen"} {
 		t.Run("a backend is "+how+": a new client waits for one retransmission at most, a bound one keeps its lease", func(t *testing.T) {

@@ -132,7 +132,7 @@ func TestWhoMayComeIn(t *testing.T) {
 		"localhost:9568": 200, "[::1]:9568": 200, "127.0.0.1": 200, "[::1]": 200,
 		"evil.example:9568": 403, "evil.example": 403, "192.0.2.1:9568": 403, "": 403,
 	} {
-		r := httptest.NewRequest("GET", "/v1/leases", nil)
+		r := httptest.NewRequest(http.MethodGet, "/v1/leases", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
 		open.ServeHTTP(w, r)
@@ -279,7 +279,7 @@ func TestOrders(t *testing.T) {
 		{"too many wait", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, ErrBusy, 503, "try again"},
 		{"the disk is slow", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, context.DeadlineExceeded, 504, "not known"},
 		{"a form", "POST", "/v1/leases", "application/x-www-form-urlencoded", `{"address":"192.0.2.1"}`, nil, 415, "application/json"},
-		{"unknown field", "POST", "/v1/leases", asJSON, `{"adress":"192.0.2.1"}`, nil, 400, "unknown field"},
+		{"unknown field", "POST", "/v1/leases", asJSON, `{"addr":"192.0.2.1"}`, nil, 400, "unknown field"},
 		{"two requests", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}{}`, nil, 400, "something follows"},
 		{"nobody", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1",` + hour + `}`, nil, 400, "neither client identifier nor hardware address"},
 		{"client of one octet", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff",` + hour + `}`, nil, 400, "two or more"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -156,7 +157,7 @@ func jsonType(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if _, text := reflect.New(t).Interface().(interface{ MarshalText() ([]byte, error) }); text {
+	if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 		return "string"
 	}
 	switch t.Kind() {

@@ -29,7 +29,7 @@ func Listen(c config.API, l Leases, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", string(c.Listen))
 	switch {
 	case err != nil && !c.Asked:
-		log.Warn("no API: its default place cannot be had; set "+config.Prefix+"API_LISTEN, or off", "address", string(c.Listen), "error", err)
+		log.Warn("no API: its default place cannot be had; set DHCP4D_API_LISTEN, or off", "address", string(c.Listen), "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen at %s: %w; free the port or set %sAPI_LISTEN", c.Listen, err, config.Prefix)

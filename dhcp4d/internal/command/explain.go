@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
@@ -49,10 +50,10 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	}
 	q.Relayed = len(links) > 0
 	if !q.Relayed && (q.InterfaceID != nil || q.RemoteID != nil || q.SubscriberID != nil) {
-		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be ::")
+		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be the address ::, as of a relay without one")
 	}
-	for i := len(links) - 1; i >= 0; i-- {
-		q.Level(links[i])
+	for _, link := range slices.Backward(links) {
+		q.Level(link)
 	}
 	conf, err := config.Load(environ)
 	if err != nil {

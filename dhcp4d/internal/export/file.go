@@ -137,7 +137,7 @@ func ReadCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 		if err != nil && !errors.As(err, &wrong) {
 			return err
 		}
-		line := 0
+		var line int
 		var l Lease
 		if err == nil {
 			line, _ = c.FieldPos(0)

@@ -7,8 +7,13 @@ import (
 )
 
 func TestResetClock(t *testing.T) {
+	for _, kind := range []string{"pebble:", "journal:"} {
+		t.Run(kind, func(t *testing.T) { resetClock(t, kind+t.TempDir()) })
+	}
+}
+
+func resetClock(t *testing.T, url string) {
 	const now, ahead lease.Time = 1_700_000_000, 2_000_000_000
-	url := "pebble:" + t.TempDir()
 	o := quiet()
 	o.Now = func() lease.Time { return ahead } // the wrong clock
 	s := mustOpen(t, url, o)

@@ -54,13 +54,13 @@ func TestAttacks(t *testing.T) {
 
 	random := rand.New(rand.NewPCG(3, 4))
 	forger := ipc.NewSigner(ipc.FromBackend, ipc.Keys{{ID: key.ID, Secret: []byte("guessed")}})
-	attack := func(t *testing.T, n int, make func() []byte) {
+	attack := func(t *testing.T, n int, next func() []byte) {
 		t.Helper()
 		before := b.sum(t, "dhcp6d_packets_dropped_total", "socket=ipc", "reason=unauthentic")
 		for range n / 64 {
 			var batch []udp.Packet
 			for range 64 {
-				batch = append(batch, udp.Packet{Data: bytes.Clone(make()), Peer: backend})
+				batch = append(batch, udp.Packet{Data: bytes.Clone(next()), Peer: backend})
 			}
 			b.down.batch(batch)
 		}
@@ -69,7 +69,7 @@ func TestAttacks(t *testing.T) {
 		}
 	}
 	n := attacks() / 7
-	for name, make := range map[string]func() []byte{
+	for name, next := range map[string]func() []byte{
 		"IPC-27 unsigned":              func() []byte { return plain },
 		"IPC-27 forged":                func() []byte { return sign(forger, plain, "four", time.Now()) },
 		"IPC-27 truncated":             func() []byte { d := heard[random.IntN(len(heard))]; return d[:random.IntN(len(d))] },
@@ -81,7 +81,7 @@ func TestAttacks(t *testing.T) {
 			return d
 		},
 	} {
-		t.Run(name, func(t *testing.T) { attack(t, n, make) })
+		t.Run(name, func(t *testing.T) { attack(t, n, next) })
 	}
 	t.Run("IPC-27 replayed after a restart", func(t *testing.T) {
 		b.down.Verifier = ipc.NewVerifier(ipc.FromBackend, ipc.Keys{key}, ipc.Keys{key}.Start(t.Context()))
