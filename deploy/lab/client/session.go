@@ -115,6 +115,9 @@ func (s *Session) find(ctx context.Context) error {
 			return fmt.Errorf("asking for option 88: %w", err)
 		}
 		s.learn(info)
+		if info.Offered && s.Once {
+			return nil // whoever wants one lease wants one line
+		}
 		if info.Offered {
 			return s.changed(Learned, nil)
 		}

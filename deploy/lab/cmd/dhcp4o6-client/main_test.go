@@ -91,8 +91,8 @@ func TestProgram(t *testing.T) {
 		var out bytes.Buffer
 		first := events(t.Context(), t, s, &out, "-once", "-state", state)
 		second := events(t.Context(), t, s, &out, "-once", "-state", state)
-		if eventsOf(first) != "learned obtained" || eventsOf(second) != "learned confirmed" ||
-			first[1].Address != second[1].Address || !site.Direct.Prefix.Contains(first[1].Address) || first[1].Mask != 24 || len(first[1].DNS) != 1 {
+		if eventsOf(first) != "obtained" || eventsOf(second) != "confirmed" ||
+			first[0].Address != second[0].Address || !site.Direct.Prefix.Contains(first[0].Address) || first[0].Mask != 24 || len(first[0].DNS) != 1 {
 			t.Errorf("first %+v, then %+v", first, second)
 		}
 	})
