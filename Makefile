@@ -25,13 +25,16 @@ LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
 # How long each function is fuzzed: make fuzz FUZZTIME=10m.
 FUZZTIME ?= 30s
 
+# How long a soak takes, about: make soak SOAK=12h.
+SOAK ?= 4h
+
 .DEFAULT_GOAL := help
 # What bench-compare measures and where its report goes: make bench-compare
 # COMPARE='-sources 256' OUT=/tmp/report.
 COMPARE ?=
 OUT     ?= docs/bench
 
-.PHONY: help build test interop bench-compare lint fmt fuzz
+.PHONY: help build rules demo test interop bench-compare lint fmt fuzz soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +42,17 @@ help: ## list the targets
 build: ## build bin/dhcp6d and bin/dhcp4d, static
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
 
+rules: ## compare docs/rules.md with the names of the tests
+	@go run ./deploy/lab/cmd/rules
+
+demo: build ## clients get leases on a throw-away IPv6-only network; no root where the kernel allows user namespaces
+	@go build -o bin/ ./deploy/lab/cmd/demo && bin/demo
+
 test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
+ifdef RACE
+	go test -shuffle=on ./dhcp4d/internal/store # exhaustive without the race detector only
+endif
 
 interop: build ## every pair of ours and Kea's halves; INSTALL=1 installs Debian's Kea first
 ifeq ($(INSTALL),1)
@@ -59,9 +71,14 @@ lint: ## static analysis, format and who may import whom; needs no installation
 fmt: ## format the code
 	$(LINTER) fmt $(MODULES)
 
+soak: build ## the long proofs for SOAK, the result in docs/soak.md
+	go run ./deploy/lab/cmd/soak -time $(SOAK)
+
 fuzz: ## fuzz every parser, FUZZTIME each
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u | while read -r dir; do \
 		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
 			echo "$$dir $$f"; go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME); \
 		done; \
 	done
+
+include deploy/lab.mk

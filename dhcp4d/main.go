@@ -4,25 +4,27 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/command"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/script"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
-	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -39,6 +41,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		About:   "the address half of DHCPv4 over DHCPv6",
 		Load:    config.Load,
 		Serve:   serve,
+		Switches: []daemon.Switch{{
+			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
+			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
+		}},
+		Commands: append(command.All(), resetClock),
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 
@@ -62,13 +69,28 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	defer leases.Close() //nolint:errcheck // everything that was promised is synced; the store has logged the rest
 
+	var started lease.Time
+	configured := func(c config.Config) *server.Running {
+		r := server.NewRunning(c.Subnets, c.PeerServerIDs)
+		if c.Recovery {
+			r.Recover(started)
+		}
+		return r
+	}
 	running := new(atomic.Pointer[server.Running])
-	running.Store(server.NewRunning(c.Subnets, c.PeerServerIDs))
 	stored := commit.NewMetrics(reg, leases)
-	held := server.NewLeases(clock, running.Load())
-	if err := held.Load(leases, running.Load(), stored); err != nil {
+	var held *server.Leases
+	err = rightClock(ctx, rt, func() error {
+		clock = server.NewClock()
+		_, started = clock.Read()
+		running.Store(configured(c))
+		held = server.NewLeases(clock, running.Load())
+		return held.Load(leases, running.Load(), stored)
+	})
+	if err != nil {
 		return fmt.Errorf("loading the leases: %w", err)
 	}
+	logRecovery(rt.Log, running.Load())
 	reg.MustRegister(server.NewGauges(held, running, labels))
 
 	socket, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer})
@@ -108,12 +130,13 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 
 	rt.OnReload(func() error {
 		next, err := c.Reload()
-		if err == nil {
-			err = link.set(next)
-		}
 		if err != nil {
 			return err
 		}
+		if err := link.set(next); err != nil {
+			return err
+		}
+		held.Reconfigure(configured(next), running)
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
 		c = next
 		return nil
@@ -129,70 +152,73 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Commits: commits,
 		Ledger:  series.NewLedger(),
 	}
-	return rt.Run(ctx, srv, &server.Expiry{Leases: held, Tell: tell()},
+	parts := []daemon.Component{srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			_ = socket.Close() // makes the server return; there is nobody to tell
+			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
 			return nil
-		}))
-}
-
-// link is what a reload may change of the IPC.
-type link struct {
-	keyed         bool
-	verifier      *ipc.Verifier
-	replies, acks *ipc.Signer
-	peers         atomic.Pointer[server.Peers]
-}
-
-func newIPC(c config.Config, start time.Time) *link {
-	l := &link{
-		keyed:    len(c.IPCKeys) > 0,
-		verifier: ipc.NewVerifier(ipc.ToBackend, c.IPCKeys, start),
-		replies:  ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
-		acks:     ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
+		})}
+	web, err := api.Listen(c.API, &server.Operator{Leases: held, Commits: commits}, rt.Log.With("package", "api"))
+	if err != nil {
+		return err
 	}
-	l.setPeers(c)
-	return l
-}
-
-// set takes new keys and peers. Whether there are keys is fixed: a file that
-// is empty by accident must not open the door, and what was never verified
-// may be replayed.
-func (l *link) set(c config.Config) error {
-	if l.keyed != (len(c.IPCKeys) > 0) {
-		return errors.New("DHCP4D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
+	if web != nil {
+		parts = append(parts, web)
 	}
-	l.verifier.SetKeys(c.IPCKeys)
-	l.replies.SetKeys(c.IPCKeys)
-	l.acks.SetKeys(c.IPCKeys)
-	l.setPeers(c)
-	return nil
-}
-
-func (l *link) setPeers(c config.Config) {
-	peers := make(server.Peers)
-	for _, p := range c.IPCPeers {
-		peers[p.Addr] = server.Peer{Name: p.Name, Kea: p.Kea}
-	}
-	l.peers.Store(&peers)
+	return rt.Run(ctx, parts...)
 }
 
 // committed is the configured observers of leases4_committed, in order, and
 // what ends them.
 func committed(core *hook.Core, rt *daemon.Runtime, c config.Config) (list []hook.Observer[event.Lease], end func(), err error) {
-	if !slices.Contains(c.Hooks, leaselog.Name) {
-		core.Declare(hook.Leases4Committed, leaselog.Name)
-		return nil, func() {}, nil
-	}
-	l, err := leaselog.Open(c.LeaseLog.Path, rt.Log.With("package", "leaselog"), rt.Registry)
-	if err != nil {
-		return nil, nil, err
-	}
-	end = func() {
-		if err := l.Close(); err != nil {
-			rt.Log.Error("closing the lease log", "error", err)
+	for _, name := range []string{leaselog.Name, script.Name} {
+		if !slices.Contains(c.Hooks, name) {
+			core.Declare(hook.Leases4Committed, name)
 		}
 	}
-	return []hook.Observer[event.Lease]{l.Observer()}, end, nil
+	var ends []func()
+	end = func() {
+		for _, e := range ends {
+			e()
+		}
+	}
+	for _, name := range c.Hooks {
+		log := rt.Log.With("package", name)
+		switch name {
+		case leaselog.Name:
+			l, err := leaselog.Open(c.LeaseLog.Path, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, l.Observer())
+			ends = append(ends, func() {
+				if err := l.Close(); err != nil {
+					log.Error("closing the lease log", "error", err)
+				}
+			})
+		case script.Name:
+			r, err := script.Open(script.Config{
+				Command: c.Run.Command, Timeout: c.Run.Timeout.Duration(), Workers: int(c.Run.Workers), Queue: int(c.Run.Queue),
+			}, log, rt.Registry)
+			if err != nil {
+				end()
+				return nil, nil, err
+			}
+			list = append(list, r.Observer())
+			ends = append(ends, r.Close)
+		}
+	}
+	return list, end, nil
+}
+
+// logRecovery says for how long no new address is given out.
+func logRecovery(log *slog.Logger, r *server.Running) {
+	switch till := r.RecoverTill(); till {
+	case 0:
+	case lease.Never:
+		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know that all of them are in the store")
+	default:
+		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till), 0).UTC())
+	}
 }

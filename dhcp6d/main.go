@@ -5,10 +5,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"slices"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
@@ -17,9 +19,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/server"
+	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -46,6 +50,8 @@ const (
 	// were there: more come meanwhile, also for the halves behind us, and a
 	// wake-up costs more than ten datagrams. Who is alone waits for nothing.
 	pace = 100 * time.Microsecond
+	// drain is how long the queries on their way have before we exit.
+	drain = time.Second
 )
 
 // serve builds the daemon from its configuration and runs it.
@@ -54,32 +60,43 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	ldra, err := listen.ParsePatterns(c.LDRAInterfaces)
-	if err != nil && len(c.LDRAInterfaces) > 0 {
-		return fmt.Errorf("reading DHCP6D_LDRA_INTERFACES: %w", err)
-	}
 	link, err := listen.Open(listen.Options{
 		Interfaces: c.Interfaces, Port: c.ServerPort, JoinSite: c.JoinSite,
-		ReceiveBuffer: buffer, SendBuffer: buffer, Pace: pace,
+		ReceiveBuffer: buffer, SendBuffer: buffer, Timestamps: true, Pace: pace,
 	}, rt.Log.With("package", "listen"))
 	if err != nil {
 		return err
 	}
 	defer link.Close() //nolint:errcheck // the loops that read it have ended
-	ipc, err := udp.Listen(udp.Options{Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer, Pace: pace})
+	var backends atomic.Pointer[forward.Backends]
+	socket, err := udp.Listen(udp.Options{
+		Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer, Pace: pace,
+		Refused: func(a netip.AddrPort) { backends.Load().Refused(a) },
+	})
 	if err != nil {
 		return fmt.Errorf("opening the IPC (DHCP6D_IPC_LISTEN): %w", err)
 	}
-	defer ipc.Close() //nolint:errcheck // the loops that read it have ended
+	defer socket.Close() //nolint:errcheck // the loops that read it have ended
 
 	reg := rt.Registry
 	metric.WatchSocket(reg, drop.DHCP6D, "link", link.Conn())
-	metric.WatchSocket(reg, drop.DHCP6D, "ipc", ipc)
-	backends := forward.New(rt.Log.With("package", "forward"), specs(c.Backends), net.DefaultResolver,
-		ipc.NewWriter(len(c.Backends)), forward.NewMetrics(reg))
-	backends.Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
+	metric.WatchSocket(reg, drop.DHCP6D, "ipc", socket)
+	probes, queries := ipc.NewSigner(ipc.ToBackend, c.IPCKeys), ipc.NewSigner(ipc.ToBackend, c.IPCKeys)
+	backends.Store(forward.New(forward.Options{
+		Log: rt.Log.With("package", "forward"), Specs: specs(c.Backends), Ranges: ranges(c.Ranges),
+		Resolver: net.DefaultResolver, Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
+	}))
+	backends.Load().Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
 
 	core := hook.NewCore(reg, drop.DHCP6D, rt.Panics, rt.Log)
+	core.Declare(hook.Pkt6Receive, filter.ACLName)
+	core.Declare(hook.Pkt6Receive, filter.RateLimitName)
+	var running atomic.Pointer[server.Settings]
+	set, err := settings(c, duid, core)
+	if err != nil {
+		return err
+	}
+	running.Store(set)
 	upLedger, downLedger := server.NewLedgers(reg)
 	delivery := server.Delivery{ClientPort: c.ClientPort, Source: c.Source}
 	log := rt.Log.With("package", "server")
@@ -87,48 +104,115 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Log:        log,
 		Link:       link.Conn().NewReader(batch),
 		Answers:    link.Conn().NewWriter(batch),
-		Queries:    ipc.NewWriter(batch),
+		Queries:    socket.NewWriter(batch),
 		Interfaces: link.Interfaces,
-		Access:     server.Access{Relays: c.Relays, LDRA: func(name string) bool { return ldra.Match(name, false) }},
-		Answer:     answer.New(duid, c.Options),
+		Settings:   &running,
 		Delivery:   delivery,
-		Backends:   backends,
-		Hooks:      server.UpHooks{Pkt6Receive: pkt6Receive(core, c)},
+		Backends:   backends.Load(),
+		Signer:     queries,
 		Ledger:     upLedger,
 	}
 	down := &server.Down{
 		Log:        log,
-		IPC:        ipc.NewReader(batch),
+		IPC:        socket.NewReader(batch),
 		Link:       link.Conn().NewWriter(batch),
 		Interfaces: link.Interfaces,
 		Delivery:   delivery,
-		Backends:   backends,
+		Backends:   backends.Load(),
+		Verifier:   ipc.NewVerifier(ipc.FromBackend, c.IPCKeys, c.IPCKeys.Start(ctx)),
 		Ledger:     downLedger,
 	}
+	rt.OnReload(func() error {
+		next, err := c.Reload()
+		if err != nil {
+			return err
+		}
+		if (len(c.IPCKeys) > 0) != (len(next.IPCKeys) > 0) {
+			// A file that is empty by accident must not open the door, and
+			// what was never verified may be replayed.
+			return errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
+		}
+		set, err := settings(next, duid, core)
+		if err != nil {
+			return err
+		}
+		if err := link.Serve(next.Interfaces); err != nil {
+			return err
+		}
+		running.Store(set)
+		down.Verifier.SetKeys(next.IPCKeys)
+		queries.SetKeys(next.IPCKeys)
+		probes.SetKeys(next.IPCKeys)
+		backends.Load().Set(specs(next.Backends), ranges(next.Ranges))
+		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
+		c = next
+		return nil
+	})
 	return rt.Run(ctx, up, down,
 		daemon.Func("listen", link.Run),
-		daemon.Func("backends", backends.Run),
+		daemon.Func("backends", backends.Load().Run),
 		daemon.Func("sockets", func(ctx context.Context) error {
 			<-ctx.Done()
+			link.Conn().StopReading() // ends up; what is on its way is still answered
+			backends.Load().Drain(drain)
 			_ = link.Close() // makes the loops return; there is nobody to tell
-			_ = ipc.Close()
+			_ = socket.Close()
 			return nil
 		}))
 }
 
-// pkt6Receive is the configured hooks of that point, in order.
-func pkt6Receive(core *hook.Core, c config.Config) hook.List[filter.Event] {
-	if !slices.Contains(c.Hooks, filter.ACLName) {
-		core.Declare(hook.Pkt6Receive, filter.ACLName)
-		return hook.List[filter.Event]{}
+// settings are what a reload may change of the way from the link.
+func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, error) {
+	ldra := func(string) bool { return false }
+	if len(c.LDRAInterfaces) > 0 {
+		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)
+		if err != nil {
+			return nil, fmt.Errorf("reading DHCP6D_LDRA_INTERFACES: %w", err)
+		}
+		ldra = func(name string) bool { return patterns.Match(name, false) }
 	}
-	return hook.Filters(core, hook.Pkt6Receive, c.ACL.Filter())
+	var links []server.LinkAnswer
+	for _, l := range c.LinkOptions {
+		one := server.LinkAnswer{Link: l.Link, Answer: answer.New(duid, l.Options)}
+		if l.Interface != "" {
+			patterns, err := listen.ParsePatterns([]string{l.Interface})
+			if err != nil {
+				return nil, fmt.Errorf("reading DHCP6D_LINK_OPTIONS: %w", err)
+			}
+			one.Interface = func(name string) bool { return patterns.Match(name, false) }
+		}
+		links = append(links, one)
+	}
+	var filters []hook.Filter[filter.Event]
+	for _, name := range c.Hooks {
+		switch name {
+		case filter.ACLName:
+			filters = append(filters, c.ACL.Filter())
+		case filter.RateLimitName:
+			filters = append(filters, c.RateLimit.Filter())
+		}
+	}
+	return &server.Settings{
+		Access:  server.Access{Relays: c.Relays, LDRA: ldra},
+		Answer:  answer.New(duid, c.Options),
+		Links:   links,
+		Hooks:   server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
+		MaxWait: c.MaxWait, DiscoverMaxWait: c.DiscoverMaxWait,
+	}, nil
 }
 
 func specs(backends []config.Backend) []forward.Spec {
 	var s []forward.Spec
 	for _, b := range backends {
-		s = append(s, forward.Spec(b))
+		s = append(s, forward.Spec{Name: b.Name, Daemon: b.Daemon(), Host: b.Host, Port: b.Port, Kea: b.Kea})
 	}
 	return s
+}
+
+func ranges(configured []config.Range) []forward.Range {
+	var r []forward.Range
+	for _, c := range configured {
+		r = append(r, forward.Range(c))
+	}
+	return r
 }

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
@@ -60,12 +61,42 @@ type Program[C Config] struct {
 	// Serve does the daemon's work until the context ends, usually by
 	// [Runtime.Run].
 	Serve func(ctx context.Context, rt *Runtime, c C) error
+	// Switches are flags that serve, with a variable set.
+	Switches []Switch
+	// Commands are what the program does beside serving.
+	Commands []Command
+}
+
+// Switch is a flag that stands for a variable, for what is wanted once and not
+// to be left in an environment.
+type Switch struct {
+	Flag     string // with its hyphen
+	Variable string // as in an environment: NAME=value
+	About    string // what serving is then like, a few words
+}
+
+// Command is a word that comes first on the command line, and what it does.
+type Command struct {
+	Name  string
+	About string // one line
+	// Run gets what follows the word. It explains itself when that is -h.
+	Run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error
 }
 
 // Run reads the command line and does what it says; without an argument it
 // serves until the context ends or a signal says so.
 func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	name := metric.Namespace(p.Daemon)
+	for _, s := range p.Switches {
+		if len(args) == 1 && "-"+strings.TrimLeft(args[0], "-") == s.Flag {
+			return p.serve(ctx, append(slices.Clip(environ), s.Variable), stderr)
+		}
+	}
+	for _, c := range p.Commands {
+		if len(args) > 0 && args[0] == c.Name {
+			return c.Run(ctx, args[1:], environ, stdout, stderr)
+		}
+	}
 	command := ""
 	if len(args) > 0 {
 		command = "-" + strings.TrimLeft(args[0], "-")
@@ -100,24 +131,35 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		_, err := fmt.Fprintf(stdout, "%s %s (%s, %s)\n", name, p.Version, metric.Revision(), runtime.Version())
 		return err
 	}
-	return fmt.Errorf("unknown arguments %q: %s takes -check, -health, -version or -h, everything else is in environment variables", args, name)
+	return fmt.Errorf("unknown arguments %q: %s -h lists those that there are, everything else is in environment variables", args, name)
 }
 
 func (p Program[C]) help(w io.Writer, name string, vs []config.Variable) error {
-	_, err := fmt.Fprintf(w, `%[1]s: %[2]s
-
-  %[1]s            serve
-  %[1]s -check     check the configuration and print what is in effect
-  %[1]s -health    ask the running daemon of the same environment whether it lives
-  %[1]s -version   print the version
-  %[1]s -h         print this
-
+	type line struct{ argument, about string }
+	lines := []line{{"", "serve"}}
+	for _, s := range p.Switches {
+		lines = append(lines, line{s.Flag, "serve " + s.About})
+	}
+	lines = append(lines,
+		line{"-check", "check the configuration and print what is in effect"},
+		line{"-health", "ask the running daemon of the same environment whether it lives"},
+		line{"-version", "print the version"},
+		line{"-h", "print this"})
+	for _, c := range p.Commands {
+		lines = append(lines, line{c.Name, c.About + "; " + c.Name + " -h tells more"})
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n", name, p.About)
+	for _, l := range lines {
+		fmt.Fprintf(&b, "  %s %-9s  %s\n", name, l.argument, l.about)
+	}
+	b.WriteString(`
 Environment variables. X_FILE may name a file that holds the value of any variable X,
 except that both may not be set; empty means unset. What is reloadable and given by
 file is read again on SIGHUP.
 
-`, name, p.About)
-	if err != nil {
+`)
+	if _, err := io.WriteString(w, b.String()); err != nil {
 		return err
 	}
 	return config.WriteHelp(w, vs)

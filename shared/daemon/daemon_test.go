@@ -46,6 +46,39 @@ func program(serve func(ctx context.Context, rt *daemon.Runtime, c settings) err
 	return daemon.Program[settings]{Daemon: drop.DHCP4D, Version: "v1", About: "tests", Load: load, Serve: serve}
 }
 
+func TestSwitchesAndCommands(t *testing.T) {
+	served := errors.New("served")
+	p := program(func(_ context.Context, _ *daemon.Runtime, c settings) error {
+		for _, v := range c.vars {
+			if v.Name == "DHCP4D_POOL" && v.Value == "switched" {
+				return served
+			}
+		}
+		return nil
+	})
+	p.Switches = []daemon.Switch{{Flag: "-swap", Variable: "DHCP4D_POOL=switched", About: "from the other pool"}}
+	var got []string
+	p.Commands = []daemon.Command{{Name: "leases", About: "look at leases",
+		Run: func(_ context.Context, args, _ []string, stdout, _ io.Writer) error {
+			got = args
+			_, err := io.WriteString(stdout, "listed\n")
+			return err
+		}}}
+	environ := []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=" + metricsAt(t)}
+	var stdout buffer
+	if err := p.Run(t.Context(), []string{"--swap"}, environ, &stdout, io.Discard); !errors.Is(err, served) {
+		t.Errorf("a switch sets its variable and serves: %v", err)
+	}
+	if err := p.Run(t.Context(), []string{"leases", "list", "-h"}, environ, &stdout, io.Discard); err != nil ||
+		strings.Join(got, " ") != "list -h" || stdout.String() != "listed\n" {
+		t.Errorf("the command got %q and wrote %q: %v", got, stdout.String(), err)
+	}
+	if err := p.Run(t.Context(), []string{"-h"}, nil, &stdout, io.Discard); err != nil ||
+		!strings.Contains(stdout.String(), "-swap      serve from the other pool") || !strings.Contains(stdout.String(), "leases     look at leases; leases -h") {
+		t.Errorf("%v\n%s", err, stdout.String())
+	}
+}
+
 // buffer is written by the daemon while the test reads.
 type buffer struct {
 	mu sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,7 +88,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestCheckRequest(t *testing.T) {
-	for typ := 0; typ < 256; typ++ {
+	for typ := range 256 {
 		want := drop.NotForServer
 		switch typ {
 		case 1, 3, 4, 7, 8:
@@ -320,7 +321,7 @@ func TestClientKey(t *testing.T) {
 		{"D4-9 type 0 is served", raw(53, 1, 1, 61, 2, 0, 1), "00 0001", drop.None},
 		{"D4-9 hardware address", raw(53, 1, 1), "01 01020000000001", drop.None},
 		{"D4-9 neither", noAddress, "", drop.NoClient},
-		{"D4-9 option 61 and hlen 0", append(noAddress[:len(noAddress):len(noAddress)], 61, 2, 1, 1), "00 0101", drop.None},
+		{"D4-9 option 61 and hlen 0", append(slices.Clip(noAddress), 61, 2, 1, 1), "00 0101", drop.None},
 		{"D4-9 option 61 of length 1", raw(53, 1, 1, 61, 1, 1), "", drop.NotDHCPv4},
 		{"D4-9 option 61 of length 0", raw(53, 1, 1, 61, 0), "", drop.NotDHCPv4},
 		{"O4-4 61 in two pieces equals 61 in one", raw(53, 1, 1, 61, 1, 5, 61, 2, 6, 7), "00 050607", drop.None},

@@ -47,7 +47,10 @@ const (
 	ForeignServer     // names another server's identifier
 	AddressAssignment // Solicit and the like, another server's business
 	ForbiddenOption   // an option that the message type must not carry
+	RateLimited       // more of them than one attachment point, or all, may send
+	Stale             // waited in the socket until its client has given up on it
 	NoBackend         // no dhcp4d is there to take it
+	OwnerDown         // the one dhcp4d that has the address is out
 	Oversize          // too long once the context is added
 
 	// IPC, both daemons.
@@ -117,7 +120,10 @@ var table = [count]row{
 	ForeignServer:     {"foreign_server", DHCP6D, "names another server's identifier"},
 	AddressAssignment: {"address_assignment", DHCP6D, "DHCPv6 address assignment, left to another server"},
 	ForbiddenOption:   {"forbidden_option", DHCP6D, "an option that the message type must not carry"},
+	RateLimited:       {"rate_limited", DHCP6D, "more than the attachment point, or all together, may send"},
+	Stale:             {"stale", DHCP6D, "waited in the socket until it was of no use to its client"},
 	NoBackend:         {"no_backend", DHCP6D, "no dhcp4d is there to take the query"},
+	OwnerDown:         {"owner_down", DHCP6D, "the one dhcp4d that has the address is out"},
 	Oversize:          {"ipc_oversize", DHCP6D, "too long once the return context is added"},
 	WrongPeer:         {"wrong_peer", both, "IPC datagram from an address that is not a configured peer"},
 	Unauthentic:       {"unauthentic", both, "IPC datagram unsigned, forged, stale or replayed"},
@@ -135,7 +141,7 @@ var table = [count]row{
 	PointLimit:        {"point_limit", DHCP4D, "the attachment point holds as many addresses as it may"},
 	Draining:          {"draining", DHCP4D, "the subnet takes no new client"},
 	StoreError:        {"store_error", DHCP4D, "the lease could not be put on stable storage"},
-	Overload:          {"queue_full", DHCP4D, "more work in flight than is allowed"},
+	Overload:          {"queue_full", both, "more work in flight than is allowed"},
 	ReplyTooBig:       {"reply_too_big", both, "the mandatory options do not fit into the reply"},
 }
 

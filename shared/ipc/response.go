@@ -49,6 +49,7 @@ func (m *Mark) End(dst []byte) ([]byte, drop.Reason) {
 type Response struct {
 	packet  dhcp6.Packet
 	context Context
+	dhcpv4  []byte
 }
 
 // Parse reads a datagram from which the signature, if any, is off. It must be
@@ -66,9 +67,13 @@ func (r *Response) Parse(b []byte) drop.Reason {
 	if why := r.context.parse(m); why != drop.None {
 		return why
 	}
-	_, why := m.DHCPv4()
+	var why drop.Reason
+	r.dhcpv4, why = m.DHCPv4()
 	return why
 }
+
+// DHCPv4 is the DHCPv4 message that the response carries.
+func (r *Response) DHCPv4() []byte { return r.dhcpv4 }
 
 // Packet is the response's relay chain and DHCPv6 message, the context
 // included.

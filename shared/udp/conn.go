@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +65,10 @@ func (c *Conn) Close() error {
 	}
 	return nil
 }
+
+// StopReading makes a waiting Read, and every later one, return net.ErrClosed.
+// What was received and not read is lost; sending goes on.
+func (c *Conn) StopReading() { _ = c.file.SetReadDeadline(time.Unix(0, 1)) }
 
 // Join makes the socket a member of an IPv6 group on one interface. Joining
 // twice is no error. The membership outlives the interface: the kernel keeps

@@ -40,6 +40,13 @@ type Options struct {
 	// CAP_NET_ADMIN the kernel grants at most net.core.rmem_max and
 	// wmem_max; [Conn.Stats] tells what it granted.
 	ReceiveBuffer, SendBuffer int
+	// Refused is told of the destinations of datagrams that came back because
+	// nobody listens there, by whichever goroutine reads or writes; nil does
+	// without. It must not block.
+	Refused func(netip.AddrPort)
+	// FreeBind allows sources in Local that are no addresses of an interface
+	// (IPv6), such as those of a prefix that is routed to this host.
+	FreeBind bool
 	// Pace lets a reader whose last batch held four or more packets wait
 	// until this long after it received that batch, so that the next
 	// wake-up finds more. An idle socket is always read at once. 0 is off.
@@ -109,8 +116,14 @@ func configure(fd, family int, o Options) error {
 				errs = append(errs, err)
 			}
 		}
+		if o.FreeBind {
+			errs = append(errs, set("IPV6_FREEBIND", unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
+		}
 	} else if o.PacketInfo {
 		errs = append(errs, set("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+	}
+	if o.Refused != nil {
+		errs = append(errs, hearRefusals(fd, family))
 	}
 	if o.Timestamps {
 		errs = append(errs, set("SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1))

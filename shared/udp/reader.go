@@ -122,6 +122,7 @@ func (r *reader) fill() error {
 			return nil
 		case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
 			// About one datagram sent earlier, and taken off by the call.
+			r.conn.tellRefusals()
 		default:
 			return fmt.Errorf("receive: %w", os.NewSyscallError("recvmmsg", r.errno))
 		}

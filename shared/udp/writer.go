@@ -79,6 +79,7 @@ func (w *writer) Write(ps []Packet) (sent int) {
 // write sends at most a batch.
 func (w *writer) write(ps []Packet) (sent int) {
 	w.layOut(ps)
+	again := 0
 	for w.next = 0; w.next < len(w.trains); {
 		w.end = len(w.trains)
 		if !w.transmit() {
@@ -91,9 +92,14 @@ func (w *writer) write(ps []Packet) (sent int) {
 				sent += t.length
 			}
 			w.next += w.sent
+			if w.next < w.end {
+				w.conn.tellRefusals()
+			}
 		case w.trains[w.next].length > 1 && aboutTrain(w.errno):
 			sent += w.singly(ps)
 			w.next++
+		case w.conn.aboutEarlier(w.errno) && again < repeats:
+			again++
 		default:
 			fail(w.packets(ps), w.errno)
 			w.next++

@@ -34,8 +34,8 @@ type Median struct {
 	Pace  float64 `json:"rate_ratio_to_bare,omitempty"`
 }
 
-// Summarize fills Medians.
-func (r *Result) Summarize() {
+// Summarise fills Medians.
+func (r *Result) Summarise() {
 	r.Medians = nil
 	for _, l := range r.Options.loads() {
 		yard := r.median(Bare, l)

@@ -202,7 +202,6 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 type account struct {
 	six, four       usage
 	commits, writes float64
-	mallocs         float64
 }
 
 func (s *subject) account() (a account, err error) {

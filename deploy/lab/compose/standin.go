@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -113,10 +114,8 @@ func (l *layer) tree(from, to string, skip ...string) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range skip {
-			if rel == s {
-				return fs.SkipDir
-			}
+		if slices.Contains(skip, rel) {
+			return fs.SkipDir
 		}
 		if d.IsDir() {
 			return nil

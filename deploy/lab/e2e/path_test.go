@@ -147,12 +147,12 @@ func TestCarriedOctets(t *testing.T) {
 			return b
 		},
 	}
-	for name, make := range payloads {
+	for name, payload := range payloads {
 		for _, via := range site.Ways {
-			t.Run("Q-33 "+name+" pass dhcp6d as they came, both ways, by "+string(via), func(t *testing.T) {
+			t.Run("Q-33, IPC-19, IPC-20 "+name+" pass dhcp6d as they came, both ways, by "+string(via), func(t *testing.T) {
 				b, four := withoutFour(t)
 				c := b.client(via, 1, client.Options{})
-				query, reply := make(1, 7, dhcpv4.MessageTypeDiscover), make(2, 7, dhcpv4.MessageTypeOffer)
+				query, reply := payload(1, 7, dhcpv4.MessageTypeDiscover), payload(2, 7, dhcpv4.MessageTypeOffer)
 				if err := c.Send(c.Query(query, false)); err != nil {
 					t.Fatal(err)
 				}

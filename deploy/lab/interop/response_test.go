@@ -80,7 +80,7 @@ func TestIPC16Response(t *testing.T) {
 }
 
 // responses sends all steps to a v4 half and returns its answers, made
-// comparable.
+// determined.
 func responses(t *testing.T, kind pair.Kind) map[string][]byte {
 	t.Helper()
 	s := network(t, "", kind)
@@ -102,7 +102,7 @@ func responses(t *testing.T, kind pair.Kind) map[string][]byte {
 		}
 		answer, err := next(v6, 2*time.Second)
 		if err == nil {
-			answers[st.name], err = comparable(answer)
+			answers[st.name], err = determined(answer)
 		}
 		if err != nil {
 			t.Errorf("%s v4 half, %s: %v", kind, st.name, err)
@@ -139,10 +139,10 @@ func (s step) frame(xid uint32) ([]byte, error) {
 	return relay.Wrap(s.relays, query.ToBytes()), nil
 }
 
-// comparable sorts the inner options of a response and removes what may
+// determined sorts the inner options of a response and removes what may
 // differ. It changes lengths of the innermost message only, and keeps those
 // of enclosing options out of the comparison by keeping the levels apart.
-func comparable(frame []byte) ([]byte, error) {
+func determined(frame []byte) ([]byte, error) {
 	inner, err := relay.Innermost(frame)
 	if err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func split(m []byte) (header []byte, options [][]byte, err error) {
 		case len(b) < 2 || len(b) < 2+int(b[1]):
 			return nil, nil, fmt.Errorf("option cut short in %x", m)
 		default:
-			if b[0] != byte(dhcpv4.OptionMessage.Code()) {
+			if b[0] != dhcpv4.OptionMessage.Code() {
 				options = append(options, b[:2+int(b[1])])
 			}
 			b = b[2+int(b[1]):]

@@ -5,22 +5,45 @@ import (
 	"encoding/binary"
 )
 
-// Fault is what can be wrong with an answer.
-type Fault string
+// fault is what can be wrong with an answer.
+type fault uint8
 
 // The faults. Each makes the run a failure.
 const (
-	Malformed    Fault = "malformed"     // no DHCPV4-RESPONSE with one whole DHCPv4 reply in it
-	FlagsSet     Fault = "flags_set"     // response flags are not zero (RFC 7341 §6.4)
-	WrongChain   Fault = "wrong_chain"   // relay levels do not mirror the query's
-	WrongClient  Fault = "wrong_client"  // hardware address or client identifier of another
-	WrongType    Fault = "wrong_type"    // neither the expected message nor a NAK
-	Refused      Fault = "refused"       // NAK
-	Incomplete   Fault = "incomplete"    // an option is missing that must be there
-	OtherAddress Fault = "other_address" // not what was offered or held
-	TwiceGiven   Fault = "address_twice" // an address that another client holds
-	Unexpected   Fault = "not_asked_for" // of no exchange, past or present
+	none fault = iota
+	malformed
+	flagsSet
+	wrongChain
+	wrongClient
+	wrongType
+	refused
+	incomplete
+	otherAddress
+	wrongSubnet
+	twiceGiven
+	declinedGiven
+	notForInform
+	misdelivered
+	unexpected
 )
+
+// faults are their names in reports and what they mean.
+var faults = [...]struct{ name, meaning string }{
+	malformed:     {"malformed", "no DHCPV4-RESPONSE with one whole DHCPv4 reply in it"},
+	flagsSet:      {"flags_set", "response flags are not zero (RFC 7341 §6.4)"},
+	wrongChain:    {"wrong_chain", "relay levels do not mirror the query's"},
+	wrongClient:   {"wrong_client", "hardware address or client identifier of another"},
+	wrongType:     {"wrong_type", "neither the expected message nor a NAK"},
+	refused:       {"refused", "NAK"},
+	incomplete:    {"incomplete", "an option is missing that must be there, or the address"},
+	otherAddress:  {"other_address", "not what was offered or held"},
+	wrongSubnet:   {"wrong_subnet", "an address outside of what is expected"},
+	twiceGiven:    {"address_twice", "an address that another client holds"},
+	declinedGiven: {"declined_given", "an address that a client declined"},
+	notForInform:  {"not_for_inform", "an address or lease time in the answer to an INFORM (RFC 2131 §4.3.5)"},
+	misdelivered:  {"misdelivered", "came to another address than the query's source"},
+	unexpected:    {"not_asked_for", "of no exchange, past or present"},
+}
 
 // An answer is what the engine needs of a response.
 type answer struct {
@@ -29,9 +52,10 @@ type answer struct {
 	address  uint32
 	server   uint32
 	lease    uint32
+	options  [4]uint64 // set of the codes that are there
 	chaddr   []byte
 	clientID []byte
-	chain    []byte // headers and options of all relay levels but option 9's
+	chain    []byte // of all relay levels: hop count, addresses, Interface-Id
 }
 
 const (
@@ -43,53 +67,62 @@ const (
 	optionRelayMsg    = 9
 	optionDHCPv4      = 87
 
+	levelLen = 34  // header of a relay level
 	fixedLen = 240 // DHCPv4 header and cookie
 )
 
-// read takes a datagram apart. chain is scratch for the mirror of the relay
-// levels: hop count, addresses and Interface-Id of each.
-func read(b []byte, chain []byte) (a answer, why Fault) {
+// read takes a datagram apart. chain is scratch for what the relay levels hold.
+func read(b []byte, chain []byte) (a answer, why fault) {
 	a.chain = chain[:0]
-	for len(b) >= 34 && b[0] == typeRelayReply {
-		a.chain = append(a.chain, b[1:34]...)
-		var inner []byte
-		for o := b[34:]; len(o) > 0; {
-			code, value, rest, ok := option6(o)
-			if !ok {
-				return a, Malformed
-			}
-			switch code {
-			case optionInterfaceID:
-				a.chain = append(a.chain, value...)
-			case optionRelayMsg:
-				inner = value
-			}
-			o = rest
+	for len(b) >= levelLen && b[0] == typeRelayReply {
+		level, inner, ok := readLevel(a.chain, b)
+		if !ok {
+			return a, malformed
 		}
-		b = inner
+		a.chain, b = level, inner
 	}
 	if len(b) < 4 || b[0] != typeResponse {
-		return a, Malformed
+		return a, malformed
 	}
 	flags := b[1] | b[2] | b[3]
 	var carried []byte
 	for o := b[4:]; len(o) > 0; {
 		code, value, rest, ok := option6(o)
 		if !ok || code == optionDHCPv4 && carried != nil {
-			return a, Malformed
+			return a, malformed
 		}
 		if code == optionDHCPv4 {
 			carried = value
 		}
 		o = rest
 	}
-	if why := a.carried(carried); why != "" {
+	if why := a.carried(carried); why != none {
 		return a, why
 	}
 	if flags != 0 {
-		return a, FlagsSet
+		return a, flagsSet
 	}
-	return a, ""
+	return a, none
+}
+
+// readLevel appends what a relay level holds to chain and returns the message
+// inside.
+func readLevel(chain, b []byte) (longer, inner []byte, ok bool) {
+	chain = append(chain, b[1:levelLen]...)
+	for o := b[levelLen:]; len(o) > 0; {
+		code, value, rest, ok := option6(o)
+		if !ok {
+			return chain, nil, false
+		}
+		switch code {
+		case optionInterfaceID:
+			chain = append(chain, o[:len(o)-len(rest)]...)
+		case optionRelayMsg:
+			inner = value
+		}
+		o = rest
+	}
+	return chain, inner, true
 }
 
 func option6(b []byte) (code uint16, value, rest []byte, ok bool) {
@@ -104,9 +137,9 @@ func option6(b []byte) (code uint16, value, rest []byte, ok bool) {
 }
 
 // carried reads the DHCPv4 reply.
-func (a *answer) carried(m []byte) Fault {
+func (a *answer) carried(m []byte) fault {
 	if len(m) < fixedLen || m[0] != 2 || m[2] > 16 || !bytes.Equal(m[236:240], []byte{0x63, 0x82, 0x53, 0x63}) {
-		return Malformed
+		return malformed
 	}
 	a.xid = binary.BigEndian.Uint32(m[4:])
 	a.address = binary.BigEndian.Uint32(m[16:])
@@ -117,9 +150,10 @@ func (a *answer) carried(m []byte) Fault {
 			continue
 		}
 		if len(o) < 2 || len(o) < 2+int(o[1]) {
-			return Malformed
+			return malformed
 		}
-		value := o[2 : 2+o[1]]
+		value := o[2 : 2+int(o[1])]
+		a.options[o[0]/64] |= 1 << (o[0] % 64)
 		switch {
 		case o[0] == 53 && len(value) == 1:
 			a.kind = value[0]
@@ -132,5 +166,5 @@ func (a *answer) carried(m []byte) Fault {
 		}
 		o = o[2+int(o[1]):]
 	}
-	return ""
+	return none
 }

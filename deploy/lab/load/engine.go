@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // DHCPv4 message types that the engine meets.
@@ -13,258 +15,206 @@ const (
 	nak   = 6
 )
 
-// A slot is an exchange in flight, or free.
+// A slot is an exchange in flight, or free. Those in flight are in a list by
+// the time of their last message, so that the ones that are late come first.
 type slot struct {
-	busy    bool
-	want    byte // message type
-	renewal bool
-	client  uint32
-	xid     uint32
-	address uint32
-	began   time.Time
-	sent    time.Time
+	busy           bool
+	want           byte // message type
+	kind           kind // of the last message
+	client         uint32
+	xid            uint32
+	address        uint32
+	began          time.Duration // since the start of the run, as all times here
+	sent           time.Duration
+	earlier, later uint32
 }
 
-// held is a client's lease; address 0 is none.
-type held struct{ address, server uint32 }
-
-// A sender takes a message of a client, which is good until the next flush.
-type sender func(client uint32, message []byte)
-
-// An engine decides what to send. It does no I/O and reads no clock.
+// An engine decides what to send and checks what comes. It does no I/O and
+// reads no clock, and does not allocate once it runs.
 type engine struct {
-	config   Config
-	discover *template
-	request  *template
-	renew    *template
-	release  *template
-	random   *rand.Rand
+	config    Config
+	templates [kinds]template
+	chain     template // what the relay levels of an answer must hold
+	random    *rand.Rand
 
-	start    time.Time
-	last     time.Time // start or end of the last exchange
-	slots    []slot
+	now      time.Duration // of the last call
+	slots    []slot        // and one more, the end of the list
 	free     []uint32
 	sequence uint32 // makes transaction ids of a slot differ
 	next     uint32 // client
-	leases   []held
-	owners   map[uint32]uint32 // address to client
+	clients  []held
+	owners   owners
 
-	buffers                  [][]byte // for messages until the next flush
-	used                     int
-	scratch, query, expected []byte
+	// out holds messages until flush is called, in buffers that keep what is
+	// alike in all messages of a kind.
+	out   [kinds]queue
+	flush func()
 
-	started, completed, renewed, lost, late, unsent uint64
-	faults                                          map[Fault]uint64
-	exchange, first, second                         Histogram
+	scratch, expected []byte
+	counts
+}
+
+// counts are what a report is made of.
+type counts struct {
+	started, completed, renewed, informed, released, declined uint64
+	lost, late, unsent                                        uint64
+	faults                                                    [len(faults)]uint64
+	exchange, first, second                                   Histogram
+}
+
+// A queue is the messages of one kind that wait to be sent.
+type queue struct {
+	packets []udp.Packet
+	n       int
 }
 
 func newEngine(c Config) (*engine, error) {
-	e := &engine{config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), slots: make([]slot, c.InFlight),
-		leases: make([]held, c.Clients), owners: make(map[uint32]uint32), faults: make(map[Fault]uint64),
-		buffers: make([][]byte, 2*batch)}
+	e := &engine{config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), slots: make([]slot, c.InFlight+1),
+		clients: make([]held, c.Clients), owners: make(owners)}
 	var err error
-	if e.discover, e.request, e.renew, e.release, err = templates(c); err != nil {
+	if e.templates, err = templates(c); err != nil {
 		return nil, err
 	}
+	if e.chain, err = chainOf(e.templates[discover].octets); err != nil {
+		return nil, err
+	}
+	e.expected = bytes.Clone(e.chain.octets)
+	for k := range e.out {
+		e.out[k].packets = make([]udp.Packet, batch)
+		for i := range e.out[k].packets {
+			e.out[k].packets[i].Data = bytes.Clone(e.templates[k].octets)
+		}
+	}
 	for i := range e.slots {
-		e.free = append(e.free, uint32(len(e.slots)-1-i))
+		e.slots[i].earlier, e.slots[i].later = uint32(i), uint32(i)
+	}
+	for i := range c.InFlight {
+		e.free = append(e.free, uint32(c.InFlight-1-i))
 	}
 	return e, nil
 }
 
-func (e *engine) begin(now time.Time) { e.start, e.last = now, now }
-
 // ended says that no exchange may start any more.
-func (e *engine) ended(now time.Time) bool {
+func (e *engine) ended() bool {
 	return e.config.Count > 0 && e.started >= uint64(e.config.Count) ||
-		e.config.Duration > 0 && now.Sub(e.start) >= e.config.Duration
+		e.config.Duration > 0 && e.now >= e.config.Duration
 }
 
-func (e *engine) done() bool { return e.ended(e.last) && len(e.free) == len(e.slots) }
+func (e *engine) done() bool { return e.ended() && len(e.free) == e.config.InFlight }
 
-// tick starts what is due and gives up what is late.
-func (e *engine) tick(now time.Time, send sender) {
-	e.last = now
-	e.used = 0
-	for i := range e.slots {
-		if s := &e.slots[i]; s.busy && now.Sub(s.sent) > e.config.Timeout {
-			e.lost++
-			e.finish(uint32(i))
+// tick gives up what is late and starts what is due.
+func (e *engine) tick(now time.Duration) {
+	e.now = now
+	end := uint32(e.config.InFlight)
+	for n := e.slots[end].later; n != end && now-e.slots[n].sent > e.config.Timeout; n = e.slots[end].later {
+		e.lost++
+		e.finish(n)
+	}
+	due := e.started + uint64(len(e.free))
+	if e.config.Rate > 0 {
+		due = min(due, uint64(now.Seconds()*e.config.Rate)+1)
+	}
+	for e.started < due && !e.ended() {
+		if !e.start() {
+			return
 		}
 	}
-	due := uint64(len(e.slots)) + e.started
-	if e.config.Rate > 0 {
-		due = uint64(now.Sub(e.start).Seconds()*e.config.Rate) + 1
-	}
-	for e.started < due && len(e.free) > 0 && !e.ended(now) {
-		e.begin1(now, send)
-	}
 }
 
-// begin1 starts an exchange in a free slot.
-func (e *engine) begin1(now time.Time, send sender) {
+// start begins an exchange in a free slot; false when no client is idle.
+func (e *engine) start() bool {
+	who, ok := e.idle()
+	if !ok {
+		return false
+	}
 	n := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]
 	e.started++
 	e.sequence++
-	who := e.next
-	e.next = (e.next + uint32(e.config.Stride)) % uint32(e.config.Clients)
+	c := &e.clients[who]
+	c.busy = true
 	s := &e.slots[n]
-	*s = slot{busy: true, want: offer, client: who, xid: e.sequence<<16 | n, began: now, sent: now}
-	if l := e.leases[who]; l.address != 0 && e.random.Float64() < e.config.Renew {
-		s.want, s.renewal, s.address = ack, true, l.address
-		send(s.client, e.message(e.renew, s, 0))
-		return
+	*s = slot{busy: true, client: who, xid: e.sequence<<16 | n, address: c.address, began: e.now, earlier: n, later: n}
+	server := c.server
+	switch k := e.choose(c); k {
+	case renew, inform:
+		s.want = ack
+		e.send(k, n, server)
+	default:
+		s.want, s.address = offer, 0
+		e.send(discover, n, 0)
 	}
-	send(s.client, e.message(e.discover, s, 0))
+	return true
 }
 
-// message fills a template for a slot into a buffer of its own.
-func (e *engine) message(t *template, s *slot, server uint32) []byte {
-	i := e.used % len(e.buffers)
-	e.used++
-	e.buffers[i] = t.fill(e.buffers[i], [5]uint32{s.client, e.port(s.client), s.xid, s.address, server})
-	return e.buffers[i]
+// idle is the next client that is in no exchange.
+func (e *engine) idle() (uint32, bool) {
+	for range batch {
+		who := e.next
+		e.next = uint32((uint64(who) + uint64(e.config.Stride)) % uint64(e.config.Clients))
+		if !e.clients[who].busy {
+			return who, true
+		}
+	}
+	return 0, false
 }
 
-func (e *engine) port(client uint32) uint32 { return client % uint32(e.config.Ports) }
+// choose says how a client's exchange begins.
+func (e *engine) choose(c *held) kind {
+	renewals := e.config.Renew + e.config.Inform
+	if renewals == 0 || c.address == 0 || e.now >= c.until {
+		return discover
+	}
+	switch x := e.random.Float64(); {
+	case x < e.config.Renew:
+		return renew
+	case x < renewals:
+		return inform
+	}
+	return discover
+}
+
+// send writes a message of a slot and makes the slot wait from now on.
+func (e *engine) send(k kind, n, server uint32) {
+	s := &e.slots[n]
+	s.kind, s.sent = k, e.now
+	e.unlink(n)
+	end := uint32(e.config.InFlight)
+	last := e.slots[end].earlier
+	s.earlier, s.later = last, end
+	e.slots[last].later, e.slots[end].earlier = n, n
+	e.write(k, s, server)
+}
+
+// write puts a message into its queue.
+func (e *engine) write(k kind, s *slot, server uint32) {
+	q := &e.out[k]
+	if q.n == len(q.packets) {
+		e.flush()
+	}
+	p := &q.packets[q.n]
+	q.n++
+	e.templates[k].fill(p.Data, e.values(s.client, s.xid, s.address, server))
+	if e.config.sources != nil {
+		p.Local = e.config.source(s.client)
+	}
+}
+
+func (e *engine) values(client, xid, address, server uint32) values {
+	return values{client, client % uint32(e.config.Ports), e.config.link(client), xid, address, server}
+}
+
+// unlink takes a slot out of the list. One that is in none is linked to itself.
+func (e *engine) unlink(n uint32) {
+	s := &e.slots[n]
+	e.slots[s.earlier].later, e.slots[s.later].earlier = s.later, s.earlier
+	s.earlier, s.later = n, n
+}
 
 func (e *engine) finish(n uint32) {
-	e.slots[n].busy = false
-	e.free = append(e.free, n)
-}
-
-// receive takes one datagram and sends what follows from it.
-func (e *engine) receive(b []byte, now time.Time, send sender) {
-	e.last = now
-	a, why := read(b, e.scratch)
-	e.scratch = a.chain
-	if why == Malformed {
-		e.faults[why]++
-		return
-	}
-	n := a.xid & (slots - 1)
-	if int(n) >= len(e.slots) || a.xid>>16 > e.sequence&0xffff && e.sequence <= 0xffff {
-		e.faults[Unexpected]++
-		return
-	}
 	s := &e.slots[n]
-	if !s.busy || s.xid != a.xid || a.kind == offer && s.want == ack && !s.renewal {
-		e.late++ // of an exchange that was given up, or a second copy
-		return
-	}
-	if why == "" {
-		why = e.check(s, &a)
-	}
-	if why != "" {
-		e.faults[why]++
-		if why == WrongClient || why == WrongChain {
-			return // the right answer may still come
-		}
-		if why != FlagsSet {
-			e.leases[s.client] = held{}
-			e.finish(n)
-			e.again(now, send)
-			return
-		}
-	}
-	if s.want == offer {
-		e.first.Add(now.Sub(s.sent))
-		s.want, s.address, s.sent = ack, a.address, now
-		send(s.client, e.message(e.request, s, a.server))
-		return
-	}
-	e.complete(s, &a, now, send)
-	e.finish(n)
-	e.again(now, send)
-}
-
-// complete books the lease of an exchange that ended well.
-func (e *engine) complete(s *slot, a *answer, now time.Time, send sender) {
-	e.completed++
-	e.exchange.Add(now.Sub(s.began))
-	if s.renewal {
-		e.renewed++
-	} else {
-		e.second.Add(now.Sub(s.sent))
-	}
-	if old := e.leases[s.client].address; old != a.address && e.owners[old] == s.client {
-		delete(e.owners, old)
-	}
-	e.owners[a.address] = s.client
-	e.leases[s.client] = held{a.address, a.server}
-	if e.config.Release {
-		send(s.client, e.message(e.release, s, a.server))
-		delete(e.owners, a.address)
-		e.leases[s.client] = held{}
-	}
-}
-
-// again keeps a closed loop closed.
-func (e *engine) again(now time.Time, send sender) {
-	if e.config.Rate == 0 && len(e.free) > 0 && !e.ended(now) {
-		e.begin1(now, send)
-	}
-}
-
-// check holds an answer to what was asked.
-func (e *engine) check(s *slot, a *answer) Fault {
-	id := identifier(e.config.Seed, s.client)
-	if !bytes.Equal(a.chaddr, id[9:]) || !bytes.Equal(a.clientID, id[:]) {
-		return WrongClient
-	}
-	if e.config.Relays > 0 && !bytes.Equal(a.chain, e.mirror(s.client)) {
-		return WrongChain
-	}
-	switch a.kind {
-	case s.want:
-	case nak:
-		return Refused
-	default:
-		return WrongType
-	}
-	if a.address == 0 || !e.config.Bare && (a.server == 0 || a.lease == 0) {
-		return Incomplete
-	}
-	if s.want == ack && a.address != s.address {
-		return OtherAddress
-	}
-	if owner, taken := e.owners[a.address]; taken && owner != s.client {
-		return TwiceGiven
-	}
-	return ""
-}
-
-// identifier is option 61 of a client (RFC 4361): ff, IAID, DUID-LL of its
-// hardware address, which begins at octet 9.
-func identifier(seed uint64, n uint32) [15]byte {
-	a, b, c, d := byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
-	return [15]byte{0xff, a, b, c, d, 0, 3, 0, 1, 2, byte(seed), a, b, c, d}
-}
-
-// mirror is what the relay levels of an answer must hold: those of the query.
-func (e *engine) mirror(who uint32) []byte {
-	e.query = e.discover.fill(e.query, [5]uint32{who, e.port(who)})
-	b := e.query
-	chain := e.expected[:0]
-	for len(b) >= 34 && b[0] == typeRelayForward {
-		chain = append(chain, b[1:34]...)
-		var inner []byte
-		for o := b[34:]; len(o) > 0; {
-			code, value, rest, ok := option6(o)
-			if !ok {
-				panic("load: the template's relay chain cannot be read")
-			}
-			switch code {
-			case optionInterfaceID:
-				chain = append(chain, value...)
-			case optionRelayMsg:
-				inner = value
-			}
-			o = rest
-		}
-		b = inner
-	}
-	e.expected = chain
-	return chain
+	e.unlink(n)
+	s.busy = false
+	e.clients[s.client].busy = false
+	e.free = append(e.free, n)
 }

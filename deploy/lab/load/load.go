@@ -3,8 +3,9 @@
 //
 // It owns one UDP socket and any number of made-up clients. Messages are
 // templates, built once by the lab's client, in which only what differs is
-// written anew; answers are read by their offsets. So one generator costs a few
-// microseconds per exchange and is not what limits a server on two cores.
+// written anew; answers are read by their offsets; datagrams move in batches,
+// those of one length and destination as one (UDP_SEGMENT). So the generator
+// is cheaper than any server and not what limits one on two cores.
 //
 // With the same seed and order of answers it sends the same octets.
 package load
@@ -15,12 +16,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
-	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // Config says what to do. Zero values of the optional fields are usable.
@@ -29,8 +28,12 @@ type Config struct {
 	Server    netip.Addr // or ff02::1:2
 	Local     netip.Addr // our source; the interface's link-local address by default
 	// Sources is the number of source addresses, one after the other from
-	// Local on, that clients take in turn; 1 by default.
+	// Local on, that clients take in turn; 1 by default. Those that the
+	// interface lacks are added for the run.
 	Sources int
+	// Prefix is an alternative: addresses of a prefix that is routed to this
+	// host, one per client or Sources. All of it is ours during the run.
+	Prefix netip.Prefix
 
 	InFlight int           // closed loop: exchanges at the same time
 	Rate     float64       // open loop: exchanges started per second; 0 is closed loop
@@ -43,20 +46,32 @@ type Config struct {
 	// are; 1 by default. One that has no divisor in common with Clients
 	// reaches all of them.
 	Stride int
-	// Renew is the share of exchanges, 0 to 1, that renew a lease that the
-	// client already has, once there is one.
-	Renew float64
-	// Release gives each lease back after its exchange.
-	Release bool
+	// Renew and Inform are the shares of exchanges, 0 to 1, that renew a
+	// lease that the client has, once there is one, or ask for parameters.
+	Renew, Inform float64
+	// Release is the share of leases obtained or renewed that are given back
+	// at once, Decline the share of those obtained that are declined. A
+	// DECLINE that the network loses looks like an address given again.
+	Release, Decline float64
 
 	Relays int // levels of Relay-forward around each query
 	Ports  int // different Interface-Ids at the innermost level; one per client by default
-	Link   netip.Addr
-	Seed   uint64
+	// Link is the link-address of the innermost level; clients take those of
+	// Links /64 prefixes from there on in turn, 1 by default.
+	Link  netip.Addr
+	Links int
+	Seed  uint64
 
+	// Require are the DHCPv4 options that OFFER and ACK must have, Expect
+	// where all addresses must be if it is valid.
+	Require []byte
+	Expect  netip.Prefix
 	// Bare takes answers without server identifier and lease time, which a
 	// program that only turns queries round does not add.
 	Bare bool
+
+	sources  []netip.Addr // nil where there is one, which the socket has
+	required [4]uint64
 }
 
 // slots bounds exchanges at the same time: a slot's number is the low half of
@@ -75,25 +90,59 @@ func (c *Config) check() error {
 	if c.Ports == 0 {
 		c.Ports = c.Clients
 	}
-	c.Stride = max(c.Stride, 1)
+	if !c.Link.IsValid() {
+		c.Link = netip.IPv6Unspecified()
+	}
+	c.Stride, c.Links = max(c.Stride, 1), max(c.Links, 1)
 	if c.Rate > 0 && c.InFlight == 0 {
-		c.InFlight = slots
+		c.InFlight = min(slots-1, c.Clients)
 	}
 	if !c.Server.IsValid() {
 		c.Server = client.Multicast
 	}
+	for _, code := range c.Require {
+		c.required[code/64] |= 1 << (code % 64)
+	}
 	switch {
 	case c.Count == 0 && c.Duration == 0:
 		return errors.New("neither a number of exchanges nor a duration is given")
-	case c.InFlight < 1 || c.InFlight > slots:
-		return fmt.Errorf("%d exchanges in flight: want 1 to %d", c.InFlight, slots)
-	case c.Clients < c.InFlight && c.Rate == 0:
+	case c.InFlight < 1 || c.InFlight >= slots:
+		return fmt.Errorf("%d exchanges in flight: want 1 to %d", c.InFlight, slots-1)
+	case c.Clients < c.InFlight:
 		return fmt.Errorf("%d clients cannot have %d exchanges in flight", c.Clients, c.InFlight)
 	case c.Relays < 0 || c.Relays > relay.HopCountLimit+1:
 		return fmt.Errorf("%d relays: want 0 to %d", c.Relays, relay.HopCountLimit+1)
-	case c.Renew < 0 || c.Renew > 1:
-		return fmt.Errorf("a share of renewals of %v: want 0 to 1", c.Renew)
 	}
+	for _, share := range []float64{c.Renew, c.Inform, c.Release, c.Decline, c.Renew + c.Inform, c.Release + c.Decline} {
+		if share < 0 || share > 1 {
+			return fmt.Errorf("a share of %v: shares, and those of renewals and INFORMs or of RELEASE and DECLINE together, want 0 to 1", share)
+		}
+	}
+	return c.addresses()
+}
+
+// addresses makes the list of sources.
+func (c *Config) addresses() error {
+	if c.Prefix.IsValid() {
+		if c.Prefix.Bits() > 112 || !c.Prefix.Addr().Is6() {
+			return fmt.Errorf("%s is too small for addresses of clients: want an IPv6 prefix of at most 112 bits", c.Prefix)
+		}
+		if c.Server.IsMulticast() && c.Relays == 0 {
+			return errors.New("queries to a multicast address have link-local sources (RFC 7341 §9): name a server for clients with addresses of a prefix")
+		}
+		if c.Sources <= 1 {
+			c.Sources = min(c.Clients, 1<<16)
+		}
+		c.sources = consecutive(c.Prefix.Masked().Addr().Next(), c.Sources)
+		return nil
+	}
+	if c.Sources <= 1 {
+		return nil
+	}
+	if !c.Local.IsValid() {
+		c.Local = netip.MustParseAddr("fe80::4f36:0:1")
+	}
+	c.sources = consecutive(c.Local, c.Sources)
 	return nil
 }
 
@@ -110,135 +159,19 @@ func Run(ctx context.Context, c Config, progress func(Report)) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("finding interface %q: %w", c.Interface, err)
 	}
-	if !c.Local.IsValid() {
-		if c.Local, err = linkLocal(link); err != nil {
-			return Report{}, err
-		}
-	}
-	port := uint16(relay.ClientPort)
-	if c.Relays > 0 {
-		port = relay.ServerPort
-	}
-	local := c.Local
-	switch {
-	case c.Sources > 1:
-		local = netip.IPv6Unspecified()
-	case local.IsLinkLocalUnicast():
-		local = local.WithZone(c.Interface)
-	}
-	conn, err := udp.Listen(udp.Options{Address: netip.AddrPortFrom(local, port), MaxDatagram: 4096, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20})
+	remove, err := addSources(&c, link)
 	if err != nil {
-		return Report{}, fmt.Errorf("opening the clients' socket: %w", err)
+		return Report{}, err
+	}
+	defer remove()
+	conn, err := open(ctx, &c, link)
+	if err != nil {
+		return Report{}, err
 	}
 	e, err := newEngine(c)
 	if err != nil {
 		conn.Close()
 		return Report{}, err
 	}
-	r := &runner{engine: e, conn: conn, writer: conn.NewWriter(batch), index: link.Index}
-	for a := c.Local; len(r.sources) < c.Sources; a = a.Next() {
-		r.sources = append(r.sources, a)
-	}
-	return r.run(ctx, progress), nil
-}
-
-func linkLocal(link *net.Interface) (netip.Addr, error) {
-	addrs, err := link.Addrs()
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("reading the addresses of %s: %w", link.Name, err)
-	}
-	for _, a := range addrs {
-		if p, ok := a.(*net.IPNet); ok && p.IP.To4() == nil && p.IP.IsLinkLocalUnicast() {
-			ip, _ := netip.AddrFromSlice(p.IP)
-			return ip, nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("%s has no link-local address", link.Name)
-}
-
-// A runner moves datagrams between an engine and a socket.
-type runner struct {
-	conn    *udp.Conn
-	index   int
-	sources []netip.Addr // empty where there is one, which the socket has
-
-	mu     sync.Mutex // guards what follows
-	engine *engine
-	writer udp.Writer
-	out    []udp.Packet
-}
-
-func (r *runner) run(ctx context.Context, progress func(Report)) Report {
-	start := time.Now()
-	r.engine.begin(start)
-	r.step(start)
-	var reading sync.WaitGroup
-	reading.Go(r.read)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	second := start
-	for done := false; !done; {
-		select {
-		case <-ctx.Done():
-			done = true
-		case now := <-tick.C:
-			r.step(now)
-			r.mu.Lock()
-			done = r.engine.done()
-			report := r.engine.report(now)
-			r.mu.Unlock()
-			if progress != nil && now.Sub(second) >= time.Second {
-				second = now
-				progress(report)
-			}
-		}
-	}
-	r.conn.Close()
-	reading.Wait()
-	return r.engine.report(time.Now())
-}
-
-// step starts what is due and gives up what is late.
-func (r *runner) step(now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.engine.tick(now, r.send)
-	r.flush()
-}
-
-func (r *runner) read() {
-	reader := r.conn.NewReader(batch)
-	for {
-		packets, err := reader.Read()
-		if err != nil {
-			return // closed
-		}
-		now := time.Now()
-		r.mu.Lock()
-		for i := range packets {
-			r.engine.receive(packets[i].Data, now, r.send)
-		}
-		r.flush()
-		r.mu.Unlock()
-	}
-}
-
-// send queues a datagram for the server. The engine does not touch it until
-// the next flush.
-func (r *runner) send(client uint32, b []byte) {
-	p := udp.Packet{Data: b, Peer: netip.AddrPortFrom(r.engine.config.Server, relay.ServerPort), Interface: r.index}
-	if n := uint32(len(r.sources)); n > 1 {
-		p.Local = r.sources[client%n]
-	}
-	r.out = append(r.out, p)
-	if len(r.out) == batch {
-		r.flush()
-	}
-}
-
-func (r *runner) flush() {
-	if len(r.out) > 0 {
-		r.engine.unsent += uint64(len(r.out) - r.writer.Write(r.out))
-		r.out = r.out[:0]
-	}
+	return newRunner(e, conn, link.Index).run(ctx, progress), nil
 }

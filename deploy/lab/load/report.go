@@ -3,59 +3,10 @@ package load
 import (
 	"fmt"
 	"maps"
-	"math"
-	"math/bits"
 	"slices"
 	"strings"
 	"time"
 )
-
-// A Histogram counts durations in buckets a thirty-second apart per doubling,
-// so a percentile is off by at most 3 %. The zero value is empty.
-type Histogram struct {
-	counts [64 * sub]uint64
-	total  uint64
-	max    time.Duration
-}
-
-const sub = 32
-
-func bucket(d time.Duration) int {
-	n := uint64(max(d, 1))
-	if n < sub {
-		return int(n)
-	}
-	shift := bits.Len64(n) - 6 // keeps 6 bits, of which the first is always 1
-	return (shift+1)*sub + int(n>>shift) - sub
-}
-
-// upper is the end of a bucket.
-func upper(i int) time.Duration {
-	if i < sub {
-		return time.Duration(i)
-	}
-	shift := i/sub - 1
-	return time.Duration((uint64(i%sub+sub)+1)<<shift - 1)
-}
-
-// Add counts one duration.
-func (h *Histogram) Add(d time.Duration) {
-	h.counts[bucket(d)]++
-	h.total++
-	h.max = max(h.max, d)
-}
-
-// Percentile is the duration that p percent do not exceed.
-func (h *Histogram) Percentile(p float64) time.Duration {
-	rank := uint64(math.Ceil(float64(h.total) * p / 100))
-	var n uint64
-	for i, c := range h.counts {
-		if n += c; n >= rank && c > 0 {
-			return min(upper(i), h.max)
-		}
-	}
-	return h.max
-}
 
 // Latency is a histogram in figures, seconds.
 type Latency struct {
@@ -76,19 +27,24 @@ func (h *Histogram) latency() Latency {
 
 // A Report is what came of a run, or of it so far.
 type Report struct {
-	Seconds   float64          `json:"seconds"`
-	Started   uint64           `json:"started"`
-	Completed uint64           `json:"completed"`
-	Renewed   uint64           `json:"renewed"` // of those completed
-	Lost      uint64           `json:"lost"`    // no answer in time
-	Late      uint64           `json:"late"`    // answers to what was lost, second copies
-	Unsent    uint64           `json:"unsent"`  // refused by our own kernel
-	Addresses int              `json:"addresses_held"`
-	Rate      float64          `json:"exchanges_per_second"`
-	Faults    map[Fault]uint64 `json:"faults"`
-	Exchange  Latency          `json:"exchange_seconds"`
-	Offer     Latency          `json:"discover_to_offer_seconds"`
-	Ack       Latency          `json:"request_to_ack_seconds"`
+	Seconds   float64           `json:"seconds"`
+	Started   uint64            `json:"started"`
+	Completed uint64            `json:"completed"`
+	Renewed   uint64            `json:"renewed"`  // of those completed
+	Informed  uint64            `json:"informed"` // likewise
+	Released  uint64            `json:"released"`
+	Declined  uint64            `json:"declined"`
+	Lost      uint64            `json:"lost"`   // no answer in time
+	Late      uint64            `json:"late"`   // answers to what was lost, second copies
+	Unsent    uint64            `json:"unsent"` // refused by our own kernel
+	Addresses int               `json:"addresses_held"`
+	Rate      float64           `json:"exchanges_per_second"`
+	Faults    map[string]uint64 `json:"faults"` // by what is wrong
+	Exchange  Latency           `json:"exchange_seconds"`
+	Offer     Latency           `json:"discover_to_offer_seconds"`
+	Ack       Latency           `json:"request_to_ack_seconds"`
+	// Own is the processor time of the generator itself.
+	Own float64 `json:"generator_cpu_seconds"`
 	// CPU is seconds of processor time by process id, and its sum per
 	// completed exchange; filled by the program.
 	CPU            map[int]float64 `json:"cpu_seconds,omitempty"`
@@ -98,19 +54,26 @@ type Report struct {
 // Failed says that the server did something wrong.
 func (r Report) Failed() bool { return len(r.Faults) > 0 }
 
-func (e *engine) report(now time.Time) Report {
-	seconds := now.Sub(e.start).Seconds()
-	return Report{Seconds: seconds, Started: e.started, Completed: e.completed, Renewed: e.renewed, Lost: e.lost, Late: e.late,
-		Unsent: e.unsent, Addresses: len(e.owners), Rate: float64(e.completed) / seconds, Faults: maps.Clone(e.faults),
+func (e *engine) report(now time.Duration) Report {
+	r := Report{Seconds: now.Seconds(), Started: e.started, Completed: e.completed, Renewed: e.renewed, Informed: e.informed,
+		Released: e.released, Declined: e.declined, Lost: e.lost, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
+		Rate: float64(e.completed) / now.Seconds(), Faults: make(map[string]uint64),
 		Exchange: e.exchange.latency(), Offer: e.first.latency(), Ack: e.second.latency()}
+	for f, n := range e.counts.faults {
+		if n > 0 {
+			r.Faults[faults[f].name] = n
+		}
+	}
+	return r
 }
 
 // String is the report for people.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second\n", r.Completed, r.Seconds, r.Rate)
-	fmt.Fprintf(&b, "started %d, renewals among them %d, lost %d, late or doubled answers %d, not sent %d, addresses held %d\n",
-		r.Started, r.Renewed, r.Lost, r.Late, r.Unsent, r.Addresses)
+	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent %d\n",
+		r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent)
+	fmt.Fprintf(&b, "leases released %d, declined %d, addresses held %d\n", r.Released, r.Declined, r.Addresses)
 	for _, l := range []struct {
 		name string
 		Latency
@@ -124,11 +87,16 @@ func (r Report) String() string {
 	if r.CPUPerExchange > 0 {
 		fmt.Fprintf(&b, "CPU per exchange %.1f µs\n", r.CPUPerExchange*1e6)
 	}
+	if r.Completed > 0 {
+		fmt.Fprintf(&b, "the generator's own CPU per exchange %.1f µs\n", r.Own/float64(r.Completed)*1e6)
+	}
 	if !r.Failed() {
 		b.WriteString("no fault\n")
 	}
-	for _, f := range slices.Sorted(maps.Keys(r.Faults)) {
-		fmt.Fprintf(&b, "FAULT %s: %d\n", f, r.Faults[f])
+	for _, f := range faults {
+		if n := r.Faults[f.name]; n > 0 {
+			fmt.Fprintf(&b, "FAULT %s: %d (%s)\n", f.name, n, f.meaning)
+		}
 	}
 	return b.String()
 }

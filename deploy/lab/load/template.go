@@ -13,36 +13,71 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
 )
 
-// What differs between messages is 4 octets long each; in a template these
-// values mark the places.
+// kind is a message that the generator sends. Messages of a kind are sent
+// together, in this order: what gives a lease back before what asks for one.
+type kind uint8
+
 const (
-	markClient  = 0xd1a2b3c4 // client number: IAID, hardware address, peer address
-	markPort    = 0xd5a6b7c8 // number in the Interface-Id
-	markXid     = 0xd9aabbcc
-	markAddress = 0xddaebfc0 // option 50 or ciaddr
-	markServer  = 0xd3a4b5c6 // option 54
+	release kind = iota
+	decline
+	discover
+	request
+	renew
+	inform
+	kinds
 )
 
-// A template is a query with places to fill.
+// values are what differs between messages, 4 octets each: client number (in
+// IAID, hardware address and peer address), number in the Interface-Id, octets
+// 4 to 7 of the link-address, transaction id, address (option 50 or ciaddr)
+// and server identifier.
+type values [6]uint32
+
+// marks are the values that mark the places in a template.
+var marks = values{0xd1a2b3c4, 0xd5a6b7c8, 0xd7b8c9da, 0xd9aabbcc, 0xddaebfc0, 0xd3a4b5c6}
+
+const (
+	markClient = iota
+	markPort
+	markLink
+	markXid
+	markAddress
+	markServer
+)
+
+// A template is a message with places to fill.
 type template struct {
 	octets []byte
-	places [5][]int // by field, in the order of the marks
+	places []place
 }
 
-var marks = [5]uint32{markClient, markPort, markXid, markAddress, markServer}
+type place struct{ at, field int }
 
-// fill writes a message into b and returns it.
-func (t *template) fill(b []byte, values [5]uint32) []byte {
-	b = append(b[:0], t.octets...)
-	for field, places := range t.places {
-		for _, at := range places {
-			binary.BigEndian.PutUint32(b[at:], values[field])
+func newTemplate(octets []byte) template {
+	t := template{octets: octets}
+	for field, m := range marks {
+		for at := 0; ; at += 4 {
+			i := bytes.Index(octets[at:], be32(m))
+			if i < 0 {
+				break
+			}
+			at += i
+			t.places = append(t.places, place{at, field})
 		}
 	}
-	return b
+	return t
 }
 
-func mark(m uint32) []byte { return binary.BigEndian.AppendUint32(nil, m) }
+// fill writes the values into a copy of the template.
+func (t *template) fill(b []byte, v values) {
+	for _, p := range t.places {
+		binary.BigEndian.PutUint32(b[p.at:], v[p.field])
+	}
+}
+
+func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+func mark(field int) []byte { return be32(marks[field]) }
 
 // hardware is the address of a client: 02 and the seed's low octet, its
 // number.
@@ -50,21 +85,23 @@ func hardware(seed uint64, n uint32) net.HardwareAddr {
 	return binary.BigEndian.AppendUint32([]byte{2, byte(seed)}, n)
 }
 
-// templates builds the four messages that the generator sends.
-func templates(c Config) (discover, request, renew, release *template, err error) {
-	o := client.Options{HardwareAddr: hardware(c.Seed, markClient), IAID: markClient, Servers: []netip.Addr{client.Multicast}}
+// templates builds the messages with the lab's client.
+func templates(c Config) (all [kinds]template, err error) {
+	o := client.Options{HardwareAddr: hardware(c.Seed, marks[markClient]), IAID: marks[markClient], Servers: []netip.Addr{client.Multicast}}
 	if c.Relays > 0 {
 		peer := netip.AddrFrom16([16]byte(append([]byte{0xfe, 0x80, 11: 0}, mark(markClient)...)))
-		o.Relays = relay.Chain(c.Relays, c.Link, peer)
+		link := c.Link.As16()
+		copy(link[4:], mark(markLink))
+		o.Relays = relay.Chain(c.Relays, netip.AddrFrom16(link), peer)
 		o.Relays[c.Relays-1].InterfaceID = append([]byte("port"), mark(markPort)...)
 	}
 	cl, err := client.New(nil, o)
 	if err != nil {
-		return nil, nil, nil, nil, fmt.Errorf("making a client: %w", err)
+		return all, fmt.Errorf("making a client: %w", err)
 	}
-	build := func(t dhcpv4.MessageType, unicast bool, ciaddr bool, options ...dhcpv4.Option) *template {
+	build := func(t dhcpv4.MessageType, unicast bool, ciaddr bool, options ...dhcpv4.Option) template {
 		m := cl.Message(t, options...)
-		binary.BigEndian.PutUint32(m.TransactionID[:], markXid)
+		copy(m.TransactionID[:], mark(markXid))
 		if ciaddr {
 			m.ClientIPAddr = mark(markAddress)
 		}
@@ -73,23 +110,27 @@ func templates(c Config) (discover, request, renew, release *template, err error
 	parameters := dhcpv4.OptParameterRequestList(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer)
 	address := dhcpv4.OptRequestedIPAddress(mark(markAddress))
 	server := dhcpv4.OptServerIdentifier(mark(markServer))
-	return build(dhcpv4.MessageTypeDiscover, false, false, parameters),
-		build(dhcpv4.MessageTypeRequest, false, false, parameters, address, server),
-		build(dhcpv4.MessageTypeRequest, true, true, parameters),
-		build(dhcpv4.MessageTypeRelease, true, true, server), nil
+	return [kinds]template{
+		release:  build(dhcpv4.MessageTypeRelease, true, true, server),
+		decline:  build(dhcpv4.MessageTypeDecline, false, false, address, server),
+		discover: build(dhcpv4.MessageTypeDiscover, false, false, parameters),
+		request:  build(dhcpv4.MessageTypeRequest, false, false, parameters, address, server),
+		renew:    build(dhcpv4.MessageTypeRequest, true, true, parameters),
+		inform:   build(dhcpv4.MessageTypeInform, true, true, parameters),
+	}, nil
 }
 
-func newTemplate(octets []byte) *template {
-	t := &template{octets: octets}
-	for field, m := range marks {
-		for at := 0; ; at += 4 {
-			i := bytes.Index(octets[at:], mark(m))
-			if i < 0 {
-				break
-			}
-			at += i
-			t.places[field] = append(t.places[field], at)
+// chainOf is the template of what an answer's relay levels must hold: hop
+// counts, addresses and Interface-Ids of the query's.
+func chainOf(query []byte) (template, error) {
+	var octets []byte
+	b := query
+	for len(b) >= levelLen && b[0] == typeRelayForward {
+		level, inner, ok := readLevel(octets, b)
+		if !ok {
+			return template{}, fmt.Errorf("relay chain %x cannot be read", query)
 		}
+		octets, b = level, inner
 	}
-	return t
+	return newTemplate(octets), nil
 }

@@ -36,7 +36,9 @@ func TestMetricsAreAsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(network.Close)
-	six, four, err := pair.Start(network.Server, pair.Ours, pair.Ours, site.Config(t.TempDir()))
+	config := site.Config(t.TempDir())
+	config.Env = append(config.Env, "DHCP4D_HOOKS=leaselog", "DHCP4D_LEASELOG_PATH=stderr")
+	six, four, err := pair.Start(network.Server, pair.Ours, pair.Ours, config)
 	if err != nil {
 		t.Fatal(err)
 	}

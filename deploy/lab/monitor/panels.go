@@ -45,13 +45,30 @@ func overview() Dashboard {
 			{Title: "Queries by path", About: "How they come to dhcp6d.", Kind: Lines, Width: 8, Unit: "reqps",
 				Queries: []Query{{`sum by (path, dest) (rate(dhcp6d_queries_forwarded_total` + rate + `)) > 0`, "{{path}}, {{dest}}"}}},
 		}},
-		{Title: "Between the daemons", Height: 6, Panels: []Panel{
-			{Title: "Backends", About: "As each dhcp6d sees them.", Kind: Timeline, Width: 12, Unit: "none", States: [2]string{"out", "in"},
+		{Title: "Between the daemons", Height: 7, Panels: []Panel{
+			{Title: "Round trip", About: "From a query leaving dhcp6d to its answer coming back.", Kind: Heat, Width: 12, Unit: "s",
+				Queries: []Query{{`sum by (le) (rate(dhcp6d_ipc_round_trip_seconds_bucket{result="response"}` + rate + `))`, "{{le}}"}}},
+			{Title: "Round trip, median and 99th percentile", Kind: Lines, Width: 12, Unit: "s",
+				Queries: []Query{
+					{`histogram_quantile(0.5, sum by (backend, le) (rate(dhcp6d_ipc_round_trip_seconds_bucket{result="response"}` + rate + `)))`, "median {{backend}}"},
+					{`histogram_quantile(0.99, sum by (backend, le) (rate(dhcp6d_ipc_round_trip_seconds_bucket{result="response"}` + rate + `)))`, "99 % {{backend}}"},
+				}},
+		}},
+		{Height: 6, Panels: []Panel{
+			{Title: "Backends", About: "As each dhcp6d sees them.", Kind: Timeline, Width: 6, Unit: "none", States: [2]string{"out", "in"},
 				Queries: []Query{{`min by (instance, backend) (dhcp6d_ipc_backend_up)`, "{{backend}} for {{instance}}"}}},
-			{Title: "Probes answered", About: "One per second and backend while all is well.", Kind: Lines, Width: 12, Unit: "reqps",
+			{Title: "Probes answered", About: "One per second and backend while all is well.", Kind: Lines, Width: 6, Unit: "reqps",
 				Queries: []Query{
 					{`sum by (instance) (rate(dhcp6d_ipc_probe_replies_total` + rate + `))`, "answers heard by {{instance}}"},
 					{`sum by (instance) (rate(dhcp4d_ipc_probes_total` + rate + `))`, "probes heard by {{instance}}"},
+				}},
+			{Title: "In flight", About: "Queries whose answer is still awaited.", Kind: Lines, Width: 6, Unit: "short",
+				Queries: []Query{{`sum by (instance) (dhcp6d_ipc_in_flight)`, "{{instance}}"}}},
+			{Title: "Answers missing, late or unknown", Kind: Lines, Width: 6, Unit: "reqps",
+				Queries: []Query{
+					{`sum by (backend) (rate(dhcp6d_ipc_timeouts_total` + rate + `))`, "no answer {{backend}}"},
+					{`sum by (backend) (rate(dhcp6d_ipc_late_responses_total` + rate + `))`, "late {{backend}}"},
+					{`sum by (backend) (rate(dhcp6d_ipc_unmatched_responses_total` + rate + `))`, "unknown {{backend}}"},
 				}},
 		}},
 		{Title: "Processes", Height: 6, Panels: []Panel{
@@ -164,7 +181,9 @@ func hooks() Dashboard {
 		}},
 		{Height: 7, Panels: []Panel{
 			{Title: "Share of a core", About: "What all runs of a hook together cost.", Kind: Lines, Width: 8, Unit: "percentunit",
-				Queries: both(func(d string) string { return `sum by (point, hook) (rate(` + d + `_hook_duration_seconds_sum` + rate + `))` })},
+				Queries: both(func(d string) string {
+					return `sum by (point, hook) (rate(` + d + `_hook_duration_seconds_sum` + rate + `))`
+				})},
 			{Title: "Verdicts", About: "continue, drop and panic.", Kind: Lines, Width: 8, Unit: "ops",
 				Queries: []Query{
 					{`sum by (hook, result) (rate(dhcp6d_hook_results_total` + rate + `)) > 0`, "{{hook}} {{result}}"},

@@ -62,7 +62,7 @@ func binDirs() []string {
 
 // startOurs starts one of our halves and waits until it is ready, or, when it
 // is alone, until its sockets are served.
-func startOurs(h *netlab.Host, dir, name string, env []string, metrics string, alone bool) (*Half, error) {
+func startOurs(h *netlab.Host, dir, name string, through, env []string, metrics string, alone bool) (*Half, error) {
 	path := filepath.Join(dir, name)
 	if dir == "" {
 		var err error
@@ -70,7 +70,7 @@ func startOurs(h *netlab.Host, dir, name string, env []string, metrics string, a
 			return nil, err
 		}
 	}
-	return start(h, Ours, env, metrics, []string{path}, func(*netlab.Process) error {
+	return start(h, Ours, env, metrics, append(slices.Clip(through), path), func(*netlab.Process) error {
 		_, err := get(h, metrics, "/readyz")
 		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
 			return nil // only its other half is missing
@@ -190,12 +190,17 @@ func text(v any) string {
 	return string(b)
 }
 
+// Exposition scrapes the half: the text as Prometheus sees it.
+func (h *Half) Exposition() (string, error) {
+	if h.metrics == "" {
+		return "", fmt.Errorf("a half of Kea has no metrics")
+	}
+	return get(h.Host, h.metrics, "/metrics")
+}
+
 // Metrics scrapes the half: series with labels as written → value.
 func (h *Half) Metrics() (map[string]float64, error) {
-	if h.metrics == "" {
-		return nil, fmt.Errorf("a half of Kea has no metrics")
-	}
-	body, err := get(h.Host, h.metrics, "/metrics")
+	body, err := h.Exposition()
 	if err != nil {
 		return nil, err
 	}

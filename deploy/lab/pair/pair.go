@@ -51,6 +51,9 @@ type Config struct {
 	LeaseTime time.Duration
 	// Quiet makes both halves log warnings only, for measuring.
 	Quiet bool
+	// Through is a command that our v4 half is started by: its arguments
+	// follow, and the command becomes it (exec).
+	Through []string
 	// Bin is the directory of our halves; by default that of [Find].
 	Bin string
 	// Env is added to the environment of our halves, last.
@@ -108,7 +111,7 @@ func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	if kind == Kea {
 		return startKea(h, "kea-dhcp6", c.Dir, kea6(c))
 	}
-	return startOurs(h, c.Bin, "dhcp6d", env6(c), metrics6, alone)
+	return startOurs(h, c.Bin, "dhcp6d", nil, env6(c), metrics6, alone)
 }
 
 // StartV4 starts the half that has the leases.
@@ -121,7 +124,7 @@ func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(h, c.Bin, "dhcp4d", append(env4(c), subnets), metrics4, false)
+	return startOurs(h, c.Bin, "dhcp4d", c.Through, append(env4(c), subnets), metrics4, false)
 }
 
 // Start starts both halves.

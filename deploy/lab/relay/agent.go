@@ -189,5 +189,5 @@ func (a *Agent) reply(b []byte) (message []byte, to netip.AddrPort, err error) {
 
 func (a *Agent) discard(what string, peer netip.AddrPort, err error) {
 	a.discarded.Add(1)
-	a.config.Log.Debug("discarded "+what, "peer", peer, "why", err)
+	a.config.Log.Debug("discarded", "what", what, "peer", peer, "why", err)
 }

@@ -166,14 +166,14 @@ func (p *Parsed) mirrors(l Level) error {
 	if l.InterfaceID != nil {
 		expected++
 		if id, ok := p.Option(dhcpv6.OptionInterfaceID); !ok || !bytes.Equal(id, l.InterfaceID) {
-			return fmt.Errorf("Interface-Id %x came back as %x (present: %t)", l.InterfaceID, id, ok)
+			return fmt.Errorf("option Interface-Id %x came back as %x (present: %t)", l.InterfaceID, id, ok)
 		}
 	}
 	if l.RelayPort != nil {
 		expected++
 		port := dhcpv6.OptRelayPort(*l.RelayPort).ToBytes()
 		if got, ok := p.Option(dhcpv6.OptionRelayPort); !ok || !bytes.Equal(got, port) {
-			return fmt.Errorf("Relay Port %x came back as %x (present: %t)", port, got, ok)
+			return fmt.Errorf("option Relay Port %x came back as %x (present: %t)", port, got, ok)
 		}
 	}
 	if len(p.Options) != expected {

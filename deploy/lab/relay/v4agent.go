@@ -148,8 +148,11 @@ func (a *V4Agent) downwards(b []byte, from netip.AddrPort) {
 		return
 	}
 	m, err := dhcpv4.FromBytes(message)
-	if err != nil || m.OpCode != dhcpv4.OpcodeBootReply {
-		a.discard("response", fmt.Errorf("carries no BOOTREPLY (%v), from %s", err, from))
+	if err == nil && m.OpCode != dhcpv4.OpcodeBootReply {
+		err = fmt.Errorf("op is %d", m.OpCode)
+	}
+	if err != nil {
+		a.discard("response", fmt.Errorf("no BOOTREPLY from %s: %w", from, err))
 		return
 	}
 	if _, err := a.down.Write(encodeV4(a.mac, m, message)); err != nil {
@@ -162,7 +165,7 @@ func (a *V4Agent) downwards(b []byte, from netip.AddrPort) {
 
 func (a *V4Agent) discard(what string, err error) {
 	a.discarded.Add(1)
-	a.config.Log.Debug("discarded "+what, "why", err)
+	a.config.Log.Debug("discarded", "what", what, "why", err)
 }
 
 // Where the fields lie in an Ethernet frame with IPv4 and UDP: next protocol

@@ -12,7 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"reflect"
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
@@ -38,16 +38,21 @@ type Config struct {
 	PeerServerIDs []netip.Addr
 
 	Store Store
+	// Recovery gives no client an address that is new to it, until every
+	// lease that the store does not know of has ended.
+	Recovery bool
+
+	API API
 
 	// Hooks are the names of the hooks to run, in order, all of them known.
 	Hooks    []string
 	LeaseLog LeaseLog
+	Run      Run
 
-	environ     []string
-	defaults    Defaults
-	subnetsFile string // empty when the document is in the variable itself
-	settings    daemon.Settings
-	variables   []config.Variable
+	environ   []string
+	defaults  Defaults
+	settings  daemon.Settings
+	variables []config.Variable
 }
 
 // Settings is what the frame needs.
@@ -61,6 +66,9 @@ func (c Config) Warnings() []string {
 	var warnings []string
 	if c.Store == (Store{}) {
 		warnings = append(warnings, Prefix+"STORE is memory: every lease is forgotten when the process ends")
+	}
+	if c.API.weak() {
+		warnings = append(warnings, Prefix+"API_TOKEN has fewer than 16 characters and may be guessed; make one with: head -c 32 /dev/urandom | base64")
 	}
 	if id, weak := c.IPCKeys.Weak(); weak {
 		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", id))
@@ -86,16 +94,46 @@ type raw struct {
 
 	Store Store `env:"STORE" envDefault:"journal:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
 
-	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog" desc:"hooks to run, in this order"`
+	Recovery bool `env:"RECOVERY" envDefault:"false" desc:"after an old backup was restored: for one lease time from the start, give no client an address that is new to it; unset it again"`
+
+	API API `envPrefix:"API_"`
+
+	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog, run" desc:"hooks to run, in this order"`
 	LeaseLog LeaseLog `envPrefix:"LEASELOG_"`
+	Run      Run      `envPrefix:"RUN_"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
 }
 
 // Reload reads again what can be read again: the environment is as it was, the
-// files that its X_FILE variables name may have changed.
-func (c Config) Reload() (Config, error) { return Load(c.environ) }
+// files that its X_FILE variables name may have changed. What is fixed for the
+// life of the process keeps its value for the subnets document, too.
+func (c Config) Reload() (Config, error) {
+	next, err := Load(c.environ)
+	if err != nil {
+		return next, err
+	}
+	next.Recovery, next.PeerServerIDs = c.Recovery, c.PeerServerIDs
+	fixed := c.defaults
+	fixed.Peers = next.defaults.Peers
+	if reflect.DeepEqual(fixed, next.defaults) {
+		return next, nil
+	}
+	next.defaults = fixed
+	next.Subnets, err = ParseSubnets([]byte(next.document()), fixed)
+	return next, err
+}
+
+// document is the subnets document as it was read.
+func (c Config) document() string {
+	for _, v := range c.variables {
+		if v.Name == Prefix+"SUBNETS" {
+			return v.Value
+		}
+	}
+	return ""
+}
 
 // Load reads the environment, in the form of os.Environ, and the subnets
 // document. The error is a [config.Mistakes] with everything that is wrong;
@@ -112,8 +150,11 @@ func Load(environ []string) (Config, error) {
 		IPCKeys:       r.IPCKeys,
 		PeerServerIDs: r.PeerServerIDs,
 		Store:         r.Store,
+		Recovery:      r.Recovery,
+		API:           r.API,
 		Hooks:         r.Hooks,
 		LeaseLog:      r.LeaseLog,
+		Run:           r.Run,
 		defaults: Defaults{
 			ServerID:      r.ServerID,
 			PeerServerIDs: r.PeerServerIDs,
@@ -130,9 +171,8 @@ func Load(environ []string) (Config, error) {
 	c.checkIPC(l, r.IPCInsecure)
 	c.checkServerIDs(l)
 	c.checkHooks(l)
-	if v := l.Variable("SUBNETS"); v.Source != v.Name {
-		c.subnetsFile = v.Source
-	}
+	c.checkRun(l)
+	c.API.check(l)
 	if r.Subnets != "" {
 		var err error
 		c.Subnets, err = ParseSubnets([]byte(r.Subnets), c.defaults)
@@ -143,26 +183,6 @@ func Load(environ []string) (Config, error) {
 		}
 	}
 	return c, l.Err()
-}
-
-// ErrNotReloadable says that the subnets document is not in a file.
-var ErrNotReloadable = errors.New("the subnets document is in " + Prefix + "SUBNETS itself, which is fixed when the process starts; use " + Prefix + "SUBNETS_FILE")
-
-// ReloadSubnets reads the file of the subnets document again. The error says
-// everything that is wrong with it.
-func (c Config) ReloadSubnets() (*Subnets, error) {
-	if c.subnetsFile == "" {
-		return nil, ErrNotReloadable
-	}
-	doc, err := os.ReadFile(c.subnetsFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the subnets document: %w", err)
-	}
-	s, err := ParseSubnets(doc, c.defaults)
-	if err != nil {
-		return nil, fmt.Errorf("subnets document %s: %w", c.subnetsFile, err)
-	}
-	return s, nil
 }
 
 // checkServerIDs checks the identifiers of RFC 2131 section 4.3.1.

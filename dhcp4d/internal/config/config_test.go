@@ -12,7 +12,7 @@ import (
 
 const oneSubnet = "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{peer: '[::1]:6767'}]}]"
 
-func TestLoadDefaults(t *testing.T) {
+func TestIPC1_LoadDefaults(t *testing.T) {
 	c, err := Load([]string{oneSubnet, "PATH=/bin", "DHCP4D_PORT=tcp://10.0.0.1:6768", "DHCP4D_SERVICE_HOST=10.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +77,15 @@ func TestLoadMistakes(t *testing.T) {
 		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY or pebble:DIRECTORY`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
-		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there is: leaselog"},
+		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run"},
 		{"hook twice", "DHCP4D_HOOKS=leaselog,leaselog", "leaselog is listed twice"},
+		{"run without a program", "DHCP4D_HOOKS=run", "DHCP4D_RUN_COMMAND: \"\" is no path that begins with /"},
+		{"run with a program that is no path", "DHCP4D_HOOKS=run\nDHCP4D_RUN_COMMAND=prog", "\"prog\" is no path"},
+		{"run not listed", "DHCP4D_RUN_COMMAND=/x", "the hook run is configured and not listed"},
 		{"hook not listed", "DHCP4D_LEASELOG_PATH=/x", "the hook leaselog is configured and not listed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			environ := []string{oneSubnet, c.entry}
+			environ := append([]string{oneSubnet}, strings.Split(c.entry, "\n")...)
 			got, err := Load(environ)
 			var mistakes config.Mistakes
 			if !errors.As(err, &mistakes) || !strings.Contains(err.Error(), c.want) {
@@ -95,37 +98,72 @@ func TestLoadMistakes(t *testing.T) {
 	}
 }
 
-func TestReloadSubnets(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "subnets.yaml")
-	write := func(doc string) {
-		if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	subnets, times := filepath.Join(dir, "subnets.yaml"), filepath.Join(dir, "time")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(small)
-	c, err := Load([]string{"DHCP4D_SUBNETS_FILE=" + path})
+	write(subnets, small)
+	write(times, "1h")
+	c, err := Load([]string{"DHCP4D_SUBNETS_FILE=" + subnets, "DHCP4D_LEASE_TIME_FILE=" + times})
 	if err != nil || c.Subnets.ByID(1) == nil {
 		t.Fatal(err)
 	}
-	write(strings.Replace(small, "id: 1", "id: 2", 1))
-	if s, err := c.ReloadSubnets(); err != nil || s.ByID(2) == nil || c.Subnets.ByID(1) == nil {
+	write(subnets, strings.Replace(small, "id: 1", "id: 2", 1))
+	if next, err := c.Reload(); err != nil || next.Subnets.ByID(2) == nil || c.Subnets.ByID(1) == nil {
 		t.Error(err)
 	}
-	write("- {id: 1}")
-	if s, err := c.ReloadSubnets(); s != nil || err == nil || !strings.Contains(err.Error(), path) {
+	write(times, "2h")
+	if next, err := c.Reload(); err != nil || next.Subnets.ByID(2).Lease.Default != 3600 {
+		t.Errorf("what is fixed at the start takes effect in the subnets: %v", err)
+	}
+	write(subnets, "- {id: 1}")
+	if _, err := c.Reload(); err == nil || !strings.Contains(err.Error(), "DHCP4D_SUBNETS: line 1") {
 		t.Error(err)
 	}
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(subnets); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.ReloadSubnets(); !errors.Is(err, os.ErrNotExist) {
+	if _, err := c.Reload(); err == nil || !strings.Contains(err.Error(), subnets) {
 		t.Error(err)
 	}
-	plain, err := Load([]string{oneSubnet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := plain.ReloadSubnets(); !errors.Is(err, ErrNotReloadable) {
-		t.Error(err)
+}
+
+func TestAPI(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		environ []string
+		listen  string
+		wrong   string
+	}{
+		{"loopback is the default", nil, "[::1]:9568", ""},
+		{"off", []string{"DHCP4D_API_LISTEN=off"}, "", ""},
+		{"loopback needs no token", []string{"DHCP4D_API_LISTEN=127.0.0.1:80"}, "127.0.0.1:80", ""},
+		{"beyond this host without token", []string{"DHCP4D_API_LISTEN=:9568"}, "", "DHCP4D_API_LISTEN: :9568 can be reached from other hosts and nothing authenticates them"},
+		{"an address of the host without token", []string{"DHCP4D_API_LISTEN=[2001:db8::1]:9568"}, "", "nothing authenticates them"},
+		{"beyond this host with token", []string{"DHCP4D_API_LISTEN=:9568", "DHCP4D_API_TOKEN=0123456789abcdef"}, ":9568", ""},
+		{"token with a blank", []string{"DHCP4D_API_TOKEN=let me in"}, "", "DHCP4D_API_TOKEN: holds a character"},
+		{"no port", []string{"DHCP4D_API_LISTEN=::1"}, "", "DHCP4D_API_LISTEN: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Load(append([]string{oneSubnet}, c.environ...))
+			if c.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "let me in") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil || string(got.API.Listen) != c.listen || got.API.Asked != (c.environ != nil) {
+				t.Errorf("%+v, %v", got.API, err)
+			}
+			alone, err := LoadAPI(append([]string{"DHCP4D_SUBNET=typo"}, c.environ...))
+			if err != nil || alone.Listen != got.API.Listen || alone.Token != got.API.Token {
+				t.Errorf("read alone: %+v, %v", alone, err)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
@@ -132,12 +133,52 @@ type LeaseLog struct {
 	Path string `env:"PATH" envDefault:"stdout" kind:"stdout, stderr or the path of a file" desc:"hook leaselog: where one line of JSON per change of a lease goes; a file is appended to"`
 }
 
+// RunName is the name of the hook that runs a program.
+const RunName = "run"
+
+// Run is what the hook run runs by.
+type Run struct {
+	Command string  `env:"COMMAND" kind:"path of a program" desc:"hook run: the program that is run for every change of a lease, with the hook point as its argument and the facts in its environment, named as Kea's run_script hook names them"`
+	Timeout seconds `env:"TIMEOUT" envDefault:"10s" kind:"a duration such as 90s, 1h or 7d" desc:"hook run: how long a program may run before it is killed with everything that it started"`
+	Workers uint16  `env:"WORKERS" envDefault:"4" desc:"hook run: how many programs run at the same time"`
+	Queue   uint32  `env:"QUEUE" envDefault:"1024" desc:"hook run: how many changes may wait for a program; more are lost and counted"`
+}
+
+// checkRun checks the hook run.
+func (c *Config) checkRun(l *config.Loader) {
+	listed := slices.Contains(c.Hooks, RunName)
+	for _, name := range []string{"RUN_COMMAND", "RUN_TIMEOUT", "RUN_WORKERS", "RUN_QUEUE"} {
+		if l.Variable(name).Source != "" && !listed {
+			l.Mistake("HOOKS", "the hook run is configured and not listed", "add run, or unset "+Prefix+name)
+			break
+		}
+	}
+	if !listed {
+		return
+	}
+	if !filepath.IsAbs(c.Run.Command) {
+		l.Mistake("RUN_COMMAND", fmt.Sprintf("%q is no path that begins with /", c.Run.Command), "name the program that the hook run is to run")
+	}
+	if c.Run.Timeout == 0 {
+		l.Mistake("RUN_TIMEOUT", "no program ends in no time", "give at least 1s")
+	}
+	if c.Run.Workers == 0 || c.Run.Workers > 256 {
+		l.Mistake("RUN_WORKERS", fmt.Sprintf("%d programs at the same time", c.Run.Workers), "give 1 to 256")
+	}
+	if c.Run.Queue == 0 || c.Run.Queue > 1<<20 {
+		l.Mistake("RUN_QUEUE", fmt.Sprintf("%d changes", c.Run.Queue), "give 1 to 1048576")
+	}
+}
+
+// Duration is the time that it stands for.
+func (s seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
+
 // checkHooks checks the list of hooks against what is shipped.
 func (c *Config) checkHooks(l *config.Loader) {
 	for i, name := range c.Hooks {
 		switch {
-		case name != LeaseLogName:
-			l.Mistake("HOOKS", "there is no hook "+name, "there is: "+LeaseLogName)
+		case name != LeaseLogName && name != RunName:
+			l.Mistake("HOOKS", "there is no hook "+name, "there are: "+LeaseLogName+", "+RunName)
 		case slices.Contains(c.Hooks[:i], name):
 			l.Mistake("HOOKS", name+" is listed twice", "remove one of them")
 		}

@@ -159,6 +159,9 @@ func (m *Match) String() string {
 // ShowOctets gives an identifier as text where it is printable, else as 0x
 // and hex.
 func ShowOctets(b []byte) string {
+	if len(b) > 1 && b[0] == '0' && b[1] == 'x' {
+		return "0x" + hex.EncodeToString(b) // text that would be read as hex
+	}
 	for _, c := range b {
 		if c < 0x21 || c > 0x7e {
 			return "0x" + hex.EncodeToString(b)

@@ -50,6 +50,8 @@ type Lease struct {
 	Event   lease.Event
 	Time    time.Time
 	Binding lease.Binding
+	// By is who ordered the change, empty where a client or the time did.
+	By string
 	// Interface and Relays are the way of the query: the interface of dhcp6d,
 	// and the relay levels from the outermost to the innermost. Empty where
 	// no query caused the change.

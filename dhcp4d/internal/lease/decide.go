@@ -45,7 +45,7 @@ func (r *rules) discover() Decision {
 		// RFC 8925 section 3.3: no address is kept for a client that can do
 		// without; when it wants one all the same it asks again without 108.
 		d := Decision{Kind: Offer, Addr: netip.IPv4Unspecified(), V6Only: true}
-		r.setTimes(&d, r.wanted())
+		d.Time = r.wanted()
 		return d
 	}
 	a, why := r.choose()
@@ -86,7 +86,7 @@ func (r *rules) choose() (Address, drop.Reason) {
 
 func (r *rules) offer(a Address) Decision {
 	d := Decision{Kind: Offer, Addr: a.Addr}
-	r.setTimes(&d, r.wanted())
+	d.Time = r.wanted()
 	hold := r.now.After(r.p.Hold)
 	switch {
 	case a.Standing == Mine && a.Expires >= hold:
@@ -168,9 +168,11 @@ func (r *rules) initReboot() Decision {
 		return nak(OtherAddress)
 	case named.Standing == Held, named.Standing == Former:
 		return r.ack(named, false)
-	case r.p.Authoritative:
+	case r.p.Authoritative && r.now >= r.p.RecoverTill:
 		return nak(NotKnown)
 	}
+	// Without an answer a client goes on with a lease that has not ended
+	// (RFC 2131 section 3.2); while we recover, it may well have one.
 	return silent(NotKnown)
 }
 
@@ -224,7 +226,7 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 		if r.full() && !r.reserved(a) || a.Standing != Held && r.closedTo(a) && !(renewal && !r.p.Drain) {
 			return nak(NoNewClients)
 		}
-		r.setTimes(&d, r.wanted())
+		d.Time = r.wanted()
 		d.Change, d.Event, d.Expires = Bind, Allocated, r.now.After(d.Time)
 		if a.Known {
 			d.Event = Reused
@@ -234,11 +236,11 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 	moved := !a.SamePoint
 	if !r.ours(a) || moved && r.full() && !r.reserved(a) {
 		// Confirmed for the time that remains, no longer.
-		r.setTimes(&d, remaining(a.Expires, r.now))
+		d.Time = remaining(a.Expires, r.now)
 		d.Expires = a.Expires
 		return d
 	}
-	r.setTimes(&d, r.wanted())
+	d.Time = r.wanted()
 	d.Expires = r.now.After(d.Time)
 	if moved || d.Expires != a.Expires {
 		d.Change, d.Event, d.Moved = Extend, Renewed, moved
@@ -355,29 +357,6 @@ func (r *rules) wanted() uint32 {
 		t = min(max(r.q.Wish, r.p.Min), r.p.Max)
 	}
 	return max(t, 1)
-}
-
-// setTimes fills in options 51, 58 and 59 (RFC 2131 section 4.4.5).
-func (r *rules) setTimes(d *Decision, t uint32) {
-	d.Time = t
-	if t == Infinite {
-		d.T1, d.T2 = Infinite, Infinite
-		return
-	}
-	d.T1, d.T2 = t/2, uint32(uint64(t)*7/8)
-	t1, t2 := d.T1, d.T2
-	if r.p.T1 > 0 {
-		t1 = r.p.T1
-	}
-	if r.p.T2 > 0 {
-		t2 = r.p.T2
-	}
-	switch {
-	case t1 < t2 && t2 < t:
-		d.T1, d.T2 = t1, t2
-	case d.T1 == 0 || d.T1 >= d.T2:
-		d.T1, d.T2 = 0, 0
-	}
 }
 
 func remaining(end, now Time) uint32 {

@@ -378,25 +378,18 @@ func TestDecide(t *testing.T) {
 
 func TestLeaseTimes(t *testing.T) {
 	infinite := func(p *Policy) { p.Max = Infinite }
-	times := func(t1, t2 uint32) func(*Policy) { return func(p *Policy) { p.T1, p.T2 = t1, t2 } }
-	short := func(p *Policy) { p.Default, p.Min = 1, 1 }
 	for _, c := range []struct {
-		name         string
-		p            Policy
-		q            Query
-		time, t1, t2 uint32
+		name string
+		p    Policy
+		q    Query
+		time uint32
 	}{
-		{"D4-28 default", policy(), discover(), 3600, 1800, 3150},
-		{"D4-28 wish", policy(), discover().wish(1000), 1000, 500, 875},
-		{"D4-28 wish clipped to the minimum", policy(), discover().wish(0), 600, 300, 525},
-		{"D4-28 wish clipped to the maximum", policy(), discover().wish(100000), 7200, 3600, 6300},
-		{"D4-28 infinite wish where it is not configured", policy(), discover().wish(Infinite), 7200, 3600, 6300},
-		{"D4-28 infinite wish where it is configured", policy(infinite), discover().wish(Infinite), Infinite, Infinite, Infinite},
-		{"D4-29 configured T1 and T2", policy(times(1000, 2000)), discover(), 3600, 1000, 2000},
-		{"D4-29 configured T1, default T2", policy(times(1000, 0)), discover(), 3600, 1000, 3150},
-		{"D4-29 T1 and T2 beyond a short lease: defaults", policy(times(1000, 2000)), discover().wish(800), 800, 400, 700},
-		{"D4-29 T1 not before T2: defaults", policy(times(3000, 2000)), discover(), 3600, 1800, 3150},
-		{"D4-29 no T1 and T2 that would not be T1 < T2 < lease", policy(short), discover(), 1, 0, 0},
+		{"D4-28 default", policy(), discover(), 3600},
+		{"D4-28 wish", policy(), discover().wish(1000), 1000},
+		{"D4-28 wish clipped to the minimum", policy(), discover().wish(0), 600},
+		{"D4-28 wish clipped to the maximum", policy(), discover().wish(100000), 7200},
+		{"D4-28 infinite wish where it is not configured", policy(), discover().wish(Infinite), 7200},
+		{"D4-28 infinite wish where it is configured", policy(infinite), discover().wish(Infinite), Infinite},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts(nothing, nothing)
@@ -406,8 +399,8 @@ func TestLeaseTimes(t *testing.T) {
 			f = only(at(o.Addr, Held))
 			a := Decide(&r, &c.p, &f, now)
 			for _, d := range []Decision{o, a} {
-				if d.Time != c.time || d.T1 != c.t1 || d.T2 != c.t2 {
-					t.Errorf("kind %d: lease %d T1 %d T2 %d, want %d %d %d", d.Kind, d.Time, d.T1, d.T2, c.time, c.t1, c.t2)
+				if d.Time != c.time {
+					t.Errorf("kind %d: lease time %d, want %d", d.Kind, d.Time, c.time)
 				}
 			}
 			if a.Expires != now.After(c.time) {

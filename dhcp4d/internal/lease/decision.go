@@ -116,7 +116,6 @@ type Decision struct {
 
 	Addr    netip.Addr // offered (0.0.0.0: none, RFC 8925), acknowledged or changed
 	Time    uint32     // option 51, seconds
-	T1, T2  uint32     // options 58 and 59; both 0: a lease too short for them
 	Expires Time       // of the hold, binding or quarantine
 	After   uint64
 }

@@ -3,12 +3,14 @@ package lease
 import (
 	"crypto/sha256"
 	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 // The kinds of client key, its first octet.
 const (
-	KeyIdentifier byte = 1 // option 61, whole (RFC 4361 section 6.3)
-	KeyHardware   byte = 2 // htype and chaddr[:hlen] (RFC 2131 section 4.2)
+	KeyIdentifier byte = dhcp4.KeyClientID // option 61, whole (RFC 4361 section 6.3)
+	KeyHardware   byte = dhcp4.KeyHardware // htype and chaddr[:hlen] (RFC 2131 section 4.2)
 )
 
 // AppendKey appends the key of a client: kind octet and option 61, or kind

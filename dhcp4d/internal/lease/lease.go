@@ -77,7 +77,9 @@ type Binding struct {
 	// HWType and HWAddr are htype and chaddr[:hlen] of the last message.
 	HWType byte
 	HWAddr []byte
-	// Point is the attachment point: see [AppendPoint].
+	// Point is the attachment point: see [AppendPoint]. It is empty where it
+	// is not known, in a lease that came from another server or from the
+	// operator; the first query of the client then tells it.
 	Point []byte
 	// Source is the IPv6 address of the client as the relay nearest to it,
 	// or dhcp6d where there is none, saw it.

@@ -59,7 +59,6 @@ type Policy struct {
 	Authoritative bool
 
 	Default, Min, Max uint32 // lease time; Infinite is given only where one of them is
-	T1, T2            uint32 // 0 = 0.5 and 0.875 of the lease time
 	Hold              uint32 // how long an OFFER holds its address
 	Quarantine        uint32 // how long a declined address rests
 
@@ -96,7 +95,7 @@ type Address struct {
 	InPool    bool   // a pool of the subnet covers it
 	ForOther  bool   // reserved, and not for this client
 	Known     bool   // its last record is this client's (Former, Mine, and Held where it had the address before)
-	SamePoint bool   // its holder (Held to Taken) got it at the query's attachment point
+	SamePoint bool   // its holder (Held to Taken) got it at the query's attachment point, or nobody knows where
 	Expires   Time   // end of the binding (Mine, Taken), else 0
 	After     uint64 // commit group that makes the binding durable, 0 = is durable
 }

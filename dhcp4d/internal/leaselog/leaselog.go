@@ -103,6 +103,7 @@ func (l *Log) Close() error {
 type Line struct {
 	Time      time.Time  `json:"time"`
 	Event     string     `json:"event"`
+	By        string     `json:"by,omitempty"` // who ordered it, if not the client
 	Address   netip.Addr `json:"address"`
 	Subnet    uint32     `json:"subnet"`
 	ClientID  string     `json:"client_id,omitempty"`
@@ -141,7 +142,7 @@ func (l *Log) add(e *event.Lease) {
 func newLine(e *event.Lease) *Line {
 	b := &e.Binding
 	line := &Line{
-		Time: e.Time.UTC(), Event: e.Event.String(), Address: b.Addr, Subnet: b.Subnet,
+		Time: e.Time.UTC(), Event: e.Event.String(), By: e.By, Address: b.Addr, Subnet: b.Subnet,
 		ClientID: colons(identifier(b.Client)), HWType: b.HWType, HWAddress: colons(b.HWAddr),
 		Source: b.Source, Interface: e.Interface, Start: moment(b.Start),
 	}

@@ -155,7 +155,7 @@ func TestFields(t *testing.T) {
 		b = append(b, unhex("3d02aabb")...)
 		for _, typ := range []dhcp4.MessageType{dhcp4.Offer, dhcp4.ACK, dhcp4.NAK} {
 			m := mustAppend(t, query(t, dhcp4.Request, hex.EncodeToString(b)), usual(typ))
-			if v, _ := m.Option(61, nil); !bytes.Equal(v, append(id[:len(id):len(id)], 0xaa, 0xbb)) {
+			if v, _ := m.Option(61, nil); !bytes.Equal(v, append(slices.Clip(id), 0xaa, 0xbb)) {
 				t.Errorf("%v: %x", typ, v)
 			}
 		}

@@ -102,12 +102,12 @@ func TestAttacks(t *testing.T) {
 	}
 	// attack sends n datagrams and checks that each is dropped for the reason
 	// that it must be.
-	attack := func(t *testing.T, n int, make func() []byte) {
+	attack := func(t *testing.T, n int, next func() []byte) {
 		t.Helper()
 		before := b.sum(t, "dhcp4d_packets_dropped_total", "reason=unauthentic")
 		var batch []udp.Packet
 		for i := range n {
-			batch = append(batch, udp.Packet{Data: bytes.Clone(make()), Peer: sixd})
+			batch = append(batch, udp.Packet{Data: bytes.Clone(next()), Peer: sixd})
 			if len(batch) == 64 || i == n-1 {
 				b.server.batch(batch)
 				batch = batch[:0]

@@ -75,13 +75,25 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 
 // levels reads the table, a subnet at a time so that no query waits long.
 func (g *gauges) levels() []level {
-	r := g.running.Load()
-	var all []level
+	for {
+		r := g.running.Load()
+		if all, ok := g.levelsOf(r); ok {
+			return all
+		}
+	}
+}
+
+// levelsOf fails when r is not what runs any more.
+func (g *gauges) levelsOf(r *Running) (all []level, ok bool) {
+	ok = true
 	other := level{id: "other", pools: make([]use, 1)}
 	for i := range r.subnets.All {
 		sub := &r.subnets.All[i]
 		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
 		g.leases.With(func(t *table.Table) {
+			if ok = g.leases.running == r; !ok {
+				return
+			}
 			l.counts = t.Counts(i)
 			piece := 0
 			for p := range sub.Pools {
@@ -94,6 +106,9 @@ func (g *gauges) levels() []level {
 				l.pools = append(l.pools, u)
 			}
 		})
+		if !ok {
+			return nil, false
+		}
 		if i < g.most {
 			all = append(all, l)
 			continue
@@ -110,5 +125,5 @@ func (g *gauges) levels() []level {
 	if len(r.subnets.All) > g.most {
 		all = append(all, other)
 	}
-	return all
+	return all, true
 }

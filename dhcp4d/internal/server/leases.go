@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
@@ -36,9 +37,15 @@ func (c Clock) at(now time.Time) lease.Time {
 type Leases struct {
 	Clock Clock
 
-	mu    sync.Mutex
-	table *table.Table
-	ended endings // since the last drain
+	// turn is held for the decisions of a batch, and by whoever changes the
+	// configuration: a batch goes by one from end to end.
+	turn sync.Mutex
+
+	mu      sync.Mutex
+	table   *table.Table
+	running *Running // what the table is laid out for
+	loads   uint32   // tables so far: a place of Scan is in one of them only
+	ended   endings  // since the last drain
 }
 
 // endings is what ended by time, or because its client took another address.
@@ -54,7 +61,7 @@ func (n *endings) reset() {
 
 // NewLeases makes an empty table for a configuration.
 func NewLeases(c Clock, r *Running) *Leases {
-	l := &Leases{Clock: c}
+	l := &Leases{Clock: c, running: r}
 	l.table = l.newTable(r)
 	return l
 }
@@ -76,12 +83,15 @@ func (l *Leases) Load(s store.Store, r *Running, m *commit.Metrics) error {
 		return err
 	}
 	if found.Newest > now+clockSlack {
-		return fmt.Errorf("the store was written at %v, which is later than the clock of this machine; set the clock",
-			time.Unix(int64(found.Newest), 0).UTC().Format(time.RFC3339))
+		return &ClockError{found.Newest}
 	}
 	l.With(func(*table.Table) {
 		t.Loaded(now)
+		if l.running != r { // reloaded meanwhile
+			t.Reconfigure(l.running.Layout())
+		}
 		l.table = t
+		l.loads++
 	})
 	m.Loaded(found.Took)
 	return nil
@@ -91,11 +101,44 @@ func (l *Leases) Load(s store.Store, r *Running, m *commit.Metrics) error {
 // has seen: clocks are stepped back a little when they are set.
 const clockSlack = 5
 
+// ClockError says that the store has seen a later time than our clock tells.
+type ClockError struct{ Written lease.Time }
+
+func (e *ClockError) Error() string {
+	return fmt.Sprintf("the store was written at %v, which is later than the clock of this machine; set the clock, or if the store was written by a wrong one, stop and run dhcp4d reset-clock",
+		time.Unix(int64(e.Written), 0).UTC().Format(time.RFC3339))
+}
+
+// Still tells whether that is so at another time.
+func (e *ClockError) Still(now time.Time) bool { return e.Written > lease.Time(now.Unix())+clockSlack }
+
 // With calls fn with the table, under the lock.
 func (l *Leases) With(fn func(t *table.Table)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fn(l.table)
+}
+
+// Running is the configuration in effect.
+func (l *Leases) Running() *Running {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}
+
+// Reconfigure puts another configuration into effect, between two batches of
+// queries. Leases outside of it are kept until they end, and not renewed. A
+// change of pools or reservations takes 20 ms for each million of leases, in
+// which queries wait in the socket; everything else takes none.
+func (l *Leases) Reconfigure(next *Running, running *atomic.Pointer[Running]) {
+	layout := next.Layout()
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.table.Reconfigure(layout)
+	l.running = next
+	running.Store(next)
 }
 
 // drain moves what has ended into n, which must be empty.
@@ -172,7 +215,7 @@ func (t *Tell) committed(records []lease.Binding, w *Waiting) {
 	for i := range w.changes {
 		c := &w.changes[i]
 		t.Observers.Run(&event.Lease{
-			Event: c.event, Time: now, Binding: records[c.binding],
+			Event: c.event, Time: now, By: c.by, Binding: records[c.binding],
 			Interface: c.ifc, Relays: w.relays[c.from:c.to],
 		})
 	}

@@ -47,6 +47,24 @@ func NewRunning(s *config.Subnets, peers []netip.Addr) *Running {
 	return r
 }
 
+// Recover makes every subnet give no new address for one lease time from the
+// start: the longest that it gives, because so old may be the leases that a
+// restored backup does not know of. A subnet whose leases never end does not
+// recover; [Running.RecoverTill] tells.
+func (r *Running) Recover(start lease.Time) {
+	for i := range r.policies {
+		r.policies[i].RecoverTill = start.After(r.policies[i].Max)
+	}
+}
+
+// RecoverTill is when the last subnet recovers, zero if none has to.
+func (r *Running) RecoverTill() (till lease.Time) {
+	for i := range r.policies {
+		till = max(till, r.policies[i].RecoverTill)
+	}
+	return till
+}
+
 // Layout is what the table of leases must know of the subnets.
 func (r *Running) Layout() []table.Subnet {
 	layout := make([]table.Subnet, len(r.subnets.All))

@@ -127,6 +127,7 @@ func (s *Server) Run(context.Context) error {
 
 // batch takes the datagrams of one read to their end.
 func (s *Server) batch(in []udp.Packet) {
+	s.Leases.turn.Lock()
 	s.received, s.now = s.Leases.Clock.Read()
 	s.running, s.peers = s.Running.Load(), *s.Peers.Load()
 	s.buf = s.buf[:0]
@@ -143,6 +144,7 @@ func (s *Server) batch(in []udp.Packet) {
 	if s.group != nil {
 		s.Commits.Release(s.group)
 	}
+	s.Leases.turn.Unlock()
 	s.Replies.Write(s.ready.packets)
 	s.Ledger.sent(&s.ready)
 }
@@ -337,7 +339,9 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 		return r
 	}
 	r.LeaseTime = d.Time
-	r.T1, r.T2, _ = sub.Lease.Timers(d.Time)
+	if t1, t2, ok := sub.Lease.Timers(d.Time); ok {
+		r.T1, r.T2 = t1, t2
+	}
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.running.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file

@@ -28,7 +28,8 @@ import (
 )
 
 // The subnets of the tests: 1 by the clients' own prefix, 2 by what the relay
-// says, 3 takes no new client, 4 has two addresses and lets a point have one.
+// says, 3 takes no new client, 4 has two addresses and lets a point have one, 5 and 6
+// are large, the latter with a limit.
 const document = `
 - {id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.250], match: [{prefix: "2001:db8:1::/64"}, {interface: eth1}],
    options: {routers: [192.0.2.1], domain-name-servers: [192.0.2.53]}}
@@ -36,6 +37,8 @@ const document = `
    reservations: [{client-id: "ff:aa", address: 198.51.100.99}]}
 - {id: 3, subnet: 203.0.113.0/25, pools: [203.0.113.10-203.0.113.20], match: [{prefix: "2001:db8:3::/64"}], state: drain}
 - {id: 4, subnet: 203.0.113.128/25, pools: [203.0.113.130-203.0.113.131], match: [{prefix: "2001:db8:4::/64"}], limit: 1}
+- {id: 5, subnet: 11.0.0.0/8, pools: [11.0.0.10-11.15.255.250], match: [{prefix: "2001:db8:5::/64"}]}
+- {id: 6, subnet: 172.16.0.0/16, pools: [172.16.0.10-172.16.255.250], match: [{prefix: "2001:db8:6::/64"}], limit: 16}
 `
 
 var (

@@ -36,13 +36,15 @@ type Waiting struct {
 	observe bool // somebody wants changes
 	changes []change
 	relays  []event.Relay
-	ids     []byte // of the relays
+	ids     []byte         // of the relays
+	orders  []chan<- error // of operators; each takes one error or nil
 }
 
 // change is a lease that changed; its relays are a part of Waiting.relays.
 type change struct {
 	event    lease.Event
-	binding  int // index into the group's records
+	by       string // who ordered it
+	binding  int    // index into the group's records
 	ifc      string
 	from, to int
 }
@@ -51,8 +53,8 @@ type change struct {
 // observers.
 func NewWaiting(observe bool) *Waiting { return &Waiting{observe: observe} }
 
-// Len is the number of replies.
-func (w *Waiting) Len() int { return len(w.packets) }
+// Len is the number of replies, those to operators included.
+func (w *Waiting) Len() int { return len(w.packets) + len(w.orders) }
 
 // Reset forgets everything and keeps the memory.
 func (w *Waiting) Reset() {
@@ -60,6 +62,8 @@ func (w *Waiting) Reset() {
 	w.buf, w.signed = w.buf[:0], w.signed[:0]
 	w.events = [lease.EventCount]int{}
 	w.changes, w.relays, w.ids = w.changes[:0], w.relays[:0], w.ids[:0]
+	clear(w.orders)
+	w.orders = w.orders[:0]
 }
 
 // wait adds the ACK buf[start:] and returns buf. The signature comes when it
@@ -95,6 +99,15 @@ func (w *Waiting) note(f *ipc.Query, d *lease.Decision, i int) {
 	w.changes = append(w.changes, c)
 }
 
+// order remembers a change that an operator has ordered, whose record is the
+// group's i-th.
+func (w *Waiting) order(e lease.Event, i int, by string) {
+	w.events[e]++
+	if w.observe {
+		w.changes = append(w.changes, change{event: e, binding: i, by: by})
+	}
+}
+
 // keep copies b; where ids moves to a larger array, earlier copies stay in the
 // old one.
 func (w *Waiting) keep(b []byte) []byte {
@@ -118,8 +131,13 @@ type Committed struct {
 // Done is what the committer calls with every group, durable or failed.
 func (c *Committed) Done(g *commit.Group[*Waiting], err error) {
 	w := g.Replies
+	defer func() {
+		for _, o := range w.orders {
+			o <- err
+		}
+	}()
 	if err != nil {
-		c.Ledger.failed(w.Len())
+		c.Ledger.failed(len(w.packets))
 		return
 	}
 	now := time.Now()

@@ -107,7 +107,7 @@ func readLabel(fsys vfs.FS, name, prefix string) error {
 	}
 	for kind, p := range map[string]string{"pebble": labelPrefix, "journal": journalPrefix} {
 		if p != prefix && strings.HasPrefix(string(text), p) {
-			return fmt.Errorf("is a store of another kind; name it as %s:", kind)
+			return fmt.Errorf("is a store of another kind; name it with %s: before its directory", kind)
 		}
 	}
 	var v int

@@ -295,9 +295,16 @@ func manyFailures(t *testing.T, kind string) {
 		}
 	})
 	for range 200 {
-		f.from(f.seen.Load(), 1)
-		if n := survive(t, s, w, 1); n != 1 {
-			t.Fatalf("failed %d times", n)
+		// The removal of an old log, in the background, may get the error
+		// instead, and that is no failure.
+		for tries := 0; ; tries++ {
+			f.from(f.seen.Load(), 1)
+			if survive(t, s, w, 1) > 0 {
+				break
+			}
+			if tries > 20 {
+				t.Fatal("does not fail")
+			}
 		}
 		survive(t, s, w, 2)
 	}

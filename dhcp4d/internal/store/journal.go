@@ -34,7 +34,6 @@ type journal struct {
 
 	loaded bool
 	broken error // why the store has failed
-	closed bool
 
 	segments []*segment // that count, oldest first; the last is written to
 	unused   []string   // files that can be written over
@@ -411,7 +410,7 @@ func (j *journal) settle() error {
 
 // Reopen implements Store; the next Load reads everything again.
 func (j *journal) Reopen() error {
-	j.shut()
+	_ = j.shut() // the error is the one that it failed with
 	if err := probe(j.o.fs, j.dir); err != nil {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
 	}
@@ -419,7 +418,7 @@ func (j *journal) Reopen() error {
 		return err
 	}
 	if err := j.begin(); err != nil {
-		j.shut()
+		_ = j.shut()
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
 	}
 	j.broken = nil

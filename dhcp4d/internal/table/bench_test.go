@@ -291,3 +291,19 @@ func TestNewClientsHardlyAllocate(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkReconfigure is a reload that changes a pool: for so long no query is
+// decided.
+func BenchmarkReconfigure(b *testing.B) {
+	x := newBench(1_000_000)
+	one, other := []Subnet{wide()}, []Subnet{wide()}
+	p := other[0].Pools[0]
+	other[0].Pools = []pool.Range{{First: p.First.Next(), Last: p.Last}}
+	for i := 0; b.Loop(); i++ {
+		if i%2 == 0 {
+			x.t.Reconfigure(other)
+		} else {
+			x.t.Reconfigure(one)
+		}
+	}
+}

@@ -147,7 +147,7 @@ func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	}
 	e := t.entries.at(ref)
 	mine := t.is(e, v.slot, v.hash, v.q.Client)
-	a.SamePoint = e.point == v.point
+	a.SamePoint = e.point == v.point || len(t.arena.bytes(t.pointAt(e.point).blob)) == 0
 	switch e.phase {
 	case bound:
 		a.Standing, a.Expires, a.After = lease.Taken, unpack(e.expires), t.pending(e)

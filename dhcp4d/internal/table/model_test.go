@@ -188,7 +188,7 @@ func (k *asked) full() bool {
 	if k.p.Limit == 0 {
 		return false
 	}
-	if r := k.m.recs[k.main()]; r != nil && r.active(k.now) && r.point == string(k.q.Point) {
+	if r := k.m.recs[k.main()]; r != nil && r.active(k.now) && k.here(r) {
 		return false
 	}
 	n := 0
@@ -204,8 +204,11 @@ func (k *asked) full() bool {
 // has there.
 func (k *asked) takeover(a netip.Addr) bool {
 	r := k.m.recs[a]
-	return k.q.ByPoint && a == k.q.Reservation && r != nil && r.active(k.now) && !r.declined(k.now) && r.point == string(k.q.Point)
+	return k.q.ByPoint && a == k.q.Reservation && r != nil && r.active(k.now) && !r.declined(k.now) && k.here(r)
 }
+
+// here: the record is of the query's attachment point, or of an unknown one.
+func (k *asked) here(r *rec) bool { return r.point == "" || r.point == string(k.q.Point) }
 
 // reservable: the client has a reservation, and could have it now.
 func (k *asked) reservable(starting bool) bool {
@@ -227,14 +230,14 @@ func (k *asked) answer() verdict {
 		return k.discover()
 	case lease.TypeRelease:
 		r := k.m.recs[q.CIAddr]
-		if (!q.ServerID.IsValid() || q.ServerID == k.p.ServerID) && k.mine(r) && r.bound(k.now) && r.point == string(q.Point) {
+		if (!q.ServerID.IsValid() || q.ServerID == k.p.ServerID) && k.mine(r) && r.bound(k.now) && k.here(r) {
 			r.state, r.expires, r.hold = lease.Released, k.now, 0
 			return verdict{writes: map[netip.Addr]lease.State{q.CIAddr: lease.Released}}
 		}
 		return verdict{}
 	case lease.TypeDecline:
 		r := k.m.recs[q.Requested]
-		if q.ServerID == k.p.ServerID && k.mine(r) && (r.bound(k.now) || r.offered(k.now)) && r.point == string(q.Point) {
+		if q.ServerID == k.p.ServerID && k.mine(r) && (r.bound(k.now) || r.offered(k.now)) && k.here(r) {
 			k.m.order++
 			r.state, r.expires, r.hold, r.order = lease.Declined, k.now.After(k.p.Quarantine), 0, k.m.order
 			return verdict{writes: map[netip.Addr]lease.State{q.Requested: lease.Declined}}
@@ -255,7 +258,7 @@ func (k *asked) answer() verdict {
 
 func (k *asked) elsewhere() bool {
 	r := k.m.recs[k.main()]
-	return k.p.RefuseMoves && r != nil && r.bound(k.now) && r.point != string(k.q.Point)
+	return k.p.RefuseMoves && r != nil && r.bound(k.now) && !k.here(r)
 }
 
 func (k *asked) discover() verdict {
@@ -421,7 +424,7 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 	v := verdict{kind: lease.Ack, addr: a, time: k.wanted(), writes: map[netip.Addr]lease.State{}}
 	end := k.now.After(v.time)
 	if k.mine(r) && r.bound(k.now) {
-		moved := r.point != string(k.q.Point)
+		moved := !k.here(r)
 		if !k.allowed(a) || moved && k.full() && a != k.q.Reservation {
 			v.time = uint32(r.expires - k.now)
 			return v

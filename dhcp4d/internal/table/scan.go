@@ -8,13 +8,13 @@ import (
 )
 
 // Release ends the binding of an address by order of the operator and
-// reports whether there was one. The record to be written is added to group.
+// reports whether there was one. The record to be written is added to group;
+// Options.Ended is not told.
 func (t *Table) Release(addr netip.Addr, now lease.Time, seq uint64, group *lease.Batch) bool {
 	ref := t.fresh(addr, now)
 	if ref == 0 || t.entries.at(ref).phase != bound {
 		return false
 	}
-	t.ended(lease.ReleasedEvent, ref)
 	t.release(ref, now, seq, group)
 	return true
 }
@@ -47,19 +47,39 @@ func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)
 	}
 }
 
-// Scan calls fn for at most n entries from place from on (0 = the start), in
-// no particular order, and returns the place where to go on, 0 at the end.
+// OfClient calls fn for what a client has or had in any subnet, configured or
+// not. It looks at n subnets from place from on and returns the place where to
+// go on, 0 at the end. fn must not use the table; b is valid during the call.
+func (t *Table) OfClient(client []byte, from, n uint32, fn func(b *lease.Binding)) (next uint32) {
+	slots := uint32(len(t.slots))
+	end := min(from+n, slots)
+	for slot := from; slot < end; slot++ {
+		var buf [maxOwn]uint32
+		for _, ref := range t.own(slot, t.clientHash(slot, client), client, &buf) {
+			t.fill(ref, &t.scratch)
+			fn(&t.scratch)
+		}
+	}
+	if end == slots {
+		return 0
+	}
+	return end
+}
+
+// Scan looks at n places from place from on (0 = the start), calls fn for the
+// entries there, in no particular order, and returns the place where to go on,
+// 0 at the end.
 // Entries that are made between two calls may be missed, none comes twice
 // unless it ended and was made again. fn must not use the table; b is valid
 // during the call. An expired binding is shown as bound with its end in the
 // past, as on disk.
 func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32) {
 	for ref := max(from, 1); ref < t.entries.used; ref++ {
-		if t.entries.at(ref).phase == unused {
-			continue
-		}
 		if n--; n < 0 {
 			return ref
+		}
+		if t.entries.at(ref).phase == unused {
+			continue
 		}
 		t.fill(ref, &t.scratch)
 		fn(&t.scratch)

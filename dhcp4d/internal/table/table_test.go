@@ -590,6 +590,71 @@ func TestScanPages(t *testing.T) {
 	}
 }
 
+// An imported lease, or one that the operator gave, does not tell where its
+// client is attached.
+func TestUnknownAttachmentPoint(t *testing.T) {
+	given := func(t *testing.T, refuse bool) (*site, netip.Addr) {
+		t.Helper()
+		s := newSite(Options{}, small(20))
+		s.p.RefuseMoves, s.p.Limit = refuse, 1
+		b := lease.Binding{Addr: ip(12), Subnet: 7, State: lease.Bound, Client: from("a", "p").Client, Start: start, Changed: start, Expires: start + 1000}
+		if err := s.Load(&b, start); err != nil {
+			t.Fatal(err)
+		}
+		s.Loaded(start)
+		return s, b.Addr
+	}
+	t.Run("is that of the first renewal", func(t *testing.T) {
+		s, a := given(t, true)
+		if d := s.renew(from("a", "p"), a); d.Kind != lease.Ack || d.Moved {
+			t.Fatalf("got %+v", d)
+		}
+		if n := len(s.group.Records); n != 1 || string(s.group.Records[0].Point) != string(from("a", "p").Point) {
+			t.Errorf("writes %+v", s.group.Records)
+		}
+		if d := s.renew(from("a", "q"), a); d.Kind != lease.Silent || d.Why != lease.Elsewhere {
+			t.Errorf("from another point: %+v", d)
+		}
+		if d := s.release(from("a", "q"), a); d.Change != lease.None {
+			t.Errorf("released from another point: %+v", d)
+		}
+	})
+	t.Run("does not stop a RELEASE", func(t *testing.T) {
+		s, a := given(t, false)
+		if d := s.release(from("b", "p"), a); d.Change != lease.None {
+			t.Errorf("by another client: %+v", d)
+		}
+		if d := s.release(from("a", "p"), a); d.Change != lease.Release {
+			t.Errorf("got %+v", d)
+		}
+	})
+	t.Run("DISCOVER gets the address, also where the point is full", func(t *testing.T) {
+		s, a := given(t, false)
+		s.obtain(t, from("b", "p"))
+		if d := s.discover(from("a", "p")); d.Kind != lease.Offer || d.Addr != a {
+			t.Errorf("got %+v", d)
+		}
+	})
+}
+
+func TestOfClientFindsLeasesOfSubnetsThatAreGone(t *testing.T) {
+	other := Subnet{ID: 8, Prefix: netip.MustParsePrefix("198.51.100.0/24"),
+		Pools: []pool.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}}
+	s := newSite(Options{}, small(20), other)
+	a, b := from("a", "p"), from("a", "p")
+	b.Subnet = 1
+	x, y := s.obtain(t, a), s.obtain(t, b)
+	s.Reconfigure([]Subnet{other})
+	var found []netip.Addr
+	pages := 0
+	for at := uint32(0); pages == 0 || at != 0; pages++ {
+		at = s.OfClient(a.Client, at, 1, func(b *lease.Binding) { found = append(found, b.Addr) })
+	}
+	if !slices.Equal(found, []netip.Addr{x, y}) || pages != 2 {
+		t.Errorf("found %v on %d pages, want %v and %v", found, pages, x, y)
+	}
+}
+
 func TestStandForAHook(t *testing.T) {
 	s := newSite(Options{}, small(20))
 	a, b := from("a", "p"), from("b", "p")

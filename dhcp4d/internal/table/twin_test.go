@@ -262,6 +262,31 @@ func (x *machine) compare(t *rapid.T) {
 	}
 }
 
+// give binds an address to a client by order of the operator, who does not
+// know where the client is attached.
+func (x *machine) give(t *rapid.T) {
+	x.m.tidy(x.now)
+	q, id := x.client(t)
+	q.Point, q.Source = nil, netip.Addr{}
+	a := ip(rapid.IntRange(0, 40).Draw(t, "addr"))
+	k := asked{x.m, &x.m.subnets[q.Subnet], &q, &x.p, x.now}
+	stand := x.t.Stand(&q, a, x.now)
+	if k.main().IsValid() && k.main() != a || !stand.InPool || stand.ForOther || stand.Standing != lease.Free && stand.Standing != lease.Former && stand.Standing != lease.Held {
+		return
+	}
+	until := x.now + 500
+	var group lease.Batch
+	x.seq++
+	x.t.Apply(&q, &lease.Decision{Change: lease.Bind, Addr: a, Expires: until}, x.now, x.seq, &group)
+	k.m.order++
+	k.m.recs[a] = &rec{subnet: k.s.id, client: string(q.Client), state: lease.Bound, expires: until, order: k.m.order}
+	if len(group.Records) != 1 || len(group.Records[0].Point) != 0 {
+		t.Fatalf("writes %+v", group.Records)
+	}
+	x.disk[a] = group.Records[0]
+	x.clients[id] = held{a, until}
+}
+
 func (x *machine) restart(t *rapid.T) {
 	x.m.tidy(x.now)
 	x.t.Reset()
@@ -341,7 +366,8 @@ func TestTableBehavesLikeTheModel(t *testing.T) {
 					x.disk[a] = group.Records[0]
 				}
 			},
-			"": x.compare,
+			"give by the operator": x.give,
+			"":                     x.compare,
 		})
 	})
 }

@@ -114,6 +114,7 @@ func TestValidate(t *testing.T) {
 		{"Q-30 DHCPV4-RESPONSE by a relay", relay(message(dhcp6.DHCPv4Response)), unicast, drop.ServerMessage},
 		{"Q-21 type 99", message(99), multicast, drop.UnknownType},
 		{"Q-21 type 99 by a relay", relay(message(99)), unicast, drop.UnknownType},
+		{"Q-7 option 87 in an Information-request means nothing", inform(option{dhcp6.OptDHCPv4Msg, make([]byte, 3)}), multicast, drop.None},
 		{"D6-11 unicast Information-request", inform(), unicast, drop.UnicastForbidden},
 		{"D6-11 relayed Information-request passes", relay(inform()), unicast, drop.None},
 		{"D6-11 unicast Solicit", message(dhcp6.Solicit, id(client)), unicast, drop.AddressAssignment},
@@ -263,7 +264,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-func TestRelayedReply(t *testing.T) {
+func TestRL7_RelayedReply(t *testing.T) {
 	s := answer.New(ours, full())
 	inner := relay(message(dhcp6.InformationRequest, oro(88)),
 		option{dhcp6.OptInterfaceID, []byte("port-7")}, option{dhcp6.OptRemoteID, []byte{0, 0, 0, 1, 5}}, option{dhcp6.OptSubscriberID, []byte("s")},

@@ -7,6 +7,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
@@ -48,12 +49,19 @@ type Config struct {
 	IPCKeys ipc.Keys
 
 	// Options are what an Information-request may be answered with.
-	Options  answer.Options
-	StateDir string
+	Options answer.Options
+	// LinkOptions are the same for single links; the first that fits counts.
+	LinkOptions []LinkOptions
+	StateDir    string
 
 	// Hooks are the names of the hooks to run, in order, all of them known.
-	Hooks []string
-	ACL   filter.ACL
+	Hooks     []string
+	ACL       filter.ACL
+	RateLimit filter.RateLimit
+
+	// MaxWait and DiscoverMaxWait are how long a datagram, and a DISCOVER, may
+	// have waited in the socket to be served; 0 is for ever.
+	MaxWait, DiscoverMaxWait time.Duration
 
 	environ   []string
 	settings  daemon.Settings
@@ -86,11 +94,17 @@ type raw struct {
 	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp4d; the first signs, all verify; a datagram without a valid signature is dropped"`
 	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
 
-	Options optionVariables
+	Options     optionVariables
+	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
 	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
-	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl" desc:"hooks to run, in this order"`
+	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl, ratelimit" reload:"true" desc:"hooks to run, in this order"`
 	ACL      aclVariables `envPrefix:"ACL_"`
+
+	RateLimit rateLimitVariables `envPrefix:"RATELIMIT_"`
+
+	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that waited in the socket for longer, as its client has given up on it; 0s never does"`
+	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, once everything has waited that long for a fifth of a second: under overload new exchanges give way to those that have begun"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
@@ -108,29 +122,37 @@ func Load(environ []string) (Config, error) {
 	var r raw
 	l.Parse(&r)
 	c := Config{
-		environ:        environ,
-		Interfaces:     r.Interfaces,
-		JoinSite:       r.JoinSite,
-		Relays:         r.Relays,
-		LDRAInterfaces: r.LDRAInterfaces,
-		ServerPort:     r.ServerPort,
-		ClientPort:     r.ClientPort,
-		Source:         r.Source,
-		IPCListen:      r.IPCListen,
-		Backends:       r.IPCBackends,
-		Ranges:         r.IPCRanges,
-		IPCKeys:        r.IPCKeys,
-		Options:        r.Options.check(l),
-		StateDir:       r.StateDir,
-		Hooks:          r.Hooks,
-		ACL:            filter.ACL(r.ACL),
-		settings:       r.Settings,
-		variables:      l.Variables(),
+		environ:         environ,
+		Interfaces:      r.Interfaces,
+		JoinSite:        r.JoinSite,
+		Relays:          r.Relays,
+		LDRAInterfaces:  r.LDRAInterfaces,
+		ServerPort:      r.ServerPort,
+		ClientPort:      r.ClientPort,
+		Source:          r.Source,
+		IPCListen:       r.IPCListen,
+		Backends:        r.IPCBackends,
+		Ranges:          r.IPCRanges,
+		IPCKeys:         r.IPCKeys,
+		Options:         r.Options.check(l),
+		LinkOptions:     r.LinkOptions.check(l),
+		StateDir:        r.StateDir,
+		Hooks:           r.Hooks,
+		ACL:             filter.ACL(r.ACL),
+		RateLimit:       r.RateLimit.limit(),
+		MaxWait:         r.MaxWait,
+		DiscoverMaxWait: r.DiscoverMaxWait,
+		settings:        r.Settings,
+		variables:       l.Variables(),
 	}
 	c.settings.MetricsListen = r.MetricsListen
 	c.checkLink(l)
 	c.checkIPC(l, r.IPCInsecure)
 	c.checkHooks(l)
+	c.checkRateLimit(l)
+	if c.MaxWait < 0 || c.DiscoverMaxWait < 0 {
+		l.Mistake("MAX_WAIT", "a time below 0", "give 0s for no limit")
+	}
 	c.warn()
 	return c, l.Err()
 }

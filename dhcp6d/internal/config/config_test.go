@@ -25,7 +25,7 @@ func environ(pairs ...string) []string {
 	return e
 }
 
-func TestDefaults(t *testing.T) {
+func TestIPC1_Defaults(t *testing.T) {
 	c, err := config.Load(environ())
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,9 @@ func TestMistakes(t *testing.T) {
 		{"option of RFC 7341", "OPTIONS=87:00", "OPTIONS: option 87 is for DHCPV4-QUERY and DHCPV4-RESPONSE only"},
 		{"option too long", "OPTIONS=59:" + strings.Repeat("00", 16385), "OPTIONS: option 59 is too long"},
 		{"options too long together", "OPTIONS=59:" + strings.Repeat("00", 9000) + ",60:" + strings.Repeat("00", 9000), "OPTIONS: 2 options of 18008 octets do not fit into an answer, at most 64 of 16384 do"},
-		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there is: acl"},
+		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there are: acl, ratelimit"},
+		{"ratelimit not listed", "RATELIMIT_RATE=5", "HOOKS: the hook ratelimit is configured and not listed; add ratelimit, or unset DHCP6D_RATELIMIT_*"},
+		{"negative wait", "MAX_WAIT=-1s", "MAX_WAIT: a time below 0; give 0s for no limit"},
 		{"acl without list", "HOOKS=acl", "HOOKS: the hook acl has nothing to do; set DHCP6D_ACL_ALLOW or DHCP6D_ACL_DENY"},
 		{"acl not listed", "ACL_DENY=prefix=::/0", "HOOKS: the hook acl is configured and not listed; add acl, or unset DHCP6D_ACL_ALLOW and DHCP6D_ACL_DENY"},
 		{"acl entry", "ACL_DENY=::/0", `ACL_DENY: "::/0" has no = between what to compare and the value; give list as for ALLOW`},

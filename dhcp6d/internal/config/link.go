@@ -66,7 +66,7 @@ func (c *Config) checkLink(l *config.Loader) {
 			l.Mistake("RELAYS", fmt.Sprintf("%v has bits set after its length", p), "did you mean "+p.Masked().String()+"?")
 		}
 	}
-	if c.ServerPort == 0 {
+	if c.ServerPort == 0 && l.Variable("SERVER_PORT").Value == "0" { // else it was no number at all
 		l.Mistake("SERVER_PORT", "0 is no port", "leave it unset for 547")
 	}
 	if s := c.Source; s.IsValid() && (!s.Is6() || s.Is4In6() || s.Zone() != "" || s.IsMulticast() || s.IsUnspecified()) {

@@ -1,22 +1,32 @@
 // Package forward knows the dhcp4d behind this dhcp6d: where each one is,
-// whether it is alive, and which of them a query goes to.
+// whether it is alive, which of them a query goes to, and how long they take.
 //
 // It reads no socket: the loop that reads the IPC tells it whom it heard
-// ([Backends.Heard]), and its own goroutine ([Backends.Run]) resolves names
-// again and sends probes. Choosing takes no lock and allocates nothing.
+// ([Backends.Heard], [Backends.ProbeAnswered], [Backends.Answered]), and its
+// own goroutine ([Backends.Run]) resolves names again, sends probes and takes
+// backends in and out. What the packet loops call takes no lock and allocates
+// nothing.
 //
 // A query goes by rendezvous hashing of its client's identity over the names
 // of the backends that are in: a client stays with its backend, and a backend
-// that leaves or joins moves only its own clients. A backend of ours is in
-// while it answers probes or queries; one marked "kea" is always in, because
-// Kea knows no probe. When none is in, a query goes to the one that the hash
-// prefers all the same: a guess costs a datagram, silence costs the client.
+// that leaves or joins moves only its own clients. Where addresses have
+// owners, a query about such an address goes to its owner and to nobody else:
+// another would refuse the address, and the client would give up a lease that
+// is good. See choose.go.
+//
+// A backend of ours is in while it answers probes or queries. It is out when
+// the kernel says that nobody listens there, or when one that has answered
+// probes no longer does. One that we have not heard of yet is neither: it gets
+// queries when no other is in. A Kea knows no probe; watch.go says when it is
+// out, which the last backend never is for that reason.
 package forward
 
 import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,43 +34,36 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Times of the probing. A backend that has been silent for outAfter is out:
-// three probes lost.
-const (
-	probeEvery   = time.Second
-	probeOut     = 100 * time.Millisecond // while one of ours is out
-	outAfter     = 3*probeEvery + probeEvery/2
-	resolveEvery = 10 * time.Second
-)
-
 // Spec names one backend as the operator wrote it.
 type Spec struct {
-	Name string // for metrics, logs and the hash; unique
-	Host string // an IP address or a name to resolve
-	Port uint16
-	Kea  bool // speaks Kea's IPC only: no probe, no local address
+	Name string // for metrics, logs, ranges and the hash; unique
+	// Daemon is the name that the backend has for itself, which signatures
+	// cover.
+	Daemon string
+	Host   string // an IP address or a name to resolve
+	Port   uint16
+	Kea    bool // speaks Kea's IPC only: no probe, no local address, no keys
 }
 
-// Backend is one dhcp4d at one address.
-type Backend struct {
-	Name string
-	Addr netip.AddrPort
-	Kea  bool
-
-	state *state
-	seed  uint64 // hash of Name
+// Range is addresses that only one backend serves.
+type Range struct {
+	Backend     string
+	First, Last netip.Addr
 }
 
-// state survives a new resolution of the name.
-type state struct {
-	heard atomic.Int64 // last sign of life, nanoseconds on the monotonic clock; 0 = never
-	in    atomic.Bool
-}
-
-// table is what the packet path sees: replaced as a whole, never changed.
-type table struct {
-	list []Backend
-	from map[netip.AddrPort]int
+// Options are what the set is made of.
+type Options struct {
+	Log      *slog.Logger
+	Specs    []Spec
+	Ranges   []Range // ascending, without overlap
+	Resolver Resolver
+	// Probes leave by Probe, signed by Signer; nobody else may use either.
+	// Without a Probe none are sent.
+	Probe   udp.Writer
+	Signer  *ipc.Signer
+	Metrics *Metrics
+	// Now is the clock; nil stands for time.Now.
+	Now func() time.Time
 }
 
 // Resolver turns a name into addresses; net.DefaultResolver is one.
@@ -68,85 +71,172 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Backends is the set of backends. Choose, From and Heard may be called
-// from any goroutine.
+// Condition is told whether a backend is in.
+type Condition interface {
+	Met()
+	Unmet(reason string)
+}
+
+// Backend is one dhcp4d at one address.
+type Backend struct {
+	Name   string
+	Daemon string
+	Addr   netip.AddrPort
+	Kea    bool
+
+	state *state
+	seed  uint64 // hash of Name
+}
+
+// member is a backend as the goroutine that watches knows it.
+type member struct {
+	Spec
+	*state
+	addr netip.AddrPort // invalid until resolved
+}
+
+// Backends is the set of backends. Choose and Sent are for the loop that
+// sends; everything else may be called from any goroutine.
 type Backends struct {
 	log      *slog.Logger
-	specs    []Spec
-	states   []*state
 	resolver Resolver
 	probe    udp.Writer
+	signer   *ipc.Signer
 	metrics  *Metrics
+	now      func() time.Time
 	start    time.Time
-	ready    Condition
+	trips    trips
 	table    atomic.Pointer[table]
+	wake     chan struct{} // Run has something to do at once
+
+	mu      sync.Mutex
+	members []*member // replaced, not changed, when the configuration is
+	ranges  []Range
+	ready   Condition
 }
 
 // New makes the set. Addresses that need no resolution can be chosen at once,
-// the others once [Backends.Run] has resolved them. Probes leave by w, which
-// nobody else may use; a nil w sends none.
-func New(log *slog.Logger, specs []Spec, r Resolver, w udp.Writer, m *Metrics) *Backends {
-	b := &Backends{log: log, specs: specs, resolver: r, probe: w, metrics: m, start: time.Now()}
-	var t table
-	for _, s := range specs {
-		st := &state{}
-		st.in.Store(s.Kea)
-		b.states = append(b.states, st)
-		if a, err := netip.ParseAddr(s.Host); err == nil {
-			t.add(s, st, a)
-		}
+// the others once [Backends.Run] has resolved them.
+func New(o Options) *Backends {
+	b := &Backends{log: o.Log, resolver: o.Resolver, probe: o.Probe, signer: o.Signer, metrics: o.Metrics,
+		now: o.Now, wake: make(chan struct{}, 1)}
+	if b.now == nil {
+		b.now = time.Now
 	}
-	b.publish(&t)
-	for i, s := range specs {
-		m.up(s.Name, b.states[i].in.Load())
-	}
+	b.start = b.now()
+	b.metrics.trips.Store(&b.trips)
+	b.Set(o.Specs, o.Ranges)
 	return b
 }
 
-func (t *table) add(s Spec, st *state, a netip.Addr) {
-	addr := netip.AddrPortFrom(a.Unmap().WithZone(""), s.Port)
-	t.list = append(t.list, Backend{Name: s.Name, Addr: addr, Kea: s.Kea, state: st, seed: hash([]byte(s.Name))})
+// Set replaces the configuration. What is known of a backend that stays at
+// its place is kept.
+func (b *Backends) Set(specs []Spec, ranges []Range) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.members
+	b.members, b.ranges = nil, slices.Clone(ranges)
+	for _, s := range specs {
+		m := &member{Spec: s}
+		for _, o := range old {
+			if o.Spec == s {
+				m.state, m.addr = o.state, o.addr
+			}
+		}
+		if m.state == nil {
+			m.state = &state{series: b.metrics.series()}
+			if s.Kea {
+				m.life.Store(in)
+			}
+			if a, err := netip.ParseAddr(s.Host); err == nil {
+				m.addr = s.at(a)
+			}
+		}
+		b.members = append(b.members, m)
+	}
+	b.numberLocked()
+	b.metrics.set(b.members)
+	b.publishLocked()
+	b.poke()
 }
 
-func (b *Backends) publish(t *table) {
-	t.from = make(map[netip.AddrPort]int, len(t.list))
-	for i := range t.list {
-		t.from[t.list[i].Addr] = i
+// numberLocked gives the new members numbers that no other has; who stays
+// keeps its own, because queries are on their way under it.
+func (b *Backends) numberLocked() {
+	taken := make(map[uint32]bool)
+	for _, m := range b.members {
+		taken[m.id.Load()] = true
+	}
+	next := uint32(1)
+	for _, m := range b.members {
+		if m.id.Load() != 0 {
+			continue
+		}
+		for taken[next] {
+			next++
+		}
+		m.id.Store(next)
+		taken[next] = true
+	}
+}
+
+func (s *Spec) at(a netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(a.Unmap().WithZone(""), s.Port)
+}
+
+// poke makes Run look at once.
+func (b *Backends) poke() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// publishLocked makes the table that the packet loops see.
+func (b *Backends) publishLocked() {
+	t := &table{several: len(b.members) > 1, from: make(map[netip.AddrPort]int)}
+	place := make(map[string]int)
+	for _, m := range b.members {
+		if !m.addr.IsValid() {
+			continue
+		}
+		place[m.Name] = len(t.list)
+		t.from[m.addr] = len(t.list)
+		t.list = append(t.list, Backend{Name: m.Name, Daemon: m.Daemon, Addr: m.addr, Kea: m.Kea,
+			state: m.state, seed: hash([]byte(m.Name))})
+	}
+	for _, r := range b.ranges {
+		owner, there := place[r.Backend]
+		if !there {
+			owner = nobody
+		}
+		t.owned = append(t.owned, owned{r.First, r.Last, owner})
 	}
 	b.table.Store(t)
 }
 
-// Choose returns the backend for the client with the given identity, nil when
-// no backend has an address yet.
-func (b *Backends) Choose(client []byte) *Backend {
-	t := b.table.Load()
-	switch len(t.list) {
-	case 0:
-		return nil
-	case 1:
-		return &t.list[0]
-	}
-	key := hash(client)
-	var best, bestIn *Backend
-	var top, topIn uint64
-	for i := range t.list {
-		c := &t.list[i]
-		w := mix(key ^ c.seed)
-		if best == nil || w > top {
-			best, top = c, w
-		}
-		if c.state.in.Load() && (bestIn == nil || w > topIn) {
-			bestIn, topIn = c, w
-		}
-	}
-	if bestIn != nil {
-		return bestIn
-	}
-	return best
+// Watch has c told from now on whether a backend is in.
+func (b *Backends) Watch(c Condition) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ready = c
+	b.reportLocked()
 }
 
-// Several tells whether the identity of a client matters to Choose.
-func (b *Backends) Several() bool { return len(b.table.Load().list) > 1 }
+func (b *Backends) reportLocked() {
+	if b.ready == nil {
+		return
+	}
+	if len(b.table.Load().list) == 0 {
+		b.ready.Unmet("no backend's name could be resolved")
+		return
+	}
+	if slices.ContainsFunc(b.members, func(m *member) bool { return m.life.Load() == in }) {
+		b.ready.Met()
+		return
+	}
+	b.ready.Unmet("no backend answers")
+}
 
 // From returns the backend that sends from addr, nil when none does
 // (protocol rule: an IPC datagram counts only from a configured peer).
@@ -158,161 +248,39 @@ func (b *Backends) From(addr netip.AddrPort) *Backend {
 	return nil
 }
 
+// since is a time on our monotonic clock, which begins at 1.
+func (b *Backends) since(now time.Time) int64 { return max(1, int64(now.Sub(b.start))) }
+
 // Heard notes a sign of life: any datagram of the backend's that was accepted.
 func (b *Backends) Heard(c *Backend, now time.Time) {
-	c.state.heard.Store(max(1, int64(now.Sub(b.start))))
+	c.state.heard.Store(b.since(now))
 }
 
-// Condition is told whether a backend is in.
-type Condition interface {
-	Met()
-	Unmet(reason string)
-}
-
-// Watch has c told from now on. Call it before Run.
-func (b *Backends) Watch(c Condition) {
-	b.ready = c
-	b.report()
-}
-
-func (b *Backends) report() {
-	if b.ready == nil {
-		return
+// ProbeAnswered notes that the backend has answered a probe, and so has seen
+// every query that was sent before it.
+func (b *Backends) ProbeAnswered(c *Backend, now time.Time) {
+	b.Heard(c, now)
+	c.state.probed.Store(true)
+	c.state.caughtUp(c.state.mark.Load(), b.since(now))
+	if c.state.life.Load() != in {
+		b.poke()
 	}
-	t := b.table.Load()
-	if len(t.list) == 0 {
-		b.ready.Unmet("no backend's name could be resolved")
-		return
-	}
-	for i := range t.list {
-		if t.list[i].state.in.Load() {
-			b.ready.Met()
-			return
-		}
-	}
-	b.ready.Unmet("no backend answers")
 }
 
-// Run resolves and probes until ctx ends.
-func (b *Backends) Run(ctx context.Context) error {
-	var resolved time.Time
-	frame := ipc.AppendProbe(nil)
-	var out []udp.Packet
-	for {
-		if now := time.Now(); now.Sub(resolved) >= resolveEvery || now.Sub(resolved) >= probeEvery && len(b.table.Load().list) < len(b.specs) {
-			b.resolve(ctx)
-			resolved = now
-		}
-		t := b.table.Load()
-		out = out[:0]
-		for i := range t.list {
-			if !t.list[i].Kea {
-				out = append(out, udp.Packet{Data: frame, Peer: t.list[i].Addr})
-			}
-		}
-		if b.probe != nil && len(out) > 0 {
-			b.probe.Write(out)
-		}
-		wait := probeEvery
-		if !b.judge(time.Now()) {
-			wait = probeOut
-		}
-		b.report()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
+// Refused notes that the kernel knows of nobody at an address to which
+// something was sent.
+func (b *Backends) Refused(addr netip.AddrPort) {
+	if c := b.From(addr); c != nil {
+		c.state.refused.Store(b.since(b.now()))
+		if c.state.life.Load() != out {
+			b.poke()
 		}
 	}
 }
 
-// judge takes backends in that were heard of late, and out that were not. It
-// tells whether all are in.
-func (b *Backends) judge(now time.Time) (all bool) {
-	all = true
-	for i, s := range b.specs {
-		st := b.states[i]
-		if s.Kea {
-			continue
-		}
-		heard := st.heard.Load()
-		in := heard != 0 && now.Sub(b.start)-time.Duration(heard) < outAfter
-		all = all && in
-		if in == st.in.Swap(in) {
-			continue
-		}
-		b.metrics.up(s.Name, in)
-		if in {
-			b.log.Info("backend is in", "backend", s.Name)
-		} else {
-			b.log.Warn("backend is out: it answers neither probes nor queries", "backend", s.Name)
-		}
+// Drain waits until no query waits for its answer, no longer than limit.
+func (b *Backends) Drain(limit time.Duration) {
+	for end := time.Now().Add(limit); b.trips.inFlight() > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
 	}
-	return all
-}
-
-// resolve looks every name up again. A name that cannot be resolved keeps the
-// address it had.
-func (b *Backends) resolve(ctx context.Context) {
-	old := b.table.Load()
-	var t table
-	changed := false
-	for i, s := range b.specs {
-		st := b.states[i]
-		before, had := netip.AddrPort{}, false
-		for j := range old.list {
-			if old.list[j].state == st {
-				before, had = old.list[j].Addr, true
-			}
-		}
-		a, err := netip.ParseAddr(s.Host)
-		if err != nil {
-			a, err = b.lookup(ctx, s.Host)
-		}
-		if err != nil {
-			if !had {
-				b.log.Warn("cannot resolve a backend's name yet", "backend", s.Name, "host", s.Host, "error", err)
-				continue
-			}
-			a = before.Addr()
-		}
-		t.add(s, st, a)
-		if now := t.list[len(t.list)-1].Addr; now != before {
-			changed = true
-			if had {
-				b.log.Info("backend has moved", "backend", s.Name, "from", before, "to", now)
-			}
-		}
-	}
-	if changed {
-		b.publish(&t)
-	}
-}
-
-func (b *Backends) lookup(ctx context.Context, host string) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeEvery)
-	defer cancel()
-	as, err := b.resolver.LookupNetIP(ctx, "ip6", host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return as[0], nil
-}
-
-// hash is FNV-1a, 64 bits: short keys, no allocation, the same everywhere.
-func hash(b []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	return h
-}
-
-// mix spreads a hash over all bits (the finalizer of splitmix64), so that the
-// weights of one client towards several backends are independent.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }

@@ -26,6 +26,7 @@ type Down struct {
 	Interfaces func() *listen.Interfaces // those served now
 	Delivery   Delivery
 	Backends   *forward.Backends
+	Verifier   *ipc.Verifier
 	Hooks      DownHooks
 	Ledger     *IPCLedger
 
@@ -88,14 +89,20 @@ func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
+	if !backend.Kea {
+		var why drop.Reason
+		if in.Data, why = d.Verifier.Open(in.Data, backend.Daemon, d.now); why != drop.None {
+			return dropped, why
+		}
+	}
 	if ipc.IsProbeReply(in.Data) {
-		d.Backends.Heard(backend, d.now)
+		d.Backends.ProbeAnswered(backend, d.now)
 		return probe, drop.None
 	}
 	if why := d.response.Parse(in.Data); why != drop.None {
 		return dropped, why
 	}
-	d.Backends.Heard(backend, d.now)
+	d.Backends.Answered(backend, d.response.DHCPv4(), d.now)
 	back := d.response.Context()
 	ifc := d.served.ByName(back.Interface)
 	if ifc == nil {

@@ -3,11 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
@@ -39,23 +40,36 @@ var (
 	services = listen.NewInterfaces(eth1, eth2)
 )
 
+var key = ipc.Key{ID: 1, Secret: []byte("0123456789abcdef0123456789abcdef")}
+
 // bench is dhcp6d on sockets without a kernel.
 type bench struct {
 	link, ipc *udptest.Socket
 	up        *Up
 	down      *Down
 	registry  *prometheus.Registry
+	set       *forward.Backends
+	keys      ipc.Keys
 }
+
+// started is long enough ago for every signature of a test.
+var started = time.Unix(1_700_000_000, 0)
 
 // poison in a carried message's sname makes the hooks of a bench drop or
 // panic, by its value.
 const (
 	dropMe  = 'D'
 	panicMe = 'P'
+	limitMe = 'L'
 	nameAt  = 44 // of sname in a DHCPv4 message
 )
 
 func newBench(t testing.TB, backends ...forward.Spec) *bench {
+	t.Helper()
+	return newKeyedBench(t, nil, backends...)
+}
+
+func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...forward.Spec) *bench {
 	t.Helper()
 	if backends == nil {
 		backends = []forward.Spec{{Name: "four", Host: "::1", Port: 6768}}
@@ -64,9 +78,10 @@ func newBench(t testing.TB, backends ...forward.Spec) *bench {
 		link:     udptest.New(netip.MustParseAddrPort("[::]:547")),
 		ipc:      udptest.New(netip.MustParseAddrPort("[::1]:6767")),
 		registry: prometheus.NewRegistry(),
+		keys:     keys,
 	}
 	log := slog.New(slog.DiscardHandler)
-	set := forward.New(log, backends, nil, nil, forward.NewMetrics(b.registry))
+	b.set = forward.New(forward.Options{Log: log, Specs: backends, Metrics: forward.NewMetrics(b.registry)})
 	core := hook.NewCore(b.registry, drop.DHCP6D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), log)
 	poisoned := func(e *filter.Event) drop.Reason {
 		at := bytes.Index(e.Data, []byte{0x63, 0x82, 0x53, 0x63})
@@ -76,6 +91,8 @@ func newBench(t testing.TB, backends ...forward.Spec) *bench {
 			return hook.Drop
 		case e.Data[at-236+nameAt] == panicMe:
 			panic("poisoned")
+		case e.Data[at-236+nameAt] == limitMe:
+			return drop.RateLimited
 		}
 		return hook.Continue
 	}
@@ -84,20 +101,24 @@ func newBench(t testing.TB, backends ...forward.Spec) *bench {
 	b.up = &Up{
 		Log: log, Link: b.link.NewReader(64), Answers: b.link.NewWriter(64), Queries: b.ipc.NewWriter(64),
 		Interfaces: served,
+		Settings:   new(atomic.Pointer[Settings]),
+		Backends:   b.set, Ledger: links, Signer: ipc.NewSigner(ipc.ToBackend, b.keys),
+	}
+	b.up.Settings.Store(&Settings{
+		MaxWait: 2 * time.Hour, DiscoverMaxWait: time.Hour, // a test run is shorter
 		Access: Access{
 			Relays: []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64")},
 			LDRA:   func(name string) bool { return name == "eth2" },
 		},
-		Answer:   answer.New(duid, answer.Options{Offer4o6: true, Servers4o6: []netip.Addr{us}}),
-		Backends: set, Ledger: links,
+		Answer: answer.New(duid, answer.Options{Offer4o6: true, Servers4o6: []netip.Addr{us}}),
 		Hooks: UpHooks{
 			Buffer6Receive: hook.Filters(core, hook.Buffer6Receive, hook.Filter[filter.Event]{Name: "poison", Run: poisoned}),
 			Pkt6Receive:    hook.Filters(core, hook.Pkt6Receive, hook.Filter[filter.Event]{Name: "see", Run: seesEverything(t)}),
 		},
-	}
+	})
 	b.down = &Down{
 		Log: log, IPC: b.ipc.NewReader(64), Link: b.link.NewWriter(64), Interfaces: served,
-		Backends: set, Ledger: ipcs,
+		Backends: b.set, Ledger: ipcs, Verifier: ipc.NewVerifier(ipc.FromBackend, b.keys, started),
 		Hooks: DownHooks{Buffer6Send: hook.Filters(core, hook.Buffer6Send, hook.Filter[filter.Event]{Name: "poison", Run: poisoned})},
 	}
 	return b
@@ -135,29 +156,37 @@ func (b *bench) run(t testing.TB) {
 // written as label=value.
 func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
 	t.Helper()
+	return b.scrape(t)(name, with...)
+}
+
+// scrape reads all series at once, and returns sum for what it has read.
+func (b *bench) scrape(t testing.TB) (sum func(name string, with ...string) float64) {
+	t.Helper()
 	families, err := b.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-	series:
-		for _, m := range f.GetMetric() {
-			var labels []string
-			for _, l := range m.GetLabel() {
-				labels = append(labels, l.GetName()+"="+l.GetValue())
+	return func(name string, with ...string) (n float64) {
+		for _, f := range families {
+			if f.GetName() != name {
+				continue
 			}
-			for _, w := range with {
-				if !strings.Contains(" "+strings.Join(labels, " ")+" ", " "+w+" ") {
-					continue series
+		series:
+			for _, m := range f.GetMetric() {
+				var labels []string
+				for _, l := range m.GetLabel() {
+					labels = append(labels, l.GetName()+"="+l.GetValue())
 				}
+				for _, w := range with {
+					if !strings.Contains(" "+strings.Join(labels, " ")+" ", " "+w+" ") {
+						continue series
+					}
+				}
+				n += m.GetCounter().GetValue()
 			}
-			n += m.GetCounter().GetValue()
 		}
+		return n
 	}
-	return n
 }
 
 // dhcpv4 is a DHCPv4 message: header, cookie, message type and end.
@@ -211,15 +240,6 @@ func back(t testing.TB, forwarded []byte) []byte {
 	return frame
 }
 
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func patched(b []byte, at int, v ...byte) []byte {
 	b = bytes.Clone(b)
 	copy(b[at:], v)
@@ -251,6 +271,10 @@ func TestAccount(t *testing.T) {
 	unicast := func(p udp.Packet) udp.Packet { p.Local = us; return p }
 	at := func(p udp.Packet, ifindex int) udp.Packet { p.Interface = ifindex; return p }
 	to := func(p udp.Packet, group string) udp.Packet { p.Local = netip.MustParseAddr(group); return p }
+	waited := func(p udp.Packet, d time.Duration) udp.Packet {
+		p.Received = time.Now().Add(-d).UnixNano()
+		return p
+	}
 	refused := netip.MustParseAddrPort("[2001:db8:2::dead]:547")
 	b.link.Refuse(func(p udp.Packet) error {
 		if p.Peer.Addr() == refused.Addr() {
@@ -283,6 +307,9 @@ func TestAccount(t *testing.T) {
 		{"nothing that we have is asked for", from(client, infoRequest(0, 6, 0, 2, 0, 23)), want{fate: silent}},
 
 		{"truncated", udp.Packet{Data: good, Peer: client, Local: us, Interface: eth1.Index, Truncated: true}, want{why: drop.Truncated}},
+		{"waited for longer than its client does", waited(from(client, query(dhcpv4(1, 3))), 3*time.Hour), want{why: drop.Stale}},
+		{"a REQUEST that waited as long", waited(from(client, query(dhcpv4(1, 3))), 90*time.Minute), want{fate: forwarded}},
+		{"over its rate", from(client, query(patched(dhcpv4(1, 1), nameAt, limitMe))), want{why: drop.RateLimited}},
 		{"Q-34 interface not served", at(from(client, good), 9), want{why: drop.Interface}},
 		{"hook", from(client, query(patched(dhcpv4(1, 1), nameAt, dropMe))), want{why: drop.Hook}},
 		{"hook that panics", from(client, query(patched(dhcpv4(1, 1), nameAt, panicMe))), want{why: drop.HookPanic}},
@@ -341,29 +368,30 @@ func TestAccount(t *testing.T) {
 	account := func(socket, name string, w want, step func()) {
 		t.Helper()
 		t.Run(socket+" "+name, func(t *testing.T) {
-			series := map[string]float64{}
+			series, at := map[string]float64{}, b.scrape(t)
 			for _, r := range drop.Of(drop.DHCP6D) {
-				series["dropped "+r.Label()] = b.sum(t, "dhcp6d_packets_dropped_total", "socket="+socket, "reason="+r.Label())
+				series["dropped "+r.Label()] = at("dhcp6d_packets_dropped_total", "socket="+socket, "reason="+r.Label())
 			}
 			fates := map[fate]string{forwarded: "dhcp6d_queries_forwarded_total", answered: "dhcp6d_packets_answered_total",
 				silent: "dhcp6d_packets_silent_total", relayedOn: "dhcp6d_responses_relayed_total", probe: "dhcp6d_ipc_probe_replies_total"}
 			for _, n := range fates {
-				series[n] = b.sum(t, n)
+				series[n] = at(n)
 			}
 			received := map[string]string{"link": "dhcp6d_packets_received_total", "ipc": "dhcp6d_ipc_packets_received_total"}[socket]
-			series[received] = b.sum(t, received)
+			series[received] = at(received)
 			step()
 			expected := fates[w.fate]
 			if w.fate == dropped {
 				expected = "dropped " + w.why.Label()
 				reached[w.why] = true
 			}
+			at = b.scrape(t)
 			for n, before := range series {
 				var now float64
 				if reason, ok := strings.CutPrefix(n, "dropped "); ok {
-					now = b.sum(t, "dhcp6d_packets_dropped_total", "socket="+socket, "reason="+reason)
+					now = at("dhcp6d_packets_dropped_total", "socket="+socket, "reason="+reason)
 				} else {
-					now = b.sum(t, n)
+					now = at(n)
 				}
 				wanted := before
 				if n == expected || n == received {
@@ -381,6 +409,38 @@ func TestAccount(t *testing.T) {
 	for _, c := range ipcs {
 		account("ipc", c.name, c.want, func() { b.down.batch([]udp.Packet{c.in}) })
 	}
+	t.Run("ipc IPC-27 unsigned", func(t *testing.T) {
+		keyed := newKeyedBench(t, ipc.Keys{key})
+		keyed.down.batch([]udp.Packet{{Data: answerTo(context), Peer: backend}})
+		if keyed.sum(t, "dhcp6d_packets_dropped_total", "reason=unauthentic") != 1 {
+			t.Error("not counted")
+		}
+		reached[drop.Unauthentic] = true
+	})
+	t.Run("link owner down", func(t *testing.T) {
+		owned := newBench(t, forward.Spec{Name: "four", Host: "::1", Port: 6768}, forward.Spec{Name: "named", Host: "not.resolved.yet", Port: 1})
+		owned.set.Set([]forward.Spec{{Name: "four", Host: "::1", Port: 6768}, {Name: "named", Host: "not.resolved.yet", Port: 1}},
+			[]forward.Range{{Backend: "named", First: netip.MustParseAddr("192.0.2.0"), Last: netip.MustParseAddr("192.0.2.255")}})
+		owned.up.batch([]udp.Packet{from(client, query(patched(dhcpv4(1, 3), 12, 192, 0, 2, 7)))})
+		if owned.sum(t, "dhcp6d_packets_dropped_total", "reason=owner_down") != 1 {
+			t.Error("not counted")
+		}
+		reached[drop.OwnerDown] = true
+	})
+	t.Run("link more than a backend takes", func(t *testing.T) {
+		slow := newBench(t)
+		slow.up.Queries = sink{}
+		many := make([]udp.Packet, 10_000)
+		for i := range many {
+			many[i] = from(client, query(dhcpv4(1, 3)))
+		}
+		slow.up.batch(many)
+		over := slow.sum(t, "dhcp6d_packets_dropped_total", "reason=queue_full")
+		if over == 0 || over+slow.sum(t, "dhcp6d_queries_forwarded_total") != 10_000 {
+			t.Errorf("%v of 10000 dropped", over)
+		}
+		reached[drop.Overload] = true
+	})
 	t.Run("link no backend", func(t *testing.T) {
 		alone := newBench(t, forward.Spec{Name: "named", Host: "not.resolved.yet", Port: 1})
 		alone.up.batch([]udp.Packet{from(client, good)})

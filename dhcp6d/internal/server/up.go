@@ -5,13 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
-	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
@@ -28,25 +29,63 @@ type Up struct {
 	Answers    udp.Writer                // to them
 	Queries    udp.Writer                // to the IPC
 	Interfaces func() *listen.Interfaces // those served now
-	Access     Access
-	Answer     *answer.Server
+	Settings   *atomic.Pointer[Settings]
 	Delivery   Delivery
 	Backends   *forward.Backends
-	Hooks      UpHooks
+	Signer     *ipc.Signer
 	Ledger     *LinkLedger
 
-	now    time.Time
-	served *listen.Interfaces
-	packet dhcp6.Packet
-	valid  bool // packet holds the datagram at hand
-	event  filter.Event
-	name   []byte
-	client []byte
+	set *Settings // of the batch at hand
+	now time.Time
+	// flowing is when a query last came through the socket without delay.
+	flowing time.Time
+	served  *listen.Interfaces
+	packet  dhcp6.Packet
+	valid   bool // packet holds the datagram at hand
+	event   filter.Event
+	name    []byte
+	query   forward.Query
 
 	// What the batch has brought forth: buf holds the bytes of both.
 	buf     []byte
 	queries outgoing
 	answers outgoing
+}
+
+// Settings are what a reload may change. They are never changed: a reload
+// replaces them, and a batch has the same from end to end.
+type Settings struct {
+	Access Access
+	Answer *answer.Server
+	// Links are answered with something else than Answer; the first that fits
+	// counts.
+	Links []LinkAnswer
+	Hooks UpHooks
+	// MaxWait is how long a datagram may have waited in the socket; 0 is for
+	// ever. DiscoverMaxWait is how long a DISCOVER may have, once everything
+	// has waited for longer than that throughout a time of standing: who has
+	// an offer, or a lease, goes before who has nothing yet, or work on
+	// exchanges that never end would be all that is done.
+	MaxWait, DiscoverMaxWait time.Duration
+}
+
+// LinkAnswer is what answers on one link: of an interface, or of the addresses
+// by which relays name it.
+type LinkAnswer struct {
+	Interface func(name string) bool // nil: goes by Link
+	Link      netip.Prefix
+	Answer    *answer.Server
+}
+
+// answerOn is what answers a message that came by an interface.
+func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
+	for i := range s.Links {
+		l := &s.Links[i]
+		if l.Interface != nil && l.Interface(ifc) || l.Interface == nil && p.Relays() > 0 && l.Link.Contains(p.LinkAddress()) {
+			return l.Answer
+		}
+	}
+	return s.Answer
 }
 
 // UpHooks are the hook points of this half.
@@ -77,7 +116,7 @@ func (u *Up) Run(context.Context) error {
 
 // batch takes the datagrams of one read to their end.
 func (u *Up) batch(in []udp.Packet) {
-	u.now, u.served = time.Now(), u.Interfaces()
+	u.now, u.served, u.set = time.Now(), u.Interfaces(), u.Settings.Load()
 	u.buf = u.buf[:0]
 	u.queries.reset()
 	u.answers.reset()
@@ -108,27 +147,30 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
+	if u.waited(in, u.set.MaxWait) {
+		return dropped, drop.Stale
+	}
 	ifc := u.served.ByIndex(in.Interface)
 	if ifc == nil {
 		return dropped, drop.Interface
 	}
 	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: in.Peer, Local: in.Local, Data: in.Data}
-	if why := u.Hooks.Buffer6Receive.Run(&u.event); why != hook.Continue {
+	if why := u.set.Hooks.Buffer6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
 	if why := u.packet.Parse(in.Data); why != drop.None {
 		return dropped, why
 	}
 	u.valid = true
-	if why := u.Access.check(in, ifc, &u.packet); why != drop.None {
+	if why := u.set.Access.check(in, ifc, &u.packet); why != drop.None {
 		return dropped, why
 	}
-	if why := u.Answer.Validate(&u.packet, in.Local); why != drop.None {
+	if why := u.set.Answer.Validate(&u.packet, in.Local); why != drop.None {
 		return dropped, why
 	}
 	u.event.Packet = &u.packet
-	if why := u.Hooks.Pkt6Receive.Run(&u.event); why != hook.Continue {
+	if why := u.set.Hooks.Pkt6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
 	if u.packet.Message().Type() == dhcp6.DHCPv4Query {
@@ -137,15 +179,38 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	return u.answer(in, ifc)
 }
 
+// standing is how long a queue must have been there to be taken for overload:
+// longer than a pause of the process or of the host.
+const standing = 200 * time.Millisecond
+
+// waited tells whether a datagram lay in the socket for longer than limit.
+func (u *Up) waited(in *udp.Packet, limit time.Duration) bool {
+	return limit > 0 && in.Received != 0 && u.now.UnixNano()-in.Received > int64(limit)
+}
+
+// overloaded tells whether nothing has come through the socket within
+// DiscoverMaxWait for a while.
+func (u *Up) overloaded(in *udp.Packet) bool {
+	if !u.waited(in, u.set.DiscoverMaxWait) {
+		u.flowing = u.now
+		return false
+	}
+	return u.now.Sub(u.flowing) > standing
+}
+
 // forward adds the return context to a DHCPV4-QUERY and chooses its dhcp4d.
 func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	inner, why := u.packet.Message().DHCPv4()
 	if why != drop.None {
 		return dropped, why
 	}
-	backend := u.Backends.Choose(u.identity(inner))
-	if backend == nil {
-		return dropped, drop.NoBackend
+	u.Backends.Read(&u.query, &u.packet, in.Peer.Addr(), inner)
+	if u.overloaded(in) && u.query.Opens() {
+		return dropped, drop.Stale
+	}
+	backend, why := u.Backends.Choose(&u.query, u.now)
+	if why != drop.None {
+		return dropped, why
 	}
 	u.name = append(u.name[:0], ifc.Name...)
 	back := ipc.Context{Interface: u.name, Source: in.Peer}
@@ -157,28 +222,21 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 	if why != drop.None {
 		return dropped, why
 	}
+	if !backend.Kea {
+		u.buf = u.Signer.Append(u.buf, start, backend.Daemon, u.now)
+		if len(u.buf)-start > dhcp6.MaxDatagram {
+			return dropped, drop.Oversize
+		}
+	}
+	u.Backends.Sent(backend, &u.query, u.now)
 	u.queries.add(udp.Packet{Data: u.buf[start:], Peer: backend.Addr}, pathOf(&u.packet, in))
 	return forwarded, drop.None
-}
-
-// identity is what the choice among several dhcp4d goes by; nil where there is
-// no choice.
-func (u *Up) identity(inner []byte) []byte {
-	if !u.Backends.Several() {
-		return nil
-	}
-	m, why := dhcp4.Parse(inner)
-	if why != drop.None {
-		return nil // any dhcp4d can say what is wrong with it
-	}
-	u.client, _ = m.AppendClientKey(u.client[:0])
-	return u.client
 }
 
 // answer makes our own Reply to one of the other messages.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	buf, why := u.Answer.Append(u.buf, &u.packet)
+	buf, why := u.set.answerOn(ifc.Name, &u.packet).Append(u.buf, &u.packet)
 	switch {
 	case why != drop.None:
 		return dropped, why
@@ -190,10 +248,10 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		Peer: u.Delivery.toSource(&u.packet, in.Peer), Local: u.Delivery.source(unicast(in.Local))}
 	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if why := u.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
+	if why := u.set.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := u.Hooks.Buffer6Send.Run(&u.event); why != hook.Continue {
+	if why := u.set.Hooks.Buffer6Send.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
 	u.answers.add(out, pathOf(&u.packet, in))

@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	result.Commit = commit
-	result.Summarize()
+	result.Summarise()
 	if err := result.Table(os.Stdout); err != nil || out == "" {
 		return err
 	}

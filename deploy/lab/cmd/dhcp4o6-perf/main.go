@@ -44,14 +44,14 @@ func main() {
 
 func run(ctx context.Context, args []string) (failed bool, err error) {
 	var c load.Config
-	var pids string
+	var pids, prefix, expect, require string
 	var asJSON bool
 	flags := flag.NewFlagSet("dhcp4o6-perf", flag.ContinueOnError)
 	flags.StringVar(&c.Interface, "i", "", "interface to send by (required)")
 	flags.TextVar(&c.Server, "server", netip.MustParseAddr("ff02::1:2"), "server address")
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "source address; by default the interface's link-local one")
-	flags.IntVar(&c.Sources, "sources", 1, "source addresses, from -source on, that clients take in turn; the interface must have them")
-	flags.BoolVar(&c.Bare, "bare", false, "take answers that lack server identifier and lease time")
+	flags.IntVar(&c.Sources, "sources", 1, "source addresses, from -source on, that clients take in turn; those that the interface lacks are added for the run")
+	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source address of its own; all of it is local during the run")
 	flags.IntVar(&c.InFlight, "in-flight", 0, "exchanges at the same time (closed loop; 64 unless -rate is given)")
 	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
 	flags.IntVar(&c.Count, "n", 0, "exchanges in all")
@@ -60,10 +60,16 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.IntVar(&c.Clients, "clients", 0, "different clients, taken in turn; as many as exchanges by default")
 	flags.IntVar(&c.Stride, "stride", 1, "how far apart in number clients are that come one after the other")
 	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges that renew what the client already has, 0 to 1")
-	flags.BoolVar(&c.Release, "release", false, "give each lease back at once")
+	flags.Float64Var(&c.Inform, "inform", 0, "share of exchanges that are INFORMs of a client that has an address, 0 to 1")
+	flags.Float64Var(&c.Release, "release", 0, "share of leases that are given back at once, 0 to 1")
+	flags.Float64Var(&c.Decline, "decline", 0, "share of new leases that are declined, 0 to 1; the server must not give those addresses again")
 	flags.IntVar(&c.Relays, "relays", 0, "levels of Relay-forward around each query, 0 to 9")
 	flags.IntVar(&c.Ports, "ports", 0, "different Interface-Ids; one per client by default")
 	flags.TextVar(&c.Link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
+	flags.IntVar(&c.Links, "links", 1, "different link-addresses: the /64 prefixes from that of -link on")
+	flags.StringVar(&require, "require", "1", "DHCPv4 options that every OFFER and ACK must have, by number, separated by commas")
+	flags.StringVar(&expect, "expect", "", "prefix that all addresses must be of")
+	flags.BoolVar(&c.Bare, "bare", false, "take answers that lack server identifier, lease time and the options of -require")
 	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
 	flags.StringVar(&pids, "pid", "", "processes whose CPU time is reported, separated by commas")
 	flags.BoolVar(&asJSON, "json", false, "report as JSON")
@@ -75,6 +81,18 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	}
 	if c.InFlight == 0 && c.Rate == 0 {
 		c.InFlight = 64
+	}
+	if c.Prefix, err = parsePrefix("-prefix", prefix); err != nil {
+		return false, err
+	}
+	if c.Expect, err = parsePrefix("-expect", expect); err != nil {
+		return false, err
+	}
+	if c.Require, err = parseCodes(require); err != nil {
+		return false, err
+	}
+	if c.Bare {
+		c.Require = nil
 	}
 	before, err := cpuTimes(pids)
 	if err != nil {
@@ -105,14 +123,51 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	return report.Failed() || report.Completed == 0, err
 }
 
-// progress writes a line that renews itself, on a terminal only.
+// progress writes a line that renews itself, on a terminal only: the rate of
+// the last second, everything else of the whole run.
 func progress() func(load.Report) {
 	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
 		return nil
 	}
+	var last load.Report
 	return func(r load.Report) {
-		fmt.Fprintf(os.Stderr, "\r%5.0f s  %9d exchanges  %7.0f/s  lost %d  faults %d  p99 %.2f ms  ", r.Seconds, r.Completed, r.Rate, r.Lost, len(r.Faults), r.Exchange.P99*1e3)
+		fmt.Fprint(os.Stderr, "\r"+line(last, r))
+		last = r
 	}
+}
+
+func line(last, r load.Report) string {
+	var faults uint64
+	for _, n := range r.Faults {
+		faults += n
+	}
+	rate := float64(r.Completed-last.Completed) / (r.Seconds - last.Seconds)
+	return fmt.Sprintf("%5.0f s  %9d exchanges  %7.0f/s  lost %d  faults %d  p99 %.2f ms  ", r.Seconds, r.Completed, rate, r.Lost, faults, r.Exchange.P99*1e3)
+}
+
+func parsePrefix(name, text string) (netip.Prefix, error) {
+	if text == "" {
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
+}
+
+func parseCodes(text string) (codes []byte, err error) {
+	for s := range strings.SplitSeq(text, ",") {
+		if s == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(s, 10, 8)
+		if err != nil {
+			return nil, fmt.Errorf("-require: %q is no option number", s)
+		}
+		codes = append(codes, byte(n))
+	}
+	return codes, nil
 }
 
 // cpuTimes reads user and system time of processes, in seconds, from

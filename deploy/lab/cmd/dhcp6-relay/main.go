@@ -1,6 +1,9 @@
 // Dhcp6-relay is a small DHCPv6 relay agent (RFC 9915 §19) for labs.
 //
 //	dhcp6-relay -down eth1 -up eth0 -link 2001:db8:1::1 -server 2001:db8::547
+//
+// An interface may also be given by the prefix of one of its addresses, for
+// containers, where names follow the order of the networks.
 package main
 
 import (
@@ -9,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -39,8 +43,8 @@ func run(ctx context.Context, args []string) error {
 	var port, enterprise uint
 	var verbose bool
 	flags := flag.NewFlagSet("dhcp6-relay", flag.ContinueOnError)
-	flags.StringVar(&c.Down, "down", "", "interface where the clients are (required)")
-	flags.StringVar(&c.Up, "up", "", "interface that leads to the servers (required)")
+	flags.StringVar(&c.Down, "down", "", "interface where the clients are, or its prefix (required)")
+	flags.StringVar(&c.Up, "up", "", "interface that leads to the servers, or its prefix (required)")
 	flags.StringVar(&link, "link", "", "our address on the clients' link, the link-address")
 	flags.StringVar(&servers, "server", "ff05::1:3", "servers, separated by commas")
 	flags.StringVar(&interfaceID, "interface-id", "", "Interface-Id to add; by default the name of the clients' interface")
@@ -59,6 +63,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	c.Port = uint16(port)
 	var err error
+	if c.Down, err = interfaceOf(c.Down); err != nil {
+		return fmt.Errorf("-down: %w", err)
+	}
+	if c.Up, err = interfaceOf(c.Up); err != nil {
+		return fmt.Errorf("-up: %w", err)
+	}
 	if link != "" {
 		if c.LinkAddress, err = netip.ParseAddr(link); err != nil {
 			return fmt.Errorf("-link: %w", err)
@@ -94,4 +104,29 @@ func run(ctx context.Context, args []string) error {
 	forwarded, replied, discarded := agent.Counts()
 	c.Log.Info("ended", "forwarded", forwarded, "replied", replied, "discarded", discarded)
 	return nil
+}
+
+// interfaceOf is the name of the interface that has an address of the given
+// prefix. What is no prefix is a name already.
+func interfaceOf(text string) (string, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return text, nil //nolint:nilerr // a name
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		return "", fmt.Errorf("listing interfaces: %w", err)
+	}
+	for _, link := range links {
+		addresses, err := link.Addrs()
+		if err != nil {
+			return "", fmt.Errorf("reading the addresses of %s: %w", link.Name, err)
+		}
+		for _, a := range addresses {
+			if own, err := netip.ParsePrefix(a.String()); err == nil && p.Contains(own.Addr()) {
+				return link.Name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("no interface has an address of %s", p)
 }

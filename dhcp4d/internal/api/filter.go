@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// filterNames are the parameters that choose leases; all that are given must
+// fit.
+var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source"}
+
+// filter chooses leases.
+type filter struct {
+	address   netip.Addr
+	clientID  []byte
+	hwAddress []byte
+	subnet    uint32
+	subnetSet bool
+	state     export.State
+	source    netip.Prefix
+	now       lease.Time
+}
+
+func newFilter(q url.Values, now lease.Time) (*filter, error) {
+	f := &filter{now: now}
+	for _, name := range filterNames {
+		s := q.Get(name)
+		if s == "" {
+			continue
+		}
+		var err error
+		switch name {
+		case "address":
+			if f.address, err = netip.ParseAddr(s); err == nil && !f.address.Is4() {
+				err = errors.New("is no IPv4 address")
+			}
+		case "client_id":
+			f.clientID, err = export.Octets(s)
+		case "hw_address":
+			f.hwAddress, err = export.Octets(s)
+		case "subnet":
+			var n uint64
+			n, err = strconv.ParseUint(s, 10, 32)
+			f.subnet, f.subnetSet = uint32(n), true
+		case "state":
+			if f.state = export.State(s); !slices.Contains(export.States(), f.state) {
+				err = fmt.Errorf("is none of %v", export.States())
+			}
+		case "source":
+			f.source, err = addrOrPrefix(s)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s %.80q: %w", name, s, err)
+		}
+	}
+	return f, nil
+}
+
+func addrOrPrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.WithZone("").Prefix(a.BitLen())
+	}
+	return netip.ParsePrefix(s)
+}
+
+// match is called under the lock of the leases.
+func (f *filter) match(b *lease.Binding) bool {
+	switch {
+	case f.subnetSet && b.Subnet != f.subnet,
+		f.address.IsValid() && b.Addr != f.address,
+		f.state != "" && export.StateOf(b, f.now) != f.state,
+		f.source.IsValid() && !f.source.Contains(b.Source),
+		f.hwAddress != nil && !bytes.Equal(b.HWAddr, f.hwAddress),
+		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier || !bytes.Equal(b.Client[1:], f.clientID)):
+		return false
+	}
+	return true
+}
+
+// cursor is where a page begins: a place of the scan, and how many of the
+// leases found there came on the page before.
+type cursor struct {
+	place Place
+	skip  int
+}
+
+func (c cursor) String() string {
+	return strconv.FormatUint(uint64(c.place), 36) + "." + strconv.Itoa(c.skip)
+}
+
+func parseCursor(s string) (c cursor, err error) {
+	place, skip, ok := bytes.Cut([]byte(s), []byte("."))
+	p, err := strconv.ParseUint(string(place), 36, 64)
+	n, err2 := strconv.ParseUint(string(skip), 10, 16)
+	if !ok || err != nil || err2 != nil {
+		return c, fmt.Errorf("%.40q is no cursor", s)
+	}
+	return cursor{Place(p), int(n)}, nil
+}
+
+// walk goes through the leases that a filter chooses, a few at a time.
+type walk struct {
+	ctx    context.Context // of the request
+	leases Leases
+	filter *filter
+	at     cursor // where to go on
+	limit  int    // so many more
+	found  lease.Batch
+	done   bool
+	more   bool // done because of the limit
+}
+
+// step finds the next few, possibly none.
+func (w *walk) step() error {
+	w.found.Reset()
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	var next Place
+	switch f := w.filter; {
+	case f.address.IsValid():
+		w.look(func(into *lease.Batch) { w.leases.Get(f.address, into) })
+	case f.clientID != nil:
+		w.look(func(into *lease.Batch) { w.leases.OfClient(append([]byte{lease.KeyIdentifier}, f.clientID...), into) })
+	default:
+		var err error
+		if next, err = w.leases.Scan(w.at.place, f.match, &w.found); err != nil {
+			return err
+		}
+	}
+	// The places may hold less by now than when the page before was made.
+	found := w.found.Records
+	w.found.Records = found[min(w.at.skip, len(found)):]
+	if n := len(w.found.Records); n > w.limit {
+		w.found.Records = w.found.Records[:w.limit]
+		w.at.skip += w.limit
+		w.done, w.more = true, true
+		return nil
+	}
+	w.limit -= len(w.found.Records)
+	w.at = cursor{place: next}
+	switch {
+	case next == 0:
+		w.done = true
+	case w.limit == 0:
+		w.done, w.more = true, true
+	}
+	return nil
+}
+
+// look finds all of what an index knows.
+func (w *walk) look(find func(into *lease.Batch)) {
+	var all lease.Batch
+	find(&all)
+	for i := range all.Records {
+		if w.filter.match(&all.Records[i]) {
+			w.found.Add(&all.Records[i])
+		}
+	}
+}

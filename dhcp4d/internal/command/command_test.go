@@ -1,0 +1,211 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+const now lease.Time = 1_800_000_000
+
+// running is a dhcp4d with two leases.
+type running struct{ ordered []string }
+
+func (d *running) leases() []lease.Binding {
+	return []lease.Binding{
+		{Addr: netip.MustParseAddr("192.0.2.10"), Subnet: 1, State: lease.Bound, Client: []byte{0, 0xff, 1}, HWType: 1, Expires: now + 60, Source: netip.MustParseAddr("2001:db8::1"),
+			Point: lease.AppendPoint(nil, lease.PointDirect, netip.MustParseAddr("2001:db8::1"), []byte("eth0"))},
+		{Addr: netip.MustParseAddr("192.0.2.11"), Subnet: 1, State: lease.Bound, Client: []byte{1, 1, 2, 3}, HWType: 1, HWAddr: []byte{2, 3}, Expires: lease.Never},
+	}
+}
+
+func (d *running) Now() lease.Time { return now }
+func (d *running) Get(a netip.Addr, into *lease.Batch) {
+	for _, b := range d.leases() {
+		if b.Addr == a {
+			into.Add(&b)
+		}
+	}
+}
+func (d *running) Scan(_ api.Place, match func(*lease.Binding) bool, into *lease.Batch) (api.Place, error) {
+	for _, b := range d.leases() {
+		if match(&b) {
+			into.Add(&b)
+		}
+	}
+	return 0, nil
+}
+func (d *running) OfClient([]byte, *lease.Batch) {}
+func (d *running) Subnets() []api.Subnet         { return nil }
+func (d *running) Release(_ context.Context, a netip.Addr, _ string) (lease.Binding, error) {
+	d.ordered = append(d.ordered, "release "+a.String())
+	return lease.Binding{Addr: a, State: lease.Released}, nil
+}
+func (d *running) Reserve(_ context.Context, r *api.Reservation, _ string) (lease.Binding, error) {
+	if r.Address == netip.MustParseAddr("192.0.2.10") {
+		return lease.Binding{}, fmt.Errorf("%w: it is leased to another client", api.ErrConflict)
+	}
+	d.ordered = append(d.ordered, fmt.Sprintf("reserve %v for %x, %d s", r.Address, r.Client, r.Time))
+	return lease.Binding{Addr: r.Address, State: lease.Bound, Client: r.Client, Expires: lease.Never}, nil
+}
+
+// run runs a command line.
+func run(t *testing.T, environ []string, args ...string) (string, error) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	for _, c := range All() {
+		if c.Name == args[0] {
+			err := c.Run(t.Context(), args[1:], environ, &stdout, &stderr)
+			return stdout.String() + stderr.String(), err
+		}
+	}
+	t.Fatalf("no command %s", args[0])
+	return "", nil
+}
+
+func TestLeasesOfARunningDaemon(t *testing.T) {
+	d := &running{}
+	s := httptest.NewServer(api.NewHandler(d, "s3cret-s3cret-s3cret"))
+	defer s.Close()
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("s3cret-s3cret-s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN_FILE=" + secret, "DHCP4D_SUBNETS=not a document"}
+	for _, c := range []struct{ line, want, err string }{
+		{"list", "192.0.2.10       1       bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01\n192.0.2.11       1       bound     never                 -                             hw 02:03\n", ""},
+		{"list -json -address 192.0.2.10", `{"address":"192.0.2.10","subnet":1,"state":"bound","client_id":"ff:01"`, ""},
+		{"list -state declined", "ADDRESS", ""},
+		{"list -state free", "", `state "free": is none of`},
+		{"list 192.0.2.10", "", "filters are flags"},
+		{"show 192.0.2.10", "attachment point  direct eth0 at 2001:db8::1", ""},
+		{"show -json 192.0.2.11", `"expires": null`, ""},
+		{"show 192.0.2.12", "", "192.0.2.12: nothing is known of the address"},
+		{"show", "", "want one address"},
+		{"release 192.0.2.10", "state             released", ""},
+		{"reserve -client-id ff:07 -time 90s 192.0.2.20", "client id         ff:07", ""},
+		{"reserve -hw-address 02:07 -time 0 192.0.2.21", "expires           never", ""},
+		{"reserve -client-id ff:07 192.0.2.10", "", "it is leased to another client"},
+		{"reserve 192.0.2.20", "", "neither client identifier nor hardware address"},
+		{"reserve -time 1ms -client-id ff:01 192.0.2.20", "", "-time 1ms is not between"},
+		{"export", "192.0.2.11,1,bound,,1,02:03,,,,,,", ""},
+		{"export -format json -state bound", `[{"address":"192.0.2.10"`, ""},
+		{"export -format xml", "", "is none of json, ndjson, csv"},
+		{"-h", "dhcp4d leases release", ""},
+		{"list -h", "-hw-address", ""},
+		{"", "", "say what to do"},
+		{"delete", "", "say what to do"},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			got, err := run(t, environ, append([]string{"leases"}, strings.Fields(c.line)...)...)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
+				t.Errorf("error %v, want %q; wrote\n%s\nwant\n%s", err, c.err, got, c.want)
+			}
+		})
+	}
+	if got, want := strings.Join(d.ordered, "; "), "release 192.0.2.10; reserve 192.0.2.20 for 00ff07, 90 s; reserve 192.0.2.21 for 01010207, 4294967295 s"; got != want {
+		t.Errorf("ordered %s, want %s", got, want)
+	}
+	t.Run("without the token", func(t *testing.T) {
+		if _, err := run(t, environ[:1], "leases", "list"); err == nil || !strings.Contains(err.Error(), "set DHCP4D_API_TOKEN") {
+			t.Error(err)
+		}
+	})
+	t.Run("where the API is off", func(t *testing.T) {
+		if _, err := run(t, []string{"DHCP4D_API_LISTEN=off"}, "leases", "list"); err == nil || !strings.Contains(err.Error(), "-api URL") {
+			t.Error(err)
+		}
+		if _, err := run(t, environ[1:], "leases", "list", "-api", s.URL); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestImportAndExportOfAStoppedStore(t *testing.T) {
+	dir := t.TempDir()
+	expire := time.Now().Unix() + 3600
+	file := filepath.Join(dir, "kea-leases4.csv")
+	text := "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context\n"
+	for i := range 5 {
+		text += fmt.Sprintf("192.0.2.%d,02:00:00:00:00:01,ff:0%d,7200,%d,1,0,0,,0,\n", 20+i, i, expire)
+		text += fmt.Sprintf("10.0.0.%d,02:00:00:00:00:01,ff:0%d,7200,%d,1,0,0,,0,\n", 20+i, i, expire)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := func(name string) []string {
+		return []string{"DHCP4D_STORE=pebble:" + filepath.Join(dir, name), "DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.20-192.0.2.22], match: [{interface: eth0}]}]"}
+	}
+	got, err := run(t, environ("one"), "leases", "import", file)
+	want := "10 lines read from 1 files, 5 leases imported\n" +
+		"skipped: 5 leases of addresses in no subnet of DHCP4D_SUBNETS\n" +
+		fmt.Sprintf("    %[1]s line 3: 10.0.0.20\n    %[1]s line 5: 10.0.0.21\n    %[1]s line 7: 10.0.0.22\n    and 2 more\n", file) +
+		"of which: 2 leases outside the pools: kept until they end, and not renewed\n" +
+		fmt.Sprintf("    %[1]s line 8: 192.0.2.23\n    %[1]s line 10: 192.0.2.24\n", file)
+	if err != nil || got != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+	first, err := run(t, environ("one"), "leases", "export", "-store")
+	if err != nil || strings.Count(first, "\n") != 6 {
+		t.Fatalf("%v\n%s", err, first)
+	}
+	moved := filepath.Join(dir, "moved.csv")
+	if err := os.WriteFile(moved, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := run(t, environ("two"), "leases", "import", "-by-id", moved); err != nil || !strings.Contains(got, "5 leases imported") {
+		t.Errorf("%v\n%s", err, got)
+	}
+	if second, err := run(t, environ("two"), "leases", "export", "-store"); err != nil || second != first {
+		t.Errorf("%v\n%s\nwas\n%s", err, second, first)
+	}
+	for name, c := range map[string]struct {
+		environ, args []string
+		want          string
+	}{
+		"no file":             {environ("one"), []string{"import"}, "name at least one file"},
+		"no such file":        {environ("one"), []string{"import", filepath.Join(dir, "none")}, "none"},
+		"a store in memory":   {append(environ("one"), "DHCP4D_STORE=memory:"), []string{"import", file}, "holds nothing while no dhcp4d runs"},
+		"a bad configuration": {[]string{"DHCP4D_STORE=x"}, []string{"import", file}, "DHCP4D_SUBNETS: not set"},
+		"filters of a store":  {environ("one"), []string{"export", "-store", "-subnet", "1"}, "takes no filters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := run(t, c.environ, append([]string{"leases"}, c.args...)...); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %s\n%s", err, c.want, got)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	environ := []string{`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{link-address: "2001:db8:7::/64", interface-id: port-7}], reservations: [{interface-id: port-7, link-address: "2001:db8:7::1", address: 192.0.2.99}]},
+ {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.0/24], match: [{prefix: "2001:db8:1::/64"}], state: drain, reservations: [{client-id: "ff:01", address: 198.51.100.7}]}]`}
+	for _, c := range []struct{ line, want, err string }{
+		{"-relay :: -relay 2001:db8:7::1 -interface-id port-7", "result: subnet 1, 192.0.2.0/24, by link-address or peer with an identifier\nreservation: 192.0.2.99 is kept for the attachment point\n", ""},
+		{"-relay 2001:db8:7::1 -relay :: -interface-id 0x706f72742d37", "result: subnet 1,", ""},
+		{"-relay 2001:db8:7::1 -interface-id port-8", "the query's interface-id is another", ""},
+		{"-source 2001:db8:1::9 -client-id ff01", "it only renews leases (state: drain)\nreservation: 198.51.100.7 is kept for the client\n", ""},
+		{"-interface eth3", "result: no subnet; no match entry claims the query\n", ""},
+		{"-interface-id port-7", "", "needs a -relay"},
+		{"-source eth0", "", "invalid value"},
+		{"eth0", "", `"eth0" is not understood`},
+		{"-h", "-link-selection", ""},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			got, err := run(t, environ, append([]string{"explain"}, strings.Fields(c.line)...)...)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
+				t.Errorf("error %v, want %q; wrote\n%s\nwant\n%s", err, c.err, got, c.want)
+			}
+		})
+	}
+}

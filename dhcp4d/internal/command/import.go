@@ -1,0 +1,82 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/transfer"
+)
+
+func (c *call) importFiles(args []string) (err error) {
+	f := c.flags("leases import", "[-dry-run] [-by-id] FILE...")
+	dry := f.Bool("dry-run", false, "tell what would be done, and do nothing")
+	byID := f.Bool("by-id", false, "take the subnet by the id in the file; else by the address")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() == 0 {
+		return errors.New("leases import: name at least one file")
+	}
+	conf, err := config.Load(c.environ)
+	if err != nil {
+		return err
+	}
+	s, err := c.openStore(conf)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	o := transfer.Options{Subnets: conf.Subnets, ByID: *byID, DryRun: *dry, Now: wallClock()}
+	shows := isTerminal(c.stderr)
+	if shows {
+		o.Progress = c.progress
+	}
+	report, err := transfer.Run(f.Args(), s, o)
+	if shows {
+		_, _ = io.WriteString(c.stderr, "\r\x1b[K") // only looks
+	}
+	if err != nil {
+		return err
+	}
+	return writeReport(c.stdout, report, *dry)
+}
+
+// progress is one line that is written over and over.
+func (c *call) progress(step string, done, all int) {
+	text := fmt.Sprintf("%s: %d", step, done)
+	if all > 0 {
+		text = fmt.Sprintf("%s: %d of %d (%d %%)", step, done, all, 100*done/all)
+	}
+	_, _ = fmt.Fprintf(c.stderr, "\r\x1b[K%s", text) // only looks
+}
+
+// writeReport tells what was done, and of what was not done why.
+func writeReport(w io.Writer, p *transfer.Report, dry bool) error {
+	did := "imported"
+	if dry {
+		did = "to be imported"
+	}
+	_, err := fmt.Fprintf(w, "%d lines read from %d files, %d leases %s\n", p.Lines, len(p.Files), p.Imported, did)
+	for i, n := range p.Counts {
+		if n == 0 {
+			continue
+		}
+		r, what := transfer.Reason(i), "skipped: "
+		if !r.Skipped() {
+			what = "of which: "
+		}
+		_, err2 := fmt.Fprintf(w, "%s%d %s\n", what, n, r)
+		err = errors.Join(err, err2)
+		for _, x := range p.Examples[i] {
+			_, err2 := fmt.Fprintf(w, "    %s: %s\n", x.Where, x.What)
+			err = errors.Join(err, err2)
+		}
+		if more := n - len(p.Examples[i]); more > 0 {
+			_, err2 := fmt.Fprintf(w, "    and %d more\n", more)
+			err = errors.Join(err, err2)
+		}
+	}
+	return err
+}

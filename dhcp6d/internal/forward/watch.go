@@ -1,0 +1,255 @@
+package forward
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// Times of the probing. A backend of ours that has been silent for outAfter is
+// out, three probes lost: sooner than a client asks again (4 s, less 1 s of
+// jitter: RFC 2131 section 4.1), so that a backend that freezes costs nobody
+// more than one retransmission.
+const (
+	probeEvery   = 500 * time.Millisecond
+	probeOut     = 100 * time.Millisecond // while one of ours is out
+	outAfter     = 3*probeEvery + probeEvery/2
+	refusedAfter = probeEvery + probeOut // of silence, for a refusal to be believed
+	resolveEvery = 10 * time.Second
+)
+
+// A Kea is out when so many DISCOVERs, from so many attachment points, had no
+// answer within a time in which nothing else of it was heard. As nobody can
+// ask it, it is given another chance after a while, a short one where the
+// kernel has said that nobody listens. One that is on trial is out sooner.
+const (
+	silentDiscovers = 20
+	silentPoints    = 5
+	silentFor       = 10 * time.Second
+	trialDiscovers  = 3
+	trialAfter      = 10 * time.Second
+	refusedTrial    = time.Second
+)
+
+// watching is what is known of a Kea that does not answer.
+type watching struct {
+	since  int64 // the first DISCOVER without an answer
+	silent int
+	points []uint16
+	trial  bool
+	again  int64 // when one that is out is tried again
+}
+
+func (w *watching) reset(since int64) { w.since, w.silent, w.points = since, 0, w.points[:0] }
+
+// unanswered counts a DISCOVER that left at a time and had no answer. It tells
+// whether that was one too many.
+func (s *state) unanswered(left int64, point uint16) bool {
+	w := &s.watching
+	if s.heard.Load() > w.since || left-w.since > int64(silentFor) || w.silent == 0 {
+		w.reset(left)
+	}
+	w.silent++
+	if len(w.points) < silentPoints && !slices.Contains(w.points, point) {
+		w.points = append(w.points, point)
+	}
+	if s.heard.Load() > left {
+		w.silent = 0
+		return false
+	}
+	return w.silent >= silentDiscovers && len(w.points) >= silentPoints || w.trial && w.silent >= trialDiscovers
+}
+
+// Run resolves, probes and judges until ctx ends.
+func (b *Backends) Run(ctx context.Context) error {
+	var resolved, probed time.Time
+	for {
+		now := b.now()
+		if age := now.Sub(resolved); age >= resolveEvery || age >= probeEvery && b.unresolved() {
+			b.resolve(ctx)
+			resolved = now
+		}
+		wait := b.judge(now)
+		if now.Sub(probed) >= wait {
+			b.sendProbes(now)
+			probed = now
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.wake:
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (b *Backends) unresolved() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.table.Load().list) < len(b.members)
+}
+
+// sendProbes asks every backend of ours whether it is alive.
+func (b *Backends) sendProbes(now time.Time) {
+	if b.probe == nil {
+		return
+	}
+	t := b.table.Load()
+	var probes []udp.Packet
+	for i := range t.list {
+		c := &t.list[i]
+		if c.Kea {
+			continue
+		}
+		frame := ipc.AppendProbe(nil)
+		if b.signer != nil {
+			frame = b.signer.Append(frame, 0, c.Daemon, now)
+		}
+		c.state.mark.Store(c.state.sent.Load())
+		probes = append(probes, udp.Packet{Data: frame, Peer: c.Addr})
+	}
+	if len(probes) > 0 {
+		b.probe.Write(probes)
+	}
+}
+
+// judge takes backends in and out, and says how soon to look again.
+func (b *Backends) judge(now time.Time) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.since(now)
+	var silent []*member
+	b.trips.sweep(at, func(id uint32, discover bool, point uint16, left int64) {
+		i := slices.IndexFunc(b.members, func(m *member) bool { return m.id.Load() == id })
+		if i < 0 {
+			return // it has left meanwhile
+		}
+		m := b.members[i]
+		m.series.timeouts.Add(1)
+		if m.Kea && discover && m.unanswered(left, point) {
+			silent = append(silent, m)
+		}
+	})
+	wait = probeEvery
+	for _, m := range b.members {
+		if m.Kea {
+			b.judgeKeaLocked(m, at, slices.Contains(silent, m))
+			continue
+		}
+		b.judgeOursLocked(m, at)
+		if m.life.Load() != in || m.refused.Load() > m.heard.Load() {
+			wait = probeOut
+		}
+	}
+	b.reportLocked()
+	return wait
+}
+
+// judgeOursLocked goes by what a backend of ours has said of late. That nobody
+// listens there anybody on the network can say, in an ICMP message: a backend
+// that answers the next probe is not out.
+func (b *Backends) judgeOursLocked(m *member, at int64) {
+	heard, refused := m.heard.Load(), m.refused.Load()
+	switch {
+	case refused > heard && (heard == 0 || at-heard > int64(refusedAfter)):
+		b.takeLocked(m, out, "nobody listens there")
+	case heard != 0 && at-heard < int64(outAfter):
+		b.takeLocked(m, in, "")
+	case m.probed.Load():
+		b.takeLocked(m, out, "it answers neither probes nor queries")
+	case heard != 0: // it may know no probes
+		b.takeLocked(m, unknown, "it answers no queries")
+	}
+}
+
+// judgeKeaLocked goes by what a Kea has left unanswered. The last backend
+// stays in: it may be silent by rule.
+func (b *Backends) judgeKeaLocked(m *member, at int64, silent bool) {
+	refused := m.refused.Load() > max(m.heard.Load(), m.again)
+	switch {
+	case m.life.Load() == out:
+		if at >= m.again || m.heard.Load() > m.refused.Load() && m.heard.Load() > m.since {
+			m.trial = true
+			m.reset(at)
+			b.takeLocked(m, in, "")
+		}
+	case (silent || refused) && b.lastLocked(m):
+		m.reset(at)
+	case refused:
+		m.again = at + int64(refusedTrial)
+		b.takeLocked(m, out, "nobody listens there")
+	case silent:
+		m.again = at + int64(trialAfter)
+		b.takeLocked(m, out, "it answers no DISCOVER")
+	case m.heard.Load() >= m.since:
+		m.trial = false
+	}
+}
+
+// lastLocked tells whether no other backend is in.
+func (b *Backends) lastLocked(m *member) bool {
+	return !slices.ContainsFunc(b.members, func(o *member) bool { return o != m && o.life.Load() == in })
+}
+
+func (b *Backends) takeLocked(m *member, life int32, why string) {
+	switch was := m.life.Swap(life); {
+	case was == life:
+	case life == in:
+		b.log.Info("backend is in", "backend", m.Name)
+	default:
+		b.log.Warn("backend is out", "backend", m.Name, "why", why)
+	}
+}
+
+// resolve looks every name up again. A name that cannot be resolved keeps the
+// address it had.
+func (b *Backends) resolve(ctx context.Context) {
+	b.mu.Lock()
+	members := b.members
+	b.mu.Unlock()
+	found := make([]netip.AddrPort, len(members))
+	for i, m := range members {
+		if a, err := netip.ParseAddr(m.Host); err == nil {
+			found[i] = m.at(a)
+			continue
+		}
+		a, err := b.lookup(ctx, m.Host)
+		if err != nil {
+			b.log.Warn("cannot resolve a backend's name", "backend", m.Name, "host", m.Host, "error", err)
+			continue
+		}
+		found[i] = m.at(a)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Equal(members, b.members) {
+		return // configured anew meanwhile
+	}
+	changed := false
+	for i, m := range members {
+		if !found[i].IsValid() || found[i] == m.addr {
+			continue
+		}
+		if m.addr.IsValid() {
+			b.log.Info("backend has moved", "backend", m.Name, "from", m.addr, "to", found[i])
+		}
+		m.addr, changed = found[i], true
+	}
+	if changed {
+		b.publishLocked()
+	}
+}
+
+func (b *Backends) lookup(ctx context.Context, host string) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	as, err := b.resolver.LookupNetIP(ctx, "ip6", host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return as[0], nil
+}

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+func TestD6_31EachLinkIsAnsweredWithItsOwnOptions(t *testing.T) {
+	all, eth, seven := answer.New(duid, answer.Options{}), answer.New(duid, answer.Options{}), answer.New(duid, answer.Options{})
+	s := Settings{Answer: all, Links: []LinkAnswer{
+		{Link: netip.MustParsePrefix("2001:db8:7::/64"), Answer: seven},
+		{Interface: func(name string) bool { return name == "eth2" }, Answer: eth},
+	}}
+	request := dhcp6.AppendMessage(nil, dhcp6.InformationRequest, [3]byte{1, 2, 3})
+	for _, tt := range []struct {
+		name, ifc string
+		m         []byte
+		want      *answer.Server
+	}{
+		{"by interface", "eth2", request, eth},
+		{"another interface", "eth1", request, all},
+		{"by the address of the relay's link", "eth1", relayed(request, 1), seven},
+		{"which, listed before, counts before the interface", "eth2", relayed(request, 2), seven},
+		{"another relayed link", "eth1", dhcp6.AppendRelayForward(nil, 0, us, client.Addr(), nil, request), all},
+	} {
+		var p dhcp6.Packet
+		if why := p.Parse(tt.m); why != drop.None {
+			t.Fatal(why)
+		}
+		if s.answerOn(tt.ifc, &p) != tt.want {
+			t.Errorf("D6-31 %s", tt.name)
+		}
+	}
+}

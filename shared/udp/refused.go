@@ -1,0 +1,89 @@
+package udp
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// repeats bounds how often a message is offered again that the kernel did not
+// take because of an earlier one.
+const repeats = 8
+
+// hearRefusals has the kernel keep the errors that come back for datagrams
+// sent earlier. It also makes it report each of them once in place of the
+// result of a later call, which has nothing to do with it; see aboutEarlier. A
+// call that has sent something before it meets the error says only that it did
+// not send everything.
+func hearRefusals(fd, family int) error {
+	if family == unix.AF_INET6 {
+		return os.NewSyscallError("setsockopt IPV6_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1))
+	}
+	return os.NewSyscallError("setsockopt IP_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1))
+}
+
+// aboutEarlier tells whether an error of a call that sends may be about an
+// earlier datagram; if so what was refused is told, and the call is to be made
+// again.
+func (c *Conn) aboutEarlier(errno unix.Errno) bool {
+	if c.options.Refused == nil {
+		return false
+	}
+	switch errno {
+	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EMSGSIZE, unix.EPROTO:
+		c.tellRefusals()
+		return true
+	}
+	return false
+}
+
+// tellRefusals empties the queue of errors and tells of those that mean that
+// nobody listens.
+func (c *Conn) tellRefusals() {
+	if c.options.Refused == nil {
+		return
+	}
+	var payload [1]byte
+	var control [256]byte
+	_ = c.control(func(fd int) error {
+		for {
+			_, n, _, to, err := unix.Recvmsg(fd, payload[:], control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+			if err != nil {
+				return nil //nolint:nilerr // there is no more
+			}
+			if addr := destination(to); addr.IsValid() && refusal(control[:n]) {
+				c.options.Refused(addr)
+			}
+		}
+	})
+}
+
+// refusal tells whether an entry of the queue says that a port is closed. Its
+// control data begin with the error number (struct sock_extended_err).
+func refusal(control []byte) bool {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return false
+	}
+	for _, m := range messages {
+		v6 := m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		v4 := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR
+		if (v6 || v4) && len(m.Data) >= 4 {
+			return unix.Errno(binary.NativeEndian.Uint32(m.Data)) == unix.ECONNREFUSED
+		}
+	}
+	return false
+}
+
+// destination is where the datagram had been sent.
+func destination(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
