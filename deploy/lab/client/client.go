@@ -4,18 +4,23 @@
 // DHCPV4-QUERY and DHCPV4-RESPONSE.
 //
 // It owns the messages, their retransmission (RFC 2131 §4.1) and the checks of
-// what comes back. It does not configure interfaces, keeps nothing on disk and
-// runs no timers of its own: who uses it calls Renew and Rebind when
-// [Lease.T1] and [Lease.T2] are due.
+// what comes back. It does not configure interfaces and keeps nothing on disk.
 //
-// A minimal use, in the network namespace and on the interface of the client:
+// A [Session] is the whole of what a CPE does over time: option 88 and its
+// refresh, all states of RFC 2131, T1 and T2. In the network namespace and on
+// the interface of the client:
 //
 //	socket, err := client.Listen("eth0", netip.AddrPort{})
 //	c, err := client.New(socket, client.Options{HardwareAddr: mac})
-//	if _, err := c.Information(ctx); err != nil { … }  // option 88, or use Options.Servers
+//	s := client.Session{Client: c, Changed: func(e client.Event, l *client.Lease) error { … }}
+//	err = s.Run(ctx)
+//
+// Who wants each step in hand calls them on the Client, without timers:
+//
+//	_, err := c.Information(ctx)  // option 88, or use Options.Servers
 //	lease, err := c.Obtain(ctx)
 //	lease, err = c.Renew(ctx, lease)
-//	err = c.Release(ctx, lease)
+//	err = c.Release(lease)
 //
 // Messages are built and read with insomniacslk/dhcp, not with the codecs of
 // the daemons that it is used to test. [Client.Exchange] and [Client.Send] take
@@ -96,7 +101,7 @@ type Retransmit struct {
 	First  time.Duration // wait after the first transmission
 	Max    time.Duration // the wait doubles up to this
 	Jitter time.Duration // each wait is off by up to this, either way
-	Tries  int           // transmissions in all
+	Tries  int           // transmissions in all, 0 for no end
 }
 
 // Standard is RFC 2131 §4.1: 4, 8, 16, 32, 64 s, each give or take a second.

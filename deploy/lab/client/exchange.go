@@ -39,7 +39,7 @@ func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool, a
 		m.NumSeconds = uint16(time.Since(start) / time.Second)
 		return c.Query(m.ToBytes(), unicast)
 	}
-	return c.repeat(ctx, build, m.MessageType().String(), func(b []byte, from netip.AddrPort) *Response {
+	return c.repeat(ctx, c.options.Retransmit, build, m.MessageType().String(), func(b []byte, from netip.AddrPort) *Response {
 		r, err := c.Parse(b, from)
 		if err == nil {
 			err = c.belongs(m, r.DHCPv4)
@@ -57,15 +57,23 @@ func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool, a
 }
 
 // repeat sends and waits with back-off (RFC 2131 §4.1) until accept returns
-// something.
-func (c *Client) repeat(ctx context.Context, build func() []byte, what string, accept func([]byte, netip.AddrPort) *Response) (*Response, error) {
-	wait := c.options.Retransmit.First
-	for try := range c.options.Retransmit.Tries {
-		if err := c.Send(build()); err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
+// something. What cannot be sent counts as lost: an interface may be down, or
+// its address tentative, for a while.
+func (c *Client) repeat(ctx context.Context, r Retransmit, build func() []byte, what string, accept func([]byte, netip.AddrPort) *Response) (*Response, error) {
+	wait := r.First
+	var unsent error
+	for try := 0; r.Tries == 0 || try < r.Tries; try++ {
+		if unsent = c.Send(build()); errors.Is(unsent, ErrNoServers) {
+			return nil, fmt.Errorf("%s: %w", what, unsent)
 		}
-		c.log.Debug("sent", "type", what, "try", try+1)
-		deadline := time.Now().Add(c.jitter(wait))
+		deadline := time.Now().Add(c.jitter(wait, r.Jitter))
+		if unsent != nil {
+			c.log.Debug("not sent", "type", what, "try", try+1, "why", unsent)
+			deadline = time.Now().Add(min(wait, time.Second))
+		} else {
+			c.log.Debug("sent", "type", what, "try", try+1)
+			wait = min(2*wait, r.Max)
+		}
 		for {
 			b, from, err := c.receive(ctx, deadline)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -78,13 +86,14 @@ func (c *Client) repeat(ctx context.Context, build func() []byte, what string, a
 				return r, nil
 			}
 		}
-		wait = min(2*wait, c.options.Retransmit.Max)
 	}
-	return nil, fmt.Errorf("%s: %w to %d transmissions", what, ErrNoAnswer, c.options.Retransmit.Tries)
+	if unsent != nil {
+		return nil, fmt.Errorf("%s: %w to %d transmissions; the last could not be sent: %w", what, ErrNoAnswer, r.Tries, unsent)
+	}
+	return nil, fmt.Errorf("%s: %w to %d transmissions", what, ErrNoAnswer, r.Tries)
 }
 
-func (c *Client) jitter(d time.Duration) time.Duration {
-	j := c.options.Retransmit.Jitter
+func (c *Client) jitter(d, j time.Duration) time.Duration {
 	if j <= 0 {
 		return d
 	}

@@ -18,7 +18,8 @@ type Information struct {
 	Offered bool
 	// Servers are its addresses, each once; ff02::1:2 when it was empty.
 	Servers []netip.Addr
-	// Refresh is when to ask again, 24 h when the server did not say.
+	// Refresh is when to ask again (RFC 9915 §21.23): 24 h when the server did
+	// not say, ten minutes at least, [Infinite] for never.
 	Refresh time.Duration
 	// Reply holds the rest.
 	Reply *dhcpv6.Message
@@ -41,11 +42,16 @@ func (c *Client) Information(ctx context.Context, request ...dhcpv6.OptionCode) 
 	var info *Information
 	one := *c
 	one.servers = []netip.Addr{Multicast}
-	if len(c.options.Relays) > 0 {
+	if len(c.options.Relays) > 0 && len(c.options.Servers) > 0 {
 		one.servers = c.servers // a relay has servers of its own
 	}
-	one.options.Retransmit.First = min(c.options.Retransmit.First, time.Second)
-	_, err := one.repeat(ctx, func() []byte { return datagram }, m.MessageType.String(),
+	retransmit := c.options.Retransmit
+	retransmit.First = min(retransmit.First, time.Second)
+	retransmit.Jitter = min(retransmit.Jitter, retransmit.First/10)
+	if retransmit.Tries == 0 {
+		retransmit.Max = time.Hour // INF_MAX_RT
+	}
+	_, err := one.repeat(ctx, retransmit, func() []byte { return datagram }, m.MessageType.String(),
 		func(b []byte, from netip.AddrPort) *Response {
 			i, err := c.information(b, m.TransactionID)
 			if err != nil {
@@ -83,7 +89,7 @@ func (c *Client) information(b []byte, id dhcpv6.TransactionID) (*Information, e
 	if o := m.GetOneOption(dhcpv6.OptionClientID); o == nil || !bytes.Equal(o.ToBytes(), c.options.DUID) {
 		return nil, fmt.Errorf("a Reply to another client")
 	}
-	info := &Information{Reply: m, Refresh: m.Options.InformationRefreshTime(24 * time.Hour)}
+	info := &Information{Reply: m, Refresh: max(m.Options.InformationRefreshTime(refreshDefault), refreshMinimum)}
 	if o := m.GetOneOption(dhcpv6.OptionDHCP4oDHCP6Server); o != nil {
 		if info.Servers, err = ServerAddresses(o.ToBytes()); err != nil {
 			return nil, err
@@ -92,6 +98,12 @@ func (c *Client) information(b []byte, id dhcpv6.TransactionID) (*Information, e
 	}
 	return info, nil
 }
+
+// IRT_DEFAULT and IRT_MINIMUM (RFC 9915 §7.6).
+const (
+	refreshDefault = 24 * time.Hour
+	refreshMinimum = 10 * time.Minute
+)
 
 // ServerAddresses reads the data of option 88 (RFC 7341 §7.2): addresses
 // without repetition, the multicast group when there is none.

@@ -22,6 +22,22 @@ type Lease struct {
 	Response *Response
 }
 
+// ParseLease makes a lease of the DHCPACK that gave it ([Response].Carried), for
+// who kept it since the time it was obtained.
+func ParseLease(ack []byte, obtained time.Time) (*Lease, error) {
+	m, err := dhcpv4.FromBytes(ack)
+	if err != nil {
+		return nil, fmt.Errorf("reading a kept lease: %w", err)
+	}
+	if m.MessageType() != dhcpv4.MessageTypeAck {
+		return nil, fmt.Errorf("reading a kept lease: %s is no DHCPACK", m.MessageType())
+	}
+	return lease(&Response{Carried: ack, DHCPv4: m}, obtained)
+}
+
+// End is when the lease ends, far away for one that does not.
+func (l *Lease) End() time.Time { return l.Obtained.Add(l.Duration) }
+
 // Infinite is the duration of a lease that does not end (RFC 2131 §3.3).
 const Infinite = time.Duration(0xffffffff) * time.Second
 

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -18,8 +19,9 @@ type Transport interface {
 
 // Socket is a UDP socket on one interface. It sends to port 547.
 type Socket struct {
-	conn *net.UDPConn
-	buf  []byte
+	conn   *net.UDPConn
+	buf    []byte
+	global bool // a client's, bound to an address that is not link-local
 }
 
 // Listen opens a socket in the current network namespace. The zero local
@@ -34,11 +36,16 @@ func Listen(interfaceName string, local netip.AddrPort) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Socket{conn: conn, buf: make([]byte, 1<<16)}, nil
+	a := local.Addr()
+	global := local.Port() == relay.ClientPort && !a.IsUnspecified() && !a.IsLinkLocalUnicast()
+	return &Socket{conn: conn, buf: make([]byte, 1<<16), global: global}, nil
 }
 
 // Send sends to a server or relay agent.
 func (s *Socket) Send(b []byte, to netip.Addr) error {
+	if to.IsMulticast() && s.global {
+		return fmt.Errorf("a client's query to %s must come from a link-local address (RFC 7341 §9)", to)
+	}
 	_, err := s.conn.WriteToUDPAddrPort(b, netip.AddrPortFrom(to, relay.ServerPort))
 	return err
 }

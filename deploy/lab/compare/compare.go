@@ -105,6 +105,9 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 		return result, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return result, err
+	}
 	fs, err := fileSystem(o.Dir)
 	if err != nil {
 		return result, err
@@ -192,14 +195,10 @@ func fileSystem(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading what is mounted: %w", err)
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
 	best, name := "", fmt.Sprintf("type %#x", s.Type)
 	for line := range strings.Lines(string(mounts)) {
 		f := strings.Fields(line)
-		if len(f) > 2 && len(f[1]) >= len(best) && (abs == f[1] || strings.HasPrefix(abs, strings.TrimSuffix(f[1], "/")+"/")) {
+		if len(f) > 2 && len(f[1]) >= len(best) && (dir == f[1] || strings.HasPrefix(dir, strings.TrimSuffix(f[1], "/")+"/")) {
 			best, name = f[1], f[2]+" on "+f[0]
 		}
 	}

@@ -323,7 +323,7 @@ func loaded(t *testing.T, l *lab) {
 	for _, args := range [][]string{
 		{"-source", "2001:db8:a::10ad", "-relays", "1", "-link", "2001:db8:bad::1", "-n", "20", "-in-flight", "20", "-seed", "2"},
 		{"-source", "2001:db8:a::10ad", "-relays", "1", "-link", "2001:db8:b::1", "-ports", "1", "-n", "40", "-in-flight", "40", "-seed", "3"},
-		{"-n", "50", "-in-flight", "8", "-release", "-seed", "4"},
+		{"-n", "50", "-in-flight", "8", "-release", "1", "-seed", "4"},
 	} {
 		argv := append([]string{"--profile", "load", "run", "--rm", "--no-deps", "load", "/dhcp4o6-perf", "-i", "eth0"}, args...)
 		if out, err := l.Compose(t.Context(), argv...); err != nil && args[0] != "-source" {

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +71,145 @@ func TestLegacyClients(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLegacyRenewal: what a legacy client sends by unicast to the server
+// identifier reaches the agent, because its host has that address, and keeps U.
+func TestLegacyRenewal(t *testing.T) {
+	t.Run("RA-5, RA-7 a renewal by unicast to the server identifier goes through the 4o6 relay agent with U=1", func(t *testing.T) {
+		b := start(t)
+		legacy := b.legacy(t)
+		if err := b.Clients.AddAddress("v4", netip.PrefixFrom(site.Direct.Server(), site.Direct.Prefix.Bits())); err != nil {
+			t.Fatal(err)
+		}
+		agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
+			return relay.OpenV4(relay.V4Config{Down: "v4", Up: "access", Servers: []netip.Addr{client.Multicast}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.Close()
+		go agent.Serve()
+		var mu sync.Mutex
+		flags := make(map[string][]byte) // of the queries, by what they carry
+		b.Access.SetRule(func(d wire.Datagram) wire.Action {
+			if payload, ok := relay.Payload(d.Payload); ok && d.From == wire.Left {
+				if m, err := dhcpv4.FromBytes(payload); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					what := m.MessageType().String()
+					if !m.ClientIPAddr.IsUnspecified() {
+						what += " with ciaddr"
+					}
+					flags[what] = append(flags[what], d.Payload[1])
+				}
+			}
+			return wire.Pass
+		})
+		c, err := netlab.In(legacy, func() (*nclient4.Client, error) {
+			return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease, err := c.Request(t.Context())
+		c.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := netip.AddrFromSlice(lease.ACK.YourIPAddr.To4())
+		if err := legacy.AddAddress("eth0", netip.PrefixFrom(got, site.Direct.Prefix.Bits())); err != nil {
+			t.Fatal(err)
+		}
+		renewal, err := dhcpv4.NewRenewFromAck(lease.ACK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ack, err := unicast(legacy, got, site.Direct.Server(), renewal.ToBytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ack.MessageType() != dhcpv4.MessageTypeAck || !ack.YourIPAddr.Equal(got.AsSlice()) || ack.TransactionID != renewal.TransactionID {
+			t.Errorf("the renewal got %s", ack.Summary())
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for what, want := range map[string]byte{"DISCOVER": 0, "REQUEST": 0, "REQUEST with ciaddr": 0x80} {
+			if !bytes.Equal(flags[what], []byte{want}) {
+				t.Errorf("%s went with flags % x, want one with %x", what, flags[what], want)
+			}
+		}
+	})
+}
+
+// unicast sends a message from port 68 of a host that has an address, as the
+// kernel would, and returns the reply.
+func unicast(h *netlab.Host, from, to netip.Addr, message []byte) (*dhcpv4.DHCPv4, error) {
+	conn, err := netlab.In(h, func() (*net.UDPConn, error) {
+		return net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 68)))
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.WriteToUDPAddrPort(message, netip.AddrPortFrom(to, 67)); err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 1500)
+	n, err := conn.Read(b)
+	if err != nil {
+		return nil, err
+	}
+	return dhcpv4.FromBytes(b[:n])
+}
+
+// TestSameAddress: a link-local address says nothing about the link.
+func TestSameAddress(t *testing.T) {
+	t.Run("D6-36 two links with the same client link-local address: each gets its own answers", func(t *testing.T) {
+		b := network(t, "dhcp6d", "dhcp4d")
+		twin, err := b.Lab.Host("twin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mac := site.MAC(1)
+		if err := b.Lab.Link(netlab.End{Host: twin, Name: "eth0", MAC: mac}, netlab.End{Host: b.Server, Name: "second"}); err != nil {
+			t.Fatal(err)
+		}
+		second := port7
+		second.InterfaceID, second.Interface = "", "second"
+		b.config.Interfaces = append(b.config.Interfaces, "second")
+		b.config.Subnets = append(b.config.Subnets, second)
+		b.start4()
+		b.start6()
+		first := b.client(site.Multicast, 1, client.Options{}) // from the link-local address of site.MAC(1)
+		socket, err := netlab.In(twin, func() (*client.Socket, error) {
+			return client.Listen("eth0", netip.AddrPortFrom(netlab.LinkLocal(mac), relay.ClientPort))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		other, err := client.New(socket, client.Options{HardwareAddr: mac, Servers: []netip.Addr{client.Multicast}, Retransmit: patient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for c, subnet := range map[*client.Client]pair.Subnet{first: site.Direct, other: second} {
+			all.Go(func() {
+				for range 20 {
+					l, err := c.Obtain(t.Context())
+					if err != nil || !subnet.Prefix.Contains(l.Address) {
+						t.Errorf("%+v, %v, want an address of %s", l, err, subnet.Prefix)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
 }
 
 // port7 is the subnet of clients behind the Interface-Id of that name.

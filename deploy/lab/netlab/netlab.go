@@ -191,6 +191,16 @@ func (h *Host) Do(f func() error) error {
 	return o.err
 }
 
+// Enter moves the calling goroutine's thread, which must be locked and never be
+// unlocked, into the host's namespace: for what takes long and would keep Do
+// from others.
+func (h *Host) Enter() error {
+	if err := netns.Set(h.ns); err != nil {
+		return fmt.Errorf("host %s: entering its namespace: %w", h.Name, err)
+	}
+	return nil
+}
+
 // In is [Host.Do] for functions that return a value.
 func In[T any](h *Host, f func() (T, error)) (T, error) {
 	var v T

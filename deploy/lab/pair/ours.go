@@ -102,13 +102,26 @@ func env4(c Config) []string {
 	env := []string{
 		"DHCP4D_IPC_LISTEN=" + hostPort(c.Port+1),
 		"DHCP4D_IPC_PEERS=" + hostPort(c.Port),
-		"DHCP4D_SUBNETS=" + subnets4(c.Subnets),
 		"DHCP4D_LEASE_TIME=" + c.LeaseTime.String(),
-		"DHCP4D_STORE=pebble:" + filepath.Join(c.Dir, "dhcp4d"),
+		"DHCP4D_STORE=journal:" + filepath.Join(c.Dir, "dhcp4d"),
 		"DHCP4D_METRICS_LISTEN=" + metrics4,
 		"DHCP4D_LOG_LEVEL=" + c.level("debug"),
 	}
 	return append(env, withPrefix(c.Env, "DHCP4D_")...)
+}
+
+// subnetsVariable is the subnets document as a variable, or as a file in dir
+// where it is too long for one (Linux takes 128 KiB).
+func subnetsVariable(c Config) (string, error) {
+	document := subnets4(c.Subnets)
+	if len(document) < 100<<10 {
+		return "DHCP4D_SUBNETS=" + document, nil
+	}
+	name := filepath.Join(c.Dir, "subnets.json")
+	if err := os.WriteFile(name, []byte(document), 0o600); err != nil {
+		return "", fmt.Errorf("writing the subnets document: %w", err)
+	}
+	return "DHCP4D_SUBNETS_FILE=" + name, nil
 }
 
 // level is how much a half logs, which is chatty unless it is to be quiet.

@@ -120,7 +120,11 @@ func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	if kind == Kea {
 		return startKea(h, "kea-dhcp4", c.Dir, kea4(c))
 	}
-	return startOurs(h, c.Bin, "dhcp4d", c.Through, env4(c), metrics4, false)
+	subnets, err := subnetsVariable(c)
+	if err != nil {
+		return nil, err
+	}
+	return startOurs(h, c.Bin, "dhcp4d", c.Through, append(env4(c), subnets), metrics4, false)
 }
 
 // Start starts both halves.

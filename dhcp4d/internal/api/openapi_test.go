@@ -157,7 +157,7 @@ func jsonType(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if _, text := reflect.TypeAssert[encoding.TextMarshaler](reflect.New(t)); text {
+	if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 		return "string"
 	}
 	switch t.Kind() {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -51,10 +50,10 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	}
 	q.Relayed = len(links) > 0
 	if !q.Relayed && (q.InterfaceID != nil || q.RemoteID != nil || q.SubscriberID != nil) {
-		return errors.New("explain: an identifier of a relay needs a -relay, which may be unspecified (::) then")
+		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be the address ::, as of a relay without one")
 	}
-	for _, l := range slices.Backward(links) {
-		q.Level(l)
+	for _, link := range slices.Backward(links) {
+		q.Level(link)
 	}
 	conf, err := config.Load(environ)
 	if err != nil {

@@ -99,7 +99,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		_ = Read(strings.NewReader(text), func(_ int, l *Lease, err error) error {
 			if err != nil {
-				return nil //nolint:nilerr // a line that is wrong is passed over
+				return nil //nolint:nilerr // a line that cannot be read does not end the reading
 			}
 			if b, err := l.Binding(); err == nil && (!b.Addr.Is4() || len(b.Client) == 0 || b.Changed < 0) {
 				t.Errorf("%+v", b)

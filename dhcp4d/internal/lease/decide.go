@@ -168,9 +168,11 @@ func (r *rules) initReboot() Decision {
 		return nak(OtherAddress)
 	case named.Standing == Held, named.Standing == Former:
 		return r.ack(named, false)
-	case r.p.Authoritative:
+	case r.p.Authoritative && r.now >= r.p.RecoverTill:
 		return nak(NotKnown)
 	}
+	// Without an answer a client goes on with a lease that has not ended
+	// (RFC 2131 section 3.2); while we recover, it may well have one.
 	return silent(NotKnown)
 }
 

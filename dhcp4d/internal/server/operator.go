@@ -26,6 +26,14 @@ const (
 	subnetBatch = 64
 )
 
+// look calls fn with the table between two batches of queries. Whoever took
+// the lock between two queries of a batch could make each of them wait.
+func (o *Operator) look(fn func(t *table.Table)) {
+	o.Leases.turn.Lock()
+	defer o.Leases.turn.Unlock()
+	o.Leases.With(fn)
+}
+
 // Now is the time that leases go by.
 func (o *Operator) Now() lease.Time {
 	_, now := o.Leases.Clock.Read()
@@ -34,7 +42,7 @@ func (o *Operator) Now() lease.Time {
 
 // Get copies what is known of an address.
 func (o *Operator) Get(a netip.Addr, into *lease.Batch) {
-	o.Leases.With(func(t *table.Table) {
+	o.look(func(t *table.Table) {
 		var b lease.Binding
 		if t.Get(a, &b) {
 			into.Add(&b)
@@ -45,7 +53,7 @@ func (o *Operator) Get(a netip.Addr, into *lease.Batch) {
 // Scan copies the matching ones of some leases and returns where to go on, 0
 // at the end. The place is api.ErrStale when the table was made anew since.
 func (o *Operator) Scan(from api.Place, match func(*lease.Binding) bool, into *lease.Batch) (next api.Place, err error) {
-	o.Leases.With(func(t *table.Table) {
+	o.look(func(t *table.Table) {
 		table := api.Place(o.Leases.loads) << 32
 		if from != 0 && from>>32<<32 != table {
 			err = api.ErrStale
@@ -66,7 +74,7 @@ func (o *Operator) Scan(from api.Place, match func(*lease.Binding) bool, into *l
 // OfClient copies what a client has or had in any subnet.
 func (o *Operator) OfClient(key []byte, into *lease.Batch) {
 	for at, more := uint32(0), true; more; more = at != 0 {
-		o.Leases.With(func(t *table.Table) {
+		o.look(func(t *table.Table) {
 			at = t.OfClient(key, at, subnetBatch, func(b *lease.Binding) { into.Add(b) })
 		})
 	}
@@ -93,7 +101,7 @@ func (o *Operator) subnetsOf(r *Running) (all []api.Subnet, ok bool) {
 		case r.policies[i].RecoverTill > now:
 			s.State = "recovery"
 		}
-		o.Leases.With(func(t *table.Table) {
+		o.look(func(t *table.Table) {
 			if ok = o.Leases.running == r; !ok {
 				return
 			}

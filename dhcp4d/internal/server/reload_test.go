@@ -166,6 +166,13 @@ func TestRecovery(t *testing.T) {
 			t.Errorf("got %v", ack.Type())
 		}
 	})
+	t.Run("a client that reboots with a lease that the backup does not know may go on with it", func(t *testing.T) {
+		before := b.sum(t, "dhcp4d_queries_silent_total")
+		b.server.batch([]udp.Packet{{Data: frame(t, query(message(dhcp4.Request, 8, addrOption(dhcp4.OptRequestedAddress, "192.0.2.78"))), direct), Peer: sixd}})
+		if b.sum(t, "dhcp4d_queries_silent_total") != before+1 {
+			t.Error("it is answered")
+		}
+	})
 	t.Run("a reservation is given", func(t *testing.T) {
 		if offer := b.ask(t, frame(t, relayed(query(message(dhcp4.Discover, 0xaa)), 1), behind)); offer.Type() != dhcp4.Offer {
 			t.Errorf("got %v", offer.Type())

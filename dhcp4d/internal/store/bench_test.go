@@ -24,9 +24,11 @@ func cpu(b testing.TB) time.Duration {
 }
 
 // fill puts n bindings into a new store in dir.
-func fill(b testing.TB, dir string, n int) {
-	s := mustOpen(b, "pebble:"+dir, quiet())
-	s.(*disk).sync = pebble.NoSync
+func fill(b testing.TB, url string, n int) {
+	s := mustOpen(b, url, quiet())
+	if d, ok := s.(*disk); ok {
+		d.sync = pebble.NoSync
+	}
 	records := make([]lease.Binding, 0, 1000)
 	for i := range n {
 		// In no order, as leases come.
@@ -50,11 +52,15 @@ func BenchmarkCommit(b *testing.B) {
 	if v := os.Getenv("STORE_HELD"); v != "" {
 		held, _ = strconv.Atoi(v)
 	}
-	for _, size := range []int{1, 16, 64} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			dir := b.TempDir()
-			fill(b, dir, held)
-			s := mustOpen(b, "pebble:"+dir, quiet())
+	for _, c := range []struct {
+		kind string
+		size int
+	}{{"pebble", 1}, {"journal", 1}, {"pebble", 16}, {"journal", 16}, {"pebble", 64}, {"journal", 64}} {
+		b.Run(c.kind+"/"+strconv.Itoa(c.size), func(b *testing.B) {
+			size := c.size
+			url := c.kind + ":" + b.TempDir()
+			fill(b, url, held)
+			s := mustOpen(b, url, quiet())
 			loadAll(b, s)
 			records := make([]lease.Binding, size)
 			for i := range records {
@@ -86,7 +92,11 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 func TestACommitDoesNotAllocate(t *testing.T) {
-	s := mustOpen(t, "pebble:"+t.TempDir(), quiet())
+	eachKind(t, commitsWithoutAllocating)
+}
+
+func commitsWithoutAllocating(t *testing.T, kind string) {
+	s := mustOpen(t, kind+":"+t.TempDir(), quiet())
 	records := make([]lease.Binding, 64)
 	for i := range records {
 		records[i] = binding(i)
@@ -118,27 +128,31 @@ func BenchmarkLoad(b *testing.B) {
 		if n > 1_000_000 && os.Getenv("STORE_LARGE") == "" {
 			continue // two gigabytes of disk
 		}
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			dir := b.TempDir()
-			fill(b, dir, n)
-			b.ReportAllocs()
-			before := cpu(b)
-			for b.Loop() {
-				s := mustOpen(b, "pebble:"+dir, quiet())
-				l := loadAll(b, s)
-				if l.Records != n {
-					b.Fatalf("%d records", l.Records)
-				}
-				b.StopTimer()
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				b.ReportMetric(float64(m.HeapInuse)/(1<<20), "MB-heap")
-				if err := s.Close(); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
-			}
-			b.ReportMetric((cpu(b)-before).Seconds()/float64(b.N), "cpu-s/load")
-		})
+		for _, kind := range kinds {
+			b.Run(kind+"/"+strconv.Itoa(n), func(b *testing.B) { benchmarkLoad(b, kind, n) })
+		}
 	}
+}
+
+func benchmarkLoad(b *testing.B, kind string, n int) {
+	url := kind + ":" + b.TempDir()
+	fill(b, url, n)
+	b.ReportAllocs()
+	before := cpu(b)
+	for b.Loop() {
+		s := mustOpen(b, url, quiet())
+		l := loadAll(b, s)
+		if l.Records != n {
+			b.Fatalf("%d records", l.Records)
+		}
+		b.StopTimer()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapInuse)/(1<<20), "MB-heap")
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric((cpu(b)-before).Seconds()/float64(b.N), "cpu-s/load")
 }

@@ -123,9 +123,9 @@ func small(fs vfs.FS) Options {
 }
 
 // powerCuts runs a workload on a file system that forgets, and cuts the power
-// before every single change that Pebble makes to it. It returns the number
+// before every single change that the store makes to it. It returns the number
 // of cuts and the sum of the losses that starts after them found.
-func powerCuts(t *testing.T, noSync bool, unsynced int) (cuts, lost int) {
+func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost int) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
 	w := newWorkload(uint64(unsynced))
@@ -143,7 +143,7 @@ func powerCuts(t *testing.T, noSync bool, unsynced int) (cuts, lost int) {
 		}
 		acked := w.known() // before the cut: all of it has to survive
 		after := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
-		s, err := Open("pebble:/leases", small(after))
+		s, err := Open(kind+":/leases", small(after))
 		if err != nil {
 			t.Errorf("cut %d, before %v of %s: %v", cuts, op.Kind, op.Path, err)
 			return nil
@@ -160,7 +160,7 @@ func powerCuts(t *testing.T, noSync bool, unsynced int) (cuts, lost int) {
 	})
 	o := small(faulty(mem, inject))
 	o.noSync = noSync
-	s := mustOpen(t, "pebble:/leases", o)
+	s := mustOpen(t, kind+":/leases", o)
 	for range 250 {
 		if err := w.step(s); err != nil {
 			t.Fatal(err)
@@ -178,19 +178,23 @@ func powerCuts(t *testing.T, noSync bool, unsynced int) (cuts, lost int) {
 }
 
 func TestD4_26_APowerCutAtAnyPointLosesNoAcknowledgedRecord(t *testing.T) {
-	for _, unsynced := range []int{0, 50, 100} {
-		t.Run(fmt.Sprintf("%d%% of the unsynced data survive", unsynced), func(t *testing.T) {
-			cuts, lost := powerCuts(t, false, unsynced)
-			if lost != 0 {
-				t.Errorf("%d records lost in %d cuts", lost, cuts)
-			}
-		})
-	}
+	eachKind(t, func(t *testing.T, kind string) {
+		for _, unsynced := range []int{0, 50, 100} {
+			t.Run(fmt.Sprintf("%d%% of the unsynced data survive", unsynced), func(t *testing.T) {
+				cuts, lost := powerCuts(t, kind, false, unsynced)
+				if lost != 0 {
+					t.Errorf("%d records lost in %d cuts", lost, cuts)
+				}
+			})
+		}
+	})
 }
 
 // The same test without syncs finds losses, so it can find them.
 func TestAPowerCutWithoutSyncLosesRecords(t *testing.T) {
-	if cuts, lost := powerCuts(t, true, 0); lost == 0 {
-		t.Errorf("nothing lost in %d cuts", cuts)
-	}
+	eachKind(t, func(t *testing.T, kind string) {
+		if cuts, lost := powerCuts(t, kind, true, 0); lost == 0 {
+			t.Errorf("nothing lost in %d cuts", cuts)
+		}
+	})
 }

@@ -122,7 +122,7 @@ func readLabel(fsys vfs.FS, name, prefix string) error {
 
 // writeLabel makes dir and marks it as ours, synced.
 func writeLabel(fsys vfs.FS, dir, prefix string) error {
-	if err := fsys.MkdirAll(dir, 0o750); err != nil {
+	if err := makeDir(fsys, dir); err != nil {
 		return err
 	}
 	scratch := fsys.PathJoin(dir, scratchName)
@@ -138,6 +138,23 @@ func writeLabel(fsys vfs.FS, dir, prefix string) error {
 		return err
 	}
 	return syncDir(fsys, dir)
+}
+
+// makeDir makes dir, and what is missing above it, synced.
+func makeDir(fsys vfs.FS, dir string) error {
+	if _, err := fsys.Stat(dir); err == nil {
+		return nil
+	}
+	parent := fsys.PathDir(dir)
+	if parent != dir {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	return syncDir(fsys, parent)
 }
 
 func syncDir(fsys vfs.FS, dir string) error {

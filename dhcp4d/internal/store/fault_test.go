@@ -24,15 +24,18 @@ type faults struct {
 	seen   atomic.Int64
 	first  atomic.Int64 // the first to fail, -1 = none
 	last   atomic.Int64
-	only   string // suffix of the paths that may fail, "" = all
-	except string // suffix of those that may not, "" = none
+	only   string // part of the paths that may fail, "" = all
+	except string // part of those that may not, "" = none
 }
+
+// logFile is what the names of the files have in common that commits go to.
+var logFile = map[string]string{"pebble": ".log", "journal": "segment-"}
 
 func (f *faults) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpLock {
 		return nil
 	}
-	if !strings.HasSuffix(op.Path, f.only) || f.except != "" && strings.HasSuffix(op.Path, f.except) {
+	if !strings.Contains(op.Path, f.only) || f.except != "" && strings.Contains(op.Path, f.except) {
 		return nil
 	}
 	n := f.seen.Add(1) - 1
@@ -86,12 +89,14 @@ func check(t *testing.T, s Store, w *workload) {
 	}
 }
 
-// For every change that Pebble makes to the file system, and for runs of them.
-func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
+// For every change that the store makes to the file system, and for runs of them.
+func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) { eachKind(t, survivesErrors) }
+
+func survivesErrors(t *testing.T, kind string) {
 	const steps = 120
 	count := &faults{}
 	count.never()
-	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), count)))
+	s := mustOpen(t, kind+":/leases", small(faulty(vfs.NewCrashableMem(), count)))
 	from := count.seen.Load()
 	survive(t, s, newWorkload(1), steps)
 	if err := s.Close(); err != nil {
@@ -107,7 +112,7 @@ func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
 				mem := vfs.NewCrashableMem()
 				f := &faults{}
 				f.never()
-				s := mustOpen(t, "pebble:/leases", small(faulty(mem, f)))
+				s := mustOpen(t, kind+":/leases", small(faulty(mem, f)))
 				w := newWorkload(1)
 				f.from(at, run)
 				failed += survive(t, s, w, steps)
@@ -116,7 +121,7 @@ func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
 					// An error after the last step is met by Close.
 					t.Logf("fault at %d: close: %v", at, err)
 				}
-				s = mustOpen(t, "pebble:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
+				s = mustOpen(t, kind+":/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
 				check(t, s, w)
 				if err := s.Close(); err != nil {
 					t.Fatalf("fault at %d: %v", at, err)
@@ -135,12 +140,16 @@ func TestD4_26_AnErrorOfTheDiskAtAnyPointIsSurvived(t *testing.T) {
 // finds them although they are not on the disk. So: an error in every change
 // but those of the log, and a power cut before every change soon after.
 func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
+	eachKind(t, survivesErrorAndPowerCut)
+}
+
+func survivesErrorAndPowerCut(t *testing.T, kind string) {
 	const steps, cutsEach = 60, 50
 	rng := rand.New(rand.NewPCG(4, 3))
 	faulted, cuts := 0, 0
 	for at := int64(0); ; at += stridden {
 		mem := vfs.NewCrashableMem()
-		f := &faults{except: ".log"}
+		f := &faults{except: logFile[kind]}
 		f.never()
 		w := newWorkload(1)
 		var mu sync.Mutex
@@ -153,7 +162,7 @@ func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
 					left--
 					cuts++
 					unsynced := cuts % 2 * 50
-					s := mustOpen(t, "pebble:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})))
+					s := mustOpen(t, kind+":/leases", small(mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})))
 					if lost, err := w.check(s, acked); err != nil || lost > 0 {
 						t.Errorf("fault at %d, cut before %v of %s: %d records lost, %v", at, op.Kind, op.Path, lost, err)
 					}
@@ -171,7 +180,7 @@ func TestD4_26_APowerCutAfterAnErrorLosesNoAcknowledgedRecord(t *testing.T) {
 			}
 			return err
 		})
-		s := mustOpen(t, "pebble:/leases", small(faulty(mem, inject)))
+		s := mustOpen(t, kind+":/leases", small(faulty(mem, inject)))
 		f.from(f.seen.Load()+at, 1)
 		failed := survive(t, s, w, steps)
 		if err := s.Close(); err != nil && f.seen.Load() <= f.last.Load() {
@@ -264,11 +273,13 @@ func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
 	}
 }
 
-func TestManyFailuresLeaveNothingBehind(t *testing.T) {
-	f := &faults{only: ".log"}
+func TestManyFailuresLeaveNothingBehind(t *testing.T) { eachKind(t, manyFailures) }
+
+func manyFailures(t *testing.T, kind string) {
+	f := &faults{only: logFile[kind]}
 	f.never()
 	before := runtime.NumGoroutine()
-	s := mustOpen(t, "pebble:/leases", small(faulty(vfs.NewCrashableMem(), f)))
+	s := mustOpen(t, kind+":/leases", small(faulty(vfs.NewCrashableMem(), f)))
 	w := newWorkload(3)
 	stop := make(chan struct{})
 	var scrape sync.WaitGroup

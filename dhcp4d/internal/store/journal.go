@@ -169,6 +169,7 @@ func (j *journal) begin() error {
 	if err := j.advance(); err != nil {
 		return err
 	}
+	j.next.result() // so that a start that goes well has room for a while
 	if again == nil {
 		return nil
 	}

@@ -20,10 +20,14 @@ import (
 // kernel keeps what a dead process wrote is why this cannot show a missing
 // sync; the power cuts do.)
 func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
-	if dir := os.Getenv("STORE_TEST_VICTIM"); dir != "" {
-		victim(t, dir)
+	if url := os.Getenv("STORE_TEST_VICTIM"); url != "" {
+		victim(t, url)
 		return
 	}
+	eachKind(t, survivesKills)
+}
+
+func survivesKills(t *testing.T, kind string) {
 	rounds := 25
 	if v := os.Getenv("STORE_KILLS"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -32,12 +36,12 @@ func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 		}
 		rounds = n
 	}
-	dir := t.TempDir()
+	url := kind + ":" + t.TempDir()
 	w := newWorkload(1)
 	commits := 0
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestD4_26_AKilledProcessLosesNoAcknowledgedRecord$", "-test.v")
-		cmd.Env = append(os.Environ(), "STORE_TEST_VICTIM="+dir)
+		cmd.Env = append(os.Environ(), "STORE_TEST_VICTIM="+url)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -79,7 +83,7 @@ func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 			}
 		}
 		_ = cmd.Wait()
-		s := mustOpen(t, "pebble:"+dir, small(nil))
+		s := mustOpen(t, url, small(nil))
 		lost, err := w.check(s, w.known())
 		if err != nil || lost != 0 {
 			t.Fatalf("round %d: %d records lost, %v", round, lost, err)
@@ -92,8 +96,8 @@ func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 }
 
 // victim commits until it is killed, and says so before and after.
-func victim(t *testing.T, dir string) {
-	s := mustOpen(t, "pebble:"+dir, small(nil))
+func victim(t *testing.T, url string) {
+	s := mustOpen(t, url, small(nil))
 	w := newWorkload(rand.Uint64())
 	l, err := s.Load(func(b *lease.Binding) error {
 		w.version = max(w.version, b.Changed)

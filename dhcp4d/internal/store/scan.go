@@ -57,7 +57,7 @@ func (j *journal) scan() error {
 			j.unused = append(j.unused, s.name)
 			continue
 		}
-		if n := len(j.segments); n == 0 && s.first > newest.head || n > 0 && s.after > j.segments[n-1].last {
+		if n := len(j.segments); n == 0 && s.after >= newest.head || n > 0 && s.after > j.segments[n-1].last {
 			return j.damage(fmt.Errorf("batches before %d, in %s, are missing", s.first, s.name))
 		}
 		j.segments = append(j.segments, s)

@@ -33,6 +33,16 @@ func mustOpen(t testing.TB, url string, o Options) Store {
 	return s
 }
 
+// kinds are the stores on disk. What is promised of one is promised of both.
+var kinds = []string{"pebble", "journal"}
+
+func eachKind(t *testing.T, test func(t *testing.T, kind string)) {
+	t.Helper()
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
+	}
+}
+
 // contents loads everything, by address.
 func contents(t testing.TB, s Store) map[string]lease.Binding {
 	t.Helper()
@@ -58,8 +68,9 @@ func key(b *lease.Binding) string { return fmt.Sprint(b.Addr, b.Ports) }
 
 func TestStore(t *testing.T) {
 	for name, url := range map[string]string{
-		"memory": "memory:",
-		"pebble": "pebble:" + filepath.Join(t.TempDir(), "a", "b"),
+		"memory":  "memory:",
+		"pebble":  "pebble:" + filepath.Join(t.TempDir(), "a", "b"),
+		"journal": "journal:" + filepath.Join(t.TempDir(), "a", "b"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mustOpen(t, url, quiet())
@@ -80,7 +91,7 @@ func TestStore(t *testing.T) {
 			if err := s.Commit(nil); err != nil {
 				t.Fatal(err)
 			}
-			if name == "pebble" {
+			if name != "memory" {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -112,7 +123,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestLoadEndsWithTheError(t *testing.T) {
-	for _, url := range []string{"memory:", "pebble:" + t.TempDir()} {
+	for _, url := range []string{"memory:", "pebble:" + t.TempDir(), "journal:" + t.TempDir()} {
 		s := mustOpen(t, url, quiet())
 		if err := s.Commit([]lease.Binding{binding(1), binding(2)}); err != nil {
 			t.Fatal(err)
@@ -128,12 +139,14 @@ func TestLoadEndsWithTheError(t *testing.T) {
 	}
 }
 
-func TestTheClockIsRemembered(t *testing.T) {
+func TestTheClockIsRemembered(t *testing.T) { eachKind(t, remembersTheClock) }
+
+func remembersTheClock(t *testing.T, kind string) {
 	dir := t.TempDir()
 	now := lease.Time(1_700_000_000)
 	o := quiet()
 	o.Now = func() lease.Time { return now }
-	s := mustOpen(t, "pebble:"+dir, o)
+	s := mustOpen(t, kind+":"+dir, o)
 	now += 3600
 	if err := s.Commit([]lease.Binding{binding(1)}); err != nil {
 		t.Fatal(err)
@@ -146,7 +159,7 @@ func TestTheClockIsRemembered(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s = mustOpen(t, "pebble:"+dir, o)
+		s = mustOpen(t, kind+":"+dir, o)
 		_, l, err := load(s)
 		if err != nil || l.Newest != 1_700_003_600 {
 			t.Errorf("newest %d, %v", l.Newest, err)
@@ -158,7 +171,7 @@ func TestTheClockIsRemembered(t *testing.T) {
 }
 
 func TestOpenURL(t *testing.T) {
-	for _, url := range []string{"", "memory", "memory:x", "pebble:", "pebble", "bolt:/x", "/var/lib"} {
+	for _, url := range []string{"", "memory", "memory:x", "pebble:", "pebble", "journal:", "bolt:/x", "/var/lib"} {
 		if _, err := Open(url, quiet()); err == nil || !strings.Contains(err.Error(), "pebble:DIR") {
 			t.Errorf("%q: %v", url, err)
 		}
@@ -370,12 +383,14 @@ func TestACleanStopLeavesNoLogToReplay(t *testing.T) {
 	}
 }
 
-func TestAForeignDirectoryIsLeftAlone(t *testing.T) {
+func TestAForeignDirectoryIsLeftAlone(t *testing.T) { eachKind(t, leavesForeignAlone) }
+
+func leavesForeignAlone(t *testing.T, kind string) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "notes"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open("pebble:"+dir, quiet())
+	_, err := Open(kind+":"+dir, quiet())
 	if err == nil || !strings.Contains(err.Error(), `"notes"`) {
 		t.Error(err)
 	}
@@ -384,28 +399,34 @@ func TestAForeignDirectoryIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFileSystemMayHaveLostAndFound(t *testing.T) {
+func TestAnEmptyFileSystemMayHaveLostAndFound(t *testing.T) { eachKind(t, takesLostAndFound) }
+
+func takesLostAndFound(t *testing.T, kind string) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, "pebble:"+dir, quiet())
+	s := mustOpen(t, kind+":"+dir, quiet())
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestAStoreInUseIsRefused(t *testing.T) {
-	if dir := os.Getenv("STORE_TEST_HOLD"); dir != "" { // the child
-		_, err := Open("pebble:"+dir, quiet())
+	if url := os.Getenv("STORE_TEST_HOLD"); url != "" { // the child
+		_, err := Open(url, quiet())
 		fmt.Println(err)
 		return
 	}
+	eachKind(t, refusesWhatIsInUse)
+}
+
+func refusesWhatIsInUse(t *testing.T, kind string) {
 	dir := t.TempDir()
-	s := mustOpen(t, "pebble:"+dir, quiet())
+	s := mustOpen(t, kind+":"+dir, quiet())
 	before := snapshot(t, dir)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAStoreInUseIsRefused$", "-test.v")
-	cmd.Env = append(os.Environ(), "STORE_TEST_HOLD="+dir)
+	cmd.Env = append(os.Environ(), "STORE_TEST_HOLD="+kind+":"+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -413,7 +434,7 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	if want := fmt.Sprintf("in use by process %d; stop it", os.Getpid()); !strings.Contains(string(out), want) {
 		t.Errorf("no %q in:\n%s", want, out)
 	}
-	if _, err := Open("pebble:"+dir, quiet()); err == nil {
+	if _, err := Open(kind+":"+dir, quiet()); err == nil {
 		t.Error("opened twice by one process")
 	}
 	for name, content := range snapshot(t, dir) {
@@ -427,7 +448,7 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	s = mustOpen(t, "pebble:"+dir, quiet()) // the lock is free again
+	s = mustOpen(t, kind+":"+dir, quiet()) // the lock is free again
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

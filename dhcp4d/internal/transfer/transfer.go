@@ -320,8 +320,8 @@ func (m *importer) compare(s store.Store) error {
 	if err != nil {
 		return err
 	}
-	if loaded.Newest > m.Now {
-		return errors.New("the clock of this machine shows a time before the last change of the store; set the clock")
+	if loaded.Newest > m.Now+clockSlack {
+		return errors.New("the clock of this machine shows a time before the last change of the store; set the clock, or see dhcp4d reset-clock")
 	}
 	for _, f := range m.order {
 		if f.skipped || f.binding.State != lease.Bound {
@@ -333,6 +333,10 @@ func (m *importer) compare(s store.Store) error {
 	}
 	return nil
 }
+
+// clockSlack is how far, in seconds, the clock may be behind what the store
+// has seen, as for the daemon.
+const clockSlack = 5
 
 const (
 	readStep  = 50_000 // lines between two words of progress

@@ -1,16 +1,18 @@
-// Dhcp4o6-client is a DHCPv4-over-DHCPv6 client (RFC 7341) for labs: it learns
-// the servers from option 88, obtains a lease, renews and rebinds it when due,
-// and releases it when it is told to end. It reports each change as a line of
-// text or JSON and configures no interface.
+// Dhcp4o6-client is a DHCPv4-over-DHCPv6 client (RFC 7341) for labs: it does
+// what a CPE does. It learns the servers from option 88 and asks for it again
+// in time, obtains a lease, renews and rebinds it, starts again when it is
+// refused, and gives it back when it is told to end. It reports each change as
+// a line of text or JSON, and configures an interface when it is told one.
 //
 //	dhcp4o6-client -i eth0                    runs until SIGINT or SIGTERM
 //	dhcp4o6-client -i eth0 -once -json        one lease, kept
 //	dhcp4o6-client -i eth0 -state lease.json  asks for its former address after a restart
+//	dhcp4o6-client -i eth0 -configure eth0    and uses it there
+//	dhcp4o6-client -i eth0 -relays 2 -source 2001:db8::9 -link 2001:db8:1::1
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
 )
 
 func main() {
@@ -39,214 +42,157 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	var name, servers, mac string
-	var source netip.Addr
-	var iaid uint
+	var name, servers, mac, configure string
+	var source, link netip.Addr
+	var iaid, metric uint
+	var relays, decline int
 	var verbose bool
-	r := runner{out: out}
+	var s client.Session
+	r := reporter{out: out}
 	flags := flag.NewFlagSet("dhcp4o6-client", flag.ContinueOnError)
 	flags.StringVar(&name, "i", "", "interface (required)")
 	flags.StringVar(&servers, "server", "", "servers, separated by commas; by default those of option 88")
 	flags.TextVar(&source, "source", netip.Addr{}, "our IPv6 address; by default the kernel chooses")
 	flags.StringVar(&mac, "mac", "", "hardware address to present; by default the interface's")
 	flags.UintVar(&iaid, "iaid", 1, "IAID of the client identifier (RFC 4361)")
-	flags.BoolVar(&r.once, "once", false, "obtain a lease, report it, end without releasing it")
+	flags.BoolVar(&s.Once, "once", false, "obtain a lease, report it, end without releasing it")
 	flags.BoolVar(&r.json, "json", false, "report as JSON")
-	flags.StringVar(&r.state, "state", "", "file that keeps the lease over a restart; then it is not released at the end")
+	flags.StringVar(&r.state, "state", "", "file that keeps the lease over a restart")
+	flags.BoolVar(&s.Release, "release", true, "give the lease back at the end; by default not with -state")
+	flags.StringVar(&configure, "configure", "", "interface that gets address and routes while the lease lasts (it takes CAP_NET_ADMIN)")
+	flags.UintVar(&metric, "metric", 0, "metric of those routes")
+	flags.DurationVar(&s.Refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or once a day")
+	flags.IntVar(&decline, "decline", 0, "decline so many addresses, as if they were in use")
+	flags.IntVar(&relays, "relays", 0, "levels of Relay-forward around each message, 0 to 9: the client plays its relays, and -source must be one that the server takes them from")
+	flags.TextVar(&link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
 	flags.BoolVar(&verbose, "v", false, "log every message")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if r.state != "" && !given["release"] {
+		s.Release = false
+	}
 	if name == "" {
 		return errors.New("-i is required")
 	}
-	link, err := net.InterfaceByName(name)
+	if relays < 0 || relays > relay.HopCountLimit+1 {
+		return fmt.Errorf("-relays %d: want 0 to %d", relays, relay.HopCountLimit+1)
+	}
+	o, err := options(name, mac, servers)
 	if err != nil {
-		return fmt.Errorf("finding interface %s: %w", name, err)
+		return err
 	}
-	o := client.Options{HardwareAddr: link.HardwareAddr, IAID: uint32(iaid)}
-	if mac != "" {
-		if o.HardwareAddr, err = net.ParseMAC(mac); err != nil {
-			return fmt.Errorf("-mac: %w", err)
-		}
-	}
-	if servers != "" {
-		for s := range strings.SplitSeq(servers, ",") {
-			a, err := netip.ParseAddr(s)
-			if err != nil {
-				return fmt.Errorf("-server: %w", err)
-			}
-			o.Servers = append(o.Servers, a)
-		}
-	}
+	o.IAID = uint32(iaid)
 	if verbose {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	var local netip.AddrPort
 	if source.IsValid() {
-		local = netip.AddrPortFrom(source, 546)
+		local = netip.AddrPortFrom(source, relay.ClientPort)
+	}
+	if relays > 0 {
+		if !source.IsValid() {
+			return errors.New("-relays needs -source: a relay has an address that the server knows")
+		}
+		local = netip.AddrPortFrom(source, relay.ServerPort)
+		o.Relays = relay.Chain(relays, link, source)
+	}
+	if s.InUse = nil; decline > 0 {
+		s.InUse = func(*client.Lease) bool { decline--; return decline >= 0 }
+	}
+	if configure != "" {
+		if r.configurer, err = newConfigurer(configure, int(metric)); err != nil {
+			return err
+		}
+	}
+	if s.Former, err = r.load(); err != nil {
+		return err
 	}
 	socket, err := client.Listen(name, local)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
-	if r.client, err = client.New(socket, o); err != nil {
+	if s.Client, err = client.New(socket, o); err != nil {
 		return err
 	}
-	return r.run(ctx)
-}
-
-type runner struct {
-	client     *client.Client
-	out        io.Writer
-	once, json bool
-	state      string
-}
-
-// run is the state machine of RFC 2131 §4.4, Figure 5.
-func (r *runner) run(ctx context.Context) error {
-	if len(r.client.Servers()) == 0 {
-		if _, err := r.client.Information(ctx); err != nil {
-			return unlessEnded(ctx, fmt.Errorf("asking for option 88: %w", err))
-		}
-	}
-	lease, err := r.first(ctx)
-	for ; err == nil && !r.once; lease, err = r.next(ctx, lease) {
-		if !sleep(ctx, lease.Obtained.Add(lease.T1)) {
-			return r.end(lease)
-		}
-	}
-	return unlessEnded(ctx, err)
-}
-
-// unlessEnded is err, but for what a signal caused.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
-
-// first asks for the former lease if there is one (INIT-REBOOT), else for any.
-func (r *runner) first(ctx context.Context) (*client.Lease, error) {
-	if former := r.load(); former.IsValid() {
-		lease, err := r.client.Reboot(ctx, former)
-		if err == nil {
-			return lease, r.report("confirmed", lease)
-		}
-		if !errors.Is(err, client.ErrNak) && !errors.Is(err, client.ErrNoAnswer) {
-			return nil, err
-		}
-	}
-	return r.obtain(ctx)
-}
-
-func (r *runner) obtain(ctx context.Context) (*client.Lease, error) {
-	for {
-		lease, err := r.client.Obtain(ctx)
-		if err == nil {
-			return lease, r.report("obtained", lease)
-		}
-		if r.once || !errors.Is(err, client.ErrNoAnswer) && !errors.Is(err, client.ErrNak) {
-			return nil, err
-		}
-	}
-}
-
-// next renews from T1, rebinds from T2, and starts again when the lease is
-// refused or over. Retransmission is spread over what is left (§4.4.5).
-func (r *runner) next(ctx context.Context, lease *client.Lease) (*client.Lease, error) {
-	t2, end := lease.Obtained.Add(lease.T2), lease.Obtained.Add(lease.Duration)
-	for time.Now().Before(end) {
-		extend, what, until := r.client.Renew, "renewed", t2
-		if !time.Now().Before(t2) {
-			extend, what, until = r.client.Rebind, "rebound", end
-		}
-		attempt, cancel := context.WithDeadline(ctx, until)
-		longer, err := extend(attempt, lease)
-		cancel()
-		if err == nil {
-			return longer, r.report(what, longer)
-		}
-		if ctx.Err() != nil {
-			return nil, errors.Join(err, r.end(lease))
-		}
-		if errors.Is(err, client.ErrNak) {
-			break
-		}
-		// Half of what remains, at least a minute, but no longer than it.
-		pause := max(time.Until(until)/2, time.Minute)
-		if !sleep(ctx, time.Now().Add(min(pause, time.Until(until)))) {
-			return nil, errors.Join(ctx.Err(), r.end(lease))
-		}
-	}
-	if err := r.report("lost", lease); err != nil {
-		return nil, err
-	}
-	return r.obtain(ctx)
-}
-
-// end gives the lease back, unless it is kept for the next start.
-func (r *runner) end(lease *client.Lease) error {
-	if r.state != "" {
-		return nil
-	}
-	if err := r.client.Release(lease); err != nil {
-		return err
-	}
-	return r.report("released", lease)
-}
-
-// sleep waits until then; false when the context ended first.
-func sleep(ctx context.Context, then time.Time) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(time.Until(then)):
-		return true
-	}
-}
-
-// A line is what is reported of a change, and what the state file holds.
-type line struct {
-	Event   string     `json:"event"`
-	Address netip.Addr `json:"address"`
-	Mask    int        `json:"mask"`
-	Server  netip.Addr `json:"server"`
-	From    netip.Addr `json:"from"`
-	Seconds int64      `json:"lease_seconds"`
-	Routers []net.IP   `json:"routers,omitempty"`
-	DNS     []net.IP   `json:"dns,omitempty"`
-}
-
-func (r *runner) report(event string, l *client.Lease) error {
-	x := line{event, l.Address, l.Mask, l.Server, l.Response.From.Addr(), int64(l.Duration / time.Second),
-		l.Response.DHCPv4.Router(), l.Response.DHCPv4.DNS()}
-	b, err := json.Marshal(x)
-	if err != nil {
-		return fmt.Errorf("writing a report: %w", err)
-	}
-	if r.state != "" && event != "lost" {
-		if err := os.WriteFile(r.state, b, 0o600); err != nil {
-			return fmt.Errorf("keeping the lease: %w", err)
-		}
-	}
-	if r.json {
-		_, err = fmt.Fprintf(r.out, "%s\n", b)
-	} else {
-		_, err = fmt.Fprintf(r.out, "%s %s/%d for %s from server %s at %s, routers %v, DNS %v\n", event, x.Address, x.Mask, l.Duration, x.Server, x.From, x.Routers, x.DNS)
+	r.client, s.Changed = s.Client, r.changed
+	err = s.Run(ctx)
+	if r.configurer != nil && !s.Once {
+		err = errors.Join(err, r.configurer.remove())
 	}
 	return err
 }
 
-// load returns the address of the state file; none when there is no such file
-// or it cannot be read, which only costs the wish for an address.
-func (r *runner) load() netip.Addr {
-	b, err := os.ReadFile(r.state)
-	var x line
-	if err != nil || json.Unmarshal(b, &x) != nil {
-		return netip.Addr{}
+// options are what the client is and whom it asks.
+func options(name, mac, servers string) (o client.Options, err error) {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return o, fmt.Errorf("finding interface %s: %w", name, err)
 	}
-	return x.Address
+	o.HardwareAddr = link.HardwareAddr
+	if mac != "" {
+		if o.HardwareAddr, err = net.ParseMAC(mac); err != nil {
+			return o, fmt.Errorf("-mac: %w", err)
+		}
+	}
+	for s := range strings.SplitSeq(servers, ",") {
+		if s == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return o, fmt.Errorf("-server: %w", err)
+		}
+		o.Servers = append(o.Servers, a)
+	}
+	return o, nil
+}
+
+// A line is what is reported of a change.
+type line struct {
+	Time    time.Time    `json:"time"`
+	Event   client.Event `json:"event"`
+	Address netip.Addr   `json:"address,omitzero"`
+	Mask    int          `json:"mask,omitempty"`
+	Server  netip.Addr   `json:"server,omitzero"`
+	From    netip.Addr   `json:"from,omitzero"`
+	Seconds int64        `json:"lease_seconds,omitempty"`
+	T1      int64        `json:"t1_seconds,omitempty"`
+	T2      int64        `json:"t2_seconds,omitempty"`
+	Routers []net.IP     `json:"routers,omitempty"`
+	DNS     []net.IP     `json:"dns,omitempty"`
+	Domain  string       `json:"domain,omitempty"`
+	// Servers are those of option 88, when they were learned.
+	Servers []netip.Addr `json:"servers,omitempty"`
+}
+
+func newLine(e client.Event, l *client.Lease, servers []netip.Addr) line {
+	x := line{Time: time.Now().Round(time.Millisecond), Event: e}
+	if e == client.Learned {
+		x.Servers = servers
+	}
+	if l == nil || e == client.Learned {
+		return x
+	}
+	m := l.Response.DHCPv4
+	x.Address, x.Mask, x.Server, x.From = l.Address, l.Mask, l.Server, l.Response.From.Addr()
+	x.Seconds, x.T1, x.T2 = seconds(l.Duration), seconds(l.T1), seconds(l.T2)
+	x.Routers, x.DNS, x.Domain = m.Router(), m.DNS(), m.DomainName()
+	return x
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+func (x line) String() string {
+	switch {
+	case len(x.Servers) > 0:
+		return fmt.Sprintf("%s 4o6 servers %v", x.Event, x.Servers)
+	case !x.Address.IsValid():
+		return fmt.Sprintf("%s option 88: no 4o6 here", x.Event)
+	}
+	return fmt.Sprintf("%s %s/%d for %s from server %s at %s, routers %v, DNS %v", x.Event, x.Address, x.Mask,
+		time.Duration(x.Seconds)*time.Second, x.Server, x.From, x.Routers, x.DNS)
 }
