@@ -173,7 +173,7 @@ func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d cuts, %d records lost, %d compactions", cuts, lost, st.Compactions)
+	t.Logf("%d cuts, syncs %t: %d records lost, %d compactions", cuts, !noSync, lost, st.Compactions)
 	return cuts, lost
 }
 

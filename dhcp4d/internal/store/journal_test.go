@@ -58,7 +58,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		}, "no lease store"},
 		{"a store of the other kind", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, labelName), 0, labelPrefix+"1\n      ")
-		}, "another kind"},
+		}, "another kind; name it with pebble:"},
 		{"a batch in the middle of a segment", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*blockSize+100, "rubbish")
 		}, "damaged"},

@@ -33,7 +33,7 @@ func TestThereAndBack(t *testing.T) {
 		{name: "Q-27 with U set", in: from(client, patched(good, 1, 0x80)), to: "[fe80::a00:27ff:fe12:3456]:546"},
 		{name: "Q-14, IPC-28 by unicast from a global address", in: udp.Packet{Data: good, Peer: global, Local: us, Interface: eth1.Index},
 			to: "[2001:db8:1::99]:546", source: us},
-		{name: "relayed", in: udp.Packet{Data: relayed(good, 3), Peer: relay, Local: us, Interface: eth1.Index},
+		{name: "D6-37 relayed: to where the datagram came from", in: udp.Packet{Data: relayed(good, 3), Peer: relay, Local: us, Interface: eth1.Index},
 			to: "[2001:db8:2::10]:547", source: us},
 		{name: "relayed from another port without Relay Port", in: udp.Packet{Data: relayed(good, 1), Peer: netip.AddrPortFrom(relay.Addr(), 10067), Local: us, Interface: eth1.Index},
 			to: "[2001:db8:2::10]:547", source: us},
