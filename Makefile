@@ -34,7 +34,7 @@ SOAK ?= 4h
 COMPARE ?=
 OUT     ?= docs/bench
 
-.PHONY: help build rules demo test interop bench-compare lint fmt fuzz soak
+.PHONY: help build rules demo test interop bench bench-compare lint fmt fuzz soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ ifeq ($(INSTALL),1)
 	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
+
+bench: ## micro-benchmarks of codecs, loops, table and store with a million leases; LARGE=1 for ten million too
+	go test -run '^$$' -bench . -benchtime 200ms ./shared/... ./dhcp6d/...
+	$(if $(LARGE),STORE_LARGE=1) go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/{lease,pool,reply,subnet,config,server,commit,store}
+	go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/table $(if $(LARGE),-args -tenmillion)
 
 bench-compare: build ## our pair, Kea's and a bare one side by side: CPU, rate, latency, memory; COMPARE=flags
 	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server cc gcc
