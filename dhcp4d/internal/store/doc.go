@@ -7,7 +7,7 @@
 // and answers from then on.
 //
 // There are two kinds: a journal of our own, which is the default because it
-// costs half the CPU, and Pebble. What is promised of one is proved of both.
+// costs a quarter to a half less CPU, and Pebble. What is promised of one is proved of both.
 //
 // # Journal
 //
