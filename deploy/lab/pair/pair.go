@@ -124,7 +124,7 @@ func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(h, c.Bin, "dhcp4d", c.Through, append(env4(c), subnets), metrics4, false)
+	return startOurs(h, c.Bin, "dhcp4d", c.Through, append([]string{subnets}, env4(c)...), metrics4, false)
 }
 
 // Start starts both halves.
