@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 // what happened is the second and the event or the message that was sent.
 type world struct {
 	t       *testing.T
+	mu      sync.Mutex // around what follows log, which a test changes while a session runs
 	log     []string
 	start   time.Time
 	servers []byte // option 88, nil leaves it out
@@ -31,6 +33,8 @@ func (w *world) note(format string, args ...any) {
 }
 
 func (w *world) serve(b []byte) [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if b[0] == 11 {
 		w.note("INFORMATION-REQUEST")
 		if w.dumb {
@@ -66,7 +70,7 @@ func (w *world) serve(b []byte) [][]byte {
 
 // live runs a session for some time, in which things happen, and compares what
 // was sent and told with what is expected, one per line.
-func live(t *testing.T, w *world, s *Session, o Options, last time.Duration, want string, happens ...func()) {
+func live(t *testing.T, w *world, s *Session, o Options, last time.Duration, want string, happens ...change) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.t, w.start = t, time.Now()
@@ -74,8 +78,13 @@ func live(t *testing.T, w *world, s *Session, o Options, last time.Duration, wan
 		s.Changed = func(e Event, l *Lease) error { w.note("%s", e); return nil }
 		ctx, cancel := context.WithTimeout(t.Context(), last)
 		defer cancel()
-		for _, f := range happens {
-			go f()
+		for _, c := range happens {
+			go func() {
+				time.Sleep(c.after)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				c.change()
+			}()
 		}
 		if err := s.Run(ctx); err != nil && !s.Once {
 			t.Errorf("ended with %v", err)
@@ -87,7 +96,12 @@ func live(t *testing.T, w *world, s *Session, o Options, last time.Duration, wan
 }
 
 // after makes something happen then.
-func after(d time.Duration, f func()) func() { return func() { time.Sleep(d); f() } }
+func after(d time.Duration, f func()) change { return change{d, f} }
+
+type change struct {
+	after  time.Duration
+	change func()
+}
 
 // first is when the waits of 4, 8, … s are exact.
 var exact = Retransmit{First: 4 * time.Second, Max: 64 * time.Second, Tries: 5}

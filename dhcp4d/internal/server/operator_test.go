@@ -164,6 +164,7 @@ func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 	if _, err := o.Scan(stale, all, &found); !errors.Is(err, api.ErrStale) {
 		t.Errorf("a place in the table before: %v", err)
 	}
+	subnets := len(b.server.Running.Load().subnets.All)
 	var readers sync.WaitGroup
 	stop := make(chan struct{})
 	for range 3 {
@@ -179,7 +180,7 @@ func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 				o.Scan(0, all, &batch)
 				o.OfClient([]byte{lease.KeyIdentifier, 0xff, 3}, &batch)
 				o.Get(first, &batch)
-				if s := o.Subnets(); len(s) != 4 || s[0].Size == 0 || s[2].State != "drain" {
+				if s := o.Subnets(); len(s) != subnets || s[0].Size == 0 || s[2].State != "drain" {
 					t.Errorf("%+v", s)
 				}
 			}
