@@ -3,9 +3,12 @@
 // It owns the lists, their order, the timing of each hook and the counting of
 // its verdicts. It knows no packet: the event E of a point is the daemon's.
 // A [Filter] decides whether a packet goes on, an [Observer] learns what
-// happened and cannot change it. A hook never runs under a lock of ours, must
-// not block, and keeps nothing of the event: event and buffers are used again
-// for the next packet. A hook that panics costs its packet, not the daemon.
+// happened and cannot change it. A filter runs in line, while its loop has a
+// batch in hand: who waits for the loop waits for the filter too (in dhcp4d the
+// committer, a reload and the API), so it must not block and must not ask the
+// daemon that runs it. A hook keeps nothing of the event: event and buffers are
+// used again for the next packet. One that panics costs its packet, not the
+// daemon.
 //
 // To add a point: a constant here, a list in the server that owns the event,
 // one call of Run. To add a hook: a constructor that returns a Filter or an
