@@ -155,7 +155,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	parts := []daemon.Component{srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
+			socket.StopReading() // ends the server once it has served what has arrived; ACKs that wait for their sync still leave
 			return nil
 		})}
 	web, err := api.Listen(c.API, &server.Operator{Leases: held, Commits: commits}, rt.Log.With("package", "api"))

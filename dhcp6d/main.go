@@ -148,17 +148,31 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		c = next
 		return nil
 	})
-	return rt.Run(ctx, up, down,
+	upEnded, downEnded := make(chan struct{}), make(chan struct{})
+	return rt.Run(ctx, ending(up, upEnded), ending(down, downEnded),
 		daemon.Func("listen", link.Run),
 		daemon.Func("backends", backends.Load().Run),
 		daemon.Func("sockets", func(ctx context.Context) error {
 			<-ctx.Done()
-			link.Conn().StopReading() // ends up; what is on its way is still answered
+			// One after the other: what has arrived is sent to a backend, and
+			// what the backends answer is delivered.
+			link.Conn().StopReading()
+			<-upEnded
 			backends.Load().Drain(drain)
-			_ = link.Close() // makes the loops return; there is nobody to tell
+			socket.StopReading()
+			<-downEnded
+			_ = link.Close() // there is nobody to tell
 			_ = socket.Close()
 			return nil
 		}))
+}
+
+// ending closes ended when the component has ended.
+func ending(c daemon.Component, ended chan<- struct{}) daemon.Component {
+	return daemon.Func(c.Name(), func(ctx context.Context) error {
+		defer close(ended)
+		return c.Run(ctx)
+	})
 }
 
 // settings are what a reload may change of the way from the link.
