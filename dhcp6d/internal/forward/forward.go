@@ -256,13 +256,16 @@ func (b *Backends) Heard(c *Backend, now time.Time) {
 	c.state.heard.Store(b.since(now))
 }
 
-// ProbeAnswered notes that the backend has answered a probe, and so has seen
+// ProbeAnswered notes that the backend has answered a probe, and so has taken
 // every query that was sent before it.
 func (b *Backends) ProbeAnswered(c *Backend, now time.Time) {
 	b.Heard(c, now)
 	c.state.probed.Store(true)
-	c.state.caughtUp(c.state.mark.Load(), b.since(now))
-	if c.state.life.Load() != in {
+	life := c.state.life.Load()
+	if taken, some := c.state.probes.answered(life == out); some {
+		c.state.caughtUp(taken, b.since(now))
+	}
+	if life != in {
 		b.poke()
 	}
 }

@@ -109,7 +109,7 @@ func (b *Backends) sendProbes(now time.Time) {
 		if b.signer != nil {
 			frame = b.signer.Append(frame, 0, c.Daemon, now)
 		}
-		c.state.mark.Store(c.state.sent.Load())
+		c.state.probes.ask(c.state.sent.Load())
 		probes = append(probes, udp.Packet{Data: frame, Peer: c.Addr})
 	}
 	if len(probes) > 0 {
