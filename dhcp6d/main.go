@@ -84,7 +84,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	probes, queries := ipc.NewSigner(ipc.ToBackend, c.IPCKeys), ipc.NewSigner(ipc.ToBackend, c.IPCKeys)
 	backends.Store(forward.New(forward.Options{
 		Log: rt.Log.With("package", "forward"), Specs: specs(c.Backends), Ranges: ranges(c.Ranges),
-		Resolver: net.DefaultResolver, Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
+		Resolver: net.DefaultResolver, IPv4: c.IPCListen.Addr().Is4(), Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
 	}))
 	backends.Load().Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
 
