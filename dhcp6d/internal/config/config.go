@@ -95,7 +95,7 @@ type raw struct {
 	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
 
 	Options     optionVariables
-	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, or the prefix of the address by which relays name the link; the first line that fits counts"`
+	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, for clients whose link no relay names, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
 	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
 	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl, ratelimit" reload:"true" desc:"hooks to run, in this order"`

@@ -77,11 +77,13 @@ type LinkAnswer struct {
 	Answer    *answer.Server
 }
 
-// answerOn is what answers a message that came by an interface.
+// answerOn is what answers a message that came by an interface, which is the
+// client's link unless a relay names that (RFC 9915 section 13.1).
 func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
+	link := p.LinkAddress()
 	for i := range s.Links {
 		l := &s.Links[i]
-		if l.Interface != nil && l.Interface(ifc) || l.Interface == nil && p.Relays() > 0 && l.Link.Contains(p.LinkAddress()) {
+		if l.Interface != nil && !link.IsValid() && l.Interface(ifc) || l.Interface == nil && l.Link.Contains(link) {
 			return l.Answer
 		}
 	}
