@@ -128,18 +128,18 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	})
 	defer commits.Close()
 
-	rt.OnReload(func() error {
+	rt.OnReload(func() (daemon.Settings, error) {
 		next, err := c.Reload()
-		if err != nil {
-			return err
+		if err == nil {
+			err = link.set(next)
 		}
-		if err := link.set(next); err != nil {
-			return err
+		if err != nil {
+			return daemon.Settings{}, err
 		}
 		held.Reconfigure(configured(next), running)
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
 		c = next
-		return nil
+		return c.Settings(), nil
 	})
 	srv := &server.Server{
 		Log:     rt.Log.With("package", "server"),
