@@ -158,6 +158,10 @@ func two(t *testing.T, ranges bool) (b *bench, halves map[string]*pair.Half, sta
 	b.start6()
 	b.series(b.six, "dhcp6d_ipc_backend_up", is(2))
 	t.Cleanup(func() {
+		settled(t, b.six, "dhcp6d")
+		for _, h := range halves {
+			settled(t, h, "dhcp4d")
+		}
 		if t.Failed() {
 			if b.six != nil {
 				t.Logf("dhcp6d said:\n%s", tailOf(b.six.Output()))
