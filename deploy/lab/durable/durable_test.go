@@ -26,6 +26,9 @@ var (
 	link   = netip.MustParseAddr("2001:db8:7::1")
 )
 
+// stores are those on a disk. What is promised of one is proved of both.
+var stores = []string{"pebble", "journal"}
+
 // bench is a server host and the host of a relay, joined by a link.
 type bench struct {
 	t         *testing.T

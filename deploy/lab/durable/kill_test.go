@@ -13,7 +13,7 @@ import (
 // asks for every lease that any of them was ever promised and has not given
 // back. DHCP4O6_KILLS is the number of rounds.
 func TestKilledUnderLoad(t *testing.T) {
-	for _, kind := range []string{"pebble", "journal"} {
+	for _, kind := range stores {
 		t.Run("D4-26 no lease that a client was promised is lost or given twice by a kill at any moment, store "+kind, func(t *testing.T) {
 			killed(t, kind)
 		})

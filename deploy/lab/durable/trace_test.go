@@ -3,6 +3,7 @@ package durable
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,11 +18,11 @@ func TestTrace(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		netlab.Skip(t, "strace is not installed (apt-get install strace)")
 	}
-	trace := func(t *testing.T, env ...string) (strace.Verdict, uint64) {
+	trace := func(t *testing.T, store string) ([]strace.Call, uint64) {
 		b := newBench(t)
 		prefix := filepath.Join(t.TempDir(), "trace")
 		b.config.Through = strace.Options(prefix)
-		b.config.Env = append(b.config.Env, env...)
+		b.config.Env = append(b.config.Env, "DHCP4D_STORE="+store)
 		b.start()
 		w := b.crowd(witness.Config{Clients: 300, Window: 32})
 		stop := b.load(w)
@@ -34,26 +35,42 @@ func TestTrace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		return calls, w.Acks.Load()
+	}
+	judge := func(t *testing.T, calls []strace.Call) strace.Verdict {
 		v, err := strace.Judge(calls)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if uint64(v.ACKs) < w.Acks.Load() {
-			t.Errorf("the trace shows %d ACKs, clients have read %d", v.ACKs, w.Acks.Load())
-		}
-		return v, w.Acks.Load()
+		return v
 	}
-	t.Run("D4-26 no ACK is sent before the sync of its record has returned", func(t *testing.T) {
-		v, read := trace(t)
-		t.Logf("%d ACKs sent, %d read, %d records made durable by %d syncs, %d ACKs early", v.ACKs, read, v.Records, v.Syncs, len(v.Early))
-		if len(v.Early) > 0 {
-			t.Errorf("%d of %d ACKs were early, the first: %s", len(v.Early), v.ACKs, v.Early[0])
-		}
-	})
+	for _, kind := range stores {
+		t.Run("D4-26 no ACK is sent before its record is on the disk, store "+kind, func(t *testing.T) {
+			calls, read := trace(t, kind+":"+filepath.Join(t.TempDir(), kind))
+			v := judge(t, calls)
+			t.Logf("%d ACKs sent, %d read, %d records made durable by %d syncs, %d ACKs early", v.ACKs, read, v.Records, v.Syncs, len(v.Early))
+			if len(v.Early) > 0 {
+				t.Errorf("%d of %d ACKs were early, the first: %s", len(v.Early), v.ACKs, v.Early[0])
+			}
+			if uint64(v.ACKs) < read {
+				t.Errorf("the trace shows %d ACKs, clients have read %d", v.ACKs, read)
+			}
+			// The same trace with what makes it durable taken out.
+			var without []strace.Call
+			for _, c := range calls {
+				if c.Flags = strings.ReplaceAll(c.Flags, "O_DSYNC", "O_NOATIME"); c.Name != "fdatasync" && c.Name != "fsync" {
+					without = append(without, c)
+				}
+			}
+			if w := judge(t, without); len(w.Early) != v.ACKs {
+				t.Errorf("with no sync in the trace %d of %d ACKs are early, want all", len(w.Early), v.ACKs)
+			}
+		})
+	}
 	t.Run("D4-26 without a disk all are early, so the trace can show it", func(t *testing.T) {
-		v, _ := trace(t, "DHCP4D_STORE=memory:")
-		if len(v.Early) != v.ACKs {
-			t.Errorf("%d of %d ACKs are early, want all", len(v.Early), v.ACKs)
+		calls, read := trace(t, "memory:")
+		if v := judge(t, calls); len(v.Early) != v.ACKs || uint64(v.ACKs) < read {
+			t.Errorf("%d of %d ACKs are early, want all; clients have read %d", len(v.Early), v.ACKs, read)
 		}
 	})
 }

@@ -1,9 +1,12 @@
 // Package strace reads what strace saw a dhcp4d do, and judges whether any
 // acknowledgement left before the record of its lease was on stable storage.
 //
-// It knows the way from a record to the disk on its own: the blocks of
-// Pebble's log, the batches in it, and the key and value of a binding. It is
-// given one file per thread, as strace writes them with [Options].
+// It knows the way from a record to the disk on its own, for both stores: what
+// makes a write durable, the blocks of Pebble's log, the segments of a journal,
+// the batches in them, and the key and value of a binding. It is given one file
+// per thread, as strace writes them with [Options], and must have been there
+// from the start of dhcp4d on, since what a descriptor promises is said when it
+// is opened.
 package strace
 
 import (
@@ -21,24 +24,30 @@ import (
 
 // Options are the arguments of strace for a trace with the prefix given: the
 // tracer is not the parent (-D), a file per thread (-ff), start and duration
-// of every call, file names, all octets in hexadecimal.
+// of every call, file names, octets in hexadecimal: all of a batch, which is 256
+// KiB at most, but not all the zeros of a new segment, which take seconds.
 func Options(prefix string) []string {
-	return []string{"strace", "-D", "-ff", "-o", prefix, "-ttt", "-T", "-y", "-xx", "-s", "1048576",
-		"-e", "trace=write,pwrite64,writev,pwritev,fsync,fdatasync,sendto,sendmsg,sendmmsg"}
+	return []string{"strace", "-D", "-ff", "-o", prefix, "-ttt", "-T", "-y", "-xx", "-s", "524288",
+		"-e", "trace=openat,close,write,pwrite64,writev,pwritev,fsync,fdatasync,sendto,sendmsg,sendmmsg"}
 }
 
 // A Call is a system call that returned.
 type Call struct {
 	Name       string
 	Begin, End time.Duration // since the epoch
-	File       string        // of its descriptor
+	FD         int           // which it was given, or made
+	File       string        // of that descriptor
+	Flags      string        // of openat, as O_RDWR|O_DSYNC
+	Offset     int64         // of pwrite64, pwritev
 	Result     int
-	Data       []byte // written or sent, of all buffers
+	Data       []byte // written or sent, of all buffers; of a long write its beginning
 }
 
 var (
-	line   = regexp.MustCompile(`^([0-9]+\.[0-9]+) ([a-z0-9_]+)\((.*)\) += (-?[0-9]+).* <([0-9]+\.[0-9]+)>$`)
-	name   = regexp.MustCompile(`^[0-9]+<((?:\\x[0-9a-f]{2})*)>`)
+	line   = regexp.MustCompile(`^([0-9]+\.[0-9]+) ([a-z0-9_]+)\((.*)\) += (-?[0-9]+(?:<(?:\\x[0-9a-f]{2})*)?).* <([0-9]+\.[0-9]+)>$`)
+	name   = regexp.MustCompile(`^([0-9]+)<((?:\\x[0-9a-f]{2})*)`)
+	flags  = regexp.MustCompile(`, (O_[A-Z_|]+)`)
+	offset = regexp.MustCompile(`, ([0-9]+)$`)
 	buffer = regexp.MustCompile(`(?:iov_base=|>, )"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?`)
 )
 
@@ -83,14 +92,29 @@ func parse(l string) (c Call, ok bool, err error) {
 		return c, false, err
 	}
 	c.End = c.Begin + took
-	if c.Result, err = strconv.Atoi(m[4]); err != nil {
+	result, _, _ := strings.Cut(m[4], "<")
+	if c.Result, err = strconv.Atoi(result); err != nil {
 		return c, false, err
 	}
+	if c.Name == "openat" {
+		if f := flags.FindStringSubmatch(m[3]); f != nil {
+			c.Flags = f[1]
+		}
+		m[3] = m[4] // the descriptor that it made
+	}
 	if n := name.FindStringSubmatch(m[3]); n != nil {
-		c.File = string(octets(n[1]))
+		if c.FD, err = strconv.Atoi(n[1]); err != nil {
+			return c, false, err
+		}
+		c.File = string(octets(n[2]))
+	}
+	if o := offset.FindStringSubmatch(m[3]); o != nil && c.Name[0] == 'p' {
+		if c.Offset, err = strconv.ParseInt(o[1], 10, 64); err != nil {
+			return c, false, err
+		}
 	}
 	for _, b := range buffer.FindAllStringSubmatch(m[3], -1) {
-		if b[2] != "" {
+		if b[2] != "" && c.Name[0] == 's' {
 			return c, false, fmt.Errorf("strace has cut a buffer short: %.80s", l)
 		}
 		c.Data = append(c.Data, octets(b[1])...)
@@ -107,104 +131,6 @@ func octets(escaped string) []byte {
 		panic(err) // the expression takes nothing else
 	}
 	return b
-}
-
-// A Verdict is what a trace shows.
-type Verdict struct {
-	ACKs    int // acknowledgements sent
-	Records int // that were made durable
-	Syncs   int // of the log
-	// Early are the ACKs that no durable record covers, in words.
-	Early []string
-}
-
-// event is a moment in a trace.
-type event struct {
-	at   time.Duration
-	rank int // of events at one moment: what proves least comes first
-	do   func() error
-}
-
-// slack is what the second of a record may be off from the second of its ACK:
-// both are cut off, and deciding comes before sending.
-const slack = 2
-
-// Judge goes through a trace. An ACK is early unless a record of its address
-// that lasts as long as the ACK says is durable when the call that sends it
-// begins; and a record is durable when a sync, which began after the record's
-// write had returned, has returned without an error.
-func Judge(calls []Call) (Verdict, error) {
-	var v Verdict
-	logs := make(map[string]*journal)
-	lasts := make(map[[4]byte]int64) // durable, by address: when it ends
-	var events []event
-	for i := range calls {
-		c := &calls[i]
-		isLog := strings.HasSuffix(c.File, ".log")
-		switch c.Name {
-		case "sendto", "sendmsg", "sendmmsg":
-			events = append(events, event{c.Begin, 0, func() error {
-				for _, a := range acks(c.Data) {
-					v.ACKs++
-					if last, ok := lasts[a.address]; !ok {
-						v.Early = append(v.Early, fmt.Sprintf("%v: no record of %v is durable", c.Begin, a.address))
-					} else if want := int64(c.Begin/time.Second) + a.lease - slack; last < want {
-						v.Early = append(v.Early, fmt.Sprintf("%v: %v is acknowledged until %d, durable is %d", c.Begin, a.address, want, last))
-					}
-				}
-				return nil
-			}})
-		case "write", "pwrite64", "writev", "pwritev":
-			if !isLog || c.Result < 0 {
-				continue
-			}
-			if c.Name[0] == 'p' {
-				return v, fmt.Errorf("%s is written out of order, which is not understood", c.File)
-			}
-			events = append(events, event{c.End, 2, func() error {
-				j := logs[c.File]
-				if j == nil {
-					j = &journal{}
-					logs[c.File] = j
-				}
-				j.written = append(j.written, c.Data[:min(c.Result, len(c.Data))]...)
-				return nil
-			}})
-		case "fsync", "fdatasync":
-			if !isLog || c.Result != 0 {
-				continue
-			}
-			var j *journal
-			var length int
-			events = append(events, event{c.Begin, 1, func() error {
-				if j = logs[c.File]; j != nil {
-					length = len(j.written)
-				}
-				return nil
-			}}, event{c.End, 3, func() error {
-				v.Syncs++
-				if j == nil {
-					return nil
-				}
-				return j.durable(length, func(address [4]byte, ends int64) {
-					v.Records++
-					lasts[address] = ends
-				})
-			}})
-		}
-	}
-	slices.SortStableFunc(events, func(a, b event) int {
-		if a.at != b.at {
-			return int(a.at - b.at)
-		}
-		return a.rank - b.rank
-	})
-	for _, e := range events {
-		if err := e.do(); err != nil {
-			return v, err
-		}
-	}
-	return v, nil
 }
 
 type ack struct {

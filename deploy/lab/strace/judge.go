@@ -1,0 +1,217 @@
+package strace
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Verdict is what a trace shows.
+type Verdict struct {
+	ACKs    int // acknowledgements sent
+	Records int // that were made durable
+	Syncs   int // of the store: calls, or writes that sync
+	// Early are the ACKs that no durable record covers, in words.
+	Early []string
+}
+
+// event is a moment in a trace.
+type event struct {
+	at   time.Duration
+	rank int // of events at one moment: what proves least comes first
+	do   func() error
+}
+
+// The ranks.
+const (
+	sends = iota
+	closes
+	syncs // and writes, that begin
+	written
+	durable
+	opened
+)
+
+// slack is what the second of a record may be off from the second of its ACK:
+// both are cut off, and deciding comes before sending.
+const slack = 2
+
+// A descriptor is open.
+type descriptor struct {
+	dsync bool // its writes are durable when they return
+	at    int64
+}
+
+// A piece of a file that was written.
+type piece struct {
+	at     int64
+	octets []byte
+}
+
+// A file of the store.
+type file struct {
+	pending []piece // written, and not known to be durable
+	settled int     // pieces before those, durable or lost
+	content interface {
+		durable(b []byte, at int64, fn func(binding)) error
+	}
+}
+
+// A judge goes through a trace.
+type judge struct {
+	Verdict
+	fds      map[int]*descriptor
+	files    map[string]*file
+	segments segments
+	lasts    map[[4]byte]int64 // durable, by address: when it ends
+}
+
+// Judge goes through a trace. An ACK is early unless a record of its address
+// that lasts as long as the ACK says is durable when the call that sends it
+// begins. What was written is durable
+//
+//   - when the write has returned, as far as it says, if the descriptor was
+//     opened with O_DSYNC or O_SYNC and the trace shows that;
+//   - else when a sync of the file, which began after the write had returned,
+//     has returned without an error, and none before it with one.
+//
+// And a record is durable when its whole batch is.
+func Judge(calls []Call) (Verdict, error) {
+	j := &judge{fds: make(map[int]*descriptor), files: make(map[string]*file), lasts: make(map[[4]byte]int64)}
+	var events []event
+	for i := range calls {
+		events = append(events, j.events(&calls[i])...)
+	}
+	slices.SortStableFunc(events, func(a, b event) int {
+		if a.at != b.at {
+			return int(a.at - b.at)
+		}
+		return a.rank - b.rank
+	})
+	for _, e := range events {
+		if err := e.do(); err != nil {
+			return j.Verdict, err
+		}
+	}
+	return j.Verdict, nil
+}
+
+func (j *judge) events(c *Call) []event {
+	switch c.Name {
+	case "sendto", "sendmsg", "sendmmsg":
+		return []event{{c.Begin, sends, func() error { j.sent(c); return nil }}}
+	case "openat":
+		if c.Result < 0 {
+			return nil
+		}
+		return []event{{c.End, opened, func() error {
+			set := strings.Split(c.Flags, "|")
+			j.fds[c.FD] = &descriptor{dsync: slices.Contains(set, "O_DSYNC") || slices.Contains(set, "O_SYNC")}
+			return nil
+		}}}
+	case "close":
+		return []event{{c.Begin, closes, func() error { delete(j.fds, c.FD); return nil }}}
+	case "write", "pwrite64", "writev", "pwritev":
+		return j.writes(c)
+	case "fsync", "fdatasync":
+		return j.syncs(c)
+	}
+	return nil
+}
+
+// syncs takes a sync that fails for the loss of what it was to make durable:
+// the kernel tells of it once, and the next sync would not.
+func (j *judge) syncs(c *Call) []event {
+	f := j.file(c.File)
+	if f == nil {
+		return nil
+	}
+	upTo := 0
+	return []event{{c.Begin, syncs, func() error {
+		upTo = f.settled + len(f.pending)
+		return nil
+	}}, {c.End, durable, func() error {
+		if c.Result == 0 {
+			j.Syncs++
+		}
+		for ; f.settled < upTo; f.settled++ {
+			p := f.pending[0]
+			f.pending = f.pending[1:]
+			if c.Result != 0 {
+				continue
+			}
+			if err := j.durable(c, f, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}}
+}
+
+func (j *judge) writes(c *Call) []event {
+	f := j.file(c.File)
+	if f == nil || c.Result < 0 {
+		return nil
+	}
+	p := piece{c.Offset, c.Data[:min(c.Result, len(c.Data))]}
+	var d *descriptor
+	begins := event{c.Begin, syncs, func() error {
+		if d = j.fds[c.FD]; d == nil {
+			d = &descriptor{} // who opened it did not say so
+			j.fds[c.FD] = d
+		}
+		return nil
+	}}
+	return []event{begins, {c.End, written, func() error {
+		if c.Name[0] == 'w' {
+			p.at = d.at
+			d.at += int64(c.Result)
+		}
+		if !d.dsync {
+			f.pending = append(f.pending, p)
+			return nil
+		}
+		j.Syncs++
+		return j.durable(c, f, p)
+	}}}
+}
+
+// file is the file of that name if it is one where the store writes records.
+func (j *judge) file(path string) *file {
+	f, base := j.files[path], filepath.Base(path)
+	switch {
+	case f != nil:
+	case strings.HasPrefix(base, "segment-"):
+		f = &file{content: j.segments.file(path)}
+	case strings.HasSuffix(base, ".log"):
+		f = &file{content: &pebbleLog{}}
+	default:
+		return nil
+	}
+	j.files[path] = f
+	return f
+}
+
+func (j *judge) durable(c *Call, f *file, p piece) error {
+	err := f.content.durable(p.octets, p.at, func(r binding) {
+		j.Records++
+		j.lasts[r.address] = r.ends
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	return nil
+}
+
+func (j *judge) sent(c *Call) {
+	for _, a := range acks(c.Data) {
+		j.ACKs++
+		if last, ok := j.lasts[a.address]; !ok {
+			j.Early = append(j.Early, fmt.Sprintf("%v: no record of %v is durable", c.Begin, a.address))
+		} else if want := int64(c.Begin/time.Second) + a.lease - slack; last < want {
+			j.Early = append(j.Early, fmt.Sprintf("%v: %v is acknowledged until %d, durable is %d", c.Begin, a.address, want, last))
+		}
+	}
+}
