@@ -180,8 +180,9 @@ func says(t *testing.T, p *netlab.Process, lines ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	err := p.WaitFor(ctx, func() error {
-		rest, found := p.Output(), false
+		rest := p.Output()
 		for _, l := range lines {
+			var found bool
 			if _, rest, found = strings.Cut(rest, l); !found {
 				return errors.New("it does not say " + l)
 			}
