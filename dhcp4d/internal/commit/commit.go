@@ -1,11 +1,14 @@
 // Package commit puts bindings on disk for the packet loop, many at a time.
 //
-// It owns the one goroutine that waits for the disk. While one group of
-// records is being synced the next one gathers; the replies of a group leave
-// when its sync has returned, never before, and groups are finished in the
-// order in which they were begun. When the store fails, every waiting group
-// fails with it; the store is opened again, with back-off, and the table
-// rebuilt from it, before anything is gathered again.
+// Records gather in a group. The replies of a group leave when its sync has
+// returned, never before, and groups are finished in the order in which they
+// were begun. While the disk is quick the packet loop commits what it has
+// gathered itself: that takes less time than waking somebody to do it, and what
+// arrives meanwhile makes the next batch. A disk that takes longer is waited for
+// by a goroutine of this package, and while one group is being synced the next
+// one gathers. When the store fails, every waiting group fails with it; the
+// store is opened again, with back-off, and the table rebuilt from it, before
+// anything is gathered again.
 //
 // It never looks into a record or a reply, and allocates nothing per group.
 package commit
@@ -26,6 +29,10 @@ const (
 	firstPause = 10 * time.Millisecond
 	longPause  = time.Second
 )
+
+// quick is what a commit takes at the most for the next one to be made by the
+// packet loop.
+const quick = time.Millisecond
 
 // Replies is what leaves when the records gathered beside it are durable.
 type Replies interface {
@@ -56,8 +63,9 @@ type Config[R Replies] struct {
 	Replies func() R
 	// Done takes every group that held anything, in the order of Seq: with
 	// nil the records are durable and the replies may leave, with an error
-	// they must not. It is called by the committer's goroutine with nothing
-	// locked; the group is emptied when it returns.
+	// they must not. It is called by whoever commits, one at a time, with
+	// nothing locked that Gather waits for; the group is emptied when it
+	// returns.
 	Done func(g *Group[R], err error)
 	// Rebuild makes the table again out of Store.Load, after a failure: what
 	// the disk holds is the truth, also of records that were never
@@ -78,10 +86,13 @@ type Committer[R Replies] struct {
 
 	failed  atomic.Bool
 	durable atomic.Uint64
+	quick   atomic.Bool // the last commit was
+
+	disk  sync.Mutex // held by who commits, or opens the store again
+	spare *Group[R]  // guarded by disk; the group that is committed, or empty
 
 	mu     sync.Mutex
 	gather *Group[R] // guarded by mu
-	spare  *Group[R] // the goroutine's; the one that is committed, or empty
 }
 
 // New makes a committer and starts its goroutine, which ends in Close.
@@ -121,13 +132,37 @@ func (c *Committer[R]) Full(g *Group[R]) bool {
 
 // Release unlocks the group that Gather returned and sees to its commit.
 func (c *Committer[R]) Release(g *Group[R]) {
-	pending := !g.empty()
+	if c.Leave(g) {
+		c.wakeUp()
+	}
+}
+
+// Leave unlocks the group that Gather returned, and tells whether there is
+// something to commit: then Commit must follow soon.
+func (c *Committer[R]) Leave(g *Group[R]) (pending bool) {
+	pending = !g.empty()
 	c.mu.Unlock()
-	if pending {
-		select {
-		case c.wake <- struct{}{}:
-		default:
+	return pending
+}
+
+// Commit commits what has gathered before it returns, if the disk is quick and
+// idle; otherwise the goroutine does.
+func (c *Committer[R]) Commit() {
+	if c.quick.Load() && c.disk.TryLock() {
+		ok := c.once()
+		c.disk.Unlock()
+		if ok {
+			return
 		}
+	}
+	c.wakeUp()
+}
+
+// wakeUp has the goroutine commit what has gathered.
+func (c *Committer[R]) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -147,31 +182,43 @@ func (c *Committer[R]) Close() {
 func (c *Committer[R]) run() {
 	defer close(c.done)
 	for {
+		stopped := false
 		select {
 		case <-c.wake:
 		case <-c.stop:
-			if g := c.take(); !g.empty() {
-				c.finish(g, c.commit(g))
-			}
-			return
+			stopped = true
 		}
-		g := c.take()
-		err := c.commit(g)
-		if err == nil {
-			c.finish(g, nil)
-			continue
+		c.disk.Lock()
+		if !c.failed.Load() {
+			c.once()
 		}
-		// Nobody adds to a group once failed is set under the lock.
-		c.mu.Lock()
-		c.failed.Store(true)
-		c.mu.Unlock()
-		c.cfg.Log.Error("lease store failed, nothing is acknowledged", "err", err)
-		c.finish(g, err)
-		c.finish(c.take(), err)
-		if !c.recover() {
+		if c.failed.Load() && !stopped {
+			stopped = !c.recover()
+		}
+		c.disk.Unlock()
+		if stopped {
 			return
 		}
 	}
+}
+
+// once commits what has gathered; false when the store has failed. The caller
+// holds disk.
+func (c *Committer[R]) once() bool {
+	g := c.take()
+	err := c.commit(g)
+	if err == nil {
+		c.finish(g, nil)
+		return true
+	}
+	// Nobody adds to a group once failed is set under the lock.
+	c.mu.Lock()
+	c.failed.Store(true)
+	c.mu.Unlock()
+	c.cfg.Log.Error("lease store failed, nothing is acknowledged", "err", err)
+	c.finish(g, err)
+	c.finish(c.take(), err)
+	return false
 }
 
 // take swaps the groups and returns the one that gathered.
@@ -193,7 +240,9 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 		c.cfg.Metrics.commitErrors.Inc()
 		return err
 	}
-	c.cfg.Metrics.commits.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
+	c.quick.Store(took <= quick)
+	c.cfg.Metrics.commits.Observe(took.Seconds())
 	return nil
 }
 
@@ -208,7 +257,7 @@ func (c *Committer[R]) finish(g *Group[R], err error) {
 }
 
 // recover opens the store again and rebuilds the table. It returns false when
-// it was stopped.
+// it was stopped. The caller holds disk.
 func (c *Committer[R]) recover() bool {
 	began := time.Now()
 	said := ""

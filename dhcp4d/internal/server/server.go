@@ -162,12 +162,13 @@ func (s *Server) batch(in []udp.Packet) {
 		fate, why := s.serve(q)
 		s.settle(q, fate, why)
 	}
-	if s.group != nil {
-		s.Commits.Release(s.group)
-	}
+	pending := s.group != nil && s.Commits.Leave(s.group)
 	s.Leases.turn.Unlock()
 	s.Replies.Write(s.ready.packets)
 	s.Ledger.sent(&s.ready)
+	if pending {
+		s.Commits.Commit()
+	}
 }
 
 // place is memory for the i-th query of a batch.
