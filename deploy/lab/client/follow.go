@@ -23,10 +23,10 @@ func (c *Client) Follow(ctx context.Context, bound time.Duration, changed func([
 	for first := true; ; first = false {
 		known := ask.servers
 		info, err := ask.Information(ctx, also)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end
+		}
+		if err != nil {
 			return fmt.Errorf("asking for option 88: %w", err)
 		}
 		if first || !slices.Equal(known, info.Servers) {
@@ -36,9 +36,8 @@ func (c *Client) Follow(ctx context.Context, bound time.Duration, changed func([
 		if !again.IsZero() { // those who learned at the same time do not ask at the same time
 			again = again.Add(time.Duration(c.random.Int64N(int64(maxDelay))))
 		}
-		_ = pause(ctx, again) // fails where ctx has ended
-		if ctx.Err() != nil {
-			return nil
+		if pause(ctx, again) != nil {
+			return nil //nolint:nilerr // it was told to end
 		}
 	}
 }
