@@ -166,6 +166,83 @@ func TestOneGroupSyncsWhileTheNextGathers(t *testing.T) {
 	b.Close()
 }
 
+// commit puts record and reply n into the gathering group and commits it, as
+// the packet loop does.
+func (b *bench) commit(n int) {
+	g := b.Gather()
+	g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+	g.Replies.list = append(g.Replies.list, n)
+	if b.Leave(g) {
+		b.Commit()
+	}
+}
+
+// idle waits until nobody commits, and has the disk taken for quick even if
+// this machine was busy.
+func (b *bench) idle() {
+	b.Committer.disk.Lock()
+	b.quick.Store(true)
+	b.Committer.disk.Unlock()
+}
+
+func TestWhileTheDiskIsQuickTheCallerCommits(t *testing.T) {
+	b := start(t, &disk{}, 10)
+	b.commit(1) // nobody knows the disk yet
+	want(t, <-b.done, 1, nil, 1)
+	for n := 2; n < 10; n++ {
+		b.idle()
+		b.commit(n)
+		select {
+		case o := <-b.done:
+			want(t, o, uint64(n), nil, n)
+		default:
+			t.Fatalf("group %d was left to somebody else", n)
+		}
+	}
+	b.Close()
+}
+
+func TestASlowDiskIsWaitedForByTheGoroutine(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 10)
+	b.commit(1)
+	first := <-b.disk.commits
+	time.Sleep(2 * quick)
+	first <- nil
+	want(t, <-b.done, 1, nil, 1)
+	b.commit(2) // returns while the disk is at it
+	second := <-b.disk.commits
+	b.commit(3)
+	second <- nil
+	want(t, <-b.done, 2, nil, 2)
+	(<-b.disk.commits) <- nil
+	want(t, <-b.done, 3, nil, 3)
+	b.Close()
+}
+
+func TestD4_26_ACallersCommitThatFailsIsRecoveredByTheGoroutine(t *testing.T) {
+	b := start(t, &disk{}, 10)
+	b.commit(1)
+	want(t, <-b.done, 1, nil, 1)
+	b.idle()
+	b.disk.commits = make(chan chan error)
+	broken := errors.New("broken")
+	go func() { (<-b.disk.commits) <- broken }()
+	b.commit(2)
+	want(t, <-b.done, 2, broken, 2)
+	if n := <-b.rebuilt; n != 1 {
+		t.Errorf("rebuilt from %d records, want 1", n)
+	}
+	for b.Failed() { // it is said after the rebuilding
+		time.Sleep(time.Millisecond)
+	}
+	go func() { (<-b.disk.commits) <- nil }()
+	b.commit(3)
+	if o := <-b.done; o.err != nil || !slices.Equal(o.replies, []int{3}) {
+		t.Errorf("after the recovery: %+v", o)
+	}
+	b.Close()
+}
+
 func TestAReplyWithoutARecordKeepsItsPlace(t *testing.T) {
 	b := start(t, &disk{commits: make(chan chan error)}, 10)
 	b.add(1)
@@ -284,8 +361,8 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	}
 }
 
-// Many goroutines add; every reply leaves once, in order of its adder, and
-// after its record was synced.
+// Many goroutines add, some of which commit by themselves when they can; every
+// reply leaves once, in order of its adder, and after its record was synced.
 func TestEveryReplyLeavesOnceAfterItsSync(t *testing.T) {
 	const adders, each = 4, 500
 	d := &disk{}
@@ -323,7 +400,11 @@ func TestEveryReplyLeavesOnceAfterItsSync(t *testing.T) {
 					g.Replies.list = append(g.Replies.list, n)
 					i++
 				}
-				b.Release(g)
+				if a%2 == 0 {
+					b.Release(g)
+				} else if b.Leave(g) {
+					b.Commit()
+				}
 			}
 		})
 	}
