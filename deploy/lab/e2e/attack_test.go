@@ -319,12 +319,12 @@ func TestIntruder(t *testing.T) {
 		})
 	}
 
-	any := func() wire.Datagram { return heard[i.random.IntN(len(heard))] }
+	pick := func() wire.Datagram { return heard[i.random.IntN(len(heard))] }
 	name := func(at netip.AddrPort) string { return map[netip.AddrPort]string{ipcA: "a", ipcB: "b"}[at] }
 	// aimed is a datagram for any of the ends, from one that it listens to,
 	// and with what its signature covers.
 	aimed := func() (d wire.Datagram, backend string, direction byte) {
-		d = any()
+		d = pick()
 		if d.Destination == ipcSix {
 			return d, name(d.Source), 'r'
 		}
@@ -341,19 +341,19 @@ func TestIntruder(t *testing.T) {
 		name string
 		next func() wire.Datagram
 	}{
-		{"unsigned", func() wire.Datagram { d := any(); d.Payload = d.Payload[:len(d.Payload)-signed]; return d }},
+		{"unsigned", func() wire.Datagram { d := pick(); d.Payload = d.Payload[:len(d.Payload)-signed]; return d }},
 		{"forged with another key", func() wire.Datagram { return signedAs(guess, 0) }},
-		{"truncated", func() wire.Datagram { d := any(); d.Payload = d.Payload[:i.random.IntN(len(d.Payload))]; return d }},
+		{"truncated", func() wire.Datagram { d := pick(); d.Payload = d.Payload[:i.random.IntN(len(d.Payload))]; return d }},
 		{"a bit flipped", func() wire.Datagram {
-			d := any()
+			d := pick()
 			d.Payload = bytes.Clone(d.Payload)
 			d.Payload[i.random.IntN(len(d.Payload))] ^= 1 << i.random.IntN(8)
 			return d
 		}},
 		{"another message under a signature", func() wire.Datagram {
-			d, other := any(), any()
+			d, other := pick(), pick()
 			for bytes.Equal(d.Payload[:len(d.Payload)-signed], other.Payload[:len(other.Payload)-signed]) {
-				other = any()
+				other = pick()
 			}
 			d.Payload = append(bytes.Clone(other.Payload[:len(other.Payload)-signed]), d.Payload[len(d.Payload)-signed:]...)
 			return d
@@ -361,32 +361,32 @@ func TestIntruder(t *testing.T) {
 		{"stale", func() wire.Datagram { return signedAs(secret, -31*time.Second) }},
 		{"from the future", func() wire.Datagram { return signedAs(secret, 32*time.Second) }},
 		{"random", func() wire.Datagram {
-			d := any()
+			d := pick()
 			d.Payload = make([]byte, i.random.IntN(600))
 			for n := range d.Payload {
 				d.Payload[n] = byte(i.random.Uint32())
 			}
 			return d
 		}},
-		{"replayed", any},
+		{"replayed", pick},
 		{"replayed to the other backend", func() wire.Datagram {
-			d := any()
+			d := pick()
 			for d.Destination == ipcSix {
-				d = any()
+				d = pick()
 			}
 			d.Destination = map[netip.AddrPort]netip.AddrPort{ipcA: ipcB, ipcB: ipcA}[d.Destination]
 			return d
 		}},
 		{"replayed as if from the other backend", func() wire.Datagram {
-			d := any()
+			d := pick()
 			for d.Source == ipcSix {
-				d = any()
+				d = pick()
 			}
 			d.Source = map[netip.AddrPort]netip.AddrPort{ipcA: ipcB, ipcB: ipcA}[d.Source]
 			return d
 		}},
 		{"reflected at their sender", func() wire.Datagram {
-			d := any()
+			d := pick()
 			d.Source, d.Destination = d.Destination, d.Source
 			return d
 		}},
@@ -458,7 +458,7 @@ func TestIntruder(t *testing.T) {
 		}
 		i.attack(n, func() wire.Datagram {
 			for {
-				if d := any(); d.Destination != ipcSix {
+				if d := pick(); d.Destination != ipcSix {
 					return d
 				}
 			}

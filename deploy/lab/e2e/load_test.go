@@ -189,6 +189,13 @@ func TestBackendsUnderLoad(t *testing.T) {
 				halves["a"].Thaw()
 			}
 			b.series(b.six, "dhcp6d_ipc_backend_up", is(2))
+			some := func(v float64) bool { return v > 0 }
+			b.series(b.six, `dhcp6d_ipc_timeouts_total{backend="a"}`, some)
+			if how == "frozen" { // it answers what it was sent, too late
+				b.series(b.six, `dhcp6d_ipc_late_responses_total{backend="a"}`, some)
+			}
+			b.series(b.six, `dhcp6d_ipc_round_trip_seconds_count{backend="a",result="response"}`, some)
+			b.series(b.six, `dhcp6d_ipc_round_trip_seconds_count{backend="b",result="response"}`, some)
 			before := w.Acks.Load()
 			await(t, "ACKs after its return", func() bool { return w.Acks.Load() > before+500 })
 			start4("c")
