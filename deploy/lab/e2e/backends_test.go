@@ -109,7 +109,8 @@ func TestKeys(t *testing.T) {
 		reload(b.six, six, secondKey+","+firstKey)
 		reload(b.four, four, secondKey)
 		reload(b.six, six, secondKey)
-		reload(b.six, six, "nonsense") // refused whole
+		reload(b.six, six, "") // refused: no file opens the door
+		reload(b.six, six, "nonsense")
 		close(stop)
 		done.Wait()
 		t.Logf("%d exchanges", exchanges.Load())

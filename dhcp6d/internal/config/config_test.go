@@ -223,6 +223,24 @@ func TestAnswersWithoutDNSServersAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestBackendsWithoutRangesAreWarnedOf(t *testing.T) {
+	for _, tt := range []struct {
+		env  []string
+		want int
+	}{
+		{[]string{"IPC_BACKENDS=a@[::1]:1"}, 0},
+		{[]string{"IPC_BACKENDS=a@[::1]:1,b@[::1]:2"}, 2},
+		{[]string{"IPC_BACKENDS=a@[::1]:1 kea,b@[::1]:2 kea"}, 0},
+		{[]string{"IPC_BACKENDS=a@[::1]:1,b@[::1]:2", "IPC_RANGES=a:192.0.2.0/24"}, 1},
+		{[]string{"IPC_BACKENDS=a@[::1]:1,b@[::1]:2", "IPC_RANGES=a:192.0.2.0/24,b:198.51.100.0/24"}, 0},
+	} {
+		c, err := config.Load(environ(tt.env...))
+		if err != nil || len(c.Warnings()) != tt.want {
+			t.Errorf("%v: %q, %v", tt.env, c.Warnings(), err)
+		}
+	}
+}
+
 func TestListsFromFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deny")
 	if err := os.WriteFile(path, []byte("prefix=2001:db8::/32\ninterface-id=port 7\n"), 0o600); err != nil {

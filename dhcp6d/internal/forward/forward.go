@@ -3,7 +3,7 @@
 //
 // It reads no socket: the loop that reads the IPC tells it whom it heard
 // ([Backends.Heard], [Backends.ProbeAnswered], [Backends.Answered]), and its
-// own goroutine ([Backends.Run]) resolves names again, sends probes and takes
+// own goroutines ([Backends.Run]) resolve names again, send probes and take
 // backends in and out. What the packet loops call takes no lock and allocates
 // nothing.
 //
@@ -97,7 +97,8 @@ type member struct {
 }
 
 // Backends is the set of backends. Choose and Sent are for the loop that
-// sends; everything else may be called from any goroutine.
+// sends, ProbeAnswered and Answered for the one that receives; everything else
+// may be called from any goroutine.
 type Backends struct {
 	log      *slog.Logger
 	resolver Resolver

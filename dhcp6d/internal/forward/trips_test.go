@@ -190,10 +190,11 @@ func TestASlowBackendIsNeverFlooded(t *testing.T) {
 					b.judge(b.clock)
 				}
 				for range 10 {
-					xid++
-					m := message(tt.kind, xid, int(xid))
-					q := b.query(m, "fe80::1")
+					q := &Query{kind: tt.kind}
 					if _, why := b.Choose(q, b.clock); why == drop.None {
+						xid++
+						m := message(tt.kind, xid, int(xid))
+						q.key = keyOf(m)
 						b.Sent(a, q, b.clock)
 						queue = append(queue, m)
 					}

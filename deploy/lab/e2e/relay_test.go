@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/site"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/tshark"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/wire"
+)
+
+// rich is a chain of nine, each level with all that a relay may add: an
+// Interface-Id, a Remote-Id, a Subscriber-Id, on every second one Relay Port,
+// on the innermost the client's link-layer address.
+func rich(remote string) []relay.Level {
+	levels := relay.Chain(relay.HopCountLimit+1, site.Relay1Lan, netip.MustParseAddr("fe80::1"))
+	for i := range levels {
+		inner := len(levels) - 1 - i
+		levels[i].RemoteID = &dhcpv6.OptRemoteID{EnterpriseNumber: 9, RemoteID: fmt.Appendf(nil, "%s%d", remote, inner)}
+		levels[i].Options = []dhcpv6.Option{raw(38, fmt.Appendf(nil, "subscriber%d", inner)...)}
+		if i%2 == 0 {
+			port := uint16(1000 + i)
+			levels[i].RelayPort = &port
+		}
+		if inner == 0 {
+			levels[i].Options = append(levels[i].Options, raw(79, 0, 1, 2, 0, 0, 0, 0, 7))
+		}
+	}
+	return levels
+}
+
+func TestNestedRelays(t *testing.T) {
+	t.Run("RL-3, RL-9, RL-12, IPC-9 nine levels with all their options come to dhcp4d as they are, and the answer by them", func(t *testing.T) {
+		b, four := withoutFour(t)
+		b.StopRelays()
+		levels := rich("line")
+		c, socket, err := b.Relay(10547, client.Options{Relays: levels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		sent := c.Query(odd(1, 7, dhcpv4.MessageTypeDiscover), false)
+		if err := c.Send(sent); err != nil {
+			t.Fatal(err)
+		}
+		frame := four.receive()
+		outer, inner := sent, frame
+		for i := range levels {
+			was, err := relay.ParseLevel(outer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			is, err := relay.ParseLevel(inner)
+			if err != nil {
+				t.Fatalf("level %d on the IPC: %v", i, err)
+			}
+			if was.HopCount != is.HopCount || was.LinkAddress != is.LinkAddress || was.PeerAddress != is.PeerAddress || len(was.Options) != len(is.Options) {
+				t.Errorf("level %d was %+v and is %+v", i, was, is)
+			}
+			for n, o := range was.Options {
+				if p := is.Options[n]; o.Code() != p.Code() || o.Code() != dhcpv6.OptionRelayMsg && !bytes.Equal(o.ToBytes(), p.ToBytes()) {
+					t.Errorf("level %d: option %d is %x, then option %d %x", i, o.Code(), o.ToBytes(), p.Code(), p.ToBytes())
+				}
+			}
+			outer, inner = was.Message, is.Message
+		}
+		four.answer(frame, append(odd(2, 7, dhcpv4.MessageTypeOffer), 255))
+		datagram, from, err := socket.Receive(time.Now().Add(3 * time.Second))
+		if err != nil {
+			t.Fatalf("RL-13 to the port that the outermost relay used: %v", err)
+		}
+		if _, err := c.Parse(datagram, from); err != nil { // the chain is mirrored
+			t.Error(err)
+		}
+	})
+	t.Run("RL-16 a subnet is for the Remote-Id of the innermost of nine levels, and the hook acl sees that of each", func(t *testing.T) {
+		b := start(t, func(c *pair.Config) {
+			c.Env = []string{"DHCP6D_HOOKS=acl", "DHCP6D_ACL_DENY=remote-id=9:bad4",
+				`DHCP4D_SUBNETS=[{id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.10-198.51.100.20], match: [{link-address: "` + site.Lan1Prefix.String() + `"}]},
+					{id: 7, subnet: 203.0.113.0/24, pools: [203.0.113.10-203.0.113.20], match: [{remote-id: "9:line0", link-address: "` + site.Lan1Prefix.String() + `"}]}]`}
+		})
+		b.StopRelays()
+		obtain := func(n int, remote string, r client.Retransmit) (*client.Lease, error) {
+			t.Helper()
+			c, socket, err := b.Relay(10547, client.Options{HardwareAddr: site.MAC(n), Relays: rich(remote), Retransmit: r})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.Close()
+			return c.Obtain(t.Context())
+		}
+		if l, err := obtain(1, "line", patient); err != nil || !port7.Prefix.Contains(l.Address) {
+			t.Errorf("%+v, %v, want an address of the subnet of the Remote-Id", l, err)
+		}
+		if l, err := obtain(2, "other", patient); err != nil || !site.Relayed.Prefix.Contains(l.Address) {
+			t.Errorf("%+v, %v, want an address of the subnet of the link", l, err)
+		}
+		b.dropped(b.six, `dhcp6d_packets_dropped_total{reason="hook",socket="link"}`, func() {
+			if l, err := obtain(3, "bad", short); !errors.Is(err, client.ErrNoAnswer) {
+				t.Errorf("denied by the Remote-Id of the fifth level, and got %+v, %v", l, err)
+			}
+		})
+	})
+	t.Run("RL-18 an LDRA below a relay", func(t *testing.T) {
+		b := start(t)
+		b.StopRelays()
+		levels := relay.Chain(2, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1")) // the innermost is the LDRA
+		levels[0].LinkAddress, levels[0].PeerAddress = site.Relay1Lan, netip.MustParseAddr("fe80::1")
+		c, socket, err := b.Relay(relay.ServerPort, client.Options{Relays: levels, Retransmit: patient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		if l := b.obtain(c); !site.Relayed.Prefix.Contains(l.Address) {
+			t.Errorf("got %s, want an address of the relay's link", l.Address)
+		}
+	})
+}
+
+// TestRelayedCaptures has tshark look at what relays, LDRAs and 4o6 relay
+// agents make of it all.
+func TestRelayedCaptures(t *testing.T) {
+	var all []byte // the captures as one, as tshark takes its time to start
+	check := func(t *testing.T, hosts []*netlab.Host, names []string, least int, f func()) {
+		t.Helper()
+		var captures []*netlab.Capture
+		var files []string
+		for i, host := range hosts {
+			file := filepath.Join(t.TempDir(), "link.pcap")
+			capture, err := host.Capture(names[i], file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			captures, files = append(captures, capture), append(files, file)
+		}
+		f()
+		for i, file := range files {
+			frames, err := captures[i].Flush()
+			if err = errors.Join(err, captures[i].Close()); err != nil || frames < least {
+				t.Errorf("%s: %d frames, %v, want %d at least", names[i], frames, err, least)
+			}
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) > 0 {
+				content = content[pcapHeader:]
+			}
+			all = append(all, content...)
+		}
+	}
+	t.Run("RL-3 nine levels, DHCPV4-QUERY and Information-request", func(t *testing.T) {
+		b := start(t)
+		b.StopRelays()
+		check(t, []*netlab.Host{b.Server}, []string{"core"}, 6, func() {
+			c, socket, err := b.Relay(10547, client.Options{Relays: rich("line"), Retransmit: patient})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.Close()
+			b.obtain(c)
+			if info, err := c.Information(t.Context()); err != nil || !info.Offered {
+				t.Errorf("%+v, %v", info, err)
+			}
+		})
+	})
+	t.Run("RL-17 an LDRA", func(t *testing.T) {
+		b := start(t, func(c *pair.Config) { c.Subnets = append(c.Subnets, port7) })
+		b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
+		check(t, []*netlab.Host{b.Server, b.Clients}, []string{"access", "access"}, 6, func() {
+			c := b.client(site.Multicast, 1, client.Options{})
+			b.obtain(c)
+			if info, err := c.Information(t.Context()); err != nil || !info.Offered {
+				t.Errorf("%+v, %v", info, err)
+			}
+		})
+	})
+	for _, ldra := range []bool{false, true} {
+		t.Run(fmt.Sprintf("RA-2, RA-4 a DHCPv4 client behind a 4o6 relay agent, with an LDRA: %v", ldra), func(t *testing.T) {
+			b := start(t, func(c *pair.Config) { c.Subnets = append(c.Subnets, port7) })
+			if ldra {
+				b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
+			}
+			legacy := b.legacy(t)
+			agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
+				return relay.OpenV4(relay.V4Config{Down: "v4", Up: "access", Servers: []netip.Addr{client.Multicast}})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer agent.Close()
+			go agent.Serve()
+			check(t, []*netlab.Host{b.Server, b.Clients}, []string{"access", "v4"}, 4, func() {
+				c, err := netlab.In(legacy, func() (*nclient4.Client, error) {
+					return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				lease, err := c.Request(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a, _ := netip.AddrFromSlice(lease.ACK.YourIPAddr.To4()); ldra != port7.Prefix.Contains(a) {
+					t.Errorf("got %s", a)
+				}
+			})
+		})
+	}
+	file := filepath.Join(t.TempDir(), "all.pcap")
+	if err := os.WriteFile(file, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faults, packets, err := tshark.Check(file)
+	if errors.Is(err, tshark.ErrMissing) {
+		netlab.Skip(t, err.Error())
+	}
+	if err != nil || packets < 30 || len(faults) > 0 {
+		t.Errorf("%d packets, %v\n%s", packets, err, strings.Join(faults, "\n"))
+	}
+}
+
+// pcapHeader is what a capture's file begins with.
+const pcapHeader = 24
