@@ -128,18 +128,18 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	})
 	defer commits.Close()
 
-	rt.OnReload(func() error {
+	rt.OnReload(func() (daemon.Settings, error) {
 		next, err := c.Reload()
-		if err != nil {
-			return err
+		if err == nil {
+			err = link.set(next)
 		}
-		if err := link.set(next); err != nil {
-			return err
+		if err != nil {
+			return daemon.Settings{}, err
 		}
 		held.Reconfigure(configured(next), running)
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
 		c = next
-		return nil
+		return c.Settings(), nil
 	})
 	srv := &server.Server{
 		Log:     rt.Log.With("package", "server"),
@@ -155,7 +155,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	parts := []daemon.Component{srv, &server.Expiry{Leases: held, Tell: tell()},
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			socket.StopReading() // ends the server; ACKs that wait for their sync still leave
+			socket.StopReading() // ends the server once it has served what has arrived; ACKs that wait for their sync still leave
 			return nil
 		})}
 	web, err := api.Listen(c.API, &server.Operator{Leases: held, Commits: commits}, rt.Log.With("package", "api"))

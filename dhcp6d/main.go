@@ -84,7 +84,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	probes, queries := ipc.NewSigner(ipc.ToBackend, c.IPCKeys), ipc.NewSigner(ipc.ToBackend, c.IPCKeys)
 	backends.Store(forward.New(forward.Options{
 		Log: rt.Log.With("package", "forward"), Specs: specs(c.Backends), Ranges: ranges(c.Ranges),
-		Resolver: net.DefaultResolver, Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
+		Resolver: net.DefaultResolver, IPv4: c.IPCListen.Addr().Is4(), Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
 	}))
 	backends.Load().Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
 
@@ -98,7 +98,6 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	running.Store(set)
 	upLedger, downLedger := server.NewLedgers(reg)
-	delivery := server.Delivery{ClientPort: c.ClientPort, Source: c.Source}
 	log := rt.Log.With("package", "server")
 	up := &server.Up{
 		Log:        log,
@@ -107,7 +106,6 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Queries:    socket.NewWriter(batch),
 		Interfaces: link.Interfaces,
 		Settings:   &running,
-		Delivery:   delivery,
 		Backends:   backends.Load(),
 		Signer:     queries,
 		Ledger:     upLedger,
@@ -117,16 +115,12 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		IPC:        socket.NewReader(batch),
 		Link:       link.Conn().NewWriter(batch),
 		Interfaces: link.Interfaces,
-		Delivery:   delivery,
+		Settings:   &running,
 		Backends:   backends.Load(),
 		Verifier:   ipc.NewVerifier(ipc.FromBackend, c.IPCKeys, c.IPCKeys.Start(ctx)),
 		Ledger:     downLedger,
 	}
-	rt.OnReload(func() error {
-		next, err := c.Reload()
-		if err != nil {
-			return err
-		}
+	change := func(next config.Config) error {
 		if (len(c.IPCKeys) > 0) != (len(next.IPCKeys) > 0) {
 			// A file that is empty by accident must not open the door, and
 			// what was never verified may be replayed.
@@ -136,7 +130,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		if err != nil {
 			return err
 		}
-		if err := link.Serve(next.Interfaces); err != nil {
+		if err := link.Serve(next.Interfaces, next.JoinSite); err != nil {
 			return err
 		}
 		running.Store(set)
@@ -144,24 +138,48 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		queries.SetKeys(next.IPCKeys)
 		probes.SetKeys(next.IPCKeys)
 		backends.Load().Set(specs(next.Backends), ranges(next.Ranges))
+		return nil
+	}
+	rt.OnReload(func() (daemon.Settings, error) {
+		next, err := c.Reload()
+		if err == nil {
+			err = change(next)
+		}
+		if err != nil {
+			return daemon.Settings{}, err
+		}
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
 		c = next
-		return nil
+		return c.Settings(), nil
 	})
-	return rt.Run(ctx, up, down,
+	upEnded, downEnded := make(chan struct{}), make(chan struct{})
+	return rt.Run(ctx, ending(up, upEnded), ending(down, downEnded),
 		daemon.Func("listen", link.Run),
 		daemon.Func("backends", backends.Load().Run),
 		daemon.Func("sockets", func(ctx context.Context) error {
 			<-ctx.Done()
-			link.Conn().StopReading() // ends up; what is on its way is still answered
+			// One after the other: what has arrived is sent to a backend, and
+			// what the backends answer is delivered.
+			link.Conn().StopReading()
+			<-upEnded
 			backends.Load().Drain(drain)
-			_ = link.Close() // makes the loops return; there is nobody to tell
+			socket.StopReading()
+			<-downEnded
+			_ = link.Close() // there is nobody to tell
 			_ = socket.Close()
 			return nil
 		}))
 }
 
-// settings are what a reload may change of the way from the link.
+// ending closes ended when the component has ended.
+func ending(c daemon.Component, ended chan<- struct{}) daemon.Component {
+	return daemon.Func(c.Name(), func(ctx context.Context) error {
+		defer close(ended)
+		return c.Run(ctx)
+	})
+}
+
+// settings are what a reload may change of a packet's way.
 func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
@@ -193,11 +211,12 @@ func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, 
 		}
 	}
 	return &server.Settings{
-		Access:  server.Access{Relays: c.Relays, LDRA: ldra},
-		Answer:  answer.New(duid, c.Options),
-		Links:   links,
-		Hooks:   server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
-		MaxWait: c.MaxWait, DiscoverMaxWait: c.DiscoverMaxWait,
+		Access:   server.Access{Relays: c.Relays, LDRA: ldra},
+		Delivery: server.Delivery{ClientPort: c.ClientPort, Source: c.Source},
+		Answer:   answer.New(duid, c.Options),
+		Links:    links,
+		Hooks:    server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
+		MaxWait:  c.MaxWait, DiscoverMaxWait: c.DiscoverMaxWait,
 	}, nil
 }
 

@@ -34,7 +34,7 @@ import (
 // Settings is what the frame itself needs. A daemon's configuration nests it
 // and fills in MetricsListen, whose default differs.
 type Settings struct {
-	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" kind:"debug, info, warn or error" desc:"least level of what is logged"`
+	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" reload:"true" kind:"debug, info, warn or error" desc:"least level of what is logged"`
 	LogFormat     Format        `env:"LOG_FORMAT" kind:"tint, json or text" desc:"form of the log: tint is for people, json for machines; unset means tint on a terminal, else json"`
 	DebugListen   config.Listen `env:"DEBUG_LISTEN" desc:"where /debug/pprof is served; whoever reaches it can read the daemon's memory"`
 	MetricsListen config.Listen

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -172,7 +173,12 @@ func TestLife(t *testing.T) {
 	started, reloading, backend := make(chan struct{}), make(chan struct{}), make(chan *daemon.Condition, 1)
 	p := program(func(ctx context.Context, rt *daemon.Runtime, _ settings) error {
 		backend <- rt.Ready.Condition("backend", "none answers yet")
-		rt.OnReload(func() error { reloading <- struct{}{}; return <-reload })
+		rt.OnReload(func() (daemon.Settings, error) {
+			reloading <- struct{}{}
+			err := <-reload
+			rt.Log.Debug("said before the level is changed")
+			return daemon.Settings{LogLevel: slog.LevelDebug}, err
+		})
 		return rt.Run(ctx,
 			daemon.Func("idle", func(ctx context.Context) error { close(started); <-ctx.Done(); return nil }),
 			daemon.Func("cancelled", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }),
@@ -224,6 +230,12 @@ func TestLife(t *testing.T) {
 	<-reloading
 	expect("dhcp4d_config_last_reload_successful 1")
 	reload <- nil
+	if strings.Contains(stderr.String(), "said before") {
+		t.Error("a debug message at level info")
+	}
+	hangup(t)
+	<-reloading
+	reload <- nil
 
 	if err := unix.Kill(os.Getpid(), unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -232,7 +244,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("after SIGTERM: %v", err)
 	}
 	expectNotification(t, manager, "STOPPING=1")
-	for _, part := range []string{"starting", "mind the gap", "ready", "not reloaded", "refused", "stopping", "stopped"} {
+	for _, part := range []string{"starting", "mind the gap", "ready", "not reloaded", "refused", "stopping", "stopped", "said before the level is changed"} {
 		if !strings.Contains(stderr.String(), part) {
 			t.Errorf("the log lacks %q:\n%s", part, stderr.String())
 		}

@@ -34,16 +34,18 @@ func (r *reloads) succeeded() {
 	r.timestamp.SetToCurrentTime()
 }
 
-func (r *reloads) run(reload *func() error, log *slog.Logger) {
+func (r *reloads) run(reload *func() (Settings, error), level *slog.LevelVar, log *slog.Logger) {
 	if reload == nil {
 		log.Info("nothing to reload")
 		return
 	}
-	if err := (*reload)(); err != nil {
+	s, err := (*reload)()
+	if err != nil {
 		r.successful.Set(0)
 		log.Error("configuration not reloaded, the old one stays", "error", err)
 		return
 	}
+	level.Set(s.LogLevel)
 	r.succeeded()
 	log.Info("configuration reloaded")
 }

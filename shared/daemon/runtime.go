@@ -22,12 +22,13 @@ type Runtime struct {
 	Ready    *Readiness
 
 	running *Condition // met once the components run
-	reload  atomic.Pointer[func() error]
+	reload  atomic.Pointer[func() (Settings, error)]
 }
 
-// OnReload sets what SIGHUP does. An error means that the old configuration
-// stays; the frame logs it and shows it as a metric.
-func (rt *Runtime) OnReload(f func() error) { rt.reload.Store(&f) }
+// OnReload sets what SIGHUP does. It returns what of the new configuration
+// concerns the frame, which takes the log level from it. An error means that
+// the old configuration stays; the frame logs it and shows it as a metric.
+func (rt *Runtime) OnReload(f func() (Settings, error)) { rt.reload.Store(&f) }
 
 // Component is a part of a daemon with a life of its own.
 type Component interface {

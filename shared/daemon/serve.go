@@ -27,7 +27,9 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	}
 	s := c.Settings()
 	name := metric.Namespace(p.Daemon)
-	log := NewLogger(stderr, s.LogFormat, s.LogLevel)
+	level := new(slog.LevelVar)
+	level.Set(s.LogLevel)
+	log := NewLogger(stderr, s.LogFormat, level)
 	for _, w := range c.Warnings() {
 		log.Warn("configuration", "warning", w)
 	}
@@ -72,7 +74,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 			return nil
 		case sig := <-signals:
 			if sig == unix.SIGHUP {
-				reloads.run(rt.reload.Load(), log)
+				reloads.run(rt.reload.Load(), level, log)
 				continue
 			}
 			if ctx.Err() != nil {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -21,8 +22,9 @@ type Conn struct {
 	options Options
 	local   netip.AddrPort
 	v4      bool
-	gro     bool // the kernel coalesces what this socket receives
-	gso     bool // the kernel knows UDP_SEGMENT
+	gro     bool                      // the kernel coalesces what this socket receives
+	gso     bool                      // the kernel knows UDP_SEGMENT
+	stopped atomic.Pointer[time.Time] // when StopReading was called
 }
 
 // newConn takes the descriptor over.
@@ -66,9 +68,29 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// StopReading makes a waiting Read, and every later one, return net.ErrClosed.
-// What was received and not read is lost; sending goes on.
-func (c *Conn) StopReading() { _ = c.file.SetReadDeadline(time.Unix(0, 1)) }
+// rest is how long what has arrived may take to be read after StopReading: who
+// is flooded ends all the same.
+const rest = 250 * time.Millisecond
+
+// StopReading ends reading without a loss: Read returns what has arrived, until
+// nothing is left, and then net.ErrClosed. Sending goes on.
+func (c *Conn) StopReading() {
+	now := time.Now()
+	if c.stopped.CompareAndSwap(nil, &now) {
+		_ = c.file.SetReadDeadline(time.Unix(0, 1))
+	}
+}
+
+// remains calls receive, which never waits, for what has arrived at a socket
+// that is to be read no more; false when that is nothing.
+func (c *Conn) remains(receive func(fd uintptr) bool) (some bool) {
+	since := c.stopped.Load()
+	if since == nil || time.Since(*since) > rest {
+		return false
+	}
+	err := c.raw.Control(func(fd uintptr) { some = receive(fd) })
+	return some && err == nil
+}
 
 // Join makes the socket a member of an IPv6 group on one interface. Joining
 // twice is no error. The membership outlives the interface: the kernel keeps

@@ -110,7 +110,7 @@ func (r *reader) fill() error {
 	}
 	for {
 		r.prepare()
-		if err := r.conn.raw.Read(r.receive); err != nil {
+		if err := r.conn.raw.Read(r.receive); err != nil && !r.conn.remains(r.receive) {
 			return net.ErrClosed
 		}
 		switch r.errno {

@@ -244,3 +244,56 @@ func TestPace(t *testing.T) {
 		return open(t, o), open(t, o)
 	})
 }
+
+func TestStopReading(t *testing.T) {
+	for _, coalesce := range []bool{false, true} {
+		c, other := open(t, udp.Options{Address: v6, Coalesce: coalesce}), open(t, udp.Options{Address: v6})
+		r, w := c.NewReader(4), other.NewWriter(64)
+		var ps []udp.Packet
+		for i := range 50 {
+			ps = append(ps, udp.Packet{Data: []byte{byte(i)}, Peer: c.LocalAddr()})
+		}
+		if w.Write(ps) != len(ps) {
+			t.Fatal(ps[0].Err)
+		}
+		c.StopReading()
+		c.StopReading() // once more says no more
+		if got := collect(t, r, len(ps), 4); len(got) != len(ps) || got[49].Data[0] != 49 {
+			t.Errorf("%d packets of what had arrived", len(got))
+		}
+		if _, err := r.Read(); err != net.ErrClosed { //nolint:errorlint // the contract is this very value
+			t.Errorf("then %v", err)
+		}
+	}
+	// A flood that never leaves the socket empty does not keep it open.
+	c, other := open(t, udp.Options{Address: v6}), open(t, udp.Options{Address: v6})
+	r, w, stop := c.NewReader(1), other.NewWriter(64), make(chan struct{})
+	flooding := make(chan struct{})
+	go func() {
+		defer close(flooding)
+		ps := make([]udp.Packet, 64)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for i := range ps {
+				ps[i] = udp.Packet{Data: []byte("flood"), Peer: c.LocalAddr()}
+			}
+			w.Write(ps)
+		}
+	}()
+	if _, err := r.Read(); err != nil {
+		t.Fatal(err)
+	}
+	c.StopReading()
+	for {
+		if _, err := r.Read(); err != nil {
+			break
+		}
+		time.Sleep(time.Millisecond) // slower than the flood
+	}
+	close(stop)
+	<-flooding
+}

@@ -15,7 +15,8 @@
 //	s := client.Session{Client: c, Changed: func(e client.Event, l *client.Lease) error { … }}
 //	err = s.Run(ctx)
 //
-// Who wants each step in hand calls them on the Client, without timers:
+// [Client.Follow] is what of it is about option 88. Who wants each step in
+// hand calls them on the Client, without timers:
 //
 //	_, err := c.Information(ctx)  // option 88, or use Options.Servers
 //	lease, err := c.Obtain(ctx)

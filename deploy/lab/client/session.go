@@ -136,14 +136,7 @@ func (s *Session) find(ctx context.Context) error {
 // learn takes servers and refresh time over.
 func (s *Session) learn(info *Information) {
 	s.Client.servers = info.Servers
-	after := info.Refresh
-	if s.Refresh > 0 {
-		after = min(after, s.Refresh)
-	}
-	s.refresh = time.Time{}
-	if after < Infinite {
-		s.refresh = time.Now().Add(after)
-	}
+	s.refresh = info.again(s.Refresh)
 }
 
 // patient is a client that asks until it is answered, unless once.

@@ -122,17 +122,27 @@ func TestKeys(t *testing.T) {
 }
 
 // two starts two dhcp4d with a store each, a and b, and dhcp6d before them.
-// Each has one half of the addresses of the direct subnet.
+// Each has one half of the addresses of both subnets. A third one, c, can be
+// started; it has what is before that of a.
 func two(t *testing.T, ranges bool) (b *bench, halves map[string]*pair.Half, start4 func(name string)) {
 	b = network(t, "dhcp6d", "dhcp4d")
 	dir := t.TempDir()
-	subnets := func(id, first, last string) string {
-		return fmt.Sprintf(`[{id: 1, subnet: 192.0.2.0/24, server-id: %s, pools: [%s-%s], match: [{interface: access}, {prefix: "%s"}]}]`,
-			id, first, last, site.AccessPrefix)
+	subnets := func(id, first, last int) string {
+		return fmt.Sprintf(`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, server-id: 192.0.2.%d, pools: [192.0.2.%d-192.0.2.%d], match: [{interface: access}, {prefix: "%s"}]},
+			{id: 2, subnet: 198.51.100.0/24, server-id: 198.51.100.%d, pools: [198.51.100.%d-198.51.100.%d], match: [{link-address: "%s"}]}]`,
+			id, first, last, site.AccessPrefix, id, first, last, site.Lan1Prefix)
+	}
+	peers := func(ids ...int) string {
+		var list []string
+		for _, id := range ids {
+			list = append(list, fmt.Sprintf("192.0.2.%d,198.51.100.%d", id, id))
+		}
+		return "DHCP4D_PEER_SERVER_IDS=" + strings.Join(list, ",")
 	}
 	config := map[string][]string{
-		"a": {"DHCP4D_IPC_LISTEN=[::1]:6768", "DHCP4D_METRICS_LISTEN=[::1]:9567", "DHCP4D_SUBNETS=" + subnets("192.0.2.1", "192.0.2.10", "192.0.2.127"), "DHCP4D_PEER_SERVER_IDS=192.0.2.2"},
-		"b": {"DHCP4D_IPC_LISTEN=[::1]:6769", "DHCP4D_METRICS_LISTEN=[::1]:9667", "DHCP4D_SUBNETS=" + subnets("192.0.2.2", "192.0.2.128", "192.0.2.250"), "DHCP4D_PEER_SERVER_IDS=192.0.2.1"},
+		"a": {"DHCP4D_IPC_LISTEN=[::1]:6768", "DHCP4D_METRICS_LISTEN=[::1]:9567", subnets(1, 10, 127), peers(2, 3)},
+		"b": {"DHCP4D_IPC_LISTEN=[::1]:6769", "DHCP4D_METRICS_LISTEN=[::1]:9667", subnets(2, 128, 250), peers(1, 3)},
+		"c": {"DHCP4D_IPC_LISTEN=[::1]:6770", "DHCP4D_METRICS_LISTEN=[::1]:9767", subnets(3, 4, 9), peers(1, 2)},
 	}
 	halves = map[string]*pair.Half{}
 	start4 = func(name string) {
@@ -145,7 +155,7 @@ func two(t *testing.T, ranges bool) (b *bench, halves map[string]*pair.Half, sta
 			t.Fatal(err)
 		}
 		halves[name] = h
-		if b.six != nil {
+		if b.six != nil && name != "c" {
 			b.series(b.six, `dhcp6d_ipc_backend_up{backend="`+name+`"}`, is(1))
 		}
 	}
@@ -158,6 +168,10 @@ func two(t *testing.T, ranges bool) (b *bench, halves map[string]*pair.Half, sta
 	b.start6()
 	b.series(b.six, "dhcp6d_ipc_backend_up", is(2))
 	t.Cleanup(func() {
+		settled(t, b.six, "dhcp6d")
+		for _, h := range halves {
+			settled(t, h, "dhcp4d")
+		}
 		if t.Failed() {
 			if b.six != nil {
 				t.Logf("dhcp6d said:\n%s", tailOf(b.six.Output()))

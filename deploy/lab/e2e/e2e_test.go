@@ -62,6 +62,8 @@ func start(t *testing.T, changes ...func(*pair.Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		settled(t, b.six, "dhcp6d")
+		settled(t, b.four, "dhcp4d")
 		if t.Failed() {
 			t.Logf("dhcp6d said:\n%s\ndhcp4d said:\n%s", b.six.Output(), b.four.Output())
 		}

@@ -48,6 +48,7 @@ func withoutFour(t *testing.T) (*bench, *fourth) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		settled(t, b.six, "dhcp6d")
 		if t.Failed() {
 			t.Logf("dhcp6d said:\n%s", b.six.Output())
 		}

@@ -62,12 +62,18 @@ func binDirs() []string {
 
 // startOurs starts one of our halves and waits until it is ready, or, when it
 // is alone, until its sockets are served.
-func startOurs(h *netlab.Host, dir, name string, through, env []string, metrics string, alone bool) (*Half, error) {
+func startOurs(h *netlab.Host, dir, name string, through, env []string, alone bool) (*Half, error) {
 	path := filepath.Join(dir, name)
 	if dir == "" {
 		var err error
 		if path, err = Find(name); err != nil {
 			return nil, err
+		}
+	}
+	metrics := ""
+	for _, v := range env { // the last counts
+		if at, found := strings.CutPrefix(v, strings.ToUpper(name)+"_METRICS_LISTEN="); found {
+			metrics = at
 		}
 	}
 	return start(h, Ours, env, metrics, append(slices.Clip(through), path), func(*netlab.Process) error {

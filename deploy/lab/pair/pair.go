@@ -111,7 +111,7 @@ func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	if kind == Kea {
 		return startKea(h, "kea-dhcp6", c.Dir, kea6(c))
 	}
-	return startOurs(h, c.Bin, "dhcp6d", nil, env6(c), metrics6, alone)
+	return startOurs(h, c.Bin, "dhcp6d", nil, env6(c), alone)
 }
 
 // StartV4 starts the half that has the leases.
@@ -124,7 +124,7 @@ func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(h, c.Bin, "dhcp4d", c.Through, append([]string{subnets}, env4(c)...), metrics4, false)
+	return startOurs(h, c.Bin, "dhcp4d", c.Through, append([]string{subnets}, env4(c)...), false)
 }
 
 // Start starts both halves.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,11 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
+	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/wire"
 )
@@ -24,11 +28,13 @@ type V4Config struct {
 	// server identifier, this host must be in the path or own that address
 	// (RFC 9928 §4).
 	Down string
-	// Up leads to the servers; Servers are those of option 88.
+	// Up leads to the servers; Servers are those of option 88, none where they
+	// are not known yet ([V4Agent.SetServers]).
 	Up      string
 	Servers []netip.Addr
-	// Local is our IPv6 address; the zero Addr lets the kernel choose, which
-	// takes a link-local one for multicast.
+	// Local is our IPv6 address; the zero Addr lets the kernel choose. What
+	// goes to a multicast address comes from a link-local one all the same
+	// (RFC 7341 §9).
 	Local netip.Addr
 	Log   *slog.Logger
 }
@@ -36,7 +42,10 @@ type V4Config struct {
 // A V4Agent carries DHCPv4 messages of unmodified clients in DHCPV4-QUERY and
 // brings back what DHCPV4-RESPONSE carries, both octet for octet. It keeps
 // nothing about clients: a reply is delivered by its own fields (RFC 2131
-// §4.1).
+// §4.1). While no server is known it carries nothing, either way.
+//
+// UDP port 546 of the interface is its own, so whoever asks for option 88 on
+// its behalf does so by [V4Agent.Send] and [V4Agent.Receive].
 //
 // It speaks raw Ethernet downwards, because a client without address can be
 // reached in no other way and because the U flag needs the IPv4 destination.
@@ -46,6 +55,10 @@ type V4Agent struct {
 	down   *os.File     // packet socket
 	port67 *net.UDPConn // never read: it keeps the kernel from refusing what is for us
 	up     *net.UDPConn
+	source []byte // control message that makes Local the source; nil leaves it to the kernel
+
+	servers atomic.Pointer[[]netip.Addr]
+	others  chan datagram // Replies to what Send sent
 
 	loops                       sync.WaitGroup
 	queries, replies, discarded atomic.Uint64
@@ -53,21 +66,21 @@ type V4Agent struct {
 
 // OpenV4 opens the agent's sockets in the current network namespace.
 func OpenV4(c V4Config) (*V4Agent, error) {
-	if len(c.Servers) == 0 {
-		return nil, errors.New("4o6 relay agent: no server is known; none may be queried without option 88 (RFC 7341 §5)")
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if !c.Local.IsValid() {
-		c.Local = netip.IPv6Unspecified()
 	}
 	link, err := net.InterfaceByName(c.Down)
 	if err != nil {
 		return nil, fmt.Errorf("4o6 relay agent: finding interface %s: %w", c.Down, err)
 	}
-	a := &V4Agent{config: c, mac: link.HardwareAddr}
-	if a.up, err = Listen(c.Up, netip.AddrPortFrom(c.Local, ClientPort)); err != nil {
+	a := &V4Agent{config: c, mac: link.HardwareAddr, others: make(chan datagram, 8)}
+	a.SetServers(c.Servers)
+	if c.Local.IsValid() {
+		if a.source, err = from(c.Up, c.Local); err != nil {
+			return nil, fmt.Errorf("4o6 relay agent, towards servers: %w", err)
+		}
+	}
+	if a.up, err = Listen(c.Up, netip.AddrPortFrom(netip.IPv6Unspecified(), ClientPort)); err != nil {
 		return nil, fmt.Errorf("4o6 relay agent, towards servers: %w", err)
 	}
 	if a.down, err = wire.OpenPort(c.Down, wire.Received); err != nil {
@@ -77,6 +90,54 @@ func OpenV4(c V4Config) (*V4Agent, error) {
 		return nil, errors.Join(fmt.Errorf("4o6 relay agent, taking UDP port 67: %w", err), a.up.Close(), a.down.Close())
 	}
 	return a, nil
+}
+
+// from is the control message that makes an address of this host the source of
+// a datagram.
+func from(name string, local netip.Addr) ([]byte, error) {
+	probe, err := Listen(name, netip.AddrPortFrom(local, 0)) // fails unless it is ours
+	if err != nil {
+		return nil, err
+	}
+	return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: local.As16()}), probe.Close()
+}
+
+// SetServers has queries sent to these servers from now on, and to no others.
+// With none, 4o6 is off: without option 88 nobody may be queried (RFC 7341
+// §5, §9).
+func (a *V4Agent) SetServers(servers []netip.Addr) {
+	servers = slices.Clone(servers)
+	a.servers.Store(&servers)
+}
+
+// A datagram as it arrived.
+type datagram struct {
+	data []byte
+	from netip.AddrPort
+}
+
+// Send sends to a server as the agent itself, from a link-local address where
+// it goes to a multicast one (RFC 7341 §9).
+func (a *V4Agent) Send(b []byte, to netip.Addr) error {
+	source := a.source
+	if to.IsMulticast() && !a.config.Local.IsLinkLocalUnicast() {
+		source = nil
+	}
+	_, _, err := a.up.WriteMsgUDPAddrPort(b, source, netip.AddrPortFrom(to, ServerPort))
+	return err
+}
+
+// Receive waits for a Reply until the deadline, which gives an error that is
+// os.ErrDeadlineExceeded. Serve must be running.
+func (a *V4Agent) Receive(deadline time.Time) ([]byte, netip.AddrPort, error) {
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
+	select {
+	case d := <-a.others:
+		return d.data, d.from, nil
+	case <-late.C:
+		return nil, netip.AddrPort{}, os.ErrDeadlineExceeded
+	}
 }
 
 // Serve relays until Close.
@@ -112,9 +173,14 @@ func (a *V4Agent) readClients() {
 		if !ok {
 			continue
 		}
+		servers := *a.servers.Load()
+		if len(servers) == 0 {
+			a.discard("message", errOff)
+			continue
+		}
 		query := V4Query(message, to)
-		for _, s := range a.config.Servers {
-			if _, err := a.up.WriteToUDPAddrPort(query, netip.AddrPortFrom(s, ServerPort)); err != nil {
+		for _, s := range servers {
+			if err := a.Send(query, s); err != nil {
 				a.discard("query", err)
 				continue
 			}
@@ -136,8 +202,23 @@ func V4Query(message []byte, to netip.Addr) []byte {
 	return m.ToBytes()
 }
 
-// downwards delivers a response to its client.
+// errOff: there is no server to query.
+var errOff = errors.New("no option 88, no 4o6")
+
+// downwards delivers a response to its client, and leaves Replies to Receive.
 func (a *V4Agent) downwards(b []byte, from netip.AddrPort) {
+	if len(b) > 0 && dhcpv6.MessageType(b[0]) == dhcpv6.MessageTypeReply {
+		select {
+		case a.others <- datagram{bytes.Clone(b), from}:
+		default:
+			a.discard("reply", fmt.Errorf("nobody asked for it, from %s", from))
+		}
+		return
+	}
+	if len(*a.servers.Load()) == 0 {
+		a.discard("datagram", errOff)
+		return
+	}
 	if len(b) == 0 || dhcpv6.MessageType(b[0]) != dhcpv6.MessageTypeDHCPv4Response {
 		a.discard("datagram", fmt.Errorf("not a DHCPV4-RESPONSE, from %s", from))
 		return

@@ -119,6 +119,13 @@ func (l *Leases) With(fn func(t *table.Table)) {
 	fn(l.table)
 }
 
+// ahead tells the table of the queries of a batch before the first is decided.
+func (l *Leases) ahead(queries []*lease.Query) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.table.Ahead(queries)
+}
+
 // Running is the configuration in effect.
 func (l *Leases) Running() *Running {
 	l.mu.Lock()

@@ -13,11 +13,12 @@ import (
 type fate uint8
 
 const (
-	dropped  fate = iota // with a reason
-	answered             // leaves with the batch
-	waiting              // leaves when its commit group is durable
-	silent               // by rule
-	probe                // a dhcp6d asked whether we are alive
+	dropped   fate = iota // with a reason
+	answered              // leaves with the batch
+	waiting               // leaves when its commit group is durable
+	silent                // by rule
+	probe                 // a dhcp6d asked whether we are alive
+	undecided             // read, and not yet served
 )
 
 // Ledger is the account of the IPC's socket:

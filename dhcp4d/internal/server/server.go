@@ -1,11 +1,15 @@
 // Package server is a query's way through dhcp4d, and the only package that
 // knows its order.
 //
-//	IPC → parse → hooks → who and where → subnet → decide → reply → hooks
-//	    → IPC at once, or with the commit group that makes its lease durable
+//	read    IPC → parse → hooks → who and where → subnet
+//	serve   decide → reply → hooks
+//	        → IPC at once, or with the commit group that makes its lease durable
 //
-// One goroutine reads a batch, runs every query to its end and writes what
-// need not wait: OFFERs, NAKs, what changes nothing. An ACK is built at the
+// One goroutine takes a batch, reads all of its queries, serves one after the
+// other to its end, and writes what need not wait: OFFERs, NAKs, what changes
+// nothing. Between the two the table is told of the whole batch: in a large
+// one nearly every look is a wait for memory, and many can be waited for at
+// the same time ([table.Table.Ahead]). An ACK is built at the
 // same time but waits in the group that is gathering; the committer's
 // goroutine syncs the group and only then writes its ACKs. The table of
 // leases is the only thing that goroutines share; its lock is held for a
@@ -59,14 +63,10 @@ type Server struct {
 	running  *Running
 	peers    Peers
 	group    *commit.Group[*Waiting] // nil while the store has failed
+	queries  []*asked                // their memory is used again
+	open     []*lease.Query          // the terms of those that are read and not yet served
 
-	// The query at hand.
-	signs   bool // as does its answer
-	frame   ipc.Query
-	message dhcp4.Message
-	event   event.Query
-	who     asker
-	query   lease.Query
+	// The query that is served.
 	facts   lease.Facts
 	decided lease.Decision // as the hooks see it
 	options option.Layers
@@ -74,6 +74,19 @@ type Server struct {
 	// What leaves at once: buf holds the bytes.
 	buf   []byte
 	ready outgoing
+}
+
+// asked is what is known of a query before anybody decides about it.
+type asked struct {
+	in       *udp.Packet
+	signs    bool // as does its answer
+	frame    ipc.Query
+	message  dhcp4.Message
+	event    event.Query
+	who      asker
+	chosen   subnet.Result
+	reserved *config.Reservation
+	terms    lease.Query // the same in the terms of the rules
 }
 
 // Hooks are the hook points.
@@ -132,14 +145,22 @@ func (s *Server) batch(in []udp.Packet) {
 	s.running, s.peers = s.Running.Load(), *s.Peers.Load()
 	s.buf = s.buf[:0]
 	s.ready.reset()
-	s.group = s.Commits.Gather()
+	s.open = s.open[:0]
 	for i := range in {
-		s.who.kind = 0
-		fate, why := s.receive(&in[i])
-		s.Ledger.settle(s.who.kind, fate, why)
-		if why != drop.None {
-			s.logDrop(&in[i], why)
+		q := s.place(len(s.open))
+		q.in = &in[i]
+		if fate, why := s.read(q); fate != undecided {
+			s.settle(q, fate, why)
+			continue
 		}
+		s.open = append(s.open, &q.terms)
+	}
+	s.Leases.ahead(s.open)
+	s.group = s.Commits.Gather()
+	for i := range s.open {
+		q := s.queries[i]
+		fate, why := s.serve(q)
+		s.settle(q, fate, why)
 	}
 	if s.group != nil {
 		s.Commits.Release(s.group)
@@ -149,8 +170,27 @@ func (s *Server) batch(in []udp.Packet) {
 	s.Ledger.sent(&s.ready)
 }
 
-// receive takes one datagram from bytes to a query of a known subnet.
-func (s *Server) receive(in *udp.Packet) (fate, drop.Reason) {
+// place is memory for the i-th query of a batch.
+func (s *Server) place(i int) *asked {
+	if i == len(s.queries) {
+		s.queries = append(s.queries, new(asked))
+	}
+	return s.queries[i]
+}
+
+// settle enters what became of a query.
+func (s *Server) settle(q *asked, f fate, why drop.Reason) {
+	s.Ledger.settle(q.who.kind, f, why)
+	if why != drop.None {
+		s.logDrop(q, why)
+	}
+}
+
+// read takes one datagram from bytes to a query of a known subnet, which is
+// undecided, or to its end.
+func (s *Server) read(q *asked) (fate, drop.Reason) {
+	in := q.in
+	q.who.kind, q.who.client = 0, q.who.client[:0]
 	peer, ok := s.peers[in.Peer]
 	if !ok {
 		return dropped, drop.WrongPeer
@@ -158,60 +198,60 @@ func (s *Server) receive(in *udp.Packet) (fate, drop.Reason) {
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	s.signs = !peer.Kea
-	if s.signs {
+	q.signs = !peer.Kea
+	if q.signs {
 		var why drop.Reason
 		if in.Data, why = s.Auth.Verifier.Open(in.Data, s.Auth.Name, s.received); why != drop.None {
 			return dropped, why
 		}
 	}
 	if ipc.IsProbe(in.Data) {
-		return s.probed(in)
+		return s.probed(q)
 	}
-	if why := s.frame.Parse(in.Data); why != drop.None {
+	if why := q.frame.Parse(in.Data); why != drop.None {
 		return dropped, why
 	}
-	s.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &s.frame, Data: s.frame.DHCPv4()}
-	if why := s.Hooks.Buffer4Receive.Run(&s.event); why != hook.Continue {
+	q.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &q.frame, Data: q.frame.DHCPv4()}
+	if why := s.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
 	var why drop.Reason
-	if s.message, why = dhcp4.Parse(s.frame.DHCPv4()); why != drop.None {
+	if q.message, why = dhcp4.Parse(q.frame.DHCPv4()); why != drop.None {
 		return dropped, why
 	}
-	s.who.kind = s.message.Type()
-	if why := s.message.CheckRequest(); why != drop.None {
+	q.who.kind = q.message.Type()
+	if why := q.message.CheckRequest(); why != drop.None {
 		return dropped, why
 	}
-	s.event.Message = &s.message
-	if why := s.Hooks.Pkt4Receive.Run(&s.event); why != hook.Continue {
+	q.event.Message = &q.message
+	if why := s.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := s.who.read(&s.frame, &s.message, peer.Name); why != drop.None {
+	if why := q.who.read(&q.frame, &q.message, peer.Name); why != drop.None {
 		return dropped, why
 	}
-	chosen := s.running.selector.Select(&s.who.where)
-	if chosen.Subnet == nil {
+	q.chosen = s.running.selector.Select(&q.who.where)
+	if q.chosen.Subnet == nil {
 		return dropped, drop.NoSubnet
 	}
-	s.event.Subnet = chosen.Subnet
-	if why := s.Hooks.Subnet4Select.Run(&s.event); why != hook.Continue {
+	q.event.Subnet = q.chosen.Subnet
+	if why := s.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	return s.serve(in, chosen)
+	q.reserved = q.chosen.Subnet.Reservation(&q.who.identity)
+	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
+	return undecided, drop.None
 }
 
 // serve decides about a query and builds the reply.
-func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason) {
+func (s *Server) serve(q *asked) (fate, drop.Reason) {
 	if s.group == nil {
 		return dropped, drop.StoreError
 	}
-	reserved := chosen.Subnet.Reservation(&s.who.identity)
-	s.who.fill(&s.query, chosen.Subnet.Position, &s.message, reserved)
-	s.options = chosen.Subnet.Options(&s.who.traits, -1, reserved)
+	s.options = q.chosen.Subnet.Options(&q.who.traits, -1, q.reserved)
 	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
-	s.query.V6Only = s.query.V6Only && ok
-	d := s.decide(&s.running.policies[s.query.Subnet])
+	q.terms.V6Only = q.terms.V6Only && ok
+	d := s.decide(q)
 	switch {
 	case d.Kind == lease.Dropped:
 		return dropped, d.Drop
@@ -224,34 +264,34 @@ func (s *Server) serve(in *udp.Packet, chosen subnet.Result) (fate, drop.Reason)
 		buf = &s.group.Replies.buf
 	}
 	start := len(*buf)
-	out, mark := ipc.BeginResponse(*buf, &s.frame)
+	out, mark := ipc.BeginResponse(*buf, &q.frame)
 	message := len(out)
-	out, why := reply.Append(out, &s.message, s.reply(&d, chosen, reserved, wait))
+	out, why := reply.Append(out, &q.message, s.reply(q, &d, wait))
 	if why != drop.None {
 		return dropped, why
 	}
 	if out, why = mark.End(out); why != drop.None {
 		return dropped, why
 	}
-	s.event.Data, s.event.Address = out[message:], d.Addr
-	if why := s.Hooks.Pkt4Send.Run(&s.event); why != hook.Continue {
+	q.event.Data, q.event.Address = out[message:], d.Addr
+	if why := s.Hooks.Pkt4Send.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := s.Hooks.Buffer4Send.Run(&s.event); why != hook.Continue {
+	if why := s.Hooks.Buffer4Send.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
 	if waits {
-		*buf = s.group.Replies.wait(out, start, in.Peer, answerOf(d.Kind), s.signs)
+		*buf = s.group.Replies.wait(out, start, q.in.Peer, answerOf(d.Kind), q.signs)
 		return waiting, drop.None
 	}
-	*buf = s.sign(out, start)
-	s.ready.add(udp.Packet{Data: (*buf)[start:], Peer: in.Peer}, answerOf(d.Kind))
+	*buf = s.sign(q, out, start)
+	s.ready.add(udp.Packet{Data: (*buf)[start:], Peer: q.in.Peer}, answerOf(d.Kind))
 	return answered, drop.None
 }
 
 // sign signs the answer buf[start:] if its query was signed.
-func (s *Server) sign(buf []byte, start int) []byte {
-	if !s.signs {
+func (s *Server) sign(q *asked, buf []byte, start int) []byte {
+	if !q.signs {
 		return buf
 	}
 	return s.Auth.Signer.Append(buf, start, s.Auth.Name, s.received)
@@ -259,29 +299,30 @@ func (s *Server) sign(buf []byte, start int) []byte {
 
 // decide looks up what is known, decides, and has the decision carried out in
 // memory and noted for the disk.
-func (s *Server) decide(policy *lease.Policy) lease.Decision {
+func (s *Server) decide(q *asked) lease.Decision {
+	policy := &s.running.policies[q.terms.Subnet]
 	s.Leases.mu.Lock()
 	defer s.Leases.mu.Unlock()
 	table := s.Leases.table
-	table.Look(&s.query, s.now, &s.facts)
-	d := lease.Decide(&s.query, policy, &s.facts, s.now)
+	table.Look(&q.terms, s.now, &s.facts)
+	d := lease.Decide(&q.terms, policy, &s.facts, s.now)
 	if hooks := s.leaseHooks(&d); hooks != nil {
 		s.decided = d
-		s.event.Decision, s.event.Address = &s.decided, d.Addr
+		q.event.Decision, q.event.Address = &s.decided, d.Addr
 		s.Leases.mu.Unlock()
-		why := hooks.Run(&s.event)
+		why := hooks.Run(&q.event)
 		s.Leases.mu.Lock()
 		if why != hook.Continue {
 			return lease.Decision{Kind: lease.Dropped, Drop: why}
 		}
-		wanted, offered := s.event.Address, d.Addr
+		wanted, offered := q.event.Address, d.Addr
 		// The table may have changed meanwhile.
 		table = s.Leases.table
-		table.Look(&s.query, s.now, &s.facts)
-		d = lease.Decide(&s.query, policy, &s.facts, s.now)
+		table.Look(&q.terms, s.now, &s.facts)
+		d = lease.Decide(&q.terms, policy, &s.facts, s.now)
 		if wanted != offered {
-			standing := table.Stand(&s.query, wanted, s.now)
-			if !d.Redirect(&s.query, policy, &standing, s.now) {
+			standing := table.Stand(&q.terms, wanted, s.now)
+			if !d.Redirect(&q.terms, policy, &standing, s.now) {
 				return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // it asks for what is not to be had
 			}
 		}
@@ -294,9 +335,9 @@ func (s *Server) decide(policy *lease.Policy) lease.Decision {
 		return lease.Decision{Kind: lease.Dropped, Drop: drop.Overload}
 	}
 	before := len(records.Records)
-	table.Apply(&s.query, &d, s.now, s.group.Seq, records)
+	table.Apply(&q.terms, &d, s.now, s.group.Seq, records)
 	if len(records.Records) > before {
-		s.group.Replies.note(&s.frame, &d, before)
+		s.group.Replies.note(&q.frame, &d, before)
 	}
 	return d
 }
@@ -323,15 +364,15 @@ func (s *Server) leaseHooks(d *lease.Decision) *hook.List[event.Query] {
 }
 
 // reply is the decision in the terms of package reply.
-func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config.Reservation, v6wait []byte) *reply.Reply {
-	sub := chosen.Subnet
-	r := &s.who.reply
+func (s *Server) reply(q *asked, d *lease.Decision, v6wait []byte) *reply.Reply {
+	sub := q.chosen.Subnet
+	r := &q.who.reply
 	*r = reply.Reply{
 		Type:                answerOf(d.Kind),
 		YIAddr:              d.Addr,
 		ServerID:            sub.ServerID,
-		EchoSubnetSelection: chosen.Step == subnet.SubnetSelection,
-		Room:                reply.Room(chainLength(s.frame.Packet())),
+		EchoSubnetSelection: q.chosen.Step == subnet.SubnetSelection,
+		Room:                reply.Room(chainLength(q.frame.Packet())),
 		Pad:                 sub.PadTo300,
 	}
 	if d.Kind == lease.Nak {
@@ -345,12 +386,12 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.running.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
-	s.options = sub.Options(&s.who.traits, sub.PoolOf(d.Addr), reserved)
+	s.options = sub.Options(&q.who.traits, sub.PoolOf(d.Addr), q.reserved)
 	r.Options = &s.options
 	if d.V6Only {
 		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
 	}
-	if !s.message.Has(dhcp4.OptParameterRequestList) {
+	if !q.message.Has(dhcp4.OptParameterRequestList) {
 		r.Always = unasked
 	}
 	return r
@@ -360,17 +401,17 @@ func (s *Server) reply(d *lease.Decision, chosen subnet.Result, reserved *config
 var unasked = []byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
 
 // probed answers a dhcp6d that asks whether we are alive.
-func (s *Server) probed(in *udp.Packet) (fate, drop.Reason) {
+func (s *Server) probed(q *asked) (fate, drop.Reason) {
 	start := len(s.buf)
-	s.buf = s.sign(ipc.AppendProbeReply(s.buf), start)
-	s.ready.add(udp.Packet{Data: s.buf[start:], Peer: in.Peer}, 0)
+	s.buf = s.sign(q, ipc.AppendProbeReply(s.buf), start)
+	s.ready.add(udp.Packet{Data: s.buf[start:], Peer: q.in.Peer}, 0)
 	return probe, drop.None
 }
 
 // logDrop tells at debug level, and only there, whose query was dropped.
-func (s *Server) logDrop(in *udp.Packet, why drop.Reason) {
+func (s *Server) logDrop(q *asked, why drop.Reason) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
-		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", in.Peer, "type", s.who.kind,
-			"client", s.who.client, "octets", len(in.Data))
+		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", q.in.Peer, "type", q.who.kind,
+			"client", q.who.client, "octets", len(q.in.Data))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 	"unsafe"
 
@@ -68,3 +69,35 @@ func (d *direct) pwrite(b []byte, at int64) (int, error) {
 }
 
 func (d *direct) close() error { return unix.Close(d.fd) }
+
+// directZeros makes a file of zeros past the page cache, synced. It fails with
+// EINVAL where the file system cannot do that.
+func directZeros(path string, size int) error {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC|unix.O_DIRECT|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd) //nolint:errcheck // it is synced, or has failed
+	// Memory that is never written to is one page of zeros, however much of it.
+	b, err := unix.Mmap(-1, 0, min(size, batchSize), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	defer unix.Munmap(b) //nolint:errcheck // it is ours
+	for at := 0; at < size; {
+		n, err := unix.Pwrite(fd, b[:min(len(b), size-at)], int64(at))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return &os.PathError{Op: "write", Path: path, Err: err}
+		case n == 0:
+			return io.ErrShortWrite
+		default:
+			at += n
+		}
+	}
+	if err := unix.Fsync(fd); err != nil {
+		return &os.PathError{Op: "fsync", Path: path, Err: err}
+	}
+	return nil
+}

@@ -1,19 +1,43 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
+)
 
 // An index says where in a journal the latest record of a binding is: 8 octets
-// of a table that is at most seven eighths full. Bindings that share an
-// address by port sets, of which there are few, are in a map.
+// of a table that is at most seven eighths full. It consists of shards, each
+// of which grows by itself, so that no commit waits until a table of millions
+// is built anew. Bindings that share an address by port sets, of which there
+// are few, are in a map.
 type index struct {
-	entries []entry // a power of two; collisions go to the next
+	shards [shards]shard
+	spare  [32][]entry // memory for the next shards that grow, by the logarithm of their size
+	shared map[uint64]uint32
+	read   uint32 // by ahead
+}
+
+// A shard is a table with open addressing: a power of two of entries, of which
+// some are used.
+type shard struct {
+	entries []entry
 	used    int
-	shift   uint // of the hash
-	shared  map[uint64]uint32
 }
 
 // An entry is an address and a place; place 0 is none.
 type entry struct{ addr, at uint32 }
+
+const (
+	shardBits = 8
+	shards    = 1 << shardBits
+	leastSize = 8
+	// From this size on all shards get their memory together, as they grow at
+	// about the same time: huge pages fit into it then.
+	together = 1024
+)
 
 // place is a record of a segment, by the low half of the segment's number.
 func place(segment uint32, nth int) uint32 { return segment<<16 | uint32(nth) }
@@ -25,30 +49,63 @@ func keyOf(record []byte) (addr, ports uint32) {
 
 func (x *index) reset() { *x = index{} }
 
-func (x *index) octets() int { return 8*len(x.entries) + 64*len(x.shared) }
+func (x *index) octets() (n int) {
+	for i := range x.shards {
+		n += 8 * len(x.shards[i].entries)
+	}
+	return n + 64*len(x.shared)
+}
 
-func (x *index) slot(addr uint32) uint32 { return addr * 0x9e3779b1 >> x.shift }
+// hashOf spreads addresses: the high bits choose the shard, the low ones the
+// place in it.
+func hashOf(addr uint32) uint32 {
+	h := addr * 0x9e3779b1
+	h ^= h >> 15
+	h *= 0x85ebca77
+	return h ^ h>>13
+}
 
-// find is where addr is or would be.
-func (x *index) find(addr uint32) uint32 {
-	mask := uint32(len(x.entries) - 1)
-	i := x.slot(addr)
-	for x.entries[i].at != 0 && x.entries[i].addr != addr {
+func (x *index) of(addr uint32) (s *shard, hash uint32) {
+	hash = hashOf(addr)
+	return &x.shards[hash>>(32-shardBits)], hash
+}
+
+// find is where addr is or would be in a shard that has room.
+func (s *shard) find(addr, hash uint32) uint32 {
+	mask := uint32(len(s.entries) - 1)
+	i := hash & mask
+	for s.entries[i].at != 0 && s.entries[i].addr != addr {
 		i = (i + 1) & mask
 	}
 	return i
 }
 
+// ahead reads, for all records of a commit, what put is about to read for
+// each: so they are fetched from memory at the same time, and not one after
+// the other.
+func (x *index) ahead(records []lease.Binding) {
+	sum := uint32(0)
+	for i := range records {
+		a := records[i].Addr.As4()
+		s, hash := x.of(binary.BigEndian.Uint32(a[:]))
+		if n := len(s.entries); n > 0 {
+			sum += s.entries[hash&uint32(n-1)].at
+		}
+	}
+	x.read = sum // so that the compiler does not leave it out
+}
+
 // get is the place of the record that has the key of this one, 0 for none.
 func (x *index) get(record []byte) uint32 {
 	addr, ports := keyOf(record)
-	switch {
-	case ports != 0:
+	if ports != 0 {
 		return x.shared[uint64(addr)<<32|uint64(ports)]
-	case x.used == 0:
+	}
+	s, hash := x.of(addr)
+	if s.used == 0 {
 		return 0
 	}
-	return x.entries[x.find(addr)].at
+	return s.entries[s.find(addr, hash)].at
 }
 
 // put notes the place of a record and returns the place that it had.
@@ -63,14 +120,15 @@ func (x *index) put(record []byte, at uint32) (old uint32, had bool) {
 		x.shared[k] = at
 		return old, had
 	}
-	if x.used >= len(x.entries)/8*7 {
-		x.grow()
+	s, hash := x.of(addr)
+	if s.used >= len(s.entries)/8*7 {
+		x.grow(s)
 	}
-	e := &x.entries[x.find(addr)]
+	e := &s.entries[s.find(addr, hash)]
 	old = e.at
 	*e = entry{addr, at}
 	if old == 0 {
-		x.used++
+		s.used++
 	}
 	return old, old != 0
 }
@@ -84,37 +142,42 @@ func (x *index) remove(record []byte) (old uint32, had bool) {
 		delete(x.shared, k)
 		return old, had
 	}
-	if x.used == 0 {
+	s, hash := x.of(addr)
+	if s.used == 0 {
 		return 0, false
 	}
-	hole := x.find(addr)
-	if old = x.entries[hole].at; old == 0 {
+	hole := s.find(addr, hash)
+	if old = s.entries[hole].at; old == 0 {
 		return 0, false
 	}
-	x.used--
+	s.used--
 	// Entries behind the hole that collided on their way move up.
-	mask := uint32(len(x.entries) - 1)
-	for i := (hole + 1) & mask; x.entries[i].at != 0; i = (i + 1) & mask {
-		if home := x.slot(x.entries[i].addr); (i-home)&mask >= (i-hole)&mask {
-			x.entries[hole] = x.entries[i]
+	mask := uint32(len(s.entries) - 1)
+	for i := (hole + 1) & mask; s.entries[i].at != 0; i = (i + 1) & mask {
+		if home := hashOf(s.entries[i].addr) & mask; (i-home)&mask >= (i-hole)&mask {
+			s.entries[hole] = s.entries[i]
 			hole = i
 		}
 	}
-	x.entries[hole] = entry{}
+	s.entries[hole] = entry{}
 	return old, true
 }
 
-func (x *index) grow() {
-	old := x.entries
-	n := max(1024, 2*len(old))
-	x.entries = make([]entry, n)
-	x.shift = 32
-	for ; n > 1; n >>= 1 {
-		x.shift--
+func (x *index) grow(s *shard) {
+	old := s.entries
+	size := max(leastSize, 2*len(old))
+	m := &x.spare[bits.Len(uint(size))]
+	if len(*m) == 0 {
+		n := size
+		if size >= together {
+			n = size * shards
+		}
+		*m = pages.Make[entry](n)
 	}
+	s.entries, *m = (*m)[:size:size], (*m)[size:]
 	for _, e := range old {
 		if e.at != 0 {
-			x.entries[x.find(e.addr)] = e
+			s.entries[s.find(e.addr, hashOf(e.addr))] = e
 		}
 	}
 }

@@ -227,6 +227,7 @@ func (j *journal) Commit(records []lease.Binding) error {
 	if j.broken == nil && j.out == nil {
 		return fmt.Errorf("%w: %w", ErrFailed, errClosed)
 	}
+	j.index.ahead(records)
 	for done := 0; done < len(records) && j.broken == nil; {
 		n, err := j.commit(records[done:])
 		done += n

@@ -168,20 +168,30 @@ func newSegment(o Options, dir, old, name string, size int) (*blockFile, error) 
 		if err := o.fs.Rename(o.fs.PathJoin(dir, old), path); err != nil {
 			return nil, err
 		}
-	} else {
-		f, err := o.fs.Create(path, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			return nil, err
-		}
-		_, err = f.Write(make([]byte, size))
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-			return nil, err
-		}
+	} else if err := zeros(o, path, size); err != nil {
+		return nil, err
 	}
 	if err := syncDir(o.fs, dir); err != nil {
 		return nil, err
 	}
 	return openBlockFile(o, path)
+}
+
+// zeros makes a file of zeros that is on disk as it is.
+func zeros(o Options, path string, size int) error {
+	if o.fs == vfs.Default && !o.noSync {
+		// Past the page cache too: there it would cost more than all the
+		// batches that come to lie in it.
+		if err := directZeros(path, size); !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	f, err := o.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, size))
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // A blockFile is written in whole blocks, each write durable when it returns.

@@ -1,6 +1,10 @@
 package table
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
+)
 
 // arena keeps the byte strings of entries and points: blocks of a few sizes
 // in large chunks, the unused blocks of a size in a list. A reference counts
@@ -10,7 +14,7 @@ import "net/netip"
 // 0x80 added when a source follows, key, hardware address, source. The block
 // of a point: length, octets. So each block tells its own size.
 type arena struct {
-	chunks [][]byte
+	chunks pages.Chunks[[arenaChunk]byte]
 	left   uint32 // unused units at the end of the last chunk
 	free   [len(sizes)]uint32
 }
@@ -37,7 +41,7 @@ func class(octets int) int {
 
 // at is the memory from a block on.
 func (a *arena) at(ref uint32) []byte {
-	return a.chunks[ref/chunkUnits][ref%chunkUnits*unit:]
+	return a.chunks.All[ref/chunkUnits][ref%chunkUnits*unit:]
 }
 
 func (a *arena) make(octets int) uint32 {
@@ -48,13 +52,13 @@ func (a *arena) make(octets int) uint32 {
 		return ref
 	}
 	if a.left < sizes[c] {
-		a.chunks = append(a.chunks, make([]byte, arenaChunk))
+		a.chunks.Add()
 		a.left = chunkUnits
-		if len(a.chunks) == 1 {
+		if len(a.chunks.All) == 1 {
 			a.left-- // reference 0
 		}
 	}
-	ref := uint32(len(a.chunks))*chunkUnits - a.left
+	ref := uint32(len(a.chunks.All))*chunkUnits - a.left
 	a.left -= sizes[c]
 	return ref
 }

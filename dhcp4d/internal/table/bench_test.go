@@ -94,6 +94,34 @@ func (x *bench) renew(i int) {
 	}
 }
 
+// BenchmarkRenewalBatches is renewals in no order, 64 at a time, as the server
+// makes them.
+func BenchmarkRenewalBatches(b *testing.B) {
+	for _, n := range sizesToTry() {
+		x := newBench(n)
+		var clients [64]client
+		var queries [64]*lease.Query
+		r := rand.New(rand.NewPCG(3, 4))
+		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
+			before := cpu()
+			for i := 0; i < b.N; i += len(clients) {
+				for j := range clients {
+					k := r.IntN(n)
+					queries[j] = clients[j].set(k)
+					queries[j].Type, queries[j].CIAddr = lease.TypeRequest, pool.Addr(firstAddr+uint32(k))
+				}
+				x.t.Ahead(queries[:])
+				for _, q := range queries {
+					if d := x.exchange(q); d.Kind != lease.Ack {
+						b.Fatalf("%+v", d)
+					}
+				}
+			}
+			b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
 // dora is client i getting a lease.
 func (x *bench) dora(i int) {
 	q := x.c.set(i)

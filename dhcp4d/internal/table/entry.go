@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
 // phase is what an entry is now. All but idle and unused are active: the
@@ -43,13 +44,13 @@ const chunkSize = 1 << 12
 
 // slab holds the entries. Number 0 is nobody.
 type slab struct {
-	chunks []*[chunkSize]entry
+	chunks pages.Chunks[[chunkSize]entry]
 	used   uint32 // entries ever used, number 0 included
 	free   uint32 // first unused one
 	n      int
 }
 
-func (s *slab) at(ref uint32) *entry { return &s.chunks[ref/chunkSize][ref%chunkSize] }
+func (s *slab) at(ref uint32) *entry { return &s.chunks.All[ref/chunkSize][ref%chunkSize] }
 
 func (s *slab) make() uint32 {
 	s.n++
@@ -64,8 +65,8 @@ func (s *slab) make() uint32 {
 	}
 	ref := s.used
 	s.used++
-	if int(ref/chunkSize) == len(s.chunks) {
-		s.chunks = append(s.chunks, new([chunkSize]entry))
+	if int(ref/chunkSize) == len(s.chunks.All) {
+		s.chunks.Add()
 	}
 	return ref
 }

@@ -1,40 +1,42 @@
 package table
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
+)
 
 // index is a hash table from 32-bit hashes to references, which are never 0.
 // Equal hashes are allowed; whoever looks compares. It consists of many small
 // tables with open addressing, each of which grows by itself, so that no
 // packet waits until a table of millions is built anew. The high bits of a
 // hash choose the small table, the low bits the place in it, and eight in
-// between stand in the slot, so that nearly all references looked at are
-// the wanted ones.
+// between stand in the slot beside the reference, so that nearly all
+// references looked at are the wanted ones.
 type index struct {
 	segments []segment
 	hash     func(ref uint32) uint32
-	spare    [32]spare // by the logarithm of a segment's size
+	spare    [32][]byte // memory for the next segments that grow, by the logarithm of their size
 }
 
-// spare is memory for the next segments that grow to one size. Segments grow
-// at about the same time, so it is allocated for many of them together; the
-// collector takes it when the last of them has grown on.
-type spare struct {
-	refs []uint32
-	tags []uint8
-}
-
-// together is the number of segments that get their memory at once.
-const together = 128
-
+// segment is a small table: slots of 5 octets, the reference, little-endian,
+// and eight bits of its hash. A slot and those that a walk goes on to lie side by
+// side, so a walk costs one or two lines of cache.
 type segment struct {
-	refs []uint32
-	tags []uint8
-	n    int
+	slots []byte
+	mask  uint32 // slots - 1
+	n     uint32
 }
 
 const (
 	segmentBits = 10
 	minSegment  = 8
+	slotSize    = 5
+	// few segments get their memory together while it is small, all of them
+	// when huge pages fit into it. Segments grow at about the same time; the
+	// collector takes the memory when the last of them has grown on.
+	few = 128
 )
 
 func newIndex(hash func(ref uint32) uint32) index {
@@ -43,35 +45,41 @@ func newIndex(hash func(ref uint32) uint32) index {
 
 func tag(hash uint32) uint8 { return uint8(hash >> (24 - segmentBits)) }
 
+func (s *segment) at(i uint32) (ref uint32, tag uint8) {
+	b := s.slots[i*slotSize:][:slotSize]
+	return binary.LittleEndian.Uint32(b), b[4]
+}
+
+func (s *segment) set(i, ref uint32, tag uint8) {
+	b := s.slots[i*slotSize:][:slotSize]
+	binary.LittleEndian.PutUint32(b, ref)
+	b[4] = tag
+}
+
 // probe walks over the references whose hash is probably h.
 type probe struct {
-	s    *segment
-	at   uint32
-	tag  uint8
-	some bool
+	s   *segment
+	i   uint32
+	tag uint8
 }
 
 func (x *index) probe(h uint32) probe {
 	s := &x.segments[h>>(32-segmentBits)]
-	return probe{s, h, tag(h), s.n > 0}
+	return probe{s, h & s.mask, tag(h)}
 }
 
 // next is the next reference, 0 at the end.
 func (p *probe) next() uint32 {
-	if !p.some {
+	if p.s.n == 0 {
 		return 0
 	}
-	refs := p.s.refs
-	mask := uint32(len(refs) - 1)
 	for {
-		i := p.at & mask
-		ref := refs[i]
+		ref, tag := p.s.at(p.i)
 		if ref == 0 {
-			p.some = false
 			return 0
 		}
-		p.at++
-		if p.s.tags[i] == p.tag {
+		p.i = (p.i + 1) & p.s.mask
+		if tag == p.tag {
 			return ref
 		}
 	}
@@ -79,7 +87,7 @@ func (p *probe) next() uint32 {
 
 func (x *index) add(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
-	if s.n*8 >= len(s.refs)*7 {
+	if s.slots == nil || s.n*8 >= (s.mask+1)*7 {
 		x.grow(s)
 	}
 	s.put(h, ref)
@@ -87,25 +95,34 @@ func (x *index) add(h, ref uint32) {
 }
 
 func (s *segment) put(h, ref uint32) {
-	mask := uint32(len(s.refs) - 1)
-	i := h & mask
-	for s.refs[i] != 0 {
-		i = (i + 1) & mask
+	i := h & s.mask
+	for {
+		if there, _ := s.at(i); there == 0 {
+			break
+		}
+		i = (i + 1) & s.mask
 	}
-	s.refs[i], s.tags[i] = ref, tag(h)
+	s.set(i, ref, tag(h))
 }
 
 func (x *index) grow(s *segment) {
-	old := s.refs
-	size := max(2*len(old), minSegment)
-	m := &x.spare[bits.Len(uint(size))]
-	if len(m.refs) == 0 {
-		m.refs, m.tags = make([]uint32, size*together), make([]uint8, size*together)
+	old := *s
+	size := uint32(minSegment)
+	if old.slots != nil {
+		size = 2 * (old.mask + 1)
 	}
-	s.refs, m.refs = m.refs[:size:size], m.refs[size:]
-	s.tags, m.tags = m.tags[:size:size], m.tags[size:]
-	for _, ref := range old {
-		if ref != 0 {
+	m := &x.spare[bits.Len32(size)]
+	if len(*m) == 0 {
+		n := size * slotSize * few
+		if n >= 1<<20 {
+			n = size * slotSize << segmentBits
+		}
+		*m = pages.Make[byte](int(n))
+	}
+	s.slots, *m = (*m)[:size*slotSize:size*slotSize], (*m)[size*slotSize:]
+	s.mask = size - 1
+	for i := uint32(0); old.slots != nil && i <= old.mask; i++ {
+		if ref, _ := old.at(i); ref != 0 {
 			s.put(x.hash(ref), ref)
 		}
 	}
@@ -114,23 +131,25 @@ func (x *index) grow(s *segment) {
 // remove takes a reference out, and closes the gap so that no walk ends early.
 func (x *index) remove(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
-	mask := uint32(len(s.refs) - 1)
-	i := h & mask
-	for s.refs[i] != ref {
-		i = (i + 1) & mask
+	hole := h & s.mask
+	for {
+		if there, _ := s.at(hole); there == ref {
+			break
+		}
+		hole = (hole + 1) & s.mask
 	}
-	for j := i; ; {
-		j = (j + 1) & mask
-		r := s.refs[j]
+	for j := hole; ; {
+		j = (j + 1) & s.mask
+		r, tag := s.at(j)
 		if r == 0 {
 			break
 		}
-		// The one at j may move to i if its own place is not between them.
-		if home := x.hash(r) & mask; (j-home)&mask >= (j-i)&mask {
-			s.refs[i], s.tags[i] = r, s.tags[j]
-			i = j
+		// The one at j may move to the hole if its own place is not between them.
+		if home := x.hash(r) & s.mask; (j-home)&s.mask >= (j-hole)&s.mask {
+			s.set(hole, r, tag)
+			hole = j
 		}
 	}
-	s.refs[i] = 0
+	s.set(hole, 0, 0)
 	s.n--
 }

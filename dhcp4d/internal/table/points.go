@@ -1,6 +1,10 @@
 package table
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
+)
 
 // point is an attachment point that some entry refers to.
 type point struct {
@@ -14,7 +18,7 @@ type point struct {
 // points are kept in one slice: they are few where clients share relays, and
 // as many as leases otherwise.
 type points struct {
-	chunks []*[chunkSize]point
+	chunks pages.Chunks[[chunkSize]point]
 	used   uint32
 	free   uint32
 	index  index
@@ -23,7 +27,7 @@ type points struct {
 func newPoints() points { return points{used: 1} }
 
 func (t *Table) pointAt(ref uint32) *point {
-	return &t.points.chunks[ref/chunkSize][ref%chunkSize]
+	return &t.points.chunks.All[ref/chunkSize][ref%chunkSize]
 }
 
 // findPoint is the number of a point, 0 when no entry has it.
@@ -63,8 +67,8 @@ func (t *Table) newPoint() uint32 {
 	}
 	ref := s.used
 	s.used++
-	if int(ref/chunkSize) == len(s.chunks) {
-		s.chunks = append(s.chunks, new([chunkSize]point))
+	if int(ref/chunkSize) == len(s.chunks.All) {
+		s.chunks.Add()
 	}
 	return ref
 }

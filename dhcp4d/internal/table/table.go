@@ -86,6 +86,8 @@ type Table struct {
 	newest   lease.Time
 	unsorted []uint32      // loaded entries that are not in force, until Loaded
 	scratch  lease.Binding // for callbacks
+	ahead    []ahead       // of the batch at hand
+	read     uint32        // by Ahead
 }
 
 // slot is a subnet, for good: a subnet that leaves the configuration keeps

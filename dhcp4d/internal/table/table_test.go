@@ -693,7 +693,7 @@ func TestNothingLeaks(t *testing.T) {
 	if s.Len() != 0 || s.offers.n != 0 || s.points.used > 4096 {
 		t.Errorf("%d entries, %d offers, %d points", s.Len(), s.offers.n, s.points.used)
 	}
-	if n := len(s.arena.chunks); n > 2 {
+	if n := len(s.arena.chunks.All); n > 2 {
 		t.Errorf("%d chunks of arena", n)
 	}
 }

@@ -81,21 +81,21 @@ func (c Config) Warnings() []string { return c.warnings }
 // raw is the variables as written.
 type raw struct {
 	Interfaces     patterns       `env:"INTERFACES,required" kind:"list of names and patterns, such as eth0 or eth*,!eth1" reload:"true" desc:"client-facing interfaces; ff02::1:2 is joined on each"`
-	JoinSite       bool           `env:"JOIN_SITE" envDefault:"false" desc:"also join ff05::1:3, for relays that send to this site-wide group"`
+	JoinSite       bool           `env:"JOIN_SITE" envDefault:"false" reload:"true" desc:"also join ff05::1:3, for relays that send to this site-wide group"`
 	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" reload:"true" desc:"sources from which Relay-forward is taken; from others it is dropped"`
 	LDRAInterfaces patterns       `env:"LDRA_INTERFACES" kind:"list of names and patterns" reload:"true" desc:"interfaces where Relay-forward from a link-local source, a lightweight relay agent, is taken"`
 	ServerPort     uint16         `env:"SERVER_PORT" envDefault:"547" kind:"a port" desc:"UDP port that clients and relays send to"`
-	ClientPort     uint16         `env:"CLIENT_PORT" envDefault:"0" kind:"a port" desc:"answer every client on this port; 0 means the protocol's port 546 (for tests)"`
-	Source         netip.Addr     `env:"SOURCE" kind:"an IPv6 address" desc:"source address of answers where the query does not tell to which address it came; unset lets the kernel choose"`
+	ClientPort     uint16         `env:"CLIENT_PORT" envDefault:"0" kind:"a port" reload:"true" desc:"answer every client on this port; 0 means the protocol's port 546 (for tests)"`
+	Source         netip.Addr     `env:"SOURCE" kind:"an IPv6 address" reload:"true" desc:"source address of answers where the query does not tell to which address it came; unset lets the kernel choose"`
 
 	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6767" desc:"our end of the link to dhcp4d, UDP"`
 	IPCBackends []Backend      `env:"IPC_BACKENDS" envDefault:"[::1]:6768" kind:"list of [name@]host:port[ kea]" reload:"true" desc:"the DHCPv4 servers; the name is the DHCP4D_NAME of that dhcp4d; kea marks a kea-dhcp4, which knows no keys"`
 	IPCRanges   []Range        `env:"IPC_RANGES" kind:"list of name:prefix or name:first-last" reload:"true" desc:"IPv4 addresses that only the backend of that name can serve, for backends with stores of their own"`
 	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp4d; the first signs, all verify; a datagram without a valid signature is dropped"`
-	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
+	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" reload:"true" desc:"allow the link to dhcp4d to leave this host without keys; anybody on its way can then give out leases"`
 
 	Options     optionVariables
-	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, or the prefix of the address by which relays name the link; the first line that fits counts"`
+	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the eight variables above for an Information-request on one link: an interface, for clients whose link no relay names, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
 	StateDir string       `env:"STATE_DIR" envDefault:"/var/lib/dhcp6d" kind:"a directory" desc:"where the server's DUID is kept; it must survive restarts"`
 	Hooks    []string     `env:"HOOKS" kind:"list of hooks: acl, ratelimit" reload:"true" desc:"hooks to run, in this order"`

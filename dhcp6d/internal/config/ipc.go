@@ -63,6 +63,9 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	if err != nil || host == "" {
 		return fmt.Errorf("%q is no host:port (IPv6 addresses need brackets)", at)
 	}
+	if a, err := netip.ParseAddr(host); err == nil && (a.IsUnspecified() || a.IsMulticast() || a.Zone() != "") {
+		return fmt.Errorf("%q is no unicast address without zone", host)
+	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
 		return fmt.Errorf("%q has no port from 1 to 65535", at)

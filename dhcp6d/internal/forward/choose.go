@@ -13,8 +13,8 @@ import (
 
 // window is how many queries a backend may have before it has shown that it
 // keeps up; beyond it they are dropped, not sent to a queue that nobody reads.
-// A backend that shows nothing gets a new window every reopen: it may be
-// silent by rule.
+// A backend that answers no probes and shows nothing gets a new window every
+// reopen: it may be silent by rule.
 //
 // A DISCOVER gets half of it: under overload exchanges that have begun come
 // first.
@@ -43,7 +43,7 @@ type state struct {
 	sent     atomic.Uint32
 	taken    atomic.Uint32
 	takenAt  atomic.Int64
-	mark     atomic.Uint32 // sent, when the last probe left
+	probes   probes
 	series   *series
 	watching // owned by Run, under the lock of Backends
 }
@@ -56,6 +56,53 @@ func (s *state) caughtUp(number uint32, at int64) {
 	s.takenAt.Store(at)
 }
 
+// probes are the numbers of the queries before those probes that no answer has
+// come to yet. Answers come in the order of the probes: that of one who is slow
+// says nothing of the queries that left since.
+type probes struct {
+	before [64]atomic.Uint32
+	asked  atomic.Uint32 // probes sent
+	passed uint32        // probes that are done with; the loop that receives owns it
+}
+
+// ask notes that a probe leaves, behind so many queries.
+func (p *probes) ask(sent uint32) {
+	n := p.asked.Load()
+	p.before[n%uint32(len(p.before))].Store(sent)
+	p.asked.Store(n + 1)
+}
+
+// oldest is the place of the first probe that is not done with.
+func (p *probes) oldest() (place *atomic.Uint32, some bool) {
+	asked := p.asked.Load()
+	if waiting := asked - p.passed; waiting > uint32(len(p.before)) {
+		p.passed = asked - uint32(len(p.before))
+	}
+	return &p.before[p.passed%uint32(len(p.before))], p.passed != asked
+}
+
+// answered takes the answer to a probe: how many queries the backend has taken.
+// A backend that was out has lost probes, and was sent nothing else since.
+func (p *probes) answered(wasOut bool) (taken uint32, some bool) {
+	if asked := p.asked.Load(); wasOut && asked != p.passed {
+		p.passed = asked - 1
+	}
+	place, some := p.oldest()
+	if some {
+		taken = place.Load()
+		p.passed++
+	}
+	return taken, some
+}
+
+// overtaken notes the answer to a query. Probes that left before that were
+// answered before, or are lost.
+func (p *probes) overtaken(number uint32) {
+	for place, some := p.oldest(); some && int32(number-place.Load()) > 0; place, some = p.oldest() {
+		p.passed++
+	}
+}
+
 // full tells whether the backend has as much as it may have.
 func (s *state) full(q *Query, now int64) bool {
 	sent, room := s.sent.Load(), uint32(window)
@@ -65,7 +112,7 @@ func (s *state) full(q *Query, now int64) bool {
 	if sent-s.taken.Load() < room {
 		return false
 	}
-	if now-s.takenAt.Load() < int64(reopen) {
+	if s.probed.Load() || now-s.takenAt.Load() < int64(reopen) {
 		return true
 	}
 	s.caughtUp(sent, now)

@@ -57,6 +57,7 @@ type Options struct {
 	Specs    []Spec
 	Ranges   []Range // ascending, without overlap
 	Resolver Resolver
+	IPv4     bool // names stand for IPv4 addresses
 	// Probes leave by Probe, signed by Signer; nobody else may use either.
 	// Without a Probe none are sent.
 	Probe   udp.Writer
@@ -108,6 +109,9 @@ type Backends struct {
 	trips    trips
 	table    atomic.Pointer[table]
 	wake     chan struct{} // Run has something to do at once
+	renamed  chan struct{} // the resolver has
+	network  string
+	lastID   uint32 // of a member
 
 	mu      sync.Mutex
 	members []*member // replaced, not changed, when the configuration is
@@ -119,7 +123,10 @@ type Backends struct {
 // the others once [Backends.Run] has resolved them.
 func New(o Options) *Backends {
 	b := &Backends{log: o.Log, resolver: o.Resolver, probe: o.Probe, signer: o.Signer, metrics: o.Metrics,
-		now: o.Now, wake: make(chan struct{}, 1)}
+		now: o.Now, wake: make(chan struct{}, 1), renamed: make(chan struct{}, 1), network: "ip6"}
+	if o.IPv4 {
+		b.network = "ip4"
+	}
 	if b.now == nil {
 		b.now = time.Now
 	}
@@ -157,26 +164,25 @@ func (b *Backends) Set(specs []Spec, ranges []Range) {
 	b.numberLocked()
 	b.metrics.set(b.members)
 	b.publishLocked()
-	b.poke()
+	poke(b.wake)
+	poke(b.renamed)
 }
 
-// numberLocked gives the new members numbers that no other has; who stays
-// keeps its own, because queries are on their way under it.
+// numberLocked gives the new members numbers that no other has, nor one that
+// has just left: queries are on their way under them. They have eight bits.
 func (b *Backends) numberLocked() {
-	taken := make(map[uint32]bool)
+	taken := map[uint32]bool{0: true}
 	for _, m := range b.members {
 		taken[m.id.Load()] = true
 	}
-	next := uint32(1)
 	for _, m := range b.members {
 		if m.id.Load() != 0 {
 			continue
 		}
-		for taken[next] {
-			next++
+		for b.lastID = (b.lastID + 1) % 256; taken[b.lastID]; b.lastID = (b.lastID + 1) % 256 {
 		}
-		m.id.Store(next)
-		taken[next] = true
+		m.id.Store(b.lastID)
+		taken[b.lastID] = true
 	}
 }
 
@@ -184,10 +190,10 @@ func (s *Spec) at(a netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(a.Unmap().WithZone(""), s.Port)
 }
 
-// poke makes Run look at once.
-func (b *Backends) poke() {
+// poke makes whoever waits at a channel look at once.
+func poke(c chan<- struct{}) {
 	select {
-	case b.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -256,14 +262,17 @@ func (b *Backends) Heard(c *Backend, now time.Time) {
 	c.state.heard.Store(b.since(now))
 }
 
-// ProbeAnswered notes that the backend has answered a probe, and so has seen
+// ProbeAnswered notes that the backend has answered a probe, and so has taken
 // every query that was sent before it.
 func (b *Backends) ProbeAnswered(c *Backend, now time.Time) {
 	b.Heard(c, now)
 	c.state.probed.Store(true)
-	c.state.caughtUp(c.state.mark.Load(), b.since(now))
-	if c.state.life.Load() != in {
-		b.poke()
+	life := c.state.life.Load()
+	if taken, some := c.state.probes.answered(life == out); some {
+		c.state.caughtUp(taken, b.since(now))
+	}
+	if life != in {
+		poke(b.wake)
 	}
 }
 
@@ -273,7 +282,7 @@ func (b *Backends) Refused(addr netip.AddrPort) {
 	if c := b.From(addr); c != nil {
 		c.state.refused.Store(b.since(b.now()))
 		if c.state.life.Load() != out {
-			b.poke()
+			poke(b.wake)
 		}
 	}
 }

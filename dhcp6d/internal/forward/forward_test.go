@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -414,6 +415,115 @@ func TestResolution(t *testing.T) {
 	}
 }
 
+// resolverFunc is a Resolver.
+type resolverFunc func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+func (f resolverFunc) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return f(ctx, network, host)
+}
+
+func TestResolutionOfSeveralAddresses(t *testing.T) {
+	b := newBench(t, nil, Spec{Name: "x", Host: "four.example", Port: 6768})
+	one, two, three := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8::3")
+	for _, step := range []struct {
+		answer []netip.Addr
+		want   netip.Addr
+	}{
+		{[]netip.Addr{one, two}, one},
+		{[]netip.Addr{two, one}, one}, // as name servers do
+		{[]netip.Addr{two, three}, two},
+	} {
+		b.resolver = resolverFunc(func(_ context.Context, network, _ string) ([]netip.Addr, error) {
+			if network != "ip6" {
+				t.Errorf("asked for %s", network)
+			}
+			return step.answer, nil
+		})
+		b.resolve(t.Context())
+		if b.From(netip.AddrPortFrom(step.want, 6768)) == nil {
+			t.Errorf("%v: it is at %v, want %v", step.answer, b.named("x").Addr, step.want)
+		}
+	}
+	b.network, b.resolver = "ip4", resolverFunc(func(_ context.Context, network, _ string) ([]netip.Addr, error) {
+		if network != "ip4" {
+			t.Errorf("asked for %s where the IPC is IPv4", network)
+		}
+		return nil, errors.New("no such host")
+	})
+	b.resolve(t.Context())
+}
+
+// TestANameServerThatIsSilent must keep no backend from being probed: one that
+// froze would be noticed too late.
+func TestANameServerThatIsSilent(t *testing.T) {
+	var asked atomic.Int64
+	b := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Specs: append(ours(1), Spec{Name: "x", Host: "four.example", Port: 1}, Spec{Name: "y", Host: "five.example", Port: 1}),
+		Resolver: resolverFunc(func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+			asked.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Run(ctx) }()
+	c := b.From(netip.MustParseAddrPort("[::1]:1000"))
+	b.ProbeAnswered(c, time.Now())
+	began := time.Now()
+	for asked.Load() < 2 || c.state.life.Load() != in {
+		time.Sleep(time.Millisecond)
+	}
+	for c.state.life.Load() != out { // it has frozen
+		time.Sleep(time.Millisecond)
+	}
+	if took := time.Since(began); took >= 3*time.Second { // when the first client asks again
+		t.Errorf("out after %v", took)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNamesAreResolvedAgain is the goroutine: at once when configured anew,
+// and from time to time.
+func TestNamesAreResolvedAgain(t *testing.T) {
+	var clock atomic.Int64
+	var address atomic.Pointer[netip.Addr]
+	start := time.Unix(1_800_000_000, 0)
+	set := func(s string) netip.AddrPort {
+		a := netip.MustParseAddr(s)
+		address.Store(&a)
+		return netip.AddrPortFrom(a, 6768)
+	}
+	first := set("2001:db8::1")
+	b := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Now: func() time.Time { return start.Add(time.Duration(clock.Load())) },
+		Resolver: resolverFunc(func(context.Context, string, string) ([]netip.Addr, error) {
+			return []netip.Addr{*address.Load()}, nil
+		})})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Run(ctx) }()
+	arrives := func(at netip.AddrPort) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); b.From(at) == nil; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("never at %v", at)
+			}
+		}
+	}
+	b.Set([]Spec{{Name: "x", Host: "four.example", Port: 6768}}, nil)
+	arrives(first)
+	second := set("2001:db8::2")
+	clock.Add(int64(resolveEvery))
+	arrives(second)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReload(t *testing.T) {
 	b := newBench(t, nil, ours(2)...)
 	b.pass(time.Second, "a", "b")
@@ -429,8 +539,27 @@ func TestReload(t *testing.T) {
 	if n := b.named("a").state.series.unmatched.Load(); n != 0 || b.named("a").state.life.Load() != in {
 		t.Errorf("a backend that stays has lost what was known of it (%d)", n)
 	}
-	if b.named("a").state.id == b.named("c").state.id {
+	if b.named("a").state.id.Load() == b.named("c").state.id.Load() {
 		t.Error("two have one number")
+	}
+}
+
+func TestABackendThatIsAddedTakesNothingOver(t *testing.T) {
+	b := newBench(t, nil, ours(2)...)
+	b.pass(time.Second, "a", "b")
+	b.Sent(b.named("b"), b.query(message(dhcp4.Discover, 5, 5), "fe80::1"), b.clock)
+	for i := range 300 { // more often than there are numbers
+		one := Spec{Name: fmt.Sprint("c", i), Host: "::1", Port: uint16(3000 + i)}
+		b.Set(append(ours(1), one), nil)
+		if i == 0 {
+			b.pass(timeout+time.Second, "a")
+		}
+		if n := b.named(one.Name).state.series.timeouts.Load(); n != 0 {
+			t.Errorf("%d timeouts of a backend that is gone", n)
+		}
+		if id := b.named(one.Name).state.id.Load(); id == 0 || id > 255 || id == b.named("a").state.id.Load() {
+			t.Fatalf("number %d", id)
+		}
 	}
 }
 

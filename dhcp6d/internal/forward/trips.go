@@ -62,13 +62,14 @@ func (b *Backends) Answered(c *Backend, carried []byte, now time.Time) {
 	switch {
 	case !found:
 		c.state.series.unmatched.Add(1)
+		return
 	case left < 0:
 		c.state.series.late.Add(1)
-		c.state.caughtUp(number, at)
 	default:
 		c.state.series.observe(time.Duration(at - left))
-		c.state.caughtUp(number, at)
 	}
+	c.state.caughtUp(number, at)
+	c.state.probes.overtaken(number)
 }
 
 func (ts *trips) begin(key, info uint64, at int64) {

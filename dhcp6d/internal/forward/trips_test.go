@@ -132,7 +132,7 @@ func TestASlowBackendIsNotFlooded(t *testing.T) {
 	if n := fill(dhcp4.Request); n != window/2 {
 		t.Errorf("%d REQUESTs on top, want %d", n, window/2)
 	}
-	a.state.mark.Store(a.state.sent.Load() - 100) // a probe had followed all but 100
+	a.state.probes.ask(a.state.sent.Load() - 100) // a probe had followed all but 100
 	b.ProbeAnswered(a, b.clock)
 	if n := fill(dhcp4.Request); n != window-100 {
 		t.Errorf("after a probe %d, want %d", n, window-100)
@@ -143,8 +143,83 @@ func TestASlowBackendIsNotFlooded(t *testing.T) {
 		t.Errorf("after an answer %d, want %d", n, window)
 	}
 	b.clock = b.clock.Add(reopen)
-	if n := fill(dhcp4.Request); n != window {
-		t.Errorf("a second later %d, want %d", n, window)
+	if n := fill(dhcp4.Request); n != 0 {
+		t.Errorf("a second later %d more, though it has answered no probe", n)
+	}
+	kea := ours(1)
+	kea[0].Kea = true
+	b = newBench(t, nil, kea...)
+	a = b.named("a")
+	m = message(dhcp4.Request, 1, 1)
+	b.Sent(a, b.query(m, "fe80::1"), b.clock)
+	b.Answered(a, m, b.clock)
+	for range 3 {
+		if n := fill(dhcp4.Request); n != window {
+			t.Errorf("%d to a Kea, want %d each second", n, window)
+		}
+		b.clock = b.clock.Add(reopen)
+	}
+}
+
+// TestASlowBackendIsNeverFlooded plays a backend that takes a thousand queries
+// per second, and probes in their order, where ten thousand are to be had.
+func TestASlowBackendIsNeverFlooded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind dhcp4.MessageType
+		lose int // probes lost on the way, after the first one
+	}{
+		"it answers":                    {kind: dhcp4.Request},
+		"it is silent by rule":          {kind: dhcp4.Release},
+		"it answers, probes got lost":   {kind: dhcp4.Request, lose: 3},
+		"it is silent, probes got lost": {kind: dhcp4.Release, lose: 3},
+		"it is asked for offers":        {kind: dhcp4.Discover},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil, ours(1)...)
+			a := b.named("a")
+			var queue [][]byte // nil is a probe
+			var probe, most int
+			xid := uint32(0)
+			for step := range 12 * 1000 { // milliseconds
+				b.clock = b.clock.Add(time.Millisecond)
+				if step%500 == 0 {
+					a.state.probes.ask(a.state.sent.Load())
+					if probe++; probe == 1 || probe > 1+tt.lose {
+						queue = append(queue, nil)
+					}
+					b.judge(b.clock)
+				}
+				for range 10 {
+					xid++
+					m := message(tt.kind, xid, int(xid))
+					q := b.query(m, "fe80::1")
+					if _, why := b.Choose(q, b.clock); why == drop.None {
+						b.Sent(a, q, b.clock)
+						queue = append(queue, m)
+					}
+				}
+				most = max(most, len(queue))
+				for len(queue) > 0 { // one query, and the probes before it
+					m := queue[0]
+					queue = queue[1:]
+					if m == nil {
+						b.ProbeAnswered(a, b.clock)
+						continue
+					}
+					if tt.kind != dhcp4.Release {
+						b.Answered(a, m, b.clock)
+					}
+					break
+				}
+			}
+			limit := window + 40 // with the probes
+			if tt.kind == dhcp4.Release {
+				limit *= 2 // it goes out, and what it is sent when it is back is one window more
+			}
+			if most > limit {
+				t.Errorf("%d queries wait at it", most)
+			}
+		})
 	}
 }
 

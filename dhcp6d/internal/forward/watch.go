@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
@@ -20,6 +21,7 @@ const (
 	outAfter     = 3*probeEvery + probeEvery/2
 	refusedAfter = probeEvery + probeOut // of silence, for a refusal to be believed
 	resolveEvery = 10 * time.Second
+	lookupTime   = 2 * time.Second
 )
 
 // A Kea is out when so many DISCOVERs, from so many attachment points, had no
@@ -66,13 +68,12 @@ func (s *state) unanswered(left int64, point uint16) bool {
 
 // Run resolves, probes and judges until ctx ends.
 func (b *Backends) Run(ctx context.Context) error {
-	var resolved, probed time.Time
+	var resolver sync.WaitGroup
+	defer resolver.Wait()
+	resolver.Go(func() { b.runResolver(ctx) })
+	var probed time.Time
 	for {
 		now := b.now()
-		if age := now.Sub(resolved); age >= resolveEvery || age >= probeEvery && b.unresolved() {
-			b.resolve(ctx)
-			resolved = now
-		}
 		wait := b.judge(now)
 		if now.Sub(probed) >= wait {
 			b.sendProbes(now)
@@ -84,6 +85,25 @@ func (b *Backends) Run(ctx context.Context) error {
 		case <-b.wake:
 		case <-time.After(wait):
 		}
+	}
+}
+
+// runResolver looks names up, by itself: while a name server does not answer,
+// backends are probed all the same.
+func (b *Backends) runResolver(ctx context.Context) {
+	b.resolve(ctx)
+	for resolved := b.now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.renamed:
+		case <-time.After(probeEvery):
+			if b.now().Sub(resolved) < resolveEvery && !b.unresolved() {
+				continue
+			}
+		}
+		b.resolve(ctx)
+		resolved = b.now()
 	}
 }
 
@@ -109,7 +129,7 @@ func (b *Backends) sendProbes(now time.Time) {
 		if b.signer != nil {
 			frame = b.signer.Append(frame, 0, c.Daemon, now)
 		}
-		c.state.mark.Store(c.state.sent.Load())
+		c.state.probes.ask(c.state.sent.Load())
 		probes = append(probes, udp.Packet{Data: frame, Peer: c.Addr})
 	}
 	if len(probes) > 0 {
@@ -205,25 +225,26 @@ func (b *Backends) takeLocked(m *member, life int32, why string) {
 	}
 }
 
-// resolve looks every name up again. A name that cannot be resolved keeps the
-// address it had.
+// resolve looks every name up again, all at once. A name that cannot be
+// resolved keeps the address it had.
 func (b *Backends) resolve(ctx context.Context) {
 	b.mu.Lock()
 	members := b.members
 	b.mu.Unlock()
-	found := make([]netip.AddrPort, len(members))
+	found := make([][]netip.Addr, len(members))
+	var all sync.WaitGroup
 	for i, m := range members {
-		if a, err := netip.ParseAddr(m.Host); err == nil {
-			found[i] = m.at(a)
-			continue
+		if _, err := netip.ParseAddr(m.Host); err == nil {
+			continue // its address from the beginning
 		}
-		a, err := b.lookup(ctx, m.Host)
-		if err != nil {
-			b.log.Warn("cannot resolve a backend's name", "backend", m.Name, "host", m.Host, "error", err)
-			continue
-		}
-		found[i] = m.at(a)
+		all.Go(func() {
+			var err error
+			if found[i], err = b.lookup(ctx, m.Host); err != nil && ctx.Err() == nil {
+				b.log.Warn("cannot resolve a backend's name", "backend", m.Name, "host", m.Host, "error", err)
+			}
+		})
 	}
+	all.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !slices.Equal(members, b.members) {
@@ -231,25 +252,23 @@ func (b *Backends) resolve(ctx context.Context) {
 	}
 	changed := false
 	for i, m := range members {
-		if !found[i].IsValid() || found[i] == m.addr {
-			continue
+		if len(found[i]) == 0 || slices.ContainsFunc(found[i], func(a netip.Addr) bool { return m.at(a) == m.addr }) {
+			continue // name servers give several addresses in turn
 		}
+		moved := m.at(found[i][0])
 		if m.addr.IsValid() {
-			b.log.Info("backend has moved", "backend", m.Name, "from", m.addr, "to", found[i])
+			b.log.Info("backend has moved", "backend", m.Name, "from", m.addr, "to", moved)
 		}
-		m.addr, changed = found[i], true
+		m.addr, changed = moved, true
 	}
 	if changed {
 		b.publishLocked()
 	}
 }
 
-func (b *Backends) lookup(ctx context.Context, host string) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+// lookup returns the addresses of a host of the family that we can send to.
+func (b *Backends) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	as, err := b.resolver.LookupNetIP(ctx, "ip6", host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return as[0], nil
+	return b.resolver.LookupNetIP(ctx, b.network, host)
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,13 +56,13 @@ type Link struct {
 	// Set once.
 	conn    *udp.Conn
 	monitor *monitor
-	groups  []netip.Addr
 	log     *slog.Logger
 
 	table atomic.Pointer[Interfaces]
 
 	mu       sync.Mutex
 	patterns Patterns
+	groups   []netip.Addr
 	// members are the memberships that the kernel holds for the socket. It
 	// keeps their records when the interface is gone, so each must be left.
 	members map[membership]struct{}
@@ -81,14 +82,11 @@ func Open(o Options, log *slog.Logger) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{
-		groups:   []netip.Addr{RelayAgentsAndServers},
+		groups:   groups(o.JoinSite),
 		log:      log,
 		patterns: patterns,
 		members:  make(map[membership]struct{}),
 		failed:   make(map[int]struct{}),
-	}
-	if o.JoinSite {
-		l.groups = append(l.groups, Servers)
 	}
 	l.table.Store(NewInterfaces())
 	// The monitor comes before the first look, so that no change falls
@@ -142,13 +140,22 @@ func (l *Link) Conn() *udp.Conn { return l.conn }
 // packet or batch.
 func (l *Link) Interfaces() *Interfaces { return l.table.Load() }
 
+// groups are those to be a member of.
+func groups(site bool) []netip.Addr {
+	if site {
+		return []netip.Addr{RelayAgentsAndServers, Servers}
+	}
+	return []netip.Addr{RelayAgentsAndServers}
+}
+
 // Close closes the socket, which ends its memberships. Run must have ended or
 // ends with an error.
 func (l *Link) Close() error { return errors.Join(l.conn.Close(), l.monitor.close()) }
 
-// Serve replaces the names and patterns of the interfaces served. An interface
-// that does not exist is no mistake here: it is served once it does.
-func (l *Link) Serve(list []string) error {
+// Serve replaces the names and patterns of the interfaces served, and the
+// groups joined on them. An interface that does not exist is no mistake here:
+// it is served once it does.
+func (l *Link) Serve(list []string, joinSite bool) error {
 	patterns, err := ParsePatterns(list)
 	if err != nil {
 		return err
@@ -159,7 +166,7 @@ func (l *Link) Serve(list []string) error {
 	if err != nil {
 		return err
 	}
-	l.patterns = patterns
+	l.patterns, l.groups = patterns, groups(joinSite)
 	l.adoptLocked(found)
 	return nil
 }
@@ -219,7 +226,7 @@ func (l *Link) adoptLocked(found []system) (done bool) {
 		}
 	}
 	for m := range l.members {
-		if s := served[m.index]; s == nil || !s.ipv6() {
+		if s := served[m.index]; s == nil || !s.ipv6() || !slices.Contains(l.groups, m.group) {
 			l.leaveLocked(m)
 		}
 	}

@@ -362,11 +362,23 @@ func TestChanges(t *testing.T) {
 	check(t, netlink.LinkSetMTU(link, 1500))
 	eventually(t, "with IPv6 again", func() bool { return get("a1").Joined && len(memberships(t)) == 1 })
 
-	check(t, l.Serve([]string{"b*"}))
+	for _, site := range []bool{true, true, false} {
+		check(t, l.Serve([]string{"a*"}, site))
+		want := []string{"a1 ff02::1:2"}
+		if site {
+			want = append(want, "a1 ff05::1:3")
+		}
+		got := memberships(t)
+		slices.Sort(got)
+		if !slices.Equal(got, want) || !get("a1").Joined {
+			t.Errorf("D6-6 memberships %q, want %q", got, want)
+		}
+	}
+	check(t, l.Serve([]string{"b*"}, false))
 	if l.Interfaces().Len() != 0 || len(memberships(t)) != 0 {
 		t.Errorf("still served: %+v, %q", l.Interfaces().All(), memberships(t))
 	}
-	if err := l.Serve([]string{"["}); err == nil {
+	if err := l.Serve([]string{"["}, false); err == nil {
 		t.Error("bad pattern accepted")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
@@ -24,7 +25,7 @@ type Down struct {
 	IPC        udp.Reader                // from the backends
 	Link       udp.Writer                // to clients and relays
 	Interfaces func() *listen.Interfaces // those served now
-	Delivery   Delivery
+	Settings   *atomic.Pointer[Settings]
 	Backends   *forward.Backends
 	Verifier   *ipc.Verifier
 	Hooks      DownHooks
@@ -32,6 +33,7 @@ type Down struct {
 
 	now       time.Time
 	served    *listen.Interfaces
+	delivery  Delivery
 	response  ipc.Response
 	event     filter.Event
 	responses outgoing
@@ -66,7 +68,7 @@ func (d *Down) Run(context.Context) error {
 
 // batch takes the datagrams of one read to their end.
 func (d *Down) batch(in []udp.Packet) {
-	d.now, d.served = time.Now(), d.Interfaces()
+	d.now, d.served, d.delivery = time.Now(), d.Interfaces(), d.Settings.Load().Delivery
 	d.responses.reset()
 	for i := range in {
 		fate, why := d.receive(&in[i])
@@ -113,7 +115,7 @@ func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
 		return dropped, why
 	}
 	relayed := d.response.Relayed()
-	out := udp.Packet{Peer: d.Delivery.port(to, relayed), Local: d.Delivery.source(back.Local), Interface: ifc.Index}
+	out := udp.Packet{Peer: d.delivery.port(to, relayed), Local: d.delivery.source(back.Local), Interface: ifc.Index}
 	out.Data = d.response.Strip()
 	d.event = filter.Event{Received: d.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}

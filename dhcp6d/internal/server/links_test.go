@@ -25,6 +25,8 @@ func TestD6_31EachLinkIsAnsweredWithItsOwnOptions(t *testing.T) {
 		{"another interface", "eth1", request, all},
 		{"by the address of the relay's link", "eth1", relayed(request, 1), seven},
 		{"which, listed before, counts before the interface", "eth2", relayed(request, 2), seven},
+		{"D6-13 a link that a relay names is not the interface", "eth2", dhcp6.AppendRelayForward(nil, 0, us, client.Addr(), nil, request), all},
+		{"D6-13 behind an LDRA, which names no link, it is", "eth2", dhcp6.AppendRelayForward(nil, 0, netip.IPv6Unspecified(), client.Addr(), nil, request), eth},
 		{"another relayed link", "eth1", dhcp6.AppendRelayForward(nil, 0, us, client.Addr(), nil, request), all},
 	} {
 		var p dhcp6.Packet

@@ -51,7 +51,9 @@ func TestThereAndBack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			b.down.Delivery = tt.delivery
+			set := *b.up.Settings.Load()
+			set.Delivery = tt.delivery
+			b.up.Settings.Store(&set)
 			b.run(t)
 			b.link.Inject(tt.in)
 			q := b.ipc.Sent(1)[0]

@@ -117,7 +117,7 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...forward.Spec) *bench
 		},
 	})
 	b.down = &Down{
-		Log: log, IPC: b.ipc.NewReader(64), Link: b.link.NewWriter(64), Interfaces: served,
+		Log: log, IPC: b.ipc.NewReader(64), Link: b.link.NewWriter(64), Interfaces: served, Settings: b.up.Settings,
 		Backends: b.set, Ledger: ipcs, Verifier: ipc.NewVerifier(ipc.FromBackend, b.keys, started),
 		Hooks: DownHooks{Buffer6Send: hook.Filters(core, hook.Buffer6Send, hook.Filter[filter.Event]{Name: "poison", Run: poisoned})},
 	}

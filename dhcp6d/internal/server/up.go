@@ -30,7 +30,6 @@ type Up struct {
 	Queries    udp.Writer                // to the IPC
 	Interfaces func() *listen.Interfaces // those served now
 	Settings   *atomic.Pointer[Settings]
-	Delivery   Delivery
 	Backends   *forward.Backends
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
@@ -55,8 +54,9 @@ type Up struct {
 // Settings are what a reload may change. They are never changed: a reload
 // replaces them, and a batch has the same from end to end.
 type Settings struct {
-	Access Access
-	Answer *answer.Server
+	Access   Access
+	Delivery Delivery
+	Answer   *answer.Server
 	// Links are answered with something else than Answer; the first that fits
 	// counts.
 	Links []LinkAnswer
@@ -77,11 +77,13 @@ type LinkAnswer struct {
 	Answer    *answer.Server
 }
 
-// answerOn is what answers a message that came by an interface.
+// answerOn is what answers a message that came by an interface, which is the
+// client's link unless a relay names that (RFC 9915 section 13.1).
 func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
+	link := p.LinkAddress()
 	for i := range s.Links {
 		l := &s.Links[i]
-		if l.Interface != nil && l.Interface(ifc) || l.Interface == nil && p.Relays() > 0 && l.Link.Contains(p.LinkAddress()) {
+		if l.Interface != nil && !link.IsValid() && l.Interface(ifc) || l.Interface == nil && l.Link.Contains(link) {
 			return l.Answer
 		}
 	}
@@ -245,7 +247,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	}
 	u.buf = buf
 	out := udp.Packet{Data: u.buf[start:], Interface: ifc.Index,
-		Peer: u.Delivery.toSource(&u.packet, in.Peer), Local: u.Delivery.source(unicast(in.Local))}
+		Peer: u.set.Delivery.toSource(&u.packet, in.Peer), Local: u.set.Delivery.source(unicast(in.Local))}
 	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if why := u.set.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {

@@ -3,7 +3,7 @@
 // another. Its host must be in the path of the clients' renewals, or own the
 // server identifier as an address.
 //
-//	dhcp4o6-relay -down eth1 -up eth0                          asks for option 88
+//	dhcp4o6-relay -down eth1 -up eth0                          asks for option 88, again and again
 //	dhcp4o6-relay -down eth1 -up eth0 -server 2001:db8::547    uses that server
 package main
 
@@ -18,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,12 +40,14 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	var c relay.V4Config
 	var servers string
+	var refresh time.Duration
 	var verbose bool
 	flags := flag.NewFlagSet("dhcp4o6-relay", flag.ContinueOnError)
 	flags.StringVar(&c.Down, "down", "", "interface where the DHCPv4 clients are (required)")
 	flags.StringVar(&c.Up, "up", "", "interface that leads to the servers (required)")
 	flags.StringVar(&servers, "server", "", "4o6 servers, separated by commas; by default those of option 88")
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "our IPv6 address; by default the kernel chooses")
+	flags.DurationVar(&refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or after a day")
 	flags.BoolVar(&verbose, "v", false, "log every message")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -64,45 +68,49 @@ func run(ctx context.Context, args []string) error {
 			}
 			c.Servers = append(c.Servers, a)
 		}
-	} else {
-		var err error
-		if c.Servers, err = learn(ctx, c.Up, c.Log); err != nil {
-			return err
-		}
 	}
 	agent, err := relay.OpenV4(c)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	context.AfterFunc(ctx, func() { agent.Close() })
-	c.Log.Info("relaying", "down", c.Down, "up", c.Up, "servers", c.Servers)
+	var followed error
+	var following sync.WaitGroup
+	if servers != "" {
+		c.Log.Info("relaying", "down", c.Down, "up", c.Up, "servers", c.Servers)
+	} else {
+		following.Go(func() {
+			defer cancel()
+			followed = follow(ctx, agent, c, refresh)
+		})
+	}
 	agent.Serve()
+	following.Wait()
 	queries, replies, discarded := agent.Counts()
 	c.Log.Info("ended", "queries", queries, "replies", replies, "discarded", discarded)
-	return nil
+	return followed
 }
 
-// learn asks for option 88 (RFC 9928 §3: the agent is a client of RFC 7341).
-func learn(ctx context.Context, name string, log *slog.Logger) ([]netip.Addr, error) {
-	link, err := net.InterfaceByName(name)
+// follow gives the agent the servers of option 88, which it asks for by the
+// agent's own socket (RFC 9928 §3: the agent is a client of RFC 7341).
+func follow(ctx context.Context, agent *relay.V4Agent, c relay.V4Config, refresh time.Duration) error {
+	link, err := net.InterfaceByName(c.Up)
 	if err != nil {
-		return nil, fmt.Errorf("finding interface %s: %w", name, err)
+		return fmt.Errorf("finding interface %s: %w", c.Up, err)
 	}
-	socket, err := client.Listen(name, netip.AddrPort{})
+	asker, err := client.New(agent, client.Options{HardwareAddr: link.HardwareAddr, Log: c.Log})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer socket.Close()
-	c, err := client.New(socket, client.Options{HardwareAddr: link.HardwareAddr, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	info, err := c.Information(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("asking for option 88: %w", err)
-	}
-	if !info.Offered {
-		return nil, client.ErrNoServers
-	}
-	return info.Servers, nil
+	c.Log.Info("asking for option 88", "up", c.Up)
+	return asker.Follow(ctx, refresh, func(servers []netip.Addr) {
+		agent.SetServers(servers)
+		if len(servers) == 0 {
+			c.Log.Warn("not relaying: there is no option 88; it is asked for again", "down", c.Down, "up", c.Up)
+			return
+		}
+		c.Log.Info("relaying", "down", c.Down, "up", c.Up, "servers", servers)
+	})
 }

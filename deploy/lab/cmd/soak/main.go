@@ -68,6 +68,7 @@ func steps(root string, total time.Duration) ([]step, error) {
 		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.1, 30*time.Second), "./deploy/lab/durable", "^TestFullDisk$"),
 		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp4d/internal/server", "^TestAttacks$"),
 		one("attacks on dhcp6d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp6d/internal/server", "^TestAttacks$"),
+		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond), "./deploy/lab/e2e", "^TestIntruder$"),
 		{"power cuts and disk errors at every point", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "PowerCut|ErrorOfTheDisk", "./dhcp4d/internal/store"}, said, false},
 		{"system calls in order", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "^TestTrace$", "./deploy/lab/durable"}, said, false},
 	}

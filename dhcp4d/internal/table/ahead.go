@@ -1,0 +1,77 @@
+package table
+
+import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+)
+
+// ahead is what Ahead knows of one query.
+type ahead struct {
+	p       probe // of its client
+	address probe // of the address it is about
+	ref     uint32
+}
+
+// Ahead reads, for a whole batch of queries, what Look and Apply are about to
+// read for each of them, and does nothing with it. In a table of a million
+// nearly every place is one that the processor has to fetch from memory. One
+// query's places are found one behind the other, and each is waited for; those
+// of many queries have nothing to do with each other, and are fetched at the
+// same time.
+func (t *Table) Ahead(queries []*lease.Query) {
+	t.ahead = t.ahead[:0]
+	discovers := uint32(0)
+	for _, q := range queries {
+		slot := t.order[q.Subnet]
+		a := ahead{p: t.clients.probe(t.clientHash(slot, q.Client))}
+		switch named := q.Named(); {
+		case named.Is4():
+			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
+		case q.Type == lease.TypeDiscover:
+			// Mostly a new client, which will get the next address.
+			if next, ok := t.slots[slot].pool.Next(); ok {
+				a.address = t.addrs.probe(t.addrHash(next + discovers))
+				discovers++
+			}
+		}
+		t.ahead = append(t.ahead, a)
+	}
+	// Each loop reads what the one before has found the place of. Nothing in
+	// them depends on what another round of the same loop reads.
+	sum := uint32(0)
+	for i := range t.ahead {
+		a := &t.ahead[i]
+		sum += a.p.touch() + a.address.touch()
+	}
+	for i := range t.ahead {
+		a := &t.ahead[i]
+		if a.ref = a.p.next(); a.ref != 0 {
+			e := t.entries.at(a.ref)
+			sum += e.addr + e.next
+		}
+	}
+	for i := range t.ahead {
+		if ref := t.ahead[i].ref; ref != 0 {
+			e := t.entries.at(ref)
+			b := t.arena.at(e.blob)
+			sum += uint32(b[0]) + uint32(b[min(len(b)-1, line-1)]) + t.pointAt(e.point).blob
+		}
+	}
+	for i := range t.ahead {
+		if ref := t.ahead[i].ref; ref != 0 {
+			sum += uint32(t.arena.at(t.pointAt(t.entries.at(ref).point).blob)[0])
+		}
+	}
+	t.read = sum // so that the compiler does not leave it out
+}
+
+// line is a line of cache.
+const line = 64
+
+// touch reads the slot where the walk begins.
+func (p *probe) touch() uint32 {
+	if p.s == nil || p.s.n == 0 {
+		return 0
+	}
+	return uint32(p.s.slots[p.i*slotSize])
+}
