@@ -4,7 +4,8 @@
 // All pairs are up at the same time, each in network namespaces of its own;
 // the runs of the load generator take turns, round after round, so that what
 // else goes on in the machine falls on all of them. What counts is therefore
-// the ratio of medians, and never a figure by itself.
+// the ratio to the bare pair's run of the same round, and of that the median;
+// never a figure by itself.
 package compare
 
 import (
@@ -28,7 +29,9 @@ import (
 // Options say what to measure.
 type Options struct {
 	Subjects  []string
-	Before    string // the directory of other builds of our daemons, which are measured too
+	Bin       string // the directory of our daemons; by default where pair finds them
+	Before    string // that of other builds of them, which are measured too
+	Store     string // kind of our store, pebble or journal; by default what pair takes
 	Dir       string // for leases: on a real file system
 	Rounds    int
 	Exchanges int           // of a closed-loop run; Kea makes a quarter of them
@@ -39,7 +42,8 @@ type Options struct {
 	Relays    int           // levels around every query
 	Renew     float64       // share of renewals
 	Subnets   int           // of which the last is the clients'
-	Held      int           // leases that are there before; the runs renew them in no order
+	Held      int           // leases that are there before; clients take theirs up again at random
+	NoOffload bool          // on the link, checksum and segmentation offload switched off
 	Env       []string      // for our daemons
 }
 
@@ -47,7 +51,6 @@ type Options struct {
 type Load struct {
 	InFlight int `json:"in_flight,omitempty"`
 	Rate     int `json:"rate,omitempty"`
-	Fill     int `json:"-"`
 }
 
 func (l Load) String() string {
@@ -61,6 +64,7 @@ func (l Load) String() string {
 type Run struct {
 	Subject  string  `json:"subject"`
 	Load     Load    `json:"load"`
+	Round    int     `json:"round"`
 	CPU      float64 `json:"cpu_us"` // of both halves, per exchange
 	CPU6     float64 `json:"cpu_v6_us"`
 	CPU4     float64 `json:"cpu_v4_us"`
@@ -73,7 +77,11 @@ type Run struct {
 	Switches float64 `json:"context_switches"` // per exchange
 	Syncs    float64 `json:"syncs"`            // per exchange
 	Written  float64 `json:"leases_written"`   // per exchange
+	Allocs   float64 `json:"allocations"`      // of both halves, per exchange
 	Resident float64 `json:"resident_mb"`      // of both halves, at the end
+	// PerLease is what the v4 half has resident more than without leases, in
+	// octets per lease held.
+	PerLease float64 `json:"octets_per_lease,omitempty"`
 }
 
 func newRun(name string, l Load, r load.Report, before, after account) Run {
@@ -87,6 +95,8 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 		Lost:     float64(r.Lost+r.Unsent) / float64(r.Started),
 		Switches: (six.switches + four.switches) * each,
 		Syncs:    (after.commits - before.commits) * each, Written: (after.writes - before.writes) * each,
+		// The scrape after a run has counted itself like the last one before.
+		Allocs:   max(0, after.allocs-before.allocs-before.scrape) * each,
 		Resident: (six.resident + four.resident) / 1e6,
 	}
 }
@@ -129,18 +139,11 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	}
 	var subjects []*subject
 	for _, name := range o.Subjects {
-		s, err := newSubject(lab, name, dir, o, program)
+		s, err := newSubject(ctx, lab, name, dir, o, program, say)
 		if err != nil {
 			return result, err
 		}
 		subjects = append(subjects, s)
-		if o.Held > 0 && name != Bare && name != BareOffload {
-			say(fmt.Sprintf("%s gets %d leases", name, o.Held))
-			s.seed = 1
-			if _, err := s.run(ctx, perf, o, Load{Fill: o.Held}); err != nil {
-				return result, err
-			}
-		}
 	}
 	result = Result{Options: o, FileSystem: fs, Machine: machine(), Time: time.Now().UTC().Truncate(time.Second)}
 	loads := o.loads()
@@ -152,13 +155,14 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 				if err != nil {
 					return result, err
 				}
+				r.Round = round
 				result.Runs = append(result.Runs, r)
 			}
 		}
 		say(fmt.Sprintf("round %d of %d done", round+1, o.Rounds))
 	}
 	for _, s := range subjects {
-		if s.half == nil {
+		if s.halves == nil {
 			continue
 		}
 		n, err := s.readBack()

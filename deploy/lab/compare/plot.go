@@ -8,26 +8,39 @@ import (
 )
 
 // Plot draws the medians as SVG: bars by load, one per pair, of CPU per
-// exchange and rate as multiples of the bare pair's, and of the 99th
-// percentile where the rate was given.
+// exchange and rate as multiples of the bare pair's, and of the latency.
 func (r *Result) Plot(w io.Writer) error {
 	p := &plot{}
 	p.text(20, 24, 15, "DHCPv4 over DHCPv6: our pair, Kea's, and one that only moves datagrams (bare)")
 	p.text(20, 44, 11, fmt.Sprintf("%s, commit %s; %s; leases on %s; medians of %d interleaved runs", r.Time.Format(time.DateOnly), r.Commit, r.Machine, r.FileSystem, r.Options.Rounds))
 	p.y = 60
+	closed := func(m Median) bool { return m.Load.InFlight > 0 }
+	open := func(m Median) bool { return m.Load.Rate > 0 }
 	if len(r.Options.Windows) > 0 {
-		closed := func(m Median) bool { return m.Load.InFlight > 0 }
-		p.panel("CPU of both daemons per exchange, bare pair = 1 (less is better)", "%.2f", r, closed, func(m Median) float64 { return m.Ratio })
-		p.panel("exchanges per second, bare pair = 1 (more is better)", "%.2f", r, closed, func(m Median) float64 { return m.Pace })
+		p.panel("CPU of both daemons per exchange, bare pair = 1 (less is better)", r, closed, one("%.2f", func(m Median) float64 { return m.Ratio }))
+		p.panel("exchanges per second, bare pair = 1 (more is better)", r, closed, one("%.2f", func(m Median) float64 { return m.Pace }))
+		p.panel("latency of an exchange with so many in flight, ms: median, and in light 99th percentile (less is better)", r, closed, latency)
 	}
 	if len(r.Options.Rates) > 0 {
-		open := func(m Median) bool { return m.Load.Rate > 0 }
-		p.panel("99th percentile of an exchange at a given rate, ms (less is better)", "%.1f ms", r, open, func(m Median) float64 { return m.P99 })
+		p.panel("latency of an exchange at a given rate, ms: median, and in light 99th percentile (less is better)", r, open, latency)
 	}
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif"><rect width="100%%" height="100%%" fill="white"/>%s</svg>`+"\n",
 		plotWidth, p.y+10, p.b.String())
 	return err
 }
+
+// A bar is a figure as dark as it gets, one that is not less in light behind
+// it, and what they are in words.
+type bar struct {
+	dark, light float64
+	words       string
+}
+
+func one(format string, figure func(Median) float64) func(Median) bar {
+	return func(m Median) bar { return bar{figure(m), 0, fmt.Sprintf(format, figure(m))} }
+}
+
+func latency(m Median) bar { return bar{m.P50, m.P99, fmt.Sprintf("%.2f, %.2f", m.P50, m.P99)} }
 
 const (
 	plotWidth = 900
@@ -47,14 +60,14 @@ func (p *plot) text(x, y, size int, s string) {
 	fmt.Fprintf(&p.b, `<text x="%d" y="%d" font-size="%d">%s</text>`+"\n", x, y, size, s)
 }
 
-func (p *plot) panel(title, format string, r *Result, which func(Median) bool, figure func(Median) float64) {
+func (p *plot) panel(title string, r *Result, which func(Median) bool, figure func(Median) bar) {
 	p.y += 24
 	p.text(20, p.y, 13, title)
 	p.y += 8
 	most := 0.0
 	for _, m := range r.Medians {
-		if which(m) {
-			most = max(most, figure(m))
+		if b := figure(m); which(m) {
+			most = max(most, b.dark, b.light)
 		}
 	}
 	last := Load{}
@@ -67,22 +80,34 @@ func (p *plot) panel(title, format string, r *Result, which func(Median) bool, f
 			p.text(20, p.y+barHeight-3, 11, m.Load.String())
 			last = m.Load
 		}
-		length := 1
-		if most > 0 {
-			length = max(1, int(figure(m)/most*barWidth))
+		length := func(figure float64) int {
+			if most == 0 {
+				return 1
+			}
+			return max(1, int(figure/most*barWidth))
 		}
+		b := figure(m)
 		p.text(105, p.y+barHeight-3, 11, m.Subject)
-		fmt.Fprintf(&p.b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n", barLeft, p.y, length, barHeight-2, colour(m.Subject))
-		p.text(barLeft+length+6, p.y+barHeight-3, 11, fmt.Sprintf(format, figure(m)))
+		if b.light > b.dark {
+			p.bar(length(b.light), m.Subject, 0.4)
+		}
+		p.bar(length(b.dark), m.Subject, 1)
+		p.text(barLeft+length(max(b.dark, b.light))+6, p.y+barHeight-3, 11, b.words)
 		p.y += barHeight
 	}
 }
 
+func (p *plot) bar(length int, subject string, opacity float64) {
+	fmt.Fprintf(&p.b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s" fill-opacity="%v"/>`+"\n", barLeft, p.y, length, barHeight-2, colour(subject), opacity)
+}
+
 func colour(subject string) string {
-	switch subject {
-	case Ours, OursKeys:
+	switch {
+	case subject == Before:
+		return "#7fbf7b"
+	case ours(subject):
 		return "#1b7837"
-	case Kea:
+	case subject == Kea:
 		return "#b35806"
 	}
 	return "#878787"

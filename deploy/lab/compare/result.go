@@ -20,8 +20,7 @@ type Result struct {
 	// kill -9, having been held to what clients were told.
 	ReadBack int   `json:"leases_read_back"`
 	Runs     []Run `json:"runs"`
-	// Medians are those of every subject and load, and their Ratio to the
-	// bare pair's.
+	// Medians are those of every subject and load.
 	Medians []Median `json:"medians"`
 }
 
@@ -29,49 +28,83 @@ type Result struct {
 // figure by itself.
 type Median struct {
 	Run
-	Runs  int     `json:"runs"`
-	Ratio float64 `json:"cpu_ratio_to_bare,omitempty"`
-	Pace  float64 `json:"rate_ratio_to_bare,omitempty"`
+	Runs int `json:"runs"`
+	// Ratio and Pace are what CPU and rate are of the bare pair's: the median
+	// of the ratios of runs of the same round. What slows the machine down
+	// for a round falls on both runs and so out of the ratio, which it does
+	// not from that of the medians, RatioOfMedians.
+	Ratio          float64 `json:"cpu_ratio_to_bare,omitempty"`
+	Pace           float64 `json:"rate_ratio_to_bare,omitempty"`
+	RatioOfMedians float64 `json:"cpu_ratio_of_medians,omitempty"`
+	// Lowest and Highest are of the ratios that Ratio is the median of.
+	Lowest  float64 `json:"cpu_ratio_lowest,omitempty"`
+	Highest float64 `json:"cpu_ratio_highest,omitempty"`
 }
 
 // Summarise fills Medians.
 func (r *Result) Summarise() {
 	r.Medians = nil
 	for _, l := range r.Options.loads() {
-		yard := r.median(Bare, l)
+		yard := r.of(Bare, l)
 		for _, name := range r.Options.Subjects {
-			m := r.median(name, l)
-			if yard.Runs > 0 && m.Runs > 0 {
-				m.Ratio, m.Pace = m.CPU/yard.CPU, m.Rate/yard.Rate
+			runs := r.of(name, l)
+			m := summary(runs)
+			m.Subject, m.Load, m.Round = name, l, 0
+			cpu := ratios(runs, yard, func(r Run) float64 { return r.CPU })
+			if len(cpu) > 0 {
+				m.Ratio, m.Lowest, m.Highest = median(cpu), slices.Min(cpu), slices.Max(cpu)
+				m.Pace = median(ratios(runs, yard, func(r Run) float64 { return r.Rate }))
+				m.RatioOfMedians = m.CPU / summary(yard).CPU
 			}
 			r.Medians = append(r.Medians, m)
 		}
 	}
 }
 
-func (r *Result) median(name string, l Load) Median {
+func (r *Result) of(name string, l Load) []Run {
 	var runs []Run
 	for _, run := range r.Runs {
 		if run.Subject == name && run.Load == l {
 			runs = append(runs, run)
 		}
 	}
+	return runs
+}
+
+// ratios are those of a figure, round by round.
+func ratios(runs, yard []Run, figure func(Run) float64) []float64 {
+	var all []float64
+	for _, a := range runs {
+		for _, b := range yard {
+			if a.Round == b.Round && figure(b) > 0 {
+				all = append(all, figure(a)/figure(b))
+			}
+		}
+	}
+	return all
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	switch n := len(all); {
+	case n == 0:
+		return 0
+	case n%2 == 1:
+		return all[n/2]
+	default:
+		return (all[n/2-1] + all[n/2]) / 2
+	}
+}
+
+func summary(runs []Run) Median {
 	of := func(figure func(Run) float64) float64 {
 		var all []float64
 		for _, run := range runs {
 			all = append(all, figure(run))
 		}
-		slices.Sort(all)
-		switch n := len(all); {
-		case n == 0:
-			return 0
-		case n%2 == 1:
-			return all[n/2]
-		default:
-			return (all[n/2-1] + all[n/2]) / 2
-		}
+		return median(all)
 	}
-	return Median{Runs: len(runs), Run: Run{Subject: name, Load: l,
+	return Median{Runs: len(runs), Run: Run{
 		CPU:  of(func(r Run) float64 { return r.CPU }),
 		CPU6: of(func(r Run) float64 { return r.CPU6 }), CPU4: of(func(r Run) float64 { return r.CPU4 }),
 		User: of(func(r Run) float64 { return r.User }), System: of(func(r Run) float64 { return r.System }),
@@ -79,7 +112,8 @@ func (r *Result) median(name string, l Load) Median {
 		P50:  of(func(r Run) float64 { return r.P50 }), P99: of(func(r Run) float64 { return r.P99 }),
 		Lost: of(func(r Run) float64 { return r.Lost }), Switches: of(func(r Run) float64 { return r.Switches }),
 		Syncs: of(func(r Run) float64 { return r.Syncs }), Written: of(func(r Run) float64 { return r.Written }),
-		Resident: of(func(r Run) float64 { return r.Resident }),
+		Allocs:   of(func(r Run) float64 { return r.Allocs }),
+		Resident: of(func(r Run) float64 { return r.Resident }), PerLease: of(func(r Run) float64 { return r.PerLease }),
 	}}
 }
 
@@ -87,17 +121,32 @@ func (r *Result) median(name string, l Load) Median {
 func (r *Result) Table(w io.Writer) error {
 	fmt.Fprintf(w, "%s, commit %s\n%s; leases on %s\n", r.Time.Format(time.RFC3339), r.Commit, r.Machine, r.FileSystem)
 	o := r.Options
-	fmt.Fprintf(w, "%d rounds; client addresses %d, relays %d, share of renewals %v, subnets %d, leases held before %d\n",
-		o.Rounds, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
+	offload := "with the kernel's offloads"
+	if o.NoOffload {
+		offload = "without offloads"
+	}
+	fmt.Fprintf(w, "%d rounds, over a veth pair %s; client addresses %d, relays %d, share of renewals %v, subnets %d, leases held before %d\n",
+		o.Rounds, offload, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
+	if o.Store != "" {
+		fmt.Fprintf(w, "our store is %s\n", o.Store)
+	}
 	if r.ReadBack > 0 {
 		fmt.Fprintf(w, "after kill -9, dhcp4d had the %d leases that clients had been told of\n", r.ReadBack)
 	}
+	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is medians")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tuser\tsystem\trate/s\tof bare\tp50 ms\tp99 ms\tlost\tswitches\tsyncs\tMB\t")
+	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tuser\tsystem\trate/s\tof bare\tp50 ms\tp99 ms\tlost\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
 	for _, m := range r.Medians {
-		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%.2f\t%.2f\t%s\t%.3f\t%.3f\t%.0f\t\n",
+		allocs, perLease := "-", "-"
+		if ours(m.Subject) {
+			allocs = fmt.Sprintf("%.4f", m.Allocs)
+		}
+		if m.PerLease > 0 {
+			perLease = fmt.Sprintf("%.0f", m.PerLease)
+		}
+		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%.2f\t%.2f\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
 			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, m.User, m.System, m.Rate, ratio(m.Pace), m.P50, m.P99,
-			share(m.Lost), m.Switches, m.Syncs, m.Resident)
+			share(m.Lost), m.Switches, m.Syncs, allocs, m.Resident, perLease)
 	}
 	return t.Flush()
 }

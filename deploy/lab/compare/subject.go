@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/bare"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
@@ -21,6 +23,8 @@ const (
 	Ours        = "ours"
 	OursKeys    = "ours+keys"    // with the IPC authenticated
 	Before      = "before"       // ours too, from the directory Options.Before
+	OursJournal = "ours+journal" // on that store, whatever Options.Store says
+	OursPebble  = "ours+pebble"  // likewise
 	Kea         = "kea"          // memfile, logging at WARN
 	Bare        = "bare"         // moves datagrams and does nothing else
 	BareOffload = "bare+offload" // likewise, with segmentation offload between its halves
@@ -43,12 +47,18 @@ type subject struct {
 	clients, servers *netlab.Host
 	config           pair.Config
 	six, four        *netlab.Process
-	half             *pair.Half // dhcp4d, where it is ours
-	seed             uint64     // of the last run
-	owed, atMost     int        // leases that it must have and can have
+	halves           []*pair.Half // both, where they are ours
+	empty            float64      // what the v4 half has resident without leases
+	runs             uint64
+	owed, atMost     int // leases that it must have and can have
 }
 
-func newSubject(lab *netlab.Lab, name, dir string, o Options, program string) (*subject, error) {
+// ours tells whether the daemons are, however they are configured.
+func ours(name string) bool { return name == Before || strings.HasPrefix(name, Ours) }
+
+func moves(name string) bool { return name == Bare || name == BareOffload }
+
+func newSubject(ctx context.Context, lab *netlab.Lab, name, dir string, o Options, program string, say func(string)) (*subject, error) {
 	s := &subject{name: name, dir: filepath.Join(dir, name)}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory for leases: %w", err)
@@ -59,26 +69,35 @@ func newSubject(lab *netlab.Lab, name, dir string, o Options, program string) (*
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	if err := s.network(lab, o.Sources); err != nil {
+	if err := s.network(lab, o); err != nil {
 		return nil, err
 	}
-	if name == Bare || name == BareOffload {
+	if moves(name) {
 		var err error
 		s.six, s.four, err = bare.Start(s.servers, program, serverAddress.Addr(), 547, name == BareOffload)
 		return s, err
 	}
-	return s, s.start(o)
+	if err := s.configure(o); err != nil {
+		return nil, err
+	}
+	if o.Held > 0 {
+		say(fmt.Sprintf("%s gets %d leases", name, o.Held))
+		if err := s.fill(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.start()
 }
 
 // network joins the two hosts. Clients have so many addresses, which the
 // server finds behind the first, so that none needs a neighbour entry.
-func (s *subject) network(lab *netlab.Lab, sources int) error {
-	end := netlab.End{Host: s.clients, Name: "eth0", Addresses: []netip.Prefix{clientAddress}}
-	if err := lab.Link(end, netlab.End{Host: s.servers, Name: "access", Addresses: []netip.Prefix{serverAddress}}); err != nil {
+func (s *subject) network(lab *netlab.Lab, o Options) error {
+	end := netlab.End{Host: s.clients, Name: "eth0", Addresses: []netip.Prefix{clientAddress}, Offload: !o.NoOffload}
+	if err := lab.Link(end, netlab.End{Host: s.servers, Name: "access", Addresses: []netip.Prefix{serverAddress}, Offload: !o.NoOffload}); err != nil {
 		return err
 	}
 	a := clientAddress.Addr().Next()
-	for range sources - 1 {
+	for range o.Sources - 1 {
 		p := netip.PrefixFrom(a, 128)
 		if err := errors.Join(s.clients.AddAddress("eth0", p), s.servers.AddRoute(p, clientAddress.Addr())); err != nil {
 			return err
@@ -88,11 +107,15 @@ func (s *subject) network(lab *netlab.Lab, sources int) error {
 	return nil
 }
 
-// start starts a pair that leases addresses.
-func (s *subject) start(o Options) error {
+// configure describes a pair that leases addresses.
+func (s *subject) configure(o Options) error {
 	s.config = pair.Config{
 		Dir: s.dir, Interfaces: []string{"access"}, Relays: []netip.Prefix{serverAddress.Masked()},
 		Unicast: []string{"access/" + serverAddress.Addr().String()}, Subnets: subnets(o.Subnets), Quiet: true,
+		Patience: 15*time.Second + time.Duration(o.Held)*50*time.Microsecond, Bin: o.Bin,
+	}
+	if o.Held > 0 {
+		s.config.LeaseTime = heldFor
 	}
 	for _, s6 := range s.config.Subnets[len(s.config.Subnets)-1:] {
 		// Kea takes its server identifier from there.
@@ -100,26 +123,42 @@ func (s *subject) start(o Options) error {
 			return err
 		}
 	}
-	if s.name == OursKeys {
+	store := o.Store
+	switch s.name {
+	case OursKeys:
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
-	}
-	if s.name == Before {
+	case OursJournal, OursPebble:
+		store = strings.TrimPrefix(s.name, Ours+"+")
+	case Before:
 		s.config.Bin = o.Before
 	}
+	if store != "" {
+		s.config.Env = append(s.config.Env, "DHCP4D_STORE="+store+":"+filepath.Join(s.dir, store))
+	}
 	s.config.Env = append(s.config.Env, o.Env...)
-	kind := pair.Ours
-	if s.name == Kea {
-		kind = pair.Kea
+	return nil
+}
+
+// start starts it.
+func (s *subject) start() error {
+	kind := pair.Kea
+	if ours(s.name) {
+		kind = pair.Ours
 	}
 	six, four, err := pair.Start(s.servers, kind, kind, s.config)
 	if err != nil {
 		return err
 	}
-	s.six, s.four = six.Process, four.Process
+	s.six, s.four, s.halves = six.Process, four.Process, nil
 	if kind == pair.Ours {
-		s.half = four
+		s.halves = []*pair.Half{six, four}
 	}
 	return nil
+}
+
+// stop ends both halves, which have nothing under way.
+func (s *subject) stop() error {
+	return errors.Join(s.six.Stop(time.Minute), s.four.Stop(time.Minute))
 }
 
 // subnets are n, of which clients belong to the last.
@@ -132,45 +171,51 @@ func subnets(n int) []pair.Subnet {
 			Sources: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, byte(i >> 8), byte(i)}), 64)}})
 	}
 	return append(all, pair.Subnet{ID: n, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
-		First: netip.MustParseAddr("10.0.1.0"), Last: netip.MustParseAddr("10.191.255.255"), Interface: "access",
+		First: heldFirst, Last: netip.MustParseAddr("10.191.255.255"), Interface: "access",
 		Sources: []netip.Prefix{serverAddress.Masked()}, Links: []netip.Prefix{netip.PrefixFrom(relayedLink, 64).Masked()}})
+}
+
+// arguments are those of the load generator for the next run. Each run has
+// clients of its own, or makes choices of its own among those with leases.
+func (s *subject) arguments(o Options, l Load) []string {
+	s.runs++
+	args := []string{"-json", "-i", "eth0", "-server", serverAddress.Addr().String(), "-source", clientAddress.Addr().String(),
+		"-sources", strconv.Itoa(o.Sources), "-relays", strconv.Itoa(o.Relays), "-link", relayedLink.String(),
+		"-renew", fmt.Sprint(o.Renew)}
+	// So few at a time take a second and more.
+	n := min(o.Exchanges, 2000*max(l.InFlight, 1))
+	if s.name == Kea {
+		n /= 4
+	}
+	if l.Rate > 0 {
+		args = append(args, "-rate", strconv.Itoa(l.Rate), "-t", o.OpenFor.String())
+	} else {
+		args = append(args, "-n", strconv.Itoa(n), "-in-flight", strconv.Itoa(l.InFlight))
+	}
+	if moves(s.name) {
+		args = append(args, "-bare")
+	}
+	switch {
+	case o.Held > 0:
+		first := heldFirst
+		if moves(s.name) {
+			first = bareFirst
+		}
+		return append(args, "-seed", strconv.FormatUint(heldSeed+s.runs<<8, 10), "-clients", strconv.Itoa(o.Held), "-shuffle", "-held", first.String())
+	case o.Renew > 0:
+		args = append(args, "-clients", strconv.Itoa(max(n/10, l.InFlight)))
+	}
+	return append(args, "-seed", strconv.FormatUint(s.runs, 10))
 }
 
 // run makes one run of the load generator.
 func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run, error) {
-	args := []string{perf, "-json", "-i", "eth0", "-server", serverAddress.Addr().String(), "-source", clientAddress.Addr().String(),
-		"-sources", strconv.Itoa(o.Sources), "-relays", strconv.Itoa(o.Relays), "-link", relayedLink.String(),
-		"-renew", fmt.Sprint(o.Renew)}
-	if l.Fill == 0 && o.Held == 0 {
-		s.seed++
-	}
-	args = append(args, "-seed", strconv.FormatUint(s.seed, 10))
-	n := o.Exchanges
-	if s.name == Kea {
-		n /= 4
-	}
-	switch {
-	case l.Fill > 0:
-		args = append(args, "-n", strconv.Itoa(l.Fill), "-clients", strconv.Itoa(l.Fill), "-in-flight", "256")
-	case l.Rate > 0:
-		args = append(args, "-rate", strconv.Itoa(l.Rate), "-t", o.OpenFor.String())
-	default:
-		args = append(args, "-n", strconv.Itoa(n), "-in-flight", strconv.Itoa(l.InFlight))
-	}
-	if l.Fill == 0 && o.Held > 0 {
-		args = append(args, "-clients", strconv.Itoa(o.Held), "-stride", "7919")
-	}
-	if o.Renew > 0 {
-		args = append(args, "-clients", strconv.Itoa(max(n/10, l.InFlight)))
-	}
-	if s.name == Bare || s.name == BareOffload {
-		args = append(args, "-bare")
-	}
-	before, err := s.account()
+	args := s.arguments(o, l)
+	before, err := s.accountBefore()
 	if err != nil {
 		return Run{}, err
 	}
-	p, err := s.clients.Start(nil, args...)
+	p, err := s.clients.Start(nil, append([]string{perf}, args...)...)
 	if err != nil {
 		return Run{}, err
 	}
@@ -179,7 +224,7 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 		p.Kill()
 		return Run{}, err
 	}
-	after, err := s.account()
+	after, err := s.accountAfter()
 	if err != nil {
 		return Run{}, err
 	}
@@ -188,46 +233,85 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 		return Run{}, fmt.Errorf("%s, %v: the load generator ended with status %d and said %s; the pair said %s%s",
 			s.name, l, status, p.Output(), s.six.Output(), s.four.Output())
 	}
+	if s.name == Kea {
+		delete(report.Faults, "flags_set") // its answers to renewals keep the query's
+	}
 	if report.Failed() {
 		return Run{}, fmt.Errorf("%s, %v: wrong answers: %v", s.name, l, report.Faults)
 	}
-	if l.Fill > 0 || o.Held == 0 {
+	if o.Held == 0 {
 		s.owed += report.Addresses
 		s.atMost += int(report.Started)
 	}
-	return newRun(s.name, l, report, before, after), nil
+	r := newRun(s.name, l, report, before, after)
+	if o.Held > 0 && !moves(s.name) {
+		r.PerLease = max(0, after.four.resident-s.empty) / float64(o.Held)
+	}
+	return r, nil
 }
 
-// account is what both halves have used, and what dhcp4d has counted.
+// account is what both halves have used, and what they have counted.
 type account struct {
 	six, four       usage
-	commits, writes float64
+	commits, writes float64 // of dhcp4d
+	allocs          float64 // objects, of both
+	scrape          float64 // objects that asking for all this takes
 }
 
-func (s *subject) account() (a account, err error) {
-	if s.half != nil {
-		m, err := s.half.Metrics()
+// accountBefore asks our daemons twice, and then the kernel, and accountAfter
+// the other way round: what asking costs, in time or in allocations, is no part
+// of a run.
+func (s *subject) accountBefore() (a account, err error) {
+	first, err := s.counted()
+	if err != nil {
+		return a, err
+	}
+	if a, err = s.counted(); err != nil {
+		return a, err
+	}
+	a.scrape = a.allocs - first.allocs
+	return a, s.used(&a)
+}
+
+func (s *subject) accountAfter() (account, error) {
+	var u account
+	if err := s.used(&u); err != nil {
+		return u, err
+	}
+	a, err := s.counted()
+	a.six, a.four = u.six, u.four
+	return a, err
+}
+
+func (s *subject) counted() (a account, err error) {
+	for _, h := range s.halves {
+		m, err := h.Metrics()
 		if err != nil {
 			return a, err
 		}
-		a.commits = m["dhcp4d_store_commit_seconds_count"]
-		a.writes = m["dhcp4d_store_wal_records_total"]
+		a.commits += m["dhcp4d_store_commit_seconds_count"]
+		a.writes += m["dhcp4d_store_wal_records_total"]
+		a.allocs += m["go_memstats_mallocs_total"]
 	}
+	return a, nil
+}
+
+func (s *subject) used(a *account) error {
 	var err1, err2 error
 	a.six, err1 = use(s.six.PID())
 	a.four, err2 = use(s.four.PID())
-	return a, errors.Join(err1, err2)
+	return errors.Join(err1, err2)
 }
 
 // readBack kills dhcp4d the hard way, starts it again and holds what it then
 // has to what clients were told.
 func (s *subject) readBack() (leases int, err error) {
-	s.half.Kill()
+	s.four.Kill()
 	half, err := pair.StartV4(s.servers, pair.Ours, s.config)
 	if err != nil {
 		return 0, err
 	}
-	s.half, s.four = half, half.Process
+	s.halves[1], s.four = half, half.Process
 	m, err := half.Metrics()
 	if err != nil {
 		return 0, err

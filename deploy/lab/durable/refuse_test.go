@@ -17,85 +17,128 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/witness"
 )
 
+// damage is what is done to a copy of a store, and what dhcp4d must say then.
+type damage struct {
+	name string
+	do   func(dir string) error
+	says string
+}
+
+// damages are by kind of store.
+var damages = map[string][]damage{
+	"pebble": {
+		{"an octet of a table changed", edit("*.sst", flip), "is damaged"},
+		{"a table cut short", edit("*.sst", halve), "is damaged"},
+		{"an octet of the manifest changed", edit("MANIFEST-*", flip), "is damaged"},
+		{"a table missing", remove("*.sst"), "is damaged"},
+	},
+	// What the first run wrote is in the first segment, the second run begins
+	// another, which counts on it.
+	"journal": {
+		{"an octet of a batch changed", edit("segment-*1", func(c []byte) []byte { c[4096+50] ^= 0xff; return c }), "is damaged"},
+		{"an octet of the first batch changed", edit("segment-*1", func(c []byte) []byte { c[50] ^= 0xff; return c }), "is damaged"},
+		{"a segment cut short", edit("segment-*1", func(c []byte) []byte { return c[:8192] }), "is damaged"},
+		{"a segment missing", remove("segment-*1"), "is damaged"},
+	},
+}
+
+func flip(c []byte) []byte  { c[len(c)/3] ^= 0xff; return c }
+func halve(c []byte) []byte { return c[:len(c)/2] }
+
+// edit changes all files of that pattern, of which there must be one.
+func edit(pattern string, change func([]byte) []byte) func(dir string) error {
+	return func(dir string) error {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(names) == 0 {
+			return fmt.Errorf("no file %s (%w)", pattern, err)
+		}
+		for _, n := range names {
+			content, err := os.ReadFile(n)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(n, change(content), 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func remove(pattern string) func(dir string) error {
+	return func(dir string) error {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(names) == 0 {
+			return fmt.Errorf("no file %s (%w)", pattern, err)
+		}
+		return os.Remove(names[0])
+	}
+}
+
 // TestRefused starts dhcp4d on stores that it must not touch.
 func TestRefused(t *testing.T) {
+	for _, kind := range stores {
+		t.Run("store "+kind, func(t *testing.T) { refusals(t, kind) })
+	}
+}
+
+func refusals(t *testing.T, kind string) {
 	b := newBench(t)
+	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+filepath.Join(b.config.Dir, "dhcp4d"))
 	b.start()
-	w := b.crowd(witness.Config{Clients: 100, Window: 32, Keep: true})
-	stop := b.load(w)
-	b.await("leases", func() bool { return w.Acks.Load() > 300 })
-	stop()
 	good := filepath.Join(b.config.Dir, "dhcp4d")
+	w := b.crowd(witness.Config{Clients: 100, Window: 32, Keep: true})
+	for run := range 2 {
+		if run > 0 {
+			b.start4()
+		}
+		before := w.Acks.Load()
+		stop := b.load(w)
+		b.await("leases", func() bool { return w.Acks.Load() > before+300 })
+		stop()
+		if run == 0 {
+			if err := b.four.Stop(10 * time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 
 	t.Run("a store that another process holds", func(t *testing.T) {
-		b.refused(t, good, "is in use by process ", false)
+		b.refused(t, kind+":"+good, good, "is in use by process ", false)
 	})
 	if err := b.four.Stop(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	edit := func(pattern string, change func([]byte) []byte) func(dir string) error {
-		return func(dir string) error {
-			names, err := filepath.Glob(filepath.Join(dir, pattern))
-			if err != nil || len(names) == 0 {
-				return fmt.Errorf("no file %s (%w)", pattern, err)
-			}
-			for _, n := range names {
-				content, err := os.ReadFile(n)
-				if err != nil {
-					return err
-				}
-				if err := os.WriteFile(n, change(content), 0o600); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	flip := func(c []byte) []byte { c[len(c)/3] ^= 0xff; return c }
-	for _, tt := range []struct {
-		name   string
-		damage func(dir string) error
-		says   string
-	}{
-		{"a store of a newer format", edit("dhcp4d-store", func(c []byte) []byte {
+	for _, tt := range append(damages[kind],
+		damage{"a store of a newer format", edit("dhcp4d-store", func(c []byte) []byte {
 			return []byte(strings.Replace(string(c), "format 1", "format 2", 1))
 		}), "was written by a newer dhcp4d (format 2"},
-		{"a label that says nothing", edit("dhcp4d-store", func([]byte) []byte { return []byte("?") }), "is damaged"},
-		{"an octet of a table changed", edit("*.sst", flip), "is damaged"},
-		{"a table cut short", edit("*.sst", func(c []byte) []byte { return c[:len(c)/2] }), "is damaged"},
-		{"an octet of the manifest changed", edit("MANIFEST-*", flip), "is damaged"},
-		{"a table missing", func(dir string) error {
-			names, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-			if err != nil || len(names) == 0 {
-				return fmt.Errorf("no table (%w)", err)
-			}
-			return os.Remove(names[0])
-		}, "is damaged"},
-		{"somebody else's directory", func(dir string) error { return os.Remove(filepath.Join(dir, "dhcp4d-store")) }, "no lease store"},
-	} {
+		damage{"a label that says nothing", edit("dhcp4d-store", func([]byte) []byte { return []byte("?") }), "is damaged"},
+		damage{"somebody else's directory", remove("dhcp4d-store"), "no lease store"},
+	) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
 			if err := os.CopyFS(dir, os.DirFS(good)); err != nil {
 				t.Fatal(err)
 			}
-			if err := tt.damage(dir); err != nil {
+			if err := tt.do(dir); err != nil {
 				t.Fatal(err)
 			}
-			b.refused(t, dir, tt.says, true)
+			b.refused(t, kind+":"+dir, dir, tt.says, true)
 		})
 	}
 }
 
 // refused expects that dhcp4d does not start on that store: status 1, one line
 // that says what and where, and nothing touched.
-func (b *bench) refused(t *testing.T, dir, says string, still bool) {
+func (b *bench) refused(t *testing.T, store, dir, says string, still bool) {
 	t.Helper()
 	program, err := pair.Find("dhcp4d")
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := content(t, dir)
-	p, err := b.server.Start([]string{"DHCP4D_STORE=pebble:" + dir, "DHCP4D_LOG_LEVEL=warn",
+	p, err := b.server.Start([]string{"DHCP4D_STORE=" + store, "DHCP4D_LOG_LEVEL=warn",
 		"DHCP4D_METRICS_LISTEN=[::1]:19567", "DHCP4D_IPC_LISTEN=[::1]:16768",
 		"DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.20], match: [{interface: eth0}]}]"}, program)
 	if err != nil {

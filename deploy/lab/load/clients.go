@@ -2,6 +2,7 @@ package load
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -56,6 +57,13 @@ func (o owners) count() int {
 		}
 	}
 	return n
+}
+
+// Identity is the hardware address and the client identifier of a client of a
+// run with that seed.
+func Identity(seed uint64, n uint32) (net.HardwareAddr, []byte) {
+	id := identifier(seed, n)
+	return hardware(seed, n), id[:]
 }
 
 // identifier is option 61 of a client (RFC 4361): ff, IAID, DUID-LL of its

@@ -2,6 +2,8 @@ package load
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -88,6 +90,12 @@ func newEngine(c Config) (*engine, error) {
 	for i := range e.slots {
 		e.slots[i].earlier, e.slots[i].later = uint32(i), uint32(i)
 	}
+	if c.Held.IsValid() {
+		first := c.Held.As4()
+		for i := range e.clients {
+			e.hold(uint32(i), binary.BigEndian.Uint32(first[:])+uint32(i))
+		}
+	}
 	for i := range c.InFlight {
 		e.free = append(e.free, uint32(c.InFlight-1-i))
 	}
@@ -147,10 +155,19 @@ func (e *engine) start() bool {
 	return true
 }
 
+// hold gives a client a lease that does not end before the run does.
+func (e *engine) hold(who, address uint32) {
+	e.clients[who] = held{address: address, until: math.MaxInt64}
+	e.owners.set(address, who+1)
+}
+
 // idle is the next client that is in no exchange.
 func (e *engine) idle() (uint32, bool) {
 	for range batch {
 		who := e.next
+		if e.config.Shuffle {
+			who = e.random.Uint32N(uint32(e.config.Clients))
+		}
 		e.next = uint32((uint64(who) + uint64(e.config.Stride)) % uint64(e.config.Clients))
 		if !e.clients[who].busy {
 			return who, true

@@ -46,6 +46,11 @@ type Config struct {
 	// are; 1 by default. One that has no divisor in common with Clients
 	// reaches all of them.
 	Stride int
+	// Shuffle takes clients at random instead.
+	Shuffle bool
+	// Held is the address that the first client holds from the beginning;
+	// those after it hold the next ones. None does by default.
+	Held netip.Addr
 	// Renew and Inform are the shares of exchanges, 0 to 1, that renew a
 	// lease that the client has, once there is one, or ask for parameters.
 	Renew, Inform float64
@@ -110,6 +115,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%d exchanges in flight: want 1 to %d", c.InFlight, slots-1)
 	case c.Clients < c.InFlight:
 		return fmt.Errorf("%d clients cannot have %d exchanges in flight", c.Clients, c.InFlight)
+	case c.Held.IsValid() && !c.Held.Is4():
+		return fmt.Errorf("%s is no IPv4 address that a client can hold", c.Held)
 	case c.Relays < 0 || c.Relays > relay.HopCountLimit+1:
 		return fmt.Errorf("%d relays: want 0 to %d", c.Relays, relay.HopCountLimit+1)
 	}

@@ -189,6 +189,36 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
+func TestHeldLeasesAreRenewedAtRandom(t *testing.T) {
+	const clients = 40
+	e, sent := start(t, Config{InFlight: 1, Count: 200, Clients: clients, Renew: 1, Shuffle: true, Held: netip.MustParseAddr("10.0.0.5")})
+	server := &responder{t: t}
+	var order []byte
+	seen := make(map[byte]bool)
+	for now := time.Duration(0); !e.done(); now++ {
+		e.tick(now)
+		for _, q := range sent() {
+			payload, _ := relay.Payload(q)
+			m, err := dhcpv4.FromBytes(payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := m.ClientHWAddr[5]
+			if want := net.IPv4(10, 0, 0, 5+n); !m.ClientIPAddr.Equal(want) || m.MessageType() != dhcpv4.MessageTypeRequest {
+				t.Fatalf("client %d sends %v for %v, want a renewal of %v", n, m.MessageType(), m.ClientIPAddr, want)
+			}
+			order, seen[n] = append(order, n), true
+			e.receive(server.answer(q), netip.Addr{}, now)
+		}
+	}
+	if r := e.report(1); r.Renewed != 200 || r.Failed() || r.Addresses != clients {
+		t.Errorf("%+v", r)
+	}
+	if len(seen) < clients*3/4 || slices.IsSorted(order[:clients]) {
+		t.Errorf("clients came in the order %v", order)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	discover, request := dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeRequest
 	payloadAt := func(b []byte) int { return bytes.Index(b, []byte{0x63, 0x82, 0x53, 0x63}) - 236 }

@@ -17,22 +17,28 @@ var offloads = []uint32{
 
 // noOffload switches off the offloads of an interface of this namespace.
 func noOffload(name string) error {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("opening a control socket: %w", err)
-	}
-	defer unix.Close(fd)
 	for _, command := range offloads {
-		value := struct{ command, data uint32 }{command: command}
-		request, err := unix.NewIfreq(name)
-		if err != nil {
-			return fmt.Errorf("naming interface %s: %w", name, err)
-		}
-		if err := ioctlPointer(fd, unix.SIOCETHTOOL, request, unsafe.Pointer(&value)); err != nil {
+		if _, err := ethtool(name, command); err != nil {
 			return fmt.Errorf("switching off an offload of %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// ethtool runs a command that takes or gives one value, and gives 0.
+func ethtool(name string, command uint32) (uint32, error) {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening a control socket: %w", err)
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("naming interface %s: %w", name, err)
+	}
+	value := struct{ command, data uint32 }{command: command}
+	err = ioctlPointer(fd, unix.SIOCETHTOOL, request, unsafe.Pointer(&value))
+	return value.data, err
 }
 
 // ioctlPointer is an ioctl whose ifreq holds a pointer. x/sys keeps its own

@@ -23,6 +23,10 @@ type End struct {
 	MAC net.HardwareAddr
 	// Addresses are given in addition to the link-local address of the MAC.
 	Addresses []netip.Prefix
+	// Offload keeps the offloads that the kernel gives the interface, which is
+	// what measuring wants. A capture shows unfinished checksums then, and
+	// trains of datagrams as one.
+	Offload bool
 
 	silent bool // a port of a bridge or wire: it has no address of its own
 }
@@ -130,9 +134,8 @@ func (l *Lab) mac() net.HardwareAddr {
 	return net.HardwareAddr{0x02, 0x4a, 0x06, byte(n >> 16), byte(n >> 8), byte(n)}
 }
 
-// prepare switches off what the kernel would do by itself: offloads, which
-// leave checksums unfinished in captures, and address generation with its
-// duplicate address detection.
+// prepare switches off what the kernel would do by itself: offloads, unless
+// they are wanted, and address generation with its duplicate address detection.
 func (e End) prepare() error {
 	link, err := e.Host.links.LinkByName(e.Name)
 	if err != nil {
@@ -140,6 +143,9 @@ func (e End) prepare() error {
 	}
 	if err := e.Host.links.LinkSetIP6AddrGenMode(link, nl.IN6_ADDR_GEN_MODE_NONE); err != nil {
 		return fmt.Errorf("host %s: switching off address generation on %s (is IPv6 disabled in this kernel?): %w", e.Host.Name, e.Name, err)
+	}
+	if e.Offload {
+		return nil
 	}
 	return e.Host.Do(func() error { return noOffload(e.Name) })
 }

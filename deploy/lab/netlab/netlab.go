@@ -14,8 +14,9 @@
 //
 // Addresses are given without duplicate address detection and interfaces get
 // no address by themselves, so a link is usable the moment the call returns.
-// Checksum and segmentation offload are switched off on every interface: what
-// a capture shows is what would be on a cable, checksums included.
+// Checksum and segmentation offload are switched off on every interface that
+// does not ask for them ([End.Offload]): what a capture shows is what would be
+// on a cable, checksums included.
 package netlab
 
 import (

@@ -3,6 +3,7 @@ package netlab_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -103,6 +104,24 @@ func TestLinks(t *testing.T) {
 			}
 			if err != nil || packets < 3 || len(faults) > 0 { // neighbour discovery and ours
 				t.Fatalf("%d packets, %v, faults:\n%s", packets, err, strings.Join(faults, "\n"))
+			}
+		})
+	}
+}
+
+func TestOffload(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		t.Run(fmt.Sprintf("is the kernel's own: %t", keep), func(t *testing.T) {
+			l := netlab.Test(t)
+			a, b := host(t, l, "a"), host(t, l, "b")
+			if err := l.Link(netlab.End{Host: a, Name: "eth0", Offload: keep}, netlab.End{Host: b, Name: "eth0", Offload: keep}); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range []*netlab.Host{a, b} {
+				value, err := netlab.In(h, func() (uint32, error) { return netlab.TransmitChecksums("eth0") })
+				if err != nil || (value != 0) != keep {
+					t.Errorf("transmit checksums are left to the device: %d (%v), want that %t", value, err, keep)
+				}
 			}
 		})
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 )
 
+// KeaLeases is the name of the lease file of Kea's v4 half, in Config.Dir.
+const KeaLeases = "kea-leases4.csv"
+
 // KeaMissing is nil when Kea's two servers are installed, else says what to do.
 func KeaMissing() error {
 	for _, name := range []string{"kea-dhcp4", "kea-dhcp6"} {
@@ -36,18 +39,18 @@ func findKea(name string) (string, error) {
 
 // startKea starts one of Kea's servers. It is ready when it has said so, which
 // it does after its sockets are open.
-func startKea(h *netlab.Host, name, dir string, config map[string]any) (*Half, error) {
+func startKea(h *netlab.Host, name string, c Config, config map[string]any) (*Half, error) {
 	path, err := findKea(name)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, name+".json")
+	file := filepath.Join(c.Dir, name+".json")
 	if err := os.WriteFile(file, []byte(text(config)), 0o600); err != nil {
 		return nil, fmt.Errorf("writing Kea's configuration: %w", err)
 	}
-	env := []string{"KEA_PIDFILE_DIR=" + dir, "KEA_LOCKFILE_DIR=" + dir, "KEA_LOGGER_DESTINATION=stderr"}
+	env := []string{"KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir, "KEA_LOGGER_DESTINATION=stderr"}
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
-	return start(h, Kea, env, "", []string{path, "-c", file}, func(p *netlab.Process) error {
+	return start(h, Kea, c.Patience, env, "", []string{path, "-c", file}, func(p *netlab.Process) error {
 		if !strings.Contains(p.Output(), started) {
 			return fmt.Errorf("%s was not said", started)
 		}
@@ -101,7 +104,7 @@ func kea4(c Config) map[string]any {
 		"interfaces-config": map[string]any{"interfaces": c.Interfaces, "dhcp-socket-type": "udp"},
 		"dhcp4o6-port":      c.Port,
 		"lease-database": map[string]any{"type": "memfile", "persist": true, "lfc-interval": 0,
-			"name": filepath.Join(c.Dir, "kea-leases4.csv")},
+			"name": filepath.Join(c.Dir, KeaLeases)},
 		"valid-lifetime": life, "renew-timer": life / 2, "rebind-timer": life * 7 / 8,
 		"calculate-tee-times": false,
 		"authoritative":       true,

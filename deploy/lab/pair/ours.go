@@ -60,15 +60,20 @@ func binDirs() []string {
 	return dirs
 }
 
+// program is the path of one of our halves.
+func program(c Config, name string) (string, error) {
+	if c.Bin != "" {
+		return filepath.Join(c.Bin, name), nil
+	}
+	return Find(name)
+}
+
 // startOurs starts one of our halves and waits until it is ready, or, when it
 // is alone, until its sockets are served.
-func startOurs(h *netlab.Host, dir, name string, through, env []string, alone bool) (*Half, error) {
-	path := filepath.Join(dir, name)
-	if dir == "" {
-		var err error
-		if path, err = Find(name); err != nil {
-			return nil, err
-		}
+func startOurs(h *netlab.Host, c Config, name string, through, env []string, alone bool) (*Half, error) {
+	path, err := program(c, name)
+	if err != nil {
+		return nil, err
 	}
 	metrics := ""
 	for _, v := range env { // the last counts
@@ -76,7 +81,7 @@ func startOurs(h *netlab.Host, dir, name string, through, env []string, alone bo
 			metrics = at
 		}
 	}
-	return start(h, Ours, env, metrics, append(slices.Clip(through), path), func(*netlab.Process) error {
+	return start(h, Ours, c.Patience, env, metrics, append(slices.Clip(through), path), func(*netlab.Process) error {
 		_, err := get(h, metrics, "/readyz")
 		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
 			return nil // only its other half is missing

@@ -7,6 +7,7 @@ package pair
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -54,6 +55,9 @@ type Config struct {
 	// Through is a command that our v4 half is started by: its arguments
 	// follow, and the command becomes it (exec).
 	Through []string
+	// Patience is how long a half may take until it serves, 15 s when 0: one
+	// with millions of leases takes longer.
+	Patience time.Duration
 	// Bin is the directory of our halves; by default that of [Find].
 	Bin string
 	// Env is added to the environment of our halves, last.
@@ -89,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.LeaseTime == 0 {
 		c.LeaseTime = time.Hour
 	}
+	if c.Patience == 0 {
+		c.Patience = 15 * time.Second
+	}
 	return c
 }
 
@@ -101,30 +108,54 @@ type Half struct {
 	metrics string // host:port, empty where there is none
 }
 
-// startTimeout bounds the wait for a half to serve.
-const startTimeout = 15 * time.Second
-
 // StartV6 starts the half that serves the link. With alone it does not wait
 // for a v4 half to be there.
 func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp6", c.Dir, kea6(c))
+		return startKea(h, "kea-dhcp6", c, kea6(c))
 	}
-	return startOurs(h, c.Bin, "dhcp6d", nil, env6(c), alone)
+	return startOurs(h, c, "dhcp6d", nil, env6(c), alone)
 }
 
 // StartV4 starts the half that has the leases.
 func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp4", c.Dir, kea4(c))
+		return startKea(h, "kea-dhcp4", c, kea4(c))
 	}
 	subnets, err := subnetsVariable(c)
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(h, c.Bin, "dhcp4d", c.Through, append([]string{subnets}, env4(c)...), false)
+	return startOurs(h, c, "dhcp4d", c.Through, append([]string{subnets}, env4(c)...), false)
+}
+
+// Import has our v4 half's program bring leases from a file into the store that
+// it would open, which no half has open, and returns what it says of that.
+func Import(ctx context.Context, h *netlab.Host, c Config, file string) (string, error) {
+	c = c.withDefaults()
+	path, err := program(c, "dhcp4d")
+	if err != nil {
+		return "", err
+	}
+	subnets, err := subnetsVariable(c)
+	if err != nil {
+		return "", err
+	}
+	p, err := h.Start(append([]string{subnets}, env4(c)...), path, "leases", "import", file)
+	if err != nil {
+		return "", err
+	}
+	status, err := p.Wait(ctx)
+	if err != nil {
+		p.Kill()
+		return "", err
+	}
+	if status != 0 {
+		return "", fmt.Errorf("the import of %s ended with status %d and said %s", file, status, p.Output())
+	}
+	return p.Output(), nil
 }
 
 // Start starts both halves.
@@ -145,12 +176,12 @@ func (h *Half) Freeze() { h.Signal(syscall.SIGSTOP) }
 // Thaw undoes Freeze.
 func (h *Half) Thaw() { h.Signal(syscall.SIGCONT) }
 
-func start(h *netlab.Host, kind Kind, env []string, metrics string, argv []string, ready func(*netlab.Process) error) (*Half, error) {
+func start(h *netlab.Host, kind Kind, patience time.Duration, env []string, metrics string, argv []string, ready func(*netlab.Process) error) (*Half, error) {
 	p, err := h.Start(env, argv...)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := p.WaitFor(ctx, func() error { return ready(p) }); err != nil {
 		p.Kill()

@@ -24,10 +24,10 @@ import (
 
 // Options are the arguments of strace for a trace with the prefix given: the
 // tracer is not the parent (-D), a file per thread (-ff), start and duration
-// of every call, file names, octets in hexadecimal: all of a batch, which is 256
-// KiB at most, but not all the zeros of a new segment, which take seconds.
+// of every call, file names, octets in hexadecimal: of a group of hundreds all,
+// but not all the zeros of a new segment, which take seconds to write down.
 func Options(prefix string) []string {
-	return []string{"strace", "-D", "-ff", "-o", prefix, "-ttt", "-T", "-y", "-xx", "-s", "524288",
+	return []string{"strace", "-D", "-ff", "-o", prefix, "-ttt", "-T", "-y", "-xx", "-s", "65536",
 		"-e", "trace=openat,close,write,pwrite64,writev,pwritev,fsync,fdatasync,sendto,sendmsg,sendmmsg"}
 }
 

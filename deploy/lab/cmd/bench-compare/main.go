@@ -6,7 +6,8 @@
 //	bench-compare -sources 256 -subjects ours,bare
 //	bench-compare -relays 1 -subnets 10000 -windows 64 -rates ""
 //	bench-compare -before /tmp/last -subjects ours   # does a change pay?
-//	bench-compare -held 1000000 -out docs/bench
+//	bench-compare -held 10000000 -renew 1 -subjects ours+journal,bare -windows 64 -rates ""
+//	bench-compare -windows 1 -rates ""               # a single client in flight
 //
 // It needs dhcp6d, dhcp4d and dhcp4o6-perf beside it (make bench-compare
 // builds them), a C compiler for the bare pair, and Kea's servers where they
@@ -46,22 +47,25 @@ func run(ctx context.Context, args []string) error {
 	o := compare.Options{Subjects: []string{compare.Ours, compare.Kea, compare.Bare}, Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
 	var out, commit string
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
-	flags.Func("subjects", "what to measure, of ours, ours+keys, kea, bare, bare+offload (default ours,kea,bare)", func(s string) error {
+	flags.Func("subjects", "what to measure, of ours, ours+keys, ours+journal, ours+pebble, kea, bare, bare+offload (default ours,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
 	flags.Func("windows", "exchanges in flight, closed loop (default 16,64,256)", numbers(&o.Windows))
 	flags.Func("rates", "exchanges per second, open loop (default 1000,3000,5000)", numbers(&o.Rates))
 	flags.IntVar(&o.Rounds, "rounds", 5, "how often; medians count")
-	flags.IntVar(&o.Exchanges, "n", 20000, "exchanges of a closed-loop run; Kea makes a quarter")
+	flags.IntVar(&o.Exchanges, "n", 20000, "exchanges of a closed-loop run, at most 2000 for each in flight; Kea makes a quarter")
 	flags.DurationVar(&o.OpenFor, "t", 2*time.Second, "how long an open-loop run takes")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "where leases are kept: a directory on a real file system")
+	flags.StringVar(&o.Bin, "bin", "", "directory of our dhcp6d and dhcp4d (default beside this program, or bin/)")
 	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
 	flags.IntVar(&o.Sources, "sources", 1, "addresses that clients have together")
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of renewals, 0 to 1")
 	flags.IntVar(&o.Subnets, "subnets", 1, "subnets, of which the last is the clients'")
-	flags.IntVar(&o.Held, "held", 0, "leases that are there before and are taken up again in no order")
+	flags.IntVar(&o.Held, "held", 0, "leases that are there before, brought in from a file; clients take theirs up again, or with -renew 1 renew them, at random")
+	flags.StringVar(&o.Store, "store", "", "kind of our store, pebble or journal (default that of the lab)")
+	flags.BoolVar(&o.NoOffload, "no-offload", false, "switch checksum and segmentation offload of the link off")
 	flags.Func("env", "a variable for our daemons, as NAME=VALUE; may be repeated", func(s string) error {
 		o.Env = append(o.Env, s)
 		return nil

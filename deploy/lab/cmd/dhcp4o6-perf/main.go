@@ -59,6 +59,8 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.DurationVar(&c.Timeout, "timeout", time.Second, "when an answer counts as lost")
 	flags.IntVar(&c.Clients, "clients", 0, "different clients, taken in turn; as many as exchanges by default")
 	flags.IntVar(&c.Stride, "stride", 1, "how far apart in number clients are that come one after the other")
+	flags.BoolVar(&c.Shuffle, "shuffle", false, "take clients at random instead of in turn")
+	flags.TextVar(&c.Held, "held", netip.Addr{}, "address that the first client holds from the beginning; those after it hold the next ones")
 	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges that renew what the client already has, 0 to 1")
 	flags.Float64Var(&c.Inform, "inform", 0, "share of exchanges that are INFORMs of a client that has an address, 0 to 1")
 	flags.Float64Var(&c.Release, "release", 0, "share of leases that are given back at once, 0 to 1")
