@@ -109,7 +109,7 @@ const startTimeout = 15 * time.Second
 func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp6", c.Dir, kea6(c))
+		return startKea(h, "kea-dhcp6", c.Dir, text(kea6(c)))
 	}
 	return startOurs(h, c.Bin, "dhcp6d", nil, env6(c), metrics6, alone)
 }
@@ -118,7 +118,7 @@ func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp4", c.Dir, kea4(c))
+		return startKea(h, "kea-dhcp4", c.Dir, text(kea4(c)))
 	}
 	subnets, err := subnetsVariable(c)
 	if err != nil {
