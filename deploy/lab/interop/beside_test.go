@@ -167,7 +167,8 @@ func (b *beside) asker(n int) (*client.Socket, *dhcpv6.Message) {
 		b.t.Fatal(err)
 	}
 	duid := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: site.MAC(n)} // the same each time
-	solicit, err := dhcpv6.NewSolicit(site.MAC(n), dhcpv6.WithClientID(duid), dhcpv6.WithRequestedOptions(dhcpv6.OptionDHCP4oDHCP6Server, dhcpv6.OptionDNSRecursiveNameServer))
+	solicit, err := dhcpv6.NewSolicit(site.MAC(n), dhcpv6.WithClientID(duid), dhcpv6.WithRequestedOptions(dhcpv6.OptionDHCP4oDHCP6Server,
+		dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionInformationRefreshTime))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -386,7 +387,7 @@ func TestBesideKea(t *testing.T) {
 		{"both have the same", []string{"DHCP6D_4O6_SERVERS=2001:db8:a::1", "DHCP6D_DNS_SERVERS=2001:db8:a::53"},
 			`{"name": "dns-servers", "data": "2001:db8:a::53"}, {"name": "dhcp4o6-server-addr", "data": "2001:db8:a::1"}`,
 			[]dhcpv6.OptionCode{23, 88}, []dhcpv6.OptionCode{23, 88}},
-		{"dhcp6d offers nothing that is asked for and is silent", []string{"DHCP6D_NTP_SERVERS=2001:db8:a::123"}, `{"name": "dns-servers", "data": "2001:db8:a::53"}`,
+		{"dhcp6d offers nothing that is asked for and is silent", []string{"DHCP6D_NTP_SERVERS=2001:db8:a::123", "DHCP6D_INFORMATION_REFRESH_TIME=1h"}, `{"name": "dns-servers", "data": "2001:db8:a::53"}`,
 			nil, []dhcpv6.OptionCode{23}},
 		{"Kea offers nothing and replies", []string{"DHCP6D_4O6_SERVERS=2001:db8:a::1", "DHCP6D_DNS_SERVERS=2001:db8:a::53"}, ``,
 			[]dhcpv6.OptionCode{23, 88}, []dhcpv6.OptionCode{}},

@@ -81,7 +81,14 @@ func (c *Config) warn() {
 	if n, weak := c.IPCKeys.Weak(); weak {
 		c.warnings = append(c.warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", n))
 	}
+	const effect = "a client that takes the first Reply may end up with none: set " + Prefix + "DNS_SERVERS"
 	if c.Options.Any() && len(c.Options.DNSServers) == 0 {
-		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; a client that takes the first Reply may end up with none: set "+Prefix+"DNS_SERVERS")
+		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; "+effect)
+	}
+	for _, l := range c.LinkOptions {
+		if l.Options.Any() && len(l.Options.DNSServers) == 0 {
+			c.warnings = append(c.warnings, fmt.Sprintf("Information-requests on %s (%sLINK_OPTIONS) are answered without DNS servers; %s, or DNS_SERVERS on that line",
+				l.name(), Prefix, effect))
+		}
 	}
 }
