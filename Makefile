@@ -54,9 +54,9 @@ ifdef RACE
 	go test -shuffle=on ./dhcp4d/internal/store # exhaustive without the race detector only
 endif
 
-interop: build ## every pair of ours and Kea's halves; INSTALL=1 installs Debian's Kea first
+interop: build ## every pair of ours and Kea's halves, and other servers beside ours; INSTALL=1 installs Debian's Kea first
 ifeq ($(INSTALL),1)
-	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark
+	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark dnsmasq dnsmasq-base
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./deploy/lab/interop
 

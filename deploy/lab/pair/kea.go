@@ -37,15 +37,21 @@ func findKea(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed (Debian: apt-get install kea-dhcp4-server kea-dhcp6-server, or make interop INSTALL=1)", name)
 }
 
+// StartKeaDHCPv6 starts Kea's DHCPv6 server as no half of anything, by a
+// configuration of the caller's. Dir is for its files.
+func StartKeaDHCPv6(h *netlab.Host, dir, config string) (*Half, error) {
+	return startKea(h, "kea-dhcp6", Config{Dir: dir}.withDefaults(), config)
+}
+
 // startKea starts one of Kea's servers. It is ready when it has said so, which
 // it does after its sockets are open.
-func startKea(h *netlab.Host, name string, c Config, config map[string]any) (*Half, error) {
+func startKea(h *netlab.Host, name string, c Config, config string) (*Half, error) {
 	path, err := findKea(name)
 	if err != nil {
 		return nil, err
 	}
 	file := filepath.Join(c.Dir, name+".json")
-	if err := os.WriteFile(file, []byte(text(config)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("writing Kea's configuration: %w", err)
 	}
 	env := []string{"KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir, "KEA_LOGGER_DESTINATION=stderr"}

@@ -113,7 +113,7 @@ type Half struct {
 func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp6", c, kea6(c))
+		return startKea(h, "kea-dhcp6", c, text(kea6(c)))
 	}
 	return startOurs(h, c, "dhcp6d", nil, env6(c), alone)
 }
@@ -122,7 +122,7 @@ func StartV6(h *netlab.Host, kind Kind, c Config, alone bool) (*Half, error) {
 func StartV4(h *netlab.Host, kind Kind, c Config) (*Half, error) {
 	c = c.withDefaults()
 	if kind == Kea {
-		return startKea(h, "kea-dhcp4", c, kea4(c))
+		return startKea(h, "kea-dhcp4", c, text(kea4(c)))
 	}
 	subnets, err := subnetsVariable(c)
 	if err != nil {

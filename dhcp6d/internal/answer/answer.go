@@ -89,8 +89,8 @@ func informationRequest(m *dhcp6.Message) drop.Reason {
 // Append appends the answer to a message that Validate has passed: the Reply
 // to an Information-request (RFC 9915 section 18.3.6), inside Relay-reply
 // levels where the message was relayed. It appends nothing when none of the
-// options asked for is offered: an empty Reply would keep the client from
-// asking another server.
+// options asked for is offered, or only such as are about the exchange: a Reply
+// without content would keep the client from asking another server.
 func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 	m := p.Message()
 	asked := s.asked(m)
@@ -111,14 +111,22 @@ func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 
 // asked is the set of our offers that the client's first Option Request lists.
 // Codes that do not belong there are in no offer and so skipped (section 21.7).
+// The set is empty where the client asks for content and we have none of it.
 func (s *Server) asked(m *dhcp6.Message) (set uint64) {
 	oro, _ := m.Option(dhcp6.OptORO)
+	wants, gets := false, false
 	for ; len(oro) >= 2; oro = oro[2:] {
 		code := dhcp6.Code(oro[0])<<8 | dhcp6.Code(oro[1])
 		i, found := slices.BinarySearchFunc(s.offers, code, func(f offer, c dhcp6.Code) int { return int(f.code) - int(c) })
 		if found {
 			set |= 1 << i
 		}
+		if !about(code) {
+			wants, gets = true, gets || found
+		}
+	}
+	if wants && !gets {
+		return 0
 	}
 	return set
 }

@@ -251,12 +251,13 @@ func TestOption88(t *testing.T) {
 func TestSilence(t *testing.T) {
 	s := answer.New(ours, answer.Options{Offer4o6: true})
 	for name, data := range map[string][]byte{
-		"no Option Request":              message(dhcp6.InformationRequest),
-		"an empty one":                   message(dhcp6.InformationRequest, oro()),
-		"Q-11 88 is not asked for":       message(dhcp6.InformationRequest, oro(23, 24)),
-		"nothing of what is asked for":   message(dhcp6.InformationRequest, option{dhcp6.OptClientID, client}, oro(94)),
-		"the same through a relay":       relay(message(dhcp6.InformationRequest, oro(94)), option{dhcp6.OptInterfaceID, []byte("x")}),
-		"D6-38 reconfiguration accepted": message(dhcp6.InformationRequest, oro(20), option{dhcp6.OptReconfAccept, nil}),
+		"no Option Request":        message(dhcp6.InformationRequest),
+		"an empty one":             message(dhcp6.InformationRequest, oro()),
+		"Q-11 88 is not asked for": message(dhcp6.InformationRequest, oro(23, 24)),
+		"times, as all clients do, and nothing else of what is asked for": message(dhcp6.InformationRequest, oro(94, 32, 82, 83)),
+		"nothing of what is asked for":                                    message(dhcp6.InformationRequest, option{dhcp6.OptClientID, client}, oro(94)),
+		"the same through a relay":                                        relay(message(dhcp6.InformationRequest, oro(94)), option{dhcp6.OptInterfaceID, []byte("x")}),
+		"D6-38 reconfiguration accepted":                                  message(dhcp6.InformationRequest, oro(20), option{dhcp6.OptReconfAccept, nil}),
 	} {
 		if b, why := s.Append(nil, parse(t, data)); len(b) != 0 || why != drop.None {
 			t.Errorf("%s: %x, %v", name, b, why)

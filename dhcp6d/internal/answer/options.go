@@ -50,8 +50,17 @@ type offer struct {
 	bytes []byte
 }
 
-// Any tells whether anything is offered at all.
-func (o Options) Any() bool { return len(o.encode()) > 0 }
+// Any tells whether anything is offered that a client could take from us
+// instead of from another server.
+func (o Options) Any() bool {
+	return slices.ContainsFunc(o.encode(), func(f offer) bool { return !about(f.code) })
+}
+
+// about tells whether an option is about the exchange itself. Clients ask for
+// these in any case (RFC 9915 section 18.2.6), so they are no reason to answer.
+func about(c dhcp6.Code) bool {
+	return c == dhcp6.OptRefreshTime || c == dhcp6.OptSolMaxRT || c == dhcp6.OptInfMaxRT
+}
 
 // Check tells what cannot be offered.
 func (o Options) Check() error {

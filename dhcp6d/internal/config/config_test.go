@@ -216,9 +216,31 @@ func TestHelpIsCompleteWithoutAnEnvironment(t *testing.T) {
 }
 
 func TestAnswersWithoutDNSServersAreWarnedOf(t *testing.T) {
-	for env, want := range map[string]int{"4O6_SERVERS=multicast": 1, "4O6_SERVERS=none": 0} {
-		if c, _ := config.Load(environ(env)); len(c.Warnings()) != want {
-			t.Errorf("%s: warnings %q", env, c.Warnings())
+	const all, link = "Information-requests are answered without DNS servers", "Information-requests on eth1 (DHCP6D_LINK_OPTIONS) are answered without DNS servers"
+	for _, tt := range []struct {
+		env  []string
+		want []string
+	}{
+		{[]string{"4O6_SERVERS=multicast"}, []string{all}},
+		{[]string{"4O6_SERVERS=none"}, nil},
+		{[]string{"4O6_SERVERS=multicast", "DNS_SERVERS=2001:db8::53"}, nil},
+		{[]string{"NTP_SERVERS=2001:db8::123"}, []string{all}},
+		{[]string{"INFORMATION_REFRESH_TIME=1h", "SOL_MAX_RT=60", "INF_MAX_RT=60"}, nil}, // no content, no answer
+		{[]string{"LINK_OPTIONS=eth1 4O6_SERVERS=multicast"}, []string{link}},
+		{[]string{"DNS_SERVERS=2001:db8::53", "LINK_OPTIONS=eth1 4O6_SERVERS=multicast; eth2 DNS_SERVERS="}, nil},
+		{[]string{"4O6_SERVERS=empty", "DNS_SERVERS=2001:db8::53", "LINK_OPTIONS=eth1 DNS_SERVERS="}, []string{link}},
+		{[]string{"4O6_SERVERS=empty", "LINK_OPTIONS=eth1 DNS_SERVERS=2001:db8::53; eth2 4O6_SERVERS=none"}, []string{all}},
+	} {
+		c, err := config.Load(environ(tt.env...))
+		got := c.Warnings()
+		if err != nil || len(got) != len(tt.want) {
+			t.Errorf("%s: %v, warnings %q, want %q", tt.env, err, got, tt.want)
+			continue
+		}
+		for i, w := range tt.want {
+			if !strings.HasPrefix(got[i], w) {
+				t.Errorf("%s: %q, want %q", tt.env, got[i], w)
+			}
 		}
 	}
 }

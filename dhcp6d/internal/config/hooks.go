@@ -86,7 +86,14 @@ func (c *Config) warn() {
 			c.warnings = append(c.warnings, "no range of "+Prefix+"IPC_RANGES is "+b.Name+"'s: a client that comes from or goes to another dhcp4d, also when one is added, loses its lease unless they share a store")
 		}
 	}
+	const effect = "a client that takes the first Reply may end up with none: set " + Prefix + "DNS_SERVERS"
 	if c.Options.Any() && len(c.Options.DNSServers) == 0 {
-		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; a client that takes the first Reply may end up with none: set "+Prefix+"DNS_SERVERS")
+		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; "+effect)
+	}
+	for _, l := range c.LinkOptions {
+		if l.Options.Any() && len(l.Options.DNSServers) == 0 {
+			c.warnings = append(c.warnings, fmt.Sprintf("Information-requests on %s (%sLINK_OPTIONS) are answered without DNS servers; %s, or DNS_SERVERS on that line",
+				l.name(), Prefix, effect))
+		}
 	}
 }

@@ -27,6 +27,7 @@ const (
 const (
 	unknown = iota // not heard of yet
 	in
+	tried // a Kea that was out, until something of it is heard or not; see watch.go
 	out
 )
 
@@ -46,6 +47,34 @@ type state struct {
 	probes   probes
 	series   *series
 	watching // owned by Run, under the lock of Backends
+
+	// One that is tried gets a DISCOVER each of so many clients. Choose adds,
+	// Run begins anew.
+	tests  atomic.Int32
+	tester [trialDiscovers]atomic.Uint64 // hash of the client
+}
+
+// testedBy tells whether a query may be lost to find out whether a backend is
+// back: one that begins an exchange, for the first time. Whoever made the test
+// is served by another when it asks again.
+func (s *state) testedBy(q *Query, client uint64) bool {
+	if !q.Opens() {
+		return false
+	}
+	n := s.tests.Load()
+	for i := range n {
+		if s.tester[i].Load() == client {
+			return false
+		}
+	}
+	return n < trialDiscovers
+}
+
+// test notes that a client makes the test.
+func (s *state) test(client uint64) {
+	n := s.tests.Load()
+	s.tester[n].Store(client)
+	s.tests.Store(n + 1)
 }
 
 // caughtUp notes that all queries up to a number were taken.
@@ -224,9 +253,10 @@ func (b *Backends) Choose(q *Query, now time.Time) (*Backend, drop.Reason) {
 }
 
 func (t *table) choose(q *Query) (*Backend, drop.Reason) {
+	key := hash(q.client)
 	if owner := t.ownerOf(q.address); owner != anybody {
-		if owner != nobody && t.list[owner].state.life.Load() != out {
-			return &t.list[owner], drop.None
+		if owner != nobody && t.list[owner].serves(q, key) {
+			return t.list[owner].chosen(q, key), drop.None
 		}
 		// Whoever looks for a new lease may have it from another, and an
 		// exchange whose server has gone is refused by another and begins
@@ -235,10 +265,30 @@ func (t *table) choose(q *Query) (*Backend, drop.Reason) {
 			return nil, drop.OwnerDown
 		}
 	}
-	if c := t.prefer(q.client); c != nil {
-		return c, drop.None
+	if c := t.prefer(q, key); c != nil {
+		return c.chosen(q, key), drop.None
 	}
 	return nil, drop.NoBackend
+}
+
+// serves tells whether the owner of an address gets a query about it. One that
+// is tried gets all that nobody else may have: they cost nobody anything.
+func (c *Backend) serves(q *Query, client uint64) bool {
+	switch c.state.life.Load() {
+	case out:
+		return false
+	case tried:
+		return !q.Opens() || c.state.testedBy(q, client)
+	}
+	return true
+}
+
+// chosen notes what choosing the backend means to it.
+func (c *Backend) chosen(q *Query, client uint64) *Backend {
+	if q.Opens() && c.state.life.Load() == tried {
+		c.state.test(client)
+	}
+	return c
 }
 
 // ownerOf is the place of the backend that alone serves an address.
@@ -261,21 +311,24 @@ func (t *table) ownerOf(a netip.Addr) int {
 }
 
 // prefer is the first choice of a client among the backends that are in, or
-// else among those that may be; nil when all are known to be out.
-func (t *table) prefer(client []byte) *Backend {
+// else among those that may be; nil when all are known to be out. Key is the
+// client's.
+func (t *table) prefer(q *Query, key uint64) *Backend {
 	if len(t.list) == 1 {
 		if c := &t.list[0]; c.state.life.Load() != out {
 			return c
 		}
 		return nil
 	}
-	key := hash(client)
-	var best [out]*Backend
-	var top [out]uint64
+	var best [in + 1]*Backend
+	var top [in + 1]uint64
 	for i := range t.list {
 		c := &t.list[i]
 		life := c.state.life.Load()
-		if life == out {
+		if life == tried && c.state.testedBy(q, key) {
+			life = in
+		}
+		if life > in {
 			continue
 		}
 		if w := mix(key ^ c.seed); best[life] == nil || w > top[life] {

@@ -261,6 +261,11 @@ func (b *Backends) since(now time.Time) int64 { return max(1, int64(now.Sub(b.st
 // Heard notes a sign of life: any datagram of the backend's that was accepted.
 func (b *Backends) Heard(c *Backend, now time.Time) {
 	c.state.heard.Store(b.since(now))
+	// The exchange that this is the answer of goes on at once, maybe sooner
+	// than Run looks.
+	if c.state.life.Load() == tried && c.state.life.CompareAndSwap(tried, in) {
+		poke(b.wake)
+	}
 }
 
 // ProbeAnswered notes that the backend has answered a probe, and so has taken

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -350,7 +351,7 @@ func TestLifeOfAKea(t *testing.T) {
 		{"never the last one", keas[:1], func(b *bench) { ask(b, "a", 40, 10); b.Refused(b.named("a").Addr); b.judge(b.clock) }, false},
 		{"nobody listens", keas, func(b *bench) { b.clock = b.clock.Add(1); b.Refused(b.named("a").Addr); b.judge(b.clock) }, true},
 		{"on trial after a while", keas, func(b *bench) { ask(b, "a", 20, 5); b.pass(trialAfter) }, false},
-		{"on trial, three more", keas, func(b *bench) { ask(b, "a", 20, 5); b.pass(trialAfter); ask(b, "a", 3, 1) }, true},
+		{"on trial, one more", keas, func(b *bench) { ask(b, "a", 20, 5); b.pass(trialAfter); ask(b, "a", 1, 1) }, true},
 		{"on trial, it answers", keas, func(b *bench) {
 			ask(b, "a", 20, 5)
 			b.pass(trialAfter)
@@ -368,6 +369,132 @@ func TestLifeOfAKea(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTrialOfAKea: a Kea that was out is found out about at little cost.
+func TestTrialOfAKea(t *testing.T) {
+	ranges := []Range{{"a", netip.MustParseAddr("192.0.2.0"), netip.MustParseAddr("192.0.2.127")}}
+	start := func(t *testing.T) (b *bench, mine func(n int) []byte) {
+		specs := ours(2)
+		specs[0].Kea = true
+		b = newBench(t, ranges, specs...)
+		b.pass(time.Second, "b")
+		var clients []int // those that a is the first choice of
+		for i := 0; len(clients) < 20; i++ {
+			if b.goes(message(dhcp4.Discover, 1, i)) == "a" {
+				clients = append(clients, i)
+			}
+		}
+		return b, func(n int) []byte { return message(dhcp4.Discover, 1, clients[n]) }
+	}
+	// discover sends a DISCOVER where it goes.
+	discover := func(b *bench, m []byte) string {
+		q := b.query(m, "fe80::1")
+		c, why := b.Choose(q, b.clock)
+		if why != drop.None {
+			return why.Label()
+		}
+		b.Sent(c, q, b.clock)
+		return c.Name
+	}
+	silence := func(b *bench) {
+		for i := range silentDiscovers {
+			b.Sent(b.named("a"), b.query(message(dhcp4.Discover, uint32(i), i), fmt.Sprintf("fe80::%d", i)), b.clock)
+		}
+		b.pass(timeout+100*time.Millisecond, "b")
+	}
+	refuse := func(b *bench) {
+		b.clock = b.clock.Add(1)
+		b.Refused(b.named("a").Addr)
+		b.judge(b.clock)
+	}
+	renewal := renewing(7, "192.0.2.1")
+	expect := func(t *testing.T, what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	t.Run("no client is asked to wait for it twice, and few once", func(t *testing.T) {
+		b, mine := start(t)
+		silence(b)
+		expect(t, "while it is out", discover(b, mine(0)), "b")
+		b.pass(trialAfter, "b")
+		for i := range trialDiscovers {
+			expect(t, "a test", discover(b, mine(i)), "a")
+			expect(t, "whoever asks again", discover(b, mine(i)), "b")
+		}
+		expect(t, "whoever comes after them", discover(b, mine(trialDiscovers)), "b")
+		b.pass(timeout+100*time.Millisecond, "b")
+		expect(t, "after the test", discover(b, mine(9)), "b")
+		b.pass(trialAfter-timeout, "b")
+		expect(t, "before the next", discover(b, mine(9)), "b")
+		b.pass(timeout, "b")
+		expect(t, "at the next", discover(b, mine(0)), "a")
+	})
+	t.Run("it gets what only it can serve, as long as that may be", func(t *testing.T) {
+		b, mine := start(t)
+		silence(b)
+		expect(t, "while it is out", b.goes(renewal), "owner_down")
+		b.pass(trialAfter, "b")
+		for range 5 {
+			expect(t, "a renewal", b.goes(renewal), "a")
+			b.pass(time.Second, "b")
+		}
+		expect(t, "a test", discover(b, mine(0)), "a")
+		expect(t, "a renewal meanwhile", b.goes(renewal), "a")
+		b.pass(timeout+100*time.Millisecond, "b")
+		expect(t, "after the test", b.goes(renewal), "owner_down")
+	})
+	t.Run("whoever is offered something can have it at once", func(t *testing.T) {
+		b, mine := start(t)
+		silence(b)
+		b.pass(trialAfter, "b")
+		m := mine(0)
+		expect(t, "the test", discover(b, m), "a")
+		b.Answered(b.named("a"), m, b.clock)
+		m[242] = byte(dhcp4.Request)
+		expect(t, "the REQUEST", b.goes(m), "a")
+		expect(t, "another client", discover(b, mine(1)), "a")
+		b.pass(timeout+time.Second, "b")
+		expect(t, "one DISCOVER of it that has no answer", discover(b, mine(2)), "a")
+	})
+	t.Run("what it says late counts", func(t *testing.T) {
+		b, mine := start(t)
+		silence(b)
+		b.pass(time.Second, "b")
+		b.Heard(b.named("a"), b.clock)
+		b.judge(b.clock)
+		expect(t, "a DISCOVER", discover(b, mine(0)), "a")
+	})
+	t.Run("where nobody listens the pauses grow to ten seconds", func(t *testing.T) {
+		b, mine := start(t)
+		refuse(b)
+		var at []int
+		for second := range 60 {
+			if discover(b, mine(0)) == "a" {
+				at = append(at, second)
+				refuse(b)
+			}
+			b.pass(time.Second, "b")
+		}
+		if want := []int{1, 3, 7, 15, 25, 35, 45, 55}; !slices.Equal(at, want) {
+			t.Errorf("tried at %v, want %v", at, want)
+		}
+	})
+	t.Run("it is in when no other is left", func(t *testing.T) {
+		b, mine := start(t)
+		silence(b)
+		b.pass(outAfter + 100*time.Millisecond) // b falls silent too
+		for i := range 20 {
+			expect(t, "a DISCOVER", discover(b, mine(i)), "a")
+		}
+		if b.ready != "" {
+			t.Errorf("not ready: %s", b.ready)
+		}
+		b.pass(time.Second, "b")
+		expect(t, "when b is back", b.goes(mine(0)), "a")
+	})
 }
 
 func TestProbes(t *testing.T) {

@@ -25,16 +25,22 @@ const (
 )
 
 // A Kea is out when so many DISCOVERs, from so many attachment points, had no
-// answer within a time in which nothing else of it was heard. As nobody can
-// ask it, it is given another chance after a while, a short one where the
-// kernel has said that nobody listens. One that is on trial is out sooner.
+// answer within a time in which nothing else of it was heard, or when the
+// kernel says that nobody listens there.
+//
+// As nobody can ask it, it is tried after a while, which is short at first
+// where the kernel knows: it gets what only it can serve, and a few DISCOVERs
+// as if it were in. It is in with the first thing that is heard of it, and out
+// again with the first of those DISCOVERs that has no answer, before its
+// client asks again. So a Kea that stays away costs few clients one
+// retransmission each and nobody two.
 const (
 	silentDiscovers = 20
 	silentPoints    = 5
 	silentFor       = 10 * time.Second
 	trialDiscovers  = 3
 	trialAfter      = 10 * time.Second
-	refusedTrial    = time.Second
+	refusedTrial    = time.Second // doubled each time up to trialAfter
 )
 
 // watching is what is known of a Kea that does not answer.
@@ -42,8 +48,10 @@ type watching struct {
 	since  int64 // the first DISCOVER without an answer
 	silent int
 	points []uint16
-	trial  bool
-	again  int64 // when one that is out is tried again
+	trial  bool  // it is tried, or was and nothing was said of it yet
+	tried  int64 // since when
+	again  int64 // when one that is out is tried
+	pause  time.Duration
 }
 
 func (w *watching) reset(since int64) { w.since, w.silent, w.points = since, 0, w.points[:0] }
@@ -52,6 +60,9 @@ func (w *watching) reset(since int64) { w.since, w.silent, w.points = since, 0, 
 // whether that was one too many.
 func (s *state) unanswered(left int64, point uint16) bool {
 	w := &s.watching
+	if s.life.Load() == tried {
+		return left >= w.tried && s.heard.Load() <= left
+	}
 	if s.heard.Load() > w.since || left-w.since > int64(silentFor) || w.silent == 0 {
 		w.reset(left)
 	}
@@ -63,7 +74,7 @@ func (s *state) unanswered(left int64, point uint16) bool {
 		w.silent = 0
 		return false
 	}
-	return w.silent >= silentDiscovers && len(w.points) >= silentPoints || w.trial && w.silent >= trialDiscovers
+	return w.silent >= silentDiscovers && len(w.points) >= silentPoints
 }
 
 // Run resolves, probes and judges until ctx ends.
@@ -157,12 +168,16 @@ func (b *Backends) judge(now time.Time) (wait time.Duration) {
 	wait = probeEvery
 	for _, m := range b.members {
 		if m.Kea {
-			b.judgeKeaLocked(m, at, slices.Contains(silent, m))
 			continue
 		}
 		b.judgeOursLocked(m, at)
 		if m.life.Load() != in || m.refused.Load() > m.heard.Load() {
 			wait = probeOut
+		}
+	}
+	for _, m := range b.members { // last, as one of them may be all that is left
+		if m.Kea {
+			b.judgeKeaLocked(m, at, slices.Contains(silent, m))
 		}
 	}
 	b.reportLocked()
@@ -186,28 +201,47 @@ func (b *Backends) judgeOursLocked(m *member, at int64) {
 	}
 }
 
-// judgeKeaLocked goes by what a Kea has left unanswered. The last backend
-// stays in: it may be silent by rule.
+// judgeKeaLocked goes by what a Kea has left unanswered. The last backend is
+// in: it may be silent by rule.
 func (b *Backends) judgeKeaLocked(m *member, at int64, silent bool) {
+	last := b.lastLocked(m)
 	refused := m.refused.Load() > max(m.heard.Load(), m.again)
-	switch {
-	case m.life.Load() == out:
-		if at >= m.again || m.heard.Load() > m.refused.Load() && m.heard.Load() > m.since {
-			m.trial = true
-			m.reset(at)
-			b.takeLocked(m, in, "")
-		}
-	case (silent || refused) && b.lastLocked(m):
+	switch life := m.life.Load(); {
+	case life != in && last:
+		m.reset(at)
+		m.trial, m.again = false, at
+		b.takeLocked(m, in, "")
+	case life == out && m.heard.Load() > max(m.refused.Load(), m.since):
+		b.takeLocked(m, in, "")
+	case life == out && at >= m.again:
+		m.trial, m.tried, m.again = true, at, at
+		m.tests.Store(0)
+		m.life.Store(tried)
+	case life == out:
+	case (silent || refused) && last:
 		m.reset(at)
 	case refused:
-		m.again = at + int64(refusedTrial)
-		b.takeLocked(m, out, "nobody listens there")
+		b.takeOutLocked(m, at, min(max(refusedTrial, 2*m.pause), trialAfter), "nobody listens there")
 	case silent:
-		m.again = at + int64(trialAfter)
-		b.takeLocked(m, out, "it answers no DISCOVER")
-	case m.heard.Load() >= m.since:
-		m.trial = false
+		b.takeOutLocked(m, at, trialAfter, "it answers no DISCOVER")
+	case life == in && m.heard.Load() >= m.since:
+		if m.trial {
+			b.log.Info("backend is in", "backend", m.Name)
+		}
+		m.trial, m.pause = false, 0
 	}
+}
+
+// takeOutLocked takes a Kea out until it is tried after a pause. That one which
+// was tried is out again is no news.
+func (b *Backends) takeOutLocked(m *member, at int64, pause time.Duration, why string) {
+	m.pause, m.again = pause, at+int64(pause)
+	m.reset(at)
+	if m.trial {
+		m.life.CompareAndSwap(tried, out) // unless it was heard meanwhile
+		return
+	}
+	b.takeLocked(m, out, why)
 }
 
 // lastLocked tells whether no other backend is in.
