@@ -114,7 +114,7 @@ func env4(c Config) []string {
 		"DHCP4D_IPC_LISTEN=" + hostPort(c.Port+1),
 		"DHCP4D_IPC_PEERS=" + hostPort(c.Port),
 		"DHCP4D_LEASE_TIME=" + c.LeaseTime.String(),
-		"DHCP4D_STORE=pebble:" + filepath.Join(c.Dir, "dhcp4d"),
+		"DHCP4D_STORE=journal:" + filepath.Join(c.Dir, "dhcp4d"),
 		"DHCP4D_METRICS_LISTEN=" + metrics4,
 		"DHCP4D_LOG_LEVEL=" + c.level("debug"),
 	}

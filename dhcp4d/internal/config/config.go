@@ -92,7 +92,7 @@ type raw struct {
 	OfferHold     seconds      `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
 	DeclineTime   seconds      `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
 
-	Store Store `env:"STORE" envDefault:"pebble:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
+	Store Store `env:"STORE" envDefault:"journal:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
 
 	Recovery bool `env:"RECOVERY" envDefault:"false" desc:"after an old backup was restored: for one lease time from the start, give no client an address that is new to it; unset it again"`
 
