@@ -50,7 +50,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 }
 
 const (
-	batch   = 64      // datagrams read and written at once
+	batch   = 256     // datagrams read and written at once
 	buffer  = 4 << 20 // octets that the kernel may queue before
 	waiting = 4096    // ACKs that may wait for one sync
 	labels  = 1024    // subnets that metrics tell apart

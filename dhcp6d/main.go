@@ -44,7 +44,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 }
 
 const (
-	batch  = 64      // datagrams read and written at once
+	batch  = 256     // datagrams read and written at once
 	buffer = 4 << 20 // octets that the kernel may queue before
 	// pace is how soon a socket is read again after four or more datagrams
 	// were there: more come meanwhile, also for the halves behind us, and a

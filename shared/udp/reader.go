@@ -17,6 +17,8 @@ const (
 	rowStride = 1<<16 + 1<<10
 	// controlStride holds packet info, a timestamp and a segment length.
 	controlStride = 128
+	// maxRows is how many rows are enough where one may hold many packets.
+	maxRows = 64
 	// busy is how many packets a batch must hold for Pace to apply.
 	busy = 4
 )
@@ -49,6 +51,10 @@ type reader struct {
 // one reader.
 func (c *Conn) NewReader(batch int) Reader {
 	batch = max(batch, 1)
+	n := batch // rows
+	if c.gro {
+		n = min(n, maxRows)
+	}
 	size := c.options.MaxDatagram
 	stride := size
 	if size <= 0 || c.gro {
@@ -58,11 +64,11 @@ func (c *Conn) NewReader(batch int) Reader {
 		conn:    c,
 		size:    size,
 		stride:  stride,
-		rows:    make([]byte, batch*stride),
-		control: make([]byte, batch*controlStride),
-		names:   make([]name, batch),
-		vectors: make([]unix.Iovec, batch),
-		msgs:    make([]message, batch),
+		rows:    make([]byte, n*stride),
+		control: make([]byte, n*controlStride),
+		names:   make([]name, n),
+		vectors: make([]unix.Iovec, n),
+		msgs:    make([]message, n),
 		packets: make([]Packet, 0, batch),
 	}
 	for i := range r.msgs {
@@ -74,8 +80,8 @@ func (c *Conn) NewReader(batch int) Reader {
 		h.Iov = &r.vectors[i]
 		h.SetIovlen(1)
 	}
-	r.filled = batch // so that the first fill prepares every row
-	r.next = batch
+	r.filled = n // so that the first fill prepares every row
+	r.next = n
 	r.receive = func(fd uintptr) bool {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), 0, 0, 0)
 		r.errno = errno
