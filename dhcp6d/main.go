@@ -46,10 +46,6 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 const (
 	batch  = 256     // datagrams read and written at once
 	buffer = 4 << 20 // octets that the kernel may queue before
-	// pace is how soon a socket is read again after four or more datagrams
-	// were there: more come meanwhile, also for the halves behind us, and a
-	// wake-up costs more than ten datagrams. Who is alone waits for nothing.
-	pace = 100 * time.Microsecond
 	// drain is how long the queries on their way have before we exit.
 	drain = time.Second
 )
@@ -62,7 +58,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	link, err := listen.Open(listen.Options{
 		Interfaces: c.Interfaces, Port: c.ServerPort, JoinSite: c.JoinSite,
-		ReceiveBuffer: buffer, SendBuffer: buffer, Timestamps: true, Pace: pace,
+		ReceiveBuffer: buffer, SendBuffer: buffer, Timestamps: true,
 	}, rt.Log.With("package", "listen"))
 	if err != nil {
 		return err
@@ -70,7 +66,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	defer link.Close() //nolint:errcheck // the loops that read it have ended
 	var backends atomic.Pointer[forward.Backends]
 	socket, err := udp.Listen(udp.Options{
-		Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer, Pace: pace,
+		Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer,
 		Refused: func(a netip.AddrPort) { backends.Load().Refused(a) },
 	})
 	if err != nil {

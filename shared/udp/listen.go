@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,10 +46,6 @@ type Options struct {
 	// FreeBind allows sources in Local that are no addresses of an interface
 	// (IPv6), such as those of a prefix that is routed to this host.
 	FreeBind bool
-	// Pace lets a reader whose last batch held four or more packets wait
-	// until this long after it received that batch, so that the next
-	// wake-up finds more. An idle socket is always read at once. 0 is off.
-	Pace time.Duration
 }
 
 // Listen opens a UDP socket. It never forbids fragmentation: a datagram longer

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +18,6 @@ const (
 	controlStride = 128
 	// maxRows is how many rows are enough where one may hold many packets.
 	maxRows = 64
-	// busy is how many packets a batch must hold for Pace to apply.
-	busy = 4
 )
 
 // reader implements Reader. With coalescing a row may be many packets, more
@@ -38,10 +35,6 @@ type reader struct {
 	packets []Packet
 
 	filled, next, offset int
-
-	// For Pace: when rows were last filled, and the packets they held.
-	filledAt time.Time
-	last     int
 
 	receive func(fd uintptr) bool // built once: a closure per call would allocate
 	errno   unix.Errno
@@ -105,15 +98,11 @@ func (r *reader) Read() ([]Packet, error) {
 	for r.next < r.filled && len(r.packets) < cap(r.packets) {
 		r.split()
 	}
-	r.last += len(r.packets)
 	return r.packets, nil
 }
 
 // fill receives at least one row.
 func (r *reader) fill() error {
-	if r.conn.options.Pace > 0 {
-		r.pace()
-	}
 	for {
 		r.prepare()
 		if err := r.conn.raw.Read(r.receive); err != nil && !r.conn.remains(r.receive) {
@@ -122,9 +111,6 @@ func (r *reader) fill() error {
 		switch r.errno {
 		case 0:
 			r.next, r.offset = 0, 0
-			if r.conn.options.Pace > 0 {
-				r.filledAt, r.last = time.Now(), 0
-			}
 			return nil
 		case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
 			// About one datagram sent earlier, and taken off by the call.
@@ -144,19 +130,6 @@ func (r *reader) prepare() {
 		h.Flags = 0
 	}
 	r.filled = 0
-}
-
-// pace waits out what is left of Pace since a large batch came. It holds its
-// thread and, as all calls here, does not tell the scheduler: a Go timer would
-// be late by a millisecond in an idle process, and a processor that is taken
-// away for so short a time and given back costs more than the wait spares.
-func (r *reader) pace() {
-	if r.last >= busy {
-		if rest := r.conn.options.Pace - time.Since(r.filledAt); rest > 0 {
-			ts := unix.NsecToTimespec(int64(rest))
-			_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0) // cut short is as good
-		}
-	}
 }
 
 // split hands out the packets of row next, as many as there is room for.

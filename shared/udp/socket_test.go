@@ -237,14 +237,6 @@ func TestWriterWaits(t *testing.T) {
 	}
 }
 
-// Pacing loses and reorders nothing; what it saves is for a benchmark.
-func TestPace(t *testing.T) {
-	testOrder(t, func(t testing.TB) (a, b socket) {
-		o := udp.Options{Address: v6, Coalesce: true, Pace: 100 * time.Microsecond}
-		return open(t, o), open(t, o)
-	})
-}
-
 func TestStopReading(t *testing.T) {
 	for _, coalesce := range []bool{false, true} {
 		c, other := open(t, udp.Options{Address: v6, Coalesce: coalesce}), open(t, udp.Options{Address: v6})

@@ -44,9 +44,8 @@ type Options struct {
 	Port uint16
 	// JoinSite also joins ff05::1:3.
 	JoinSite bool
-	// ReceiveBuffer, SendBuffer, Pace and Timestamps are as in udp.Options.
+	// ReceiveBuffer, SendBuffer and Timestamps are as in udp.Options.
 	ReceiveBuffer, SendBuffer int
-	Pace                      time.Duration
 	Timestamps                bool
 }
 
@@ -102,7 +101,6 @@ func Open(o Options, log *slog.Logger) (*Link, error) {
 		Timestamps:    o.Timestamps,
 		ReceiveBuffer: o.ReceiveBuffer,
 		SendBuffer:    o.SendBuffer,
-		Pace:          o.Pace,
 	})
 	if err != nil {
 		_ = l.monitor.close()
