@@ -44,17 +44,33 @@ type Options struct {
 	Subnets   int           // of which the last is the clients'
 	Held      int           // leases that are there before; clients take theirs up again at random
 	NoOffload bool          // on the link, checksum and segmentation offload switched off
-	Env       []string      // for our daemons
+	// Overload are rates in open loop too, as multiples of the most that the
+	// pair has completed per second in the round until then: its peak.
+	Overload []float64
+	// Confine keeps all daemons to one processor and the load generator to
+	// another, so that what a pair can do does not depend on how hard the
+	// generator works.
+	Confine bool
+	// Share is how much of a processor's time both daemons of a pair may have,
+	// together; 0 is no limit. It makes the pair so much slower than the
+	// generator that the generator keeps up with any overload.
+	Share float64
+	Env   []string // for our daemons
 }
 
 // A Load is what one run asks of a pair: exactly one field is set.
 type Load struct {
 	InFlight int `json:"in_flight,omitempty"`
 	Rate     int `json:"rate,omitempty"`
+	// Times is a multiple of the pair's peak.
+	Times float64 `json:"times_peak,omitempty"`
 }
 
 func (l Load) String() string {
-	if l.Rate > 0 {
+	switch {
+	case l.Times > 0:
+		return fmt.Sprintf("%g × peak", l.Times)
+	case l.Rate > 0:
 		return fmt.Sprintf("%d/s", l.Rate)
 	}
 	return fmt.Sprintf("%d in flight", l.InFlight)
@@ -71,9 +87,13 @@ type Run struct {
 	User     float64 `json:"user_us"`
 	System   float64 `json:"system_us"`
 	Rate     float64 `json:"exchanges_per_second"`
+	Goodput  float64 `json:"goodput_per_second"` // while exchanges were started
+	OfPeak   float64 `json:"goodput_of_peak,omitempty"`
 	P50      float64 `json:"p50_ms"`
 	P99      float64 `json:"p99_ms"`
 	Lost     float64 `json:"lost_share"`
+	Offered  float64 `json:"offered_per_second"`
+	Overrun  float64 `json:"overrun_share"`    // answers that the generator was too slow for, per exchange started
 	Switches float64 `json:"context_switches"` // per exchange
 	Syncs    float64 `json:"syncs"`            // per exchange
 	Written  float64 `json:"leases_written"`   // per exchange
@@ -82,17 +102,27 @@ type Run struct {
 	// PerLease is what the v4 half has resident more than without leases, in
 	// octets per lease held.
 	PerLease float64 `json:"octets_per_lease,omitempty"`
+	// Drops are datagrams that our daemons dropped, or the kernel before them,
+	// by series, per exchange completed; what there was none of is not listed.
+	Drops map[string]float64 `json:"drops,omitempty"`
 }
 
 func newRun(name string, l Load, r load.Report, before, after account) Run {
 	six, four := after.six.minus(before.six), after.four.minus(before.four)
 	each := 1 / float64(r.Completed)
+	drops := make(map[string]float64)
+	for series, n := range after.drops {
+		if n -= before.drops[series]; n > 0 {
+			drops[series] = n * each
+		}
+	}
 	return Run{
-		Subject: name, Load: l,
+		Subject: name, Load: l, Drops: drops,
 		CPU: (six.cpu + four.cpu) * each * 1e6, CPU6: six.cpu * each * 1e6, CPU4: four.cpu * each * 1e6,
 		User: (six.user + four.user) * each * 1e6, System: (six.system + four.system) * each * 1e6,
-		Rate: r.Rate, P50: r.Exchange.P50 * 1e3, P99: r.Exchange.P99 * 1e3,
-		Lost:     float64(r.Lost+r.Unsent) / float64(r.Started),
+		Rate: r.Rate, Goodput: r.Goodput, P50: r.Exchange.P50 * 1e3, P99: r.Exchange.P99 * 1e3,
+		Lost:    float64(r.Lost+r.Unsent) / float64(r.Started),
+		Offered: r.Offered, Overrun: float64(r.Overrun) / float64(r.Started),
 		Switches: (six.switches + four.switches) * each,
 		Syncs:    (after.commits - before.commits) * each, Written: (after.writes - before.writes) * each,
 		// The scrape after a run has counted itself like the last one before.
@@ -148,6 +178,9 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	result = Result{Options: o, FileSystem: fs, Machine: machine(), Time: time.Now().UTC().Truncate(time.Second)}
 	loads := o.loads()
 	for round := range o.Rounds {
+		for _, s := range subjects {
+			s.peak = 0
+		}
 		for _, l := range loads {
 			for i := range subjects { // a different one is first each round
 				s := subjects[(i+round)%len(subjects)]
@@ -181,6 +214,9 @@ func (o Options) loads() []Load {
 	}
 	for _, n := range o.Rates {
 		all = append(all, Load{Rate: n})
+	}
+	for _, n := range o.Overload {
+		all = append(all, Load{Times: n})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,6 +27,10 @@ func TestARunIsReckonedPerExchange(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, v[0], v[1])
 		}
 	}
+	before.drops, after.drops = map[string]float64{"a": 7, "b": 7}, map[string]float64{"a": 507, "b": 7}
+	if got := newRun(Ours, Load{}, load.Report{Started: 1000, Completed: 1000}, before, after).Drops; !maps.Equal(got, map[string]float64{"a": 0.5}) {
+		t.Errorf("drops per exchange %v, want half of a and none of b", got)
+	}
 	after.allocs = 1200 // less than the scrape before took
 	if got := newRun(Ours, Load{}, load.Report{Started: 1, Completed: 1}, before, after); got.Allocs != 0 {
 		t.Errorf("%v allocations, want none", got.Allocs)
@@ -39,11 +44,11 @@ func TestSummary(t *testing.T) {
 	r := Result{Options: Options{Subjects: []string{Ours, Kea, Bare}, Windows: []int{64, 1}}}
 	for name, all := range cpu {
 		for round, v := range all {
-			r.Runs = append(r.Runs, Run{Subject: name, Load: l, Round: round, CPU: v, Rate: 1000 / v, P99: v})
+			r.Runs = append(r.Runs, Run{Subject: name, Load: l, Round: round, CPU: v, Goodput: 1000 / v, P99: v})
 		}
 	}
 	// One round has no bare run.
-	r.Runs = append(r.Runs, Run{Subject: Ours, Load: l, Round: 3, CPU: 14, Rate: 1})
+	r.Runs = append(r.Runs, Run{Subject: Ours, Load: l, Round: 3, CPU: 14, Goodput: 1})
 	r.Summarise()
 	for _, tt := range []struct {
 		subject                    string
@@ -105,12 +110,13 @@ func TestArguments(t *testing.T) {
 		{"a single client in flight", Ours, Options{Exchanges: 20000}, Load{InFlight: 1}, "-n 2000 -in-flight 1", ""},
 		{"Kea makes a quarter", Kea, Options{Exchanges: 20000}, Load{InFlight: 64}, "-n 5000", ""},
 		{"a rate", Ours, Options{OpenFor: time.Second}, Load{Rate: 3000}, "-rate 3000 -t 1s", "-in-flight"},
+		{"a multiple of the peak", Ours, Options{OpenFor: time.Second}, Load{Times: 3}, "-rate 12000 -t 1s", "-in-flight"},
 		{"renewals", Ours, Options{Exchanges: 1000, Renew: 0.5}, Load{InFlight: 64}, "-renew 0.5", "-shuffle"},
 		{"leases held", Ours, Options{Exchanges: 1000, Held: 5000, Renew: 1}, Load{InFlight: 64}, "-seed 257 -clients 5000 -shuffle -held 10.0.1.0", ""},
 		{"leases held, as the bare pair makes addresses", Bare, Options{Exchanges: 1000, Held: 5000}, Load{InFlight: 64}, "-bare -seed 257 -clients 5000 -shuffle -held 10.0.0.0", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &subject{name: tt.subject}
+			s := &subject{name: tt.subject, peak: 4000}
 			got := strings.Join(s.arguments(tt.options, tt.load), " ")
 			if !strings.Contains(got, tt.want) || tt.not != "" && strings.Contains(got, tt.not) {
 				t.Errorf("%s\nwant %q and not %q", got, tt.want, tt.not)

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -53,7 +54,7 @@ func (r *Result) Summarise() {
 			cpu := ratios(runs, yard, func(r Run) float64 { return r.CPU })
 			if len(cpu) > 0 {
 				m.Ratio, m.Lowest, m.Highest = median(cpu), slices.Min(cpu), slices.Max(cpu)
-				m.Pace = median(ratios(runs, yard, func(r Run) float64 { return r.Rate }))
+				m.Pace = median(ratios(runs, yard, func(r Run) float64 { return r.Goodput }))
 				m.RatioOfMedians = m.CPU / summary(yard).CPU
 			}
 			r.Medians = append(r.Medians, m)
@@ -104,12 +105,20 @@ func summary(runs []Run) Median {
 		}
 		return median(all)
 	}
-	return Median{Runs: len(runs), Run: Run{
+	drops := make(map[string]float64)
+	for _, run := range runs {
+		for series := range run.Drops {
+			drops[series] = of(func(r Run) float64 { return r.Drops[series] })
+		}
+	}
+	return Median{Runs: len(runs), Run: Run{Drops: drops,
 		CPU:  of(func(r Run) float64 { return r.CPU }),
 		CPU6: of(func(r Run) float64 { return r.CPU6 }), CPU4: of(func(r Run) float64 { return r.CPU4 }),
 		User: of(func(r Run) float64 { return r.User }), System: of(func(r Run) float64 { return r.System }),
-		Rate: of(func(r Run) float64 { return r.Rate }),
-		P50:  of(func(r Run) float64 { return r.P50 }), P99: of(func(r Run) float64 { return r.P99 }),
+		Rate: of(func(r Run) float64 { return r.Rate }), Goodput: of(func(r Run) float64 { return r.Goodput }),
+		Offered: of(func(r Run) float64 { return r.Offered }), Overrun: of(func(r Run) float64 { return r.Overrun }),
+		OfPeak: of(func(r Run) float64 { return r.OfPeak }),
+		P50:    of(func(r Run) float64 { return r.P50 }), P99: of(func(r Run) float64 { return r.P99 }),
 		Lost: of(func(r Run) float64 { return r.Lost }), Switches: of(func(r Run) float64 { return r.Switches }),
 		Syncs: of(func(r Run) float64 { return r.Syncs }), Written: of(func(r Run) float64 { return r.Written }),
 		Allocs:   of(func(r Run) float64 { return r.Allocs }),
@@ -135,7 +144,7 @@ func (r *Result) Table(w io.Writer) error {
 	}
 	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is medians")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tuser\tsystem\trate/s\tof bare\tp50 ms\tp99 ms\tlost\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
+	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tuser\tsystem\toffered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
 	for _, m := range r.Medians {
 		allocs, perLease := "-", "-"
 		if ours(m.Subject) {
@@ -144,11 +153,21 @@ func (r *Result) Table(w io.Writer) error {
 		if m.PerLease > 0 {
 			perLease = fmt.Sprintf("%.0f", m.PerLease)
 		}
-		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%.2f\t%.2f\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
-			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, m.User, m.System, m.Rate, ratio(m.Pace), m.P50, m.P99,
-			share(m.Lost), m.Switches, m.Syncs, allocs, m.Resident, perLease)
+		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s\t%.2f\t%.2f\t%s\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
+			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, m.User, m.System, m.Offered, m.Goodput, ratio(m.Pace), ratio(m.OfPeak), m.P50, m.P99,
+			share(m.Lost), share(m.Overrun), m.Switches, m.Syncs, allocs, m.Resident, perLease)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, m := range r.Medians {
+		for _, series := range slices.Sorted(maps.Keys(m.Drops)) {
+			if n := m.Drops[series]; n >= 0.005 {
+				fmt.Fprintf(w, "%v, %s: for each exchange %.2f × %s\n", m.Load, m.Subject, n, series)
+			}
+		}
+	}
+	return nil
 }
 
 func ratio(v float64) string {

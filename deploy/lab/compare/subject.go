@@ -50,7 +50,9 @@ type subject struct {
 	halves           []*pair.Half // both, where they are ours
 	empty            float64      // what the v4 half has resident without leases
 	runs             uint64
-	owed, atMost     int // leases that it must have and can have
+	owed, atMost     int     // leases that it must have and can have
+	unlimited        func()  // ends the limit of its processor time, nil for none
+	peak             float64 // exchanges per second, the most in this round
 }
 
 // ours tells whether the daemons are, however they are configured.
@@ -69,24 +71,39 @@ func newSubject(ctx context.Context, lab *netlab.Lab, name, dir string, o Option
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	if err := s.network(lab, o); err != nil {
-		return nil, err
-	}
-	if moves(name) {
-		var err error
-		s.six, s.four, err = bare.Start(s.servers, program, serverAddress.Addr(), 547, name == BareOffload)
-		return s, err
-	}
-	if err := s.configure(o); err != nil {
-		return nil, err
-	}
-	if o.Held > 0 {
-		say(fmt.Sprintf("%s gets %d leases", name, o.Held))
-		if err := s.fill(ctx, o); err != nil {
+	if o.Confine {
+		if err := errors.Join(s.clients.Confine(0), s.servers.Confine(1)); err != nil {
 			return nil, err
 		}
 	}
-	return s, s.start()
+	if err := s.network(lab, o); err != nil {
+		return nil, err
+	}
+	if err := s.up(ctx, o, program, say); err != nil {
+		return nil, err
+	}
+	if o.Share > 0 {
+		s.unlimited = lab.Quota(o.Share, s.six, s.four)
+	}
+	return s, nil
+}
+
+// up starts the pair.
+func (s *subject) up(ctx context.Context, o Options, program string, say func(string)) (err error) {
+	if moves(s.name) {
+		s.six, s.four, err = bare.Start(s.servers, program, serverAddress.Addr(), 547, s.name == BareOffload)
+		return err
+	}
+	if err := s.configure(o); err != nil {
+		return err
+	}
+	if o.Held > 0 {
+		say(fmt.Sprintf("%s gets %d leases", s.name, o.Held))
+		if err := s.fill(ctx, o); err != nil {
+			return err
+		}
+	}
+	return s.start()
 }
 
 // network joins the two hosts. Clients have so many addresses, which the
@@ -187,9 +204,12 @@ func (s *subject) arguments(o Options, l Load) []string {
 	if s.name == Kea {
 		n /= 4
 	}
-	if l.Rate > 0 {
+	switch {
+	case l.Times > 0:
+		args = append(args, "-rate", fmt.Sprint(l.Times*s.peak), "-t", o.OpenFor.String())
+	case l.Rate > 0:
 		args = append(args, "-rate", strconv.Itoa(l.Rate), "-t", o.OpenFor.String())
-	} else {
+	default:
 		args = append(args, "-n", strconv.Itoa(n), "-in-flight", strconv.Itoa(l.InFlight))
 	}
 	if moves(s.name) {
@@ -247,15 +267,20 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	if o.Held > 0 && !moves(s.name) {
 		r.PerLease = max(0, after.four.resident-s.empty) / float64(o.Held)
 	}
+	if l.Times > 0 {
+		r.OfPeak = r.Goodput / s.peak
+	}
+	s.peak = max(s.peak, r.Goodput)
 	return r, nil
 }
 
 // account is what both halves have used, and what they have counted.
 type account struct {
 	six, four       usage
-	commits, writes float64 // of dhcp4d
-	allocs          float64 // objects, of both
-	scrape          float64 // objects that asking for all this takes
+	commits, writes float64            // of dhcp4d
+	allocs          float64            // objects, of both
+	scrape          float64            // objects that asking for all this takes
+	drops           map[string]float64 // by series, of both
 }
 
 // accountBefore asks our daemons twice, and then the kernel, and accountAfter
@@ -284,6 +309,7 @@ func (s *subject) accountAfter() (account, error) {
 }
 
 func (s *subject) counted() (a account, err error) {
+	a.drops = make(map[string]float64)
 	for _, h := range s.halves {
 		m, err := h.Metrics()
 		if err != nil {
@@ -292,6 +318,11 @@ func (s *subject) counted() (a account, err error) {
 		a.commits += m["dhcp4d_store_commit_seconds_count"]
 		a.writes += m["dhcp4d_store_wal_records_total"]
 		a.allocs += m["go_memstats_mallocs_total"]
+		for series, n := range m {
+			if name, _, _ := strings.Cut(series, "{"); strings.HasSuffix(name, "_dropped_total") || strings.HasSuffix(name, "_drops_total") {
+				a.drops[series] = n
+			}
+		}
 	}
 	return a, nil
 }
@@ -306,6 +337,9 @@ func (s *subject) used(a *account) error {
 // readBack kills dhcp4d the hard way, starts it again and holds what it then
 // has to what clients were told.
 func (s *subject) readBack() (leases int, err error) {
+	if s.unlimited != nil {
+		s.unlimited()
+	}
 	s.four.Kill()
 	half, err := pair.StartV4(s.servers, pair.Ours, s.config)
 	if err != nil {

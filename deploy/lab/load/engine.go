@@ -60,6 +60,8 @@ type engine struct {
 type counts struct {
 	started, completed, renewed, informed, released, declined uint64
 	lost, late, unsent                                        uint64
+	lastStart                                                 time.Duration
+	completedByThen                                           uint64
 	faults                                                    [len(faults)]uint64
 	exchange, first, second                                   Histogram
 }
@@ -138,6 +140,7 @@ func (e *engine) start() bool {
 	n := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]
 	e.started++
+	e.lastStart, e.completedByThen = e.now, e.completed
 	e.sequence++
 	c := &e.clients[who]
 	c.busy = true

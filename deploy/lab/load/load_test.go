@@ -478,3 +478,26 @@ func TestLate(t *testing.T) {
 		t.Errorf("%d sent, done %t", n, e.done())
 	}
 }
+
+func TestGoodputIsCountedWhileExchangesBegin(t *testing.T) {
+	e, sent := start(t, Config{Rate: 10, Duration: time.Second, Clients: 100, Require: []byte{1}})
+	r := &responder{t: t}
+	for now := time.Duration(0); !e.done(); now += 100 * time.Millisecond {
+		e.tick(now)
+		for _, query := range sent() {
+			if now < 500*time.Millisecond { // who begins later has no answer
+				e.receive(r.answer(query), netip.Addr{}, now)
+			}
+		}
+		for _, query := range sent() {
+			e.receive(r.answer(query), netip.Addr{}, now)
+		}
+	}
+	got := e.report(2 * time.Second)
+	if got.Started != 10 || got.Completed != 5 || got.Lost != 5 {
+		t.Fatalf("%+v", got)
+	}
+	if got.Goodput != 5/0.9 || got.Offered != 10/0.9 || got.Rate != 2.5 {
+		t.Errorf("goodput %v, offered %v, rate %v: the last one began after 0.9 s, and the run took two", got.Goodput, got.Offered, got.Rate)
+	}
+}

@@ -27,22 +27,27 @@ func (h *Histogram) latency() Latency {
 
 // A Report is what came of a run, or of it so far.
 type Report struct {
-	Seconds   float64           `json:"seconds"`
-	Started   uint64            `json:"started"`
-	Completed uint64            `json:"completed"`
-	Renewed   uint64            `json:"renewed"`  // of those completed
-	Informed  uint64            `json:"informed"` // likewise
-	Released  uint64            `json:"released"`
-	Declined  uint64            `json:"declined"`
-	Lost      uint64            `json:"lost"`   // no answer in time
-	Late      uint64            `json:"late"`   // answers to what was lost, second copies
-	Unsent    uint64            `json:"unsent"` // refused by our own kernel
-	Addresses int               `json:"addresses_held"`
-	Rate      float64           `json:"exchanges_per_second"`
-	Faults    map[string]uint64 `json:"faults"` // by what is wrong
-	Exchange  Latency           `json:"exchange_seconds"`
-	Offer     Latency           `json:"discover_to_offer_seconds"`
-	Ack       Latency           `json:"request_to_ack_seconds"`
+	Seconds   float64 `json:"seconds"`
+	Started   uint64  `json:"started"`
+	Completed uint64  `json:"completed"`
+	Renewed   uint64  `json:"renewed"`  // of those completed
+	Informed  uint64  `json:"informed"` // likewise
+	Released  uint64  `json:"released"`
+	Declined  uint64  `json:"declined"`
+	Lost      uint64  `json:"lost"`    // no answer in time
+	Late      uint64  `json:"late"`    // answers to what was lost, second copies
+	Unsent    uint64  `json:"unsent"`  // refused by our own kernel
+	Overrun   uint64  `json:"overrun"` // answers that our own kernel dropped because we were too slow
+	Addresses int     `json:"addresses_held"`
+	Rate      float64 `json:"exchanges_per_second"`
+	// Goodput is the exchanges completed per second while new ones were
+	// started: what Rate would be without the wait for those lost at the end.
+	Goodput  float64           `json:"goodput_per_second"`
+	Offered  float64           `json:"offered_per_second"` // started, in the same time
+	Faults   map[string]uint64 `json:"faults"`             // by what is wrong
+	Exchange Latency           `json:"exchange_seconds"`
+	Offer    Latency           `json:"discover_to_offer_seconds"`
+	Ack      Latency           `json:"request_to_ack_seconds"`
 	// Own is the processor time of the generator itself.
 	Own float64 `json:"generator_cpu_seconds"`
 	// CPU is seconds of processor time by process id, and its sum per
@@ -59,6 +64,10 @@ func (e *engine) report(now time.Duration) Report {
 		Released: e.released, Declined: e.declined, Lost: e.lost, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
 		Rate: float64(e.completed) / now.Seconds(), Faults: make(map[string]uint64),
 		Exchange: e.exchange.latency(), Offer: e.first.latency(), Ack: e.second.latency()}
+	if e.lastStart > 0 {
+		r.Goodput = float64(e.completedByThen) / e.lastStart.Seconds()
+		r.Offered = float64(e.started) / e.lastStart.Seconds()
+	}
 	for f, n := range e.counts.faults {
 		if n > 0 {
 			r.Faults[faults[f].name] = n
@@ -70,9 +79,9 @@ func (e *engine) report(now time.Duration) Report {
 // String is the report for people.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second\n", r.Completed, r.Seconds, r.Rate)
-	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent %d\n",
-		r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent)
+	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second, %.0f while new ones were started\n", r.Completed, r.Seconds, r.Rate, r.Goodput)
+	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent %d, dropped by our own kernel %d\n",
+		r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent, r.Overrun)
 	fmt.Fprintf(&b, "leases released %d, declined %d, addresses held %d\n", r.Released, r.Declined, r.Addresses)
 	for _, l := range []struct {
 		name string

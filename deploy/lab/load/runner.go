@@ -61,6 +61,9 @@ func (r *runner) run(ctx context.Context, progress func(Report)) Report {
 		}
 	}
 	report := r.report()
+	if stats, err := r.conn.Stats(); err == nil { // it is open
+		report.Overrun = uint64(stats.Drops)
+	}
 	r.conn.Close()
 	reading.Wait()
 	report.Own = ownCPU() - own

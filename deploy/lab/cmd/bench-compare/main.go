@@ -8,6 +8,7 @@
 //	bench-compare -before /tmp/last -subjects ours   # does a change pay?
 //	bench-compare -held 10000000 -renew 1 -subjects ours+journal,bare -windows 64 -rates ""
 //	bench-compare -windows 1 -rates ""               # a single client in flight
+//	bench-compare -subjects ours -windows 64,256 -rates "" -overload 1,3 -confine   # what is left under overload
 //
 // It needs dhcp6d, dhcp4d and dhcp4o6-perf beside it (make bench-compare
 // builds them), a C compiler for the bare pair, and Kea's servers where they
@@ -64,6 +65,19 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&o.Renew, "renew", 0, "share of renewals, 0 to 1")
 	flags.IntVar(&o.Subnets, "subnets", 1, "subnets, of which the last is the clients'")
 	flags.IntVar(&o.Held, "held", 0, "leases that are there before, brought in from a file; clients take theirs up again, or with -renew 1 renew them, at random")
+	flags.Func("overload", "rates in open loop, as multiples of the most that the pair has done in the round until then", func(s string) error {
+		o.Overload = nil
+		for part := range strings.SplitSeq(s, ",") {
+			n, err := strconv.ParseFloat(part, 64)
+			if err != nil || n <= 0 {
+				return fmt.Errorf("%q is no number above 0", part)
+			}
+			o.Overload = append(o.Overload, n)
+		}
+		return nil
+	})
+	flags.BoolVar(&o.Confine, "confine", false, "keep the daemons to one processor and the load generator to another")
+	flags.Float64Var(&o.Share, "share", 0, "how much of a processor's time the two daemons of a pair may have, 0 to 1; 0 is no limit")
 	flags.StringVar(&o.Store, "store", "", "kind of our store, pebble or journal (default that of the lab)")
 	flags.BoolVar(&o.NoOffload, "no-offload", false, "switch checksum and segmentation offload of the link off")
 	flags.Func("env", "a variable for our daemons, as NAME=VALUE; may be repeated", func(s string) error {
