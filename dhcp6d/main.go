@@ -212,7 +212,7 @@ func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, 
 		Answer:   answer.New(duid, c.Options),
 		Links:    links,
 		Hooks:    server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
-		MaxWait:  c.MaxWait, DiscoverMaxWait: c.DiscoverMaxWait,
+		Patience: forward.Patience{Query: c.MaxWait, Discover: c.DiscoverMaxWait},
 	}, nil
 }
 

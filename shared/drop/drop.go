@@ -48,7 +48,7 @@ const (
 	AddressAssignment // Solicit and the like, another server's business
 	ForbiddenOption   // an option that the message type must not carry
 	RateLimited       // more of them than one attachment point, or all, may send
-	Stale             // waited in the socket until its client has given up on it
+	Stale             // waited in a socket, or would, until its client has given up on it
 	NoBackend         // no dhcp4d is there to take it
 	OwnerDown         // the one dhcp4d that has the address is out
 	Oversize          // too long once the context is added
@@ -121,7 +121,7 @@ var table = [count]row{
 	AddressAssignment: {"address_assignment", DHCP6D, "DHCPv6 address assignment, left to another server"},
 	ForbiddenOption:   {"forbidden_option", DHCP6D, "an option that the message type must not carry"},
 	RateLimited:       {"rate_limited", DHCP6D, "more than the attachment point, or all together, may send"},
-	Stale:             {"stale", DHCP6D, "waited in the socket until it was of no use to its client"},
+	Stale:             {"stale", DHCP6D, "waited, or would have, until it was of no use to its client"},
 	NoBackend:         {"no_backend", DHCP6D, "no dhcp4d is there to take the query"},
 	OwnerDown:         {"owner_down", DHCP6D, "the one dhcp4d that has the address is out"},
 	Oversize:          {"ipc_oversize", DHCP6D, "too long once the return context is added"},

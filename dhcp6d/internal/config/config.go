@@ -60,7 +60,7 @@ type Config struct {
 	RateLimit filter.RateLimit
 
 	// MaxWait and DiscoverMaxWait are how long a datagram, and a DISCOVER, may
-	// have waited in the socket to be served; 0 is for ever.
+	// wait in the sockets to be served; 0 is for ever.
 	MaxWait, DiscoverMaxWait time.Duration
 
 	environ   []string
@@ -103,7 +103,7 @@ type raw struct {
 
 	RateLimit rateLimitVariables `envPrefix:"RATELIMIT_"`
 
-	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that waited in the socket for longer, as its client has given up on it; 0s never does"`
+	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that waited in the socket for longer, or would until its dhcp4d comes to it, as its client has given up on it; 0s never does"`
 	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, once everything has waited that long for a fifth of a second: under overload new exchanges give way to those that have begun"`
 
 	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`

@@ -46,6 +46,7 @@ type state struct {
 	takenAt  atomic.Int64
 	probes   probes
 	series   *series
+	waiting  waiting
 	watching // owned by Run, under the lock of Backends
 
 	// One that is tried gets a DISCOVER each of so many clients. Choose adds,

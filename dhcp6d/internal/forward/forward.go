@@ -96,7 +96,7 @@ type member struct {
 	addr netip.AddrPort // invalid until resolved
 }
 
-// Backends is the set of backends. Choose and Sent are for the loop that
+// Backends is the set of backends. Choose, Late and Sent are for the loop that
 // sends, ProbeAnswered and Answered for the one that receives; everything else
 // may be called from any goroutine.
 type Backends struct {

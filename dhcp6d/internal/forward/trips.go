@@ -46,10 +46,13 @@ func infoOf(id uint32, q *Query, number uint32) uint64 {
 
 // Sent notes that a query leaves for a backend.
 func (b *Backends) Sent(c *Backend, q *Query, now time.Time) {
-	number := c.state.sent.Add(1)
+	at := b.since(now)
+	number := c.state.sent.Load() + 1
+	c.state.waiting.left[number%window] = at
+	c.state.sent.Store(number)
 	switch q.kind {
 	case dhcp4.Discover, dhcp4.Request, dhcp4.Inform: // others have no answer
-		b.trips.begin(q.key, infoOf(c.state.id.Load(), q, number), b.since(now))
+		b.trips.begin(q.key, infoOf(c.state.id.Load(), q, number), at)
 	}
 }
 

@@ -3,12 +3,14 @@ package server
 import (
 	"testing"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
 )
 
 func TestUnderOverloadExchangesThatHaveBegunComeFirst(t *testing.T) {
 	b := newBench(t)
 	settings := *b.up.Settings.Load()
-	settings.MaxWait, settings.DiscoverMaxWait = time.Second, 50*time.Millisecond
+	settings.Patience = forward.Patience{Query: time.Second, Discover: 50 * time.Millisecond}
 	b.up.set = &settings
 	start := time.Now()
 	discover, request := query(dhcpv4(1, 1)), query(dhcpv4(1, 3))
@@ -35,8 +37,10 @@ func TestUnderOverloadExchangesThatHaveBegunComeFirst(t *testing.T) {
 		{"the rest of an exchange is served", 371 * ms, 100 * ms, request, "none"},
 		{"new ones are not", 372 * ms, 100 * ms, discover, "stale"},
 		{"nor what nobody waits for", 373 * ms, 1100 * ms, request, "stale"},
-		{"the queue has gone", 400 * ms, 20 * ms, discover, "none"},
-		{"and builds up anew", 500 * ms, 60 * ms, discover, "none"},
+		{"those that come through in time are", 400 * ms, 20 * ms, discover, "none"},
+		{"others are not, as long as there are some", 500 * ms, 60 * ms, discover, "stale"},
+		{"the queue has gone", 710 * ms, 20 * ms, discover, "none"},
+		{"and builds up anew", 800 * ms, 60 * ms, discover, "none"},
 	} {
 		if got := at(step.after, step.waited, step.data); got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)

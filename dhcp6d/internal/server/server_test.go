@@ -105,7 +105,7 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...forward.Spec) *bench
 		Backends:   b.set, Ledger: links, Signer: ipc.NewSigner(ipc.ToBackend, b.keys),
 	}
 	b.up.Settings.Store(&Settings{
-		MaxWait: 2 * time.Hour, DiscoverMaxWait: time.Hour, // a test run is shorter
+		Patience: forward.Patience{Query: 2 * time.Hour, Discover: time.Hour}, // a test run is shorter
 		Access: Access{
 			Relays: []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64")},
 			LDRA:   func(name string) bool { return name == "eth2" },

@@ -34,16 +34,14 @@ type Up struct {
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
 
-	set *Settings // of the batch at hand
-	now time.Time
-	// flowing is when a query last came through the socket without delay.
-	flowing time.Time
-	served  *listen.Interfaces
-	packet  dhcp6.Packet
-	valid   bool // packet holds the datagram at hand
-	event   filter.Event
-	name    []byte
-	query   forward.Query
+	set    *Settings // of the batch at hand
+	now    time.Time
+	served *listen.Interfaces
+	packet dhcp6.Packet
+	valid  bool // packet holds the datagram at hand
+	event  filter.Event
+	name   []byte
+	query  forward.Query
 
 	// What the batch has brought forth: buf holds the bytes of both.
 	buf     []byte
@@ -61,12 +59,9 @@ type Settings struct {
 	// counts.
 	Links []LinkAnswer
 	Hooks UpHooks
-	// MaxWait is how long a datagram may have waited in the socket; 0 is for
-	// ever. DiscoverMaxWait is how long a DISCOVER may have, once everything
-	// has waited for longer than that throughout a time of standing: who has
-	// an offer, or a lease, goes before who has nothing yet, or work on
-	// exchanges that never end would be all that is done.
-	MaxWait, DiscoverMaxWait time.Duration
+	// Patience is how long a query may wait; any datagram may wait in the
+	// socket for as long as any query.
+	Patience forward.Patience
 }
 
 // LinkAnswer is what answers on one link: of an interface, or of the addresses
@@ -149,7 +144,7 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	if u.waited(in, u.set.MaxWait) {
+	if limit := u.set.Patience.Query; limit > 0 && u.waited(in) > limit {
 		return dropped, drop.Stale
 	}
 	ifc := u.served.ByIndex(in.Interface)
@@ -181,23 +176,12 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	return u.answer(in, ifc)
 }
 
-// standing is how long a queue must have been there to be taken for overload:
-// longer than a pause of the process or of the host.
-const standing = 200 * time.Millisecond
-
-// waited tells whether a datagram lay in the socket for longer than limit.
-func (u *Up) waited(in *udp.Packet, limit time.Duration) bool {
-	return limit > 0 && in.Received != 0 && u.now.UnixNano()-in.Received > int64(limit)
-}
-
-// overloaded tells whether nothing has come through the socket within
-// DiscoverMaxWait for a while.
-func (u *Up) overloaded(in *udp.Packet) bool {
-	if !u.waited(in, u.set.DiscoverMaxWait) {
-		u.flowing = u.now
-		return false
+// waited is how long a datagram lay in the socket.
+func (u *Up) waited(in *udp.Packet) time.Duration {
+	if in.Received == 0 {
+		return 0
 	}
-	return u.now.Sub(u.flowing) > standing
+	return time.Duration(u.now.UnixNano() - in.Received)
 }
 
 // forward adds the return context to a DHCPV4-QUERY and chooses its dhcp4d.
@@ -207,12 +191,12 @@ func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) 
 		return dropped, why
 	}
 	u.Backends.Read(&u.query, &u.packet, in.Peer.Addr(), inner)
-	if u.overloaded(in) && u.query.Opens() {
-		return dropped, drop.Stale
-	}
 	backend, why := u.Backends.Choose(&u.query, u.now)
 	if why != drop.None {
 		return dropped, why
+	}
+	if u.Backends.Late(backend, &u.query, u.waited(in), u.set.Patience, u.now) {
+		return dropped, drop.Stale
 	}
 	u.name = append(u.name[:0], ifc.Name...)
 	back := ipc.Context{Interface: u.name, Source: in.Peer}
