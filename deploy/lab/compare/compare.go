@@ -45,6 +45,7 @@ type Options struct {
 	Held      int           // leases that are there before; clients take theirs up again at random
 	NoOffload bool          // on the link, checksum and segmentation offload switched off
 	Env       []string      // for our daemons
+	Profile   string        `json:",omitempty"` // where flame graphs of our first run go, by the beginning of their names
 }
 
 // A Load is what one run asks of a pair: exactly one field is set.

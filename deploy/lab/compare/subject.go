@@ -50,7 +50,8 @@ type subject struct {
 	halves           []*pair.Half // both, where they are ours
 	empty            float64      // what the v4 half has resident without leases
 	runs             uint64
-	owed, atMost     int // leases that it must have and can have
+	owed, atMost     int  // leases that it must have and can have
+	profiled         bool // one run was sampled
 }
 
 // ours tells whether the daemons are, however they are configured.
@@ -215,6 +216,13 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	if err != nil {
 		return Run{}, err
 	}
+	var sampled *profile
+	if o.Profile != "" && s.name == Ours && !s.profiled {
+		s.profiled = true
+		if sampled, err = startProfile(s); err != nil {
+			return Run{}, err
+		}
+	}
 	p, err := s.clients.Start(nil, append([]string{perf}, args...)...)
 	if err != nil {
 		return Run{}, err
@@ -227,6 +235,11 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	after, err := s.accountAfter()
 	if err != nil {
 		return Run{}, err
+	}
+	if sampled != nil {
+		if err := sampled.stop(s, l, o.Profile); err != nil {
+			return Run{}, err
+		}
 	}
 	var report load.Report
 	if err := json.Unmarshal([]byte(p.Output()), &report); err != nil || report.Completed == 0 {
