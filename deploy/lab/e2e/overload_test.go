@@ -1,0 +1,324 @@
+package e2e
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/site"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// A street is a link with many subscribers and a flooder on it, and a host that
+// relays for many more. All of it is the kernel's, which forwards faster than
+// anybody here sends.
+type street struct {
+	*bench
+	subscribers, neighbour, flooder, relay *netlab.Host
+}
+
+// Addresses of the street, beside those of the site.
+var (
+	flooderMAC = site.MAC(666)
+	relayToo   = netip.MustParseAddr("2001:db8:c::3") // the relay's, for a second chain
+	relayFlood = netip.MustParseAddr("2001:db8:c::4") // the relay's, for the flood
+)
+
+func newStreet(t *testing.T, env ...string) *street {
+	t.Helper()
+	lab := netlab.Test(t)
+	for _, name := range []string{"dhcp6d", "dhcp4d"} {
+		if _, err := pair.Find(name); err != nil {
+			netlab.Skip(t, err.Error())
+		}
+	}
+	s := &street{bench: &bench{Site: &site.Site{Lab: lab}, t: t, config: site.Config(t.TempDir())}}
+	hosts := map[string]**netlab.Host{"server": &s.Server, "subscribers": &s.subscribers,
+		"neighbour": &s.neighbour, "flooder": &s.flooder, "relay": &s.relay}
+	for name, host := range hosts {
+		var err error
+		if *host, err = lab.Host(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(addrs ...netip.Addr) (all []netip.Prefix) {
+		for _, a := range addrs {
+			all = append(all, netip.PrefixFrom(a, 64))
+		}
+		return all
+	}
+	err := lab.Segment(netlab.End{Host: s.Server, Name: "access", Addresses: in(site.Server)},
+		netlab.End{Host: s.subscribers, Name: "eth0"},
+		netlab.End{Host: s.neighbour, Name: "eth0", Addresses: in(site.Address(site.AccessPrefix, 1))},
+		netlab.End{Host: s.flooder, Name: "eth0", MAC: flooderMAC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Link(netlab.End{Host: s.Server, Name: "core", Addresses: in(site.ServerCore)},
+		netlab.End{Host: s.relay, Name: "up", Addresses: in(site.Relay1Core, relayToo, relayFlood)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, relayed := site.Direct, site.Relayed
+	direct.Prefix, direct.First, direct.Last = netip.MustParsePrefix("10.0.0.0/9"), netip.MustParseAddr("10.0.1.0"), netip.MustParseAddr("10.0.255.255")
+	relayed.Prefix, relayed.First, relayed.Last = netip.MustParsePrefix("10.128.0.0/9"), netip.MustParseAddr("10.128.1.0"), netip.MustParseAddr("10.128.255.255")
+	s.config.Subnets = []pair.Subnet{direct, relayed}
+	s.config.Quiet, s.config.Env = true, env
+	s.start4()
+	s.start6()
+	t.Cleanup(func() {
+		settled(t, s.six, "dhcp6d")
+		settled(t, s.four, "dhcp4d")
+		if t.Failed() {
+			t.Logf("dhcp6d said:\n%s\ndhcp4d said:\n%s", tailOf(s.six.Output()), tailOf(s.four.Output()))
+		}
+	})
+	return s
+}
+
+// A group of subscribers makes exchanges for a while, at a modest rate and
+// without a second try.
+type group struct {
+	name   string
+	host   *netlab.Host
+	config load.Config
+}
+
+// others are those whom a flood must not touch.
+func (s *street) others(length time.Duration) []group {
+	c := load.Config{Duration: length, Timeout: 4 * time.Second, Clients: 4000, Require: []byte{1}}
+	direct, one, two, unicast := c, c, c, c
+	direct.Interface, direct.Seed, direct.Rate, direct.Sources = "eth0", 1, 400, 400
+	one.Interface, one.Seed, one.Rate, one.Local = "up", 2, 400, site.Relay1Core
+	one.Server, one.Relays, one.Link = site.ServerCore, 1, site.Relay1Lan
+	two.Interface, two.Seed, two.Rate, two.Local = "up", 3, 400, relayToo
+	two.Server, two.Relays, two.Link = site.ServerCore, 2, site.Relay2Lan
+	// Below the limit of the prefix that the source lies in.
+	unicast.Interface, unicast.Seed, unicast.Rate, unicast.Local = "eth0", 4, 4, site.Address(site.AccessPrefix, 1)
+	unicast.Server = site.Server
+	return []group{{"by multicast", s.subscribers, direct}, {"behind a relay", s.relay, one},
+		{"behind two relays", s.relay, two}, {"by unicast", s.neighbour, unicast}}
+}
+
+// run makes the exchanges in the namespace of the group's host.
+func (g group) run(t *testing.T) <-chan load.Report {
+	done := make(chan load.Report, 1)
+	go func() {
+		runtime.LockOSThread() // and the thread ends with this
+		defer close(done)
+		if err := g.host.Enter(); err != nil {
+			t.Error(err)
+			return
+		}
+		r, err := load.Run(t.Context(), g.config, nil)
+		if err != nil {
+			t.Errorf("%s: %v", g.name, err)
+		}
+		done <- r
+	}()
+	return done
+}
+
+// A flood is one message again and again.
+type flood struct {
+	host    *netlab.Host
+	from    netip.AddrPort
+	via     string // interface
+	to      netip.Addr
+	message []byte
+}
+
+// send sends the message so many times per second until stop is closed, or in
+// all, and as fast as the kernel goes where perSecond is 0.
+func (f flood) send(t *testing.T, perSecond, inAll int, stop <-chan struct{}) (sent int) {
+	t.Helper()
+	conn, err := netlab.In(f.host, func() (*udp.Conn, error) {
+		return udp.Listen(udp.Options{Address: f.from, SendBuffer: 4 << 20})
+	})
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer conn.Close()
+	index, err := f.host.InterfaceIndex(f.via)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	const batch = 64
+	w, packets := conn.NewWriter(batch), make([]udp.Packet, batch)
+	for i := range packets {
+		packets[i] = udp.Packet{Data: f.message, Peer: netip.AddrPortFrom(f.to, relay.ServerPort), Interface: index}
+	}
+	for begun := time.Now(); inAll == 0 || sent < inAll; {
+		select {
+		case <-stop:
+			return sent
+		default:
+		}
+		if perSecond > 0 && sent > int(time.Since(begun).Seconds()*float64(perSecond)) {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		sent += w.Write(packets)
+	}
+	return sent
+}
+
+// subscriber is the client behind a flood.
+func (f flood) subscriber(t *testing.T, o client.Options) *client.Client {
+	t.Helper()
+	o.HardwareAddr, o.Servers, o.Retransmit = flooderMAC, []netip.Addr{f.to}, patient
+	from := f.from
+	from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
+	socket, err := netlab.In(f.host, func() (*client.Socket, error) { return client.Listen(f.via, from) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	c, err := client.New(socket, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// floods are a subscriber's own, directly and behind the relay of others.
+func (s *street) floods(t *testing.T) map[string]struct {
+	flood
+	options client.Options
+} {
+	t.Helper()
+	levels := relay.Chain(1, site.Relay1Lan, netlab.LinkLocal(flooderMAC))
+	levels[0].InterfaceID = []byte("port666")
+	behind := client.Options{Relays: levels}
+	type all = struct {
+		flood
+		options client.Options
+	}
+	floods := map[string]all{
+		"direct": {flood: flood{host: s.flooder, via: "eth0", to: client.Multicast,
+			from: netip.AddrPortFrom(netlab.LinkLocal(flooderMAC).WithZone("eth0"), relay.ClientPort)}},
+		"relayed": {flood: flood{host: s.relay, via: "up", to: site.ServerCore,
+			from: netip.AddrPortFrom(relayFlood, relay.ServerPort)}, options: behind},
+	}
+	for name, f := range floods {
+		o := f.options
+		o.HardwareAddr, o.Servers = flooderMAC, []netip.Addr{f.to}
+		c, err := client.New(nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.message = c.Query(c.Message(dhcpv4.MessageTypeDiscover).ToBytes(), false)
+		floods[name] = f
+	}
+	return floods
+}
+
+const (
+	limited     = `dhcp6d_packets_dropped_total{reason="rate_limited",socket="link"}`
+	kernelDrops = `dhcp6d_socket_drops_total{socket="link"}`
+)
+
+// TestFloodOfOneSubscriber: with the hook ratelimit as it is shipped, whoever
+// floods hurts nobody but himself.
+func TestFloodOfOneSubscriber(t *testing.T) {
+	const (
+		length    = 3 * time.Second
+		perSecond = 20_000 // of a limit of 10
+		burst     = 20
+	)
+	s := newStreet(t, "DHCP6D_HOOKS=ratelimit")
+	for name, f := range s.floods(t) {
+		t.Run(name, func(t *testing.T) {
+			before, err := s.six.Metrics()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop, flooded := make(chan struct{}), make(chan int, 1)
+			begun := time.Now()
+			go func() { flooded <- f.send(t, perSecond, 0, stop) }()
+			others := s.others(length)
+			var running []<-chan load.Report
+			for _, g := range others {
+				running = append(running, g.run(t))
+			}
+			var started, completed uint64
+			for i, done := range running {
+				r := <-done
+				started, completed = started+r.Started, completed+r.Completed
+				if r.Failed() || r.Started == 0 || float64(r.Completed) < 0.999*float64(r.Started) {
+					t.Errorf("%s: %d of %d exchanges succeeded, faults %v", others[i].name, r.Completed, r.Started, r.Faults)
+				}
+			}
+			close(stop)
+			sent := <-flooded
+			flooding := time.Since(begun)
+			settled(t, s.six, "dhcp6d")
+			after, err := s.six.Metrics()
+			if err != nil {
+				t.Fatal(err)
+			}
+			grown := func(series string) float64 { return after[series] - before[series] }
+			t.Logf("%d of %d exchanges succeeded beside a flood of %d messages in %v, of which %v were over the limit and %v met a full socket",
+				completed, started, sent, flooding.Round(time.Millisecond), grown(limited), grown(kernelDrops))
+			if sent < 1000*burst {
+				t.Errorf("%d messages are no flood", sent)
+			}
+			allowance := burst + 10*(flooding.Seconds()+1)
+			if over := grown(limited); over > float64(sent) || over+grown(kernelDrops) < float64(sent)-allowance {
+				t.Errorf("of %d messages %v were over the limit and %v met a full socket; %v are allowed",
+					sent, over, grown(kernelDrops), allowance)
+			}
+			c := f.subscriber(t, f.options)
+			l, err := c.Obtain(t.Context())
+			if err != nil {
+				t.Fatalf("the subscriber afterwards: %v", err)
+			}
+			if err := c.Release(l); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestKernelDropsAreSeen: what the kernel drops because nobody reads is in a
+// series of its own, and what lay in the socket for too long is dropped before
+// it costs work.
+func TestKernelDropsAreSeen(t *testing.T) {
+	s := newStreet(t)
+	f := s.floods(t)["direct"]
+	before, err := s.six.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.six.Freeze()
+	sent := f.send(t, 0, 40_000, nil)
+	time.Sleep(1100 * time.Millisecond) // DHCP6D_MAX_WAIT and a little
+	s.six.Thaw()
+	var after map[string]float64
+	grown := func(series string) float64 { return pair.Sum(after, series) - pair.Sum(before, series) }
+	const received, stale = "dhcp6d_packets_received_total", `dhcp6d_packets_dropped_total{reason="stale",socket="link"}`
+	await(t, "an account of all that was sent", func() bool {
+		if after, err = s.six.Metrics(); err != nil {
+			t.Fatal(err)
+		}
+		return grown(received)+grown(kernelDrops) >= float64(sent)
+	})
+	t.Logf("of %d messages the kernel dropped %v, and %v had waited too long", sent, grown(kernelDrops), grown(stale))
+	if grown(kernelDrops) == 0 || grown(stale) == 0 || grown(stale) != grown(received) || grown(received)+grown(kernelDrops) != float64(sent) {
+		t.Errorf("of %d messages the kernel dropped %v, %v were received, and %v had waited too long",
+			sent, grown(kernelDrops), grown(received), grown(stale))
+	}
+	if _, err := f.subscriber(t, client.Options{}).Obtain(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
