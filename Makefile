@@ -34,7 +34,7 @@ SOAK ?= 4h
 COMPARE ?=
 OUT     ?= docs/bench
 
-.PHONY: help build rules demo test interop bench bench-compare lint fmt fuzz soak
+.PHONY: help build rules demo test interop bench bench-compare flame lint fmt fuzz soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-compare: build ## our pair, Kea's and a bare one side by side: CPU, rate, 
 	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server cc gcc
 	CGO_ENABLED=0 go build -buildvcs=false -trimpath -o bin/ ./deploy/lab/cmd/dhcp4o6-perf ./deploy/lab/cmd/bench-compare
 	bin/bench-compare -out $(OUT) -commit $(VERSION) $(COMPARE)
+
+flame: ## flame graphs of both daemons with 64 exchanges in flight, the kernel included; needs root
+	.ci/install perf linux-perf
+	CGO_ENABLED=0 go build -buildvcs=false -o bin/symbols/ ./dhcp6d ./dhcp4d
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -o bin/ ./deploy/lab/cmd/dhcp4o6-perf ./deploy/lab/cmd/bench-compare
+	bin/bench-compare -bin bin/symbols -subjects ours -rounds 1 -windows 64 -rates '' -n 128000 -profile docs/flame
 
 lint: ## static analysis, format and who may import whom; needs no installation
 	$(LINTER) run $(PACKAGES)

@@ -44,6 +44,8 @@ type Options struct {
 	Subnets   int           // of which the last is the clients'
 	Held      int           // leases that are there before; clients take theirs up again at random
 	NoOffload bool          // on the link, checksum and segmentation offload switched off
+	Env       []string      // for our daemons
+	Profile   string        `json:",omitempty"` // where flame graphs of our first run go, by the beginning of their names
 	// Overload are rates in open loop too, as multiples of the most that the
 	// pair has completed per second in the round until then: its peak.
 	Overload []float64
@@ -55,7 +57,6 @@ type Options struct {
 	// together; 0 is no limit. It makes the pair so much slower than the
 	// generator that the generator keeps up with any overload.
 	Share float64
-	Env   []string // for our daemons
 }
 
 // A Load is what one run asks of a pair: exactly one field is set.

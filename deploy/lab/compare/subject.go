@@ -53,6 +53,7 @@ type subject struct {
 	owed, atMost     int     // leases that it must have and can have
 	unlimited        func()  // ends the limit of its processor time, nil for none
 	peak             float64 // exchanges per second, the most in this round
+	profiled         bool    // one run was sampled
 }
 
 // ours tells whether the daemons are, however they are configured.
@@ -235,6 +236,13 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	if err != nil {
 		return Run{}, err
 	}
+	var sampled *profile
+	if o.Profile != "" && s.name == Ours && !s.profiled {
+		s.profiled = true
+		if sampled, err = startProfile(s); err != nil {
+			return Run{}, err
+		}
+	}
 	p, err := s.clients.Start(nil, append([]string{perf}, args...)...)
 	if err != nil {
 		return Run{}, err
@@ -247,6 +255,11 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	after, err := s.accountAfter()
 	if err != nil {
 		return Run{}, err
+	}
+	if sampled != nil {
+		if err := sampled.stop(s, l, o.Profile); err != nil {
+			return Run{}, err
+		}
 	}
 	var report load.Report
 	if err := json.Unmarshal([]byte(p.Output()), &report); err != nil || report.Completed == 0 {

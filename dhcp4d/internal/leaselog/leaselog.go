@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Log struct {
 	mu      sync.Mutex
 	more    sync.Cond
 	buf     []byte
+	line    []byte // the one that is made
 	closed  bool
 	warned  time.Time
 	written sync.WaitGroup
@@ -98,65 +100,102 @@ func (l *Log) Close() error {
 	return l.out.Close()
 }
 
-// Line is a line of the log. Times are RFC 3339 in UTC; identifiers are
-// hexadecimal.
-type Line struct {
-	Time      time.Time  `json:"time"`
-	Event     string     `json:"event"`
-	By        string     `json:"by,omitempty"` // who ordered it, if not the client
-	Address   netip.Addr `json:"address"`
-	Subnet    uint32     `json:"subnet"`
-	ClientID  string     `json:"client_id,omitempty"`
-	HWType    byte       `json:"hw_type"`
-	HWAddress string     `json:"hw_address,omitempty"`
-	Source    netip.Addr `json:"ipv6_source"`
-	Interface string     `json:"interface,omitempty"`
-	Relays    []Relay    `json:"relays,omitempty"` // the outermost first
-	Start     time.Time  `json:"start"`
-	Expires   *time.Time `json:"expires"` // null: never
-}
-
-// Relay is one relay level of the query.
-type Relay struct {
-	LinkAddress netip.Addr `json:"link_address"`
-	PeerAddress netip.Addr `json:"peer_address"`
-	InterfaceID string     `json:"interface_id,omitempty"`
-	RemoteID    string     `json:"remote_id,omitempty"`
-}
-
 func (l *Log) add(e *event.Lease) {
-	line, err := json.Marshal(newLine(e))
-	if err != nil {
-		panic("lease log: " + err.Error()) // nothing in a Line can fail to be encoded
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.buf)+len(line) > maxBuffer {
+	l.line = appendLine(l.line[:0], e)
+	if l.closed || len(l.buf)+len(l.line) > maxBuffer {
 		l.loseLocked(1, "the file cannot be written as fast as leases change")
 		return
 	}
-	l.buf = append(append(l.buf, line...), '\n')
+	l.buf = append(l.buf, l.line...)
 	l.more.Signal()
 }
 
-func newLine(e *event.Lease) *Line {
-	b := &e.Binding
-	line := &Line{
-		Time: e.Time.UTC(), Event: e.Event.String(), By: e.By, Address: b.Addr, Subnet: b.Subnet,
-		ClientID: colons(identifier(b.Client)), HWType: b.HWType, HWAddress: colons(b.HWAddr),
-		Source: b.Source, Interface: e.Interface, Start: moment(b.Start),
+// appendLine appends the line of a change: a JSON object with the members of
+// Line in its test, which encoding/json writes alike but in memory of its own
+// for each.
+func appendLine(b []byte, e *event.Lease) []byte {
+	v := &e.Binding
+	b = appendTime(append(b, `{"time":`...), e.Time.UTC())
+	b = appendText(append(b, `,"event":`...), e.Event.String())
+	if e.By != "" {
+		b = appendText(append(b, `,"by":`...), e.By)
 	}
-	if b.Expires != lease.Never {
-		t := moment(b.Expires)
-		line.Expires = &t
+	b = appendAddr(append(b, `,"address":`...), v.Addr)
+	b = strconv.AppendUint(append(b, `,"subnet":`...), uint64(v.Subnet), 10)
+	if id := identifier(v.Client); len(id) > 0 {
+		b = appendHex(append(b, `,"client_id":`...), id)
 	}
-	for _, r := range e.Relays {
-		line.Relays = append(line.Relays, Relay{r.LinkAddress, r.PeerAddress, colons(r.InterfaceID), colons(r.RemoteID)})
+	b = strconv.AppendUint(append(b, `,"hw_type":`...), uint64(v.HWType), 10)
+	if len(v.HWAddr) > 0 {
+		b = appendHex(append(b, `,"hw_address":`...), v.HWAddr)
 	}
-	return line
+	b = appendAddr(append(b, `,"ipv6_source":`...), v.Source)
+	if e.Interface != "" {
+		b = appendText(append(b, `,"interface":`...), e.Interface)
+	}
+	for i := range e.Relays {
+		if i == 0 {
+			b = append(b, `,"relays":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendRelay(b, &e.Relays[i])
+	}
+	if len(e.Relays) > 0 {
+		b = append(b, ']')
+	}
+	b = appendTime(append(b, `,"start":`...), moment(v.Start))
+	b = append(b, `,"expires":`...)
+	if v.Expires == lease.Never {
+		b = append(b, "null"...)
+	} else {
+		b = appendTime(b, moment(v.Expires))
+	}
+	return append(b, '}', '\n')
+}
+
+func appendRelay(b []byte, r *event.Relay) []byte {
+	b = appendAddr(append(b, `{"link_address":`...), r.LinkAddress)
+	b = appendAddr(append(b, `,"peer_address":`...), r.PeerAddress)
+	if len(r.InterfaceID) > 0 {
+		b = appendHex(append(b, `,"interface_id":`...), r.InterfaceID)
+	}
+	if len(r.RemoteID) > 0 {
+		b = appendHex(append(b, `,"remote_id":`...), r.RemoteID)
+	}
+	return append(b, '}')
 }
 
 func moment(t lease.Time) time.Time { return time.Unix(int64(t), 0).UTC() }
+
+// appendTime appends a time as RFC 3339 has it.
+func appendTime(b []byte, t time.Time) []byte {
+	return append(t.AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	b = append(b, '"')
+	if a.IsValid() {
+		b = a.WithZone("").AppendTo(b)
+	}
+	return append(b, '"')
+}
+
+// appendText appends what an operator or a dhcp6d has named.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			q, err := json.Marshal(s)
+			if err != nil {
+				panic("lease log: " + err.Error()) // a string can always be encoded
+			}
+			return append(b, q...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
 
 // identifier is the client identifier in a client's key, nil where the key is a
 // hardware address.
@@ -167,17 +206,17 @@ func identifier(key []byte) []byte {
 	return key[1:]
 }
 
-// colons is b in hexadecimal, the octets separated by colons.
-func colons(b []byte) string {
+// appendHex appends v in hexadecimal, the octets separated by colons.
+func appendHex(b, v []byte) []byte {
 	const digits = "0123456789abcdef"
-	s := make([]byte, 0, 3*len(b))
-	for i, c := range b {
+	b = append(b, '"')
+	for i, c := range v {
 		if i > 0 {
-			s = append(s, ':')
+			b = append(b, ':')
 		}
-		s = append(s, digits[c>>4], digits[c&15])
+		b = append(b, digits[c>>4], digits[c&15])
 	}
-	return string(s)
+	return append(b, '"')
 }
 
 // write is the writer's goroutine: it takes all that has gathered at once.

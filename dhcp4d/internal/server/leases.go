@@ -197,6 +197,7 @@ type Tell struct {
 	Ledger    *Ledger
 
 	ended endings
+	event event.Lease // that is told
 }
 
 // endings tells what has ended since anybody last did.
@@ -206,7 +207,8 @@ func (t *Tell) endings() {
 	now := time.Now()
 	for i, e := range t.ended.events {
 		t.Ledger.events[e].Inc()
-		t.Observers.Run(&event.Lease{Event: e, Time: now, Binding: t.ended.bindings.Records[i]})
+		t.event = event.Lease{Event: e, Time: now, Binding: t.ended.bindings.Records[i]}
+		t.Observers.Run(&t.event)
 	}
 }
 
@@ -221,9 +223,10 @@ func (t *Tell) committed(records []lease.Binding, w *Waiting) {
 	now := time.Now()
 	for i := range w.changes {
 		c := &w.changes[i]
-		t.Observers.Run(&event.Lease{
+		t.event = event.Lease{
 			Event: c.event, Time: now, By: c.by, Binding: records[c.binding],
 			Interface: c.ifc, Relays: w.relays[c.from:c.to],
-		})
+		}
+		t.Observers.Run(&t.event)
 	}
 }

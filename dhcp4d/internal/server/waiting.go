@@ -36,8 +36,9 @@ type Waiting struct {
 	observe bool // somebody wants changes
 	changes []change
 	relays  []event.Relay
-	ids     []byte         // of the relays
-	orders  []chan<- error // of operators; each takes one error or nil
+	ids     []byte            // of the relays
+	ifcs    map[string]string // names of interfaces of dhcp6d, each made once
+	orders  []chan<- error    // of operators; each takes one error or nil
 }
 
 // change is a lease that changed; its relays are a part of Waiting.relays.
@@ -87,7 +88,7 @@ func (w *Waiting) note(f *ipc.Query, d *lease.Decision, i int) {
 	if !w.observe || d.Event == lease.NoEvent {
 		return
 	}
-	c := change{event: d.Event, binding: i, ifc: string(f.Context().Interface), from: len(w.relays)}
+	c := change{event: d.Event, binding: i, ifc: w.name(f.Context().Interface), from: len(w.relays)}
 	for i := range f.Packet().Relays() {
 		r := f.Packet().Relay(i)
 		w.relays = append(w.relays, event.Relay{
@@ -97,6 +98,22 @@ func (w *Waiting) note(f *ipc.Query, d *lease.Decision, i int) {
 	}
 	c.to = len(w.relays)
 	w.changes = append(w.changes, c)
+}
+
+// maxNames bounds the names of interfaces that are kept.
+const maxNames = 1024
+
+// name is the name of an interface as a string, mostly one that was made before.
+func (w *Waiting) name(b []byte) string {
+	if s, ok := w.ifcs[string(b)]; ok {
+		return s
+	}
+	if w.ifcs == nil || len(w.ifcs) >= maxNames {
+		w.ifcs = make(map[string]string)
+	}
+	s := string(b)
+	w.ifcs[s] = s
+	return s
 }
 
 // order remembers a change that an operator has ordered, whose record is the

@@ -84,6 +84,7 @@ func run(ctx context.Context, args []string) error {
 		o.Env = append(o.Env, s)
 		return nil
 	})
+	flags.StringVar(&o.Profile, "profile", "", "draw flame graphs of our first run to this name with -dhcp6d.svg and -dhcp4d.svg; needs perf, root, and daemons built with symbols")
 	flags.StringVar(&out, "out", "", "write the results to this name with .txt, .json and .svg")
 	flags.StringVar(&commit, "commit", "unknown", "what was built, for the report")
 	if err := flags.Parse(args); err != nil {
