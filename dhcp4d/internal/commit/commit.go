@@ -16,6 +16,7 @@ package commit
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,6 +157,9 @@ func (c *Committer[R]) Commit() {
 		}
 	}
 	c.wakeUp()
+	// Where all share one processor the goroutine has its turn when the caller
+	// waits for the next datagram, which under load it never does.
+	runtime.Gosched()
 }
 
 // wakeUp has the goroutine commit what has gathered.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -216,6 +217,21 @@ func TestASlowDiskIsWaitedForByTheGoroutine(t *testing.T) {
 	want(t, <-b.done, 2, nil, 2)
 	(<-b.disk.commits) <- nil
 	want(t, <-b.done, 3, nil, 3)
+	b.Close()
+}
+
+func TestOnOneProcessorTheGoroutineHasItsTurn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	b := start(t, &disk{}, 1000)
+	const n = 100
+	for i := range n {
+		b.quick.Store(false)
+		b.commit(i) // and never waits, as a loop that always finds datagrams
+	}
+	// The scheduler looks elsewhere first once in 61 times.
+	if groups := len(b.done); groups < n*3/4 {
+		t.Errorf("%d groups were committed meanwhile, of %d", groups, n)
+	}
 	b.Close()
 }
 
