@@ -109,7 +109,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	defer closeHooks()
 
 	series := server.NewSeries(reg)
-	// Two goroutines tell of changes: the committer's and the expiry's.
+	// Changes are told by whoever commits, and by the expiry.
 	tell := func() *server.Tell {
 		return &server.Tell{
 			Leases: held, Ledger: series.NewLedger(),

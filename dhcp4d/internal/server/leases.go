@@ -189,8 +189,8 @@ func (x *Expiry) Run(ctx context.Context) error {
 	}
 }
 
-// Tell counts changes of leases and tells the observers. One goroutine owns
-// it.
+// Tell counts changes of leases and tells the observers, for one caller at a
+// time.
 type Tell struct {
 	Leases    *Leases
 	Observers hook.Observers[event.Lease]

@@ -10,10 +10,11 @@
 // nothing. Between the two the table is told of the whole batch: in a large
 // one nearly every look is a wait for memory, and many can be waited for at
 // the same time ([table.Table.Ahead]). An ACK is built at the
-// same time but waits in the group that is gathering; the committer's
-// goroutine syncs the group and only then writes its ACKs. The table of
-// leases is the only thing that goroutines share; its lock is held for a
-// decision at a time, never over a hook or a system call.
+// same time but waits in the group that is gathering. The group is synced by
+// this goroutine itself while the disk is quick, else by the committer's, and
+// only then are its ACKs written. The table of leases is the only thing that
+// goroutines share; its lock is held for a decision at a time, never over a hook
+// or a system call.
 //
 // What becomes of each datagram is a fate, and if it is dropped one
 // drop.Reason; the ledger counts both.

@@ -136,7 +136,8 @@ func (w *Waiting) keep(b []byte) []byte {
 	return w.ids[n:len(w.ids):len(w.ids)]
 }
 
-// Committed sends what waited for a group. The committer's goroutine owns it.
+// Committed sends what waited for a group. It belongs to whoever commits, one at
+// a time.
 type Committed struct {
 	Replies udp.Writer
 	Name    string // ours, as a backend
