@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,20 +96,6 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s allocates %.4f objects per exchange, want less than 0.01", name, each)
 		}
 	}
-}
-
-// loaded runs the load generator on a host.
-func loaded(ctx context.Context, h *netlab.Host, c load.Config) (r load.Report, err error) {
-	done := make(chan struct{})
-	go func() { // its thread ends with it
-		defer close(done)
-		runtime.LockOSThread()
-		if err = h.Enter(); err == nil {
-			r, err = load.Run(ctx, c, nil)
-		}
-	}()
-	<-done
-	return r, err
 }
 
 // objects is how many objects a half has allocated, from the text of its heap

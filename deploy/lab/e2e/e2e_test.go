@@ -3,16 +3,19 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
@@ -242,4 +245,18 @@ func TestInformation(t *testing.T) {
 			t.Errorf("learned %+v", info)
 		}
 	})
+}
+
+// loaded runs the load generator on a host.
+func loaded(ctx context.Context, h *netlab.Host, c load.Config) (r load.Report, err error) {
+	done := make(chan struct{})
+	go func() { // its thread ends with it
+		defer close(done)
+		runtime.LockOSThread()
+		if err = h.Enter(); err == nil {
+			r, err = load.Run(ctx, c, nil)
+		}
+	}()
+	<-done
+	return r, err
 }

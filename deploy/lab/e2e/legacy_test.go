@@ -39,22 +39,9 @@ func TestLegacyClients(t *testing.T) {
 				b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
 			}
 			legacy := b.legacy(t)
-			agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
-				return relay.OpenV4(relay.V4Config{Down: "v4", Up: test.up, Servers: []netip.Addr{client.Multicast}})
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer agent.Close()
-			go agent.Serve()
+			agent := b.agent(t, test.up)
 
-			c, err := netlab.In(legacy, func() (*nclient4.Client, error) {
-				return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			c := ipv4Only(t, legacy)
 			lease, err := c.Request(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -82,14 +69,7 @@ func TestLegacyRenewal(t *testing.T) {
 		if err := b.Clients.AddAddress("v4", netip.PrefixFrom(site.Direct.Server(), site.Direct.Prefix.Bits())); err != nil {
 			t.Fatal(err)
 		}
-		agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
-			return relay.OpenV4(relay.V4Config{Down: "v4", Up: "access", Servers: []netip.Addr{client.Multicast}})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer agent.Close()
-		go agent.Serve()
+		b.agent(t, "access")
 		var mu sync.Mutex
 		flags := make(map[string][]byte) // of the queries, by what they carry
 		b.Access.SetRule(func(d wire.Datagram) wire.Action {
@@ -106,12 +86,7 @@ func TestLegacyRenewal(t *testing.T) {
 			}
 			return wire.Pass
 		})
-		c, err := netlab.In(legacy, func() (*nclient4.Client, error) {
-			return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := ipv4Only(t, legacy)
 		lease, err := c.Request(t.Context())
 		c.Close()
 		if err != nil {
@@ -227,4 +202,32 @@ func (b *bench) legacy(t *testing.T) *netlab.Host {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// agent is a 4o6 relay agent at work between the legacy clients and an
+// interface.
+func (b *bench) agent(t *testing.T, up string) *relay.V4Agent {
+	t.Helper()
+	agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
+		return relay.OpenV4(relay.V4Config{Down: "v4", Up: up, Servers: []netip.Addr{client.Multicast}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { agent.Close() })
+	go agent.Serve()
+	return agent
+}
+
+// ipv4Only is a DHCPv4 client that knows nothing else.
+func ipv4Only(t *testing.T, host *netlab.Host) *nclient4.Client {
+	t.Helper()
+	c, err := netlab.In(host, func() (*nclient4.Client, error) {
+		return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
@@ -108,17 +107,11 @@ func (s *street) others(length time.Duration) []group {
 		{"behind two relays", s.relay, two}, {"by unicast", s.neighbour, unicast}}
 }
 
-// run makes the exchanges in the namespace of the group's host.
+// run makes the exchanges from the group's host.
 func (g group) run(t *testing.T) <-chan load.Report {
 	done := make(chan load.Report, 1)
 	go func() {
-		runtime.LockOSThread() // and the thread ends with this
-		defer close(done)
-		if err := g.host.Enter(); err != nil {
-			t.Error(err)
-			return
-		}
-		r, err := load.Run(t.Context(), g.config, nil)
+		r, err := loaded(t.Context(), g.host, g.config)
 		if err != nil {
 			t.Errorf("%s: %v", g.name, err)
 		}

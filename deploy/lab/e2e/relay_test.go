@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/client"
@@ -197,22 +196,9 @@ func TestRelayedCaptures(t *testing.T) {
 				b.Access.SetRewrite(relay.LDRA{Clients: wire.Left, InterfaceID: []byte(port7.InterfaceID)}.Rewrite)
 			}
 			legacy := b.legacy(t)
-			agent, err := netlab.In(b.Clients, func() (*relay.V4Agent, error) {
-				return relay.OpenV4(relay.V4Config{Down: "v4", Up: "access", Servers: []netip.Addr{client.Multicast}})
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer agent.Close()
-			go agent.Serve()
+			b.agent(t, "access")
 			check(t, []*netlab.Host{b.Server, b.Clients}, []string{"access", "v4"}, 4, func() {
-				c, err := netlab.In(legacy, func() (*nclient4.Client, error) {
-					return nclient4.New("eth0", nclient4.WithTimeout(time.Second), nclient4.WithRetry(5))
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
+				c := ipv4Only(t, legacy)
 				lease, err := c.Request(t.Context())
 				if err != nil {
 					t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
@@ -262,25 +261,11 @@ func TestSeveralDhcp6d(t *testing.T) {
 // load makes exchanges from the clients' host.
 func (s *several) load(c load.Config) load.Report {
 	s.t.Helper()
-	type result struct {
-		report load.Report
-		err    error
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	r, err := loaded(ctx, s.Clients, c)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := s.Clients.Enter()
-		var r load.Report
-		if err == nil {
-			ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
-			defer cancel()
-			r, err = load.Run(ctx, c, nil)
-		}
-		done <- result{r, err}
-	}()
-	r := <-done
-	if r.err != nil {
-		s.t.Fatal(r.err)
-	}
-	return r.report
+	return r
 }
