@@ -23,7 +23,7 @@ type profile struct {
 	data string
 }
 
-// startProfile samples the halves of s until stop. The kernel's symbols need
+// startProfile samples the halves of s until close. The kernel's symbols need
 // root.
 func startProfile(s *subject) (*profile, error) {
 	dir, err := os.MkdirTemp("", "profile-")
@@ -40,12 +40,22 @@ func startProfile(s *subject) (*profile, error) {
 	return p, nil
 }
 
-// stop ends the sampling and draws a flame graph of each half to out-dhcp6d.svg
-// and out-dhcp4d.svg.
-func (p *profile) stop(s *subject, l Load, out string) error {
-	defer os.RemoveAll(p.dir) //nolint:errcheck // a temporary directory
+// end ends the sampling; once more does nothing.
+func (p *profile) end() {
 	_ = p.cmd.Process.Signal(unix.SIGINT)
 	_ = p.cmd.Wait() // perf ends by the signal
+}
+
+// close ends the sampling and forgets it.
+func (p *profile) close() {
+	p.end()
+	_ = os.RemoveAll(p.dir) // a temporary directory
+}
+
+// draw ends the sampling and draws a flame graph of each half to
+// out-dhcp6d.svg and out-dhcp4d.svg.
+func (p *profile) draw(s *subject, l Load, out string) error {
+	p.end()
 	if _, err := os.Stat(p.data); err != nil {
 		return fmt.Errorf("perf has recorded nothing: %s", p.said.String())
 	}

@@ -242,6 +242,7 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 		if sampled, err = startProfile(s); err != nil {
 			return Run{}, err
 		}
+		defer sampled.close()
 	}
 	p, err := s.clients.Start(nil, append([]string{perf}, args...)...)
 	if err != nil {
@@ -257,7 +258,7 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 		return Run{}, err
 	}
 	if sampled != nil {
-		if err := sampled.stop(s, l, o.Profile); err != nil {
+		if err := sampled.draw(s, l, o.Profile); err != nil {
 			return Run{}, err
 		}
 	}
