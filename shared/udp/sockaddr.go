@@ -28,25 +28,26 @@ type message struct {
 	length uint32 // octets received or sent
 }
 
-// putName writes the destination and returns its length; false when the
-// address is of the other family or none.
-func putName(n *name, v4 bool, to netip.AddrPort) (size uint32, ok bool) {
-	a := to.Addr()
+// sendable tells whether the addresses of a packet are of the socket's family.
+func sendable(p *Packet, v4 bool) bool {
+	to, from := p.Peer.Addr(), p.Local
 	if v4 {
-		if !a.Is4() {
-			return 0, false
-		}
+		return to.Is4() && (from.Is4() || !from.IsValid())
+	}
+	return to.Is6() && (from.Is6() || !from.IsValid())
+}
+
+// putName writes a destination of the socket's family and returns its length.
+func putName(n *name, v4 bool, to netip.AddrPort) (size uint32) {
+	if v4 {
 		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
-		n4.Family, n4.Addr = unix.AF_INET, a.As4()
+		n4.Family, n4.Addr = unix.AF_INET, to.Addr().As4()
 		putPort(&n4.Port, to.Port())
-		return sizeofName4, true
+		return sizeofName4
 	}
-	if !a.Is6() {
-		return 0, false
-	}
-	n.Family, n.Flowinfo, n.Addr, n.Scope_id = unix.AF_INET6, 0, a.As16(), 0
+	n.Family, n.Flowinfo, n.Addr, n.Scope_id = unix.AF_INET6, 0, to.Addr().As16(), 0
 	putPort(&n.Port, to.Port())
-	return sizeofName6, true
+	return sizeofName6
 }
 
 // peer reads the source of a received datagram. The scope is the interface
@@ -65,23 +66,17 @@ func putPort(p *uint16, v uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], v)
 }
 
-// appendPacketInfo appends the control message that fixes source address and
-// interface; false when the address is of the other family.
-func appendPacketInfo(b []byte, v4 bool, source netip.Addr, ifindex int) ([]byte, bool) {
+// appendPacketInfo appends the control message that fixes interface and source
+// address, which is of the socket's family.
+func appendPacketInfo(b []byte, v4 bool, source netip.Addr, ifindex int) []byte {
 	if v4 {
-		if source.IsValid() && !source.Is4() {
-			return b, false
-		}
 		info := unix.Inet4Pktinfo{Ifindex: int32(ifindex)}
 		if source.IsValid() {
 			info.Spec_dst = source.As4()
 		}
 		b, data := appendControl(b, unix.IPPROTO_IP, unix.IP_PKTINFO, sizeofPacketInfo4)
 		*(*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0])) = info
-		return b, true
-	}
-	if source.IsValid() && !source.Is6() {
-		return b, false
+		return b
 	}
 	info := unix.Inet6Pktinfo{Ifindex: uint32(ifindex)}
 	if source.IsValid() {
@@ -89,7 +84,7 @@ func appendPacketInfo(b []byte, v4 bool, source netip.Addr, ifindex int) ([]byte
 	}
 	b, data := appendControl(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, sizeofPacketInfo6)
 	*(*unix.Inet6Pktinfo)(unsafe.Pointer(&data[0])) = info
-	return b, true
+	return b
 }
 
 // appendSegment appends the control message that has the kernel cut the

@@ -7,30 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// maxSegments is what every kernel with UDP_SEGMENT takes (newer ones
-	// take more).
-	maxSegments = 64
-	// maxTrain keeps a coalesced payload below what an IP packet can hold.
-	maxTrain = 65535 - 40 - 8
-)
-
-// train is a run of packets that go as one message: one packet, or several
-// that the kernel cuts apart again (UDP_SEGMENT).
-type train struct {
-	first, length int
-	info          int // octets of control in front of the segment length
-}
-
-// writer implements Writer. Message i sends trains[i]; packet j of the batch
-// has its payload in vectors[j], so a train's payloads lie side by side.
+// writer implements Writer. Message i sends trains[i]; a train's payloads lie
+// side by side in vectors, and order tells whose they are.
 type writer struct {
 	conn    *Conn
 	vectors []unix.Iovec
+	order   []int // which packet of the batch vectors[i] is of
 	names   []name
 	control []byte
 	msgs    []message
 	trains  []train
+	ways    ways
+	member  []int // the train of each packet of the batch, or none
 	// single is the segment length from which on packets go singly. It
 	// starts above what a datagram can hold, falls when the kernel refuses a
 	// train of shorter segments, and is 0 where it refuses every train.
@@ -49,10 +37,13 @@ func (c *Conn) NewWriter(batch int) Writer {
 	w := &writer{
 		conn:    c,
 		vectors: make([]unix.Iovec, batch),
+		order:   make([]int, batch),
 		names:   make([]name, batch),
 		control: make([]byte, batch*controlStride),
 		msgs:    make([]message, batch),
 		trains:  make([]train, 0, batch),
+		member:  make([]int, batch),
+		ways:    newWays(batch),
 	}
 	if c.gso {
 		w.single = maxDatagram + 1
@@ -101,7 +92,7 @@ func (w *writer) write(ps []Packet) (sent int) {
 		case w.conn.aboutEarlier(w.errno) && again < repeats:
 			again++
 		default:
-			fail(w.packets(ps), w.errno)
+			w.fail(ps, w.errno)
 			w.next++
 		}
 	}
@@ -121,76 +112,85 @@ func (w *writer) transmit() bool {
 	}
 }
 
-// layOut describes the packets to the kernel, coalescing neighbours where that
-// changes nothing for the receiver. Packets that this socket cannot name a
-// destination for get their error here and no message.
+// layOut describes the packets to the kernel: those of one way as one train
+// where that changes nothing for their receiver, also with others between
+// them, as they are where several relays ask at the same time. What goes one
+// way keeps its order. Packets that this socket cannot name a destination for
+// get their error here and no message.
 func (w *writer) layOut(ps []Packet) {
 	w.trains = w.trains[:0]
-	for i := 0; i < len(ps); {
-		t := train{first: i, length: w.couple(ps[i:])}
-		for j := i; j < i+t.length; j++ {
-			ps[j].Err = nil
-			w.vectors[j].Base = unsafe.SliceData(ps[j].Data)
-			w.vectors[j].SetLen(len(ps[j].Data))
+	w.ways.reset()
+	for i := range ps {
+		w.member[i] = w.join(&ps[i])
+	}
+	at := 0
+	for i := range w.trains {
+		t := &w.trains[i]
+		t.first = at
+		at += t.length
+		w.describe(i)
+		t.length = 0
+	}
+	for i := range ps {
+		if w.member[i] == none {
+			continue
 		}
-		if !w.describe(&t, &ps[i]) {
-			fail(ps[i:i+t.length], unix.EAFNOSUPPORT)
-		}
-		i += t.length
+		t := &w.trains[w.member[i]]
+		at := t.first + t.length
+		t.length++
+		w.order[at] = i
+		w.vectors[at].Base = unsafe.SliceData(ps[i].Data)
+		w.vectors[at].SetLen(len(ps[i].Data))
 	}
 }
 
-// describe fills the next message with a train; false when an address is of
-// the wrong family.
-func (w *writer) describe(t *train, p *Packet) bool {
-	i := len(w.trains)
-	h := &w.msgs[i].header
-	size, ok := putName(&w.names[i], w.conn.v4, p.Peer)
-	if !ok {
-		return false
+// join finds the packet's train, or makes it one.
+func (w *writer) join(p *Packet) int {
+	if !sendable(p, w.conn.v4) {
+		p.Err = unix.EAFNOSUPPORT
+		return none
 	}
-	control := w.control[i*controlStride:][:0:controlStride]
-	if p.Interface != 0 || p.Local.IsValid() {
-		if control, ok = appendPacketInfo(control, w.conn.v4, p.Local, p.Interface); !ok {
-			return false
+	p.Err = nil
+	length := len(p.Data)
+	alone := length == 0 || length >= w.single
+	if !alone {
+		if i := w.latest(p); i != none && w.trains[i].take(length) {
+			return i
 		}
+	}
+	w.trains = append(w.trains, train{head: p, length: 1, octets: length, full: alone})
+	w.ways.put(p, len(w.trains)-1)
+	return len(w.trains) - 1
+}
+
+// latest is the last train that goes the packet's way.
+func (w *writer) latest(p *Packet) int {
+	if i := len(w.trains) - 1; i >= 0 && sameWay(w.trains[i].head, p) {
+		return i // nearly always, so it is looked at first
+	}
+	if i := w.ways.get(p); i != none && sameWay(w.trains[i].head, p) {
+		return i
+	}
+	return none
+}
+
+// describe fills message i with its train.
+func (w *writer) describe(i int) {
+	t, h := &w.trains[i], &w.msgs[i].header
+	size := putName(&w.names[i], w.conn.v4, t.head.Peer)
+	control := w.control[i*controlStride:][:0:controlStride]
+	if t.head.Interface != 0 || t.head.Local.IsValid() {
+		control = appendPacketInfo(control, w.conn.v4, t.head.Local, t.head.Interface)
 	}
 	t.info = len(control)
 	if t.length > 1 {
-		control = appendSegment(control, uint16(len(p.Data)))
+		control = appendSegment(control, uint16(len(t.head.Data)))
 	}
 	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&w.names[i])), size
 	h.Iov = &w.vectors[t.first]
 	h.SetIovlen(t.length)
 	h.Control = unsafe.SliceData(control)
 	h.SetControllen(len(control))
-	w.trains = append(w.trains, *t)
-	return true
-}
-
-// couple returns how many packets from the first on can go as one train: of
-// one destination, source, interface and length, the last one may be shorter.
-func (w *writer) couple(ps []Packet) int {
-	p := &ps[0]
-	segment := len(p.Data)
-	if segment == 0 || segment >= w.single {
-		return 1
-	}
-	n, total := 1, segment
-	for n < len(ps) && n < maxSegments {
-		q := &ps[n]
-		length := len(q.Data)
-		if length == 0 || length > segment || total+length > maxTrain ||
-			q.Peer != p.Peer || q.Local != p.Local || q.Interface != p.Interface {
-			break
-		}
-		n++
-		total += length
-		if length < segment {
-			break
-		}
-	}
-	return n
 }
 
 // aboutTrain tells whether an error may come from sending as a train: a device
@@ -214,13 +214,14 @@ func (w *writer) singly(ps []Packet) (sent int) {
 	h.SetControllen(t.info)
 	h.SetIovlen(1)
 	w.end = w.next + 1
-	for j := t.first; j < t.first+t.length; j++ {
-		h.Iov = &w.vectors[j]
+	for at := t.first; at < t.first+t.length; at++ {
+		p := &ps[w.order[at]]
+		h.Iov = &w.vectors[at]
 		switch {
 		case !w.transmit():
-			ps[j].Err = net.ErrClosed
+			p.Err = net.ErrClosed
 		case w.errno != 0:
-			ps[j].Err = w.errno
+			p.Err = w.errno
 		default:
 			sent++
 		}
@@ -228,28 +229,24 @@ func (w *writer) singly(ps []Packet) (sent int) {
 	switch {
 	case sent == 0:
 	case why == unix.EMSGSIZE || why == unix.EINVAL:
-		w.single = min(w.single, len(ps[t.first].Data))
+		w.single = min(w.single, len(t.head.Data))
 	default:
 		w.single = 0
 	}
 	return sent
 }
 
-// packets are those of the next message.
-func (w *writer) packets(ps []Packet) []Packet {
-	t := w.trains[w.next]
-	return ps[t.first:][:t.length]
-}
-
 // closed marks what was not tried.
 func (w *writer) closed(ps []Packet) {
 	for ; w.next < len(w.trains); w.next++ {
-		fail(w.packets(ps), net.ErrClosed)
+		w.fail(ps, net.ErrClosed)
 	}
 }
 
-func fail(ps []Packet, err error) {
-	for i := range ps {
+// fail marks the packets of the next message.
+func (w *writer) fail(ps []Packet, err error) {
+	t := w.trains[w.next]
+	for _, i := range w.order[t.first:][:t.length] {
 		ps[i].Err = err
 	}
 }

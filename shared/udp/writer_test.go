@@ -1,9 +1,11 @@
 package udp
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,7 +70,13 @@ func TestCoalesce(t *testing.T) {
 		{"equal lengths", run(5, 100), []int{5}},
 		{"a shorter one ends the train", edit(run(5, 100), func(ps []Packet) { ps[2].Data = ps[2].Data[:50] }), []int{3, 2}},
 		{"a longer one begins a new train", edit(run(5, 100), func(ps []Packet) { ps[2].Data = make([]byte, 101) }), []int{2, 2, 1}},
-		{"another destination", edit(run(5, 100), func(ps []Packet) { ps[2].Peer = other }), []int{2, 1, 2}},
+		{"another destination", edit(run(5, 100), func(ps []Packet) { ps[4].Peer = other }), []int{4, 1}},
+		{"another destination between", edit(run(5, 100), func(ps []Packet) { ps[2].Peer = other }), []int{4, 1}},
+		{"two in turn", edit(run(6, 100), func(ps []Packet) { ps[1].Peer, ps[3].Peer, ps[5].Peer = other, other, other }), []int{3, 3}},
+		{"in turn, one to the first shorter", edit(run(6, 100), func(ps []Packet) {
+			ps[1].Peer, ps[3].Peer, ps[5].Peer = other, other, other
+			ps[2].Data = ps[2].Data[:50]
+		}), []int{2, 3, 1}},
 		{"another source", edit(run(5, 100), func(ps []Packet) { ps[4].Local = other.Addr() }), []int{4, 1}},
 		{"another interface", edit(run(5, 100), func(ps []Packet) { ps[0].Interface = 1 }), []int{1, 4}},
 		{"empty ones go alone", edit(run(4, 100), func(ps []Packet) { ps[1].Data, ps[2].Data = nil, nil }), []int{1, 1, 1, 1}},
@@ -85,6 +93,94 @@ func TestCoalesce(t *testing.T) {
 				t.Errorf("messages of %v, want %v", k.calls, tc.want)
 			}
 		})
+	}
+}
+
+// What a batch becomes is held to what a map and a list would make of it: the
+// same trains, of the packets in their order.
+func TestTrainsOfManyWays(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		ps := make([]Packet, 1+rng.IntN(100))
+		for i := range ps {
+			p := Packet{Data: make([]byte, []int{0, 99, 100, 100, 100, 100, 101}[rng.IntN(7)]), Interface: rng.IntN(2)}
+			p.Peer = netip.AddrPortFrom(netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(1 + rng.IntN(5))}), uint16(546+rng.IntN(2)))
+			if rng.IntN(8) == 0 {
+				p.Local = p.Peer.Addr()
+			}
+			if rng.IntN(50) == 0 {
+				p.Local = netip.IPv4Unspecified() // of the other family
+			}
+			ps[i] = p
+		}
+		var k kernel
+		w := k.writer(t, len(ps))
+		// Where two ways have one place a train may end early, which the twin
+		// does not know: here they have places of their own.
+		w.ways = newWays(1 << 16)
+		w.Write(ps)
+
+		type way struct {
+			peer  netip.AddrPort
+			local netip.Addr
+			ifc   int
+		}
+		latest := make(map[way]int)
+		var trains [][]int // of packets
+		for i, p := range ps {
+			if p.Local.Is4() {
+				if p.Err != unix.EAFNOSUPPORT {
+					t.Fatalf("packet %d of the other family: %v", i, p.Err)
+				}
+				continue
+			}
+			on := way{p.Peer, p.Local, p.Interface}
+			if n, ok := latest[on]; ok && len(p.Data) > 0 {
+				first, last := ps[trains[n][0]], ps[trains[n][len(trains[n])-1]]
+				if len(trains[n]) < 64 && len(last.Data) == len(first.Data) && len(p.Data) <= len(first.Data) {
+					trains[n] = append(trains[n], i)
+					continue
+				}
+			}
+			latest[on] = len(trains)
+			trains = append(trains, []int{i})
+		}
+		if len(trains) != len(w.trains) {
+			t.Fatalf("%d trains, want %d", len(w.trains), len(trains))
+		}
+		for i, want := range trains {
+			got := w.trains[i]
+			if !slices.Equal(w.order[got.first:][:got.length], want) {
+				t.Fatalf("train %d is %v, want %v", i, w.order[got.first:][:got.length], want)
+			}
+			h := w.msgs[i].header
+			vectors := unsafe.Slice(h.Iov, h.Iovlen)
+			for j, n := range want {
+				if vectors[j].Base != unsafe.SliceData(ps[n].Data) || int(vectors[j].Len) != len(ps[n].Data) {
+					t.Fatalf("train %d, packet %d: other octets", i, j)
+				}
+			}
+			if to, _ := peer((*name)(unsafe.Pointer(h.Name))); to != ps[want[0]].Peer {
+				t.Fatalf("train %d goes to %v, want %v", i, to, ps[want[0]].Peer)
+			}
+		}
+	}
+}
+
+// Ways that fall on one place cost trains, but nothing is lost or overtaken.
+func TestWaysForget(t *testing.T) {
+	ps := run(40, 100)
+	for i := range ps {
+		ps[i].Peer = netip.AddrPortFrom(ps[i].Peer.Addr(), uint16(1000+i%2))
+	}
+	var k kernel
+	w := k.writer(t, len(ps))
+	w.ways = make(ways, 1)
+	if sent := w.Write(ps); sent != len(ps) || len(k.calls) != len(ps) {
+		t.Errorf("%d sent in messages of %v", sent, k.calls)
+	}
+	if !slices.IsSorted(w.order) {
+		t.Errorf("in the order %v", w.order)
 	}
 }
 
