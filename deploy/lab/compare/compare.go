@@ -31,6 +31,7 @@ type Options struct {
 	Subjects  []string
 	Bin       string // the directory of our daemons; by default where pair finds them
 	Before    string // that of other builds of them, which are measured too
+	KeaOther  string `json:",omitempty"` // that of other builds of Kea's, likewise
 	Store     string // kind of our store, pebble or journal; by default what pair takes
 	Dir       string // for leases: on a real file system
 	Rounds    int
@@ -42,6 +43,7 @@ type Options struct {
 	Relays    int           // levels around every query
 	Renew     float64       // share of renewals
 	Subnets   int           // of which the last is the clients'
+	Backends  int           // dhcp4d behind each dhcp6d of ours
 	Held      int           // leases that are there before; clients take theirs up again at random
 	NoOffload bool          // on the link, checksum and segmentation offload switched off
 	Env       []string      // for our daemons
@@ -136,6 +138,12 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 func Measure(ctx context.Context, o Options, say func(string)) (result Result, err error) {
 	if o.Before != "" {
 		o.Subjects = append(slices.Clone(o.Subjects), Before)
+	}
+	if o.KeaOther != "" {
+		o.Subjects = append(slices.Clone(o.Subjects), KeaOther)
+	}
+	if o.Backends > 1 && o.Held > 0 {
+		return result, errors.New("leases that are held belong to one dhcp4d: -held and -backends exclude each other")
 	}
 	perf, err := pair.Find("dhcp4o6-perf")
 	if err != nil {

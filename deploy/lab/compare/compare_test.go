@@ -1,14 +1,17 @@
 package compare
 
 import (
+	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
 )
 
 func TestARunIsReckonedPerExchange(t *testing.T) {
@@ -109,6 +112,7 @@ func TestArguments(t *testing.T) {
 		{"a window", Ours, Options{Exchanges: 20000, Sources: 1}, Load{InFlight: 64}, "-n 20000 -in-flight 64 -seed 1", "-held"},
 		{"a single client in flight", Ours, Options{Exchanges: 20000}, Load{InFlight: 1}, "-n 2000 -in-flight 1", ""},
 		{"Kea makes a quarter", Kea, Options{Exchanges: 20000}, Load{InFlight: 64}, "-n 5000", ""},
+		{"a Kea that drops unicast", KeaOther, Options{Exchanges: 20000}, Load{InFlight: 64}, "-server ff02::1:2", ""},
 		{"a rate", Ours, Options{OpenFor: time.Second}, Load{Rate: 3000}, "-rate 3000 -t 1s", "-in-flight"},
 		{"a multiple of the peak", Ours, Options{OpenFor: time.Second}, Load{Times: 3}, "-rate 12000 -t 1s", "-in-flight"},
 		{"renewals", Ours, Options{Exchanges: 1000, Renew: 0.5}, Load{InFlight: 64}, "-renew 0.5", "-shuffle"},
@@ -152,5 +156,34 @@ func TestLeasesHeld(t *testing.T) {
 	}
 	if !strings.Contains(own[3], ",2001:db8:a::100,direct,") {
 		t.Errorf("the third client has the first address again, got %s", own[3])
+	}
+}
+
+// Every address for clients belongs to one dhcp4d, and dhcp6d knows to which.
+func TestBackends(t *testing.T) {
+	s := &subject{name: Ours, dir: "/leases", store: "pebble", config: pair.Config{Subnets: subnets(1), Env: []string{"DHCP4D_STORE=pebble:/leases/pebble"}}}
+	if got := s.backend(0, 1); !reflect.DeepEqual(got, s.config) {
+		t.Errorf("a single one: %+v", got)
+	}
+	var ranges []string
+	next := heldFirst
+	for i := range 3 {
+		c := s.backend(i, 3)
+		pool := c.Subnets[0]
+		if pool.First != next {
+			t.Errorf("%d begins at %v, want %v", i, pool.First, next)
+		}
+		next = pool.Last.Next()
+		ranges = append(ranges, fmt.Sprintf("dhcp4d-%d:%v-%v", i, pool.First, pool.Last))
+		if want := fmt.Sprintf("DHCP4D_STORE=pebble:/leases/%d/pebble", i); c.Env[len(c.Env)-1] != want || c.Port != uint16(6767+i) {
+			t.Errorf("%d: port %d, %v", i, c.Port, c.Env)
+		}
+	}
+	if next != poolLast.Next() {
+		t.Errorf("the last ends before %v, want %v", next, poolLast)
+	}
+	want := []string{"DHCP6D_IPC_BACKENDS=dhcp4d-0@[::1]:6768,dhcp4d-1@[::1]:6769,dhcp4d-2@[::1]:6770", "DHCP6D_IPC_RANGES=" + strings.Join(ranges, ",")}
+	if got := behind(3); !slices.Equal(got, want) {
+		t.Errorf("dhcp6d is told %q, want %q", got, want)
 	}
 }

@@ -22,6 +22,7 @@ import (
 // exchanges would take a quarter of an hour.
 var (
 	heldFirst = netip.MustParseAddr("10.0.1.0")
+	poolLast  = netip.MustParseAddr("10.191.255.255")
 	// The bare pair makes addresses from the clients' numbers.
 	bareFirst = netip.MustParseAddr("10.0.0.0")
 )
@@ -33,10 +34,10 @@ const (
 
 // fill gives the pair its leases, and notes what it needs without.
 func (s *subject) fill(ctx context.Context, o Options) error {
-	if err := s.start(); err != nil {
+	if err := s.start(o); err != nil {
 		return err
 	}
-	u, err := use(s.four.PID())
+	u, err := use(s.fours[0].PID())
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (s *subject) fill(ctx context.Context, o Options) error {
 		return err
 	}
 	s.owed, s.atMost = o.Held, o.Held
-	if s.name == Kea {
+	if keas(s.name) {
 		return writeFile(filepath.Join(s.dir, pair.KeaLeases), func(w io.Writer) { keaLeases(w, o, time.Now()) })
 	}
 	file := filepath.Join(s.dir, "held.csv")

@@ -109,6 +109,8 @@ func colour(subject string) string {
 		return "#1b7837"
 	case subject == Kea:
 		return "#b35806"
+	case subject == KeaOther:
+		return "#e08214"
 	}
 	return "#878787"
 }

@@ -32,7 +32,7 @@ func startProfile(s *subject) (*profile, error) {
 	}
 	p := &profile{dir: dir, data: filepath.Join(dir, "perf.data")}
 	p.cmd = exec.Command("perf", "record", "-q", "-g", "-F", "999", "-e", "cpu-clock", "-o", p.data,
-		"-p", strconv.Itoa(s.six.PID())+","+strconv.Itoa(s.four.PID()))
+		"-p", strconv.Itoa(s.six.PID())+","+strconv.Itoa(s.fours[0].PID()))
 	p.cmd.Stderr = &p.said
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting perf (Debian: linux-perf): %w", err), os.RemoveAll(dir))
@@ -62,7 +62,7 @@ func (p *profile) draw(s *subject, l Load, out string) error {
 	for _, half := range []struct {
 		name string
 		pid  int
-	}{{"dhcp6d", s.six.PID()}, {"dhcp4d", s.four.PID()}} {
+	}{{"dhcp6d", s.six.PID()}, {"dhcp4d", s.fours[0].PID()}} {
 		stacks, err := exec.Command("perf", "script", "-i", p.data, "--pid", strconv.Itoa(half.pid), "-F", "comm,ip,sym").Output()
 		if err != nil {
 			return fmt.Errorf("reading the profile of %s: %w", half.name, err)

@@ -139,6 +139,9 @@ func (r *Result) Table(w io.Writer) error {
 	if o.Store != "" {
 		fmt.Fprintf(w, "our store is %s\n", o.Store)
 	}
+	if o.Backends > 1 {
+		fmt.Fprintf(w, "%d dhcp4d behind each dhcp6d\n", o.Backends)
+	}
 	if r.ReadBack > 0 {
 		fmt.Fprintf(w, "after kill -9, dhcp4d had the %d leases that clients had been told of\n", r.ReadBack)
 	}

@@ -2,12 +2,14 @@ package compare
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/load"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/netlab"
 	"github.com/dhcp4o6/dhcp4o6/deploy/lab/pair"
+	"github.com/dhcp4o6/dhcp4o6/deploy/lab/relay"
 )
 
 // The subjects that can be measured.
@@ -26,6 +29,7 @@ const (
 	OursJournal = "ours+journal" // on that store, whatever Options.Store says
 	OursPebble  = "ours+pebble"  // likewise
 	Kea         = "kea"          // memfile, logging at WARN
+	KeaOther    = "kea+other"    // likewise, from the directory Options.KeaOther
 	Bare        = "bare"         // moves datagrams and does nothing else
 	BareOffload = "bare+offload" // likewise, with segmentation offload between its halves
 )
@@ -45,10 +49,12 @@ type subject struct {
 	name             string
 	dir              string
 	clients, servers *netlab.Host
-	config           pair.Config
-	six, four        *netlab.Process
-	halves           []*pair.Half // both, where they are ours
-	empty            float64      // what the v4 half has resident without leases
+	config           pair.Config // of one dhcp4d behind one dhcp6d
+	store            string      // kind of dhcp4d's store, empty for what pair takes
+	six              *netlab.Process
+	fours            []*netlab.Process // several only where they are ours
+	halves           []*pair.Half      // all, the v6 half first, where they are ours
+	empty            float64           // what the v4 half has resident without leases
 	runs             uint64
 	owed, atMost     int     // leases that it must have and can have
 	unlimited        func()  // ends the limit of its processor time, nil for none
@@ -58,6 +64,9 @@ type subject struct {
 
 // ours tells whether the daemons are, however they are configured.
 func ours(name string) bool { return name == Before || strings.HasPrefix(name, Ours) }
+
+// keas tells whether the daemons are.
+func keas(name string) bool { return name == Kea || name == KeaOther }
 
 func moves(name string) bool { return name == Bare || name == BareOffload }
 
@@ -84,7 +93,7 @@ func newSubject(ctx context.Context, lab *netlab.Lab, name, dir string, o Option
 		return nil, err
 	}
 	if o.Share > 0 {
-		s.unlimited = lab.Quota(o.Share, s.six, s.four)
+		s.unlimited = lab.Quota(o.Share, s.processes()...)
 	}
 	return s, nil
 }
@@ -92,7 +101,8 @@ func newSubject(ctx context.Context, lab *netlab.Lab, name, dir string, o Option
 // up starts the pair.
 func (s *subject) up(ctx context.Context, o Options, program string, say func(string)) (err error) {
 	if moves(s.name) {
-		s.six, s.four, err = bare.Start(s.servers, program, serverAddress.Addr(), 547, s.name == BareOffload)
+		six, four, err := bare.Start(s.servers, program, serverAddress.Addr(), 547, s.name == BareOffload)
+		s.six, s.fours = six, []*netlab.Process{four}
 		return err
 	}
 	if err := s.configure(o); err != nil {
@@ -104,8 +114,11 @@ func (s *subject) up(ctx context.Context, o Options, program string, say func(st
 			return err
 		}
 	}
-	return s.start()
+	return s.start(o)
 }
+
+// processes are those of all halves.
+func (s *subject) processes() []*netlab.Process { return append([]*netlab.Process{s.six}, s.fours...) }
 
 // network joins the two hosts. Clients have so many addresses, which the
 // server finds behind the first, so that none needs a neighbour entry.
@@ -141,42 +154,69 @@ func (s *subject) configure(o Options) error {
 			return err
 		}
 	}
-	store := o.Store
+	s.store = o.Store
 	switch s.name {
 	case OursKeys:
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
 	case OursJournal, OursPebble:
-		store = strings.TrimPrefix(s.name, Ours+"+")
+		s.store = strings.TrimPrefix(s.name, Ours+"+")
 	case Before:
 		s.config.Bin = o.Before
+	case KeaOther:
+		s.config.KeaBin = o.KeaOther
 	}
-	if store != "" {
-		s.config.Env = append(s.config.Env, "DHCP4D_STORE="+store+":"+filepath.Join(s.dir, store))
+	if s.store != "" {
+		s.config.Env = append(s.config.Env, "DHCP4D_STORE="+s.store+":"+filepath.Join(s.dir, s.store))
 	}
 	s.config.Env = append(s.config.Env, o.Env...)
 	return nil
 }
 
 // start starts it.
-func (s *subject) start() error {
+func (s *subject) start(o Options) error {
 	kind := pair.Kea
 	if ours(s.name) {
 		kind = pair.Ours
 	}
-	six, four, err := pair.Start(s.servers, kind, kind, s.config)
+	s.fours, s.halves = nil, nil
+	backends := 1
+	if kind == pair.Ours {
+		backends = max(o.Backends, 1)
+	}
+	for i := range backends {
+		if err := os.MkdirAll(s.backend(i, backends).Dir, 0o700); err != nil {
+			return fmt.Errorf("making a directory for leases: %w", err)
+		}
+		four, err := pair.StartV4(s.servers, kind, s.backend(i, backends))
+		if err != nil {
+			return err
+		}
+		s.fours, s.halves = append(s.fours, four.Process), append(s.halves, four)
+	}
+	config := s.config
+	config.V4, config.V6 = kind, kind
+	if backends > 1 {
+		config.Env = slices.Concat(config.Env, behind(backends))
+	}
+	six, err := pair.StartV6(s.servers, kind, config, false)
 	if err != nil {
 		return err
 	}
-	s.six, s.four, s.halves = six.Process, four.Process, nil
-	if kind == pair.Ours {
-		s.halves = []*pair.Half{six, four}
+	s.six = six.Process
+	s.halves = slices.Insert(s.halves, 0, six)
+	if kind != pair.Ours {
+		s.halves = nil // they have no metrics
 	}
 	return nil
 }
 
-// stop ends both halves, which have nothing under way.
+// stop ends all halves, which have nothing under way.
 func (s *subject) stop() error {
-	return errors.Join(s.six.Stop(time.Minute), s.four.Stop(time.Minute))
+	var errs []error
+	for _, p := range s.processes() {
+		errs = append(errs, p.Stop(time.Minute))
+	}
+	return errors.Join(errs...)
 }
 
 // subnets are n, of which clients belong to the last.
@@ -189,20 +229,72 @@ func subnets(n int) []pair.Subnet {
 			Sources: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, byte(i >> 8), byte(i)}), 64)}})
 	}
 	return append(all, pair.Subnet{ID: n, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
-		First: heldFirst, Last: netip.MustParseAddr("10.191.255.255"), Interface: "access",
+		First: heldFirst, Last: poolLast, Interface: "access",
 		Sources: []netip.Prefix{serverAddress.Masked()}, Links: []netip.Prefix{netip.PrefixFrom(relayedLink, 64).Masked()}})
+}
+
+// Where the halves of several backends meet: dhcp6d has firstPort, dhcp4d i the
+// ith after it.
+const firstPort, firstMetrics = 6767, 9600
+
+// backend is the configuration of the ith of n dhcp4d, which have a part of the
+// last subnet's pool and a store each.
+func (s *subject) backend(i, n int) pair.Config {
+	c := s.config
+	if n == 1 {
+		return c
+	}
+	c.Dir = filepath.Join(s.dir, strconv.Itoa(i))
+	c.Port = firstPort + uint16(i)
+	c.Subnets = slices.Clone(c.Subnets)
+	last := &c.Subnets[len(c.Subnets)-1]
+	last.First, last.Last = part(i, n)
+	c.Env = append(slices.Clone(c.Env), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort), fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", firstMetrics+i))
+	if s.store != "" {
+		c.Env = append(c.Env, "DHCP4D_STORE="+s.store+":"+filepath.Join(c.Dir, s.store))
+	}
+	return c
+}
+
+// part is the ith of n parts of the addresses for clients.
+func part(i, n int) (first, last netip.Addr) {
+	at := func(i int) netip.Addr {
+		a := heldFirst.As4()
+		first := binary.BigEndian.Uint32(a[:])
+		a = poolLast.As4()
+		size := uint64(binary.BigEndian.Uint32(a[:]) - first + 1)
+		binary.BigEndian.PutUint32(a[:], first+uint32(size*uint64(i)/uint64(n)))
+		return netip.AddrFrom4(a)
+	}
+	return at(i), at(i + 1).Prev()
+}
+
+// behind tells dhcp6d of n dhcp4d, and which addresses are whose.
+func behind(n int) []string {
+	var backends, ranges []string
+	for i := range n {
+		name := fmt.Sprintf("dhcp4d-%d", i)
+		first, last := part(i, n)
+		backends = append(backends, fmt.Sprintf("%s@[::1]:%d", name, firstPort+i+1))
+		ranges = append(ranges, fmt.Sprintf("%s:%v-%v", name, first, last))
+	}
+	return []string{"DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ","), "DHCP6D_IPC_RANGES=" + strings.Join(ranges, ",")}
 }
 
 // arguments are those of the load generator for the next run. Each run has
 // clients of its own, or makes choices of its own among those with leases.
 func (s *subject) arguments(o Options, l Load) []string {
 	s.runs++
-	args := []string{"-json", "-i", "eth0", "-server", serverAddress.Addr().String(), "-source", clientAddress.Addr().String(),
+	server := serverAddress.Addr().String()
+	if s.name == KeaOther {
+		server = relay.AllAgentsAndServers.String() // Kea 3 drops queries by unicast
+	}
+	args := []string{"-json", "-i", "eth0", "-server", server, "-source", clientAddress.Addr().String(),
 		"-sources", strconv.Itoa(o.Sources), "-relays", strconv.Itoa(o.Relays), "-link", relayedLink.String(),
 		"-renew", fmt.Sprint(o.Renew)}
 	// So few at a time take a second and more.
 	n := min(o.Exchanges, 2000*max(l.InFlight, 1))
-	if s.name == Kea {
+	if keas(s.name) {
 		n /= 4
 	}
 	switch {
@@ -265,9 +357,9 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	var report load.Report
 	if err := json.Unmarshal([]byte(p.Output()), &report); err != nil || report.Completed == 0 {
 		return Run{}, fmt.Errorf("%s, %v: the load generator ended with status %d and said %s; the pair said %s%s",
-			s.name, l, status, p.Output(), s.six.Output(), s.four.Output())
+			s.name, l, status, p.Output(), s.six.Output(), s.fours[0].Output())
 	}
-	if s.name == Kea {
+	if keas(s.name) {
 		delete(report.Faults, "flags_set") // its answers to renewals keep the query's
 	}
 	if report.Failed() {
@@ -342,10 +434,18 @@ func (s *subject) counted() (a account, err error) {
 }
 
 func (s *subject) used(a *account) error {
-	var err1, err2 error
-	a.six, err1 = use(s.six.PID())
-	a.four, err2 = use(s.four.PID())
-	return errors.Join(err1, err2)
+	var err error
+	if a.six, err = use(s.six.PID()); err != nil {
+		return err
+	}
+	for _, four := range s.fours {
+		u, err := use(four.PID())
+		if err != nil {
+			return err
+		}
+		a.four = a.four.plus(u)
+	}
+	return nil
 }
 
 // readBack kills dhcp4d the hard way, starts it again and holds what it then
@@ -354,19 +454,21 @@ func (s *subject) readBack() (leases int, err error) {
 	if s.unlimited != nil {
 		s.unlimited()
 	}
-	s.four.Kill()
-	half, err := pair.StartV4(s.servers, pair.Ours, s.config)
-	if err != nil {
-		return 0, err
-	}
-	s.halves[1], s.four = half, half.Process
-	m, err := half.Metrics()
-	if err != nil {
-		return 0, err
-	}
-	for series, v := range m {
-		if state(series, "active") {
-			leases += int(v)
+	for i, four := range s.fours {
+		four.Kill()
+		half, err := pair.StartV4(s.servers, pair.Ours, s.backend(i, len(s.fours)))
+		if err != nil {
+			return 0, err
+		}
+		s.halves[1+i], s.fours[i] = half, half.Process
+		m, err := half.Metrics()
+		if err != nil {
+			return 0, err
+		}
+		for series, v := range m {
+			if state(series, "active") {
+				leases += int(v)
+			}
 		}
 	}
 	if leases < s.owed || leases > s.atMost {

@@ -75,6 +75,10 @@ func field(status []byte, name string) float64 {
 	return 0
 }
 
+func (u usage) plus(v usage) usage {
+	return usage{u.cpu + v.cpu, u.user + v.user, u.system + v.system, u.switches + v.switches, u.resident + v.resident}
+}
+
 func (u usage) minus(v usage) usage {
 	return usage{u.cpu - v.cpu, u.user - v.user, u.system - v.system, u.switches - v.switches, u.resident}
 }

@@ -17,14 +17,18 @@ const KeaLeases = "kea-leases4.csv"
 // KeaMissing is nil when Kea's two servers are installed, else says what to do.
 func KeaMissing() error {
 	for _, name := range []string{"kea-dhcp4", "kea-dhcp6"} {
-		if _, err := findKea(name); err != nil {
+		if _, err := findKea("", name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func findKea(name string) (string, error) {
+// findKea finds one of Kea's servers in a directory, or where it is installed.
+func findKea(dir, name string) (string, error) {
+	if dir != "" {
+		return exec.LookPath(filepath.Join(dir, name))
+	}
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
@@ -46,7 +50,7 @@ func StartKeaDHCPv6(h *netlab.Host, dir, config string) (*Half, error) {
 // startKea starts one of Kea's servers. It is ready when it has said so, which
 // it does after its sockets are open.
 func startKea(h *netlab.Host, name string, c Config, config string) (*Half, error) {
-	path, err := findKea(name)
+	path, err := findKea(c.KeaBin, name)
 	if err != nil {
 		return nil, err
 	}

@@ -58,8 +58,9 @@ type Config struct {
 	// Patience is how long a half may take until it serves, 15 s when 0: one
 	// with millions of leases takes longer.
 	Patience time.Duration
-	// Bin is the directory of our halves; by default that of [Find].
-	Bin string
+	// Bin is the directory of our halves; by default that of [Find]. KeaBin is
+	// that of Kea's; by default they are where they are installed.
+	Bin, KeaBin string
 	// Env is added to the environment of our halves, last.
 	Env []string
 }

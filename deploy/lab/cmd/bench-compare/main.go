@@ -60,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "where leases are kept: a directory on a real file system")
 	flags.StringVar(&o.Bin, "bin", "", "directory of our dhcp6d and dhcp4d (default beside this program, or bin/)")
 	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
+	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, measured beside these as \"kea+other\", queries by multicast")
+	flags.IntVar(&o.Backends, "backends", 1, "dhcp4d behind each dhcp6d of ours, each with a part of the addresses")
 	flags.IntVar(&o.Sources, "sources", 1, "addresses that clients have together")
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of renewals, 0 to 1")
