@@ -31,7 +31,7 @@ type Options struct {
 	Subjects  []string
 	Bin       string // the directory of our daemons; by default where pair finds them
 	Before    string // that of other builds of them, which are measured too
-	KeaOther  string `json:",omitempty"` // that of other builds of Kea's, likewise
+	KeaOther  string `json:"-"` // that of other builds of Kea's, likewise
 	Store     string // kind of our store, pebble or journal; by default what pair takes
 	Dir       string // for leases: on a real file system
 	Rounds    int
@@ -185,6 +185,15 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 		subjects = append(subjects, s)
 	}
 	result = Result{Options: o, FileSystem: fs, Machine: machine(), Time: time.Now().UTC().Truncate(time.Second)}
+	for _, name := range o.Subjects {
+		if keas(name) {
+			v, err := pair.KeaVersion(ctx, map[string]string{KeaOther: o.KeaOther}[name])
+			if err != nil {
+				return result, err
+			}
+			result.Keas = append(result.Keas, name+" is "+v)
+		}
+	}
 	loads := o.loads()
 	for round := range o.Rounds {
 		for _, s := range subjects {

@@ -17,6 +17,8 @@ type Result struct {
 	Machine    string    `json:"machine"`
 	FileSystem string    `json:"file_system"`
 	Options    Options   `json:"options"`
+	// Keas tells the version of each Kea: "kea is 2.2.0".
+	Keas []string `json:"keas,omitempty"`
 	// ReadBack is the number of leases that our dhcp4d still had after a
 	// kill -9, having been held to what clients were told.
 	ReadBack int   `json:"leases_read_back"`
@@ -138,6 +140,9 @@ func (r *Result) Table(w io.Writer) error {
 		o.Rounds, offload, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
 	if o.Store != "" {
 		fmt.Fprintf(w, "our store is %s\n", o.Store)
+	}
+	if len(r.Keas) > 0 {
+		fmt.Fprintln(w, strings.Join(r.Keas, ", "))
 	}
 	if o.Backends > 1 {
 		fmt.Fprintf(w, "%d dhcp4d behind each dhcp6d\n", o.Backends)

@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,6 +40,20 @@ func findKea(dir, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not installed (Debian: apt-get install kea-dhcp4-server kea-dhcp6-server, or make interop INSTALL=1)", name)
+}
+
+// KeaVersion asks Kea's v4 half in a directory, or the one that is installed,
+// for its version.
+func KeaVersion(ctx context.Context, dir string) (string, error) {
+	path, err := findKea(dir, "kea-dhcp4")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, path, "-v").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking %s for its version: %w", path, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // StartKeaDHCPv6 starts Kea's DHCPv6 server as no half of anything, by a
