@@ -14,6 +14,10 @@ func (r *Result) Plot(w io.Writer) error {
 	p.text(20, 24, 15, "DHCPv4 over DHCPv6: our pair, Kea's, and one that only moves datagrams (bare)")
 	p.text(20, 44, 11, fmt.Sprintf("%s, commit %s; %s; leases on %s; medians of %d interleaved runs", r.Time.Format(time.DateOnly), r.Commit, r.Machine, r.FileSystem, r.Options.Rounds))
 	p.y = 60
+	if len(r.Keas) > 0 {
+		p.text(20, p.y, 11, strings.Join(r.Keas, ", "))
+		p.y += 12
+	}
 	closed := func(m Median) bool { return m.Load.InFlight > 0 }
 	open := func(m Median) bool { return m.Load.Rate > 0 }
 	if len(r.Options.Windows) > 0 {
