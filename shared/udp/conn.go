@@ -97,10 +97,12 @@ func (c *Conn) remains(receive func(fd uintptr) bool) (some bool) {
 // its record until [Conn.Leave] or Close.
 func (c *Conn) Join(group netip.Addr, ifindex int) error {
 	err := c.membership(unix.IPV6_JOIN_GROUP, group, ifindex)
-	if errors.Is(err, unix.EADDRINUSE) {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
+		return fmt.Errorf("join %v on interface %d: the kernel gives this socket no more memory for memberships, raise net.core.optmem_max (sysctl): %w", group, ifindex, err)
+	case err != nil:
 		return fmt.Errorf("join %v on interface %d: %w", group, ifindex, err)
 	}
 	return nil

@@ -212,6 +212,26 @@ func TestMembership(t *testing.T) {
 	}
 }
 
+// With hundreds of interfaces a socket may meet the kernel's limit, and the
+// error says which.
+func TestMembershipMemory(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, udp.Options{Address: netip.MustParseAddrPort("[::]:0")})
+	group := netip.MustParseAddr("ff12::4:6")
+	for range 1 << 20 { // 128 KiB by default, and a membership takes 56 octets
+		if err = c.Join(group, lo.Index); err != nil {
+			break
+		}
+		group = group.Next()
+	}
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "net.core.optmem_max") {
+		t.Errorf("in the end: %v", err)
+	}
+}
+
 // A writer that fills the send buffer waits and loses nothing.
 func TestWriterWaits(t *testing.T) {
 	b := open(t, udp.Options{Address: v6})
