@@ -88,7 +88,8 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	core.Declare(hook.Pkt6Receive, filter.ACLName)
 	core.Declare(hook.Pkt6Receive, filter.RateLimitName)
 	var running atomic.Pointer[server.Settings]
-	set, err := settings(c, duid, core)
+	var limit filter.Running
+	set, err := settings(c, duid, core, &limit)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 			// what was never verified may be replayed.
 			return errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
 		}
-		set, err := settings(next, duid, core)
+		set, err := settings(next, duid, core, &limit)
 		if err != nil {
 			return err
 		}
@@ -176,7 +177,7 @@ func ending(c daemon.Component, ended chan<- struct{}) daemon.Component {
 }
 
 // settings are what a reload may change of a packet's way.
-func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, error) {
+func settings(c config.Config, duid []byte, core *hook.Core, limit *filter.Running) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
 		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)
@@ -203,7 +204,7 @@ func settings(c config.Config, duid []byte, core *hook.Core) (*server.Settings, 
 		case filter.ACLName:
 			filters = append(filters, c.ACL.Filter())
 		case filter.RateLimitName:
-			filters = append(filters, c.RateLimit.Filter())
+			filters = append(filters, limit.Filter(c.RateLimit))
 		}
 	}
 	return &server.Settings{

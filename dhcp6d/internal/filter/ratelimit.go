@@ -42,6 +42,22 @@ func (r RateLimit) Filter() hook.Filter[Event] {
 	return hook.Filter[Event]{Name: RateLimitName, Run: l.run}
 }
 
+// Running keeps the hook from one configuration to the next: what subscribers
+// have used up of a limit is not given back by a reload that leaves the limit as
+// it is.
+type Running struct {
+	limit RateLimit
+	hook  hook.Filter[Event]
+}
+
+// Filter is the hook for a limit, the one there is if it has the same.
+func (r *Running) Filter(limit RateLimit) hook.Filter[Event] {
+	if r.hook.Run == nil || r.limit != limit {
+		r.limit, r.hook = limit, limit.Filter()
+	}
+	return r.hook
+}
+
 const (
 	limitSets = 1 << 14
 	limitWays = 4

@@ -83,6 +83,29 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+func TestReloadGivesNothingBack(t *testing.T) {
+	now := time.Now()
+	var running filter.Running
+	taken := func(limit filter.RateLimit) (n int) {
+		run := running.Filter(limit).Run
+		for range 20 {
+			if run(arrives(t, now, "fe80::1", "", "")) == drop.None {
+				n++
+			}
+		}
+		return n
+	}
+	five, seven := filter.RateLimit{Rate: 1, Burst: 5}, filter.RateLimit{Rate: 1, Burst: 7}
+	for i, reload := range []struct {
+		limit filter.RateLimit
+		want  int
+	}{{five, 5}, {five, 0}, {seven, 7}, {seven, 0}} {
+		if n := taken(reload.limit); n != reload.want {
+			t.Errorf("load %d: %d taken, want %d", i, n, reload.want)
+		}
+	}
+}
+
 func TestAFloodTakesNothingFromOthers(t *testing.T) {
 	f := filter.RateLimit{Rate: 10, Burst: 20, TotalRate: 1000, TotalBurst: 100}.Filter()
 	now, refused := time.Now().Add(time.Second), 0
