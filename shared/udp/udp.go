@@ -54,7 +54,7 @@ type Reader interface {
 
 // Writer sends. One goroutine owns it.
 type Writer interface {
-	// Write sends the packets in their order and sets Err on those that the
-	// kernel refused. It returns how many were sent.
+	// Write sends the packets, those to one destination in their order, and
+	// sets Err on those that the kernel refused. It returns how many were sent.
 	Write(ps []Packet) (sent int)
 }
