@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -17,7 +18,7 @@ type kernel struct {
 	calls           []int
 }
 
-func (k *kernel) writer(t *testing.T, batch int) *writer {
+func (k *kernel) writer(t testing.TB, batch int) *writer {
 	c, err := Listen(Options{Address: netip.MustParseAddrPort("[::1]:0")})
 	if err != nil {
 		t.Fatal(err)
@@ -219,6 +220,30 @@ func TestRefusedTrain(t *testing.T) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkLayOut measures what finding the trains of a batch costs, without
+// the kernel.
+func BenchmarkLayOut(b *testing.B) {
+	const batch = 64
+	for _, ways := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("ways=%d", ways), func(b *testing.B) {
+			var k kernel
+			w := k.writer(b, batch)
+			ps := run(batch, 350)
+			for i := range ps {
+				ps[i].Peer = netip.AddrPortFrom(ps[i].Peer.Addr(), uint16(1000+i%ways))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				w.layOut(ps)
+			}
+			if len(w.trains) != ways {
+				b.Errorf("%d trains", len(w.trains))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/datagram")
 		})
 	}
 }
