@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -130,7 +131,7 @@ func TestTrainsOfManyWays(t *testing.T) {
 		var trains [][]int // of packets
 		for i, p := range ps {
 			if p.Local.Is4() {
-				if p.Err != unix.EAFNOSUPPORT {
+				if !errors.Is(p.Err, unix.EAFNOSUPPORT) {
 					t.Fatalf("packet %d of the other family: %v", i, p.Err)
 				}
 				continue
