@@ -297,6 +297,7 @@ var quiet = map[string]string{
 	"alert DhcpPoolFillsWithinADay": "pools are large",
 	"alert DhcpDeclines":            "no client of the lab declines",
 	"alert DhcpStoreFailing":        "the disk does not fail",
+	"alert DhcpStoreHangs":          "no commit waits for so long",
 	"alert DhcpStoreSlow":           "the disk is quick enough, or it is worth knowing",
 	"alert DhcpLeaseLogLost":        "standard output takes all lines",
 	"alert DhcpConfigReloadFailed":  "nothing is reloaded",

@@ -239,7 +239,9 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 		return nil
 	}
 	began := time.Now()
+	c.cfg.Metrics.begin(began)
 	err := c.cfg.Store.Commit(g.Records.Records)
+	c.cfg.Metrics.end()
 	if err != nil {
 		c.cfg.Metrics.commitErrors.Inc()
 		return err

@@ -141,6 +141,28 @@ func want(t *testing.T, got outcome, seq uint64, err error, replies ...int) {
 	}
 }
 
+// What hangs is seen while it does.
+func TestACommitThatWaitsIsSeen(t *testing.T) {
+	b := start(t, &disk{commits: make(chan chan error)}, 10)
+	waiting := b.cfg.Metrics.waiting
+	if w := waiting(); w != 0 {
+		t.Errorf("%v before the first commit", w)
+	}
+	b.add(1)
+	sync := <-b.disk.commits
+	first := waiting()
+	time.Sleep(time.Millisecond)
+	if second := waiting(); first <= 0 || second <= first {
+		t.Errorf("%v, and later %v, while the disk is awaited", first, second)
+	}
+	sync <- nil
+	want(t, <-b.done, 1, nil, 1)
+	if w := waiting(); w != 0 {
+		t.Errorf("%v when nothing is awaited", w)
+	}
+	b.Close()
+}
+
 func TestOneGroupSyncsWhileTheNextGathers(t *testing.T) {
 	b := start(t, &disk{commits: make(chan chan error)}, 10)
 	b.add(1)

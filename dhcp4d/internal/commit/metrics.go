@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ type Metrics struct {
 	errs    *prometheus.CounterVec
 	replay  prometheus.Gauge
 
+	made  time.Time
+	since atomic.Int64 // when the commit at hand began, in nanoseconds after made; 0 for none
+
 	commitErrors, reopenErrors, loadErrors prometheus.Counter // of errs
 }
 
@@ -26,6 +30,7 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 		Help: "Failures of the lease store, by what was being done: commit, reopen, load.",
 	}, []string{"op"})
 	m := &Metrics{
+		made: time.Now(),
 		errs: errs,
 		commits: prometheus.NewHistogram(metric.Histogram(drop.DHCP4D, "store_commit_seconds",
 			"Time to put one group of bindings on stable storage, sync included.", metric.CommitBuckets())),
@@ -37,8 +42,23 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 			Help: "Time that the last loading of the store took, at the start or after a failure.",
 		}),
 	}
-	r.MustRegister(errs, m.commits, m.replay, figures{s})
+	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "dhcp4d_store_commit_waiting_seconds",
+		Help: "How long the commit at hand has been waiting for the disk, 0 if there is none.",
+	}, m.waiting)
+	r.MustRegister(errs, m.commits, m.replay, waiting, figures{s})
 	return m
+}
+
+// begin and end tell of a commit. One that hangs is in no histogram.
+func (m *Metrics) begin(now time.Time) { m.since.Store(int64(now.Sub(m.made))) }
+func (m *Metrics) end()                { m.since.Store(0) }
+
+func (m *Metrics) waiting() float64 {
+	if since := m.since.Load(); since > 0 {
+		return (time.Since(m.made) - time.Duration(since)).Seconds()
+	}
+	return 0
 }
 
 // Loaded notes how long a loading took.
