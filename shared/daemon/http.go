@@ -60,7 +60,7 @@ func listen(name, variable string, at config.Listen) (net.Listener, error) {
 func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog: scrapeLog{log}, ErrorHandling: promhttp.ContinueOnError,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n") // whoever asked and went away does not matter
@@ -73,6 +73,22 @@ func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger)
 		_, _ = io.WriteString(w, report)
 	})
 	return mux
+}
+
+// scrapeLog takes the errors of scrapes. It leaves out those of a scraper that
+// went away, of which there is one for each metric: no fault of ours, and
+// whoever can reach the port could fill the log.
+type scrapeLog struct{ log *slog.Logger }
+
+// Println takes a text and an error.
+func (l scrapeLog) Println(v ...any) {
+	for _, one := range v {
+		var network *net.OpError
+		if err, ok := one.(error); ok && errors.As(err, &network) {
+			return
+		}
+	}
+	l.log.Error("serving metrics", "error", strings.TrimSuffix(fmt.Sprintln(v...), "\n"))
 }
 
 func profiles() http.Handler {
