@@ -392,7 +392,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		names = append(names, f.GetName())
 	}
 	if want := []string{
-		"dhcp4d_store_bytes", "dhcp4d_store_commit_seconds", "dhcp4d_store_compactions_total", "dhcp4d_store_errors_total",
+		"dhcp4d_store_bytes", "dhcp4d_store_commit_seconds", "dhcp4d_store_commit_waiting_seconds", "dhcp4d_store_compactions_total", "dhcp4d_store_errors_total",
 		"dhcp4d_store_memory_bytes", "dhcp4d_store_replay_seconds", "dhcp4d_store_wal_bytes", "dhcp4d_store_wal_records_total",
 	}; !slices.Equal(names, want) {
 		t.Errorf("got  %q\nwant %q", names, want)
