@@ -44,7 +44,7 @@ type Crowd struct {
 	config  Config
 	random  *rand.Rand
 	members []*member
-	flights map[[4]byte]*member // by transaction id
+	flights map[flight]*member
 	holders map[netip.Addr]*member
 	faults  []string
 
@@ -83,7 +83,7 @@ func New(c Config) (*Crowd, error) {
 		c.Window = 64
 	}
 	w := &Crowd{config: c, random: rand.New(rand.NewPCG(c.Seed, 9)),
-		flights: make(map[[4]byte]*member), holders: make(map[netip.Addr]*member)}
+		flights: make(map[flight]*member), holders: make(map[netip.Addr]*member)}
 	for n := range c.Clients {
 		peer := netip.AddrFrom16([16]byte{0xfe, 0x80, 14: byte(n >> 8), 15: byte(n)})
 		levels := relay.Chain(1, c.Link, peer)
@@ -186,9 +186,9 @@ func (w *Crowd) drive(ctx context.Context, next func() (*member, bool), begin, e
 			return fmt.Errorf("receiving: %w", err)
 		}
 		now := time.Now()
-		for xid, m := range w.flights {
+		for f, m := range w.flights {
 			if now.After(m.until) {
-				delete(w.flights, xid)
+				delete(w.flights, f)
 				m.phase = idle
 				expired(m)
 				more = true
@@ -222,6 +222,18 @@ func (w *Crowd) begin(m *member) {
 	}
 }
 
+// A flight is whose an answer is: the transaction id alone would be that of two
+// clients once in some ten million messages.
+type flight struct {
+	xid      [4]byte
+	hardware [6]byte
+}
+
+// flight is that of the message under way.
+func (m *member) flight() flight {
+	return flight{m.message.TransactionID, [6]byte(m.message.ClientHWAddr)}
+}
+
 func (w *Crowd) forget(m *member) {
 	delete(w.holders, m.address)
 	m.address = netip.Addr{}
@@ -229,7 +241,7 @@ func (w *Crowd) forget(m *member) {
 
 func (w *Crowd) send(m *member, message *dhcpv4.DHCPv4) {
 	m.message, m.until = message, time.Now().Add(patience)
-	w.flights[message.TransactionID] = m
+	w.flights[m.flight()] = m
 	w.transmit(m, message)
 }
 
@@ -245,7 +257,7 @@ func (w *Crowd) receive(b []byte, from netip.AddrPort) {
 		w.fault("a datagram of %d octets without a DHCPv4 message", len(b))
 		return
 	}
-	m := w.flights[[4]byte(payload[4:8])]
+	m := w.flights[flight{[4]byte(payload[4:8]), [6]byte(payload[28:34])}]
 	if m == nil {
 		return // given up
 	}
@@ -258,7 +270,7 @@ func (w *Crowd) receive(b []byte, from netip.AddrPort) {
 	server, _ := netip.AddrFromSlice(r.DHCPv4.ServerIdentifier().To4())
 	kind := r.DHCPv4.MessageType()
 	done := func() {
-		delete(w.flights, m.message.TransactionID)
+		delete(w.flights, m.flight())
 		m.phase = idle
 	}
 	switch {
