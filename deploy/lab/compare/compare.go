@@ -142,6 +142,14 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	if o.KeaOther != "" {
 		o.Subjects = append(slices.Clone(o.Subjects), KeaOther)
 	}
+	for _, name := range o.Subjects {
+		switch {
+		case !slices.Contains(subjects, name):
+			return result, fmt.Errorf("%q is nothing that can be measured: name some of %s", name, strings.Join(subjects, ", "))
+		case name == KeaOther && o.KeaOther == "", name == Before && o.Before == "":
+			return result, fmt.Errorf("%q needs the directory of its programs: -kea or -before", name)
+		}
+	}
 	if o.Backends > 1 && o.Held > 0 {
 		return result, errors.New("leases that are held belong to one dhcp4d: -held and -backends exclude each other")
 	}
@@ -176,13 +184,13 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 			return result, err
 		}
 	}
-	var subjects []*subject
+	var all []*subject
 	for _, name := range o.Subjects {
 		s, err := newSubject(ctx, lab, name, dir, o, program, say)
 		if err != nil {
 			return result, err
 		}
-		subjects = append(subjects, s)
+		all = append(all, s)
 	}
 	result = Result{Options: o, FileSystem: fs, Machine: machine(), Time: time.Now().UTC().Truncate(time.Second)}
 	for _, name := range o.Subjects {
@@ -196,12 +204,12 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	}
 	loads := o.loads()
 	for round := range o.Rounds {
-		for _, s := range subjects {
+		for _, s := range all {
 			s.peak = 0
 		}
 		for _, l := range loads {
-			for i := range subjects { // a different one is first each round
-				s := subjects[(i+round)%len(subjects)]
+			for i := range all { // a different one is first each round
+				s := all[(i+round)%len(all)]
 				r, err := s.run(ctx, perf, o, l)
 				if err != nil {
 					return result, err
@@ -212,7 +220,7 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 		}
 		say(fmt.Sprintf("round %d of %d done", round+1, o.Rounds))
 	}
-	for _, s := range subjects {
+	for _, s := range all {
 		if s.halves == nil {
 			continue
 		}

@@ -34,6 +34,8 @@ const (
 	BareOffload = "bare+offload" // likewise, with segmentation offload between its halves
 )
 
+var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, Kea, KeaOther, Bare, BareOffload}
+
 // Each subject has two hosts of its own, so that all of them can be up at the
 // same time, idle but for the one that is measured.
 var (
@@ -183,6 +185,7 @@ func (s *subject) start(o Options) error {
 	if kind == pair.Ours {
 		backends = max(o.Backends, 1)
 	}
+	var fours []*pair.Half
 	for i := range backends {
 		if err := os.MkdirAll(s.backend(i, backends).Dir, 0o700); err != nil {
 			return fmt.Errorf("making a directory for leases: %w", err)
@@ -191,7 +194,7 @@ func (s *subject) start(o Options) error {
 		if err != nil {
 			return err
 		}
-		s.fours, s.halves = append(s.fours, four.Process), append(s.halves, four)
+		fours, s.fours = append(fours, four), append(s.fours, four.Process)
 	}
 	config := s.config
 	config.V4, config.V6 = kind, kind
@@ -203,9 +206,8 @@ func (s *subject) start(o Options) error {
 		return err
 	}
 	s.six = six.Process
-	s.halves = slices.Insert(s.halves, 0, six)
-	if kind != pair.Ours {
-		s.halves = nil // they have no metrics
+	if kind == pair.Ours {
+		s.halves = slices.Insert(fours, 0, six)
 	}
 	return nil
 }
@@ -249,12 +251,16 @@ func (s *subject) backend(i, n int) pair.Config {
 	c.Subnets = slices.Clone(c.Subnets)
 	last := &c.Subnets[len(c.Subnets)-1]
 	last.First, last.Last = part(i, n)
-	c.Env = append(slices.Clone(c.Env), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort), fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", firstMetrics+i))
+	c.Env = append(slices.Clone(c.Env), "DHCP4D_NAME="+backendName(i), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort),
+		fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", firstMetrics+i))
 	if s.store != "" {
 		c.Env = append(c.Env, "DHCP4D_STORE="+s.store+":"+filepath.Join(c.Dir, s.store))
 	}
 	return c
 }
+
+// backendName is what the ith calls itself, and dhcp6d calls it.
+func backendName(i int) string { return fmt.Sprintf("dhcp4d-%d", i) }
 
 // part is the ith of n parts of the addresses for clients.
 func part(i, n int) (first, last netip.Addr) {
@@ -273,10 +279,9 @@ func part(i, n int) (first, last netip.Addr) {
 func behind(n int) []string {
 	var backends, ranges []string
 	for i := range n {
-		name := fmt.Sprintf("dhcp4d-%d", i)
 		first, last := part(i, n)
-		backends = append(backends, fmt.Sprintf("%s@[::1]:%d", name, firstPort+i+1))
-		ranges = append(ranges, fmt.Sprintf("%s:%v-%v", name, first, last))
+		backends = append(backends, fmt.Sprintf("%s@[::1]:%d", backendName(i), firstPort+i+1))
+		ranges = append(ranges, fmt.Sprintf("%s:%v-%v", backendName(i), first, last))
 	}
 	return []string{"DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ","), "DHCP6D_IPC_RANGES=" + strings.Join(ranges, ",")}
 }
