@@ -2,51 +2,114 @@ package main
 
 import (
 	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // link is what a reload may change of the IPC.
 type link struct {
-	keyed         bool
-	verifier      *ipc.Verifier
-	replies, acks *ipc.Signer
-	peers         atomic.Pointer[server.Peers]
+	name   string // ours, as a backend
+	end    *ipc.End
+	opener *ipc.Opener
+	// One for each goroutine that signs.
+	replies, acks, notices *ipc.Signer
+	peers                  atomic.Pointer[server.Peers]
+
+	log      *slog.Logger
+	resolver resolver
+	network  string        // of the addresses that our socket can hear: ip, ip4 or ip6
+	renamed  chan struct{} // there may be names that were never looked up
+
+	mu         sync.Mutex
+	configured []config.Peer
+	names      map[string]naming // by host
 }
 
-func newIPC(c config.Config, start time.Time) *link {
+// newLink makes the link of an end that takes nothing signed before start.
+func newLink(c config.Config, end *ipc.End, start time.Time, log *slog.Logger) *link {
 	l := &link{
-		keyed:    len(c.IPCKeys) > 0,
-		verifier: ipc.NewVerifier(ipc.ToBackend, c.IPCKeys, start),
-		replies:  ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
-		acks:     ipc.NewSigner(ipc.FromBackend, c.IPCKeys),
+		name: c.Name, end: end, opener: end.NewOpener(start),
+		replies: end.NewSigner(), acks: end.NewSigner(), notices: end.NewSigner(),
+		log: log, resolver: net.DefaultResolver, network: networkOf(c.IPCListen.Addr()),
+		renamed: make(chan struct{}, 1), names: map[string]naming{},
 	}
 	l.setPeers(c)
 	return l
 }
 
-// set takes new keys and peers. Whether there are keys is fixed: a file that
-// is empty by accident must not open the door, and what was never verified
-// may be replayed.
+// newEnd makes our end of the IPC.
+func newEnd(c config.Config) *ipc.End { return ipc.NewEnd(drop.DHCP4D, c.IPCKeys, c.IPCOldPeers) }
+
+// set takes new keys and peers. Whether there are keys is fixed: a file that is empty by accident
+// must not open the door, and what was never verified may be replayed.
 func (l *link) set(c config.Config) error {
-	if l.keyed != (len(c.IPCKeys) > 0) {
+	if l.end.Keyed() != (len(c.IPCKeys) > 0) {
 		return errors.New("DHCP4D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
 	}
-	l.verifier.SetKeys(c.IPCKeys)
-	l.replies.SetKeys(c.IPCKeys)
-	l.acks.SetKeys(c.IPCKeys)
+	l.end.Configure(c.IPCKeys, c.IPCOldPeers)
 	l.setPeers(c)
 	return nil
 }
 
+// oldPeers returns how many peers authenticate by HMAC alone.
+func (l *link) oldPeers() (n int) {
+	for _, p := range *l.peers.Load() {
+		if p.Link.Old() {
+			n++
+		}
+	}
+	return n
+}
+
+// setPeers takes new peers. Who is a peer already keeps its session.
 func (l *link) setPeers(c config.Config) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configured = c.IPCPeers
+	l.publishLocked()
+	select {
+	case l.renamed <- struct{}{}:
+	default: // they will be looked up anyway
+	}
+}
+
+// publishLocked makes the peers of the configuration and of what its names stand for. Of two
+// entries with one address the first counts.
+func (l *link) publishLocked() {
+	known := map[netip.AddrPort]*ipc.Peer{}
+	if old := l.peers.Load(); old != nil {
+		for at, p := range *old {
+			known[at] = p.Link
+		}
+	}
 	peers := make(server.Peers)
-	for _, p := range c.IPCPeers {
-		peers[p.Addr] = server.Peer{Name: p.Name, Kea: p.Kea}
+	for _, p := range l.configured {
+		addrs := l.names[p.Host].addrs
+		if a := p.Addr(); a.IsValid() {
+			addrs = []netip.Addr{a}
+		}
+		for _, a := range addrs {
+			at := netip.AddrPortFrom(a, p.Port)
+			if _, taken := peers[at]; taken {
+				continue
+			}
+			peer := server.Peer{Name: p.Name, Kea: p.Kea}
+			if !p.Kea {
+				if peer.Link = known[at]; peer.Link == nil {
+					peer.Link = l.end.Peer(l.name)
+				}
+			}
+			peers[at] = peer
+		}
 	}
 	l.peers.Store(&peers)
 }

@@ -3,12 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,9 +30,9 @@ func written(t *testing.T, dir string, ahead time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := lease.Binding{Addr: netip.MustParseAddr("192.0.2.10"), Subnet: 1, State: lease.Bound, Client: []byte{1, 0xff, 1},
+	b := lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}, Subnet: 1, State: lease.Bound, Client: []byte{1, 0xff, 1},
 		Start: now(), Changed: now(), Expires: now() + 3600}
-	if err := s.Commit([]lease.Binding{b}); err != nil {
+	if _, err := s.Commit([]lease.Binding{b}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -34,15 +40,24 @@ func written(t *testing.T, dir string, ahead time.Duration) {
 	}
 }
 
-// freePort is an address of the loopback with a port that nobody uses.
+// portsGiven counts the ports that freePort has tried.
+var portsGiven atomic.Uint32
+
+// freePort is an address of the loopback with a port that nobody uses. It gives each port once, and
+// none that the kernel gives to sockets by itself: nobody takes it before the test does.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := 10_000 + (uint32(os.Getpid())*100+portsGiven.Add(1))%20_000
+		l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", port))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return l.Addr().String()
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // daemonOn is the environment of a dhcp4d with that store.
@@ -77,6 +92,17 @@ func readyz(t *testing.T, metrics, want string) int {
 	return 0
 }
 
+// ready waits until all conditions of readiness are met.
+func ready(t *testing.T, metrics string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if readyz(t, metrics, "running: ok") == http.StatusOK {
+			return
+		}
+	}
+	t.Fatal("/readyz never says 200")
+}
+
 // serving runs a dhcp4d until the test ends.
 func serving(t *testing.T, environ []string) {
 	t.Helper()
@@ -100,9 +126,7 @@ func TestAClockBehindTheStore(t *testing.T) {
 		if status := readyz(t, metrics, "clock: the store was written at"); status != http.StatusServiceUnavailable {
 			t.Errorf("status %d while the clock is behind", status)
 		}
-		if status := readyz(t, metrics, "running: ok"); status != http.StatusOK {
-			t.Errorf("status %d once the clock is right", status)
-		}
+		ready(t, metrics)
 	})
 	t.Run("does not keep dhcp4d from stopping", func(t *testing.T) {
 		dir := t.TempDir()
@@ -120,8 +144,42 @@ func TestAClockBehindTheStore(t *testing.T) {
 			t.Fatalf("reset-clock: %v, %q", err, stdout.String())
 		}
 		serving(t, environ)
-		if status := readyz(t, metrics, "running: ok"); status != http.StatusOK {
-			t.Errorf("status %d", status)
-		}
+		ready(t, metrics)
 	})
+}
+
+// A store whose directory is gone acknowledges nothing, and readiness says so within a second or
+// two. A second dhcp4d on the same path is refused and makes nothing there.
+func TestADirectoryThatIsRemovedIsSeen(t *testing.T) {
+	for _, kind := range []string{"journal", "pebble"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "leases")
+			environ, metrics := daemonOn(t, dir)
+			environ[0] = "DHCP4D_STORE=" + kind + ":" + dir
+			serving(t, environ)
+			ready(t, metrics)
+			if err := os.Rename(dir, dir+".away"); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if status := readyz(t, metrics, "no lease is acknowledged"); status != http.StatusServiceUnavailable {
+				t.Errorf("status %d without a directory", status)
+			}
+			t.Logf("seen after %v", time.Since(began).Round(time.Millisecond))
+			second, _ := daemonOn(t, dir)
+			second[0] = environ[0]
+			if err := run(t.Context(), nil, second, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "is in use") {
+				t.Errorf("a second dhcp4d: %v", err)
+			}
+			if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the second one has left something: %v", err)
+			}
+			if err := os.Rename(dir+".away", dir); err != nil {
+				t.Fatal(err)
+			}
+			if status := readyz(t, metrics, "store: ok"); status != http.StatusOK {
+				t.Errorf("status %d when the directory is back", status)
+			}
+		})
+	}
 }

@@ -1,6 +1,5 @@
-// Dhcp6d serves DHCPv4 over DHCPv6 (RFC 7341) on a link: it hands the
-// DHCPV4-QUERY messages of clients and relays to a DHCPv4 server behind it and
-// brings the DHCPV4-RESPONSEs back.
+// Dhcp6d serves DHCPv4 over DHCPv6 (RFC 7341) on a link. It sends the DHCPV4-QUERY messages of
+// clients and relays to a DHCPv4 server behind it, and brings back the DHCPV4-RESPONSEs.
 package main
 
 import (
@@ -8,23 +7,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/server"
+	"github.com/dhcp4o6/dhcp4o6/shared/access"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/follow"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -40,13 +47,48 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		About:   "the link's half of DHCPv4 over DHCPv6",
 		Load:    config.Load,
 		Serve:   serve,
+		Host:    host,
+		Commands: []daemon.Command{
+			{Name: "trace", About: "follow the packets of one subscriber through a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
+			}},
+		},
 	}.Run(ctx, args, environ, stdout, stderr)
+}
+
+// host returns warnings about what this host lacks of what a configuration needs.
+func host(c config.Config) (warnings []string) {
+	named := map[string][]string{"INTERFACES": c.Interfaces, "LDRA_INTERFACES": c.LDRAInterfaces}
+	for _, l := range c.LinkOptions {
+		if l.Interface != "" {
+			named["LINK_OPTIONS"] = append(named["LINK_OPTIONS"], l.Interface)
+		}
+	}
+	for _, variable := range slices.Sorted(maps.Keys(named)) {
+		if len(named[variable]) == 0 {
+			continue
+		}
+		missing, there, err := listen.MissingNames(named[variable])
+		if err == nil && len(missing) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s%s: %s does not exist now (there are: %s); correct the name, or dhcp6d serves it as soon as it exists",
+				config.Prefix, variable, strings.Join(missing, ", "), strings.Join(there, ", ")))
+		}
+	}
+	for _, w := range []string{
+		daemon.HasAddress(config.Prefix+"SOURCE", c.Source), daemon.HasAddress(config.Prefix+"IPC_LISTEN", c.IPCListen.Addr()),
+		daemon.Listens(config.Prefix+"API_LISTEN", shared.Listen(c.API.Listen)),
+	} {
+		if w != "" {
+			warnings = append(warnings, w)
+		}
+	}
+	return append(warnings, hook.Missing(config.Prefix, c.Hooks)...)
 }
 
 const (
 	batch  = 256     // datagrams read and written at once
 	buffer = 4 << 20 // octets that the kernel may queue before
-	// drain is how long the queries on their way have before we exit.
+	// drain is the time limit for the answers to queries on their way before we exit.
 	drain = time.Second
 )
 
@@ -64,9 +106,19 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		return err
 	}
 	defer link.Close() //nolint:errcheck // the loops that read it have ended
-	var backends atomic.Pointer[forward.Backends]
+	rt.Registry.MustRegister(link.Gauges())
+	interfaces := rt.Ready.Condition("interfaces", "not looked at yet")
+	link.Watch(func(ok bool, why string) {
+		if ok {
+			interfaces.Met()
+		} else {
+			interfaces.Unmet(why)
+		}
+	})
+	var backends atomic.Pointer[backend.Set]
 	socket, err := udp.Listen(udp.Options{
-		Address: c.IPCListen, Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer,
+		Address: c.IPCListen, BothFamilies: true, PacketInfo: c.IPCListen.Addr().IsUnspecified(),
+		Coalesce: true, ReceiveBuffer: buffer, SendBuffer: buffer,
 		Refused: func(a netip.AddrPort) { backends.Load().Refused(a) },
 	})
 	if err != nil {
@@ -74,67 +126,89 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	}
 	defer socket.Close() //nolint:errcheck // the loops that read it have ended
 
+	unsent := func(name string, s *udp.Conn) func() udp.Writer {
+		u := udp.NewUnsent(rt.Log.With("package", "udp", "socket", name))
+		return func() udp.Writer { return u.Writer(s.NewWriter(batch)) }
+	}
+	toLink, toIPC := unsent("link", link.Conn()), unsent("ipc", socket)
+
 	reg := rt.Registry
 	metric.WatchSocket(reg, drop.DHCP6D, "link", link.Conn())
 	metric.WatchSocket(reg, drop.DHCP6D, "ipc", socket)
-	probes, queries := ipc.NewSigner(ipc.ToBackend, c.IPCKeys), ipc.NewSigner(ipc.ToBackend, c.IPCKeys)
-	backends.Store(forward.New(forward.Options{
-		Log: rt.Log.With("package", "forward"), Specs: specs(c.Backends), Ranges: ranges(c.Ranges),
-		Resolver: net.DefaultResolver, IPv4: c.IPCListen.Addr().Is4(), Probe: socket.NewWriter(batch), Signer: probes, Metrics: forward.NewMetrics(reg),
+	end := ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)
+	backends.Store(backend.New(backend.Options{
+		Log: rt.Log.With("package", "backend"), Specs: specs(c.Backends), Ranges: ranges(c.Ranges),
+		Resolver: net.DefaultResolver, Listen: c.IPCListen.Addr(), End: end, Probe: toIPC(), Signer: end.NewSigner(), Metrics: backend.NewMetrics(reg),
 	}))
 	backends.Load().Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
 
-	core := hook.NewCore(reg, drop.DHCP6D, rt.Panics, rt.Log)
-	core.Declare(hook.Pkt6Receive, filter.ACLName)
-	core.Declare(hook.Pkt6Receive, filter.RateLimitName)
+	host := hook.NewHost(reg, drop.DHCP6D, rt.Panics, rt.Log, hooks.All())
+	defer host.Close()
+	prepare := func(c config.Config) (*server.Settings, *hook.Set, error) {
+		made, err := host.Make(c.Hooks)
+		if err != nil {
+			return nil, nil, err
+		}
+		set, err := settings(c, duid, link.Interfaces, event.NewHooks(made))
+		if err != nil {
+			host.Discard(made)
+		}
+		return set, made, err
+	}
 	var running atomic.Pointer[server.Settings]
-	var limit filter.Running
-	set, err := settings(c, duid, core, &limit)
+	set, made, err := prepare(c)
 	if err != nil {
 		return err
 	}
 	running.Store(set)
+	host.Use(made)
 	upLedger, downLedger := server.NewLedgers(reg)
 	log := rt.Log.With("package", "server")
+	tracing := server.Tracing{Hub: new(trace.Hub), Link: link.Conn().LocalAddr(), IPC: socket.LocalAddr()}
 	up := &server.Up{
 		Log:        log,
 		Link:       link.Conn().NewReader(batch),
-		Answers:    link.Conn().NewWriter(batch),
-		Queries:    socket.NewWriter(batch),
+		Answers:    toLink(),
+		Queries:    toIPC(),
 		Interfaces: link.Interfaces,
 		Settings:   &running,
 		Backends:   backends.Load(),
-		Signer:     queries,
+		Signer:     end.NewSigner(),
 		Ledger:     upLedger,
+		Trace:      tracing,
 	}
 	down := &server.Down{
 		Log:        log,
 		IPC:        socket.NewReader(batch),
-		Link:       link.Conn().NewWriter(batch),
+		Link:       toLink(),
 		Interfaces: link.Interfaces,
 		Settings:   &running,
 		Backends:   backends.Load(),
-		Verifier:   ipc.NewVerifier(ipc.FromBackend, c.IPCKeys, c.IPCKeys.Start(ctx)),
+		Opener:     end.NewOpener(end.Begin(ctx)),
 		Ledger:     downLedger,
+		Trace:      tracing,
 	}
+	metric.WatchLink(reg, drop.DHCP6D, metric.Link{
+		Causes: ipc.Refusals(), Refused: down.Opener.Refused, OldPeers: backends.Load().OldPeers,
+	})
 	change := func(next config.Config) error {
-		if (len(c.IPCKeys) > 0) != (len(next.IPCKeys) > 0) {
-			// A file that is empty by accident must not open the door, and
-			// what was never verified may be replayed.
+		if end.Keyed() != (len(next.IPCKeys) > 0) {
+			// A file that is empty by accident must not switch authentication off. Datagrams that
+			// were never verified may be replayed.
 			return errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
 		}
-		set, err := settings(next, duid, core, &limit)
+		set, made, err := prepare(next)
 		if err != nil {
 			return err
 		}
 		if err := link.Serve(next.Interfaces, next.JoinSite); err != nil {
+			host.Discard(made)
 			return err
 		}
 		running.Store(set)
-		down.Verifier.SetKeys(next.IPCKeys)
-		queries.SetKeys(next.IPCKeys)
-		probes.SetKeys(next.IPCKeys)
-		backends.Load().Set(specs(next.Backends), ranges(next.Ranges))
+		host.Use(made)
+		end.Configure(next.IPCKeys, next.IPCOldPeers)
+		backends.Load().Configure(specs(next.Backends), ranges(next.Ranges))
 		return nil
 	}
 	rt.OnReload(func() (daemon.Settings, error) {
@@ -145,18 +219,24 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		if err != nil {
 			return daemon.Settings{}, err
 		}
+		shared.Warn(rt.Log, next.Warnings())
 		shared.WarnFixed(rt.Log, c.Variables(), next.Variables())
+		shared.WarnNoFiles(rt.Log, next.Variables())
 		c = next
 		return c.Settings(), nil
 	})
+	api, err := c.API.Open(follow.NewHandler(tracing.Hub), access.NewRefused(reg, metric.Namespace(drop.DHCP6D)), rt.Log.With("package", "api"))
+	if err != nil {
+		return err
+	}
 	upEnded, downEnded := make(chan struct{}), make(chan struct{})
-	return rt.Run(ctx, ending(up, upEnded), ending(down, downEnded),
+	parts := []daemon.Component{ending(up, upEnded), ending(down, downEnded),
 		daemon.Func("listen", link.Run),
 		daemon.Func("backends", backends.Load().Run),
 		daemon.Func("sockets", func(ctx context.Context) error {
 			<-ctx.Done()
-			// One after the other: what has arrived is sent to a backend, and
-			// what the backends answer is delivered.
+			// First everything that has arrived is sent to a backend, then the answers of the
+			// backends are delivered.
 			link.Conn().StopReading()
 			<-upEnded
 			backends.Load().Drain(drain)
@@ -165,7 +245,11 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 			_ = link.Close() // there is nobody to tell
 			_ = socket.Close()
 			return nil
-		}))
+		})}
+	if api != nil {
+		parts = append(parts, api)
+	}
+	return rt.Run(ctx, parts...)
 }
 
 // ending closes ended when the component has ended.
@@ -176,15 +260,15 @@ func ending(c daemon.Component, ended chan<- struct{}) daemon.Component {
 	})
 }
 
-// settings are what a reload may change of a packet's way.
-func settings(c config.Config, duid []byte, core *hook.Core, limit *filter.Running) (*server.Settings, error) {
+// settings returns the part of the configuration that a reload may change.
+func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
 		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)
 		if err != nil {
 			return nil, fmt.Errorf("reading DHCP6D_LDRA_INTERFACES: %w", err)
 		}
-		ldra = func(name string) bool { return patterns.Match(name, false) }
+		ldra = func(name string) bool { return interfaces().Matches(name, patterns) }
 	}
 	var links []server.LinkAnswer
 	for _, l := range c.LinkOptions {
@@ -194,41 +278,32 @@ func settings(c config.Config, duid []byte, core *hook.Core, limit *filter.Runni
 			if err != nil {
 				return nil, fmt.Errorf("reading DHCP6D_LINK_OPTIONS: %w", err)
 			}
-			one.Interface = func(name string) bool { return patterns.Match(name, false) }
+			one.Interface = func(name string) bool { return interfaces().Matches(name, patterns) }
 		}
 		links = append(links, one)
 	}
-	var filters []hook.Filter[filter.Event]
-	for _, name := range c.Hooks {
-		switch name {
-		case filter.ACLName:
-			filters = append(filters, c.ACL.Filter())
-		case filter.RateLimitName:
-			filters = append(filters, limit.Filter(c.RateLimit))
-		}
-	}
 	return &server.Settings{
-		Access:   server.Access{Relays: c.Relays, LDRA: ldra},
+		Access:   server.Access{Trust: attachment.Trust{Relays: c.Relays, Interfaces: ldra, Links: c.LDRALinks}},
 		Delivery: server.Delivery{ClientPort: c.ClientPort, Source: c.Source},
 		Answer:   answer.New(duid, c.Options),
 		Links:    links,
-		Hooks:    server.UpHooks{Pkt6Receive: hook.Filters(core, hook.Pkt6Receive, filters...)},
-		Patience: forward.Patience{Query: c.MaxWait, Discover: c.DiscoverMaxWait},
+		Hooks:    at,
+		MaxWait:  backend.MaxWait{Query: c.MaxWait, Discover: c.DiscoverMaxWait},
 	}, nil
 }
 
-func specs(backends []config.Backend) []forward.Spec {
-	var s []forward.Spec
+func specs(backends []config.Backend) []backend.Spec {
+	var s []backend.Spec
 	for _, b := range backends {
-		s = append(s, forward.Spec{Name: b.Name, Daemon: b.Daemon(), Host: b.Host, Port: b.Port, Kea: b.Kea})
+		s = append(s, backend.Spec{Name: b.Name, Daemon: b.Daemon(), Host: b.Host, Port: b.Port, Kea: b.Kea})
 	}
 	return s
 }
 
-func ranges(configured []config.Range) []forward.Range {
-	var r []forward.Range
+func ranges(configured []config.Range) []backend.Range {
+	var r []backend.Range
 	for _, c := range configured {
-		r = append(r, forward.Range(c))
+		r = append(r, backend.Range(c))
 	}
 	return r
 }

@@ -4,15 +4,17 @@
 --   tshark -X lua_script:dhcp4o6.lua -r file.pcap
 --   Wireshark: copy it to the personal Lua plugins folder (Help, About, Folders)
 --
--- It stands before Wireshark's own DHCPv6 dissector, which still shows every
--- DHCPv6 message in full, and adds what that one does not know:
+-- It runs before Wireshark's own DHCPv6 dissector, which still shows every DHCPv6
+-- message in full. It adds what that one does not know:
 --
 --   the messages DHCPV4-QUERY (20) and DHCPV4-RESPONSE (21), at any relay depth
 --   option 87, the DHCPv4 message, by Wireshark's DHCP dissector
 --   option 88, the addresses of 4o6 servers
 --   option 17 of enterprise 2495 (ISC): suboptions 60000 interface, 60001 source
---     address, 60002 source port, 60003 local address (ours, not Kea's)
---   option 11 with protocol 0xfe: the signature of our daemons
+--     address, 60002 source port, 60003 local address,
+--     60016 relay levels that are not believed, 60004 mark and 60005 ability of a
+--     probe (ours, not Kea's, from 60003 on)
+--   option 11 with protocol 0xfe: the authentication of our daemons
 --
 -- The ports of the link are in the preferences (dhcp4o6.ipc_ports); for others:
 -- -d udp.port==7860,dhcp4o6. Written for Wireshark 4.0 and later.
@@ -23,9 +25,13 @@ local QUERY, RESPONSE = 20, 21
 local RELAY_FORW, RELAY_REPL = 12, 13
 local OPT_RELAY_MSG, OPT_AUTH, OPT_VENDOR, OPT_DHCPV4, OPT_SERVERS = 9, 11, 17, 87, 88
 local ISC = 2495
+local SESSION, GREETING = 2, 3 -- algorithms of our authentication
 local MAX_RELAYS = 32 -- what Kea nests at most
 
 local types = { [QUERY] = "DHCPV4-QUERY", [RESPONSE] = "DHCPV4-RESPONSE" }
+
+local algorithms = { [1] = "HMAC-SHA-256", [2] = "Session (AES-GMAC, encrypted)", [3] = "Greeting (HMAC-SHA-256)" }
+local abilities = { [0] = "able", "store has failed", "disk hangs", "leases are being loaded", "clock is wrong", "shutting down" }
 
 local f = {
   type = ProtoField.uint8("dhcp4o6.type", "Message type", base.DEC, types),
@@ -39,12 +45,23 @@ local f = {
   interface = ProtoField.string("dhcp4o6.ipc.interface", "Interface of dhcp6d"),
   source = ProtoField.ipv6("dhcp4o6.ipc.source", "Source of the query"),
   port = ProtoField.uint16("dhcp4o6.ipc.port", "Source port of the query"),
+  unbelieved = ProtoField.uint8("dhcp4o6.ipc.unbelieved", "Innermost relay levels that are not believed"),
   localaddr = ProtoField.ipv6("dhcp4o6.ipc.local", "Address that the query was sent to"),
+  mark = ProtoField.uint32("dhcp4o6.ipc.mark", "Mark of the probe"),
+  ability = ProtoField.uint8("dhcp4o6.ipc.ability", "Ability to acknowledge leases", base.DEC, abilities),
+  algorithm = ProtoField.uint8("dhcp4o6.ipc.auth.algorithm", "Algorithm", base.DEC, algorithms),
   sequence = ProtoField.uint64("dhcp4o6.ipc.auth.sequence", "Sequence number"),
   key = ProtoField.uint32("dhcp4o6.ipc.auth.key", "Key id"),
   sender = ProtoField.bytes("dhcp4o6.ipc.auth.sender", "Sender id"),
+  session = ProtoField.bytes("dhcp4o6.ipc.auth.session", "Session id"),
   time = ProtoField.absolute_time("dhcp4o6.ipc.auth.time", "Time", base.UTC),
-  mac = ProtoField.bytes("dhcp4o6.ipc.auth.mac", "HMAC-SHA-256, first 128 bits"),
+  returned = ProtoField.uint32("dhcp4o6.ipc.auth.returned", "Receiver's clock as heard last, in seconds"),
+  ready = ProtoField.bool("dhcp4o6.ipc.auth.ready", "The session is there", 8, nil, 0x01),
+  from = ProtoField.bytes("dhcp4o6.ipc.auth.from", "Identity of the sender"),
+  to = ProtoField.bytes("dhcp4o6.ipc.auth.to", "Identity of the receiver, zero if not known"),
+  clock = ProtoField.uint64("dhcp4o6.ipc.auth.clock", "Sender's clock, in nanoseconds"),
+  echo = ProtoField.uint64("dhcp4o6.ipc.auth.echo", "Receiver's clock as heard last, in nanoseconds"),
+  mac = ProtoField.bytes("dhcp4o6.ipc.auth.mac", "Tag"),
 }
 for _, field in pairs(f) do table.insert(dhcp4o6.fields, field) end
 
@@ -92,12 +109,13 @@ local function fixed(tree, field, range, length)
 end
 
 -- context shows the suboptions of ISC's vendor option that carry a query's way
--- back.
+-- back, or that are a probe. It returns whether they are a probe.
 local function context(tvb, offset, length, all, tree)
   local branch
+  local probe = false
   local complete = each(tvb, offset + 4, offset + length, function(code, at, len)
-    if code < 60000 or code > 60003 then return end
-    branch = branch or tree:add(dhcp4o6, all, "Return context (option 17 of ISC)")
+    if (code < 60000 or code > 60005) and code ~= 60016 then return end
+    branch = branch or tree:add(dhcp4o6, all, code == 60004 and "Probe (option 17 of ISC)" or "Return context (option 17 of ISC)")
     local value = len > 0 and tvb(at, len)
     if not value then
       branch:add_proto_expert_info(e.length)
@@ -107,30 +125,49 @@ local function context(tvb, offset, length, all, tree)
       fixed(branch, f.source, value, 16)
     elseif code == 60002 then
       fixed(branch, f.port, value, 2)
-    else
+    elseif code == 60003 then
       fixed(branch, f.localaddr, value, 16)
+    elseif code == 60004 then
+      probe = true
+      fixed(branch, f.mark, value, 4)
+    elseif code == 60005 then
+      fixed(branch, f.ability, value, 1)
+    else
+      fixed(branch, f.unbelieved, value, 1)
     end
   end)
   if not complete then tree:add_proto_expert_info(e.length) end
+  return probe
 end
 
--- signature shows the Authentication option of our daemons: protocol 0xfe,
--- algorithm 1, replay detection 0, then sequence number, key id, sender id, time and
--- HMAC.
-local function signature(tvb, offset, length, all, tree)
-  local branch = tree:add(dhcp4o6, all, "Signature (option 11)")
-  if length ~= 43 then
+-- authentication shows the Authentication option of our daemons: protocol 0xfe, the
+-- algorithm, replay detection 0, and what the comment of package shared/ipc says.
+local function authentication(tvb, offset, length, all, tree)
+  local branch = tree:add(dhcp4o6, all, "Authentication (option 11)")
+  local algorithm = tvb(offset + 1, 1):uint()
+  branch:add(f.algorithm, tvb(offset + 1, 1))
+  if length ~= (algorithm == GREETING and 72 or 43) then
     branch:add_proto_expert_info(e.length)
+    return
+  end
+  if algorithm == GREETING then
+    branch:add(f.ready, tvb(offset + 3, 1))
+    branch:add(f.key, tvb(offset + 4, 4))
+    branch:add(f.from, tvb(offset + 8, 16))
+    branch:add(f.to, tvb(offset + 24, 16))
+    branch:add(f.clock, tvb(offset + 40, 8))
+    branch:add(f.echo, tvb(offset + 48, 8))
+    branch:add(f.mac, tvb(offset + 56, 16))
     return
   end
   branch:add(f.sequence, tvb(offset + 3, 8))
   branch:add(f.key, tvb(offset + 11, 4))
-  branch:add(f.sender, tvb(offset + 15, 8))
-  branch:add(f.time, tvb(offset + 23, 4))
+  branch:add(algorithm == SESSION and f.session or f.sender, tvb(offset + 15, 8))
+  branch:add(algorithm == SESSION and f.returned or f.time, tvb(offset + 23, 4))
   branch:add(f.mac, tvb(offset + 27, 16))
 end
 
--- isOurs tells whether an Authentication option is such a signature.
+-- isOurs returns whether an Authentication option is one of our daemons.
 local function isOurs(tvb, offset, length) return length >= 3 and tvb(offset, 1):uint() == 0xfe end
 
 local function servers(tvb, offset, length, all, tree)
@@ -140,8 +177,8 @@ local function servers(tvb, offset, length, all, tree)
   for at = offset, offset + length - 16, 16 do branch:add(f.server, tvb(at, 16)) end
 end
 
--- innermost finds the client's message in a chain of relay levels: its offset, its
--- end and the number of levels, and what is wrong with the chain.
+-- innermost finds the client's message in a chain of relay levels. It returns the
+-- message's offset and end, the number of levels, and what is wrong with the chain.
 local function innermost(tvb)
   local offset, stop = 0, tvb:len()
   for levels = 0, MAX_RELAYS do
@@ -160,16 +197,18 @@ local function innermost(tvb)
   return nil, nil, MAX_RELAYS, e.depth
 end
 
--- unsigned is the message without a signature at its end, which Wireshark's
--- dissector would take for a broken option.
+-- unsigned returns the message without our authentication at its end, which Wireshark's
+-- dissector would report as a broken option.
 local function unsigned(tvb)
-  local from = tvb:len() - 47
-  if from < 4 or tvb(from, 5):bytes() ~= ByteArray.new("000b002bfe") then return tvb end
-  return tvb(0, from):tvb()
+  for _, trailer in ipairs({ { 47, "000b002bfe" }, { 76, "000b0048fe" } }) do
+    local from = tvb:len() - trailer[1]
+    if from >= 4 and tvb(from, 5):bytes() == ByteArray.new(trailer[2]) then return tvb(0, from):tvb() end
+  end
+  return tvb
 end
 
 function dhcp4o6.dissector(tvb, pinfo, root)
-  -- It gives up on what is malformed.
+  -- It does not decode a malformed message.
   local sound = pcall(dhcpv6.call, dhcpv6, unsigned(tvb), pinfo, root)
   local start, stop, levels, fault = innermost(tvb)
   local tree
@@ -199,15 +238,15 @@ function dhcp4o6.dissector(tvb, pinfo, root)
       bits:add_proto_expert_info(e.flags)
     end
   end
-  local signed = false
+  local signed, probe = false, false
   local function option(code, at, len, all)
     if code == OPT_SERVERS then
       servers(tvb, at, len, all, branch())
     elseif ours and code == OPT_VENDOR and len >= 4 and tvb(at, 4):uint() == ISC then
-      context(tvb, at, len, all, branch())
+      probe = context(tvb, at, len, all, branch()) or probe
     elseif code == OPT_AUTH and isOurs(tvb, at, len) then
       signed = true
-      signature(tvb, at, len, all, branch())
+      authentication(tvb, at, len, all, branch())
     elseif ours and code == OPT_DHCPV4 then
       if message then branch():add_proto_expert_info(e.several) end
       message = message or { at, len }
@@ -215,10 +254,10 @@ function dhcp4o6.dissector(tvb, pinfo, root)
   end
   local complete = each(tvb, start + 4, stop, option)
   if not complete then branch():add_proto_expert_info(e.length) end
-  -- The signature of a relayed message is at the outermost level.
+  -- The authentication of a relayed message is at the outermost level.
   if levels > 0 then
     each(tvb, 34, tvb:len(), function(code, at, len, all)
-      if code == OPT_AUTH and isOurs(tvb, at, len) then signature(tvb, at, len, all, branch()) end
+      if code == OPT_AUTH and isOurs(tvb, at, len) then authentication(tvb, at, len, all, branch()) end
     end)
   end
   if not ours then return tvb:len() end
@@ -229,7 +268,7 @@ function dhcp4o6.dissector(tvb, pinfo, root)
       tree:add_proto_expert_info(e.length)
     end
     columns = columns .. ": " .. tostring(pinfo.cols.info)
-  elseif stop - start == 4 or signed then
+  elseif stop - start == 4 or signed or probe then
     tree:add(f.probe, tvb(start, 4), true):set_generated()
     columns = columns .. " (probe)"
   elseif complete then

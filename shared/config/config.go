@@ -1,11 +1,9 @@
 // Package config turns environment variables into the fields of a struct.
 //
-// It owns the rules that all variables share: a common prefix, X_FILE as the
-// name of a file that holds the value of X, empty meaning unset, unknown
-// names being mistakes, and all mistakes being reported together. It knows no
-// variable of its own and keeps nothing: a daemon's config package declares
-// the variables as fields with tags and adds the checks that need more than
-// one of them.
+// It owns the rules that all variables share: they have a common prefix; X_FILE names a file that
+// holds the value of X; empty means unset; an unknown name is a mistake; all mistakes are reported
+// together. It has no variable of its own: a daemon's config package declares the variables as
+// fields with tags, and adds the checks that need several of them.
 //
 // Tags of a field:
 //
@@ -14,11 +12,12 @@
 //	desc        meaning, one sentence without full stop
 //	kind        what a value looks like, where the Go type does not say it
 //	reload      "true": read again on SIGHUP when it comes from a file
-//	secret      "true": never printed
+//	secret      "true": never printed, and a file for it must hold a value
+//	open        "true": having no value lets more in, so a file for it must hold one
 //
-// A field whose type has UnmarshalText parses itself. The elements of a plain
-// slice are separated by commas or line ends, with blanks around them allowed.
-// A nested struct is a section; its envPrefix tag goes before its names.
+// A field whose type has UnmarshalText parses itself. Commas or line ends separate the elements of
+// a plain slice; blanks around them are allowed. A nested struct is a section; its envPrefix tag
+// goes before its names.
 package config
 
 import (
@@ -34,7 +33,7 @@ import (
 	"github.com/caarlos0/env/v10"
 )
 
-// Variable is one variable as help, documentation and -check show it.
+// Variable is a variable as help, documentation and -check show it.
 type Variable struct {
 	Name     string // with prefix
 	Kind     string // what a value looks like
@@ -43,6 +42,7 @@ type Variable struct {
 	Required bool
 	Reload   bool
 	Secret   bool
+	open     bool // without a value more is let in
 
 	Value  string // in effect, default included; never shown when Secret
 	Source string // the variable, or the file, that gave Value; empty for the default
@@ -55,7 +55,7 @@ type Mistake struct {
 	Remedy   string // what to do, may be empty
 }
 
-// Error is the mistake on one line.
+// Error returns the mistake on one line.
 func (m Mistake) Error() string {
 	if m.Remedy == "" {
 		return m.Variable + ": " + m.Wrong
@@ -63,10 +63,10 @@ func (m Mistake) Error() string {
 	return m.Variable + ": " + m.Wrong + "; " + m.Remedy
 }
 
-// Mistakes is everything that is wrong, in order of discovery.
+// Mistakes is everything that is wrong, in the order in which it was found.
 type Mistakes []Mistake
 
-// Error is one line per mistake.
+// Error returns one line per mistake.
 func (ms Mistakes) Error() string {
 	lines := make([]string, len(ms))
 	for i, m := range ms {
@@ -75,8 +75,8 @@ func (ms Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Loader reads one daemon's variables. Use: [New], [Loader.Parse] for every
-// struct, [Loader.Mistake] for what else is wrong, then [Loader.Err].
+// Loader reads the variables of one daemon: make it with [New], call [Loader.Parse] for every
+// struct, [Loader.Mistake] for what else is wrong, and then [Loader.Err].
 type Loader struct {
 	prefix    string
 	given     map[string]string // everything with our prefix that is not empty
@@ -104,10 +104,24 @@ func New(prefix string, environ []string) *Loader {
 // Parse fills the struct that into points to. What is wrong with a field is
 // kept for Err, and the field stays as it was.
 func (l *Loader) Parse(into any) {
-	l.section(reflect.ValueOf(into).Elem(), l.prefix)
+	l.section(reflect.ValueOf(into).Elem(), l.prefix, false)
 }
 
-func (l *Loader) section(s reflect.Value, prefix string) {
+// ParseSection is Parse for variables whose names begin with prefix. They can
+// be reloaded, but for those with the tag reload:"false". It returns the names
+// of those that are given.
+func (l *Loader) ParseSection(prefix string, into any) (given []string) {
+	first := len(l.variables)
+	l.section(reflect.ValueOf(into).Elem(), l.prefix+prefix, true)
+	for _, v := range l.variables[first:] {
+		if v.Source != "" {
+			given = append(given, v.Name)
+		}
+	}
+	return given
+}
+
+func (l *Loader) section(s reflect.Value, prefix string, reload bool) {
 	for i := range s.NumField() {
 		field := s.Type().Field(i)
 		if !field.IsExported() {
@@ -116,7 +130,7 @@ func (l *Loader) section(s reflect.Value, prefix string) {
 		tag, declared := field.Tag.Lookup("env")
 		if !declared {
 			if field.Type.Kind() == reflect.Struct {
-				l.section(s.Field(i), prefix+field.Tag.Get("envPrefix"))
+				l.section(s.Field(i), prefix+field.Tag.Get("envPrefix"), reload)
 			}
 			continue
 		}
@@ -127,8 +141,9 @@ func (l *Loader) section(s reflect.Value, prefix string) {
 			Default:  field.Tag.Get("envDefault"),
 			Meaning:  field.Tag.Get("desc"),
 			Required: options == "required",
-			Reload:   field.Tag.Get("reload") == "true",
+			Reload:   field.Tag.Get("reload") == "true" || (reload && field.Tag.Get("reload") != "false"),
 			Secret:   field.Tag.Get("secret") == "true",
+			open:     field.Tag.Get("open") == "true",
 		}
 		l.variable(&v, field, s.Field(i), prefix)
 		l.variables = append(l.variables, v)
@@ -139,6 +154,10 @@ func (l *Loader) section(s reflect.Value, prefix string) {
 func (l *Loader) variable(v *Variable, field reflect.StructField, target reflect.Value, prefix string) {
 	given, source, ok := l.find(v.Name)
 	if !ok {
+		return
+	}
+	if (v.Secret || v.open) && source != "" && strings.TrimSpace(given) == "" {
+		l.blank(v, source)
 		return
 	}
 	v.Value, v.Source = given, source
@@ -152,7 +171,7 @@ func (l *Loader) variable(v *Variable, field reflect.StructField, target reflect
 		}
 		environment[v.Name] = value
 	}
-	// One field at a time, so that a mistake can be laid at its variable's door.
+	// One field at a time, so that we know which variable a mistake belongs to.
 	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: field.Name, Type: field.Type, Tag: field.Tag}}))
 	err := env.ParseWithOptions(one.Interface(), env.Options{Environment: environment, Prefix: prefix})
 	if err != nil {
@@ -162,9 +181,8 @@ func (l *Loader) variable(v *Variable, field reflect.StructField, target reflect
 	target.Set(one.Elem().Field(0))
 }
 
-// find returns the value of a variable and where it stands: in name, or in
-// the file that name_FILE names. It is not ok when the two contradict or the
-// file cannot be read.
+// find returns the value of a variable and its source: the variable itself, or the file that
+// name_FILE names. It is not ok if both are given or the file cannot be read.
 func (l *Loader) find(name string) (value, source string, ok bool) {
 	value, plain := l.given[name]
 	path, file := l.given[name+"_FILE"]
@@ -185,6 +203,16 @@ func (l *Loader) find(name string) (value, source string, ok bool) {
 	return "", "", true
 }
 
+// blank notes that a variable is given without a value, where no value opens a door. A file is
+// empty after a disk was full, or while somebody writes it.
+func (l *Loader) blank(v *Variable, source string) {
+	if source == v.Name {
+		l.add(v.Name, "holds nothing but blanks", "give "+v.Kind+", or unset it")
+		return
+	}
+	l.add(v.Name+"_FILE", source+" is empty", "write "+v.Kind+" into it, or unset "+v.Name+"_FILE to have none")
+}
+
 func trimLineEnd(s string) string {
 	s, found := strings.CutSuffix(s, "\n")
 	if found {
@@ -193,7 +221,22 @@ func trimLineEnd(s string) string {
 	return s
 }
 
-// mistake words what package env found wrong with a variable.
+// discreet is an error that quotes nothing of the value that it is about, so that it can be shown
+// of a secret.
+type discreet interface {
+	error
+	QuotesNothing()
+}
+
+// inner is the error of the parser of a value.
+func inner(err error) error {
+	if p, ok := errors.AsType[env.ParseError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// mistake turns an error of package env into a mistake of a variable.
 func (v *Variable) mistake(err error) Mistake {
 	if all, ok := errors.AsType[env.AggregateError](err); ok && len(all.Errors) > 0 {
 		err = all.Errors[0]
@@ -202,12 +245,16 @@ func (v *Variable) mistake(err error) Mistake {
 		return Mistake{v.Name, "not set", "give " + v.Kind + ": " + v.Meaning}
 	}
 	if v.Secret {
-		return Mistake{v.Name, "not usable (the value is secret and not shown)", "give " + v.Kind}
+		problem := "not usable (the value is secret and not shown)"
+		if e, ok := errors.AsType[discreet](inner(err)); ok {
+			problem = strings.ReplaceAll(e.Error(), "\n", "; ") + " (the value is secret and not shown)"
+		}
+		return Mistake{v.Name, problem, "give " + v.Kind}
 	}
 	return Mistake{v.Name, v.plain(err), "give " + v.Kind}
 }
 
-// plain takes the names of packages and functions off a parser's error.
+// plain removes the names of packages and functions from a parser's error.
 func (v *Variable) plain(err error) string {
 	if field, ok := errors.AsType[env.ParseError](err); ok {
 		err = field.Err
@@ -225,8 +272,7 @@ func (v *Variable) plain(err error) string {
 	return text
 }
 
-// parserCall is how package netip begins its errors; package time writes only
-// its name.
+// parserCall matches the beginning of an error of package netip. Package time writes only its name.
 var parserCall = regexp.MustCompile(`(?:netip\.)?Parse\w+\(("[^"]*")\)|^time: `)
 
 // Mistake notes what is wrong with a variable, named without the prefix.
@@ -238,8 +284,7 @@ func (l *Loader) add(variable, wrong, remedy string) {
 	l.mistakes = append(l.mistakes, Mistake{variable, wrong, remedy})
 }
 
-// Variable returns what is known of a variable that Parse has seen, named
-// without the prefix.
+// Variable returns a variable that Parse has seen, by its name without the prefix.
 func (l *Loader) Variable(name string) Variable {
 	for _, v := range l.variables {
 		if v.Name == l.prefix+name {
@@ -249,7 +294,17 @@ func (l *Loader) Variable(name string) Variable {
 	return Variable{}
 }
 
-// Variables returns all that Parse has seen, in order of declaration.
+// Describe says what a value of a variable that Parse has seen looks like, where
+// no tag can say it.
+func (l *Loader) Describe(name, kind string) {
+	for i := range l.variables {
+		if l.variables[i].Name == l.prefix+name {
+			l.variables[i].Kind = kind
+		}
+	}
+}
+
+// Variables returns all variables that Parse has seen, in the order of their declaration.
 func (l *Loader) Variables() []Variable { return slices.Clone(l.variables) }
 
 // Err returns the [Mistakes], unknown variables included, or nil. Call it

@@ -23,6 +23,7 @@ type variables struct {
 	Words  []string       `env:"WORDS" envDefault:"a, b" desc:"words | more"`
 	Wait   time.Duration  `env:"WAIT" envDefault:"1h" desc:"how long" reload:"true"`
 	Key    string         `env:"KEY" kind:"base64" desc:"key" secret:"true"`
+	Only   []string       `env:"ONLY" desc:"nobody else" open:"true"`
 	Number uint16         `env:"NUMBER" envDefault:"7" desc:"number"`
 	Secret uint16         `env:"SECRET_NUMBER" desc:"number" secret:"true"`
 	Listen config.Listen  `env:"LISTEN" desc:"where"`
@@ -73,6 +74,7 @@ func TestValues(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none")
+	empty, blank := file(t, ""), file(t, " \n\t\r\n")
 	tests := []struct {
 		name    string
 		environ []string
@@ -84,6 +86,12 @@ func TestMistakes(t *testing.T) {
 		{"address and port", []string{"X_NAME=n", "X_PEER=host"}, []string{`X_PEER: "host": not an ip:port; give address:port`}},
 		{"secrets are not repeated", []string{"X_NAME=n", "X_SECRET_NUMBER=hunter2"}, []string{"X_SECRET_NUMBER: not usable (the value is secret and not shown); give a number"}},
 		{"variable and file", []string{"X_NAME=n", "X_NAME_FILE=/f"}, []string{"X_NAME: given twice, by X_NAME and by X_NAME_FILE; leave one of them unset"}},
+		{"empty file for a secret", []string{"X_NAME=n", "X_KEY_FILE=" + empty}, []string{"X_KEY_FILE: " + empty + " is empty; write base64 into it, or unset X_KEY_FILE to have none"}},
+		{"file of line ends for a secret", []string{"X_NAME=n", "X_KEY_FILE=" + blank}, []string{"X_KEY_FILE: " + blank + " is empty; write base64 into it, or unset X_KEY_FILE to have none"}},
+		{"blanks for a secret", []string{"X_NAME=n", "X_KEY= "}, []string{"X_KEY: holds nothing but blanks; give base64, or unset it"}},
+		{"empty file where no value lets more in", []string{"X_NAME=n", "X_ONLY_FILE=" + blank}, []string{"X_ONLY_FILE: " + blank + " is empty; write list of text into it, or unset X_ONLY_FILE to have none"}},
+		{"no value for a secret", []string{"X_NAME=n", "X_KEY=", "X_ONLY="}, nil},
+		{"empty file for another variable", []string{"X_NAME=n", "X_WORDS_FILE=" + empty}, nil},
 		{"file that is not there", []string{"X_NAME_FILE=" + missing}, []string{"X_NAME_FILE: open " + missing + ": no such file or directory; name a file that holds the value of X_NAME"}},
 		{"listen address", []string{"X_NAME=n", "X_LISTEN=host"}, []string{`X_LISTEN: "host" is no listen address; give [address]:port`}},
 		{"listen port", []string{"X_NAME=n", "X_LISTEN=host:99999"}, []string{`X_LISTEN: "host:99999" has no port from 0 to 65535; give [address]:port`}},

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// kind says what a value of the field looks like.
+// kind returns what a value of the field looks like.
 func kind(field reflect.StructField) string {
 	if k, ok := field.Tag.Lookup("kind"); ok {
 		return k
@@ -42,13 +42,13 @@ func kindOf(t reflect.Type) string {
 	return "text"
 }
 
-// isPlainSlice tells whether a type is a slice that package env splits.
+// isPlainSlice reports whether a type is a slice that package env splits.
 func isPlainSlice(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// Elements splits a list: at commas and line ends, without the blanks around
-// the elements, without empty elements.
+// Elements splits a list at commas and line ends. It removes blanks around the elements, and empty
+// elements.
 func Elements(list string) []string {
 	var elements []string
 	for part := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ',' || r == '\n' }) {

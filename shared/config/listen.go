@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// Listen is where a TCP server listens, as net.Listen takes it: "host:port",
-// "[v6]:port" or ":port". The empty value means not at all.
+// Listen is the address of a TCP server, as net.Listen takes it: "host:port", "[v6]:port" or
+// ":port". The empty value means that it does not listen.
 type Listen string
 
-// UnmarshalText checks the form; names are resolved when the server starts.
+// UnmarshalText checks the form. Names are resolved when the server starts.
 func (a *Listen) UnmarshalText(text []byte) error {
 	_, port, err := net.SplitHostPort(string(text))
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// unknown notes the variables that carry our prefix and that nobody declared.
+// unknown adds a mistake for each variable with our prefix that is not declared.
 func (l *Loader) unknown() {
 	var names []string
 	for _, v := range l.variables {
@@ -24,24 +24,35 @@ func (l *Loader) unknown() {
 	}
 }
 
-// injected tells whether Kubernetes sets such a variable in every pod beside
-// a Service that has the daemon's name: <NAME>_SERVICE_HOST,
-// <NAME>_SERVICE_PORT[_x], <NAME>_PORT and <NAME>_PORT_<number>_<protocol>….
+// injected reports whether Kubernetes sets such a variable in every pod beside a Service with the
+// daemon's name: <NAME>_SERVICE_HOST, <NAME>_SERVICE_PORT[_x], <NAME>_PORT and
+// <NAME>_PORT_<number>_<protocol>….
 func (l *Loader) injected(name string) bool {
 	rest := strings.TrimPrefix(name, l.prefix)
 	return rest == "PORT" || strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_")
 }
 
-// nearest returns the name that was most likely meant, or "".
+// nearest returns the name that was most likely meant, "" if there is none.
 func nearest(name string, names []string) string {
-	suffix := ""
-	if base, file := strings.CutSuffix(name, "_FILE"); file {
-		name, suffix = base, "_FILE"
+	base, file := strings.CutSuffix(name, "_FILE")
+	near := Nearest(base, names, max(2, len(base)/5))
+	if near != "" && file {
+		near += "_FILE"
 	}
-	best, least := "", max(2, len(name)/5)+1
-	for _, candidate := range names {
-		if d := distance(name, candidate); d < least {
-			best, least = candidate+suffix, d
+	return near
+}
+
+// Nearest returns the known name that a misspelt one most likely means: the
+// first of those with the fewest single letters to insert, delete or replace,
+// "" if all have more than most.
+func Nearest(name string, known []string, most int) string {
+	best, least := "", most+1
+	for _, k := range known {
+		if max(len(name), len(k))-min(len(name), len(k)) >= least {
+			continue // so much longer or shorter
+		}
+		if d := distance(name, k); d < least {
+			best, least = k, d
 		}
 	}
 	return best

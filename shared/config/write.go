@@ -59,8 +59,8 @@ func WriteMarkdown(w io.Writer, vs []Variable) error {
 	return err
 }
 
-// WriteEffective writes the configuration in effect, secrets hidden, in a form
-// that a shell can read.
+// WriteEffective writes the configuration in effect in a form that a shell can read. It hides
+// secrets.
 func WriteEffective(w io.Writer, vs []Variable) error {
 	var b strings.Builder
 	for _, v := range vs {
@@ -84,7 +84,7 @@ func WriteEffective(w io.Writer, vs []Variable) error {
 	return err
 }
 
-// quote makes one shell word of a value.
+// quote returns a value as one shell word.
 func quote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.,:/@%+=", r)

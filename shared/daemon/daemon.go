@@ -1,10 +1,9 @@
-// Package daemon is the frame of both programs: command line, signals, logging,
-// the HTTP server with metrics and health, and the life of the components.
+// Package daemon is the frame of both programs: command line, signals, logging, the HTTP servers
+// for metrics and health, and the life of the components.
 //
-// It owns the process, not the work: what a daemon does is in components that
-// its Serve function makes. It starts them, waits for all of them, and ends
-// all when the first one fails. It reads no variable that is not in
-// [Settings], and no packet.
+// A daemon's Serve function makes the components that do the work. The frame starts them, waits for
+// them, and stops all when the first one fails. It reads no variables beside [Settings], and no
+// packets.
 //
 // A program's main is:
 //
@@ -28,25 +27,37 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
 
-// Settings is what the frame itself needs. A daemon's configuration nests it
-// and fills in MetricsListen, whose default differs.
+// Settings are the variables of the frame. A daemon's configuration nests them and sets
+// MetricsListen, which has another default in each daemon.
 type Settings struct {
-	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" reload:"true" kind:"debug, info, warn or error" desc:"least level of what is logged"`
+	LogLevel      Level         `env:"LOG_LEVEL" envDefault:"info" reload:"true" kind:"debug, info, warn or error" desc:"least level of what is logged"`
 	LogFormat     Format        `env:"LOG_FORMAT" kind:"tint, json or text" desc:"form of the log: tint is for people, json for machines; unset means tint on a terminal, else json"`
 	DebugListen   config.Listen `env:"DEBUG_LISTEN" desc:"where /debug/pprof is served; whoever reaches it can read the daemon's memory"`
 	MetricsListen config.Listen
 }
 
+// Level is a slog.Level in a variable.
+type Level struct{ slog.Level }
+
+// UnmarshalText takes what slog.Level takes, and says in its own words what it does not.
+func (l *Level) UnmarshalText(text []byte) error {
+	if l.Level.UnmarshalText(text) != nil {
+		return fmt.Errorf("there is no level %q", text)
+	}
+	return nil
+}
+
 // Config is a daemon's configuration.
 type Config interface {
-	// Settings is what the frame itself needs.
+	// Settings returns the variables of the frame.
 	Settings() Settings
-	// Variables lists every variable with the value in effect.
+	// Variables returns every variable with the value in effect.
 	Variables() []config.Variable
-	// Warnings says what is valid and yet probably not meant.
+	// Warnings returns what is valid and probably not meant.
 	Warnings() []string
 }
 
@@ -55,36 +66,38 @@ type Program[C Config] struct {
 	Daemon  drop.Daemon
 	Version string
 	About   string // one line
-	// Load makes the configuration of an environment. It returns all mistakes
-	// together, and beside them a configuration whose Variables is usable.
+	// Load reads the configuration from an environment. It returns all mistakes together. Also with
+	// mistakes the configuration has its Variables.
 	Load func(environ []string) (C, error)
 	// Serve does the daemon's work until the context ends, usually by
 	// [Runtime.Run].
 	Serve func(ctx context.Context, rt *Runtime, c C) error
-	// Switches are flags that serve, with a variable set.
+	// Host returns warnings for -check about what the configuration needs and this host does not
+	// have, such as interfaces and addresses. It may be nil.
+	Host func(c C) []string
+	// Switches are flags that set a variable and serve.
 	Switches []Switch
-	// Commands are what the program does beside serving.
+	// Commands are what the program can do instead of serving.
 	Commands []Command
 }
 
-// Switch is a flag that stands for a variable, for what is wanted once and not
-// to be left in an environment.
+// Switch is a flag that stands for a variable that is wanted for one run only.
 type Switch struct {
 	Flag     string // with its hyphen
 	Variable string // as in an environment: NAME=value
-	About    string // what serving is then like, a few words
+	About    string // how the program serves then, a few words
 }
 
-// Command is a word that comes first on the command line, and what it does.
+// Command is a first word of the command line, and what it does.
 type Command struct {
 	Name  string
 	About string // one line
-	// Run gets what follows the word. It explains itself when that is -h.
+	// Run gets the arguments after the word. With -h it explains itself.
 	Run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error
 }
 
-// Run reads the command line and does what it says; without an argument it
-// serves until the context ends or a signal says so.
+// Run does what the command line says. Without an argument it serves until the context ends or a
+// signal stops it.
 func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	name := metric.Namespace(p.Daemon)
 	for _, s := range p.Switches {
@@ -112,12 +125,16 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		if err != nil {
 			return err
 		}
-		for _, w := range c.Warnings() {
+		if err := config.WriteEffective(stdout, c.Variables()); err != nil {
+			return err
+		}
+		// Warnings come last: the document may fill more than a screen.
+		for _, w := range slices.Concat(c.Warnings(), p.host(c)) {
 			if _, err := fmt.Fprintf(stderr, "%s: warning: %s\n", name, w); err != nil {
 				return err
 			}
 		}
-		return config.WriteEffective(stdout, c.Variables())
+		return nil
 	case "-health":
 		c, err := p.Load(environ)
 		if err != nil {
@@ -125,13 +142,30 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		}
 		return health(ctx, c.Settings().MetricsListen, stdout)
 	case "-h", "-help":
-		c, _ := p.Load(nil) // an empty environment lacks what is required; the table is complete all the same
+		c, _ := p.Load(nil) // an empty environment lacks required variables; the table is complete
 		return p.help(stdout, name, c.Variables())
 	case "-version":
 		_, err := fmt.Fprintf(stdout, "%s %s (%s, %s)\n", name, p.Version, metric.Revision(), runtime.Version())
 		return err
 	}
 	return fmt.Errorf("unknown arguments %q: %s -h lists those that there are, everything else is in environment variables", args, name)
+}
+
+// host returns the warnings about this host.
+func (p Program[C]) host(c C) (warnings []string) {
+	prefix := strings.ToUpper(metric.Namespace(p.Daemon)) + "_"
+	for variable, at := range map[string]config.Listen{
+		"METRICS_LISTEN": c.Settings().MetricsListen, "DEBUG_LISTEN": c.Settings().DebugListen,
+	} {
+		if w := Listens(prefix+variable, at); w != "" {
+			warnings = append(warnings, w)
+		}
+	}
+	slices.Sort(warnings)
+	if p.Host != nil {
+		warnings = append(warnings, p.Host(c)...)
+	}
+	return warnings
 }
 
 func (p Program[C]) help(w io.Writer, name string, vs []config.Variable) error {
@@ -165,14 +199,14 @@ file is read again on SIGHUP.
 	return config.WriteHelp(w, vs)
 }
 
-// Main runs a program, prints what went wrong and exits.
+// Main runs a program, prints what went wrong and exits with the status of package exit.
 func Main(run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error) {
 	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	if err == nil {
 		return
 	}
 	report(os.Stderr, os.Args[0], err)
-	os.Exit(1)
+	os.Exit(exit.Code(err))
 }
 
 // report prints one line per mistake.
@@ -183,6 +217,6 @@ func report(w io.Writer, program string, err error) {
 	}
 	program = program[strings.LastIndexByte(program, '/')+1:]
 	for line := range strings.Lines(lines) {
-		_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n")) // there is no other place to say it
+		_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n")) // nobody is left to report an error to
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -127,10 +129,38 @@ func TestCommandLine(t *testing.T) {
 			if !strings.Contains(stdout.String(), tt.stdout) {
 				t.Errorf("stdout lacks %q:\n%s", tt.stdout, stdout.String())
 			}
-			if tt.name == "-check prints what is in effect" && !strings.Contains(stderr.String(), "warning: mind the gap") {
-				t.Errorf("no warning: %s", stderr.String())
-			}
 		})
+	}
+}
+
+func TestCheckWarnsLast(t *testing.T) {
+	p := program(nil)
+	p.Host = func(settings) []string { return []string{"no interface"} }
+	var both buffer
+	environ := []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=192.0.2.77:1"}
+	if err := p.Run(t.Context(), []string{"-check"}, environ, &both, &both); err != nil {
+		t.Fatal(err)
+	}
+	want := "dhcp4d: warning: mind the gap\n" +
+		"dhcp4d: warning: DHCP4D_METRICS_LISTEN: this host has no address 192.0.2.77 now; correct it, or add the address before the start\n" +
+		"dhcp4d: warning: no interface\n"
+	if !strings.HasSuffix(both.String(), want) || strings.Count(both.String(), "warning") != 3 {
+		t.Errorf("-check prints\n%s\nwant at its end\n%s", both.String(), want)
+	}
+}
+
+func TestHasAddress(t *testing.T) {
+	for a, has := range map[string]bool{
+		"::": true, "0.0.0.0": true, "127.0.0.1": true, "::1": true, "2001:db8::77": false, "::ffff:127.0.0.1": true, "fe80::77%lo": false,
+	} {
+		if got := daemon.HasAddress("X", netip.MustParseAddr(a)) == ""; got != has {
+			t.Errorf("%s: %v, want %v", a, got, has)
+		}
+	}
+	for at, ok := range map[config.Listen]bool{":80": true, "localhost:80": true, "[2001:db8::77]:80": false, "": true} {
+		if got := daemon.Listens("X", at) == ""; got != ok {
+			t.Errorf("%q: %v, want %v", at, got, ok)
+		}
 	}
 }
 
@@ -177,7 +207,7 @@ func TestLife(t *testing.T) {
 			reloading <- struct{}{}
 			err := <-reload
 			rt.Log.Debug("said before the level is changed")
-			return daemon.Settings{LogLevel: slog.LevelDebug}, err
+			return daemon.Settings{LogLevel: daemon.Level{Level: slog.LevelDebug}}, err
 		})
 		return rt.Run(ctx,
 			daemon.Func("idle", func(ctx context.Context) error { close(started); <-ctx.Done(); return nil }),
@@ -251,6 +281,47 @@ func TestLife(t *testing.T) {
 	}
 }
 
+func TestStopIsNotLostBehindReloads(t *testing.T) {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, unix.SIGHUP) // before the daemon listens, a hangup would end the test
+	defer signal.Stop(ignored)
+	begun, release, stopped := make(chan struct{}, 16), make(chan struct{}), make(chan struct{})
+	p := program(func(ctx context.Context, rt *daemon.Runtime, _ settings) error {
+		rt.OnReload(func() (daemon.Settings, error) {
+			begun <- struct{}{}
+			<-release
+			return daemon.Settings{}, nil
+		})
+		return rt.Run(ctx, daemon.Func("idle", func(ctx context.Context) error {
+			<-ctx.Done()
+			close(stopped)
+			return nil
+		}))
+	})
+	done := make(chan error, 1)
+	go func() {
+		done <- p.Run(t.Context(), nil, []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=" + metricsAt(t)}, io.Discard, io.Discard)
+	}()
+	for len(begun) == 0 { // until the daemon listens for signals, a hangup is ignored
+		hangup(t)
+		time.Sleep(time.Millisecond)
+	}
+	for range 8 {
+		hangup(t)
+	}
+	if err := unix.Kill(os.Getpid(), unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-stopped // while the reload hangs
+	close(release)
+	if err := <-done; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := len(begun); n != 1 {
+		t.Errorf("%d reloads began, want the one that hung", n)
+	}
+}
+
 func hangup(t *testing.T) {
 	t.Helper()
 	if err := unix.Kill(os.Getpid(), unix.SIGHUP); err != nil {
@@ -291,9 +362,6 @@ func TestFailures(t *testing.T) {
 		{"a component that ends by itself is a failure", "", func(ctx context.Context, rt *daemon.Runtime) error {
 			return rt.Run(ctx, daemon.Func("short", func(context.Context) error { return nil }))
 		}, "short: stopped by itself"},
-		{"metrics port in use", "DHCP4D_METRICS_LISTEN=" + taken.Addr().String(), nil,
-			"cannot listen at " + taken.Addr().String() + ": listen tcp " + taken.Addr().String() + ": bind: address already in use; free the port or set DHCP4D_METRICS_LISTEN"},
-		{"debug port in use", "DHCP4D_DEBUG_LISTEN=" + taken.Addr().String(), nil, "DHCP4D_DEBUG_LISTEN"},
 		{"log format", "DHCP4D_LOG_FORMAT=xml", nil, `DHCP4D_LOG_FORMAT: "xml" is no log format; give tint, json or text`},
 		{"log level", "DHCP4D_LOG_LEVEL=loud", nil, "DHCP4D_LOG_LEVEL"},
 	}
@@ -305,6 +373,42 @@ func TestFailures(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestATakenPortStopsNoService(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := taken.Addr().String()
+	ctx, stop := context.WithCancel(t.Context())
+	var stderr buffer
+	p := program(func(ctx context.Context, rt *daemon.Runtime, _ settings) error {
+		return rt.Run(ctx, daemon.Func("test", func(ctx context.Context) error {
+			if err := taken.Close(); err != nil { // while we serve
+				t.Error(err)
+			}
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				if r, err := http.Get("http://" + at + "/readyz"); err == nil {
+					_ = r.Body.Close()
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Error("the port is free and nobody listens there")
+					break
+				}
+			}
+			stop()
+			<-ctx.Done()
+			return nil
+		}))
+	})
+	if err := p.Run(ctx, nil, []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=" + at}, io.Discard, &stderr); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(stderr.String(), "address already in use"); n != 1 || !strings.Contains(stderr.String(), "DHCP4D_METRICS_LISTEN") {
+		t.Errorf("the failure is logged %d times, want once with its variable:\n%s", n, stderr.String())
 	}
 }
 

@@ -14,12 +14,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// healthTime is how long a daemon that lives may take to say so.
+// healthTime is the longest wait for the answer of a daemon that is alive.
 const healthTime = 3 * time.Second
 
-// health asks the daemon that serves its metrics at the given place whether it
-// lives: the health check of a container whose image has nothing but the
-// daemon. It does not ask for readiness, because a restart heals no dependency.
+// health asks a daemon, by the address of its metrics, whether it is alive. It is the health check
+// of a container whose image has no other program. It does not ask whether the daemon is ready: a
+// restart would not help that.
 func health(ctx context.Context, at config.Listen, stdout io.Writer) error {
 	if at == "" {
 		return errors.New("cannot ask: METRICS_LISTEN is unset")
@@ -30,8 +30,7 @@ func health(ctx context.Context, at config.Listen, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("asking at %s: %w", at, err)
 	}
-	// A connection of its own: whatever proxy the environment names is not
-	// between a container and itself.
+	// Without a proxy that the environment may name.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(req)
 	if err != nil {
@@ -45,8 +44,8 @@ func health(ctx context.Context, at config.Listen, stdout io.Writer) error {
 	return err
 }
 
-// reachable is where to connect to in order to reach a server that listens at
-// the given place: "all addresses" is none.
+// reachable returns the address to connect to for a server that listens at the given one, which may
+// stand for all addresses.
 func reachable(at config.Listen) string {
 	host, port, err := net.SplitHostPort(string(at))
 	if err != nil {

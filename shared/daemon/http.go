@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,53 +16,68 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/web"
 )
 
-// web is the HTTP servers of a daemon: one for metrics and health, one for
-// profiles when it is wanted. They outlive the components, so that the last
-// counts can be read.
-type web struct {
-	servers []*http.Server
-	metrics net.Listener
-	all     sync.WaitGroup
+// servers are the HTTP servers of a daemon: one for metrics and health, and one for profiles if it
+// is configured. They stop after the components, so that a scrape can read the last counts.
+type servers struct {
+	log  *slog.Logger
+	stop context.CancelFunc
+	all  sync.WaitGroup
 }
 
-func listenHTTP(name string, s Settings, reg *prometheus.Registry, ready *Readiness, log *slog.Logger) (*web, error) {
-	w := &web{}
-	l, err := listen(name, "METRICS_LISTEN", s.MetricsListen)
-	if err != nil {
-		return nil, err
-	}
-	w.metrics = l
-	var debug net.Listener
+func startHTTP(name string, s Settings, reg *prometheus.Registry, ready *Readiness, log *slog.Logger) *servers {
+	ctx, stop := context.WithCancel(context.Background())
+	w := &servers{log: log, stop: stop}
+	prefix := strings.ToUpper(name) + "_"
+	w.serve(ctx, prefix+"METRICS_LISTEN", s.MetricsListen, observability(reg, ready, log))
 	if s.DebugListen != "" {
-		if debug, err = listen(name, "DEBUG_LISTEN", s.DebugListen); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
+		w.serve(ctx, prefix+"DEBUG_LISTEN", s.DebugListen, profiles())
 	}
-	w.serve(l, observability(reg, ready, log), log)
-	if debug != nil {
-		w.serve(debug, profiles(), log)
-	}
-	return w, nil
+	return w
 }
 
-func listen(name, variable string, at config.Listen) (net.Listener, error) {
+// listenAgain is the pause after a failed attempt to listen.
+const listenAgain = time.Second
+
+// serve listens at an address and serves there. If another program has the port, serve logs that
+// and tries again: clients must not go without leases for a port of the metrics.
+func (w *servers) serve(ctx context.Context, variable string, at config.Listen, h http.Handler) {
 	l, err := net.Listen("tcp", string(at))
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen at %s: %w; free the port or set %s_%s", at, err, strings.ToUpper(name), variable)
+		w.log.Error("cannot listen, trying again; free the port or set the variable", "variable", variable,
+			"address", string(at), "error", err)
 	}
-	return l, nil
+	w.all.Go(func() {
+		for ; err != nil; l, err = net.Listen("tcp", string(at)) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(listenAgain):
+			}
+		}
+		w.log.Info("listening", "variable", variable, "address", l.Addr().String())
+		if err := web.New(l, h, w.log).Serve(ctx); err != nil {
+			w.log.Error("the HTTP server ended", "variable", variable, "error", err)
+		}
+	})
+}
+
+// close waits for the scrapes under way and stops.
+func (w *servers) close() {
+	w.stop()
+	w.all.Wait()
 }
 
 // observability answers /metrics, /healthz and /readyz.
 func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", newScrapes(promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog: scrapeLog{log}, ErrorHandling: promhttp.ContinueOnError,
-	}))
+	})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n") // whoever asked and went away does not matter
+		_, _ = io.WriteString(w, "ok\n") // a client that went away does not matter
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		ok, report := ready.Report()
@@ -75,20 +89,12 @@ func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger)
 	return mux
 }
 
-// scrapeLog takes the errors of scrapes. It leaves out those of a scraper that
-// went away, of which there is one for each metric: no fault of ours, and
-// whoever can reach the port could fill the log.
+// scrapeLog logs what a collector does wrong.
 type scrapeLog struct{ log *slog.Logger }
 
 // Println takes a text and an error.
 func (l scrapeLog) Println(v ...any) {
-	for _, one := range v {
-		var network *net.OpError
-		if err, ok := one.(error); ok && errors.As(err, &network) {
-			return
-		}
-	}
-	l.log.Error("serving metrics", "error", strings.TrimSuffix(fmt.Sprintln(v...), "\n"))
+	l.log.Error("collecting metrics failed", "error", strings.TrimSuffix(fmt.Sprintln(v...), "\n"))
 }
 
 func profiles() http.Handler {
@@ -99,34 +105,4 @@ func profiles() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
-}
-
-func (w *web) serve(l net.Listener, h http.Handler, log *slog.Logger) {
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	w.servers = append(w.servers, server)
-	w.all.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("http server ended", "address", l.Addr().String(), "error", err)
-		}
-	})
-}
-
-func (w *web) addr() string { return w.metrics.Addr().String() }
-
-// close lets a scrape that is under way finish.
-func (w *web) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	for _, s := range w.servers {
-		if s.Shutdown(ctx) != nil {
-			_ = s.Close() // the second try cannot be improved upon
-		}
-	}
-	w.all.Wait()
 }

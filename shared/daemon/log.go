@@ -35,20 +35,21 @@ func (f *Format) UnmarshalText(text []byte) error {
 func NewLogger(w io.Writer, f Format, level slog.Leveler) *slog.Logger {
 	if f == "" {
 		f = JSON
-		if isTerminal(w) {
+		if IsTerminal(w) {
 			f = Tint
 		}
 	}
 	switch f {
 	case Tint:
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !IsTerminal(w)}))
 	case Text:
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether w is a terminal, where a person looks.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

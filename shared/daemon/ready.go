@@ -6,26 +6,24 @@ import (
 	"sync"
 )
 
-// Readiness is the conditions under which a daemon is ready. It is ready when
-// all of them are met.
+// Readiness holds the conditions for a daemon to be ready. It is ready when all of them are met.
 type Readiness struct {
 	mu         sync.Mutex
 	conditions []*Condition // guarded by mu, their reasons too
 
-	telling sync.Mutex // held while changed runs, so that it hears of changes in order
+	telling sync.Mutex // held while changed runs, so that its calls are in order
 	changed func(ready bool, report string)
 	was     bool
 }
 
-// Condition is one reason for which a daemon may be not ready. Any goroutine
-// may set it.
+// Condition is one condition for a daemon to be ready. Any goroutine may set it.
 type Condition struct {
 	owner  *Readiness
 	name   string
 	reason string // empty: met
 }
 
-// Condition adds a condition that is not met yet, for the reason given.
+// Condition adds a condition that is not met, for the reason given.
 func (r *Readiness) Condition(name, reason string) *Condition {
 	c := &Condition{r, name, reason}
 	r.mu.Lock()
@@ -35,10 +33,10 @@ func (r *Readiness) Condition(name, reason string) *Condition {
 	return c
 }
 
-// Met says that the condition is met.
+// Met marks the condition as met.
 func (c *Condition) Met() { c.set("") }
 
-// Unmet says that the condition is not met, and why.
+// Unmet marks the condition as not met, for a reason that /readyz shows.
 func (c *Condition) Unmet(reason string) { c.set(reason) }
 
 func (c *Condition) set(reason string) {
@@ -51,13 +49,13 @@ func (c *Condition) set(reason string) {
 	}
 }
 
-// Ready tells whether every condition is met.
+// Ready reports whether every condition is met.
 func (r *Readiness) Ready() bool {
 	ready, _ := r.Report()
 	return ready
 }
 
-// Report tells whether every condition is met, with a line for each.
+// Report reports whether every condition is met, and returns a line for each.
 func (r *Readiness) Report() (ready bool, report string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,8 +72,7 @@ func (r *Readiness) Report() (ready bool, report string) {
 	return ready, b.String()
 }
 
-// update tells whoever listens when the daemon has become ready or ceased to
-// be it.
+// update calls changed if the daemon has become ready, or is no longer.
 func (r *Readiness) update() {
 	r.telling.Lock()
 	defer r.telling.Unlock()
@@ -86,8 +83,7 @@ func (r *Readiness) update() {
 	r.was = ready
 }
 
-// hush ends the telling: of a daemon that stops everybody knows that it is not
-// ready.
+// hush stops readiness logging during shutdown.
 func (r *Readiness) hush() {
 	r.telling.Lock()
 	defer r.telling.Unlock()

@@ -6,13 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// reloads counts and shows what SIGHUP did.
+// reloads runs reloads and shows their results as metrics.
 type reloads struct {
 	successful prometheus.Gauge
 	timestamp  prometheus.Gauge
 }
 
-// newReloads registers the metrics with the start counted as the first load.
+// newReloads registers the metrics. The start counts as the first load.
 func newReloads(reg prometheus.Registerer, name string) *reloads {
 	r := &reloads{
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -45,7 +45,7 @@ func (r *reloads) run(reload *func() (Settings, error), level *slog.LevelVar, lo
 		log.Error("configuration not reloaded, the old one stays", "error", err)
 		return
 	}
-	level.Set(s.LogLevel)
+	level.Set(s.LogLevel.Level)
 	r.succeeded()
 	log.Info("configuration reloaded")
 }

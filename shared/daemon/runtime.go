@@ -11,9 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
 
-// Runtime is what the frame hands to a daemon's Serve.
+// Runtime is what the frame gives to a daemon's Serve.
 type Runtime struct {
 	Daemon   drop.Daemon
 	Log      *slog.Logger
@@ -25,21 +26,29 @@ type Runtime struct {
 	reload  atomic.Pointer[func() (Settings, error)]
 }
 
-// OnReload sets what SIGHUP does. It returns what of the new configuration
-// concerns the frame, which takes the log level from it. An error means that
-// the old configuration stays; the frame logs it and shows it as a metric.
+// NewRuntime makes the runtime of a daemon that is starting. It is not ready before Run.
+func NewRuntime(d drop.Daemon, log *slog.Logger, reg *prometheus.Registry) *Runtime {
+	rt := &Runtime{Daemon: d, Log: log, Registry: reg, Panics: metric.NewPanics(reg, d), Ready: new(Readiness)}
+	rt.running = rt.Ready.Condition("running", "starting")
+	registerReady(reg, metric.Namespace(d), rt.Ready)
+	return rt
+}
+
+// OnReload sets the function that SIGHUP calls. It puts the new configuration into effect and
+// returns its Settings, from which the frame takes the log level. If it returns an error, the old
+// configuration must still be in effect; the frame logs the error and shows it as a metric.
 func (rt *Runtime) OnReload(f func() (Settings, error)) { rt.reload.Store(&f) }
 
-// Component is a part of a daemon with a life of its own.
+// Component is a part of a daemon that runs in a goroutine of its own.
 type Component interface {
-	// Name is the component's name in logs and errors.
+	// Name returns the component's name for logs and errors.
 	Name() string
-	// Run works until the context ends and then returns nil, with everything
-	// released that it holds. Any other return ends the daemon.
+	// Run works until the context ends, releases everything and returns nil. Any other return stops
+	// the daemon.
 	Run(ctx context.Context) error
 }
 
-// Func makes a component of a function.
+// Func returns a component that runs a function.
 func Func(name string, run func(ctx context.Context) error) Component { return function{name, run} }
 
 type function struct {
@@ -50,9 +59,8 @@ type function struct {
 func (f function) Name() string                  { return f.name }
 func (f function) Run(ctx context.Context) error { return f.run(ctx) }
 
-// Run runs the components together until the context ends or the first of them
-// fails, and returns when all have returned. The daemon is not ready before:
-// whoever knows more conditions makes them before Run.
+// Run runs the components until the context ends or one of them fails, and returns when all have
+// returned. The daemon is ready from Run on, if all conditions are met that were made before.
 func (rt *Runtime) Run(ctx context.Context, components ...Component) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -72,8 +80,8 @@ func (rt *Runtime) Run(ctx context.Context, components ...Component) error {
 	return nil
 }
 
-// supervise names the component in its error. Its return while the context
-// lives is an error too.
+// supervise runs a component and puts its name into its error. Returning before ctx is done is an
+// error.
 func supervise(ctx context.Context, c Component) error {
 	err := c.Run(ctx)
 	switch {

@@ -13,13 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
 
 // grace is how long the components have to stop after the first signal.
 const grace = 10 * time.Second
 
-// serve is the life of the process.
+// serve loads the configuration, runs the daemon and handles signals until it has stopped.
 func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	c, err := p.Load(environ)
 	if err != nil {
@@ -28,74 +29,88 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	s := c.Settings()
 	name := metric.Namespace(p.Daemon)
 	level := new(slog.LevelVar)
-	level.Set(s.LogLevel)
+	level.Set(s.LogLevel.Level)
 	log := NewLogger(stderr, s.LogFormat, level)
-	for _, w := range c.Warnings() {
-		log.Warn("configuration", "warning", w)
-	}
+	config.Warn(log, c.Warnings())
 
 	reg := metric.NewRegistry(p.Daemon, p.Version)
-	rt := &Runtime{
-		Daemon: p.Daemon, Log: log, Registry: reg,
-		Panics: metric.NewPanics(reg, p.Daemon),
-		Ready:  &Readiness{changed: readyLog(log)},
-	}
-	running := rt.Ready.Condition("running", "starting")
-	rt.running = running
-	registerReady(reg, name, rt.Ready)
+	rt := NewRuntime(p.Daemon, log, reg)
+	rt.Ready.changed = readyLog(log)
 	reloads := newReloads(reg, name)
 
-	web, err := listenHTTP(name, s, reg, rt.Ready, log)
-	if err != nil {
-		return err
-	}
-	defer web.close()
+	servers := startHTTP(name, s, reg, rt.Ready, log)
+	defer servers.close()
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	defer signal.Stop(signals)
+	// Two channels, so that many SIGHUPs cannot push out a SIGTERM. One pending SIGHUP stands for
+	// all.
+	stops, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(stops, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(stops)
+	signal.Notify(hangups, unix.SIGHUP)
+	defer signal.Stop(hangups)
 
-	log.Info("starting", "version", p.Version, "revision", metric.Revision(), "metrics", web.addr(), "pid", os.Getpid())
-	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx, rt, c) }()
+	log.Info("starting", "version", p.Version, "revision", metric.Revision(), "pid", os.Getpid())
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(ctx, rt, c) }()
 
-	var expired <-chan time.Time
-	ending := ctx.Done()
-	for {
+	var (
+		done     = (<-chan error)(served)
+		ending   = ctx.Done()
+		expired  <-chan time.Time // once the daemon stops
+		reload   = (<-chan os.Signal)(hangups)
+		reloaded chan struct{} // while a reload runs, which may take seconds
+		ended    bool          // Serve has returned
+		result   error         // of Serve
+	)
+	for !ended || reloaded != nil {
 		select {
-		case err := <-done:
-			running.Unmet("stopped")
-			if err != nil && !errors.Is(err, context.Canceled) {
-				return err
+		case result = <-done:
+			done, ended, reload = nil, true, nil
+			rt.running.Unmet("stopped")
+			if expired == nil {
+				expired = time.After(grace)
 			}
-			log.Info("stopped")
-			return nil
-		case sig := <-signals:
-			if sig == unix.SIGHUP {
+		case <-reload:
+			reload, reloaded = nil, make(chan struct{})
+			go func() {
+				defer close(reloaded)
 				reloads.run(rt.reload.Load(), level, log)
-				continue
+			}()
+		case <-reloaded:
+			reloaded = nil
+			if ctx.Err() == nil && !ended {
+				reload = hangups
 			}
+		case sig := <-stops:
 			if ctx.Err() != nil {
 				return fmt.Errorf("stopped at once by a second %v", sig)
 			}
 			log.Info("stopping", "signal", sig.String())
 			stop(context.Canceled)
 		case <-ending:
-			ending = nil
+			ending, reload = nil, nil
 			rt.Ready.hush()
-			running.Unmet("stopping")
+			rt.running.Unmet("stopping")
 			notify("STOPPING=1", log)
 			expired = time.After(grace)
 		case <-expired:
+			if ended {
+				reloaded = nil // it has nothing left to change
+				continue
+			}
 			return fmt.Errorf("still busy %v after the signal to stop", grace)
 		}
 	}
+	if result != nil && !errors.Is(result, context.Canceled) {
+		return result
+	}
+	log.Info("stopped")
+	return nil
 }
 
-// readyLog logs the changes of readiness and passes them to systemd, which is
-// told once that the start is over.
+// readyLog logs changes of readiness, and notifies systemd the first time that the daemon is ready.
 func readyLog(log *slog.Logger) func(bool, string) {
 	told := false
 	return func(ready bool, report string) {

@@ -3,11 +3,13 @@ package dhcp4
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
-// Header is the fixed part of a message to be built. Addresses that are not
-// IPv4 are written as 0.0.0.0. Of SName and File the first 64 and 128 octets
-// are written; text in them ends with a zero (RFC 2131 §2).
+// Header is the fixed part of a message to be built. Addresses that are not IPv4 are written as
+// 0.0.0.0. Of SName and File the first 64 and 128 octets are written; text in them ends with a zero
+// octet (RFC 2131 section 2).
 type Header struct {
 	Op                             byte
 	HType, HLen                    byte
@@ -39,11 +41,11 @@ func AppendHeader(dst []byte, h *Header) []byte {
 	return dst
 }
 
-// SNameOf is the sname field of a message that is being built, for options
-// when option 52 says so (RFC 2132 §9.3).
+// SNameOf returns the sname field of a message that is being built. It holds options when option 52
+// says so (RFC 2132 section 9.3).
 func SNameOf(b []byte) []byte { return b[offSName:offFile:offFile] }
 
-// FileOf is the file field of a message that is being built.
+// FileOf returns the file field of a message that is being built.
 func FileOf(b []byte) []byte { return b[offFile:offCookie:offCookie] }
 
 func put(b []byte, a netip.Addr) {
@@ -54,9 +56,10 @@ func put(b []byte, a netip.Addr) {
 // maxPiece is the longest value of one instance of an option.
 const maxPiece = 255
 
-// AppendOption appends an option. A value above 255 octets is split into
-// instances of one code (RFC 3396 §6).
+// AppendOption appends an option. A value above 255 octets is split into instances of one code (RFC
+// 3396 section 6).
 func AppendOption(dst []byte, code byte, value []byte) []byte {
+	budget.Spend(len(value))
 	for len(value) > maxPiece {
 		dst = append(dst, code, maxPiece)
 		dst = append(dst, value[:maxPiece]...)
@@ -66,8 +69,7 @@ func AppendOption(dst []byte, code byte, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// OptionLen is the number of octets that [AppendOption] appends for a value
-// of n octets.
+// OptionLen returns the number of octets that [AppendOption] appends for a value of n octets.
 func OptionLen(n int) int { return n + 2*max(1, (n+maxPiece-1)/maxPiece) }
 
 // AppendType appends option 53.
@@ -94,7 +96,7 @@ func AppendAddr(dst []byte, code byte, a netip.Addr) []byte {
 // AppendEnd appends the octet that ends the options.
 func AppendEnd(dst []byte) []byte { return append(dst, OptEnd) }
 
-// octets is a as four octets, zero if it is not IPv4.
+// octets returns a as four octets, zero if it is not IPv4.
 func octets(a netip.Addr) [4]byte {
 	if a = a.Unmap(); a.Is4() {
 		return a.As4()

@@ -64,23 +64,36 @@ func TestParseRefuses(t *testing.T) {
 		{"D4-2 pads between options", raw(0, 53, 1, 1, 0, 0, 0, 61, 2, 1, 1, 0, 255), drop.None},
 		{"D4-2 no end option", raw(53, 1, 1), drop.None},
 		{"D4-2 garbage after the end option", raw(53, 1, 1, 255, 61, 200, 1, 53), drop.None},
-		{"D4-2 a code without a length", raw(53, 1, 1, 61), drop.NotDHCPv4},
+		{"D4-2 a stray octet at the end", raw(53, 1, 1, 61), drop.None},
+		{"D4-2 and after the end option", raw(53, 1, 1, 255, 61), drop.None},
+		{"D4-2 and where file and sname end", with(with(raw(53, 1, 1, 52, 1, 3, 255), offCookie-1, 61), offFile-1, 61), drop.None},
 		{"D4-2 a value one octet short", raw(53, 1, 1, 61, 3, 1, 2), drop.NotDHCPv4},
 		{"D4-2 a length of 255 at the end", raw(53, 1, 1, 61, 255), drop.NotDHCPv4},
 		{"O4-1 option 50 of length 3", raw(53, 1, 3, 50, 3, 192, 0, 2, 255), drop.NotDHCPv4},
 		{"O4-1 option 50 of length 0", raw(53, 1, 3, 50, 0, 255), drop.NotDHCPv4},
 		{"O4-1 option 54 of length 3", raw(53, 1, 3, 54, 3, 192, 0, 2, 255), drop.NotDHCPv4},
-		{"O4-1 option 57 of length 1 is no reason", raw(53, 1, 3, 57, 1, 2, 255), drop.None},
+		{"O4-1 option 50 of a DECLINE", raw(53, 1, 4, 50, 0, 255), drop.NotDHCPv4},
+		{"O4-12 option 50 of a DISCOVER is a wish", raw(53, 1, 1, 50, 0, 255), drop.None},
+		{"O4-12 option 50 of a RELEASE means nothing", raw(53, 1, 7, 50, 3, 192, 0, 2, 255), drop.None},
+		{"O4-12 option 50 of an INFORM means nothing", raw(53, 1, 8, 50, 1, 0, 255), drop.None},
+		{"O4-12 with ciaddr option 50 means nothing", with(raw(53, 1, 3, 50, 3, 192, 0, 2, 255), offCIAddr, 192, 0, 2, 1), drop.None},
+		{"O4-12 with ciaddr option 54 means nothing", with(raw(53, 1, 3, 54, 0, 255), offCIAddr, 192, 0, 2, 1), drop.None},
+		{"O4-12 option 54 of a DISCOVER names nobody", raw(53, 1, 1, 54, 0, 255), drop.None},
+		{"O4-12 option 54 of a DECLINE is not needed", raw(53, 1, 4, 50, 4, 192, 0, 2, 1, 54, 1, 1, 255), drop.None},
+		{"O4-12 option 54 of a RELEASE is not needed", raw(53, 1, 7, 54, 5, 1, 2, 3, 4, 5, 255), drop.None},
+		{"O4-12 option 57 of length 1 is no reason", raw(53, 1, 3, 57, 1, 2, 255), drop.None},
 		{"O4-4 two options 54", raw(53, 1, 3, 54, 4, 1, 2, 3, 4, 54, 4, 1, 2, 3, 4, 255), drop.NotDHCPv4},
 		{"O4-4 two options 50", raw(53, 1, 3, 50, 4, 1, 2, 3, 4, 50, 4, 1, 2, 3, 4, 255), drop.NotDHCPv4},
 		{"O4-4 option 54 in two pieces", raw(53, 1, 3, 54, 2, 1, 2, 54, 2, 3, 4, 255), drop.None},
 		{"as many options as may be", raw(many...), drop.None},
 		{"one option too many", raw(append(many, 200, 0)...), drop.NotDHCPv4},
-		{"as many pads as fit", raw(make([]byte, 0xffff-HeaderLen)...), drop.None},
-		{"longer than a datagram", raw(make([]byte, 0x10000-HeaderLen)...), drop.NotDHCPv4},
+		{"Q-8 4096 octets, all of them pads", raw(make([]byte, MaxLen-HeaderLen)...), drop.None},
+		{"Q-8 4097 octets", raw(make([]byte, MaxLen+1-HeaderLen)...), drop.LongMessage},
+		{"Q-8 as many octets as a datagram holds", raw(make([]byte, 0xffff-HeaderLen)...), drop.LongMessage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, why := Parse(c.b); why != c.want {
+			var m Message
+			if why := m.Parse(c.b); why != c.want {
 				t.Errorf("got %v, want %v", why, c.want)
 			}
 		})
@@ -186,6 +199,7 @@ func TestOptions(t *testing.T) {
 		{"O4-2 option 52 inside file leaves the other one", overloaded(1, "340102 ff", ""), 52, "01"},
 		{"O4-2 option 52 inside sname is ignored", overloaded(2, "0c0166 ff", "340101 ff"), 12, "-"},
 		{"O4-2 file without an end option", overloaded(1, strings.Repeat("00", 125)+"0c0166", ""), 12, "66"},
+		{"D4-2 a code without a length ends its field only", overloaded(3, strings.Repeat("00", 127)+"0c", "0c0173 ff"), 12, "73"},
 		{"O4-2 an end option ends its field only", overloaded(3, "ff", "0c0173 ff"), 12, "73"},
 		{"O4-1 option 52 of length 2 is ignored", with(raw(53, 1, 1, 52, 2, 1, 1, 255), offFile, 12, 1, 'f', 255), 12, "-"},
 		{"O4-4 61 in two pieces", raw(53, 1, 1, 61, 2, 1, 2, 12, 1, 'h', 61, 2, 3, 4, 255), 61, "01020304"},
@@ -196,7 +210,7 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := mustParse(t, c.b)
-			v, ok := m.Option(c.code, make([]byte, 0, 8))
+			v, ok := m.Option(c.code)
 			got := hex.EncodeToString(v)
 			if !ok {
 				got = "-"
@@ -212,11 +226,11 @@ func TestOptions(t *testing.T) {
 	}{
 		{"O4-2 an option that leaves file", overloaded(1, strings.Repeat("00", 125)+"0c0266", "")},
 		{"O4-2 an option that leaves sname", overloaded(2, "", strings.Repeat("00", 61)+"0c0273")},
-		{"O4-2 a code without a length at the end of file", overloaded(1, strings.Repeat("00", 127)+"0c", "")},
 		{"O4-2 a second 53 in file", overloaded(1, "350101", "")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, why := Parse(c.b); why != drop.NotDHCPv4 {
+			var m Message
+			if why := m.Parse(c.b); why != drop.NotDHCPv4 {
 				t.Errorf("got %v", why)
 			}
 		})
@@ -243,9 +257,6 @@ func TestAll(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for range m.All() {
-		break
-	}
-	for range m.Pieces(12) {
 		break
 	}
 }
@@ -322,8 +333,10 @@ func TestClientKey(t *testing.T) {
 		{"D4-9 hardware address", raw(53, 1, 1), "01 01020000000001", drop.None},
 		{"D4-9 neither", noAddress, "", drop.NoClient},
 		{"D4-9 option 61 and hlen 0", append(slices.Clip(noAddress), 61, 2, 1, 1), "00 0101", drop.None},
-		{"D4-9 option 61 of length 1", raw(53, 1, 1, 61, 1, 1), "", drop.NotDHCPv4},
-		{"D4-9 option 61 of length 0", raw(53, 1, 1, 61, 0), "", drop.NotDHCPv4},
+		{"D4-9 option 61 of length 1 is none", raw(53, 1, 1, 61, 1, 1), "01 01020000000001", drop.None},
+		{"D4-9 option 61 of length 0 is none", raw(53, 1, 1, 61, 0), "01 01020000000001", drop.None},
+		{"D4-9 nor are two of length 0", raw(53, 1, 1, 61, 0, 61, 0), "01 01020000000001", drop.None},
+		{"D4-9 option 61 of length 1 and hlen 0", append(slices.Clip(noAddress), 61, 1, 1), "", drop.NoClient},
 		{"O4-4 61 in two pieces equals 61 in one", raw(53, 1, 1, 61, 1, 5, 61, 2, 6, 7), "00 050607", drop.None},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -343,6 +356,29 @@ func TestClientKey(t *testing.T) {
 			t.Errorf("both are %x", ka)
 		}
 	})
+}
+
+func TestNotNeeded(t *testing.T) {
+	for name, options := range map[string][]byte{
+		"50": {50, 0}, "51": {51, 0}, "54": {54, 3, 1, 2, 3}, "57": {57, 1, 1}, "60": {60, 0}, "61": {61, 1, 7}, "77": {77, 0}, "118": {118, 0},
+	} {
+		t.Run("O4-12 option "+name+" of an impossible length counts as absent", func(t *testing.T) {
+			m := mustParse(t, raw(append([]byte{53, 1, 1}, options...)...))
+			code := options[0]
+			_, isAddr := m.Addr(code)
+			_, isTwo := m.Uint16(code)
+			_, isFour := m.Uint32(code)
+			if isAddr || isTwo || isFour {
+				t.Error("it has a value")
+			}
+			switch code {
+			case 50, 54, 60, 61, 77:
+				if v, ok := m.Option(code); ok || m.Has(code) || m.EchoLen(code) != 0 {
+					t.Errorf("it is there: %x", v)
+				}
+			}
+		})
+	}
 }
 
 func TestRelayInfo(t *testing.T) {
@@ -367,7 +403,7 @@ func TestRelayInfo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := mustParse(t, raw(unhex(c.options)...))
-			info, ok := m.RelayInfo(nil)
+			info, ok := m.RelayInfo()
 			circuit, link := "!", ""
 			if ok {
 				v, ok := info.Sub(SubCircuitID)
@@ -393,7 +429,7 @@ func TestAppendOption(t *testing.T) {
 			t.Errorf("%d octets take %d, OptionLen says %d", n, len(b), OptionLen(n))
 		}
 		m := mustParse(t, raw(b...))
-		if got, ok := m.Option(119, nil); !ok || !bytes.Equal(got, v) {
+		if got, ok := m.Option(119); !ok || !bytes.Equal(got, v) {
 			t.Errorf("%d octets come back as %d", n, len(got))
 		}
 	}
@@ -409,7 +445,7 @@ func TestAppendOption(t *testing.T) {
 			options = append(options, 0)
 		}
 		m := mustParse(t, raw(options...))
-		v, _ := m.Option(82, nil)
+		v, _ := m.Option(82)
 		if got := m.AppendEcho(nil, 82); !bytes.Equal(got, AppendOption(nil, 82, v)) || m.EchoLen(82) != len(got) {
 			t.Errorf("got %x", got)
 		}

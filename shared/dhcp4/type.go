@@ -1,11 +1,11 @@
 package dhcp4
 
-// MessageType is the value of option 53 (RFC 2132 §9.6). Zero stands for a
-// message without that option.
+// MessageType is the value of option 53 (RFC 2132 section 9.6). Zero stands for a message without
+// that option.
 type MessageType uint8
 
-// The message types of RFC 2131. What later documents add (FORCERENEW,
-// leasequery) is no business of a server behind DHCPv6.
+// The message types of RFC 2131. A server behind DHCPv6 has no use for those that later documents
+// add (FORCERENEW, leasequery).
 const (
 	Discover MessageType = 1 + iota
 	Offer
@@ -31,8 +31,8 @@ var typeNames = [...]string{
 // OtherType is the name of every type that [MessageTypes] does not list.
 const OtherType = "other"
 
-// String is the type's name in lower case, as metrics and logs spell it. It
-// is one of a closed list: what RFC 2131 does not define is [OtherType].
+// String returns the type's name in lower case, as metrics and logs spell it. The names are a
+// closed list: every type that RFC 2131 does not define is [OtherType].
 func (t MessageType) String() string {
 	if t < Discover || int(t) >= len(typeNames) {
 		return OtherType
@@ -40,21 +40,20 @@ func (t MessageType) String() string {
 	return typeNames[t]
 }
 
-// MessageTypes lists the types of RFC 2131 in the order of their numbers.
+// MessageTypes returns the types of RFC 2131 in the order of their numbers.
 func MessageTypes() []MessageType {
 	return []MessageType{Discover, Offer, Request, Decline, ACK, NAK, Release, Inform}
 }
 
-// FromClient says whether a server takes messages of this type: DISCOVER,
-// REQUEST, DECLINE, RELEASE and INFORM (RFC 2131 §3.1, table 2).
+// FromClient reports whether a server takes messages of this type: DISCOVER, REQUEST, DECLINE,
+// RELEASE and INFORM (RFC 2131 section 3.1, table 2).
 func (t MessageType) FromClient() bool {
 	const client = 1<<Discover | 1<<Request | 1<<Decline | 1<<Release | 1<<Inform
 	return t <= Inform && 1<<t&client != 0
 }
 
-// The codes of the options that this project knows by name (RFC 2132 unless
-// stated). Options that only pass through from a configuration need no name
-// here.
+// The codes of the options that this project knows by name, of RFC 2132 unless stated. Options that
+// only pass through from a configuration need no name here.
 const (
 	OptPad                   = 0
 	OptSubnetMask            = 1
@@ -80,6 +79,7 @@ const (
 	OptClientIdentifier      = 61
 	OptTFTPServerName        = 66
 	OptBootfileName          = 67
+	OptUserClass             = 77  // RFC 3004
 	OptRapidCommit           = 80  // RFC 4039
 	OptRelayAgentInformation = 82  // RFC 3046
 	OptAuthentication        = 90  // RFC 3118
@@ -94,10 +94,10 @@ const (
 
 // Suboptions of the Relay Agent Information option.
 const (
-	SubCircuitID     = 1  // RFC 3046 §3.1
-	SubRemoteID      = 2  // RFC 3046 §3.2
+	SubCircuitID     = 1  // RFC 3046 section 3.1
+	SubRemoteID      = 2  // RFC 3046 section 3.2
 	SubLinkSelection = 5  // RFC 3527
-	SubRelayPort     = 19 // RFC 8357 §4.1: echoed, means nothing behind DHCPv6
+	SubRelayPort     = 19 // RFC 8357 section 4.1: echoed, means nothing behind DHCPv6
 )
 
 // Values of the op field.

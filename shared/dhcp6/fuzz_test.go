@@ -85,7 +85,7 @@ func reply(t *testing.T, p *dhcp6.Packet) {
 	if len(p.Bytes()) > 60000 {
 		return
 	}
-	b, chain := dhcp6.BeginReply(nil, p, true)
+	b, chain := dhcp6.BeginReply(nil, p)
 	b, why := chain.End(append(b, 21, 0, 0, 0))
 	var r dhcp6.Packet
 	if why != drop.None || r.ParseReply(b) != drop.None || r.Relays() != p.Relays() {

@@ -3,11 +3,13 @@ package dhcp6
 import (
 	"encoding/binary"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
 const (
-	minDHCPv4    = 240 // header and cookie, RFC 2131 section 2
+	minDHCPv4    = 240  // header and cookie, RFC 2131 section 2
+	maxDHCPv4    = 4096 // no client sends a longer one
 	cookieOffset = 236
 	cookie       = 0x63825363
 )
@@ -24,8 +26,8 @@ type Message struct {
 	dhcpv4     noted
 }
 
-// noted remembers the first instance of an option, by its offset in the
-// message, and how many there are.
+// noted remembers the first instance of an option, by its offset in the message, and how many
+// instances there are.
 type noted struct{ at, count uint16 }
 
 func (n *noted) add(at int) {
@@ -39,14 +41,15 @@ func (m *Message) parse(b []byte, start, end int) drop.Reason {
 	m.start = start
 	m.data = b[start:end:end]
 	b = m.data
-	at := messageHeader
+	at, count := messageHeader, 0
 	for at < len(b) {
-		if len(b)-at < optionHeader {
+		budget.Spend(1)
+		next := optionEnd(b, at)
+		if next == 0 {
 			return drop.Malformed
 		}
-		next := at + optionHeader + optionLength(b, at)
-		if next > len(b) {
-			return drop.Malformed
+		if count++; count > MaxOptions {
+			return drop.ManyOptions
 		}
 		if n := m.noted(optionCode(b, at)); n != nil {
 			n.add(at)
@@ -56,7 +59,7 @@ func (m *Message) parse(b []byte, start, end int) drop.Reason {
 	return drop.None
 }
 
-// noted is where m remembers a code, nil for those that it does not.
+// noted returns where m remembers a code, nil for a code that it does not remember.
 func (m *Message) noted(c Code) *noted {
 	switch c {
 	case OptClientID:
@@ -73,62 +76,63 @@ func (m *Message) noted(c Code) *noted {
 	return nil
 }
 
-// Type is the message type.
+// Type returns the message type.
 func (m *Message) Type() Type { return Type(m.data[0]) }
 
-// TransactionID is what octets 1 to 3 are in the messages of RFC 9915.
+// TransactionID returns octets 1 to 3 as the messages of RFC 9915 have them.
 func (m *Message) TransactionID() [3]byte { return [3]byte(m.data[1:4]) }
 
-// Flags is what octets 1 to 3 are in the messages of RFC 7341.
+// Flags returns octets 1 to 3 as the messages of RFC 7341 have them.
 func (m *Message) Flags() Flags { return Flags(binary.BigEndian.Uint32(m.data) & 0xffffff) }
 
 // Flags are the 24 flags of a DHCPV4-QUERY (RFC 7341 section 6.3).
 type Flags uint32
 
-// FlagUnicast says that the client would have sent the carried message to an
-// IPv4 unicast address.
+// FlagUnicast says that the client would have sent the carried message to an IPv4 unicast address.
 const FlagUnicast Flags = 0x800000
 
-// Bytes is the message: header and options.
+// Bytes returns the message: header and options.
 func (m *Message) Bytes() []byte { return m.data }
 
-// Offset is where the message starts in the datagram.
+// Offset returns where the message starts in the datagram.
 func (m *Message) Offset() int { return m.start }
 
-// Options are the message's options as bytes, to be walked with [Options].
+// Options returns the message's options as a row, see [Walk].
 func (m *Message) Options() []byte { return m.data[messageHeader:] }
 
-// Option is the content of the first instance of an option and whether there
-// is one. Instances are never joined (RFC 9915 section 21).
+// Option returns the data of the first instance of an option and whether there is one. Instances
+// are never joined (RFC 9915 section 21).
 func (m *Message) Option(c Code) (data []byte, ok bool) {
 	if n := m.noted(c); n != nil {
 		return optionData(m.data, n.at, 0), n.count > 0
 	}
-	for code, data := range Options(m.Options()) {
-		if code == c {
-			return data, true
+	for at := messageHeader; at < len(m.data); at = optionEnd(m.data, at) {
+		budget.Spend(1)
+		if optionCode(m.data, at) == c {
+			return optionData(m.data, uint16(at), 0), true
 		}
 	}
 	return nil, false
 }
 
-// Count is how many instances of an option there are.
+// Count returns how many instances of an option there are.
 func (m *Message) Count(c Code) int {
 	if n := m.noted(c); n != nil {
 		return int(n.count)
 	}
 	count := 0
-	for code := range Options(m.Options()) {
-		if code == c {
+	for at := messageHeader; at < len(m.data); at = optionEnd(m.data, at) {
+		budget.Spend(1)
+		if optionCode(m.data, at) == c {
 			count++
 		}
 	}
 	return count
 }
 
-// DHCPv4 is the carried DHCPv4 message, or the reason why there is none to be
-// served: option 87 is absent or repeated (RFC 7341 sections 6.2 and 11), or
-// what it holds lacks a DHCPv4 header (240 octets) or the cookie.
+// DHCPv4 returns the carried DHCPv4 message, or the reason why there is none to be served: option
+// 87 is absent or repeated (RFC 7341 sections 6.2 and 11), what it holds lacks a DHCPv4 header
+// (240 octets) or the cookie, or it is longer than 4096 octets.
 func (m *Message) DHCPv4() ([]byte, drop.Reason) {
 	switch m.dhcpv4.count {
 	case 0:
@@ -141,16 +145,19 @@ func (m *Message) DHCPv4() ([]byte, drop.Reason) {
 	switch {
 	case len(inner) < minDHCPv4:
 		return nil, drop.ShortMessage
+	case len(inner) > maxDHCPv4:
+		return nil, drop.LongMessage
 	case binary.BigEndian.Uint32(inner[cookieOffset:]) != cookie:
 		return nil, drop.NoCookie
 	}
 	return inner, drop.None
 }
 
-// Requests tells whether the first Option Request option lists a code.
+// Requests reports whether the first Option Request option lists a code.
 func (m *Message) Requests(c Code) bool {
 	oro, _ := m.Option(OptORO)
 	for ; len(oro) >= 2; oro = oro[2:] {
+		budget.Spend(1)
 		if Code(binary.BigEndian.Uint16(oro)) == c {
 			return true
 		}

@@ -93,3 +93,9 @@ const (
 	OptRelayPort       Code = 135 // RFC 8357
 	OptS46BindIPv6     Code = 137 // RFC 8539
 )
+
+// The fixed destination ports (RFC 9915 section 7.2).
+const (
+	ClientPort = 546
+	ServerPort = 547 // of servers and relays
+)

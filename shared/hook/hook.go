@@ -1,49 +1,40 @@
-// Package hook runs the operator's hooks at the points of a packet's way.
+// Package hook runs hooks at the points of a packet's way.
 //
-// It owns the lists, their order, the timing of each hook and the counting of
-// its verdicts. It knows no packet: the event E of a point is the daemon's.
-// A [Filter] decides whether a packet goes on, an [Observer] learns what
-// happened and cannot change it. A filter runs in line, while its loop has a
-// batch in hand: who waits for the loop waits for the filter too (in dhcp4d the
-// committer, a reload and the API), so it must not block and must not ask the
-// daemon that runs it. A hook keeps nothing of the event: event and buffers are
-// used again for the next packet. One that panics costs its packet, not the
-// daemon.
+// A daemon has points, each with a name and the event that hooks see there; package event of the
+// daemon declares them. It ships hooks, each a [Kind]: a name, variables and a constructor. The
+// operator lists the hooks to run in the variable HOOKS, in order. [Configure] reads that list and
+// the variables of the hooks, a [Host] makes the hooks and keeps what outlives a reload, and a
+// [Set] is the hooks of one configuration. A daemon puts the lists of a Set into the snapshot that
+// a reload replaces.
 //
-// To add a point: a constant here, a list in the server that owns the event,
-// one call of Run. To add a hook: a constructor that returns a Filter or an
-// Observer, a row in the table of hooks that the daemon ships.
+// At a [FilterPoint] a hook decides whether a packet goes on. At an [ObserverPoint] it learns what
+// has happened and cannot change it.
+//
+// # Rules for a hook
+//
+//   - It runs in line, while its loop has a batch in hand. Whoever waits for the loop waits for the
+//     hook too, so it must not block and must not ask the daemon that runs it.
+//   - It keeps nothing of the event: event and buffers are used again for the next packet.
+//   - It may be called by several goroutines at the points that say so.
+//   - One that panics costs its packet, not the daemon.
+//
+// # To add a hook
+//
+// Write one file in the package hooks of the daemon: a struct with the hook's variables, a
+// constructor, and Attach, which says what the hook does at each point. Add the Kind to the list in
+// All there. The variables, their documentation, the checks of HOOKS, reloading and the metrics
+// follow.
 package hook
 
 import (
-	"log/slog"
-
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Point is a place on the way where hooks run, under Kea's name for it.
-type Point string
+// FilterPoint is the name of a point where hooks decide about a packet. E is what they see.
+type FilterPoint[E any] string
 
-// The points, in the order in which a packet meets them.
-const (
-	Buffer6Receive Point = "buffer6_receive" // bytes as received
-	Pkt6Receive    Point = "pkt6_receive"    // parsed and valid
-	Pkt6Send       Point = "pkt6_send"       // our own answer, built
-	Buffer6Send    Point = "buffer6_send"    // bytes about to leave
-
-	Buffer4Receive   Point = "buffer4_receive"
-	Pkt4Receive      Point = "pkt4_receive"
-	Subnet4Select    Point = "subnet4_select"
-	Lease4Select     Point = "lease4_select"
-	Lease4Renew      Point = "lease4_renew"
-	Lease4Release    Point = "lease4_release"
-	Lease4Decline    Point = "lease4_decline"
-	Leases4Committed Point = "leases4_committed" // observers only: on stable storage
-	Pkt4Send         Point = "pkt4_send"
-	Buffer4Send      Point = "buffer4_send"
-)
+// ObserverPoint is the name of a point where hooks learn what has happened. E is what they see.
+type ObserverPoint[E any] string
 
 // What a filter returns. A hook with a better reason than [Drop] returns that.
 const (
@@ -51,52 +42,54 @@ const (
 	Drop     = drop.Hook
 )
 
-// Filter decides about a packet. The event is valid until Run returns.
-type Filter[E any] struct {
-	Name string // as configured
-	Run  func(*E) drop.Reason
+// Run has the hook that attaches to a decide about each packet. The event is valid until run
+// returns.
+func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
+
+// Run has the hook that attaches to a learn of each event. The event is valid until run returns.
+func (p ObserverPoint[E]) Run(a *Attachment, run func(*E)) { a.add(string(p), run) }
+
+// List returns the hooks of a set that run at the point, in the order of the configuration.
+func (p FilterPoint[E]) List(s *Set) List[E] {
+	l := List[E]{panics: s.host.panics}
+	for _, h := range s.hooks {
+		if run, ok := h.runs[string(p)].(func(*E) drop.Reason); ok {
+			l.hooks = append(l.hooks, running[E]{run, s.host.metrics.of(string(p), h.name)})
+		}
+	}
+	return l
 }
 
-// Observer learns of something that happened.
-type Observer[E any] struct {
-	Name string
-	Run  func(*E)
+// Observers returns the hooks of a set that run at the point, in the order of the configuration.
+func (p ObserverPoint[E]) Observers(s *Set) Observers[E] {
+	o := Observers[E]{List[E]{panics: s.host.panics}}
+	for _, h := range s.hooks {
+		if run, ok := h.runs[string(p)].(func(*E)); ok {
+			o.list.hooks = append(o.list.hooks, running[E]{
+				func(e *E) drop.Reason { run(e); return Continue }, s.host.metrics.of(string(p), h.name),
+			})
+		}
+	}
+	return o
 }
 
-// Core is what the hooks of a daemon share: metrics and a log.
-type Core struct {
-	metrics *metrics
-	panics  *panicLog
-}
-
-// NewCore registers <daemon>_hook_duration_seconds and
-// <daemon>_hook_results_total. The panics counter is the daemon's.
-func NewCore(reg prometheus.Registerer, d drop.Daemon, panics prometheus.Counter, log *slog.Logger) *Core {
-	return &Core{newMetrics(reg, d), &panicLog{counter: panics, log: log.With("package", "hook")}}
-}
-
-// Declare makes the series of a hook at zero, for hooks that the daemon ships
-// and this configuration does not use.
-func (c *Core) Declare(p Point, hook string) { c.metrics.of(p, hook) }
-
-// List is the filters of a point, in the order of the configuration. The zero
-// List is empty and costs a comparison. One goroutine at a time runs it.
+// List is the filters of a point. The zero List is empty and costs a comparison. It never changes,
+// so several goroutines may run it if its hooks allow that.
 type List[E any] struct {
 	hooks  []running[E]
 	panics *panicLog
 }
 
-// Filters makes the list of a point.
-func Filters[E any](c *Core, p Point, filters ...Filter[E]) List[E] {
-	l := List[E]{panics: c.panics}
-	for _, f := range filters {
-		l.hooks = append(l.hooks, running[E]{f.Run, c.metrics.of(p, f.Name)})
-	}
-	return l
-}
-
-// Empty tells whether there is nobody to ask.
+// Empty reports whether no hook runs.
 func (l *List[E]) Empty() bool { return len(l.hooks) == 0 }
+
+// Names returns the hooks, in their order.
+func (l *List[E]) Names() (names []string) {
+	for i := range l.hooks {
+		names = append(names, l.hooks[i].metrics.hook)
+	}
+	return names
+}
 
 // Run asks the filters in turn until one drops the packet.
 func (l *List[E]) Run(e *E) drop.Reason {
@@ -106,18 +99,11 @@ func (l *List[E]) Run(e *E) drop.Reason {
 	return l.run(e)
 }
 
-// Observers is the observers of a point. The zero value is empty.
+// Observers is the observers of a point. The zero value is empty. It never changes.
 type Observers[E any] struct{ list List[E] }
 
-// Observe makes the list of a point.
-func Observe[E any](c *Core, p Point, observers ...Observer[E]) Observers[E] {
-	o := Observers[E]{List[E]{panics: c.panics}}
-	for _, f := range observers {
-		run := func(e *E) drop.Reason { f.Run(e); return Continue }
-		o.list.hooks = append(o.list.hooks, running[E]{run, c.metrics.of(p, f.Name)})
-	}
-	return o
-}
+// Empty reports whether no hook observes.
+func (o *Observers[E]) Empty() bool { return o.list.Empty() }
 
 // Run tells every observer, also after one of them panicked.
 func (o *Observers[E]) Run(e *E) {

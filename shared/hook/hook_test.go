@@ -9,53 +9,92 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook/hooktest"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric/metrictest"
 )
 
 type event struct{ seen []string }
 
+const (
+	here  = hook.FilterPoint[event]("pkt6_receive")
+	after = hook.ObserverPoint[event]("leases4_committed")
+)
+
 type bench struct {
-	core *hook.Core
-	reg  *prometheus.Registry
-	log  bytes.Buffer
+	reg    *prometheus.Registry
+	log    bytes.Buffer
+	panics prometheus.Counter
 }
 
 func newBench() *bench {
 	b := &bench{reg: prometheus.NewRegistry()}
-	b.core = hook.NewCore(b.reg, drop.DHCP6D, metric.NewPanics(b.reg, drop.DHCP6D), slog.New(slog.NewTextHandler(&b.log, nil)))
+	b.panics = metric.NewPanics(b.reg, drop.DHCP6D)
 	return b
 }
 
-func filter(name string, why drop.Reason) hook.Filter[event] {
-	return hook.Filter[event]{Name: name, Run: func(e *event) drop.Reason {
-		e.seen = append(e.seen, name)
-		return why
-	}}
+func (b *bench) host(kinds ...hook.Kind) *hook.Host {
+	return hook.NewHost(b.reg, drop.DHCP6D, b.panics, slog.New(slog.NewTextHandler(&b.log, nil)), kinds)
 }
 
-func panics(name string) hook.Filter[event] {
-	return hook.Filter[event]{Name: name, Run: func(*event) drop.Reason { panic("broken " + name) }}
+// set makes a set of hooks, all of them listed.
+func (b *bench) set(t testing.TB, kinds ...hook.Kind) *hook.Set {
+	t.Helper()
+	s, err := b.host(kinds...).Make(configured(t, kinds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func configured(t testing.TB, kinds []hook.Kind, environ ...string) []hook.Configured {
+	t.Helper()
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	l := config.New("D_", append(environ, "D_HOOKS="+strings.Join(names, ",")))
+	c := hook.Configure(l, "D_", kinds)
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func filter(name string, why drop.Reason) hook.Kind {
+	return hooktest.Kind(name, func(a *hook.Attachment) {
+		here.Run(a, func(e *event) drop.Reason {
+			e.seen = append(e.seen, name)
+			return why
+		})
+	}, string(here))
+}
+
+func panics(name string) hook.Kind {
+	return hooktest.Kind(name, func(a *hook.Attachment) {
+		here.Run(a, func(*event) drop.Reason { panic("broken " + name) })
+	}, string(here))
 }
 
 func TestFilters(t *testing.T) {
 	tests := []struct {
 		name    string
-		filters []hook.Filter[event]
+		filters []hook.Kind
 		why     drop.Reason
 		seen    string
 	}{
 		{"an empty list lets everything pass", nil, drop.None, ""},
-		{"filters run in the order given", []hook.Filter[event]{filter("a", hook.Continue), filter("b", hook.Continue)}, drop.None, "a b"},
-		{"the first drop ends the list", []hook.Filter[event]{filter("a", hook.Continue), filter("b", hook.Drop), filter("c", hook.Continue)}, drop.Hook, "a b"},
-		{"a hook's own reason is kept", []hook.Filter[event]{filter("a", drop.Overload)}, drop.Overload, "a"},
-		{"a panic is a drop", []hook.Filter[event]{panics("p"), filter("b", hook.Continue)}, drop.HookPanic, ""},
+		{"filters run in the order given", []hook.Kind{filter("a", hook.Continue), filter("b", hook.Continue)}, drop.None, "a b"},
+		{"the first drop ends the list", []hook.Kind{filter("a", hook.Continue), filter("b", hook.Drop), filter("c", hook.Continue)}, drop.Hook, "a b"},
+		{"a hook's own reason is kept", []hook.Kind{filter("a", drop.QueueFull)}, drop.QueueFull, "a"},
+		{"a panic is a drop", []hook.Kind{panics("p"), filter("b", hook.Continue)}, drop.HookPanic, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := hook.Filters(newBench().core, hook.Pkt6Receive, tt.filters...)
+			l := here.List(newBench().set(t, tt.filters...))
 			var e event
 			if why := l.Run(&e); why != tt.why {
 				t.Errorf("reason %v, want %v", why, tt.why)
@@ -70,15 +109,17 @@ func TestFilters(t *testing.T) {
 func TestObserversAllLearnAndChangeNothing(t *testing.T) {
 	b := newBench()
 	var seen []string
-	observe := func(name string, broken bool) hook.Observer[event] {
-		return hook.Observer[event]{Name: name, Run: func(*event) {
-			seen = append(seen, name)
-			if broken {
-				panic(name)
-			}
-		}}
+	observe := func(name string, broken bool) hook.Kind {
+		return hooktest.Kind(name, func(a *hook.Attachment) {
+			after.Run(a, func(*event) {
+				seen = append(seen, name)
+				if broken {
+					panic(name)
+				}
+			})
+		})
 	}
-	o := hook.Observe(b.core, hook.Leases4Committed, observe("a", false), observe("b", true), observe("c", false))
+	o := after.Observers(b.set(t, observe("a", false), observe("b", true), observe("c", false)))
 	o.Run(&event{})
 	if got := strings.Join(seen, " "); got != "a b c" {
 		t.Errorf("observers run: %q, want all three", got)
@@ -115,8 +156,12 @@ func TestZeroListsAreEmpty(t *testing.T) {
 
 func TestEveryRunIsTimed(t *testing.T) {
 	b := newBench()
-	b.core.Declare(hook.Pkt6Receive, "unused")
-	l := hook.Filters(b.core, hook.Pkt6Receive, filter("a", hook.Continue), filter("b", hook.Drop))
+	shipped := []hook.Kind{filter("a", hook.Continue), filter("b", hook.Drop), filter("unused", hook.Continue)}
+	s, err := b.host(shipped...).Make(configured(t, shipped[:2]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := here.List(s)
 	for range 3 {
 		l.Run(&event{})
 	}
@@ -144,7 +189,7 @@ func TestEveryRunIsTimed(t *testing.T) {
 
 func TestPanicsAreLoggedAtASaneRate(t *testing.T) {
 	b := newBench()
-	l := hook.Filters(b.core, hook.Pkt6Receive, panics("p"))
+	l := here.List(b.set(t, panics("p")))
 	for range 1000 {
 		l.Run(&event{})
 	}
@@ -164,19 +209,19 @@ type body struct {
 	list hook.List[event]
 }
 
-func bodies() []body {
-	nop := func(name string) hook.Filter[event] {
-		return hook.Filter[event]{Name: name, Run: func(*event) drop.Reason { return hook.Continue }}
+func bodies(t testing.TB) []body {
+	nop := func(name string) hook.Kind {
+		return hooktest.Kind(name, func(a *hook.Attachment) { here.Run(a, func(*event) drop.Reason { return hook.Continue }) })
 	}
 	return []body{
 		{"no hook", hook.List[event]{}},
-		{"one hook", hook.Filters(newBench().core, hook.Pkt6Receive, nop("a"))},
-		{"three hooks", hook.Filters(newBench().core, hook.Pkt6Receive, nop("a"), nop("b"), nop("c"))},
+		{"one hook", here.List(newBench().set(t, nop("a")))},
+		{"three hooks", here.List(newBench().set(t, nop("a"), nop("b"), nop("c")))},
 	}
 }
 
 func TestNoAllocationPerPacket(t *testing.T) {
-	for _, b := range bodies() {
+	for _, b := range bodies(t) {
 		var e event
 		b.list.Run(&e) // the native histogram makes its bucket
 		if n := testing.AllocsPerRun(1000, func() { b.list.Run(&e) }); n >= 1 {
@@ -186,7 +231,7 @@ func TestNoAllocationPerPacket(t *testing.T) {
 }
 
 func BenchmarkRun(b *testing.B) {
-	for _, body := range bodies() {
+	for _, body := range bodies(b) {
 		b.Run(body.name, func(b *testing.B) {
 			b.ReportAllocs()
 			var e event

@@ -16,7 +16,7 @@ type metrics struct {
 
 // series is what is kept about one hook at one point.
 type series struct {
-	point Point
+	point string
 	hook  string
 
 	duration                 prometheus.Observer
@@ -38,13 +38,13 @@ func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
 }
 
 // of resolves the labels of one hook, so all its series start at zero.
-func (m *metrics) of(p Point, hook string) *series {
+func (m *metrics) of(p string, hook string) *series {
 	return &series{
 		point: p, hook: hook,
-		duration:  m.duration.WithLabelValues(string(p), hook),
-		continued: m.results.WithLabelValues(string(p), hook, "continue"),
-		dropped:   m.results.WithLabelValues(string(p), hook, "drop"),
-		died:      m.results.WithLabelValues(string(p), hook, "panic"),
+		duration:  m.duration.WithLabelValues(p, hook),
+		continued: m.results.WithLabelValues(p, hook, "continue"),
+		dropped:   m.results.WithLabelValues(p, hook, "drop"),
+		died:      m.results.WithLabelValues(p, hook, "panic"),
 	}
 }
 

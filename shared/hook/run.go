@@ -25,12 +25,26 @@ func (l *List[E]) run(e *E) drop.Reason {
 		after := time.Now()
 		h.metrics.observe(after.Sub(before), why)
 		if why != Continue {
+			if c, ok := any(e).(blamer); ok {
+				c.blame(h.metrics.point, h.metrics.hook)
+			}
 			return why
 		}
 		before = after
 	}
 	return Continue
 }
+
+// Culprit is the hook that dropped a packet, the zero value if none did. An event that embeds it is
+// told.
+type Culprit struct{ Point, Hook string }
+
+type blamer interface{ blame(point, hook string) }
+
+func (c *Culprit) blame(point, hook string) { c.Point, c.Hook = point, hook }
+
+// String returns the culprit in words.
+func (c Culprit) String() string { return "hook " + c.Hook + " at " + c.Point }
 
 func (l *List[E]) tell(e *E) {
 	before := time.Now()
@@ -69,11 +83,12 @@ type panicLog struct {
 func (l *panicLog) report(s *series, p any) {
 	l.counter.Inc()
 	now, last := time.Now().UnixNano(), l.last.Load()
-	if last != 0 && now-last < int64(panicInterval) && now >= last || !l.last.CompareAndSwap(last, now) {
+	tooSoon := last != 0 && now >= last && now-last < int64(panicInterval)
+	if tooSoon || !l.last.CompareAndSwap(last, now) {
 		l.unlogged.Add(1)
 		return
 	}
 	l.log.Error("a hook panicked, its packet is dropped",
-		"point", string(s.point), "hook", s.hook, "panic", p,
+		"point", s.point, "hook", s.hook, "panic", p,
 		"unlogged", l.unlogged.Swap(0), "stack", string(debug.Stack()))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
@@ -11,13 +12,18 @@ import (
 const (
 	enterpriseISC = 2495
 
-	subInterface = 60000
-	subSource    = 60001
-	subPort      = 60002
-	subLocal     = 60003
+	subInterface  = 60000
+	subSource     = 60001
+	subPort       = 60002
+	subLocal      = 60003
+	subUnbelieved = 60016
 
-	header     = 4 // of an option, and of a suboption
-	enterprise = 4 // octets of an enterprise number
+	// mandatory are the bits of the first three, counted from subInterface.
+	mandatory = 1<<0 | 1<<(subSource-subInterface) | 1<<(subPort-subInterface)
+
+	header      = 4 // of an option, and of a suboption
+	contextSubs = 5 // suboptions that a context may have
+	enterprise  = 4 // octets of an enterprise number
 
 	maxInterface = 15  // on output: a Linux interface name
 	maxOpaque    = 255 // on input: the name is the other side's
@@ -25,15 +31,17 @@ const (
 
 // Context is what travels with a query and comes back with its answer.
 type Context struct {
-	// Interface is the name of the interface that received the query: 1 to
-	// 15 octets. dhcp4d takes it as opaque text and accepts up to 255.
+	// Interface is the name of the interface that received the query: 1 to 15 octets. dhcp4d takes
+	// it as opaque text and accepts up to 255.
 	Interface []byte
-	// Source is where the query came from: the outermost relay, or the
-	// client when there is none.
+	// Source is where the query came from: the outermost relay, or the client when there is none.
 	Source netip.AddrPort
-	// Local is the unicast address of ours that the query was sent to. The
-	// zero Addr says none, or not to be told.
+	// Local is the unicast address of ours that the query was sent to. The zero Addr says that
+	// there is none, or that the other side is not to know it.
 	Local netip.Addr
+	// Unbelieved is how many of the innermost relay levels are not believed (package attachment).
+	// Kea is not told.
+	Unbelieved uint8
 }
 
 // appendOption appends the context in an option of its own.
@@ -41,7 +49,7 @@ func (c *Context) appendOption(dst []byte) []byte {
 	dst, mark := dhcp6.BeginOption(dst, dhcp6.OptVendorOpts)
 	dst = binary.BigEndian.AppendUint32(dst, enterpriseISC)
 	dst = c.appendSuboptions(dst)
-	_ = dhcp6.EndOption(dst, mark) // fits: 4+255+54 octets at most
+	_ = dhcp6.EndOption(dst, mark) // fits: 4+255+64 octets at most
 	return dst
 }
 
@@ -56,24 +64,28 @@ func (c *Context) appendSuboptions(dst []byte) []byte {
 		local := c.Local.As16()
 		dst = dhcp6.AppendOption(dst, subLocal, local[:])
 	}
+	if c.Unbelieved > 0 {
+		n := [1]byte{c.Unbelieved}
+		dst = dhcp6.AppendOption(dst, subUnbelieved, n[:])
+	}
 	return dst
 }
 
-// parse reads the context from all ISC instances of option 17. The first three
-// suboptions are mandatory. None may be repeated: Kea's side does not remove
-// what a client put there, and of two source addresses one is forged.
+// parse reads the context from all ISC instances of option 17. The first three suboptions are
+// mandatory. None may be repeated: Kea's side does not remove what a client put there, and of two
+// source addresses one is forged. The reasons are [drop.Context], and [drop.Malformed] for
+// suboptions that run past their option.
 func (c *Context) parse(m *dhcp6.Message) drop.Reason {
 	*c = Context{}
 	var addr netip.Addr
-	var seen [4]bool
-	for options := m.Options(); len(options) > 0; {
-		code, option, rest, _ := cut(options)
-		options = rest
-		if code != uint16(dhcp6.OptVendorOpts) || !isISC(option) {
-			continue
-		}
-		for subs := option[header+enterprise:]; len(subs) > 0; {
-			code, sub, rest, ok := cut(subs)
+	var seen uint32 // bit by bit
+	row := m.Options()
+	for range m.Count(dhcp6.OptVendorOpts) {
+		var option []byte
+		option, row = cutVendor(row)
+		for subs := suboptions(option); len(subs) > 0; {
+			budget.Spend(1)
+			code, sub, rest, ok := dhcp6.Cut(subs)
 			if !ok {
 				return drop.Malformed
 			}
@@ -81,14 +93,12 @@ func (c *Context) parse(m *dhcp6.Message) drop.Reason {
 			if !isContext(code) {
 				continue
 			}
-			if seen[code-subInterface] {
-				return drop.Context
-			}
-			seen[code-subInterface] = true
+			bit := uint32(1) << (code - subInterface)
 			value := sub[header:]
-			if !rightLength(code, len(value)) {
+			if seen&bit != 0 || !rightLength(code, len(value)) {
 				return drop.Context
 			}
+			seen |= bit
 			switch code {
 			case subInterface:
 				c.Interface = value
@@ -98,43 +108,59 @@ func (c *Context) parse(m *dhcp6.Message) drop.Reason {
 				c.Source = netip.AddrPortFrom(addr, binary.BigEndian.Uint16(value))
 			case subLocal:
 				c.Local = netip.AddrFrom16([16]byte(value))
+			case subUnbelieved:
+				c.Unbelieved = value[0]
 			}
 		}
 	}
-	if !seen[0] || !seen[1] || !seen[2] {
+	if seen&mandatory != mandatory {
 		return drop.Context
 	}
 	c.Source = netip.AddrPortFrom(addr, c.Source.Port())
 	return drop.None
 }
 
-func rightLength(code uint16, n int) bool {
+// cutVendor returns the first option 17 of a row, header included, and what follows it. The row
+// must hold one.
+func cutVendor(row []byte) (option, rest []byte) {
+	for {
+		budget.Spend(1)
+		code, option, rest, _ := dhcp6.Cut(row)
+		if code == dhcp6.OptVendorOpts {
+			return option, rest
+		}
+		row = rest
+	}
+}
+
+// suboptions returns the suboptions of an option 17 as a row, if it is ISC's.
+func suboptions(option []byte) []byte {
+	if !isISC(option) {
+		return nil
+	}
+	return option[header+enterprise:]
+}
+
+// rightLength reports whether a suboption of the context may have n octets.
+func rightLength(code dhcp6.Code, n int) bool {
 	switch code {
 	case subInterface:
 		return n >= 1 && n <= maxOpaque
 	case subPort:
 		return n == 2
+	case subUnbelieved:
+		return n == 1
 	default:
 		return n == 16
 	}
 }
 
-// isContext tells whether a suboption of ours is the context's.
-func isContext(code uint16) bool { return code >= subInterface && code <= subLocal }
-
-// isISC tells whether an option 17, header included, is ISC's.
-func isISC(option []byte) bool {
-	return len(option) >= header+enterprise && binary.BigEndian.Uint32(option[header:]) == enterpriseISC
+// isContext reports whether a suboption is one of the context's.
+func isContext(code dhcp6.Code) bool {
+	return (code >= subInterface && code <= subLocal) || code == subUnbelieved
 }
 
-// cut takes the first option or suboption, header included, off b.
-func cut(b []byte) (code uint16, first, rest []byte, ok bool) {
-	if len(b) < header {
-		return 0, nil, nil, false
-	}
-	n := header + int(binary.BigEndian.Uint16(b[2:]))
-	if n > len(b) {
-		return 0, nil, nil, false
-	}
-	return binary.BigEndian.Uint16(b), b[:n], b[n:], true
+// isISC reports whether an option 17, header included, is ISC's.
+func isISC(option []byte) bool {
+	return len(option) >= header+enterprise && binary.BigEndian.Uint32(option[header:]) == enterpriseISC
 }

@@ -157,7 +157,7 @@ func TestTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.StringN(0, 6, -1)
 		sub := rapid.Custom(func(t *rapid.T) string {
-			code := rapid.SampledFrom([]dhcp6.Code{1, 100, 59999, 60000, 60001, 60002, 60003, 60004, 65535}).Draw(t, "suboption")
+			code := rapid.SampledFrom([]dhcp6.Code{1, 100, 59999, 60000, 60001, 60002, 60003, 60004, 60016, 65535}).Draw(t, "suboption")
 			return option(code, data.Draw(t, "data"))
 		})
 		subs := rapid.SliceOfN(sub, 0, 6)
@@ -181,6 +181,7 @@ func TestTwin(t *testing.T) {
 		if rapid.Bool().Draw(t, "local") {
 			c.Local = netip.MustParseAddr("2001:db8::547")
 		}
+		c.Unbelieved = rapid.SampledFrom([]uint8{0, 0, 1, 8}).Draw(t, "unbelieved")
 		checkAppend(t, b, c)
 	})
 }

@@ -1,22 +1,21 @@
 package ipc
 
 import (
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// AppendQuery appends the datagram that dhcp6d sends to dhcp4d: the one that p
-// has parsed, with the context c in the innermost message. Everything else
-// stays as it is, but for the lengths of the options around, and suboptions of
-// the context's codes that the client sent to choose where its answer goes:
-// they are removed.
+// AppendQuery appends the datagram that dhcp6d sends to dhcp4d: the one that p has parsed, with
+// the context c in the innermost message. It corrects the lengths of the options around. In an ISC
+// option 17 of the client's it removes suboptions of the context's codes, which the client may
+// have sent to choose where its answer goes, and suboptions that run past the option. Everything
+// else stays as it is.
 //
-// The message must be a DHCPV4-QUERY with one option 87 that holds a DHCPv4
-// message; the reason is that of [dhcp6.Message.DHCPv4] otherwise, or
-// [drop.IPCType]. [drop.Interface] is for a name that Linux could not have
-// given, [drop.Malformed] for an ISC option 17 whose suboptions run past it,
-// [drop.Oversize] for a result that exceeds a UDP datagram. With a reason dst
-// is returned as it came.
+// The message must be a DHCPV4-QUERY ([drop.IPCType]) with one option 87 that holds a DHCPv4
+// message (the reasons of [dhcp6.Message.DHCPv4]). [drop.Interface] is for a name that Linux could
+// not have given, and [drop.Oversize] for a result that exceeds a UDP datagram. With a reason
+// AppendQuery returns dst as it came.
 func AppendQuery(dst []byte, p *dhcp6.Packet, c Context) ([]byte, drop.Reason) {
 	m := p.Message()
 	if m.Type() != dhcp6.DHCPv4Query {
@@ -31,10 +30,7 @@ func AppendQuery(dst []byte, p *dhcp6.Packet, c Context) ([]byte, drop.Reason) {
 	b := p.Bytes()
 	start := len(dst)
 	if at, merge := place(m); merge {
-		var ok bool
-		if dst, ok = appendMerged(dst, p, &c); !ok {
-			return dst[:start], drop.Malformed
-		}
+		dst = appendMerged(dst, p, &c)
 	} else {
 		dst = append(dst, b[:at]...)
 		dst = c.appendOption(dst)
@@ -43,57 +39,59 @@ func AppendQuery(dst []byte, p *dhcp6.Packet, c Context) ([]byte, drop.Reason) {
 	if len(dst)-start > dhcp6.MaxDatagram {
 		return dst[:start], drop.Oversize
 	}
+	budget.Spend(len(dst) - start)
 	p.ResizeMessage(dst[start:], len(dst)-start-len(b))
 	return dst, drop.None
 }
 
-// place is where the context goes: into the ISC instance of option 17 when
-// there is one (merge), else at an offset of the datagram, before the first
-// option of a higher code.
+// place returns where the context goes: into the ISC instance of option 17 when there is one
+// (merge), else to an offset of the datagram, before the first option of a higher code.
 func place(m *dhcp6.Message) (at int, merge bool) {
-	b := m.Bytes()
-	at = m.Offset() + len(b)
-	higher := false
-	for options := m.Options(); len(options) > 0; {
-		code, option, rest, _ := cut(options)
-		if code == uint16(dhcp6.OptVendorOpts) && isISC(option) {
+	row, end := m.Options(), m.Offset()+len(m.Bytes())
+	for range m.Count(dhcp6.OptVendorOpts) {
+		var option []byte
+		if option, row = cutVendor(row); isISC(option) {
 			return 0, true
 		}
-		if code > uint16(dhcp6.OptVendorOpts) && !higher {
-			at, higher = m.Offset()+len(b)-len(options), true
-			if m.Count(dhcp6.OptVendorOpts) == 0 {
-				break
-			}
-		}
-		options = rest
 	}
-	return at, false
+	for row = m.Options(); len(row) > 0; {
+		budget.Spend(1)
+		code, _, rest, _ := dhcp6.Cut(row)
+		if code > dhcp6.OptVendorOpts {
+			break
+		}
+		row = rest
+	}
+	return end - len(row), false
 }
 
-// appendMerged appends the datagram with the context in the first ISC instance
-// of option 17, and with the context's suboptions removed from all of them. It
-// is false where suboptions run past their option.
-func appendMerged(dst []byte, p *dhcp6.Packet, c *Context) ([]byte, bool) {
+// optionsAt returns where the options of a message begin in the datagram.
+func optionsAt(m *dhcp6.Message) int { return m.Offset() + len(m.Bytes()) - len(m.Options()) }
+
+// appendMerged appends the datagram with the context in the first ISC instance of option 17. From
+// all instances it removes the context's suboptions and those that run past their option.
+func appendMerged(dst []byte, p *dhcp6.Packet, c *Context) []byte {
 	b, m := p.Bytes(), p.Message()
-	end := m.Offset() + len(m.Bytes())
-	dst = append(dst, b[:end-len(m.Options())]...)
+	done := optionsAt(m) // how much of b is appended
+	dst = append(dst, b[:done]...)
 	written := false
-	for options := m.Options(); len(options) > 0; {
-		code, option, rest, _ := cut(options)
-		options = rest
-		if code != uint16(dhcp6.OptVendorOpts) || !isISC(option) {
-			dst = append(dst, option...)
+	row, end := m.Options(), m.Offset()+len(m.Bytes())
+	for range m.Count(dhcp6.OptVendorOpts) {
+		var option []byte
+		option, row = cutVendor(row)
+		if !isISC(option) {
 			continue
 		}
+		from := end - len(row) - len(option)
+		dst = append(dst, b[done:from]...)
+		done = end - len(row)
 		mark := len(dst)
 		dst = append(dst, option[:header+enterprise]...)
 		for subs := option[header+enterprise:]; len(subs) > 0; {
-			code, sub, rest, ok := cut(subs)
-			if !ok {
-				return dst, false
-			}
+			budget.Spend(1)
+			code, sub, rest, _ := dhcp6.Cut(subs)
 			subs = rest
-			if isContext(code) {
+			if sub == nil || isContext(code) {
 				continue
 			}
 			if code > subLocal && !written {
@@ -107,21 +105,20 @@ func appendMerged(dst []byte, p *dhcp6.Packet, c *Context) ([]byte, bool) {
 		// Where it does not fit, neither does the datagram: the caller looks.
 		_ = dhcp6.EndOption(dst, mark)
 	}
-	return append(dst, b[end:]...), true
+	return append(dst, b[done:]...)
 }
 
-// Query is a datagram of dhcp6d as dhcp4d sees it. It is large; reuse one. It
-// is valid until the bytes it has parsed change.
+// Query is a datagram of dhcp6d as dhcp4d sees it. It is large: use one again and again. It is
+// valid until the octets that it has parsed change.
 type Query struct {
 	packet  dhcp6.Packet
 	context Context
 	dhcpv4  []byte
 }
 
-// Parse reads a datagram from which the signature, if any, is off. It must be
-// a DHCPV4-QUERY inside nothing but Relay-forward levels ([drop.IPCType]),
-// hold a complete context ([drop.Context]) and one DHCPv4 message (the reasons
-// of [dhcp6.Message.DHCPv4]).
+// Parse reads a datagram without its signature. It must be a DHCPV4-QUERY inside nothing but
+// Relay-forward levels ([drop.IPCType]), with a complete context ([drop.Context]) and one DHCPv4
+// message (the reasons of [dhcp6.Message.DHCPv4]).
 func (q *Query) Parse(b []byte) drop.Reason {
 	switch why := q.packet.Parse(b); why {
 	case drop.None:
@@ -142,16 +139,15 @@ func (q *Query) Parse(b []byte) drop.Reason {
 	return why
 }
 
-// Packet is the query's relay chain and DHCPv6 message, the context included.
+// Packet returns the query's relay chain and DHCPv6 message, the context included.
 func (q *Query) Packet() *dhcp6.Packet { return &q.packet }
 
-// Context is what [BeginResponse] will return.
+// Context returns what [BeginResponse] will send back.
 func (q *Query) Context() *Context { return &q.context }
 
-// DHCPv4 is the carried message.
+// DHCPv4 returns the carried message.
 func (q *Query) DHCPv4() []byte { return q.dhcpv4 }
 
-// Strip removes the context in place and returns the datagram as the client
-// or relay sent it (but for suboptions that it may not send). The rest of the
-// buffer and q itself are no longer valid.
+// Strip removes the context in place and returns the datagram as the client or relay sent it, but
+// for suboptions that it may not send. The rest of the buffer and q itself are no longer valid.
 func (q *Query) Strip() []byte { return strip(&q.packet) }

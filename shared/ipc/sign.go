@@ -3,54 +3,134 @@ package ipc
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"sync/atomic"
+	"fmt"
 	"time"
 )
 
-// Signer signs the datagrams of one direction. One goroutine signs; each
-// goroutine that sends has a Signer of its own, which is a sender of its own
-// to the other side. SetKeys may be called from anywhere.
+// Signer authenticates what one goroutine sends.
+//
+// It counts all that it signs in sessions, whichever, so that a sequence number is used once in the
+// life of the process.
 type Signer struct {
-	direction Direction
-	sender    uint64
-	sequence  uint64
-	mac       atomic.Pointer[mac]
+	end    *End
+	number uint64 // of ours, among the signers of the process
+	sent   uint64
+	memory sealing
+
+	macs
+	sender   uint64 // who we are to peers that know HMAC only
+	sentHMAC uint64
 }
 
-// NewSigner makes a signer under a random sender id. Without keys it leaves
-// datagrams as they are.
-func NewSigner(d Direction, keys Keys) *Signer {
+// NewSigner makes the signer of one goroutine. A process has at most four.
+func (e *End) NewSigner() *Signer {
+	number := e.numbers.Add(1) - 1
+	if number >= signers {
+		panic(fmt.Sprintf("ipc: more than %d signers", signers))
+	}
 	var id [8]byte
 	rand.Read(id[:]) // never fails
-	s := &Signer{direction: d, sender: binary.BigEndian.Uint64(id[:])}
-	s.SetKeys(keys)
-	return s
+	return &Signer{end: e, number: number, sender: binary.BigEndian.Uint64(id[:])}
 }
 
-// SetKeys changes the keys; the first one signs from the next datagram on.
-func (s *Signer) SetKeys(keys Keys) {
-	if len(keys) == 0 {
-		s.mac.Store(nil)
-		return
+// Append authenticates the datagram dst[start:] for a peer. It reports false, and returns dst as it
+// was, if there is no session with the peer yet; for dhcp4d that cannot be once it has opened
+// something from the peer. The result may exceed [dhcp6.MaxDatagram]; sending it then fails.
+func (s *Signer) Append(dst []byte, start int, to *Peer, now time.Time) ([]byte, bool) {
+	keys := s.keysFor(to)
+	switch {
+	case keys == nil:
+		return dst, true
+	case to.speaks.Load() == speaksHMAC:
+		return s.appendHMAC(dst, start, to, keys, now)
 	}
-	s.mac.Store(&newMACs(keys[:1])[0])
+	session := to.session.Load()
+	if session == nil || (s.end.sends == ToBackend && !session.ready.Load()) {
+		return dst, false
+	}
+	key := &session.use(keys).list[0]
+	s.sent++
+	t := short{sequence: s.number<<counterBits | s.sent, key: key.id, sender: session.id, time: session.heard.Load()}
+	dst = t.append(dst, headSession)
+	return s.memory.appendTag(dst, start, key.direction(s.end.sends), t.sequence), true
 }
 
-// Append signs the datagram dst[start:], whose other end is, or which comes
-// from, the backend of that name. The result may exceed
-// [dhcp6.MaxDatagram]; sending it then fails.
-func (s *Signer) Append(dst []byte, start int, backend string, now time.Time) []byte {
-	m := s.mac.Load()
-	if m == nil {
+// AppendProbe authenticates the probe dst[start:]. A full one gets a greeting. A plain one is for a
+// peer that may know no sessions; it gets an HMAC, and false is reported where such peers are not
+// talked to.
+func (s *Signer) AppendProbe(dst []byte, start int, to *Peer, now time.Time) ([]byte, bool) {
+	keys := s.keysFor(to)
+	switch {
+	case keys == nil:
+		return dst, true
+	case isPlain(dst[start:], ToBackend):
+		return s.appendHMAC(dst, start, to, keys, now)
+	}
+	return s.appendGreeting(dst, start, to, keys, now), true
+}
+
+// AppendProbeReply authenticates the answer dst[start:] to the probe that was opened last, in the
+// way that the probe was. The goroutine that opens calls it.
+func (s *Signer) AppendProbeReply(dst []byte, start int, to *Peer, now time.Time) []byte {
+	keys := s.keysFor(to)
+	if keys == nil {
 		return dst
 	}
-	s.sequence++
-	dst = append(dst, authHeader...)
-	dst = binary.BigEndian.AppendUint64(dst, s.sequence)
-	dst = binary.BigEndian.AppendUint32(dst, m.id)
-	dst = binary.BigEndian.AppendUint64(dst, s.sender)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(now.Unix()))
-	dst = append(dst, zeroMAC[:]...)
-	copy(dst[len(dst)-macLen:], m.of(dst[start:], backend, s.direction))
+	switch to.came {
+	case algorithmGreeting:
+		return s.appendGreeting(dst, start, to, keys, now)
+	case algorithmHMAC:
+		dst, _ = s.appendHMAC(dst, start, to, keys, now)
+	default:
+		dst, _ = s.Append(dst, start, to, now)
+	}
 	return dst
+}
+
+func (s *Signer) appendGreeting(dst []byte, start int, to *Peer, keys *keySet, now time.Time) []byte {
+	s.use(keys)
+	m := &s.greetings[0]
+	g := to.greet(m.id, now)
+	return m.appendTag(g.append(dst), start, to.backend, s.end.sends)
+}
+
+// keysFor returns the keys, nil if there are none or the peer knows none.
+func (s *Signer) keysFor(to *Peer) *keySet {
+	if to == nil {
+		return nil
+	}
+	if keys := s.end.keys.Load(); len(keys.keys) > 0 {
+		return keys
+	}
+	return nil
+}
+
+func (s *Signer) appendHMAC(dst []byte, start int, to *Peer, keys *keySet, now time.Time) ([]byte, bool) {
+	if !keys.old && s.end.sends == ToBackend { // dhcp4d answers what it has opened
+		return dst, false
+	}
+	s.use(keys)
+	m := &s.datagrams[0]
+	s.sentHMAC++
+	t := short{sequence: newer | s.sentHMAC, key: m.id, sender: s.sender, time: uint32(now.Unix())}
+	return m.appendTag(t.append(dst, headHMAC), start, to.backend, s.end.sends), true
+}
+
+// isFull reports whether a datagram that goes in a direction is a full probe, or the answer to one.
+func isFull(content []byte, d Direction) bool {
+	if d == ToBackend {
+		p, ok := ParseProbe(content)
+		return ok && p.Full
+	}
+	r, ok := ParseProbeReply(content)
+	return ok && r.Full
+}
+
+// isPlain reports whether a datagram that goes in a direction is a plain probe, or the answer to
+// one.
+func isPlain(content []byte, d Direction) bool {
+	if d == ToBackend {
+		return string(content) == plainProbe
+	}
+	return string(content) == plainProbeReply
 }

@@ -82,7 +82,7 @@ func (e entry) isc() bool {
 func (e entry) withoutContext() (_ entry, found bool) {
 	var kept []entry
 	for _, s := range decodeOptions(e.data[4:]) {
-		if s.code >= 60000 && s.code <= 60003 {
+		if (s.code >= 60000 && s.code <= 60003) || s.code == 60016 {
 			found = true
 			continue
 		}
@@ -102,6 +102,9 @@ func contextEntries(c ipc.Context) []entry {
 	if c.Local.IsValid() {
 		local := c.Local.As16()
 		es = append(es, entry{code: 60003, data: local[:]})
+	}
+	if c.Unbelieved > 0 {
+		es = append(es, entry{code: 60016, data: []byte{c.Unbelieved}})
 	}
 	return es
 }

@@ -11,7 +11,7 @@ import (
 // Buckets is a set of upper bounds in seconds.
 type Buckets []float64
 
-// RequestBuckets suit what waits for the network or the other daemon.
+// RequestBuckets suit waits for the network or the other daemon.
 func RequestBuckets() Buckets {
 	return Buckets{
 		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5,
@@ -23,16 +23,15 @@ func HookBuckets() Buckets {
 	return Buckets{1e-6, 5e-6, 10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3, 500e-3, 1}
 }
 
-// CommitBuckets suit what waits for stable storage.
+// CommitBuckets suit waits for stable storage.
 func CommitBuckets() Buckets {
 	return Buckets{
 		10e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1,
 	}
 }
 
-// Histogram returns the options of a histogram of seconds with classic and
-// native buckets. Native ones need a scrape by protobuf, classic ones work
-// everywhere.
+// Histogram returns the options of a histogram of seconds with classic and native buckets. Native
+// buckets need a scrape by protobuf; classic ones work everywhere.
 func Histogram(d drop.Daemon, name, help string, b Buckets) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{
 		Namespace: Namespace(d), Name: name, Help: help,

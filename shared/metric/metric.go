@@ -1,15 +1,13 @@
-// Package metric makes the registry of a daemon and the few series that every
-// daemon has.
+// Package metric makes the registry of a daemon and the few series that every daemon has.
 //
-// It owns the rules of naming (one prefix per daemon, base units, _total for
-// counters only), the bucket sets, and the tallies through which a packet
-// loop counts. Every package declares its own metrics by a constructor that
-// takes a prometheus.Registerer; there is no registry of the package. Labels
-// come from closed sets and are resolved when a daemon starts: nothing here
-// looks up a label for a packet.
+// It owns the naming rules (one prefix per daemon, base units, _total for counters only), the
+// bucket sets, and the tallies through which a packet loop counts. Every package declares its own
+// metrics by a constructor that takes a prometheus.Registerer. Labels come from closed sets and are
+// resolved at the start: no packet costs a look-up of a label.
 package metric
 
 import (
+	"errors"
 	"runtime"
 	"runtime/debug"
 
@@ -19,7 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Namespace is the prefix of a daemon's metrics, which is its name too.
+// Namespace returns the prefix of a daemon's metrics, which is also its name.
 func Namespace(d drop.Daemon) string {
 	if d == drop.DHCP6D {
 		return "dhcp6d"
@@ -27,8 +25,8 @@ func Namespace(d drop.Daemon) string {
 	return "dhcp4d"
 }
 
-// NewRegistry returns a registry with the Go runtime, the process and
-// <daemon>_build_info in it.
+// NewRegistry returns a registry with the metrics of the Go runtime and the process, and
+// <daemon>_build_info.
 func NewRegistry(d drop.Daemon, version string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
@@ -47,13 +45,12 @@ func NewRegistry(d drop.Daemon, version string) *prometheus.Registry {
 	return reg
 }
 
-// revision is set by the linker: the toolchain stamps no commit into what is
-// built from a workspace.
+// revision is set by the linker, because the toolchain stamps no commit into a binary built in a
+// workspace.
 var revision string
 
-// Revision is the commit that the binary was built from, with "-dirty" after it
-// when the tree had changes; "unknown" when neither the linker nor the
-// toolchain was told.
+// Revision returns the commit that the binary was built from, followed by "-dirty" if the tree had
+// changes. It returns "unknown" if neither the linker nor the toolchain knew it.
 func Revision() string {
 	if revision != "" {
 		return revision
@@ -79,5 +76,19 @@ func NewPanics(reg prometheus.Registerer, d drop.Daemon) prometheus.Counter {
 		Help: "Panics that were caught, each a bug to report.",
 	})
 	reg.MustRegister(c)
+	return c
+}
+
+// Once registers c, or returns the collector of the same metrics that reg has
+// already: for what is made again by a reload, while its metrics go on.
+func Once[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if err := reg.Register(c); err != nil {
+		if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+			if c, ok := known.ExistingCollector.(C); ok {
+				return c
+			}
+		}
+		panic(err) // two collectors with one name
+	}
 	return c
 }

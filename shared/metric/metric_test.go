@@ -109,3 +109,21 @@ func total(t *testing.T, g prometheus.Gatherer) (sum float64) {
 	}
 	return sum
 }
+
+func TestOnceGoesOnWithTheCounterThatThereIs(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	lines := func() prometheus.Counter {
+		return metric.Once(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "lines_total", Help: "h"}))
+	}
+	lines().Inc()
+	lines().Inc()
+	if n := testutil.ToFloat64(lines()); n != 2 {
+		t.Errorf("%v lines, want 2", n)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("another metric of that name is taken")
+		}
+	}()
+	metric.Once(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "lines_total", Help: "other"}))
+}

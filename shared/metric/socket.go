@@ -7,12 +7,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// WatchSocket registers what the kernel knows of a socket: datagrams that it
-// dropped because nobody read them in time, and octets that wait to be read.
-// The figures are read when they are scraped.
+// WatchSocket registers the kernel's figures of a socket: the datagrams that it dropped because the
+// buffer was full, and the octets that wait to be read. A scrape reads them.
 func WatchSocket(reg prometheus.Registerer, d drop.Daemon, name string, s interface{ Stats() (udp.Stats, error) }) {
 	labels := prometheus.Labels{"socket": name}
-	// A socket that is closed has nothing to tell any more.
+	// A closed socket has no figures.
 	figure := func(of func(udp.Stats) float64) func() float64 {
 		return func() float64 {
 			st, err := s.Stats()
@@ -29,7 +28,7 @@ func WatchSocket(reg prometheus.Registerer, d drop.Daemon, name string, s interf
 		}, figure(func(st udp.Stats) float64 { return float64(st.Drops) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: Namespace(d), Name: "socket_receive_queue_bytes", ConstLabels: labels,
-			Help: "Octets that wait in the socket to be read, by the kernel's accounting.",
+			Help: "Octets that wait in the socket, by the kernel's accounting.",
 		}, figure(func(st udp.Stats) float64 { return float64(st.ReceiveQueue) })),
 	)
 }

@@ -1,14 +1,16 @@
 package metric
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
-// Tally counts for one loop, by a small integer, without atomics: Add costs an
-// addition, and Flush, called once per batch, hands the sums to the counters
-// that the rest of the process sees. One goroutine owns it.
+// Tally counts for one goroutine, by a small integer, without atomics. Add costs an addition.
+// Flush, called once per batch, adds the sums to the counters that a scrape sees.
 type Tally[K ~uint8 | ~int] struct {
 	pending  []uint64
 	counters []prometheus.Counter
@@ -21,8 +23,8 @@ func NewTally[K ~uint8 | ~int](counters []prometheus.Counter) *Tally[K] {
 	return &Tally[K]{pending: make([]uint64, len(counters)), counters: counters}
 }
 
-// Add counts n more under k. A key outside the tally counts under the last
-// one, which vectors that take values from the network call "other".
+// Add counts n more under k. A key outside the tally counts under the last key, which is "other"
+// where keys come from the network.
 func (t *Tally[K]) Add(k K, n int) {
 	i := int(k)
 	if uint(i) >= uint(len(t.pending)) {
@@ -32,7 +34,7 @@ func (t *Tally[K]) Add(k K, n int) {
 	t.dirty = true
 }
 
-// Flush hands over what was counted since the last Flush.
+// Flush adds what was counted since the last Flush to the counters.
 func (t *Tally[K]) Flush() {
 	if !t.dirty {
 		return
@@ -49,8 +51,8 @@ func (t *Tally[K]) Flush() {
 	}
 }
 
-// Drops is <daemon>_packets_dropped_total by reason and by the socket that
-// received the datagram, every series at zero from the start.
+// Drops is <daemon>_packets_dropped_total, by reason and by the socket that received the datagram.
+// Every series is there from the start, at zero.
 type Drops struct {
 	vec     *prometheus.CounterVec
 	reasons []drop.Reason
@@ -73,12 +75,44 @@ func NewDrops(reg prometheus.Registerer, d drop.Daemon, sockets ...string) *Drop
 	return ds
 }
 
-// Tally returns a tally for one loop that reads from the socket. [drop.None]
-// and what the daemon cannot meet count for nothing.
+// Tally returns a tally for one loop that reads from the socket. It ignores [drop.None] and reasons
+// that the daemon cannot meet.
 func (ds *Drops) Tally(socket string) *Tally[drop.Reason] {
-	counters := make([]prometheus.Counter, drop.Count)
-	for _, r := range ds.reasons {
-		counters[r] = ds.vec.WithLabelValues(socket, r.Label())
+	return byReason(ds.vec, ds.reasons, drop.Count, socket)
+}
+
+// Silences is the counter of messages that get no answer by rule. Every series is there from the
+// start, at zero.
+type Silences struct {
+	vec     *prometheus.CounterVec
+	reasons []silence.Reason
+}
+
+// NewSilences registers <daemon>_<name> with the labels, and reason behind them.
+func NewSilences(reg prometheus.Registerer, d drop.Daemon, name, help string, labels ...string) *Silences {
+	s := &Silences{
+		vec: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: Namespace(d), Name: name, Help: help},
+			append(slices.Clip(labels), "reason")),
+		reasons: silence.Of(d),
 	}
-	return NewTally[drop.Reason](counters)
+	reg.MustRegister(s.vec)
+	return s
+}
+
+// Tally returns a tally for one loop, with a value for each label. It ignores [silence.None].
+func (s *Silences) Tally(labels ...string) *Tally[silence.Reason] {
+	return byReason(s.vec, s.reasons, silence.Count, labels...)
+}
+
+// byReason returns a tally over reasons, whose label comes behind the others. Count is the number
+// of all reasons with None.
+func byReason[R interface {
+	~uint8
+	Label() string
+}](vec *prometheus.CounterVec, reasons []R, count int, labels ...string) *Tally[R] {
+	counters := make([]prometheus.Counter, count)
+	for _, r := range reasons {
+		counters[r] = vec.WithLabelValues(append(slices.Clip(labels), r.Label())...)
+	}
+	return NewTally[R](counters)
 }

@@ -21,15 +21,15 @@ type Conn struct {
 	raw     syscall.RawConn
 	options Options
 	local   netip.AddrPort
-	v4      bool
+	family  family
 	gro     bool                      // the kernel coalesces what this socket receives
 	gso     bool                      // the kernel knows UDP_SEGMENT
 	stopped atomic.Pointer[time.Time] // when StopReading was called
 }
 
-// newConn takes the descriptor over.
+// newConn makes a Conn that owns the descriptor.
 func newConn(fd int, o Options) (*Conn, error) {
-	c := &Conn{options: o, v4: o.Address.Addr().Is4()}
+	c := &Conn{options: o, family: familyOf(o)}
 	if o.Coalesce {
 		c.gro = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
 		_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
@@ -56,8 +56,8 @@ func newConn(fd int, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// LocalAddr is the address the socket is bound to, with the port that the
-// kernel chose when none was given.
+// LocalAddr returns the address that the socket is bound to, with the port that the kernel chose if
+// none was given.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
 // Close closes the socket. A waiting Read returns net.ErrClosed.
@@ -68,12 +68,12 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// rest is how long what has arrived may take to be read after StopReading: who
-// is flooded ends all the same.
-const rest = 250 * time.Millisecond
+// drainLimit bounds how long Read returns queued datagrams after StopReading, so that shutdown ends
+// even during a flood.
+const drainLimit = 250 * time.Millisecond
 
-// StopReading ends reading without a loss: Read returns what has arrived, until
-// nothing is left, and then net.ErrClosed. Sending goes on.
+// StopReading ends reading without a loss: Read returns the datagrams that have arrived, and then
+// net.ErrClosed. Writers go on.
 func (c *Conn) StopReading() {
 	now := time.Now()
 	if c.stopped.CompareAndSwap(nil, &now) {
@@ -81,20 +81,19 @@ func (c *Conn) StopReading() {
 	}
 }
 
-// remains calls receive, which never waits, for what has arrived at a socket
-// that is to be read no more; false when that is nothing.
-func (c *Conn) remains(receive func(fd uintptr) bool) (some bool) {
+// receiveRest calls receive, which never waits, after StopReading. It reports whether a datagram
+// had arrived.
+func (c *Conn) receiveRest(receive func(fd uintptr) bool) (some bool) {
 	since := c.stopped.Load()
-	if since == nil || time.Since(*since) > rest {
+	if since == nil || time.Since(*since) > drainLimit {
 		return false
 	}
 	err := c.raw.Control(func(fd uintptr) { some = receive(fd) })
 	return some && err == nil
 }
 
-// Join makes the socket a member of an IPv6 group on one interface. Joining
-// twice is no error. The membership outlives the interface: the kernel keeps
-// its record until [Conn.Leave] or Close.
+// Join makes the socket a member of an IPv6 group on one interface. Joining twice is no error. The
+// kernel keeps the membership until [Conn.Leave] or Close, also when the interface is gone.
 func (c *Conn) Join(group netip.Addr, ifindex int) error {
 	err := c.membership(unix.IPV6_JOIN_GROUP, group, ifindex)
 	switch {
@@ -108,8 +107,8 @@ func (c *Conn) Join(group netip.Addr, ifindex int) error {
 	return nil
 }
 
-// Leave ends a membership; the interface need not exist any more. Leaving what
-// was not joined is no error.
+// Leave ends a membership, also on an interface that is gone. Leaving a group that was not joined
+// is no error.
 func (c *Conn) Leave(group netip.Addr, ifindex int) error {
 	err := c.membership(unix.IPV6_LEAVE_GROUP, group, ifindex)
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
@@ -130,13 +129,13 @@ func (c *Conn) membership(option int, group netip.Addr, ifindex int) error {
 
 // Stats is the kernel's account of the socket.
 type Stats struct {
-	// ReceiveQueue and SendQueue are what waits now, in octets of the
-	// kernel's accounting (headers and slack included).
+	// ReceiveQueue and SendQueue are the octets that wait now, by the kernel's accounting, which
+	// includes headers and slack.
 	ReceiveQueue, SendQueue int
-	// ReceiveBuffer and SendBuffer are the limits granted, which are twice
-	// what the options asked for.
+	// ReceiveBuffer and SendBuffer are the limits of the queues. The kernel grants twice what the
+	// options ask for.
 	ReceiveBuffer, SendBuffer int
-	// Options is what options such as group memberships occupy, in octets.
+	// Options is the memory of socket options such as group memberships, in octets.
 	Options int
 	// Drops counts the datagrams that the kernel discarded since the socket
 	// was opened because the receive buffer was full (or the checksum
@@ -169,7 +168,7 @@ func (c *Conn) Stats() (Stats, error) {
 	}, nil
 }
 
-// control runs f on the descriptor while it cannot be closed.
+// control calls f with the descriptor, which cannot be closed meanwhile.
 func (c *Conn) control(f func(fd int) error) error {
 	var err error
 	if closed := c.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {

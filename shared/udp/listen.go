@@ -14,34 +14,35 @@ import (
 // field but Address is useful.
 type Options struct {
 	// Address is where to listen; port 0 lets the kernel choose one. An IPv6
-	// address gives a socket for IPv6 only, an IPv4 address one for IPv4. A
+	// address gives a socket for IPv6 only (but see BothFamilies), an IPv4 address one for IPv4. A
 	// link-local address needs its zone.
 	Address netip.AddrPort
+	// BothFamilies has the IPv6 wildcard address [::] stand for all IPv4 addresses too. It means
+	// nothing with any other address.
+	BothFamilies bool
 	// PacketInfo fills Local and Interface of received packets.
 	PacketInfo bool
-	// OnlyJoined keeps out datagrams to groups that other sockets of the
-	// host have joined and this one has not (IPv6, Linux 4.20 and later). The
-	// kernel compares the group only: one that is joined on any interface
-	// comes from all those where the host listens to it.
+	// OnlyJoined keeps out datagrams to groups that this socket has not joined but another socket
+	// of the host has (IPv6, Linux 4.20 and later). The kernel compares the group only: a group
+	// that this socket has joined on one interface comes in by every interface on which any
+	// socket has joined it.
 	OnlyJoined bool
-	// Coalesce receives a train of datagrams in one row (UDP_GRO) and sends
-	// datagrams of one destination and length as one (UDP_SEGMENT), as far
-	// as the kernel has them. Nothing changes on the wire or for the caller.
+	// Coalesce lets the kernel hand over several datagrams of one sender in one buffer (UDP_GRO)
+	// and take several to one destination in one call (UDP_SEGMENT), if it knows these options.
+	// Nothing changes on the wire or for the caller.
 	Coalesce bool
 	// Timestamps fills Received of received packets.
 	Timestamps bool
-	// MaxDatagram is the length in octets above which a received datagram is
-	// truncated; 0 stands for 65535, which no datagram exceeds. With
-	// Coalesce it is always that.
+	// MaxDatagram is the length in octets above which a received datagram is truncated; 0 stands
+	// for 65535, which no datagram exceeds. With Coalesce it is always 65535.
 	MaxDatagram int
-	// ReceiveBuffer and SendBuffer are what the kernel may queue, in octets
-	// of its own accounting; 0 leaves the system's default. Without
-	// CAP_NET_ADMIN the kernel grants at most net.core.rmem_max and
-	// wmem_max; [Conn.Stats] tells what it granted.
+	// ReceiveBuffer and SendBuffer are how much the kernel may queue, in octets by its own
+	// accounting; 0 leaves the system's default. Without CAP_NET_ADMIN the kernel grants at most
+	// net.core.rmem_max and wmem_max; [Conn.Stats] returns what it granted.
 	ReceiveBuffer, SendBuffer int
-	// Refused is told of the destinations of datagrams that came back because
-	// nobody listens there, by whichever goroutine reads or writes; nil does
-	// without. It must not block.
+	// Refused, if not nil, is called with the destination of a datagram for which an ICMP message
+	// says that nobody listens there. The goroutine that reads or writes calls it, so it must not
+	// block.
 	Refused func(netip.AddrPort)
 	// FreeBind allows sources in Local that are no addresses of an interface
 	// (IPv6), such as those of a prefix that is routed to this host.
@@ -94,14 +95,18 @@ func open(o Options) (fd int, err error) {
 	return fd, nil
 }
 
-// configure sets the options that must hold before the first datagram.
+// configure sets the socket options before the first datagram can arrive.
 func configure(fd, family int, o Options) error {
 	set := func(name string, level, option, value int) error {
 		return os.NewSyscallError("setsockopt "+name, unix.SetsockoptInt(fd, level, option, value))
 	}
 	var errs []error
 	if family == unix.AF_INET6 {
-		errs = append(errs, set("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1))
+		only := 1
+		if familyOf(o) == bothFamilies {
+			only = 0
+		}
+		errs = append(errs, set("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only))
 		if o.PacketInfo {
 			errs = append(errs, set("IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1))
 		}
@@ -118,7 +123,7 @@ func configure(fd, family int, o Options) error {
 		errs = append(errs, set("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
 	}
 	if o.Refused != nil {
-		errs = append(errs, hearRefusals(fd, family))
+		errs = append(errs, hearRefusals(fd, familyOf(o)))
 	}
 	if o.Timestamps {
 		errs = append(errs, set("SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1))
@@ -132,7 +137,7 @@ func configure(fd, family int, o Options) error {
 	return errors.Join(errs...)
 }
 
-// setBuffer passes the system's limit where it is allowed to.
+// setBuffer sets the size of a buffer, beyond the system's limit where that is permitted.
 func setBuffer(fd, force, ordinary, size int) error {
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size)
 	if errors.Is(err, unix.EPERM) {
@@ -156,7 +161,7 @@ func bindAddress(a netip.AddrPort) (unix.Sockaddr, error) {
 	return sa, nil
 }
 
-// explainBind adds to bind's error what a person can do about it.
+// explainBind adds to an error of bind what a person can do.
 func explainBind(a netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):

@@ -11,18 +11,17 @@ import (
 
 const (
 	maxDatagram = 65535
-	// Rows are a little further apart than 64 KiB: at a power of two the
-	// beginnings of all of them would compete for the same few cache lines.
+	// Rows are a little further apart than 64 KiB. At a power of two all of them would begin in the
+	// same few cache lines.
 	rowStride = 1<<16 + 1<<10
 	// controlStride holds packet info, a timestamp and a segment length.
 	controlStride = 128
-	// maxRows is how many rows are enough where one may hold many packets.
+	// maxRows is the number of rows with coalescing, where one row may hold many packets.
 	maxRows = 64
 )
 
-// reader implements Reader. With coalescing a row may be many packets, more
-// than a batch: rows received and not yet handed out are those from next up to
-// filled, and offset is how much of row next was handed out.
+// reader implements Reader. With coalescing a row may hold more packets than a batch. The rows from
+// next up to filled are received and not yet returned; offset is how much of row next was returned.
 type reader struct {
 	conn    *Conn
 	size    int // of a row
@@ -101,11 +100,11 @@ func (r *reader) Read() ([]Packet, error) {
 	return r.packets, nil
 }
 
-// fill receives at least one row.
+// fill waits for at least one row.
 func (r *reader) fill() error {
 	for {
 		r.prepare()
-		if err := r.conn.raw.Read(r.receive); err != nil && !r.conn.remains(r.receive) {
+		if err := r.conn.raw.Read(r.receive); err != nil && !r.conn.receiveRest(r.receive) {
 			return net.ErrClosed
 		}
 		switch r.errno {
@@ -121,7 +120,7 @@ func (r *reader) fill() error {
 	}
 }
 
-// prepare resets what the last receive changed.
+// prepare resets the fields that the last receive changed.
 func (r *reader) prepare() {
 	for i := range r.msgs[:r.filled] {
 		h := &r.msgs[i].header
@@ -132,12 +131,12 @@ func (r *reader) prepare() {
 	r.filled = 0
 }
 
-// split hands out the packets of row next, as many as there is room for.
+// split returns the packets of row next, as many as there is room for.
 func (r *reader) split() {
 	m := &r.msgs[r.next]
 	var p Packet
-	p.Peer, p.Interface = peer(&r.names[r.next])
-	segment := readControl(r.control[r.next*controlStride:][:m.header.Controllen], &p)
+	p.Peer, p.Interface = r.conn.family.peer(&r.names[r.next])
+	segment := r.conn.family.readControl(r.control[r.next*controlStride:][:m.header.Controllen], &p)
 	row := r.rows[r.next*r.stride:][:m.length:r.size]
 	if m.header.Flags&unix.MSG_TRUNC != 0 {
 		p.Truncated, segment = true, 0

@@ -32,7 +32,7 @@ func stub(t *testing.T, batch int, fills ...[]row) *reader {
 			if m.header.Controllen != controlStride || m.header.Namelen != sizeofName6 || m.header.Flags != 0 {
 				t.Errorf("row %d was not prepared: %+v", i, m.header)
 			}
-			putName(&r.names[i], false, netip.MustParseAddrPort("[::1]:9"))
+			onlyIPv6.putName(&r.names[i], netip.MustParseAddrPort("[::1]:9"))
 			m.length = uint32(row.length)
 			control := r.control[i*controlStride:][:0:controlStride]
 			if row.segment > 0 {

@@ -2,31 +2,34 @@ package udp
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// repeats bounds how often a message is offered again that the kernel did not
-// take because of an earlier one.
+// repeats bounds how often we offer a message again that the kernel refused because of an earlier
+// datagram.
 const repeats = 8
 
-// hearRefusals has the kernel keep the errors that come back for datagrams
-// sent earlier. It also makes it report each of them once in place of the
-// result of a later call, which has nothing to do with it; see aboutEarlier. A
-// call that has sent something before it meets the error says only that it did
-// not send everything.
-func hearRefusals(fd, family int) error {
-	if family == unix.AF_INET6 {
-		return os.NewSyscallError("setsockopt IPV6_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1))
+// hearRefusals makes the kernel queue the errors that come back for datagrams sent earlier
+// (IP_RECVERR). The kernel then also returns each of them once as the result of a later, unrelated
+// call; see aboutEarlier. A call that has sent something before it meets such an error returns that
+// it did not send everything.
+func hearRefusals(fd int, f family) error {
+	var errs []error
+	if f != onlyIPv4 {
+		errs = append(errs, os.NewSyscallError("setsockopt IPV6_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)))
 	}
-	return os.NewSyscallError("setsockopt IP_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1))
+	if f != onlyIPv6 {
+		errs = append(errs, os.NewSyscallError("setsockopt IP_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)))
+	}
+	return errors.Join(errs...)
 }
 
-// aboutEarlier tells whether an error of a call that sends may be about an
-// earlier datagram; if so what was refused is told, and the call is to be made
-// again.
+// aboutEarlier reports whether an error of a call that sends may be about an earlier datagram. If
+// so, it reports the refusals, and the caller makes the call again.
 func (c *Conn) aboutEarlier(errno unix.Errno) bool {
 	if c.options.Refused == nil {
 		return false
@@ -39,8 +42,8 @@ func (c *Conn) aboutEarlier(errno unix.Errno) bool {
 	return false
 }
 
-// tellRefusals empties the queue of errors and tells of those that mean that
-// nobody listens.
+// tellRefusals empties the queue of errors and calls Refused for those that mean that nobody
+// listens.
 func (c *Conn) tellRefusals() {
 	if c.options.Refused == nil {
 		return
@@ -60,8 +63,8 @@ func (c *Conn) tellRefusals() {
 	})
 }
 
-// refusal tells whether an entry of the queue says that a port is closed. Its
-// control data begin with the error number (struct sock_extended_err).
+// refusal reports whether an entry of the queue says that a port is closed. Its control data begin
+// with the error number (struct sock_extended_err).
 func refusal(control []byte) bool {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
@@ -77,7 +80,7 @@ func refusal(control []byte) bool {
 	return false
 }
 
-// destination is where the datagram had been sent.
+// destination returns where the datagram had been sent.
 func destination(sa unix.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet6:

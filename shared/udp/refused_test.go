@@ -11,8 +11,9 @@ import (
 )
 
 func TestRefusals(t *testing.T) {
-	for _, host := range []string{"[::1]:0", "127.0.0.1:0"} {
-		t.Run(host, func(t *testing.T) {
+	for _, way := range []struct{ host, from string }{{"[::1]:0", "[::1]:0"}, {"127.0.0.1:0", "127.0.0.1:0"}, {"127.0.0.1:0", "[::]:0"}, {"[::1]:0", "[::]:0"}} {
+		host := way.host
+		t.Run(host+" from "+way.from, func(t *testing.T) {
 			closed, err := udp.Listen(udp.Options{Address: netip.MustParseAddrPort(host)})
 			if err != nil {
 				t.Fatal(err)
@@ -25,7 +26,7 @@ func TestRefusals(t *testing.T) {
 			}
 			defer there.Close()
 			var refused atomic.Int64
-			c, err := udp.Listen(udp.Options{Address: netip.MustParseAddrPort(host), Coalesce: true, Refused: func(a netip.AddrPort) {
+			c, err := udp.Listen(udp.Options{Address: netip.MustParseAddrPort(way.from), BothFamilies: true, Coalesce: true, Refused: func(a netip.AddrPort) {
 				if a != nobody {
 					t.Errorf("%v has refused, not %v", a, nobody)
 				}

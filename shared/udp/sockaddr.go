@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file is the translation between packets and what the kernel calls
-// names and control messages, for both address families and without
-// allocation. A name is kept in the larger of the two forms.
+// This file translates between packets and the kernel's socket addresses and control messages, for
+// both address families and without allocation. An address is kept in the larger of the two forms.
 
 type name = unix.RawSockaddrInet6
 
@@ -28,18 +27,43 @@ type message struct {
 	length uint32 // octets received or sent
 }
 
-// sendable tells whether the addresses of a packet are of the socket's family.
-func sendable(p *Packet, v4 bool) bool {
+// A family is the addresses that a socket can send to.
+type family uint8
+
+const (
+	onlyIPv6 family = iota
+	onlyIPv4
+	// bothFamilies is an IPv6 socket for which the kernel writes IPv4 addresses mapped into IPv6.
+	// A [Packet] has them in their own form.
+	bothFamilies
+)
+
+// familyOf returns the family of the socket that o describes.
+func familyOf(o Options) family {
+	switch a := o.Address.Addr(); {
+	case a.Is4():
+		return onlyIPv4
+	case o.BothFamilies && a == netip.IPv6Unspecified():
+		return bothFamilies
+	}
+	return onlyIPv6
+}
+
+// sendable reports whether the socket can send to and from the addresses of a packet.
+func (f family) sendable(p *Packet) bool {
 	to, from := p.Peer.Addr(), p.Local
-	if v4 {
+	switch f {
+	case onlyIPv4:
 		return to.Is4() && (from.Is4() || !from.IsValid())
+	case bothFamilies:
+		return to.IsValid() && (from.Is4() == to.Is4() || !from.IsValid())
 	}
 	return to.Is6() && (from.Is6() || !from.IsValid())
 }
 
-// putName writes a destination of the socket's family and returns its length.
-func putName(n *name, v4 bool, to netip.AddrPort) (size uint32) {
-	if v4 {
+// putName writes a destination and returns its length.
+func (f family) putName(n *name, to netip.AddrPort) (size uint32) {
+	if f == onlyIPv4 {
 		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
 		n4.Family, n4.Addr = unix.AF_INET, to.Addr().As4()
 		putPort(&n4.Port, to.Port())
@@ -52,12 +76,16 @@ func putName(n *name, v4 bool, to netip.AddrPort) (size uint32) {
 
 // peer reads the source of a received datagram. The scope is the interface
 // when the source is link-local, otherwise 0.
-func peer(n *name) (from netip.AddrPort, scope int) {
+func (f family) peer(n *name) (from netip.AddrPort, scope int) {
 	if n.Family == unix.AF_INET {
 		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
 		return netip.AddrPortFrom(netip.AddrFrom4(n4.Addr), port(&n4.Port)), 0
 	}
-	return netip.AddrPortFrom(netip.AddrFrom16(n.Addr), port(&n.Port)), int(n.Scope_id)
+	a := netip.AddrFrom16(n.Addr)
+	if f == bothFamilies {
+		a = a.Unmap()
+	}
+	return netip.AddrPortFrom(a, port(&n.Port)), int(n.Scope_id)
 }
 
 // Ports are in network order in the kernel's structures.
@@ -68,8 +96,8 @@ func putPort(p *uint16, v uint16) {
 
 // appendPacketInfo appends the control message that fixes interface and source
 // address, which is of the socket's family.
-func appendPacketInfo(b []byte, v4 bool, source netip.Addr, ifindex int) []byte {
-	if v4 {
+func (f family) appendPacketInfo(b []byte, source netip.Addr, ifindex int) []byte {
+	if f == onlyIPv4 {
 		info := unix.Inet4Pktinfo{Ifindex: int32(ifindex)}
 		if source.IsValid() {
 			info.Spec_dst = source.As4()
@@ -106,9 +134,9 @@ func appendControl(b []byte, level, kind int32, size int) (whole, data []byte) {
 	return whole, whole[start+unix.CmsgLen(0):][:size]
 }
 
-// readControl fills what the control messages of a received datagram tell and
-// returns the length of the coalesced segments, 0 when there is one datagram.
-func readControl(b []byte, p *Packet) (segment int) {
+// readControl sets the fields that the control messages of a received datagram have values for. It
+// returns the length of the coalesced segments, 0 for a single datagram.
+func (f family) readControl(b []byte, p *Packet) (segment int) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		length := int(h.Len)
@@ -120,6 +148,9 @@ func readControl(b []byte, p *Packet) (segment int) {
 		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= sizeofPacketInfo6:
 			info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&data[0]))
 			p.Local, p.Interface = netip.AddrFrom16(info.Addr), int(info.Ifindex)
+			if f == bothFamilies {
+				p.Local = p.Local.Unmap()
+			}
 		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= sizeofPacketInfo4:
 			info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0]))
 			p.Local, p.Interface = netip.AddrFrom4(info.Addr), int(info.Ifindex)

@@ -21,13 +21,20 @@ func TestPacketInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, wild := range []string{"[::]:0", "0.0.0.0:0"} {
-		to := "::1"
-		if wild[0] != '[' {
-			to = "127.0.0.1"
-		}
+	for _, way := range []struct {
+		wild, to string
+		both     bool
+	}{
+		{"[::]:0", "::1", false},
+		{"0.0.0.0:0", "127.0.0.1", false},
+		{"0.0.0.0:0", "127.0.0.9", false},
+		{"[::]:0", "::1", true},
+		{"[::]:0", "127.0.0.1", true},
+		{"[::]:0", "127.0.0.9", true},
+	} {
+		wild, to := way.wild, way.to
 		for _, coalesce := range []bool{false, true} {
-			c := open(t, udp.Options{Address: netip.MustParseAddrPort(wild), PacketInfo: true, Coalesce: coalesce, Timestamps: true})
+			c := open(t, udp.Options{Address: netip.MustParseAddrPort(wild), BothFamilies: way.both, PacketInfo: true, Coalesce: coalesce, Timestamps: true})
 			dst := netip.AddrPortFrom(netip.MustParseAddr(to), c.LocalAddr().Port())
 			r, w := c.NewReader(4), c.NewWriter(4)
 			before := time.Now()
@@ -35,7 +42,7 @@ func TestPacketInfo(t *testing.T) {
 				{Data: []byte("one"), Peer: dst, Local: dst.Addr(), Interface: lo.Index},
 				{Data: []byte("two"), Peer: dst, Local: dst.Addr(), Interface: lo.Index},
 				{Data: []byte("three"), Peer: dst, Local: dst.Addr()},
-				{Data: []byte("four"), Peer: dst, Interface: lo.Index},
+				{Data: []byte("four"), Peer: dst, Local: dst.Addr(), Interface: lo.Index},
 			}
 			if sent := w.Write(ps); sent != 4 {
 				t.Fatalf("%s: sent %d: %v", wild, sent, ps)
@@ -52,6 +59,54 @@ func TestPacketInfo(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is asked at one of several addresses is answered from that address, in trains too.
+func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
+	const n = 40
+	for _, both := range []bool{false, true} {
+		address := netip.MustParseAddrPort("0.0.0.0:0")
+		if both {
+			address = netip.MustParseAddrPort("[::]:0")
+		}
+		server := open(t, udp.Options{Address: address, BothFamilies: both, PacketInfo: true, Coalesce: true})
+		client := open(t, udp.Options{Address: v4, Coalesce: true})
+		port := server.LocalAddr().Port()
+		asked := []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.7"), port), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.8"), port)}
+		var queries []udp.Packet
+		for i := range n {
+			queries = append(queries, udp.Packet{Data: []byte{byte(i)}, Peer: asked[i%2]})
+		}
+		if sent := client.NewWriter(n).Write(queries); sent != n {
+			t.Fatalf("sent %d of %d", sent, n)
+		}
+		answers := collect(t, server.NewReader(n), n, n)
+		for i := range answers {
+			answers[i].Interface = 0
+		}
+		if sent := server.NewWriter(n).Write(answers); sent != n {
+			t.Fatalf("answered %d of %d: %+v", sent, n, answers[0])
+		}
+		for _, p := range collect(t, client.NewReader(n), n, n) {
+			if want := asked[p.Data[0]%2]; p.Peer != want {
+				t.Errorf("asked at %v, answered from %v", want, p.Peer)
+			}
+		}
+	}
+}
+
+// A socket of both families names no destination with a source of the other one.
+func TestFamiliesAreNotMixed(t *testing.T) {
+	c := open(t, udp.Options{Address: netip.MustParseAddrPort("[::]:0"), BothFamilies: true, PacketInfo: true})
+	port := c.LocalAddr().Port()
+	ps := []udp.Packet{
+		{Data: []byte("a"), Peer: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), Local: netip.IPv6Loopback()},
+		{Data: []byte("b"), Peer: netip.AddrPortFrom(netip.IPv6Loopback(), port), Local: netip.MustParseAddr("127.0.0.1")},
+		{Data: []byte("c")},
+	}
+	if sent := c.NewWriter(4).Write(ps); sent != 0 || ps[0].Err == nil || ps[1].Err == nil || ps[2].Err == nil {
+		t.Errorf("%d sent: %+v", sent, ps)
 	}
 }
 

@@ -3,16 +3,14 @@ package udp
 import "encoding/binary"
 
 const (
-	// maxSegments is what every kernel with UDP_SEGMENT takes (newer ones
-	// take more).
+	// maxSegments is the number that every kernel with UDP_SEGMENT takes; newer ones take more.
 	maxSegments = 64
-	// maxTrain keeps a coalesced payload below what an IP packet can hold.
+	// maxTrain is the most octets of a train, below the limit of an IP packet.
 	maxTrain = 65535 - 40 - 8
 )
 
-// train is the packets that go as one message: one, or several of one way that
-// the kernel cuts apart again (UDP_SEGMENT) and that are of one length, but for
-// the last, which may be shorter.
+// train is one message to the kernel: one packet, or several that go the same way and have the same
+// length, the last of which may be shorter. The kernel cuts it into packets again (UDP_SEGMENT).
 type train struct {
 	head          *Packet // the first of them
 	first, length int     // where they are in vectors and order, and how many
@@ -21,7 +19,7 @@ type train struct {
 	info          int     // octets of control in front of the segment length
 }
 
-// take adds a packet of so many octets, if the train has room for it.
+// take adds a packet of so many octets and reports whether the train had room for it.
 func (t *train) take(octets int) bool {
 	segment := len(t.head.Data)
 	if t.full || octets > segment || t.length == maxSegments || t.octets+octets > maxTrain {
@@ -33,8 +31,8 @@ func (t *train) take(octets int) bool {
 	return true
 }
 
-// sameWay tells whether two packets go the same way: to one destination, from
-// one source, by one interface.
+// sameWay reports whether two packets go to the same destination, from the same source and by the
+// same interface.
 func sameWay(p, q *Packet) bool {
 	return p.Peer == q.Peer && p.Local == q.Local && p.Interface == q.Interface
 }
@@ -42,11 +40,11 @@ func sameWay(p, q *Packet) bool {
 // none is the train of a packet that has none.
 const none = -1
 
-// ways remembers which train was the last of each way. It forgets when two
-// ways fall on one place: then a train ends early, and nothing else is lost.
-type ways []int32 // number of the train and one, by a hash of the way
+// ways remembers the last train of each way, in a hash table without chains. When two ways have the
+// same place, the older one is forgotten: its train ends early, which does no harm.
+type ways []int32 // number of the train + 1, by a hash of the way
 
-// newWays is for so many trains.
+// newWays makes a table for so many trains.
 func newWays(trains int) ways {
 	size := 2
 	for size < 2*trains {
@@ -61,7 +59,7 @@ func (w ways) get(p *Packet) int { return int(w[w.place(p)]) - 1 }
 
 func (w ways) put(p *Packet, train int) { w[w.place(p)] = int32(train + 1) }
 
-// place mixes what [sameWay] compares.
+// place hashes the fields that [sameWay] compares.
 func (w ways) place(p *Packet) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	to, from := p.Peer.Addr().As16(), p.Local.As16()

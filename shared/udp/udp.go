@@ -1,42 +1,38 @@
 // Package udp moves datagrams in batches.
 //
-// It owns sockets, buffers and the system calls (recvmmsg, sendmmsg, packet
-// info, segmentation offload). It never looks into a datagram and never
-// decides which one to send.
+// It owns sockets, buffers and the system calls (recvmmsg, sendmmsg, packet info, segmentation
+// offload). It never looks into a datagram and never decides which one to send.
 //
-// The calls never block in the kernel (the runtime's poller does the waiting),
-// so they are made without telling the scheduler. Told, it takes the processor
-// away from a call of more than 20 µs, which a batch easily is, and hands it
-// back afterwards: measured on an echo of 350 octets, 64 in flight, that costs
-// 5.4 µs per datagram instead of 4.7 (C: 4.4) and five times the switches. The
-// price is that a garbage collection may wait for a batch to be sent.
+// The system calls never block in the kernel: the runtime's poller does the waiting. So they bypass
+// Go's scheduler (RawSyscall6). If the runtime knew about a call, it would hand the processor to
+// another thread after 20 µs, and a batch takes longer than that. An echo of 350 octets with 64 in
+// flight then costs 5.4 µs per datagram instead of 4.7 (in C 4.4). The price: a garbage collection
+// may wait until a batch is sent.
 //
-// A loop owns one [Reader] and one or more [Writer]s and shares neither. What
-// Read returns lies in the reader's buffers and is valid until the next Read;
-// who keeps something copies it.
+// A loop owns one [Reader] and one or more [Writer]s and shares neither. The packets of a Read lie
+// in the reader's buffers. They are valid until the next Read; copy what you keep.
 package udp
 
 import "net/netip"
 
-// Packet is one datagram and the way it came or shall go.
+// Packet is one datagram, with the addresses and the interface that it came by or leaves by.
 type Packet struct {
 	// Data is the payload. After Read it aliases the reader's buffer.
 	Data []byte
-	// Peer is the source of a received packet, the destination of one to be
-	// sent. It carries no zone: Interface takes that role.
+	// Peer is the source of a received packet and the destination of one to be sent. It has no
+	// zone: Interface says which link a link-local address is on.
 	Peer netip.AddrPort
 	// Local is the destination address of a received packet, known with
 	// [Options].PacketInfo. On a packet to be sent it is the source address;
 	// the zero Addr lets the kernel choose.
 	Local netip.Addr
-	// Interface is the index of the interface that received, or that shall
-	// send; 0 lets the kernel choose. Without [Options].PacketInfo it is
-	// known of packets from link-local addresses only.
+	// Interface is the index of the interface that a packet came in by or leaves by; 0 lets the
+	// kernel choose. Without [Options].PacketInfo only packets from link-local addresses have it.
 	Interface int
-	// Received is when the kernel took a received packet in, in nanoseconds
-	// of Unix time; 0 unless [Options].Timestamps asked for it.
+	// Received is the time at which the kernel received the packet, in nanoseconds of Unix time;
+	// 0 without [Options].Timestamps.
 	Received int64
-	// Truncated says that the received datagram was longer than its buffer.
+	// Truncated reports whether the received datagram was longer than its buffer.
 	Truncated bool
 	// Err is set by Write when this packet could not be sent, nil otherwise.
 	Err error
@@ -44,17 +40,15 @@ type Packet struct {
 
 // Reader receives. One goroutine owns it.
 type Reader interface {
-	// Read waits until at least one datagram is there and returns all that
-	// are, up to the reader's batch size. The packets are valid until the
-	// next Read. After Close of the socket it returns net.ErrClosed; an
-	// error that concerns one datagram only (such as a refused connection)
-	// is never returned.
+	// Read waits for a datagram and returns all that are there, up to the reader's batch size. The
+	// packets are valid until the next Read. After Close of the socket Read returns net.ErrClosed.
+	// It never returns an error of a single datagram, such as a refused connection.
 	Read() ([]Packet, error)
 }
 
 // Writer sends. One goroutine owns it.
 type Writer interface {
-	// Write sends the packets, those to one destination in their order, and
-	// sets Err on those that the kernel refused. It returns how many were sent.
+	// Write sends the packets and returns how many the kernel took. It sets Err on the others.
+	// Packets to one destination leave in their order.
 	Write(ps []Packet) (sent int)
 }

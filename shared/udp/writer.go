@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writer implements Writer. Message i sends trains[i]; a train's payloads lie
-// side by side in vectors, and order tells whose they are.
+// writer implements Writer. Message i sends trains[i]. The payloads of a train lie side by side in
+// vectors; order says which packets they belong to.
 type writer struct {
 	conn    *Conn
 	vectors []unix.Iovec
@@ -19,9 +19,9 @@ type writer struct {
 	trains  []train
 	ways    ways
 	member  []int // the train of each packet of the batch, or none
-	// single is the segment length from which on packets go singly. It
-	// starts above what a datagram can hold, falls when the kernel refuses a
-	// train of shorter segments, and is 0 where it refuses every train.
+	// single is the segment length from which on packets are sent one by one. It starts above the
+	// length of any datagram, falls when the kernel refuses a train of shorter segments, and is 0
+	// if the kernel refuses every train.
 	single int
 
 	next, end int // the messages that send shall try
@@ -99,8 +99,8 @@ func (w *writer) write(ps []Packet) (sent int) {
 	return sent
 }
 
-// transmit offers the messages from next to end to the kernel, which takes at
-// least the first or says why not in errno; false when the socket is closed.
+// transmit offers the messages from next to end to the kernel. The kernel takes at least the first,
+// or errno says why not. transmit reports false when the socket is closed.
 func (w *writer) transmit() bool {
 	for {
 		if err := w.conn.raw.Write(w.send); err != nil {
@@ -112,11 +112,9 @@ func (w *writer) transmit() bool {
 	}
 }
 
-// layOut describes the packets to the kernel: those of one way as one train
-// where that changes nothing for their receiver, also with others between
-// them, as they are where several relays ask at the same time. What goes one
-// way keeps its order. Packets that this socket cannot name a destination for
-// get their error here and no message.
+// layOut describes the packets to the kernel. Packets that go the same way become one train, also
+// with others between them: several relays ask at the same time. They keep their order. A packet
+// with a destination of another address family gets its error here and no message.
 func (w *writer) layOut(ps []Packet) {
 	w.trains = w.trains[:0]
 	w.ways.reset()
@@ -144,9 +142,9 @@ func (w *writer) layOut(ps []Packet) {
 	}
 }
 
-// join finds the packet's train, or makes it one.
+// join puts the packet into a train, if need be a new one.
 func (w *writer) join(p *Packet) int {
-	if !sendable(p, w.conn.v4) {
+	if !w.conn.family.sendable(p) {
 		p.Err = unix.EAFNOSUPPORT
 		return none
 	}
@@ -163,7 +161,7 @@ func (w *writer) join(p *Packet) int {
 	return len(w.trains) - 1
 }
 
-// latest is the last train that goes the packet's way.
+// latest returns the last train that goes the packet's way.
 func (w *writer) latest(p *Packet) int {
 	if i := len(w.trains) - 1; i >= 0 && sameWay(w.trains[i].head, p) {
 		return i // nearly always, so it is looked at first
@@ -177,10 +175,10 @@ func (w *writer) latest(p *Packet) int {
 // describe fills message i with its train.
 func (w *writer) describe(i int) {
 	t, h := &w.trains[i], &w.msgs[i].header
-	size := putName(&w.names[i], w.conn.v4, t.head.Peer)
+	size := w.conn.family.putName(&w.names[i], t.head.Peer)
 	control := w.control[i*controlStride:][:0:controlStride]
 	if t.head.Interface != 0 || t.head.Local.IsValid() {
-		control = appendPacketInfo(control, w.conn.v4, t.head.Local, t.head.Interface)
+		control = w.conn.family.appendPacketInfo(control, t.head.Local, t.head.Interface)
 	}
 	t.info = len(control)
 	if t.length > 1 {
@@ -193,10 +191,10 @@ func (w *writer) describe(i int) {
 	h.SetControllen(len(control))
 }
 
-// aboutTrain tells whether an error may come from sending as a train: a device
-// without checksum offload (EIO), segments longer than the path's MTU, which
-// cannot be fragmented (EMSGSIZE, EINVAL before Linux 6.14), a kernel or
-// security module that knows no UDP_SEGMENT.
+// aboutTrain reports whether an error may come from sending packets as a train: a device without
+// checksum offload (EIO), segments longer than the path's MTU, which cannot be fragmented
+// (EMSGSIZE, EINVAL before Linux 6.14), or a kernel or security module that does not know
+// UDP_SEGMENT.
 func aboutTrain(errno unix.Errno) bool {
 	switch errno {
 	case unix.EIO, unix.EMSGSIZE, unix.EINVAL, unix.ENOPROTOOPT, unix.EOPNOTSUPP:
@@ -205,9 +203,8 @@ func aboutTrain(errno unix.Errno) bool {
 	return false
 }
 
-// singly sends the packets of the next train one by one after the kernel
-// refused them as a whole, and learns from it: when one of them goes through,
-// the train was at fault and not its destination.
+// singly sends the packets of the next train one by one after the kernel refused the train. If one
+// of them goes through, the train was the problem and not its destination, and single is lowered.
 func (w *writer) singly(ps []Packet) (sent int) {
 	t, why := w.trains[w.next], w.errno
 	h := &w.msgs[w.next].header
@@ -236,14 +233,14 @@ func (w *writer) singly(ps []Packet) (sent int) {
 	return sent
 }
 
-// closed marks what was not tried.
+// closed sets the error of the packets that were not offered.
 func (w *writer) closed(ps []Packet) {
 	for ; w.next < len(w.trains); w.next++ {
 		w.fail(ps, net.ErrClosed)
 	}
 }
 
-// fail marks the packets of the next message.
+// fail sets the error of the packets of the next message.
 func (w *writer) fail(ps []Packet, err error) {
 	t := w.trains[w.next]
 	for _, i := range w.order[t.first:][:t.length] {

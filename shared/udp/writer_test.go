@@ -162,7 +162,7 @@ func TestTrainsOfManyWays(t *testing.T) {
 					t.Fatalf("train %d, packet %d: other octets", i, j)
 				}
 			}
-			if to, _ := peer((*name)(unsafe.Pointer(h.Name))); to != ps[want[0]].Peer {
+			if to, _ := w.conn.family.peer((*name)(unsafe.Pointer(h.Name))); to != ps[want[0]].Peer {
 				t.Fatalf("train %d goes to %v, want %v", i, to, ps[want[0]].Peer)
 			}
 		}

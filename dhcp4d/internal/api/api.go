@@ -14,15 +14,12 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 )
-
-// Place is where a scan of the leases goes on; 0 is the start, and the end.
-type Place uint64
 
 // Leases is what the API is about. It is called by many goroutines.
 type Leases interface {
@@ -31,63 +28,42 @@ type Leases interface {
 	// Get copies what is known of an address.
 	Get(a netip.Addr, into *lease.Batch)
 	// Scan copies the matching ones of a few leases and returns where to go
-	// on. A place of before the table was made anew is ErrStale.
-	Scan(from Place, match func(*lease.Binding) bool, into *lease.Batch) (next Place, err error)
+	// on. A place of before the table was made anew is leases.ErrStale.
+	Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (next leases.Place, err error)
 	// OfClient copies what the client with a key has or had.
 	OfClient(key []byte, into *lease.Batch)
-	// Subnets tells of all configured subnets.
-	Subnets() []Subnet
+	// Subnets tells of all configured subnets, and Orphaned whether none of them has an address.
+	Subnets() []leases.Usage
+	Orphaned(a netip.Addr) bool
 	// Release ends the lease of an address, Reserve makes one. They return
 	// when that is on stable storage, with the record. Errors of theirs are,
-	// wrapped, those below.
-	Release(ctx context.Context, a netip.Addr, by string) (lease.Binding, error)
-	Reserve(ctx context.Context, r *Reservation, by string) (lease.Binding, error)
-}
-
-// What an order may fail with.
-var (
-	ErrNotFound = errors.New("nothing is known of the address")
-	ErrConflict = errors.New("not possible for this address")
-	ErrStale    = errors.New("the leases were loaded again since the cursor was given; start again without it")
-	ErrBusy     = errors.New("too many changes wait for the disk; try again")
-	ErrStore    = errors.New("the lease store has failed")
-)
-
-// Subnet is the use of a configured subnet.
-type Subnet struct {
-	ID     uint32       `json:"id"`
-	Prefix netip.Prefix `json:"prefix"`
-	State  string       `json:"state"` // active, drain or recovery
-	// Size and Free count addresses of the pools, without reserved ones.
-	Size uint32 `json:"pool_addresses"`
-	Free uint32 `json:"free_addresses"`
-	// The leases of the subnet, outside the pools too.
-	Bound    int `json:"bound"`
-	Offered  int `json:"offered"`
-	Declined int `json:"declined"`
-	Former   int `json:"former"` // ended or released, and still known
-}
-
-// Reservation is a lease that is to be made for a client.
-type Reservation struct {
-	Address  netip.Addr
-	Client   []byte // key, see lease.AppendKey
-	ClientID []byte // option 61, empty for a client without
-	HWType   byte
-	HWAddr   []byte
-	Time     uint32 // seconds, lease.Infinite for no end
+	// wrapped, those of package leases.
+	Release(ctx context.Context, id lease.ID, by string) (lease.Binding, error)
+	Reserve(ctx context.Context, r *leases.Reservation, by string) (lease.Binding, error)
 }
 
 // What requests and answers look like.
 type (
 	// page is the answer of a list.
 	page struct {
-		Leases []export.Lease `json:"leases"`
-		Next   string         `json:"next"` // cursor of the next page, empty on the last
+		Leases []leasefile.Lease `json:"leases"`
+		Next   string            `json:"next"` // cursor of the next page, empty on the last
+	}
+	// subnet is a leases.Usage.
+	subnet struct {
+		ID       uint32       `json:"id"`
+		Prefix   netip.Prefix `json:"prefix"`
+		State    string       `json:"state"`
+		Size     uint32       `json:"pool_addresses"`
+		Free     uint32       `json:"free_addresses"`
+		Bound    int          `json:"bound"`
+		Offered  int          `json:"offered"`
+		Declined int          `json:"declined"`
+		Former   int          `json:"former"`
 	}
 	// subnetList is the answer of the subnets.
 	subnetList struct {
-		Subnets []Subnet `json:"subnets"`
+		Subnets []subnet `json:"subnets"`
 	}
 	// order is the request of a reservation.
 	order struct {

@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 )
 
 // filterNames are the parameters that choose leases; all that are given must
@@ -25,7 +26,7 @@ type filter struct {
 	hwAddress []byte
 	subnet    uint32
 	subnetSet bool
-	state     export.State
+	state     leasefile.State
 	source    netip.Prefix
 	now       lease.Time
 }
@@ -44,16 +45,16 @@ func newFilter(q url.Values, now lease.Time) (*filter, error) {
 				err = errors.New("is no IPv4 address")
 			}
 		case "client_id":
-			f.clientID, err = export.Octets(s)
+			f.clientID, err = leasefile.Octets(s)
 		case "hw_address":
-			f.hwAddress, err = export.Octets(s)
+			f.hwAddress, err = leasefile.Octets(s)
 		case "subnet":
 			var n uint64
 			n, err = strconv.ParseUint(s, 10, 32)
 			f.subnet, f.subnetSet = uint32(n), true
 		case "state":
-			if f.state = export.State(s); !slices.Contains(export.States(), f.state) {
-				err = fmt.Errorf("is none of %v", export.States())
+			if f.state = leasefile.State(s); !slices.Contains(leasefile.States(), f.state) {
+				err = fmt.Errorf("is none of %v", leasefile.States())
 			}
 		case "source":
 			f.source, err = addrOrPrefix(s)
@@ -77,7 +78,7 @@ func (f *filter) match(b *lease.Binding) bool {
 	switch {
 	case f.subnetSet && b.Subnet != f.subnet,
 		f.address.IsValid() && b.Addr != f.address,
-		f.state != "" && export.StateOf(b, f.now) != f.state,
+		f.state != "" && leasefile.StateOf(b, f.now) != f.state,
 		f.source.IsValid() && !f.source.Contains(b.Source),
 		f.hwAddress != nil && !bytes.Equal(b.HWAddr, f.hwAddress),
 		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier || !bytes.Equal(b.Client[1:], f.clientID)):
@@ -89,7 +90,7 @@ func (f *filter) match(b *lease.Binding) bool {
 // cursor is where a page begins: a place of the scan, and how many of the
 // leases found there came on the page before.
 type cursor struct {
-	place Place
+	place leases.Place
 	skip  int
 }
 
@@ -104,7 +105,7 @@ func parseCursor(s string) (c cursor, err error) {
 	if !ok || err != nil || err2 != nil {
 		return c, fmt.Errorf("%.40q is no cursor", s)
 	}
-	return cursor{Place(p), int(n)}, nil
+	return cursor{leases.Place(p), int(n)}, nil
 }
 
 // walk goes through the leases that a filter chooses, a few at a time.
@@ -125,7 +126,7 @@ func (w *walk) step() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	var next Place
+	var next leases.Place
 	switch f := w.filter; {
 	case f.address.IsValid():
 		w.look(func(into *lease.Batch) { w.leases.Get(f.address, into) })

@@ -1,26 +1,23 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	_ "embed" // of the reference
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/shared/follow"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
 
 // The bounds of requests.
 const (
-	atOnce    = 4                // requests that are served at one time
-	maxBody   = 16 << 10         // octets of a request
-	maxOrder  = 15 * time.Second // for a change to become durable
-	maxWrite  = 30 * time.Second // without the client's taking anything
-	maxHeader = 16 << 10
+	atOnce   = 4                // requests that are served at one time
+	maxBody  = 16 << 10         // octets of a request
+	maxOrder = 15 * time.Second // for a change to become durable
 )
 
 //go:embed openapi.json
@@ -29,9 +26,9 @@ var reference []byte
 // Handler serves the API.
 type Handler struct {
 	leases Leases
-	token  *[sha256.Size]byte // of the token; nil: none is asked for
 	slots  chan struct{}
 	mux    *http.ServeMux
+	trace  *trace.Hub
 }
 
 // route is a method and path, and the parameters that it takes.
@@ -48,6 +45,9 @@ func routes() []route {
 		{"GET", "/v1/leases/{address}", nil, (*Handler).show},
 		{"DELETE", "/v1/leases/{address}", nil, (*Handler).release},
 		{"GET", "/v1/subnets", nil, (*Handler).subnets},
+		{"GET", follow.Path, follow.Parameters(), func(h *Handler, w http.ResponseWriter, r *http.Request) {
+			follow.Serve(w, r, h.trace, fail)
+		}},
 		{"GET", "/v1/openapi.json", nil, func(_ *Handler, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(reference) // whoever asked and went away does not matter
@@ -55,14 +55,10 @@ func routes() []route {
 	}
 }
 
-// NewHandler makes a handler. An empty token lets everybody in who comes by a
-// name or address of this host's loopback interface.
-func NewHandler(l Leases, token string) *Handler {
-	h := &Handler{leases: l, slots: make(chan struct{}, atOnce), mux: http.NewServeMux()}
-	if token != "" {
-		sum := sha256.Sum256([]byte(token))
-		h.token = &sum
-	}
+// NewHandler makes a handler. It serves everybody: an [access.Guard] lets those in who may. hub is
+// where subscribers are followed.
+func NewHandler(l Leases, hub *trace.Hub) *Handler {
+	h := &Handler{leases: l, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: hub}
 	for _, r := range routes() {
 		h.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			for name := range req.URL.Query() {
@@ -79,15 +75,9 @@ func NewHandler(l Leases, token string) *Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case !h.knows(r):
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	case h.token == nil && !local(r.Host):
-		// A page in a browser on this host must not get here by a name of
-		// its own that it has resolved to the loopback address.
-		fail(w, http.StatusForbidden, "without a token only localhost and loopback addresses are served")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if r.URL.Path == follow.Path { // lasts, and is bounded by its hub
+		h.mux.ServeHTTP(w, r)
 		return
 	}
 	select {
@@ -98,30 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "too many requests at once; try again")
 		return
 	}
-	// A test without a connection has no deadline.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxWrite))
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	h.mux.ServeHTTP(w, r)
-}
-
-// knows tells whether a request shows the token. The time that takes does not
-// depend on what is wrong with it.
-func (h *Handler) knows(r *http.Request) bool {
-	if h.token == nil {
-		return true
-	}
-	shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	sum := sha256.Sum256([]byte(shown))
-	return subtle.ConstantTimeCompare(sum[:], h.token[:]) == 1
-}
-
-// local tells whether a Host header names this host's loopback interface.
-func local(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -144,8 +111,8 @@ func failed(w http.ResponseWriter, err error) {
 		err    error
 		status int
 	}{
-		{ErrNotFound, http.StatusNotFound}, {ErrConflict, http.StatusConflict}, {ErrStale, http.StatusGone},
-		{ErrBusy, http.StatusServiceUnavailable}, {ErrStore, http.StatusServiceUnavailable},
+		{leases.ErrNotFound, http.StatusNotFound}, {leases.ErrConflict, http.StatusConflict}, {leases.ErrStale, http.StatusGone},
+		{leases.ErrBusy, http.StatusServiceUnavailable}, {leases.ErrStore, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, c.err) {
 			status, why = c.status, err.Error()

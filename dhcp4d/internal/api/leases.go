@@ -14,8 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/shared/web"
 )
 
 // The length of a page.
@@ -25,10 +27,10 @@ const (
 )
 
 // types are the media types of the formats. The page is the default.
-var types = map[export.Format]string{
-	export.Array:  "application/json",
-	export.NDJSON: "application/x-ndjson",
-	export.CSV:    "text/csv",
+var types = map[leasefile.Format]string{
+	leasefile.Array:  "application/json",
+	leasefile.NDJSON: "application/x-ndjson",
+	leasefile.CSV:    "text/csv",
 }
 
 // list answers with a page of leases, or streams all of them.
@@ -45,11 +47,11 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	limit := math.MaxInt
-	if format == export.Array {
+	if format == leasefile.Array {
 		limit = defaultLimit
 	}
 	if s := q.Get("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || format == export.Array && limit > maxLimit {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || (format == leasefile.Array && limit > maxLimit) {
 			fail(w, http.StatusBadRequest, fmt.Sprintf("limit %q is not a number from 1 to %d", s, maxLimit))
 			return
 		}
@@ -62,16 +64,23 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	walk := walk{ctx: r.Context(), leases: h.leases, filter: f, at: from, limit: limit}
-	if format == export.Array {
+	if format == leasefile.Array {
 		h.page(w, &walk)
 		return
 	}
 	stream(w, &walk, format)
 }
 
+// shown is a lease as it is at a time.
+func shown(all Leases, b *lease.Binding, now lease.Time) leasefile.Lease {
+	l := leasefile.Of(b, now)
+	l.Orphaned = all.Orphaned(l.Address)
+	return l
+}
+
 // formatOf is what a request asks for, by its parameter or its Accept header.
-func formatOf(r *http.Request) (export.Format, bool) {
-	if f := export.Format(r.URL.Query().Get("format")); f != "" {
+func formatOf(r *http.Request) (leasefile.Format, bool) {
+	if f := leasefile.Format(r.URL.Query().Get("format")); f != "" {
 		_, ok := types[f]
 		return f, ok
 	}
@@ -86,11 +95,11 @@ func formatOf(r *http.Request) (export.Format, bool) {
 			}
 		}
 	}
-	return export.Array, true
+	return leasefile.Array, true
 }
 
 func (h *Handler) page(w http.ResponseWriter, walk *walk) {
-	p := page{Leases: []export.Lease{}}
+	p := page{Leases: []leasefile.Lease{}}
 	for !walk.done {
 		if err := walk.step(); err != nil {
 			failed(w, err)
@@ -98,7 +107,7 @@ func (h *Handler) page(w http.ResponseWriter, walk *walk) {
 		}
 		now := h.leases.Now()
 		for i := range walk.found.Records {
-			p.Leases = append(p.Leases, export.Of(&walk.found.Records[i], now))
+			p.Leases = append(p.Leases, shown(h.leases, &walk.found.Records[i], now))
 		}
 	}
 	if walk.more {
@@ -109,9 +118,9 @@ func (h *Handler) page(w http.ResponseWriter, walk *walk) {
 
 // stream writes leases as they are found. Where it cannot go on it breaks the
 // connection off, so that nobody takes a part for the whole.
-func stream(w http.ResponseWriter, walk *walk, format export.Format) {
+func stream(w http.ResponseWriter, walk *walk, format leasefile.Format) {
 	control := http.NewResponseController(w)
-	out, err := export.NewWriter(w, format)
+	out, err := leasefile.NewWriter(w, format)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -128,10 +137,10 @@ func stream(w http.ResponseWriter, walk *walk, format export.Format) {
 			w.Header().Set("Content-Type", types[format])
 			begun = true
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(maxWrite)) // as in ServeHTTP
+		_ = control.SetWriteDeadline(time.Now().Add(web.WriteTime)) // a test without a connection has none
 		now := walk.leases.Now()
 		for i := range walk.found.Records {
-			l := export.Of(&walk.found.Records[i], now)
+			l := shown(walk.leases, &walk.found.Records[i], now)
 			if err := out.Write(&l); err != nil {
 				panic(http.ErrAbortHandler)
 			}
@@ -150,14 +159,18 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 	var found lease.Batch
 	h.leases.Get(a, &found)
 	if len(found.Records) == 0 {
-		failed(w, ErrNotFound)
+		failed(w, leases.ErrNotFound)
 		return
 	}
-	answer(w, http.StatusOK, export.Of(&found.Records[0], h.leases.Now()))
+	answer(w, http.StatusOK, shown(h.leases, &found.Records[0], h.leases.Now()))
 }
 
 func (h *Handler) subnets(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, subnetList{append([]Subnet{}, h.leases.Subnets()...)})
+	list := subnetList{Subnets: []subnet{}}
+	for _, u := range h.leases.Subnets() {
+		list.Subnets = append(list.Subnets, subnet(u))
+	}
+	answer(w, http.StatusOK, list)
 }
 
 func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
@@ -167,12 +180,12 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxOrder)
 	defer cancel()
-	b, err := h.leases.Release(ctx, a, by(r))
+	b, err := h.leases.Release(ctx, lease.ID{Addr: a}, by(r))
 	if err != nil {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, export.Of(&b, h.leases.Now()))
+	answer(w, http.StatusOK, shown(h.leases, &b, h.leases.Now()))
 }
 
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
@@ -204,20 +217,20 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, export.Of(&b, h.leases.Now()))
+	answer(w, http.StatusOK, shown(h.leases, &b, h.leases.Now()))
 }
 
 // reservation checks an order.
-func (o *order) reservation() (*Reservation, error) {
-	r := &Reservation{Address: o.Address, HWType: o.HWType, Time: o.LeaseTime}
+func (o *order) reservation() (*leases.Reservation, error) {
+	r := &leases.Reservation{Address: o.Address, HWType: o.HWType, Time: o.LeaseTime}
 	var err error
-	if r.ClientID, err = export.Octets(o.ClientID); err != nil {
+	if r.ClientID, err = leasefile.Octets(o.ClientID); err != nil {
 		return nil, fmt.Errorf("client_id: %w", err)
 	}
-	if r.HWAddr, err = export.Octets(o.HWAddress); err != nil {
+	if r.HWAddr, err = leasefile.Octets(o.HWAddress); err != nil {
 		return nil, fmt.Errorf("hw_address: %w", err)
 	}
-	if r.Client, err = export.Key(r.ClientID, r.HWType, r.HWAddr, lease.Bound); err != nil {
+	if r.Client, err = leasefile.Key(r.ClientID, r.HWType, r.HWAddr, lease.Bound); err != nil {
 		return nil, err
 	}
 	switch {

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -13,7 +14,13 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/shared/access"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
 
 const now lease.Time = 1_800_000_000
@@ -23,9 +30,9 @@ type running struct{ ordered []string }
 
 func (d *running) leases() []lease.Binding {
 	return []lease.Binding{
-		{Addr: netip.MustParseAddr("192.0.2.10"), Subnet: 1, State: lease.Bound, Client: []byte{0, 0xff, 1}, HWType: 1, Expires: now + 60, Source: netip.MustParseAddr("2001:db8::1"),
-			Point: lease.AppendPoint(nil, lease.PointDirect, netip.MustParseAddr("2001:db8::1"), []byte("eth0"))},
-		{Addr: netip.MustParseAddr("192.0.2.11"), Subnet: 1, State: lease.Bound, Client: []byte{1, 1, 2, 3}, HWType: 1, HWAddr: []byte{2, 3}, Expires: lease.Never},
+		{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}, Subnet: 1, State: lease.Bound, Client: []byte{0, 0xff, 1}, HWType: 1, Expires: now + 60, Source: netip.MustParseAddr("2001:db8::1"),
+			Point: (&attachment.Parts{Kind: attachment.Direct, Address: netip.MustParseAddr("2001:db8::"), Name: []byte("eth0"), Server: []byte("east")}).Append(nil)},
+		{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.11")}, Subnet: 1, State: lease.Bound, Client: []byte{1, 1, 2, 3}, HWType: 1, HWAddr: []byte{2, 3}, Expires: lease.Never},
 	}
 }
 
@@ -37,7 +44,7 @@ func (d *running) Get(a netip.Addr, into *lease.Batch) {
 		}
 	}
 }
-func (d *running) Scan(_ api.Place, match func(*lease.Binding) bool, into *lease.Batch) (api.Place, error) {
+func (d *running) Scan(_ leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (leases.Place, error) {
 	for _, b := range d.leases() {
 		if match(&b) {
 			into.Add(&b)
@@ -46,24 +53,25 @@ func (d *running) Scan(_ api.Place, match func(*lease.Binding) bool, into *lease
 	return 0, nil
 }
 func (d *running) OfClient([]byte, *lease.Batch) {}
-func (d *running) Subnets() []api.Subnet         { return nil }
-func (d *running) Release(_ context.Context, a netip.Addr, _ string) (lease.Binding, error) {
-	d.ordered = append(d.ordered, "release "+a.String())
-	return lease.Binding{Addr: a, State: lease.Released}, nil
+func (d *running) Subnets() []leases.Usage       { return nil }
+func (d *running) Orphaned(a netip.Addr) bool    { return a == netip.MustParseAddr("192.0.2.11") }
+func (d *running) Release(_ context.Context, id lease.ID, _ string) (lease.Binding, error) {
+	d.ordered = append(d.ordered, "release "+id.Addr.String())
+	return lease.Binding{ID: id, State: lease.Released}, nil
 }
-func (d *running) Reserve(_ context.Context, r *api.Reservation, _ string) (lease.Binding, error) {
+func (d *running) Reserve(_ context.Context, r *leases.Reservation, _ string) (lease.Binding, error) {
 	if r.Address == netip.MustParseAddr("192.0.2.10") {
-		return lease.Binding{}, fmt.Errorf("%w: it is leased to another client", api.ErrConflict)
+		return lease.Binding{}, fmt.Errorf("%w: it is leased to another client", leases.ErrConflict)
 	}
 	d.ordered = append(d.ordered, fmt.Sprintf("reserve %v for %x, %d s", r.Address, r.Client, r.Time))
-	return lease.Binding{Addr: r.Address, State: lease.Bound, Client: r.Client, Expires: lease.Never}, nil
+	return lease.Binding{ID: lease.ID{Addr: r.Address}, State: lease.Bound, Client: r.Client, Expires: lease.Never}, nil
 }
 
 // run runs a command line.
 func run(t *testing.T, environ []string, args ...string) (string, error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	for _, c := range All() {
+	for _, c := range All(clocktest.NewRunning()) {
 		if c.Name == args[0] {
 			err := c.Run(t.Context(), args[1:], environ, &stdout, &stderr)
 			return stdout.String() + stderr.String(), err
@@ -75,7 +83,7 @@ func run(t *testing.T, environ []string, args ...string) (string, error) {
 
 func TestLeasesOfARunningDaemon(t *testing.T) {
 	d := &running{}
-	s := httptest.NewServer(api.NewHandler(d, "s3cret-s3cret-s3cret"))
+	s := httptest.NewServer(access.NewGuard("s3cret-s3cret-s3cret", nil, api.NewHandler(d, new(trace.Hub))))
 	defer s.Close()
 	secret := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(secret, []byte("s3cret-s3cret-s3cret\n"), 0o600); err != nil {
@@ -83,12 +91,12 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	}
 	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN_FILE=" + secret, "DHCP4D_SUBNETS=not a document"}
 	for _, c := range []struct{ line, want, err string }{
-		{"list", "192.0.2.10       1       bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01\n192.0.2.11       1       bound     never                 -                             hw 02:03\n", ""},
+		{"list", "192.0.2.10       1             bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01                           direct eth0 of east at 2001:db8::\n192.0.2.11       none, was 1   bound     never                 -                             hw 02:03                        not known yet\n", ""},
 		{"list -json -address 192.0.2.10", `{"address":"192.0.2.10","subnet":1,"state":"bound","client_id":"ff:01"`, ""},
 		{"list -state declined", "ADDRESS", ""},
 		{"list -state free", "", `state "free": is none of`},
 		{"list 192.0.2.10", "", "filters are flags"},
-		{"show 192.0.2.10", "attachment point  direct eth0 at 2001:db8::1", ""},
+		{"show 192.0.2.10", "attachment point  direct eth0 of east at 2001:db8::", ""},
 		{"show -json 192.0.2.11", `"expires": null`, ""},
 		{"show 192.0.2.12", "", "192.0.2.12: nothing is known of the address"},
 		{"show", "", "want one address"},
@@ -118,6 +126,15 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	}
 	t.Run("without the token", func(t *testing.T) {
 		if _, err := run(t, environ[:1], "leases", "list"); err == nil || !strings.Contains(err.Error(), "set DHCP4D_API_TOKEN") {
+			t.Error(err)
+		}
+	})
+	t.Run("with the token beside the store", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "api-token"), []byte("s3cret-s3cret-s3cret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run(t, append(environ[:1:1], "DHCP4D_STORE=journal:"+dir), "leases", "list"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -187,12 +204,91 @@ func TestImportAndExportOfAStoppedStore(t *testing.T) {
 	}
 }
 
+// checked is what -check warns of, of a configuration in the terms of an environment.
+func checked(t *testing.T, environ ...string) string {
+	t.Helper()
+	c, err := config.Load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(Unrenewed(clocktest.NewRunning())(c), "\n")
+}
+
+func TestLeasesThatWouldNotBeRenewed(t *testing.T) {
+	const match = "match: [{interface: eth0}]"
+	in := func(subnets string) string { return "DHCP4D_SUBNETS=[" + subnets + "]" }
+	dir := t.TempDir()
+	expire := time.Now().Unix() + 3600
+	kea := "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context\n"
+	for i := range 5 {
+		kea += fmt.Sprintf("192.0.2.%d,02:00:00:00:00:01,ff:0%d,7200,%d,1,0,0,,0,\n", 20+i, i, expire)
+	}
+	file := filepath.Join(dir, "kea-leases4.csv")
+	if err := os.WriteFile(file, []byte(kea), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const kept = "; they will be kept until they end, and not renewed; add a "
+	documents := map[string]struct{ document, want string }{
+		"all have a place":   {in("{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], " + match + "}"), ""},
+		"under another id":   {in("{id: 7, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], " + match + "}"), ""},
+		"in a larger subnet": {in("{id: 1, subnet: 192.0.0.0/16, server-id: 192.0.0.1, pools: [192.0.2.0/24], " + match + "}"), ""},
+		"the subnet is gone": {in("{id: 1, subnet: 10.0.0.0/24, pools: [10.0.0.0/24], " + match + "}"),
+			"leases in no subnet of DHCP4D_SUBNETS: 5 (192.0.2.20, 192.0.2.21, 192.0.2.22, …)" + kept + "subnet that has their addresses to renew them"},
+		"half of the subnet is gone": {in("{id: 1, subnet: 192.0.2.16/29, server-id: 192.0.2.17, pools: [192.0.2.18-192.0.2.22], " + match + "}"),
+			"leases in no subnet of DHCP4D_SUBNETS: 1 (192.0.2.24)" + kept + "subnet that has their addresses to renew them\n" +
+				"leases in a subnet of DHCP4D_SUBNETS and in none of its pools: 1 (192.0.2.23)" + kept + "pool that has their addresses to renew them"},
+		"a pool is smaller, and one address reserved": {in("{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.22-192.0.2.250], " + match + `, reservations: [{hw-address: "02:00:00:00:00:01", address: 192.0.2.20}]}`),
+			"leases in a subnet of DHCP4D_SUBNETS and in none of its pools: 1 (192.0.2.21)" + kept + "pool that has their addresses to renew them"},
+	}
+	for _, kind := range []string{"journal", "pebble"} {
+		place := "DHCP4D_STORE=" + kind + ":" + filepath.Join(dir, kind)
+		api := "DHCP4D_API_LISTEN=127.0.0.1:1" // where nobody listens
+		if got := checked(t, place, api, documents["the subnet is gone"].document); got != "" {
+			t.Errorf("without a store: %s", got)
+		}
+		if _, err := run(t, []string{place, documents["all have a place"].document}, "leases", "import", file); err != nil {
+			t.Fatal(err)
+		}
+		for name, d := range documents {
+			t.Run("D4-79 "+kind+" of a stopped dhcp4d: "+name, func(t *testing.T) {
+				if got := checked(t, place, api, d.document); got != d.want {
+					t.Errorf("%s\nwant\n%s", got, d.want)
+				}
+			})
+		}
+		if _, err := run(t, []string{place, documents["all have a place"].document}, "leases", "export", "-store"); err != nil {
+			t.Errorf("the store afterwards: %v", err)
+		}
+	}
+	t.Run("D4-79 of a running dhcp4d", func(t *testing.T) {
+		s := httptest.NewServer(access.NewGuard("secret", nil, api.NewHandler(&running{}, new(trace.Hub))))
+		defer s.Close()
+		at := "DHCP4D_API_LISTEN=" + strings.TrimPrefix(s.URL, "http://")
+		got := checked(t, "DHCP4D_STORE=memory:", at, "DHCP4D_API_TOKEN=secret", documents["the subnet is gone"].document)
+		if !strings.HasPrefix(got, "leases in no subnet of DHCP4D_SUBNETS: 2 (192.0.2.10, 192.0.2.11);") {
+			t.Error(got)
+		}
+		got = checked(t, "DHCP4D_STORE=memory:", at, "DHCP4D_API_TOKEN=another", documents["the subnet is gone"].document)
+		if !strings.Contains(got, "the leases were not compared with DHCP4D_SUBNETS: the API refused our token") {
+			t.Error(got)
+		}
+	})
+}
+
 func TestExplain(t *testing.T) {
 	environ := []string{`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{link-address: "2001:db8:7::/64", interface-id: port-7}], reservations: [{interface-id: port-7, link-address: "2001:db8:7::1", address: 192.0.2.99}]},
  {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.0/24], match: [{prefix: "2001:db8:1::/64"}], state: drain, reservations: [{client-id: "ff:01", address: 198.51.100.7}]}]`}
 	for _, c := range []struct{ line, want, err string }{
 		{"-relay :: -relay 2001:db8:7::1 -interface-id port-7", "result: subnet 1, 192.0.2.0/24, by link-address or peer with an identifier\nreservation: 192.0.2.99 is kept for the attachment point\n", ""},
 		{"-relay 2001:db8:7::1 -relay :: -interface-id 0x706f72742d37", "result: subnet 1,", ""},
+		{"-relay 2001:db8:7::1 -relay fe80::250:56ff:feaa:bb70 -interface-id port-7", "result: subnet 1,", ""}, // RL-20
+		{"-relay 2001:db8:7::1,fe80::9 -relay 2001:db8:9::1 -interface-id port-7", "link-address 2001:db8:9::1, interface-id port-7", ""},
+		{"-relay 2001:db8:7::1,fe80::9 -relay 2001:db8:9::1 -interface-id port-7 -believed 1", "query: relayed, link-address 2001:db8:7::1\n", ""}, // RL-22
+		{"-relay 2001:db8:7::1 -interface-id port-7", "attachment point: interface-id port-7 at 2001:db8:7::1\n", ""},
+		{"-source fe80::9 -interface eth1 -peer east", "attachment point: direct eth1 of east at fe80::9\n", ""},
+		{"-source 2001:db8:c::1 -peer east -interface eth0 -relay :: -interface-id port-7", "attachment point: interface-id port-7 at 2001:db8:c::1\n", ""},
+		{"-source fe80::9 -peer east -interface eth1 -relay ::,fe80::9 -interface-id port-7", "attachment point: interface-id port-7 at :: within direct eth1 of east at ::\n", ""},
+		{"-relay 192.0.2.1", "", "not IPv6"},
 		{"-relay 2001:db8:7::1 -interface-id port-8", "the query's interface-id is another", ""},
 		{"-source 2001:db8:1::9 -client-id ff01", "it only renews leases (state: drain)\nreservation: 198.51.100.7 is kept for the client\n", ""},
 		{"-interface eth3", "result: no subnet; no match entry claims the query\n", ""},
@@ -203,6 +299,11 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			got, err := run(t, environ, append([]string{"explain"}, strings.Fields(c.line)...)...)
+			if none := strings.Contains(got, "result: no subnet"); none != errors.Is(err, errNoSubnet) {
+				t.Errorf("no subnet: %v, error %v", none, err)
+			} else if none {
+				err = nil
+			}
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
 				t.Errorf("error %v, want %q; wrote\n%s\nwant\n%s", err, c.err, got, c.want)
 			}

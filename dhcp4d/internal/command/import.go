@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/transfer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 )
 
 func (c *call) importFiles(args []string) (err error) {
@@ -23,17 +25,18 @@ func (c *call) importFiles(args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := c.openStore(conf)
+	now := clock.New(c.clocks)
+	s, err := c.openStore(conf, now)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	o := transfer.Options{Subnets: conf.Subnets, ByID: *byID, DryRun: *dry, Now: wallClock()}
-	shows := isTerminal(c.stderr)
+	o := leasefile.ImportOptions{Subnets: conf.Subnets, ByID: *byID, DryRun: *dry, Clock: now}
+	shows := daemon.IsTerminal(c.stderr)
 	if shows {
 		o.Progress = c.progress
 	}
-	report, err := transfer.Run(f.Args(), s, o)
+	report, err := leasefile.Import(f.Args(), s, o)
 	if shows {
 		_, _ = io.WriteString(c.stderr, "\r\x1b[K") // only looks
 	}
@@ -53,7 +56,7 @@ func (c *call) progress(step string, done, all int) {
 }
 
 // writeReport tells what was done, and of what was not done why.
-func writeReport(w io.Writer, p *transfer.Report, dry bool) error {
+func writeReport(w io.Writer, p *leasefile.Report, dry bool) error {
 	did := "imported"
 	if dry {
 		did = "to be imported"
@@ -63,7 +66,7 @@ func writeReport(w io.Writer, p *transfer.Report, dry bool) error {
 		if n == 0 {
 			continue
 		}
-		r, what := transfer.Reason(i), "skipped: "
+		r, what := leasefile.Reason(i), "skipped: "
 		if !r.Skipped() {
 			what = "of which: "
 		}

@@ -13,9 +13,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/export"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
@@ -59,8 +60,8 @@ func (c *call) list(args []string) error {
 		return err
 	}
 	q := filters()
-	q.Set("format", string(export.NDJSON))
-	body, err := x.do(c, "GET", "/v1/leases", q, nil)
+	q.Set("format", string(leasefile.NDJSON))
+	body, err := x.Do(c.ctx, "GET", "/v1/leases", q, nil)
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,10 @@ func (c *call) list(args []string) error {
 		_, err := io.Copy(c.stdout, body)
 		return err
 	}
-	if _, err := fmt.Fprintf(c.stdout, row, "ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT"); err != nil {
+	if _, err := fmt.Fprintf(c.stdout, row, "ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "ATTACHMENT POINT"); err != nil {
 		return err
 	}
-	return export.ReadNDJSON(body, func(_ int, l *export.Lease, err error) error {
+	return leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error {
 		if err != nil {
 			return fmt.Errorf("the answer of the API cannot be read: %w", err)
 		}
@@ -86,15 +87,39 @@ func (c *call) list(args []string) error {
 		if l.Source.IsValid() {
 			source = l.Source.String()
 		}
-		_, err = fmt.Fprintf(c.stdout, row, l.Address, strconv.FormatUint(uint64(l.Subnet), 10), l.State, expiry(l), source, client)
+		_, err = fmt.Fprintf(c.stdout, row, l.Address, subnet(l), l.State, expiry(l), source, client, point(l))
 		return err
 	})
 }
 
 // row is a line of the table; it is written as leases come, however many.
-const row = "%-15v  %-6s  %-8v  %-20s  %-28s  %s\n"
+const row = "%-15v  %-12s  %-8v  %-20s  %-28s  %-30s  %s\n"
 
-func expiry(l *export.Lease) string {
+// subnet is the id of the subnet that a lease was given in, marked if no subnet has its address
+// now.
+func subnet(l *leasefile.Lease) string {
+	if l.Orphaned {
+		return fmt.Sprintf("none, was %d", l.Subnet)
+	}
+	return strconv.FormatUint(uint64(l.Subnet), 10)
+}
+
+func point(l *leasefile.Lease) string {
+	if l.Point == nil {
+		return "not known yet"
+	}
+	return l.Point.String()
+}
+
+// moment is a time in words; an offer was neither given nor written.
+func moment(t *time.Time) string {
+	if t == nil {
+		return "not yet"
+	}
+	return t.Format(time.RFC3339)
+}
+
+func expiry(l *leasefile.Lease) string {
 	if l.Expires == nil {
 		return "never"
 	}
@@ -102,23 +127,19 @@ func expiry(l *export.Lease) string {
 }
 
 // print shows one lease.
-func (c *call) print(l *export.Lease, asJSON bool) error {
+func (c *call) print(l *leasefile.Lease, asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(c.stdout)
 		e.SetIndent("", "  ")
 		return e.Encode(l)
 	}
-	point := "not known yet"
-	if p := l.Point; p != nil {
-		point = fmt.Sprintf("%s %s at %v", p.Kind, p.ID, p.Address)
-	}
 	source := "not known"
 	if l.Source.IsValid() {
 		source = l.Source.String()
 	}
-	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %d\nstate             %s\nclient id         %s\nhardware address  %s (type %d)\n"+
+	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         %s\nhardware address  %s (type %d)\n"+
 		"IPv6 source       %s\nattachment point  %s\nstart             %s\nchanged           %s\nexpires           %s\n",
-		l.Address, l.Subnet, l.State, l.ClientID, l.HWAddress, l.HWType, source, point, l.Start.Format(time.RFC3339), l.Changed.Format(time.RFC3339), expiry(l))
+		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), moment(l.Start), moment(l.Changed), expiry(l))
 	return err
 }
 
@@ -140,8 +161,8 @@ func (c *call) about(name, method string, args []string) error {
 	if err != nil {
 		return err
 	}
-	var l export.Lease
-	if err := x.get(c, method, "/v1/leases/"+url.PathEscape(a), nil, &l); err != nil {
+	var l leasefile.Lease
+	if err := x.Get(c.ctx, method, "/v1/leases/"+url.PathEscape(a), nil, &l); err != nil {
 		return fmt.Errorf("%s: %w", a, err)
 	}
 	return c.print(&l, *asJSON)
@@ -178,8 +199,8 @@ func (c *call) reserve(args []string) error {
 	if err != nil {
 		return err
 	}
-	var l export.Lease
-	err = x.get(c, "POST", "/v1/leases", map[string]any{
+	var l leasefile.Lease
+	err = x.Get(c.ctx, "POST", "/v1/leases", map[string]any{
 		"address": a, "client_id": *id, "hw_type": *hwType, "hw_address": *hw, "lease_time": uint32(seconds),
 	}, &l)
 	if err != nil {
@@ -191,7 +212,7 @@ func (c *call) reserve(args []string) error {
 func (c *call) export(args []string) error {
 	f := c.flags("leases export", "[filters] [-format csv|ndjson|json] [-store]")
 	at, filters := clientFlag(f), filterFlags(f)
-	format := f.String("format", string(export.CSV), "csv, ndjson or json; only the first two can be imported")
+	format := f.String("format", string(leasefile.CSV), "csv, ndjson or json; only the first two can be imported")
 	offline := f.Bool("store", false, "read DHCP4D_STORE itself, of a dhcp4d that is stopped")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -204,18 +225,18 @@ func (c *call) export(args []string) error {
 		if len(q) > 0 {
 			return errors.New("leases export -store takes no filters")
 		}
-		return c.exportStore(export.Format(*format))
+		return c.exportStore(leasefile.Format(*format))
 	}
 	x, err := c.client(*at)
 	if err != nil {
 		return err
 	}
 	asked := *format
-	if export.Format(asked) == export.Array {
-		asked = string(export.NDJSON) // of which the array is made here; the API's is a page
+	if leasefile.Format(asked) == leasefile.Array {
+		asked = string(leasefile.NDJSON) // of which the array is made here; the API's is a page
 	}
 	q.Set("format", asked)
-	body, err := x.do(c, "GET", "/v1/leases", q, nil)
+	body, err := x.Do(c.ctx, "GET", "/v1/leases", q, nil)
 	if err != nil {
 		return err
 	}
@@ -224,47 +245,36 @@ func (c *call) export(args []string) error {
 		_, err := io.Copy(c.stdout, body)
 		return err
 	}
-	w, err := export.NewWriter(c.stdout, export.Array)
+	w, err := leasefile.NewWriter(c.stdout, leasefile.Array)
 	if err != nil {
 		return err
 	}
-	if err := export.ReadNDJSON(body, func(_ int, l *export.Lease, err error) error { return errors.Join(err, w.Write(l)) }); err != nil {
+	if err := leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error { return errors.Join(err, w.Write(l)) }); err != nil {
 		return err
 	}
 	return w.Close()
 }
 
 // exportStore writes what a store holds that no daemon has open.
-func (c *call) exportStore(format export.Format) error {
+func (c *call) exportStore(format leasefile.Format) error {
 	conf, err := config.Load(c.environ)
 	if err != nil {
 		return err
 	}
-	s, err := c.openStore(conf)
+	now := clock.New(c.clocks)
+	s, err := c.openStore(conf, now)
 	if err != nil {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // it was read only
-	w, err := export.NewWriter(c.stdout, format)
-	if err != nil {
-		return err
-	}
-	now := wallClock()
-	if _, err := s.Load(func(b *lease.Binding) error {
-		l := export.Of(b, now)
-		return w.Write(&l)
-	}); err != nil {
-		return err
-	}
-	return w.Close()
+	return leasefile.Export(c.stdout, format, s, now)
 }
 
-func (c *call) openStore(conf config.Config) (store.Store, error) {
+// openStore opens the store of a dhcp4d that is stopped. It notes the time of now.
+func (c *call) openStore(conf config.Config, now *clock.Clock) (store.Store, error) {
 	if conf.Store == (config.Store{}) {
 		return nil, errors.New("DHCP4D_STORE is memory:, which holds nothing while no dhcp4d runs")
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return store.Open(conf.Store.URL(), store.Options{Log: log, Now: wallClock})
+	return store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now})
 }
-
-func wallClock() lease.Time { return lease.Time(time.Now().Unix()) }

@@ -1,19 +1,25 @@
-// Package commit puts bindings on disk for the packet loop, many at a time.
+// Package commit makes the records of the packet loop durable, many at a time.
 //
-// Records gather in a group. The replies of a group leave when its sync has
-// returned, never before, and groups are finished in the order in which they
-// were begun. While the disk is quick the packet loop commits what it has
-// gathered itself: that takes less time than waking somebody to do it, and what
-// arrives meanwhile makes the next batch. A disk that takes longer is waited for
-// by a goroutine of this package, and while one group is being synced the next
-// one gathers. When the store fails, every waiting group fails with it; the
-// store is opened again, with back-off, and the table rebuilt from it, before
-// anything is gathered again.
+// Records and the replies that wait for them gather in a commit group. One synced write makes the
+// records durable; then the replies leave, never before. Groups are committed one after the other.
 //
-// It never looks into a record or a reply, and allocates nothing per group.
+// While the disk is quick, the packet loop commits the group itself: that costs less than to wake
+// another goroutine. When a commit takes longer, a goroutine of this package makes the next ones,
+// and one group gathers while another is written.
+//
+// When the store fails, the replies of all waiting groups are dropped. The store is opened again,
+// with back-off, and the table is loaded from it. Until then no group takes anything.
+//
+// A store that several dhcp4d share may refuse single records of a group, because another client
+// holds the address. The other records of the group are durable. See Config.Refused.
+//
+// The order of the locks stands in the package comment of package leases.
+//
+// The package never looks into a record or a reply, and allocates nothing per group.
 package commit
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -23,6 +29,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 )
 
 // The pauses between attempts to open a failed store.
@@ -31,23 +38,30 @@ const (
 	longPause  = time.Second
 )
 
-// quick is what a commit takes at the most for the next one to be made by the
-// packet loop.
-const quick = time.Millisecond
+// checkEvery is how often the store is checked.
+const checkEvery = time.Second
 
-// Replies is what leaves when the records gathered beside it are durable.
+// quickLimit is the longest that a commit may take for the packet loop to make the next one itself.
+const quickLimit = time.Millisecond
+
+var errFailed = errors.New("the lease store has failed")
+
+// Replies are what waits for the records of a group.
 type Replies interface {
-	Len() int // replies waiting
-	Reset()   // forget them, keep the memory
+	Len() int // how many wait
+	Reset()   // forgets them and keeps the memory
 }
 
-// Group is what one sync makes durable, and the replies that wait for it.
+// Group is a commit group: records that one synced write makes durable, and the replies that wait
+// for them.
 type Group[R Replies] struct {
 	Records lease.Batch
 	Replies R
-	// Seq numbers the groups from 1. What was put into this group is durable
-	// once it has been done without an error.
+	// Seq numbers the groups from 1.
 	Seq uint64
+	// Refused are the records that the store has not taken, because another client holds their
+	// identity. It is valid in the calls of Config.Refused and Config.Done.
+	Refused []store.Refusal
 }
 
 func (g *Group[R]) empty() bool { return len(g.Records.Records) == 0 && g.Replies.Len() == 0 }
@@ -55,99 +69,102 @@ func (g *Group[R]) empty() bool { return len(g.Records.Records) == 0 && g.Replie
 func (g *Group[R]) reset() {
 	g.Records.Reset()
 	g.Replies.Reset()
+	g.Refused = nil
 }
 
-// Config is how a Committer is made. All of it is required.
+// Config is what a Committer needs. All of it is required.
 type Config[R Replies] struct {
 	Store store.Store // loaded; the Committer's until Close returns
-	// Replies makes the reply list of a group; it is called twice.
+	// Replies makes the replies of a group. It is called twice.
 	Replies func() R
-	// Done takes every group that held anything, in the order of Seq: with
-	// nil the records are durable and the replies may leave, with an error
-	// they must not. It is called by whoever commits, one at a time, with
-	// nothing locked that Gather waits for; the group is emptied when it
-	// returns.
+	// Refused is called with a group of which the store has refused records, so that the table
+	// takes them back. The call comes before Done, and before the group counts as durable: nobody
+	// may take a refused record for a durable one.
+	Refused func(g *Group[R])
+	// Done is called with every group that is not empty, in the order of Seq, and the group is
+	// emptied when it returns. Without an error all records but the refused ones are durable, and
+	// the replies leave that rest on none of those. With an error no reply may leave. Whoever
+	// commits calls it, one at a time, and holds no lock that LockGroup waits for.
 	Done func(g *Group[R], err error)
-	// Rebuild makes the table again out of Store.Load, after a failure: what
-	// the disk holds is the truth, also of records that were never
-	// acknowledged. Nothing is gathered meanwhile. An error is tried again.
+	// Rebuild loads the table again from the store after a failure. A record that was written but
+	// never acknowledged may be on the disk, so only the disk can say. No group takes anything
+	// meanwhile. After an error it is called again.
 	Rebuild func(store.Store) error
-	// Limit is the number of replies, and of records, that one group takes.
+	// Limit is how many replies, and how many records, one group takes.
 	Limit   int
 	Log     *slog.Logger
 	Metrics *Metrics
 }
 
-// Committer gathers groups and commits them, one after the other.
+// Committer commits groups, one after the other.
 type Committer[R Replies] struct {
 	cfg  Config[R]
-	wake chan struct{} // holds one token when there is something to do
+	wake chan struct{} // holds one token when the goroutine has something to do
 	stop chan struct{}
-	done chan struct{}
+	done sync.WaitGroup // of the goroutines
 
 	failed  atomic.Bool
 	durable atomic.Uint64
-	quick   atomic.Bool // the last commit was
+	quick   atomic.Bool // the last commit took at most quickLimit
 
-	disk  sync.Mutex // held by who commits, or opens the store again
-	spare *Group[R]  // guarded by disk; the group that is committed, or empty
+	disk  turn.Lock // held by whoever commits, or opens the store again
+	spare *Group[R] // guarded by disk; the group that is being committed, or an empty one
 
-	mu     sync.Mutex
-	gather *Group[R] // guarded by mu
+	mu        sync.Mutex
+	gathering *Group[R] // guarded by mu
 }
 
-// New makes a committer and starts its goroutine, which ends in Close.
+// New makes a committer and starts its goroutines, which end in Close.
 func New[R Replies](cfg Config[R]) *Committer[R] {
 	c := &Committer[R]{
-		cfg:    cfg,
-		wake:   make(chan struct{}, 1),
-		stop:   make(chan struct{}),
-		done:   make(chan struct{}),
-		gather: &Group[R]{Replies: cfg.Replies(), Seq: 1},
-		spare:  &Group[R]{Replies: cfg.Replies()},
+		cfg:       cfg,
+		wake:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		gathering: &Group[R]{Replies: cfg.Replies(), Seq: 1},
+		spare:     &Group[R]{Replies: cfg.Replies()},
 	}
-	go c.run()
+	c.done.Go(c.run)
+	c.done.Go(c.watch)
 	return c
 }
 
-// Gather locks the group that is gathering and returns it. The caller adds
-// what it has, asks Full before each record, and calls Release soon, because
-// the committer waits meanwhile. It returns nil, and nothing is locked, while
-// the store has failed: what needs it is a drop.StoreError.
+// LockGroup locks the group that gathers and returns it. The caller asks Full before it adds a
+// record, and unlocks the group soon, because commits wait for it: with UnlockGroup and then
+// Commit, or with UnlockAndWake. While the store has failed, LockGroup locks nothing and returns
+// nil.
 //
-// A reply without a record may join the group too, to leave after what
-// is being synced now.
-func (c *Committer[R]) Gather() *Group[R] {
+// A reply without a record may be added too. It leaves when the groups before it are durable.
+func (c *Committer[R]) LockGroup() *Group[R] {
 	c.mu.Lock()
 	if c.failed.Load() {
 		c.mu.Unlock()
 		return nil
 	}
-	return c.gather
+	return c.gathering
 }
 
-// Full tells whether g takes no more: a drop.Overload.
+// Full reports whether g takes no more.
 func (c *Committer[R]) Full(g *Group[R]) bool {
 	return len(g.Records.Records) >= c.cfg.Limit || g.Replies.Len() >= c.cfg.Limit
 }
 
-// Release unlocks the group that Gather returned and sees to its commit.
-func (c *Committer[R]) Release(g *Group[R]) {
-	if c.Leave(g) {
-		c.wakeUp()
-	}
-}
-
-// Leave unlocks the group that Gather returned, and tells whether there is
-// something to commit: then Commit must follow soon.
-func (c *Committer[R]) Leave(g *Group[R]) (pending bool) {
+// UnlockGroup unlocks the group that LockGroup has returned. It reports whether the group holds
+// something: then Commit must follow soon.
+func (c *Committer[R]) UnlockGroup(g *Group[R]) (pending bool) {
 	pending = !g.empty()
 	c.mu.Unlock()
 	return pending
 }
 
-// Commit commits what has gathered before it returns, if the disk is quick and
-// idle; otherwise the goroutine does.
+// UnlockAndWake unlocks the group that LockGroup has returned, and has the goroutine commit it.
+func (c *Committer[R]) UnlockAndWake(g *Group[R]) {
+	if c.UnlockGroup(g) {
+		c.wakeUp()
+	}
+}
+
+// Commit commits the group that gathers, before it returns, if the disk is quick and idle.
+// Otherwise the goroutine does.
 func (c *Committer[R]) Commit() {
 	if c.quick.Load() && c.disk.TryLock() {
 		ok := c.once()
@@ -157,12 +174,12 @@ func (c *Committer[R]) Commit() {
 		}
 	}
 	c.wakeUp()
-	// Where all share one processor the goroutine has its turn when the caller
-	// waits for the next datagram, which under load it never does.
+	// On one processor the goroutine runs only when the caller waits for the next datagram. Under
+	// load it never waits.
 	runtime.Gosched()
 }
 
-// wakeUp has the goroutine commit what has gathered.
+// wakeUp has the goroutine commit the group that gathers.
 func (c *Committer[R]) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
@@ -170,21 +187,76 @@ func (c *Committer[R]) wakeUp() {
 	}
 }
 
-// Durable is the highest Seq of a group that is on stable storage.
+// Durable returns the highest Seq of a group that is on stable storage.
 func (c *Committer[R]) Durable() uint64 { return c.durable.Load() }
 
-// Failed tells whether the store has failed and is not yet back.
+// Failed reports whether the store has failed and is not yet back.
 func (c *Committer[R]) Failed() bool { return c.failed.Load() }
 
-// Close finishes what has gathered and ends the goroutine. The store stays
-// open. Gather must not be called any more.
+// State says whether commits succeed.
+type State uint8
+
+// The states.
+const (
+	Working State = iota
+	Broken        // the store has failed and is not yet back
+	Hanging       // the commit under way has taken longer than hangsAfter
+)
+
+// hangsAfter is longer than a healthy disk takes, and shorter than a client waits before it sends
+// its message again.
+const hangsAfter = time.Second
+
+// State returns the state. Any goroutine may call it.
+func (c *Committer[R]) State() State {
+	switch {
+	case c.failed.Load():
+		return Broken
+	case c.cfg.Metrics.waiting() > hangsAfter.Seconds():
+		return Hanging
+	}
+	return Working
+}
+
+// Close commits the group that gathers and ends the goroutines. The store stays open. LockGroup
+// must not be called any more.
 func (c *Committer[R]) Close() {
 	close(c.stop)
-	<-c.done
+	c.done.Wait()
+}
+
+// watch checks the store about once a second, beside the commits.
+func (c *Committer[R]) watch() {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-tick.C:
+		}
+		if c.failed.Load() {
+			continue
+		}
+		if err := c.cfg.Store.Check(); err != nil {
+			c.cfg.Metrics.checkErrors.Inc()
+			c.fail(err)
+			c.wakeUp()
+		}
+	}
+}
+
+// fail notes that the store has failed: from then on LockGroup returns nil.
+func (c *Committer[R]) fail(err error) {
+	c.mu.Lock()
+	before := c.failed.Swap(true)
+	c.mu.Unlock()
+	if !before {
+		c.cfg.Log.Error("lease store failed; nothing is acknowledged until it is back", "error", err)
+	}
 }
 
 func (c *Committer[R]) run() {
-	defer close(c.done)
 	for {
 		stopped := false
 		select {
@@ -196,8 +268,11 @@ func (c *Committer[R]) run() {
 		if !c.failed.Load() {
 			c.once()
 		}
-		if c.failed.Load() && !stopped {
-			stopped = !c.recover()
+		if c.failed.Load() {
+			c.finish(c.take(), errFailed) // the group that gathered when the check failed
+			if !stopped {
+				stopped = !c.recover()
+			}
 		}
 		c.disk.Unlock()
 		if stopped {
@@ -206,8 +281,8 @@ func (c *Committer[R]) run() {
 	}
 }
 
-// once commits what has gathered; false when the store has failed. The caller
-// holds disk.
+// once commits the group that gathers, and reports whether the store has taken it. The caller holds
+// disk.
 func (c *Committer[R]) once() bool {
 	g := c.take()
 	err := c.commit(g)
@@ -215,22 +290,18 @@ func (c *Committer[R]) once() bool {
 		c.finish(g, nil)
 		return true
 	}
-	// Nobody adds to a group once failed is set under the lock.
-	c.mu.Lock()
-	c.failed.Store(true)
-	c.mu.Unlock()
-	c.cfg.Log.Error("lease store failed, nothing is acknowledged", "err", err)
+	c.fail(err)
 	c.finish(g, err)
 	c.finish(c.take(), err)
 	return false
 }
 
-// take swaps the groups and returns the one that gathered.
+// take swaps the two groups and returns the one that gathered.
 func (c *Committer[R]) take() *Group[R] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gather, c.spare = c.spare, c.gather
-	c.gather.Seq = c.spare.Seq + 1
+	c.gathering, c.spare = c.spare, c.gathering
+	c.gathering.Seq = c.spare.Seq + 1
 	return c.spare
 }
 
@@ -240,19 +311,25 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 	}
 	began := time.Now()
 	c.cfg.Metrics.begin(began)
-	err := c.cfg.Store.Commit(g.Records.Records)
+	refused, err := c.cfg.Store.Commit(g.Records.Records)
 	c.cfg.Metrics.end()
 	if err != nil {
 		c.cfg.Metrics.commitErrors.Inc()
 		return err
 	}
 	took := time.Since(began)
-	c.quick.Store(took <= quick)
+	c.quick.Store(took <= quickLimit)
 	c.cfg.Metrics.commits.Observe(took.Seconds())
+	if g.Refused = refused; len(refused) > 0 {
+		c.cfg.Metrics.refused.Add(float64(len(refused)))
+	}
 	return nil
 }
 
 func (c *Committer[R]) finish(g *Group[R], err error) {
+	if len(g.Refused) > 0 {
+		c.cfg.Refused(g)
+	}
 	if err == nil {
 		c.durable.Store(g.Seq)
 	}
@@ -262,11 +339,11 @@ func (c *Committer[R]) finish(g *Group[R], err error) {
 	}
 }
 
-// recover opens the store again and rebuilds the table. It returns false when
-// it was stopped. The caller holds disk.
+// recover opens the store again and rebuilds the table. It reports false if Close has ended it. The
+// caller holds disk.
 func (c *Committer[R]) recover() bool {
 	began := time.Now()
-	said := ""
+	logged := ""
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		select {
 		case <-c.stop:
@@ -283,9 +360,9 @@ func (c *Committer[R]) recover() bool {
 		if err == nil {
 			break
 		}
-		if err.Error() != said { // not a line per attempt
-			said = err.Error()
-			c.cfg.Log.Error("lease store cannot be opened, trying on", "err", err)
+		if err.Error() != logged { // not a line for each attempt
+			logged = err.Error()
+			c.cfg.Log.Error("lease store cannot be opened; dhcp4d goes on trying", "error", err)
 		}
 	}
 	c.failed.Store(false)

@@ -2,12 +2,14 @@ package commit
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,19 +34,25 @@ type disk struct {
 	mu          sync.Mutex
 	reopens     []error // outcomes of Reopen, in order; then nil
 	loads       []error // of Load
+	checks      []error // of Check
 	synced      []netip.Addr
+	refuse      netip.Addr // this one is refused
 }
 
-func (d *disk) Commit(records []lease.Binding) error {
+func (d *disk) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if d.commits != nil {
 		answer := make(chan error)
 		d.commits <- answer
 		if err := <-answer; err != nil {
-			return err
+			return nil, err
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if i := slices.IndexFunc(records, func(r lease.Binding) bool { return r.Addr == d.refuse }); i >= 0 {
+		_, err := d.Store.Commit(slices.Delete(slices.Clone(records), i, i+1))
+		return []store.Refusal{{Record: i, Holder: lease.Binding{ID: records[i].ID}}}, err
+	}
 	for i := range records {
 		d.synced = append(d.synced, records[i].Addr)
 	}
@@ -67,6 +75,8 @@ func next(list *[]error) error {
 }
 
 func (d *disk) Reopen() error { return next(&d.reopens) }
+
+func (d *disk) Check() error { return next(&d.checks) }
 
 func (d *disk) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
 	if err := next(&d.loads); err != nil {
@@ -121,15 +131,59 @@ func start(t testing.TB, d *disk, limit int) *bench {
 
 func addr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
 
+// What has been refused is taken back before anybody may believe it to be durable.
+func TestD4_26RefusedRecordsAreTakenBackFirst(t *testing.T) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{Store: m, refuse: addr(2)}
+	reg := prometheus.NewRegistry()
+	var order []string
+	done := make(chan struct{}, 9)
+	var c *Committer[*replies]
+	c = New(Config[*replies]{
+		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(reg, d),
+		Refused: func(g *Group[*replies]) {
+			if len(g.Refused) != 1 || g.Records.Records[g.Refused[0].Record].Addr != addr(2) || c.Durable() >= g.Seq {
+				t.Errorf("refused %+v of group %d while %d is durable", g.Refused, g.Seq, c.Durable())
+			}
+			order = append(order, "refused")
+		},
+		Done: func(g *Group[*replies], err error) {
+			if err != nil || c.Durable() != g.Seq {
+				t.Errorf("group %d done with %v, durable is %d", g.Seq, err, c.Durable())
+			}
+			order = append(order, fmt.Sprintf("done, %d refused", len(g.Refused)))
+			done <- struct{}{}
+		},
+	})
+	defer c.Close()
+	for _, n := range []int{1, 4} {
+		g := c.LockGroup()
+		for i := range 3 {
+			g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n + i)}, State: lease.Bound})
+		}
+		c.UnlockAndWake(g)
+		<-done
+	}
+	if want := []string{"refused", "done, 1 refused", "done, 0 refused"}; !slices.Equal(order, want) {
+		t.Errorf("called %q, want %q", order, want)
+	}
+	if n := testutil.ToFloat64(c.cfg.Metrics.refused); n != 1 {
+		t.Errorf("%v refused records are counted", n)
+	}
+}
+
 // add puts record and reply n into the gathering group and returns its Seq, 0
 // when the store has failed.
 func (b *bench) add(n int) uint64 {
-	g := b.Gather()
+	g := b.LockGroup()
 	if g == nil {
 		return 0
 	}
-	defer b.Release(g)
-	g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+	defer b.UnlockAndWake(g)
+	g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n)}, State: lease.Bound})
 	g.Replies.list = append(g.Replies.list, n)
 	return g.Seq
 }
@@ -192,10 +246,10 @@ func TestOneGroupSyncsWhileTheNextGathers(t *testing.T) {
 // commit puts record and reply n into the gathering group and commits it, as
 // the packet loop does.
 func (b *bench) commit(n int) {
-	g := b.Gather()
-	g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+	g := b.LockGroup()
+	g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n)}, State: lease.Bound})
 	g.Replies.list = append(g.Replies.list, n)
-	if b.Leave(g) {
+	if b.UnlockGroup(g) {
 		b.Commit()
 	}
 }
@@ -229,7 +283,7 @@ func TestASlowDiskIsWaitedForByTheGoroutine(t *testing.T) {
 	b := start(t, &disk{commits: make(chan chan error)}, 10)
 	b.commit(1)
 	first := <-b.disk.commits
-	time.Sleep(2 * quick)
+	time.Sleep(2 * quickLimit)
 	first <- nil
 	want(t, <-b.done, 1, nil, 1)
 	b.commit(2) // returns while the disk is at it
@@ -285,9 +339,9 @@ func TestAReplyWithoutARecordKeepsItsPlace(t *testing.T) {
 	b := start(t, &disk{commits: make(chan chan error)}, 10)
 	b.add(1)
 	first := <-b.disk.commits
-	g := b.Gather()
+	g := b.LockGroup()
 	g.Replies.list = append(g.Replies.list, 2) // a duplicate of 1, say
-	b.Release(g)
+	b.UnlockAndWake(g)
 	first <- nil
 	want(t, <-b.done, 1, nil, 1)
 	want(t, <-b.done, 2, nil, 2) // no commit asked
@@ -299,17 +353,17 @@ func TestAFullGroupSaysSo(t *testing.T) {
 	b.add(1)
 	first := <-b.disk.commits
 	b.add(2)
-	g := b.Gather()
+	g := b.LockGroup()
 	if b.Full(g) {
 		t.Error("full with one of two")
 	}
-	b.Release(g)
+	b.UnlockAndWake(g)
 	b.add(3)
-	g = b.Gather()
+	g = b.LockGroup()
 	if !b.Full(g) {
 		t.Error("not full with two of two")
 	}
-	b.Release(g)
+	b.UnlockAndWake(g)
 	first <- nil
 	<-b.done
 	(<-b.disk.commits) <- nil
@@ -350,6 +404,37 @@ func TestD4_26_NoReplyAfterAFailedCommit(t *testing.T) {
 			t.Errorf("%v errors of %s, want %v", got, op, n)
 		}
 	}
+}
+
+// The store is checked once a second. When it is not what it was, what has
+// gathered fails, nothing is gathered any more, and it is opened again.
+func TestACheckThatFailsStopsTheAcknowledging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := errors.New("the directory is gone")
+		d := &disk{checks: []error{nil, gone}, reopens: []error{gone}}
+		b := start(t, d, 10)
+		time.Sleep(checkEvery + time.Millisecond)
+		if b.add(1) == 0 {
+			t.Error("failed though the store is well")
+		}
+		want(t, <-b.done, 1, nil, 1)
+		time.Sleep(checkEvery - time.Millisecond)
+		synctest.Wait()
+		if !b.Failed() || b.add(2) != 0 {
+			t.Error("goes on though the check has failed")
+		}
+		time.Sleep(time.Second)
+		if b.Failed() || b.add(3) == 0 {
+			t.Error("is not back")
+		}
+		if o := <-b.done; o.err != nil || !slices.Equal(o.replies, []int{3}) {
+			t.Errorf("got %+v", o)
+		}
+		b.Close()
+		if got := testutil.ToFloat64(b.cfg.Metrics.errs.WithLabelValues("check")); got != 1 {
+			t.Errorf("%v errors of check", got)
+		}
+	})
 }
 
 func TestCloseFinishesWhatHasGathered(t *testing.T) {
@@ -393,7 +478,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	}
 	if want := []string{
 		"dhcp4d_store_bytes", "dhcp4d_store_commit_seconds", "dhcp4d_store_commit_waiting_seconds", "dhcp4d_store_compactions_total", "dhcp4d_store_errors_total",
-		"dhcp4d_store_memory_bytes", "dhcp4d_store_replay_seconds", "dhcp4d_store_wal_bytes", "dhcp4d_store_wal_records_total",
+		"dhcp4d_store_memory_bytes", "dhcp4d_store_records_refused_total", "dhcp4d_store_replay_seconds", "dhcp4d_store_wal_records_total",
 	}; !slices.Equal(names, want) {
 		t.Errorf("got  %q\nwant %q", names, want)
 	}
@@ -431,16 +516,16 @@ func TestEveryReplyLeavesOnceAfterItsSync(t *testing.T) {
 	for a := range adders {
 		wg.Go(func() {
 			for i := 0; i < each; {
-				g := b.Gather()
+				g := b.LockGroup()
 				if !b.Full(g) {
 					n := a*each + i
-					g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound})
+					g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n)}, State: lease.Bound})
 					g.Replies.list = append(g.Replies.list, n)
 					i++
 				}
 				if a%2 == 0 {
-					b.Release(g)
-				} else if b.Leave(g) {
+					b.UnlockAndWake(g)
+				} else if b.UnlockGroup(g) {
 					b.Commit()
 				}
 			}
@@ -453,12 +538,12 @@ func TestEveryReplyLeavesOnceAfterItsSync(t *testing.T) {
 
 // group takes one group of n records through the committer.
 func group(c *Committer[*replies], done <-chan struct{}, record *lease.Binding, n int) {
-	g := c.Gather()
+	g := c.LockGroup()
 	for i := range n {
 		g.Records.Add(record)
 		g.Replies.list = append(g.Replies.list, i)
 	}
-	c.Release(g)
+	c.UnlockAndWake(g)
 	<-done
 }
 
@@ -478,7 +563,7 @@ func fast(tb testing.TB) (*Committer[*replies], <-chan struct{}, *lease.Binding)
 		Metrics: NewMetrics(prometheus.NewRegistry(), m),
 	})
 	tb.Cleanup(c.Close)
-	return c, done, &lease.Binding{Addr: addr(1), State: lease.Bound, Client: make([]byte, 16), Point: make([]byte, 20)}
+	return c, done, &lease.Binding{ID: lease.ID{Addr: addr(1)}, State: lease.Bound, Client: make([]byte, 16), Point: make([]byte, 20)}
 }
 
 func TestAGroupDoesNotAllocate(t *testing.T) {

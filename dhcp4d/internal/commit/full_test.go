@@ -28,8 +28,17 @@ const smallFS = 24 << 20
 // again, several times, in one process: a tmpfs in a mount namespace of its
 // own, or, to try another kind, the directory that COMMIT_SMALL_FS names.
 func TestD4_26_AFullDisk(t *testing.T) {
+	for _, kind := range []string{"pebble", "journal"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			onAFullDisk(t, kind)
+		})
+	}
+}
+
+func onAFullDisk(t *testing.T, kind string) {
 	if dir := os.Getenv("COMMIT_SMALL_FS"); dir != "" {
-		fullDisk(t, dir)
+		fullDisk(t, kind, dir)
 		return
 	}
 	if os.Getenv("COMMIT_TEST_CHILD") != "" {
@@ -38,13 +47,13 @@ func TestD4_26_AFullDisk(t *testing.T) {
 			fmt.Printf("cannot mount: %v\n", err)
 			return
 		}
-		fullDisk(t, dir)
+		fullDisk(t, kind, dir)
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Error(err)
 		}
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestD4_26_AFullDisk$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestD4_26_AFullDisk$/^"+kind+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "COMMIT_TEST_CHILD=1")
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
@@ -81,11 +90,11 @@ type ledger struct {
 	failed atomic.Int64
 }
 
-func fullDisk(t *testing.T, dir string) {
-	dir = filepath.Join(dir, "leases")
+func fullDisk(t *testing.T, kind, dir string) {
+	dir = filepath.Join(dir, kind)
 	ballast := filepath.Join(filepath.Dir(dir), "ballast")
 	o := store.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return lease.Time(time.Now().Unix()) }}
-	s, err := store.Open("pebble:"+dir, o)
+	s, err := store.Open(kind+":"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +136,17 @@ func fullDisk(t *testing.T, dir string) {
 				return
 			case <-time.After(200 * time.Microsecond):
 			}
-			g := c.Gather()
+			g := c.LockGroup()
 			if g == nil {
 				refused.Add(1)
 				continue
 			}
 			for i := 0; i < 16 && !c.Full(g); i++ {
 				n = (n + 1) & 0x7fff
-				g.Records.Add(&lease.Binding{Addr: addr(n), State: lease.Bound, Client: make([]byte, 16), Point: make([]byte, 60)})
+				g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n)}, State: lease.Bound, Client: make([]byte, 16), Point: make([]byte, 60)})
 				g.Replies.list = append(g.Replies.list, n)
 			}
-			c.Release(g)
+			c.UnlockAndWake(g)
 		}
 	})
 	await := func(what string, cond func() bool) time.Duration {
@@ -199,7 +208,7 @@ func fullDisk(t *testing.T, dir string) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	s, err = store.Open("pebble:"+dir, o)
+	s, err = store.Open(kind+":"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,72 +1,60 @@
 package config
 
 import (
-	"fmt"
-	"net"
-	"net/netip"
 	"strings"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// API is where leases can be looked at and changed over HTTP, and who may.
-type API struct {
-	Listen APIListen `env:"LISTEN" envDefault:"[::1]:9568" kind:"[address]:port or off" desc:"where the API over leases is served, by HTTP; beyond this host it needs a token"`
-	Token  string    `env:"TOKEN" secret:"true" desc:"what a client of the API must show (Authorization: Bearer); unset lets everybody on this host in"`
-
-	// Asked is set when Listen was given and is not the default.
-	Asked bool
+// apiVariables are the variables of the API.
+type apiVariables struct {
+	Listen access.Listen `env:"LISTEN" envDefault:"[::1]:9568" kind:"[address]:port or off" desc:"where the API over leases is served, by HTTP; beyond this host it needs a token"`
+	Token  string        `env:"TOKEN" secret:"true" desc:"what a client of the API must show (Authorization: Bearer); unset means the one in the file api-token in the directory of the store, which is made at the first start"`
 }
 
-// APIListen is a config.Listen that may be off, which is the empty value.
-type APIListen config.Listen
+// in returns the variables for a dhcp4d with a store.
+func (v apiVariables) in(s Store) access.Config {
+	c := access.Config{Prefix: Prefix, Home: "STORE", Listen: v.Listen, Token: v.Token}
+	c.In(s.Dir)
+	return c
+}
 
-// UnmarshalText takes off or a place to listen at.
-func (a *APIListen) UnmarshalText(text []byte) error {
-	if string(text) == "off" {
-		*a = ""
-		return nil
+// LoadAPI reads only what concerns the API, for a client that may not have the daemon's whole
+// configuration.
+func LoadAPI(environ []string) (access.Config, error) {
+	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
+	var r struct {
+		API   apiVariables `envPrefix:"API_"`
+		Place storeVariable
 	}
-	return (*config.Listen)(a).UnmarshalText(text)
+	l.Parse(&r)
+	return r.API.in(r.Place.Store), l.Err()
 }
 
-// LoadAPI reads of an environment only what concerns the API: what a client of
-// it needs who has not the daemon's whole configuration.
-func LoadAPI(environ []string) (API, error) {
+// LoadStore reads only where leases are kept.
+func LoadStore(environ []string) (Store, error) {
+	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
+	var r struct {
+		API   apiVariables `envPrefix:"API_"` // known, so that they are no mistakes
+		Place storeVariable
+	}
+	l.Parse(&r)
+	return r.Place.Store, l.Err()
+}
+
+// LoadLeaseLog reads only where the hook leaselog writes.
+func LoadLeaseLog(environ []string) (path string, err error) {
 	var own []string
 	for _, e := range environ {
-		if strings.HasPrefix(e, Prefix+"API_") {
+		if strings.HasPrefix(e, Prefix+"LEASELOG_PATH=") || strings.HasPrefix(e, Prefix+"LEASELOG_PATH_FILE=") {
 			own = append(own, e)
 		}
 	}
 	l := config.New(Prefix, own)
 	var r struct {
-		API API `envPrefix:"API_"`
+		Path string `env:"LEASELOG_PATH" envDefault:"stdout"`
 	}
 	l.Parse(&r)
-	return r.API, l.Err()
+	return r.Path, l.Err()
 }
-
-// check checks who can reach the API, and whether that is meant.
-func (a *API) check(l *config.Loader) {
-	a.Asked = l.Variable("API_LISTEN").Source != ""
-	if strings.ContainsFunc(a.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		l.Mistake("API_TOKEN", "holds a character that no HTTP header can carry (the value is secret and not shown)", "use letters, digits and -._~+/=")
-	}
-	if a.Listen != "" && a.Token == "" && !a.local() {
-		l.Mistake("API_LISTEN", fmt.Sprintf("%s can be reached from other hosts and nothing authenticates them", a.Listen),
-			"keep it on the loopback interface, or set "+Prefix+"API_TOKEN")
-	}
-}
-
-// local tells whether only this host can reach the API.
-func (a *API) local() bool {
-	host, _, err := net.SplitHostPort(string(a.Listen))
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
-func (a *API) weak() bool { return a.Token != "" && len(a.Token) < 16 }

@@ -1,126 +1,177 @@
 package config
 
 import (
-	"bytes"
+	"cmp"
+	"errors"
 	"strings"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// Traits are what classes look at. Nil values are absent from the query.
-type Traits struct {
-	VendorClass []byte // option 60
-	UserClass   []byte // option 77
-	HWAddr      []byte // chaddr[:hlen]
-}
-
-// Class gives options to clients of a kind: all its patterns must fit.
-type Class struct {
-	Name    string
-	vendor  pattern
-	user    pattern
-	hwAddr  pattern
-	options *option.Set
-}
-
-// maxClasses bounds the classes of a subnet to the bits of option.Layers.
-const maxClasses = 64
-
-// pattern is a value, or the beginning of one. The zero pattern fits anything.
-type pattern struct {
-	octets []byte
-	prefix bool
-	set    bool
-}
-
-func (p *pattern) fits(b []byte) bool {
-	switch {
-	case !p.set:
-		return true
-	case b == nil:
-		return false
-	case p.prefix:
-		return bytes.HasPrefix(b, p.octets)
-	}
-	return bytes.Equal(b, p.octets)
-}
-
-// fitsUserClass compares option 77: one text, as many clients send it, or the
-// list of RFC 3004 section 4, of which one element must fit.
-func (p *pattern) fitsUserClass(b []byte) bool {
-	if p.fits(b) {
-		return true
-	}
-	for rest := b; len(rest) > 0; {
-		n := int(rest[0])
-		if n == 0 || n >= len(rest) {
-			return false
-		}
-		if p.fits(rest[1 : 1+n]) {
-			return true
-		}
-		rest = rest[1+n:]
-	}
-	return false
-}
-
-// Matches reports whether a client is in the class.
-func (c *Class) Matches(t *Traits) bool {
-	return c.vendor.fits(t.VendorClass) && c.user.fitsUserClass(t.UserClass) && c.hwAddr.fits(t.HWAddr)
-}
+// testKind is how a test is written.
+const testKind = "expression, see expressions.md"
 
 func classFields() []field[classDoc] {
 	return []field[classDoc]{
-		{"name", "text", "name of the class", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
-		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.vendor, false) }},
-		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.user, false) }},
-		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.hwAddr, true) }},
+		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
+		{"test", testKind, "what is true of these clients' queries", func(_ *reader, v *value, c *classDoc) { c.testAt = v }},
+		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
+		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
+		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
 		{"options", "mapping of option name or code to value", "options of these clients", func(r *reader, v *value, c *classDoc) {
 			r.options(v, &c.builder, true)
 		}},
+		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one", func(r *reader, v *value, c *classDoc) {
+			r.leaseTime(v, &c.Times.Default)
+			c.timesAt = v
+		}},
+		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *classDoc) {
+			r.leaseTime(v, &c.Times.Min)
+			c.timesAt = v
+		}},
+		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *classDoc) {
+			r.leaseTime(v, &c.Times.Max)
+			c.timesAt = v
+		}},
+		{"next-server", "IPv4 address", "address of their boot server (siaddr)", func(r *reader, v *value, c *classDoc) { r.addr4(v, &c.NextServer) }},
+		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets", func(r *reader, v *value, c *classDoc) { r.octets(v, 63, &c.ServerHostname) }},
+		{"boot-file-name", "text", "their boot file (file), at most 127 octets", func(r *reader, v *value, c *classDoc) { r.octets(v, 127, &c.BootFileName) }},
+		{"refuse", "silent or nak", "these clients are not served: no message gets an answer, or with nak each REQUEST gets a NAK; counted as class_refused", func(r *reader, v *value, c *classDoc) {
+			var nak bool
+			r.either(v, "nak", "silent", &nak)
+			if c.Refused = network.RefusedSilent; nak {
+				c.Refused = network.RefusedNak
+			}
+		}},
+		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, c *classDoc) { r.alwaysSend(v, &c.builder) }},
 	}
 }
 
 type classDoc struct {
-	Class
+	network.Class
+	testAt  *value
+	timesAt *value
+	traits  network.Traits
 	builder option.Builder
 }
 
+// classes reads the classes of a level. A class can be asked for by those after it: in the level,
+// and in the subnets of the top.
 func (r *reader) classes(v *value, l *level) {
-	l.classes = append([]Class(nil), l.classes...) // the level above keeps its own
+	var all []network.Class
+	first := l.scope.Count()
 	for _, item := range r.list(v, "classes") {
 		var c classDoc
 		before := len(r.mistakes)
-		if !mapping(r, item, "a class", classFields(), &c) || len(r.mistakes) > before {
+		if !mapping(r, item, "a class", classFields(), &c) {
 			continue
 		}
-		if !c.vendor.set && !c.user.set && !c.hwAddr.set {
-			r.fail(item, "says of no client that it is in the class; give vendor-class, user-class or hw-address")
+		var test *expression.Test
+		if c.testAt != nil {
+			test = r.test(c.testAt, l.scope)
 		}
-		c.options = c.builder.Set()
-		l.classes = append(l.classes, c.Class)
+		r.classTimes(&c)
+		if len(r.mistakes) > before {
+			continue
+		}
+		var fits func(*expression.Evaluator) bool
+		if c.traits.IsSet() {
+			traits := c.traits
+			fits = traits.Fit
+		}
+		if fits == nil && test == nil {
+			r.fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address")
+			continue
+		}
+		number, err := l.scope.Add(c.Name, test, fits)
+		if err != nil {
+			r.fail(item, "%v", err)
+			continue
+		}
+		c.Number, c.Options = number, c.builder.Set()
+		if test != nil {
+			c.Value, c.Is, _ = test.Key()
+		}
+		if c.Gives() {
+			all = append(all, c.Class)
+		}
 	}
-	if len(l.classes) > maxClasses {
-		r.fail(v, "makes %d classes with those at the top; at most %d are possible", len(l.classes), maxClasses)
+	l.classes = network.NewClassList(all, first, l.scope.Count())
+}
+
+// classTimes completes and checks the lease times of a class.
+func (r *reader) classTimes(c *classDoc) {
+	t := &c.Times
+	if c.timesAt == nil {
+		return
+	}
+	if t.Default == 0 {
+		r.fail(c.timesAt, "needs lease-time beside it: what a class says of lease times replaces all that its subnet says")
+		return
+	}
+	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
+	if t.Min > t.Default || t.Default > t.Max {
+		r.fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
 	}
 }
 
-func (r *reader) pattern(v *value, into *pattern, isHex bool) {
-	s, ok := r.scalar(v, "text, or 0x and hex")
+// octets reads text as octets.
+func (r *reader) octets(v *value, most int, into *[]byte) {
+	var s string
+	if r.text(v, most, &s); s != "" {
+		*into = []byte(s)
+	}
+}
+
+// vocabulary is what expressions in the document may say.
+func vocabulary(scope *expression.Scope) *expression.Vocabulary {
+	return &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: scope}
+}
+
+// test reads an expression that is true or false, nil if it is none.
+func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
+	s, ok := r.scalar(v, testKind)
+	if !ok {
+		return nil
+	}
+	test, err := expression.CompileTest(s, vocabulary(scope))
+	r.inside(v, err)
+	return test
+}
+
+// inside reports a mistake inside an expression, where it stands in the document.
+func (r *reader) inside(v *value, err error) {
+	var e *expression.Error
+	if !errors.As(err, &e) {
+		return
+	}
+	line, column := r.source.position(v.Node, e.Offset)
+	r.mistakes = append(r.mistakes, Mistake{line, column, v.path(), e.Problem})
+}
+
+func (r *reader) pattern(v *value, into *network.Pattern, isHex bool) {
+	s, ok := r.scalar(v, octetsKind)
 	if !ok {
 		return
 	}
 	text, prefix := strings.CutSuffix(s, "*")
-	var octets []byte
-	digits, hexText := strings.CutPrefix(text, "0x")
+	var value []byte
+	hexText := strings.HasPrefix(text, "0x")
 	switch {
 	case text == "":
 	case isHex || hexText:
-		if !r.hex(v, s, digits, &octets) {
+		if prefix {
+			text = strings.TrimRight(text, ":-.") // 02:00:5e:*
+		}
+		if value, ok = r.parsed(v, text, octets.ParseHex); !ok {
 			return
 		}
 	default:
-		octets = []byte(text)
+		value = []byte(text)
 	}
-	*into = pattern{octets, prefix, true}
+	*into = network.NewPattern(value, prefix)
 }

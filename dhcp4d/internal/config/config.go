@@ -2,10 +2,9 @@
 // that nothing has to check again.
 //
 // Every mistake is reported, not only the first, with the variable, and inside
-// the document with line, column and path, saying what to do. The compiled
-// values are immutable: a packet takes one *Subnets at its start and uses it
-// to its end, a reload makes a new one. Nothing here touches the network; the
-// only files read are those that variables name.
+// the document with line, column and path, saying what to do. The values are
+// plain ones of package network and of this package. Nothing here touches a
+// socket; the only files read are those that variables name.
 package config
 
 import (
@@ -15,8 +14,12 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
@@ -31,9 +34,11 @@ type Config struct {
 	// IPCKeys sign and verify what goes between us and peers of ours; none
 	// leaves it as it is.
 	IPCKeys ipc.Keys
+	// IPCOldPeers allows HMAC alone with peers that know no sessions.
+	IPCOldPeers bool
 
 	// Subnets is the document as it was at the start.
-	Subnets *Subnets
+	Subnets *network.Subnets
 	// PeerServerIDs are the identifiers (option 54) of the other dhcp4d.
 	PeerServerIDs []netip.Addr
 
@@ -42,12 +47,12 @@ type Config struct {
 	// lease that the store does not know of has ended.
 	Recovery bool
 
-	API API
+	API access.Config
+	// MetricsSubnets is how many subnets metrics tell apart.
+	MetricsSubnets int
 
-	// Hooks are the names of the hooks to run, in order, all of them known.
-	Hooks    []string
-	LeaseLog LeaseLog
-	Run      Run
+	// Hooks are those to run, in order, with their variables.
+	Hooks []hook.Configured
 
 	environ   []string
 	defaults  Defaults
@@ -67,9 +72,7 @@ func (c Config) Warnings() []string {
 	if c.Store == (Store{}) {
 		warnings = append(warnings, Prefix+"STORE is memory: every lease is forgotten when the process ends")
 	}
-	if c.API.weak() {
-		warnings = append(warnings, Prefix+"API_TOKEN has fewer than 16 characters and may be guessed; make one with: head -c 32 /dev/urandom | base64")
-	}
+	warnings = append(warnings, c.API.Warnings()...)
 	if id, weak := c.IPCKeys.Weak(); weak {
 		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", id))
 	}
@@ -79,31 +82,32 @@ func (c Config) Warnings() []string {
 // raw is the variables as written.
 type raw struct {
 	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6768" desc:"our end of the link to dhcp6d, UDP"`
-	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]address:port[ kea]" reload:"true" desc:"the dhcp6d that are listened to; kea marks a kea-dhcp6, which knows no keys"`
+	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]host:port[ kea]" reload:"true" desc:"the dhcp6d that are listened to; of a name all addresses count; kea marks a kea-dhcp6, which knows no keys"`
 	IPCKeys     ipc.Keys       `env:"IPC_KEYS" secret:"true" reload:"true" kind:"list of id:base64" desc:"keys that authenticate the link to dhcp6d; the first signs, all verify; a datagram without a valid signature is dropped"`
+	IPCOldPeers bool           `env:"IPC_OLD_PEERS" envDefault:"true" reload:"true" desc:"with keys, also talk to a dhcp6d that knows no sessions, by HMAC-SHA-256 alone, which needs clocks that agree; set it to false once all are upgraded"`
 	IPCInsecure bool           `env:"IPC_INSECURE" envDefault:"false" desc:"allow the link to dhcp6d to leave this host without keys; anybody on its way can then take all addresses"`
 	Name        string         `env:"NAME" envDefault:"dhcp4d" desc:"our name as a backend of dhcp6d; with keys it must be the name that dhcp6d has for us"`
 
-	Subnets       string       `env:"SUBNETS,required" kind:"a YAML or JSON document, usually in a file that DHCP4D_SUBNETS_FILE names" reload:"true" desc:"subnets, pools, match entries, options and reservations"`
-	ServerID      netip.Addr   `env:"SERVER_ID" kind:"an IPv4 address" desc:"server identifier (option 54), also by subnet as server-id; must differ between the servers of a subnet; unset means the first usable address of each subnet"`
-	PeerServerIDs []netip.Addr `env:"PEER_SERVER_IDS" kind:"list of IPv4 addresses" desc:"server identifiers of the other dhcp4d; a client of theirs that ends up here is told to start again"`
-	Authoritative bool         `env:"AUTHORITATIVE" envDefault:"true" desc:"refuse clients that ask for an address we do not know them by, and take up leases that we have lost; false leaves them to other servers"`
-	LeaseTime     seconds      `env:"LEASE_TIME" envDefault:"1h" kind:"a duration such as 90s, 1h or 7d" desc:"lease time of clients that do not ask for one"`
-	OfferHold     seconds      `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
-	DeclineTime   seconds      `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
+	Subnets       string         `env:"SUBNETS,required" kind:"a YAML or JSON document, usually in a file that DHCP4D_SUBNETS_FILE names" reload:"true" desc:"subnets, pools, match entries, options and reservations"`
+	ServerID      netip.Addr     `env:"SERVER_ID" kind:"an IPv4 address" desc:"server identifier (option 54), also by subnet as server-id; must differ between the servers of a subnet; unset means the first usable address of each subnet"`
+	PeerServerIDs []netip.Addr   `env:"PEER_SERVER_IDS" kind:"list of IPv4 addresses" desc:"server identifiers of the other dhcp4d; a client of theirs that ends up here is told to start again"`
+	Authoritative bool           `env:"AUTHORITATIVE" envDefault:"true" desc:"refuse clients that ask for an address we do not know them by, and take up leases that we have lost; false leaves them to other servers"`
+	LeaseTime     config.Seconds `env:"LEASE_TIME" envDefault:"1h" kind:"a duration such as 90s, 1h or 7d" desc:"lease time of clients that do not ask for one"`
+	OfferHold     config.Seconds `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
+	DeclineTime   config.Seconds `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
 
-	Store Store `env:"STORE" envDefault:"journal:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY or pebble:DIRECTORY" desc:"where leases are kept; memory: forgets them when the process ends"`
+	Place storeVariable
 
 	Recovery bool `env:"RECOVERY" envDefault:"false" desc:"after an old backup was restored: for one lease time from the start, give no client an address that is new to it; unset it again"`
 
-	API API `envPrefix:"API_"`
+	API apiVariables `envPrefix:"API_"`
+}
 
-	Hooks    []string `env:"HOOKS" kind:"list of hooks: leaselog, run" desc:"hooks to run, in this order"`
-	LeaseLog LeaseLog `envPrefix:"LEASELOG_"`
-	Run      Run      `envPrefix:"RUN_"`
-
-	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
-	Settings      daemon.Settings
+// rawRest is the variables as written that come after those of the hooks.
+type rawRest struct {
+	MetricsListen  config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
+	MetricsSubnets uint32        `env:"METRICS_SUBNETS" envDefault:"1024" desc:"how many subnets metrics tell apart; those after them in the document are summed as other, but for the 32 fullest of their pools"`
+	Settings       daemon.Settings
 }
 
 // Reload reads again what can be read again: the environment is as it was, the
@@ -142,19 +146,21 @@ func Load(environ []string) (Config, error) {
 	l := config.New(Prefix, environ)
 	var r raw
 	l.Parse(&r)
+	run := hook.Configure(l, Prefix, hooks.All())
+	var rest rawRest
+	l.Parse(&rest)
 	c := Config{
 		environ:       environ,
 		Name:          r.Name,
 		IPCListen:     r.IPCListen,
 		IPCPeers:      r.IPCPeers,
 		IPCKeys:       r.IPCKeys,
+		IPCOldPeers:   r.IPCOldPeers,
 		PeerServerIDs: r.PeerServerIDs,
-		Store:         r.Store,
+		Store:         r.Place.Store,
 		Recovery:      r.Recovery,
-		API:           r.API,
-		Hooks:         r.Hooks,
-		LeaseLog:      r.LeaseLog,
-		Run:           r.Run,
+		API:           r.API.in(r.Place.Store),
+		Hooks:         run,
 		defaults: Defaults{
 			ServerID:      r.ServerID,
 			PeerServerIDs: r.PeerServerIDs,
@@ -164,15 +170,14 @@ func Load(environ []string) (Config, error) {
 			DeclineTime:   uint32(r.DeclineTime),
 			Peers:         peerNames(r.IPCPeers),
 		},
-		settings:  r.Settings,
+		settings:  rest.Settings,
 		variables: l.Variables(),
 	}
-	c.settings.MetricsListen = r.MetricsListen
+	c.MetricsSubnets = int(rest.MetricsSubnets)
+	c.settings.MetricsListen = rest.MetricsListen
 	c.checkIPC(l, r.IPCInsecure)
 	c.checkServerIDs(l)
-	c.checkHooks(l)
-	c.checkRun(l)
-	c.API.check(l)
+	c.API.Check(l)
 	if r.Subnets != "" {
 		var err error
 		c.Subnets, err = ParseSubnets([]byte(r.Subnets), c.defaults)

@@ -49,7 +49,7 @@ func TestLoadEverything(t *testing.T) {
 	if s.PoolOf(addr("192.0.2.9")) >= 0 || s.PoolOf(addr("192.0.2.10")) >= 0 || s.PoolOf(addr("192.0.2.1")) < 0 {
 		t.Errorf("%+v", s.Pools)
 	}
-	if c.IPCPeers[0].String() != "east@[2001:db8::6]:6767" || c.IPCPeers[1].String() != "[2001:db8::7]:6767" || c.LeaseLog.Path != "/var/log/leases" {
+	if c.IPCPeers[0].String() != "east@[2001:db8::6]:6767" || c.IPCPeers[1].String() != "[2001:db8::7]:6767" || len(c.Hooks) != 1 || c.Hooks[0].Name() != "leaselog" {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Warnings()) != 1 {
@@ -73,16 +73,20 @@ func TestLoadMistakes(t *testing.T) {
 		{"peer twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:6767", "[::1]:6767 is listed twice"},
 		{"peer's name twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:1,a@[::1]:2", "two peers have the name a"},
 		{"peer of another family", "DHCP4D_IPC_PEERS=[::1]:6767,127.0.0.1:6767", "127.0.0.1:6767 cannot be reached from [::1]:6768"},
+		{"peer with a zone", "DHCP4D_IPC_PEERS=[fe80::1%eth0]:6767", `DHCP4D_IPC_PEERS: "[fe80::1%eth0]:6767" has a zone`},
+		{"IPC-33 peer by name beyond this host", "DHCP4D_IPC_PEERS=six.example:6767", "DHCP4D_IPC_PEERS: six.example:6767 is on another host"},
+		{"IPC-33 peer by name twice", "DHCP4D_IPC_PEERS=localhost:6767,a@LOCALHOST:6767", "localhost:6767 is listed twice"},
+		{"IPC-33 peer by an address that lacks an octet", "DHCP4D_IPC_PEERS=192.0.2:6767", `"192.0.2" is neither an address nor the name of a host`},
+		{"IPC-33 peer by a name with a blank", "DHCP4D_IPC_PEERS=six example:6767", "has something after its port"},
+		{"IPC-33 peer by a name that is none", "DHCP4D_IPC_PEERS=six/example:6767", `"six/example" is neither an address nor the name of a host`},
+		{"IPC-33 peer by a name without port", "DHCP4D_IPC_PEERS=six.example", `"six.example" is no host:port`},
+		{"IPC-33 peer at every address", "DHCP4D_IPC_PEERS=[::]:6767", `"::" is not the address of a host`},
 		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
-		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY or pebble:DIRECTORY`},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
-		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run"},
+		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run, packetlog"},
 		{"hook twice", "DHCP4D_HOOKS=leaselog,leaselog", "leaselog is listed twice"},
-		{"run without a program", "DHCP4D_HOOKS=run", "DHCP4D_RUN_COMMAND: \"\" is no path that begins with /"},
-		{"run with a program that is no path", "DHCP4D_HOOKS=run\nDHCP4D_RUN_COMMAND=prog", "\"prog\" is no path"},
-		{"run not listed", "DHCP4D_RUN_COMMAND=/x", "the hook run is configured and not listed"},
-		{"hook not listed", "DHCP4D_LEASELOG_PATH=/x", "the hook leaselog is configured and not listed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			environ := append([]string{oneSubnet}, strings.Split(c.entry, "\n")...)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 )
 
 var update = flag.Bool("update", false, "write the tables of the reference instead of comparing them")
@@ -28,7 +28,7 @@ func options() string {
 	var b, own strings.Builder
 	b.WriteString("| Code | Name | Value |\n| --- | --- | --- |\n")
 	own.WriteString("\nThese are not configured as options:\n\n| Code | Name | Why |\n| --- | --- | --- |\n")
-	for _, d := range option.Definitions() {
+	for _, d := range encode.Definitions() {
 		if why := d.Refused(); why != "" {
 			fmt.Fprintf(&own, "| %d | %s | %s |\n", d.Code, d.Name, why)
 			continue

@@ -73,6 +73,7 @@ func (v *value) path() string {
 // reader collects the mistakes while a document is read.
 type reader struct {
 	mistakes Mistakes
+	source   source
 }
 
 // fail reports a mistake at a value.
@@ -97,6 +98,7 @@ func (r *reader) err() error {
 
 // parse reads the one YAML document that doc must be. JSON is YAML.
 func (r *reader) parse(doc []byte) *value {
+	r.source = strings.Split(string(doc), "\n")
 	decoder := yaml.NewDecoder(strings.NewReader(string(doc)))
 	var root, second yaml.Node
 	switch err := decoder.Decode(&root); {

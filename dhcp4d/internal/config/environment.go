@@ -3,25 +3,40 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
-	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
 // Peer is a dhcp6d that we listen to.
 type Peer struct {
-	Name string // what metrics, logs and match entries call it; address:port where none was given
-	Addr netip.AddrPort
+	Name string // what metrics, logs and match entries call it; host:port where none was given
+	Host string // an address, or a name to resolve, of which all addresses count
+	Port uint16
 	Kea  bool // a kea-dhcp6, which signs nothing
 }
 
+// Addr returns the address of the host, invalid where that is a name.
+func (p Peer) Addr() netip.Addr {
+	a, _ := netip.ParseAddr(p.Host)
+	return a
+}
+
+// place returns host:port.
+func (p Peer) place() string { return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))) }
+
+// loopback reports whether datagrams of the peer come from this host.
+func (p Peer) loopback() bool { return p.Host == "localhost" || p.Addr().IsLoopback() }
+
 // String is the peer as it is written in the environment.
 func (p Peer) String() string {
-	s := p.Addr.String()
+	s := p.place()
 	if p.Name != s {
 		s = p.Name + "@" + s
 	}
@@ -31,7 +46,7 @@ func (p Peer) String() string {
 	return s
 }
 
-// UnmarshalText takes "[name@]address:port[ kea]".
+// UnmarshalText takes "[name@]host:port[ kea]".
 func (p *Peer) UnmarshalText(text []byte) error {
 	fields := strings.Fields(string(text))
 	kea := len(fields) == 2 && fields[1] == "kea"
@@ -42,19 +57,43 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	if !named {
 		name, at = "", name
 	}
-	addr, err := netip.ParseAddrPort(at)
-	if err != nil || addr.Port() == 0 || addr.Addr().IsUnspecified() || addr.Addr().IsMulticast() {
-		return fmt.Errorf("%q is no address:port (IPv6 addresses need brackets)", at)
+	host, port, err := net.SplitHostPort(at)
+	number, err2 := strconv.ParseUint(port, 10, 16)
+	if err != nil || err2 != nil || number == 0 {
+		return fmt.Errorf("%q is no host:port (IPv6 addresses need brackets)", at)
 	}
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	switch addr, err := netip.ParseAddr(host); {
+	case err != nil && !isHostName(host):
+		return fmt.Errorf("%q is neither an address nor the name of a host", host)
+	case err != nil:
+		host = strings.ToLower(host)
+	case addr.IsUnspecified() || addr.IsMulticast():
+		return fmt.Errorf("%q is not the address of a host", host)
+	case addr.Zone() != "":
+		return fmt.Errorf("%q has a zone, which no datagram can be compared with; give the peer an address beyond its link", at)
+	default:
+		host = addr.Unmap().String()
+	}
+	peer := Peer{Name: name, Host: host, Port: uint16(number), Kea: kea}
 	if !named {
-		name = addr.String()
+		peer.Name = peer.place()
 	}
-	if name == "" || len(name) > MaxOctets || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+	if name := peer.Name; name == "" || len(name) > octets.Max || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
 		return fmt.Errorf("%q has no usable name before its @", text)
 	}
-	*p = Peer{Name: name, Addr: addr, Kea: kea}
+	*p = peer
 	return nil
+}
+
+// isHostName reports whether a resolver can be asked for s. What ends with a number is meant to be
+// an address.
+func isHostName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	last := s[strings.LastIndexByte(s, '.')+1:]
+	numeric := !strings.ContainsFunc(last, func(r rune) bool { return r < '0' || r > '9' })
+	return !numeric && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r > 0x7e || !(r == '-' || r == '.' || r == '_' || (r >= '0' && r <= '9') || (r|0x20 >= 'a' && r|0x20 <= 'z'))
+	})
 }
 
 func peerNames(peers []Peer) []string {
@@ -70,14 +109,14 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	for i, p := range c.IPCPeers {
 		for _, other := range c.IPCPeers[:i] {
 			switch {
-			case other.Addr == p.Addr:
-				l.Mistake("IPC_PEERS", p.Addr.String()+" is listed twice", "remove one of them")
+			case other.place() == p.place():
+				l.Mistake("IPC_PEERS", p.place()+" is listed twice", "remove one of them")
 			case other.Name == p.Name:
 				l.Mistake("IPC_PEERS", "two peers have the name "+p.Name, "names must differ")
 			}
 		}
-		if listen := c.IPCListen.Addr(); listen.IsValid() && listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != p.Addr.Addr().Is4() {
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%v cannot be reached from %v, where IPC_LISTEN binds", p.Addr, c.IPCListen), "give both the same address family")
+		if listen, a := c.IPCListen.Addr(), p.Addr(); a.IsValid() && listen.IsValid() && listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != a.Is4() {
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(), c.IPCListen), "give both the same address family")
 		}
 	}
 	if insecure {
@@ -89,29 +128,41 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}
 	for _, p := range c.IPCPeers {
-		switch remote := !p.Addr.Addr().IsLoopback(); {
+		switch remote := !p.loopback(); {
 		case remote && p.Kea && keys:
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%v is a Kea on another host, and Kea knows no keys", p.Addr),
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is a Kea on another host, and Kea knows no keys", p.place()),
 				"keep it on the loopback interface, or set "+Prefix+"IPC_INSECURE=true if the network between is yours alone")
 		case remote && !keys:
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%v is on another host and nothing authenticates it", p.Addr), remedy)
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is on another host and nothing authenticates it", p.place()), remedy)
 		}
 	}
 }
 
 // Store says where leases are kept.
 type Store struct {
-	Kind string // journal or pebble; empty: in memory only
-	Dir  string
+	Kind     string // journal or pebble; empty: in a database, or in memory only
+	Dir      string
+	Database string // the URL of a PostgreSQL database
 }
 
-// UnmarshalText takes "memory:", "journal:DIRECTORY" or "pebble:DIRECTORY".
+// storeVariable is the variable of the store, which the API's clients need too.
+type storeVariable struct {
+	Store Store `env:"STORE" envDefault:"journal:/var/lib/dhcp4d" kind:"memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE" desc:"where leases are kept; memory: forgets them when the process ends; for a PostgreSQL database see database.md"`
+}
+
+// UnmarshalText takes "memory:", "journal:DIRECTORY", "pebble:DIRECTORY", or the URL of a
+// PostgreSQL database.
 func (s *Store) UnmarshalText(text []byte) error {
 	kind, dir, _ := strings.Cut(string(text), ":")
 	onDisk := kind == "journal" || kind == "pebble"
 	switch {
 	case string(text) == "memory:":
 		*s = Store{}
+	case database.IsURL(string(text)):
+		if _, err := database.Parse(string(text)); err != nil {
+			return err
+		}
+		*s = Store{Database: string(text)}
 	case onDisk && filepath.IsAbs(dir):
 		*s = Store{Kind: kind, Dir: filepath.Clean(dir)}
 	case onDisk:
@@ -123,81 +174,9 @@ func (s *Store) UnmarshalText(text []byte) error {
 }
 
 // URL is the store as package store names it.
-func (s Store) URL() string { return cmp.Or(s.Kind, "memory") + ":" + s.Dir }
-
-// LeaseLogName is the name of the lease log among the hooks.
-const LeaseLogName = "leaselog"
-
-// LeaseLog is what the lease log hook runs by.
-type LeaseLog struct {
-	Path string `env:"PATH" envDefault:"stdout" kind:"stdout, stderr or the path of a file" desc:"hook leaselog: where one line of JSON per change of a lease goes; a file is appended to"`
-}
-
-// RunName is the name of the hook that runs a program.
-const RunName = "run"
-
-// Run is what the hook run runs by.
-type Run struct {
-	Command string  `env:"COMMAND" kind:"path of a program" desc:"hook run: the program that is run for every change of a lease, with the hook point as its argument and the facts in its environment, named as Kea's run_script hook names them"`
-	Timeout seconds `env:"TIMEOUT" envDefault:"10s" kind:"a duration such as 90s, 1h or 7d" desc:"hook run: how long a program may run before it is killed with everything that it started"`
-	Workers uint16  `env:"WORKERS" envDefault:"4" desc:"hook run: how many programs run at the same time"`
-	Queue   uint32  `env:"QUEUE" envDefault:"1024" desc:"hook run: how many changes may wait for a program; more are lost and counted"`
-}
-
-// checkRun checks the hook run.
-func (c *Config) checkRun(l *config.Loader) {
-	listed := slices.Contains(c.Hooks, RunName)
-	for _, name := range []string{"RUN_COMMAND", "RUN_TIMEOUT", "RUN_WORKERS", "RUN_QUEUE"} {
-		if l.Variable(name).Source != "" && !listed {
-			l.Mistake("HOOKS", "the hook run is configured and not listed", "add run, or unset "+Prefix+name)
-			break
-		}
+func (s Store) URL() string {
+	if s.Database != "" {
+		return s.Database
 	}
-	if !listed {
-		return
-	}
-	if !filepath.IsAbs(c.Run.Command) {
-		l.Mistake("RUN_COMMAND", fmt.Sprintf("%q is no path that begins with /", c.Run.Command), "name the program that the hook run is to run")
-	}
-	if c.Run.Timeout == 0 {
-		l.Mistake("RUN_TIMEOUT", "no program ends in no time", "give at least 1s")
-	}
-	if c.Run.Workers == 0 || c.Run.Workers > 256 {
-		l.Mistake("RUN_WORKERS", fmt.Sprintf("%d programs at the same time", c.Run.Workers), "give 1 to 256")
-	}
-	if c.Run.Queue == 0 || c.Run.Queue > 1<<20 {
-		l.Mistake("RUN_QUEUE", fmt.Sprintf("%d changes", c.Run.Queue), "give 1 to 1048576")
-	}
-}
-
-// Duration is the time that it stands for.
-func (s seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
-
-// checkHooks checks the list of hooks against what is shipped.
-func (c *Config) checkHooks(l *config.Loader) {
-	for i, name := range c.Hooks {
-		switch {
-		case name != LeaseLogName && name != RunName:
-			l.Mistake("HOOKS", "there is no hook "+name, "there are: "+LeaseLogName+", "+RunName)
-		case slices.Contains(c.Hooks[:i], name):
-			l.Mistake("HOOKS", name+" is listed twice", "remove one of them")
-		}
-	}
-	if l.Variable("LEASELOG_PATH").Source != "" && !slices.Contains(c.Hooks, LeaseLogName) {
-		l.Mistake("HOOKS", "the hook leaselog is configured and not listed", "add leaselog, or unset "+Prefix+"LEASELOG_PATH")
-	}
-}
-
-// seconds is a duration in whole seconds.
-type seconds uint32
-
-// UnmarshalText takes what the durations of the subnets document are written
-// like.
-func (s *seconds) UnmarshalText(text []byte) error {
-	n, ok := parseSeconds(string(text))
-	if !ok {
-		return fmt.Errorf("%q is not %s", text, durationKind)
-	}
-	*s = seconds(n)
-	return nil
+	return cmp.Or(s.Kind, "memory") + ":" + s.Dir
 }

@@ -1,81 +1,22 @@
 package config
 
 import (
-	"net/netip"
-
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
-
-// Infinite is the lease time that never ends (RFC 2131 section 3.3).
-const Infinite = 0xffffffff
-
-// Policy is what may be said for all subnets at the top of the document, and
-// for each again. Times are seconds.
-type Policy struct {
-	ServerID      netip.Addr // option 54, in no pool
-	Authoritative bool       // answers where another server might know better
-	PadTo300      bool       // replies are filled up to 300 octets
-	RefuseMoves   bool       // a client that turns up at another attachment point gets no answer
-
-	Limit       uint32 // leases, offers and quarantine per attachment point, 0 = no limit
-	OfferHold   uint32 // how long an OFFER holds its address
-	DeclineTime uint32 // how long a declined address is kept back
-	Lease       LeaseTimes
-
-	NextServer     netip.Addr // siaddr, 0.0.0.0 if not set
-	ServerHostname string     // sname, at most 63 octets
-	BootFileName   string     // file, at most 127 octets
-}
-
-// LeaseTimes are the times of a lease.
-type LeaseTimes struct {
-	Default    uint32 // for clients that do not ask for a time
-	Min, Max   uint32 // bounds for those that do
-	SendTimers bool   // options 58 and 59 also to clients that did not ask for them
-	Renewal    Timer
-	Rebinding  Timer
-}
-
-// Timer is T1 or T2: a fixed time, or a part of the lease time.
-type Timer struct {
-	Seconds uint32 // 0: by Part
-	Part    uint32 // thousandths of the lease time
-}
-
-// The parts of RFC 2131 section 4.4.5.
-var (
-	defaultRenewal   = Timer{Part: 500}
-	defaultRebinding = Timer{Part: 875}
-)
-
-func (t Timer) of(lease uint32) uint32 {
-	if t.Seconds != 0 {
-		return t.Seconds
-	}
-	return uint32(uint64(lease) * uint64(t.Part) / 1000)
-}
-
-// Timers returns T1 and T2 (options 58, 59) for a lease of the given seconds:
-// 0 < T1 < T2 < lease. Fixed times that do not fit a short lease give way to
-// the defaults. It is not ok when the lease has no end or is too short.
-func (t *LeaseTimes) Timers(lease uint32) (t1, t2 uint32, ok bool) {
-	if lease == Infinite {
-		return 0, 0, false
-	}
-	t1, t2 = t.Renewal.of(lease), t.Rebinding.of(lease)
-	if !(0 < t1 && t1 < t2 && t2 < lease) {
-		t1, t2 = defaultRenewal.of(lease), defaultRebinding.of(lease)
-	}
-	return t1, t2, 0 < t1 && t1 < t2 && t2 < lease
-}
 
 // level is what one level of the document says: its top, or a subnet.
 type level struct {
-	Policy
-	options option.Builder // of this level only
-	classes []Class        // of this level and those above
+	network.Policy
+	options option.Builder     // of this level only
+	classes *network.ClassList // of this level only
+	scope   *expression.Scope  // the names of classes of this level and those above
 
 	// Where the last word on these was said, for checks that need several.
 	leaseAt, timersAt, serverAt *value
@@ -121,8 +62,8 @@ func levelFields() []field[level] {
 		{"limit", "number", "most leases, offers and addresses in quarantine of one attachment point; 0 is no limit", func(r *reader, v *value, l *level) {
 			r.number(v, 0, 1<<31-1, &l.Limit)
 		}},
-		{"moves", "follow or refuse", "what becomes of the lease of a client that turns up at another attachment point: it follows the client, which is the default, or stays where it is and the client gets no answer", func(r *reader, v *value, l *level) {
-			r.either(v, "refuse", "follow", &l.RefuseMoves)
+		{"moves", "when-silent, follow or refuse", "what becomes of the lease of a client identifier that turns up at another attachment point: by default it follows only when its client has not renewed it until rebinding-time, and before that whoever sends the identifier is served as a new client; follow takes it along at once; refuse leaves it where it is, and who sends the identifier from elsewhere gets no answer", func(r *reader, v *value, l *level) {
+			r.moves(v, &l.Moves)
 		}},
 		{"v6-only-wait", "duration or 0", "marks the network as IPv6-mostly: clients that ask for option 108 do without IPv4 for so long (RFC 8925); the same as the option v6-only-preferred", func(r *reader, v *value, l *level) {
 			r.v6OnlyWait(v, &l.options)
@@ -142,9 +83,26 @@ func levelFields() []field[level] {
 		{"options", "mapping of option name or code to value", "DHCPv4 options, sent to clients that ask for them", func(r *reader, v *value, l *level) {
 			r.options(v, &l.options, true)
 		}},
-		{"classes", "list of classes", "options for clients of a kind; the later classes win, and those of a subnet over those at the top", func(r *reader, v *value, l *level) {
+		{"always-send", "list of option names or codes", "options that are sent, where they are configured, also to clients that do not ask for them", func(r *reader, v *value, l *level) { r.alwaysSend(v, &l.options) }},
+		{"classes", "list of classes", "what clients of a kind get; the later classes win, and those of a subnet over those at the top", func(r *reader, v *value, l *level) {
 			r.classes(v, l)
 		}},
+	}
+}
+
+// moves reads a policy for moves.
+func (r *reader) moves(v *value, into *lease.Moves) {
+	const words = "when-silent, follow or refuse"
+	switch s, ok := r.scalar(v, words); {
+	case !ok:
+	case s == "when-silent":
+		*into = lease.MoveWhenSilent
+	case s == "follow":
+		*into = lease.MoveAtOnce
+	case s == "refuse":
+		*into = lease.MoveNever
+	default:
+		r.fail(v, "%q must be %s", s, words)
 	}
 }
 
@@ -154,7 +112,7 @@ func (r *reader) v6OnlyWait(v *value, into *option.Builder) {
 	if (v.Kind != yaml.ScalarNode || v.Value != "0") && !r.seconds(v, &wait) {
 		return
 	}
-	r.putOption(v, into, option.CodeV6OnlyPreferred, []byte{byte(wait >> 24), byte(wait >> 16), byte(wait >> 8), byte(wait)})
+	r.putOption(v, into, dhcp4.OptIPv6OnlyPreferred, []byte{byte(wait >> 24), byte(wait >> 16), byte(wait >> 8), byte(wait)})
 }
 
 // options reads a mapping of options. Option 108 decides whether there is a
@@ -171,11 +129,11 @@ func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 			r.fail(key, "a key must be the name or the code of an option")
 			continue
 		}
-		code, wire, ok := option.Compile(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {
+		code, wire, ok := encode.Option(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {
 			r.failAt(at, key.path()+path, problem)
 		})
 		switch {
-		case ok && code == option.CodeV6OnlyPreferred && !addressless:
+		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
 			r.fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, a class or a reservation")
 		case ok:
 			r.putOption(key, into, code, wire)
@@ -183,9 +141,26 @@ func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 	}
 }
 
+// alwaysSend reads the options that are sent unasked.
+func (r *reader) alwaysSend(v *value, into *option.Builder) {
+	for _, item := range r.list(v, "option names or codes") {
+		if item.Kind != yaml.ScalarNode || item.Value == "" {
+			r.fail(item, "must be the name or the code of an option")
+			continue
+		}
+		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.failAt(at, item.path()+path, problem) })
+		switch {
+		case ok && code == dhcp4.OptIPv6OnlyPreferred:
+			r.fail(item, "is for clients only that list it (RFC 8925 section 3.3); leave it out")
+		case ok:
+			into.Always(code)
+		}
+	}
+}
+
 func (r *reader) putOption(at *value, into *option.Builder, code byte, wire []byte) {
 	if into.Has(code) {
-		r.fail(at, "option %s is there twice; leave one out", option.Name(code))
+		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
 		return
 	}
 	into.Put(code, wire)
@@ -203,10 +178,10 @@ func (r *reader) checkTimes(l *level) {
 	if l.leaseAt != nil && (t.Min > t.Default || t.Default > t.Max) {
 		r.fail(l.leaseAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
 	}
-	if l.timersAt == nil || t.Default == Infinite {
+	if l.timersAt == nil || t.Default == lease.Infinite {
 		return
 	}
-	if t1, t2 := t.Renewal.of(t.Default), t.Rebinding.of(t.Default); t1 >= t2 || t2 >= t.Default {
+	if t1, t2 := t.Renewal.Of(t.Default), t.Rebinding.Of(t.Default); t1 >= t2 || t2 >= t.Default {
 		r.fail(l.timersAt, "renewal-time %s, rebinding-time %s and lease-time %s must ascend", showSeconds(t1), showSeconds(t2), showSeconds(t.Default))
 	}
 }

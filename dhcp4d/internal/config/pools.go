@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -9,26 +10,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 )
-
-// Pool is a set of addresses to hand out: its ranges ascend, do not touch,
-// and hold neither exclusions nor server identifiers. Reserved addresses are
-// in it like others, see [Subnet.Reserved].
-type Pool struct {
-	Ranges  []Range
-	Size    uint64      // number of addresses in Ranges
-	Options *option.Set // own options only, nil if none
-}
-
-// Range is a run of IPv4 addresses, both ends included.
-type Range struct{ First, Last netip.Addr }
-
-// Contains reports whether an address is in the pool.
-func (p *Pool) Contains(a netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(p.Ranges, a, func(r Range, a netip.Addr) int { return r.First.Compare(a) })
-	return found || i > 0 && a.Compare(p.Ranges[i-1].Last) <= 0
-}
 
 // span is a range of addresses as numbers, both ends included.
 type span struct{ first, last uint32 }
@@ -135,6 +119,7 @@ func poolFields() []field[poolDoc] {
 		{"options", "mapping of option name or code to value", "options of clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
 			r.options(v, &p.options, false)
 		}},
+		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, p *poolDoc) { r.alwaysSend(v, &p.options) }},
 	}
 }
 
@@ -157,9 +142,9 @@ func (r *reader) pools(v *value) []poolDoc {
 
 // compilePools checks the pools of a subnet and takes out what is not handed
 // out: exclusions, and the addresses in never.
-func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr, in *interner) []Pool {
+func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr, in *interner) []network.Pool {
 	subnet := prefixSpan(s.prefix)
-	var compiled []Pool
+	var compiled []network.Pool
 	var sound []poolDoc
 	for _, p := range pools {
 		if !p.span.within(subnet) {
@@ -185,7 +170,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 			compiled = append(compiled, pool)
 		}
 	}
-	slices.SortStableFunc(sound, func(a, b poolDoc) int { return compareUint32(a.span.first, b.span.first) })
+	slices.SortStableFunc(sound, func(a, b poolDoc) int { return cmp.Compare(a.span.first, b.span.first) })
 	for i := 1; i < len(sound); i++ {
 		a, b := &sound[i-1], &sound[i]
 		if a.span.overlaps(b.span) {
@@ -201,7 +186,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 	return compiled
 }
 
-func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr) (Pool, bool) {
+func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr) (network.Pool, bool) {
 	left := []span{p.span}
 	if s.prefix.Bits() <= 30 {
 		left = without(without(left, span{subnet.first, subnet.first}), span{subnet.last, subnet.last})
@@ -214,22 +199,12 @@ func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr
 	}
 	if len(left) == 0 {
 		r.fail(p.at, "has no address left: %s is excluded, or the server's own", p.span)
-		return Pool{}, false
+		return network.Pool{}, false
 	}
-	pool := Pool{Ranges: make([]Range, 0, len(left))}
+	pool := network.Pool{Ranges: make([]network.Range, 0, len(left))}
 	for _, s := range left {
-		pool.Ranges = append(pool.Ranges, Range{addr4(s.first), addr4(s.last)})
+		pool.Ranges = append(pool.Ranges, network.Range{First: addr4(s.first), Last: addr4(s.last)})
 		pool.Size += uint64(s.last-s.first) + 1
 	}
 	return pool, true
-}
-
-func compareUint32(a, b uint32) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -7,81 +7,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gaissmai/bart"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
-
-// Subnets is a compiled subnets document.
-type Subnets struct {
-	All []Subnet // in the order of the document
-
-	byID     map[uint32]int32
-	byPrefix bart.Table[int32]
-}
-
-// ByID returns the subnet with an id, nil if there is none.
-func (s *Subnets) ByID(id uint32) *Subnet {
-	if i, ok := s.byID[id]; ok {
-		return &s.All[i]
-	}
-	return nil
-}
-
-// Containing returns the subnet that an IPv4 address lies in, nil if none.
-func (s *Subnets) Containing(a netip.Addr) *Subnet {
-	if i, ok := s.byPrefix.Lookup(a); ok {
-		return &s.All[i]
-	}
-	return nil
-}
-
-// Subnet is one subnet with all that decides about its leases. Everything is
-// filled in: defaults, the document's top and the environment are merged.
-type Subnet struct {
-	Position int // in Subnets.All
-
-	ID     uint32
-	Prefix netip.Prefix
-	Drain  bool // renewals only
-	Policy
-	Pools []Pool // in the order of the document
-	Match []Match
-
-	options      *option.Set // global, laid over by the subnet's
-	classes      []Class
-	classSets    []*option.Set // of classes, for option.Layers
-	reservations reservations
-}
-
-// PoolOf returns the index of the pool that holds an address, -1 if none does.
-func (s *Subnet) PoolOf(a netip.Addr) int {
-	for i := range s.Pools {
-		if s.Pools[i].Contains(a) {
-			return i
-		}
-	}
-	return -1
-}
-
-// Options returns what a client sees, without allocation: global < subnet <
-// pool < classes < reservation. The pool is an index or -1, r may be nil.
-func (s *Subnet) Options(t *Traits, pool int, r *Reservation) option.Layers {
-	l := option.Layers{Classes: s.classSets, Base: s.options}
-	for i := range s.classes {
-		if s.classes[i].Matches(t) {
-			l.Matched |= 1 << i
-		}
-	}
-	if pool >= 0 {
-		l.Pool = s.Pools[pool].Options
-	}
-	if r != nil {
-		l.Top = r.Options
-	}
-	return l
-}
 
 // Defaults are what the environment says for subnets that do not say it
 // themselves. Times are seconds.
@@ -162,19 +95,20 @@ func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
 
 // ParseSubnets compiles a subnets document. The error is a [Mistakes] with
 // everything that is wrong with it.
-func ParseSubnets(doc []byte, d Defaults) (*Subnets, error) {
+func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 	r := &reader{}
 	root := r.parse(doc)
 	if root == nil {
 		return nil, r.err()
 	}
-	top := level{Policy: Policy{
+	classes := new(expression.Classes)
+	top := level{scope: classes.Scope(), Policy: network.Policy{
 		ServerID:      d.ServerID,
 		Authoritative: d.Authoritative,
 		OfferHold:     d.OfferHold,
 		DeclineTime:   d.DeclineTime,
 		NextServer:    netip.IPv4Unspecified(),
-		Lease:         LeaseTimes{Default: d.LeaseTime, Renewal: defaultRenewal, Rebinding: defaultRebinding},
+		Lease:         network.LeaseTimes{Default: d.LeaseTime, Renewal: network.DefaultRenewal, Rebinding: network.DefaultRebinding},
 	}}
 	list := root
 	if root.Kind == yaml.MappingNode {
@@ -185,10 +119,10 @@ func ParseSubnets(doc []byte, d Defaults) (*Subnets, error) {
 	if list == nil {
 		return nil, r.err()
 	}
-	docs := r.subnets(list, &top, d.Peers)
+	docs := r.subnets(list, &top, d.Peers, classes)
 	r.checkUnique(docs)
 	r.checkClaims(docs)
-	compiled := r.compile(docs, &top, d.PeerServerIDs)
+	compiled := r.compile(docs, &top, d.PeerServerIDs, classes)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
@@ -212,7 +146,7 @@ func (r *reader) top(root *value, top *level) (list *value) {
 	return list
 }
 
-func (r *reader) subnets(list *value, top *level, peers []string) []subnetDoc {
+func (r *reader) subnets(list *value, top *level, peers []string, classes *expression.Classes) []subnetDoc {
 	items := r.list(list, "subnets")
 	if list.Kind == yaml.SequenceNode && len(items) == 0 {
 		r.fail(list, "the list is empty; give at least one subnet")
@@ -221,10 +155,13 @@ func (r *reader) subnets(list *value, top *level, peers []string) []subnetDoc {
 	docs := make([]subnetDoc, 0, len(items))
 	for _, item := range items {
 		s := subnetDoc{level: *top, at: item}
-		s.options = option.Builder{}
+		s.options, s.classes, s.scope = option.Builder{}, nil, top.scope.Inner()
 		before := len(r.mistakes)
 		if !mapping(r, item, "a subnet", fields, &s) {
 			continue
+		}
+		for i := range s.match {
+			r.guard(&s.match[i], top.scope, classes)
 		}
 		broken := len(r.mistakes) > before
 		r.checkSubnet(&s)
@@ -300,8 +237,8 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 	}
 }
 
-func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Subnets {
-	out := &Subnets{All: make([]Subnet, 0, len(docs)), byID: make(map[uint32]int32, len(docs))}
+func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, classes *expression.Classes) *network.Subnets {
+	all := make([]network.Subnet, 0, len(docs))
 	in := &interner{known: map[string]*option.Set{}}
 	global := top.options.Set()
 	for i := range docs {
@@ -311,25 +248,20 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr) *Su
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := Subnet{Position: len(out.All), ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, classes: d.classes}
+		s := network.Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, Classes: d.classes}
 		s.Pools = r.compilePools(d, d.pools, never, in)
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}
-		for i := range d.classes {
-			s.classSets = append(s.classSets, d.classes[i].options)
-		}
 		var mask option.Builder
-		mask.Put(option.CodeSubnetMask, maskOctets(d.prefix))
-		s.options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		mask.Put(dhcp4.OptSubnetMask, maskOctets(d.prefix))
+		s.Options = in.set(d.options.Set().Over(global).Over(mask.Set()))
 		if d.reservations != nil {
-			s.reservations = r.compileReservations(d, d.reservations, never, in)
+			s.Reservations = r.compileReservations(d, d.reservations, never, in)
 		}
-		out.byID[s.ID] = int32(len(out.All))
-		out.byPrefix.Insert(s.Prefix, int32(len(out.All)))
-		out.All = append(out.All, s)
+		all = append(all, s)
 	}
-	return out
+	return network.NewSubnets(all, classes, top.classes)
 }
 
 func maskOctets(p netip.Prefix) []byte {
@@ -339,9 +271,9 @@ func maskOctets(p netip.Prefix) []byte {
 // serverID completes and checks the server identifier (RFC 2131 section
 // 4.3.1): a host address, other than those of the peers.
 func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
-	network := prefixSpan(d.prefix)
+	whole := prefixSpan(d.prefix)
 	if !d.ServerID.IsValid() {
-		first := network.first
+		first := whole.first
 		if d.prefix.Bits() <= 30 {
 			first++
 		}
@@ -355,7 +287,7 @@ func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
 	switch {
 	case slices.Contains(peerIDs, d.ServerID):
 		r.fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, give server-id", d.ServerID)
-	case d.prefix.Bits() <= 30 && (n == network.first || n == network.last):
+	case d.prefix.Bits() <= 30 && (n == whole.first || n == whole.last):
 		r.fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
 	}
 }
@@ -379,7 +311,7 @@ func (in *interner) set(s *option.Set) *option.Set {
 
 func showSeconds(n uint32) string {
 	switch {
-	case n == Infinite:
+	case n == lease.Infinite:
 		return "infinite"
 	case n%86400 == 0:
 		return strconv.Itoa(int(n/86400)) + "d"

@@ -4,16 +4,22 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
 // defaults are those of an environment that says nothing.
 var defaults = Defaults{Authoritative: true, LeaseTime: 3600, OfferHold: 60, DeclineTime: 86400, Peers: []string{"[::1]:6767"}}
 
-func mustParse(t testing.TB, doc string) *Subnets {
+func mustParse(t testing.TB, doc string) *network.Subnets {
 	t.Helper()
 	s, err := ParseSubnets([]byte(doc), defaults)
 	if err != nil {
@@ -70,9 +76,46 @@ func TestAnchorsAreRead(t *testing.T) {
 - {id: 1, subnet: 10.0.0.0/24, pools: [], match: [], options: &o {routers: [10.0.0.1]}}
 - {id: 2, subnet: 10.0.1.0/24, pools: [], match: [], options: *o}
 `)
-	l := s.ByID(2).Options(&Traits{}, -1, nil)
+	l := s.ByID(2).OptionsFor(nil, -1, nil, nil)
 	if v, ok := l.Lookup(3); !ok || string(v) != "\x0a\x00\x00\x01" {
 		t.Error(v)
+	}
+}
+
+func TestAlwaysSend(t *testing.T) {
+	s := mustParse(t, `
+always-send: [ntp-servers, 252]
+subnets:
+  - id: 1
+    subnet: 10.0.0.0/24
+    match: [{interface: eth0}]
+    options: {252: 0x61, routers: [10.0.0.1]}
+    pools: [{range: 10.0.0.16/28, always-send: [routers]}]
+    classes: [{name: phones, vendor-class: "phone*", options: {150: 0x0a000001}, always-send: [150]}]
+    reservations: [{hw-address: "02:00:00:00:00:01", address: 10.0.0.5, always-send: [1]}]
+`)
+	sub := s.ByID(1)
+	phone := client{VendorClass: []byte("phone 7")}
+	reserved := sub.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}})
+	for _, tt := range []struct {
+		name   string
+		layers option.Layers
+		always []int
+	}{
+		{"outside the pool", sub.OptionsFor(client{}.classes(t, s, sub), -1, nil, nil), []int{252}},
+		{"in the pool", sub.OptionsFor(client{}.classes(t, s, sub), 0, nil, nil), []int{3, 252}},
+		{"of the class", sub.OptionsFor(phone.classes(t, s, sub), 0, nil, nil), []int{3, 150, 252}},
+		{"reserved", sub.OptionsFor(client{}.classes(t, s, sub), -1, reserved, nil), []int{1, 252}},
+	} {
+		all, always := tt.layers.Configured()
+		if got := always.List(); !slices.Equal(got, tt.always) {
+			t.Errorf("%s: always %v, want %v", tt.name, got, tt.always)
+		}
+		for _, code := range all.List() {
+			if v, ok := tt.layers.Lookup(byte(code)); !ok || len(v) == 0 {
+				t.Errorf("%s: option %d is configured and has no value", tt.name, code)
+			}
+		}
 	}
 }
 
@@ -130,47 +173,49 @@ subnets:
   - {id: 2, subnet: 10.0.1.0/24, pools: [], match: [], lease-time: 1h, limit: 0, v6-only-wait: 0, options: {subnet-mask: 255.255.255.255}}
 `)
 	one, two := s.ByID(1), s.ByID(2)
-	if one.Lease.Default != 7200 || one.Lease.Min != 7200 || one.Lease.Max != Infinite || one.Limit != 4 {
+	if one.Lease.Default != 7200 || one.Lease.Min != 7200 || one.Lease.Max != lease.Infinite || one.Limit != 4 {
 		t.Errorf("%+v", one.Policy)
 	}
-	if two.Lease.Default != 3600 || two.Lease.Min != 3600 || two.Lease.Max != Infinite || two.Limit != 0 {
+	if two.Lease.Default != 3600 || two.Lease.Min != 3600 || two.Lease.Max != lease.Infinite || two.Limit != 0 {
 		t.Errorf("%+v", two.Policy)
 	}
-	phone, own := &Traits{VendorClass: []byte("phone 7")}, &Traits{VendorClass: []byte("phone"), UserClass: []byte("x")}
+	phone, own := client{VendorClass: []byte("phone 7")}, client{VendorClass: []byte("phone"), UserClass: []byte("x")}
 	for _, c := range []struct {
 		name     string
-		subnet   *Subnet
-		traits   *Traits
+		subnet   *network.Subnet
+		traits   client
 		address  string
 		reserved bool
 		code     byte
 		want     string
 	}{
-		{"of the top", one, &Traits{}, "10.0.0.25", false, 12, "top"},
-		{"of the subnet over the top", one, &Traits{}, "10.0.0.25", false, 15, "subnet"},
-		{"of the pool over the subnet", one, &Traits{}, "10.0.0.15", false, 15, "pool"},
-		{"of no pool", one, &Traits{}, "10.0.0.99", false, 17, ""},
+		{"of the top", one, client{}, "10.0.0.25", false, 12, "top"},
+		{"of the subnet over the top", one, client{}, "10.0.0.25", false, 15, "subnet"},
+		{"of the pool over the subnet", one, client{}, "10.0.0.15", false, 15, "pool"},
+		{"of no pool", one, client{}, "10.0.0.99", false, 17, ""},
 		{"of the class over the pool", one, phone, "10.0.0.15", false, 15, "class"},
 		{"of the subnet's class over the top's", one, own, "10.0.0.15", false, 67, "own"},
 		{"of the reservation over all", one, own, "10.0.0.15", true, 15, "reservation"},
 		{"the reservation leaves the others", one, own, "10.0.0.15", true, 17, "pool"},
 		{"a class of the top in another subnet", two, phone, "10.0.1.1", false, 67, "class"},
-		{"subnet mask from the prefix", one, &Traits{}, "10.0.0.25", false, 1, "\xff\xff\xff\x00"},
-		{"subnet mask as configured", two, &Traits{}, "10.0.1.1", false, 1, "\xff\xff\xff\xff"},
-		{"D4-30 wait of the top", one, &Traits{}, "10.0.0.25", false, 108, "\x00\x00\x01\x2c"},
-		{"D4-30 wait of 0", two, &Traits{}, "10.0.1.1", false, 108, "\x00\x00\x00\x00"},
+		{"subnet mask from the prefix", one, client{}, "10.0.0.25", false, 1, "\xff\xff\xff\x00"},
+		{"subnet mask as configured", two, client{}, "10.0.1.1", false, 1, "\xff\xff\xff\xff"},
+		{"D4-30 wait of the top", one, client{}, "10.0.0.25", false, 108, "\x00\x00\x01\x2c"},
+		{"D4-30 wait of 0", two, client{}, "10.0.1.1", false, 108, "\x00\x00\x00\x00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var r *Reservation
+			var r *network.Reservation
 			if c.reserved {
-				r = c.subnet.Reserved(addr(c.address))
+				r = c.subnet.Reservations.At(addr(c.address))
 			}
-			l := c.subnet.Options(c.traits, c.subnet.PoolOf(addr(c.address)), r)
+			in := c.traits.classes(t, s, c.subnet)
+			memory := make([]*option.Set, 0, len(in))
+			l := c.subnet.OptionsFor(in, c.subnet.PoolOf(addr(c.address)), r, memory)
 			if got, ok := l.Lookup(c.code); string(got) != c.want || ok != (c.want != "") {
 				t.Errorf("%q", got)
 			}
 			if n := testing.AllocsPerRun(10, func() {
-				l := c.subnet.Options(c.traits, c.subnet.PoolOf(addr(c.address)), r)
+				l := c.subnet.OptionsFor(in, c.subnet.PoolOf(addr(c.address)), r, memory)
 				l.Lookup(c.code)
 			}); n != 0 {
 				t.Errorf("%v allocations", n)
@@ -228,18 +273,18 @@ func TestPools(t *testing.T) {
 }
 
 func TestD4_29Timers(t *testing.T) {
-	half := LeaseTimes{Renewal: defaultRenewal, Rebinding: defaultRebinding}
-	fixed := LeaseTimes{Renewal: Timer{Seconds: 600}, Rebinding: Timer{Part: 900}}
+	half := network.LeaseTimes{Renewal: network.DefaultRenewal, Rebinding: network.DefaultRebinding}
+	fixed := network.LeaseTimes{Renewal: network.Timer{Seconds: 600}, Rebinding: network.Timer{Part: 900}}
 	for _, c := range []struct {
-		times         LeaseTimes
+		times         network.LeaseTimes
 		lease, t1, t2 uint32
 		ok            bool
 	}{
 		{half, 3600, 1800, 3150, true},
 		{half, 4, 2, 3, true},
 		{half, 2, 1, 1, false},
-		{half, Infinite, 0, 0, false},
-		{half, Infinite - 1, 2147483647, 3758096382, true},
+		{half, lease.Infinite, 0, 0, false},
+		{half, lease.Infinite - 1, 2147483647, 3758096382, true},
 		{fixed, 3600, 600, 3240, true},
 		{fixed, 600, 300, 525, true}, // does not fit: the defaults
 	} {
@@ -248,7 +293,7 @@ func TestD4_29Timers(t *testing.T) {
 		}
 	}
 	s := mustParse(t, subnetWith("renewal-time: 10m\nrebinding-time: 0.9"))
-	if l := s.All[0].Lease; !l.SendTimers || l.Renewal != (Timer{Seconds: 600}) || l.Rebinding != (Timer{Part: 900}) {
+	if l := s.All[0].Lease; !l.SendTimers || l.Renewal != (network.Timer{Seconds: 600}) || l.Rebinding != (network.Timer{Part: 900}) {
 		t.Errorf("%+v", l)
 	}
 }
@@ -262,79 +307,136 @@ func TestReservation(t *testing.T) {
 	remote := []byte("\x00\x00\x00\x09x")
 	for _, c := range []struct {
 		name string
-		id   Identity
+		id   network.Identity
 		want string
 	}{
-		{"by client identifier", Identity{ClientID: []byte{0xff, 1}}, "192.0.2.100"},
-		{"by client identifier before hardware address", Identity{ClientID: []byte{0xff, 1}, HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, "192.0.2.100"},
-		{"by hardware address though there is a client identifier", Identity{ClientID: []byte{0xff, 2}, HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, "192.0.2.9"},
-		{"of another hardware type", Identity{HWType: 6, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, ""},
-		{"of the hardware type", Identity{HWType: 6, HWAddr: []byte{2, 1}}, "192.0.2.102"},
-		{"a client identifier that looks like a hardware address", Identity{ClientID: []byte{1, 2, 0, 0, 0, 0, 1}}, ""},
-		{"by interface-id", Identity{InterfaceID: []byte("a")}, "192.0.2.103"},
-		{"by interface-id and another link-address", Identity{InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::2")}, "192.0.2.103"},
-		{"by interface-id and link-address", Identity{InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::1")}, "192.0.2.104"},
-		{"by remote-id", Identity{RemoteID: remote, InterfaceID: []byte("b")}, "192.0.2.105"},
-		{"by interface-id and remote-id", Identity{RemoteID: remote, InterfaceID: []byte("a")}, "192.0.2.106"},
-		{"link-address counts more than remote-id", Identity{RemoteID: remote, InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::1")}, "192.0.2.104"},
-		{"the client before the attachment point", Identity{ClientID: []byte{0xff, 1}, InterfaceID: []byte("a")}, "192.0.2.100"},
-		{"longer than any", Identity{ClientID: make([]byte, 1000), HWAddr: make([]byte, 16), InterfaceID: make([]byte, 60000), RemoteID: make([]byte, 60000)}, ""},
-		{"as long as possible", Identity{ClientID: make([]byte, 255), InterfaceID: make([]byte, 255), RemoteID: make([]byte, 255), LinkAddress: addr("2001:db8::1")}, ""},
-		{"nothing", Identity{}, ""},
+		{"by client identifier", network.Identity{ClientID: []byte{0xff, 1}}, "192.0.2.100"},
+		{"by client identifier before hardware address", network.Identity{ClientID: []byte{0xff, 1}, HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, "192.0.2.100"},
+		{"by hardware address though there is a client identifier", network.Identity{ClientID: []byte{0xff, 2}, HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, "192.0.2.9"},
+		{"of another hardware type", network.Identity{HWType: 6, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, ""},
+		{"of the hardware type", network.Identity{HWType: 6, HWAddr: []byte{2, 1}}, "192.0.2.102"},
+		{"a client identifier that looks like a hardware address", network.Identity{ClientID: []byte{1, 2, 0, 0, 0, 0, 1}}, ""},
+		{"by interface-id", network.Identity{InterfaceID: []byte("a")}, "192.0.2.103"},
+		{"by interface-id and another link-address", network.Identity{InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::2")}, "192.0.2.103"},
+		{"by interface-id and link-address", network.Identity{InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::1")}, "192.0.2.104"},
+		{"by remote-id", network.Identity{RemoteID: remote, InterfaceID: []byte("b")}, "192.0.2.105"},
+		{"by interface-id and remote-id", network.Identity{RemoteID: remote, InterfaceID: []byte("a")}, "192.0.2.106"},
+		{"link-address counts more than remote-id", network.Identity{RemoteID: remote, InterfaceID: []byte("a"), LinkAddress: addr("2001:db8::1")}, "192.0.2.104"},
+		{"the client before the attachment point", network.Identity{ClientID: []byte{0xff, 1}, InterfaceID: []byte("a")}, "192.0.2.100"},
+		{"longer than any", network.Identity{ClientID: make([]byte, 1000), HWAddr: make([]byte, 16), InterfaceID: make([]byte, 60000), RemoteID: make([]byte, 60000)}, ""},
+		{"as long as possible", network.Identity{ClientID: make([]byte, 255), InterfaceID: make([]byte, 255), RemoteID: make([]byte, 255), LinkAddress: addr("2001:db8::1")}, ""},
+		{"nothing", network.Identity{}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
-			if r := sub.Reservation(&c.id); r != nil {
+			if r := sub.Reservations.Of(&c.id); r != nil {
 				got = r.Addr.String()
-				if r.ByPoint != (r.Addr.As4()[3] >= 103) {
-					t.Error("by point: ", r.ByPoint)
+				if r.ByPoint() != (r.Addr.As4()[3] >= 103) {
+					t.Error("by point: ", r.ByPoint())
 				}
-				if sub.Reserved(r.Addr) != r {
+				if sub.Reservations.At(r.Addr) != r {
 					t.Error("not found by its address")
 				}
 			}
 			if got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			if n := testing.AllocsPerRun(10, func() { sub.Reservation(&c.id) }); n != 0 {
+			if n := testing.AllocsPerRun(10, func() { sub.Reservations.Of(&c.id) }); n != 0 {
 				t.Errorf("%v allocations", n)
 			}
 		})
 	}
-	if sub.Reserved(addr("192.0.2.77")) != nil || len(sub.Reservations()) != 8 {
-		t.Error(sub.Reservations())
+	if sub.Reservations.At(addr("192.0.2.77")) != nil || len(sub.Reservations.All()) != 8 {
+		t.Error(sub.Reservations.All())
 	}
+}
+
+// client is what classes without a test look at.
+type client struct{ VendorClass, UserClass, HWAddr []byte }
+
+// evaluator looks at a DISCOVER of the client.
+func (c client) evaluator(t testing.TB, s *network.Subnets) *expression.Evaluator {
+	t.Helper()
+	h := dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: byte(len(c.HWAddr))}
+	copy(h.CHAddr[:], c.HWAddr)
+	b := dhcp4.AppendType(dhcp4.AppendHeader(nil, &h), dhcp4.Discover)
+	if c.VendorClass != nil {
+		b = dhcp4.AppendOption(b, 60, c.VendorClass)
+	}
+	if c.UserClass != nil {
+		b = dhcp4.AppendOption(b, 77, c.UserClass)
+	}
+	m := new(dhcp4.Message)
+	if why := m.Parse(dhcp4.AppendEnd(b)); why != drop.None {
+		t.Fatal(why)
+	}
+	e := new(expression.Evaluator)
+	e.Begin(expression.Query{Message: m}, s.Classes, new(expression.Membership))
+	return e
+}
+
+// classes are those of a subnet that the client is in.
+func (c client) classes(t testing.TB, s *network.Subnets, sub *network.Subnet) []*network.Class {
+	t.Helper()
+	return sub.AppendClasses(nil, c.evaluator(t, s))
 }
 
 func TestClasses(t *testing.T) {
 	s := mustParse(t, subnetWith(`classes: [{name: a, vendor-class: "PXEClient:*", user-class: "0x6970*", hw-address: "02:00:*", options: {host-name: a}}]`))
-	class := &s.All[0].classes[0]
-	in := Traits{VendorClass: []byte("PXEClient:Arch"), UserClass: []byte("ipxe"), HWAddr: []byte{2, 0, 1}}
+	in := client{VendorClass: []byte("PXEClient:Arch"), UserClass: []byte("ipxe"), HWAddr: []byte{2, 0, 1}}
 	for _, c := range []struct {
 		name   string
-		change func(*Traits)
+		change func(*client)
 		want   bool
 	}{
-		{"all fit", func(*Traits) {}, true},
-		{"user class as an element of RFC 3004", func(t *Traits) { t.UserClass = []byte("\x01x\x03ipx") }, true},
-		{"user class as a broken list", func(t *Traits) { t.UserClass = []byte("\x01x\x09ipx") }, false},
-		{"user class as a list of nothing", func(t *Traits) { t.UserClass = []byte("\x00\x00") }, false},
-		{"no vendor class", func(t *Traits) { t.VendorClass = nil }, false},
-		{"another vendor class", func(t *Traits) { t.VendorClass = []byte("PXEClient") }, false},
-		{"another hardware address", func(t *Traits) { t.HWAddr = []byte{2, 1, 1} }, false},
+		{"all fit", func(*client) {}, true},
+		{"user class as an element of RFC 3004", func(t *client) { t.UserClass = []byte("\x01x\x03ipx") }, true},
+		{"user class as a broken list", func(t *client) { t.UserClass = []byte("\x01x\x09ipx") }, false},
+		{"user class as a list of nothing", func(t *client) { t.UserClass = []byte("\x00\x00") }, false},
+		{"no vendor class", func(t *client) { t.VendorClass = nil }, false},
+		{"another vendor class", func(t *client) { t.VendorClass = []byte("PXEClient") }, false},
+		{"another hardware address", func(t *client) { t.HWAddr = []byte{2, 1, 1} }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			traits := in
 			c.change(&traits)
-			if class.Matches(&traits) != c.want {
+			if got := len(traits.classes(t, s, &s.All[0])) == 1; got != c.want {
 				t.Error(!c.want)
 			}
 		})
 	}
 }
 
-// network is a document of many subnets and reservations.
-func network(subnets, reservations int) []byte {
+// TestO4_13: text of clients may end with NUL octets (RFC 2132 section 2).
+func TestO4_13(t *testing.T) {
+	s := mustParse(t, subnetWith(`classes: [{vendor-class: d-i}, {vendor-class: "0x642d6900"}, {user-class: d-i}, {hw-address: "02:00:00:00:00"}]`))
+	for _, c := range []struct {
+		name   string
+		traits client
+		want   []bool
+	}{
+		{"vendor class", client{VendorClass: []byte("d-i")}, []bool{true, false, false, false}},
+		{"vendor class with a NUL", client{VendorClass: []byte("d-i\x00")}, []bool{true, true, false, false}},
+		{"vendor class with several", client{VendorClass: []byte("d-i\x00\x00\x00")}, []bool{true, false, false, false}},
+		{"vendor class with one inside", client{VendorClass: []byte("d-i\x00x")}, []bool{false, false, false, false}},
+		{"nothing but NUL", client{VendorClass: []byte{0}, UserClass: []byte{0}}, []bool{false, false, false, false}},
+		{"user class with a NUL", client{UserClass: []byte("d-i\x00")}, []bool{false, false, true, false}},
+		{"an element of a user class with a NUL", client{UserClass: []byte("\x01x\x04d-i\x00")}, []bool{false, false, true, false}},
+		{"octets are no text", client{HWAddr: []byte{2, 0, 0, 0, 0, 0}}, []bool{false, false, false, false}},
+	} {
+		t.Run("O4-13 "+c.name, func(t *testing.T) {
+			e := c.traits.evaluator(t, s)
+			for i := range c.want {
+				if got := e.Member(i); got != c.want[i] {
+					t.Errorf("class %d: %v", i, got)
+				}
+			}
+		})
+	}
+}
+
+// manySubnets is a document of many subnets and reservations.
+func manySubnets(subnets, reservations int) []byte {
 	var b strings.Builder
 	for i := range subnets {
 		net := fmt.Sprintf("10.%d.%d", i/256, i%256)
@@ -348,7 +450,7 @@ func network(subnets, reservations int) []byte {
 }
 
 func BenchmarkLoad10000Subnets100000Reservations(b *testing.B) {
-	doc := network(10_000, 100_000)
+	doc := manySubnets(10_000, 100_000)
 	var before, after runtime.MemStats
 	for b.Loop() {
 		runtime.GC()
@@ -366,11 +468,11 @@ func BenchmarkLoad10000Subnets100000Reservations(b *testing.B) {
 }
 
 func BenchmarkReservation(b *testing.B) {
-	s := mustParse(b, string(network(100, 1000)))
-	id := Identity{ClientID: []byte{0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, 0, 7, 5}, HWType: 1, HWAddr: make([]byte, 6), InterfaceID: []byte("port-7")}
+	s := mustParse(b, string(manySubnets(100, 1000)))
+	id := network.Identity{ClientID: []byte{0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, 0, 7, 5}, HWType: 1, HWAddr: make([]byte, 6), InterfaceID: []byte("port-7")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if s.All[7].Reservation(&id) == nil {
+		if s.All[7].Reservations.Of(&id) == nil {
 			b.Fatal("not found")
 		}
 	}
@@ -398,7 +500,7 @@ func FuzzParseSubnets(f *testing.F) {
 	})
 }
 
-func checkInvariants(t *testing.T, s *Subnets, sub *Subnet) {
+func checkInvariants(t *testing.T, s *network.Subnets, sub *network.Subnet) {
 	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 || &s.All[sub.Position] != sub {
 		t.Fatalf("%+v", sub)
 	}
@@ -413,7 +515,7 @@ func checkInvariants(t *testing.T, s *Subnets, sub *Subnet) {
 			}
 		}
 	}
-	if l := sub.Options(&Traits{}, -1, nil); !l.Base.Has(option.CodeSubnetMask) {
+	if l := sub.OptionsFor(client{}.classes(t, s, sub), -1, nil, nil); !l.Base.Has(dhcp4.OptSubnetMask) {
 		t.Fatal("no subnet mask")
 	}
 }

@@ -5,19 +5,25 @@
 package event
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // Query is a query at a filter point, with what is known of it there.
 type Query struct {
+	hook.Culprit // that dropped it
+
 	// Received is when the batch with the query was read.
 	Received time.Time
 	// DHCP6D is the dhcp6d that forwarded it.
@@ -30,7 +36,7 @@ type Query struct {
 	// Message is the parsed query, nil at buffer4_receive.
 	Message *dhcp4.Message
 	// Subnet is set from subnet4_select on.
-	Subnet *config.Subnet
+	Subnet *network.Subnet
 	// Decision is set from lease4_select on. It is not to be changed.
 	Decision *lease.Decision
 	// Address is the address to be given. A filter at lease4_select or
@@ -42,13 +48,26 @@ type Query struct {
 
 // Decode makes an object of the DHCPv4 message. It allocates; a hook that
 // needs only a few fields reads Message.
-func (q *Query) Decode() (*dhcpv4.DHCPv4, error) { return dhcpv4.FromBytes(q.Data) }
+//
+// It takes no message that the packet loop would not take, and none with a long list of domain
+// names, because the text of such a list is much longer than the list.
+func (q *Query) Decode() (*dhcpv4.DHCPv4, error) {
+	var m dhcp4.Message
+	if why := m.Parse(q.Data); why != drop.None {
+		return nil, fmt.Errorf("decoding a message of %d octets: %w", len(q.Data), why)
+	}
+	if list, _ := m.Option(dhcp4.OptDomainSearch); !hook.FewNames(list) {
+		return nil, errors.New("decoding a message: its list of domain names is too long")
+	}
+	return dhcpv4.FromBytes(q.Data)
+}
 
 // Lease is a change of a lease that is on stable storage, or one that the
 // passing of time has brought about.
 type Lease struct {
-	Event   lease.Event
-	Time    time.Time
+	Event lease.Event
+	Time  time.Time
+	// Binding is the lease. Its times are the wall clock's.
 	Binding lease.Binding
 	// By is who ordered the change, empty where a client or the time did.
 	By string

@@ -5,7 +5,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
 // rules is one query with all that is known of it.
@@ -14,21 +17,80 @@ type rules struct {
 	p   *Policy
 	f   *Facts
 	now Time
+
+	// What the facts say of three addresses, by the policy for moves: what the
+	// identifier has elsewhere is another client's, or the client's own.
+	own, named, reservation Address
+	// away: the named address is the identifier's elsewhere, so another client's.
+	away bool
 }
 
 // Decide answers q (RFC 2131 section 4.3).
 func Decide(q *Query, p *Policy, f *Facts, now Time) Decision {
-	r := rules{q, p, f, now}
-	switch q.Type {
-	case TypeDiscover:
+	r := rules{q: q, p: p, f: f, now: now, own: f.Own, named: f.Named, reservation: f.Reserved}
+	r.move()
+	d := r.answer()
+	d.Apart = p.Moves != MoveAtOnce
+	return d
+}
+
+// move applies the policy for moves.
+func (r *rules) move() {
+	own, away := &r.own, &r.f.Away
+	if r.p.Moves == MoveAtOnce {
+		for _, a := range [...]*Address{away, &r.f.AwayOffer} {
+			if a.Rank(r.q) > own.Rank(r.q) {
+				r.own = *a
+			}
+		}
+		return
+	}
+	follows := r.p.Moves == MoveWhenSilent && own.Standing != Mine && own.Standing != Held
+	switch {
+	case follows && r.silent(away), r.p.Moves == MoveNever && own.Standing != Mine && away.Standing == Mine:
+		r.own = *away
+	}
+	r.away = r.keepApart(&r.named, follows)
+	r.keepApart(&r.reservation, follows)
+}
+
+// keepApart makes an address that the identifier has elsewhere another
+// client's, unless it is silent there and may follow. It reports whether it did.
+func (r *rules) keepApart(a *Address, follows bool) bool {
+	switch {
+	case a.Here(), follows && r.silent(a):
+		return false
+	case a.Standing == Mine:
+		a.Standing = Taken
+	case a.Standing == Held:
+		a.Standing = OfferedAway
+	default:
+		return false
+	}
+	a.Known = false
+	return true
+}
+
+// silent reports whether a is a binding whose client has not renewed it until
+// T2, so that it has probably left the place where it was.
+func (r *rules) silent(a *Address) bool {
+	if a.Standing != Mine || a.Expires == Never {
+		return false
+	}
+	return r.now >= a.Changed+Time(r.p.T2(uint32(min(a.Expires-a.Changed, math.MaxUint32))))
+}
+
+func (r *rules) answer() Decision {
+	switch r.q.Type {
+	case dhcp4.Discover:
 		return r.discover()
-	case TypeRequest:
+	case dhcp4.Request:
 		return r.request()
-	case TypeDecline:
+	case dhcp4.Decline:
 		return r.decline()
-	case TypeRelease:
+	case dhcp4.Release:
 		return r.release()
-	case TypeInform:
+	case dhcp4.Inform:
 		return r.inform()
 	}
 	return dropped(drop.NotForServer)
@@ -37,14 +99,14 @@ func Decide(q *Query, p *Policy, f *Facts, now Time) Decision {
 // discover follows RFC 2131 section 4.3.1.
 func (r *rules) discover() Decision {
 	switch {
-	case r.q.ServerID.IsValid():
+	case isSet(r.q.ServerID):
 		return dropped(drop.Contradiction)
 	case r.elsewhere():
-		return silent(Elsewhere)
+		return silent(silence.Elsewhere)
 	case r.p.V6Mostly && r.q.V6Only:
 		// RFC 8925 section 3.3: no address is kept for a client that can do
 		// without; when it wants one all the same it asks again without 108.
-		d := Decision{Kind: Offer, Addr: netip.IPv4Unspecified(), V6Only: true}
+		d := Decision{Kind: Offer, ID: ID{Addr: netip.IPv4Unspecified()}, V6Only: true}
 		d.Time = r.wanted()
 		return d
 	}
@@ -58,9 +120,9 @@ func (r *rules) discover() Decision {
 // choose finds the address for a DISCOVER: the reservation, the current
 // binding, the former one, the requested address, any.
 func (r *rules) choose() (Address, drop.Reason) {
-	own, named := &r.f.Own, &r.f.Named
-	if r.reservable() && !r.closedTo(&r.f.Reserved) {
-		return r.f.Reserved, drop.None
+	own, named := &r.own, &r.named
+	if r.reservable() && !r.closedTo(&r.reservation) {
+		return r.reservation, drop.None
 	}
 	if own.Standing == Mine && r.ours(own) {
 		if r.full() {
@@ -72,20 +134,20 @@ func (r *rules) choose() (Address, drop.Reason) {
 	switch {
 	case r.closedTo(own) && !held:
 		return Address{}, drop.Draining
-	case r.full():
+	case r.full(), r.crowded():
 		return Address{}, drop.PointLimit
 	case held, own.Standing == Former && r.ours(own):
 		return *own, drop.None
 	case (named.Standing == Free || named.Standing == Former) && r.ours(named):
 		return *named, drop.None
-	case r.f.Next.IsValid():
-		return Address{Addr: r.f.Next, Standing: Free}, drop.None
+	case r.f.Next.Addr.IsValid():
+		return Address{ID: r.f.Next, Standing: Free}, drop.None
 	}
 	return Address{}, drop.NoAddress
 }
 
 func (r *rules) offer(a Address) Decision {
-	d := Decision{Kind: Offer, Addr: a.Addr}
+	d := Decision{Kind: Offer, ID: a.ID}
 	d.Time = r.wanted()
 	hold := r.now.After(r.p.Hold)
 	switch {
@@ -103,28 +165,55 @@ func (r *rules) offer(a Address) Decision {
 // request tells the states of a client apart (RFC 2131 section 4.3.2 and
 // table 4) by what the message holds, never by how it came.
 func (r *rules) request() Decision {
-	server, requested, ciaddr := r.q.ServerID.IsValid(), r.q.Requested.IsValid(), isSet(r.q.CIAddr)
+	server := isSet(r.q.ServerID)
+	other := server && r.q.ServerID != r.p.ServerID && !isSet(r.q.CIAddr)
 	switch {
-	case server && requested && !ciaddr:
-		return r.selecting()
-	case !server && requested && !ciaddr:
-		return r.initReboot()
-	case ciaddr && !server && !requested,
-		ciaddr && server && r.q.ServerID == r.p.ServerID,
-		ciaddr && !server && r.q.Requested == r.q.CIAddr:
+	case r.away && r.own.Standing != Mine && !other:
+		// Not for us to answer: perhaps the same message came by another way
+		// too, on which the client has the address, and a NAK would end that.
+		return r.unhold(silent(silence.Elsewhere))
+	case isSet(r.q.CIAddr):
+		// A client that has an address asks for no other. What options 50 and
+		// 54 say besides, which must not be there, changes nothing: an old
+		// server identifier, say, of a server that was configured anew.
 		return r.renewing()
+	case other:
+		return r.choseOther()
+	case isSet(r.q.Requested) && server:
+		return r.selecting(&r.named)
+	case isSet(r.q.Requested):
+		return r.initReboot()
+	case server:
+		return r.unnamed()
 	}
-	return dropped(drop.Contradiction)
+	return r.nameless()
 }
 
-func (r *rules) selecting() Decision {
-	if r.q.ServerID != r.p.ServerID {
-		return r.choseOther()
+// unnamed is SELECTING without option 50: the client takes our offer and does
+// not repeat the address. There is one at most that it can mean.
+func (r *rules) unnamed() Decision {
+	own := &r.own
+	if own.Standing == Held || own.Standing == Mine {
+		return r.selecting(own)
 	}
-	own, named := &r.f.Own, &r.f.Named
+	return nak(NotOffered)
+}
+
+// nameless is a REQUEST for no address, of no server. It belongs to no state
+// of RFC 2131 section 4.3.2, so a client that sends it will not get on by
+// itself: it is told to start again, unless it may be another server's.
+func (r *rules) nameless() Decision {
+	if r.p.Authoritative || r.own.Standing == Held || r.own.Standing == Mine {
+		return nak(NothingRequested)
+	}
+	return silent(silence.NoRecord)
+}
+
+func (r *rules) selecting(named *Address) Decision {
+	own := &r.own
 	switch {
 	case r.elsewhere():
-		return silent(Elsewhere)
+		return silent(silence.Elsewhere)
 	case !named.InSubnet:
 		return nak(WrongSubnet)
 	case r.reservable():
@@ -133,7 +222,7 @@ func (r *rules) selecting() Decision {
 		}
 	case !r.obtainable(named):
 		return nak(NotAvailable)
-	case own.Addr != named.Addr && (own.Standing == Held || own.Standing == Mine && r.ours(own)):
+	case own.ID != named.ID && (own.Standing == Held || (own.Standing == Mine && r.ours(own))):
 		return nak(NotOffered)
 	}
 	if !r.ours(named) {
@@ -144,41 +233,48 @@ func (r *rules) selecting() Decision {
 
 // choseOther is SELECTING with another server's identifier.
 func (r *rules) choseOther() Decision {
-	d := silent(OtherServer)
+	d := silent(silence.ChoseOtherServer)
 	if slices.Contains(r.p.Peers, r.q.ServerID) {
 		// dhcp6d sends it here only while that peer is out: the client had
 		// better start again at once.
 		d = nak(PeerServer)
 	}
-	if r.f.Own.Standing == Held && r.f.Own.SamePoint {
-		d.Change, d.Addr = Unhold, r.f.Own.Addr
+	return r.unhold(d)
+}
+
+// unhold adds to a decision that what was offered to the client is free again.
+func (r *rules) unhold(d Decision) Decision {
+	if r.own.Standing == Held && r.own.Here() {
+		d.Change, d.Addr = Unhold, r.own.Addr
 	}
 	return d
 }
 
 func (r *rules) initReboot() Decision {
-	own, named := &r.f.Own, &r.f.Named
+	own, named := &r.own, &r.named
 	if d, done := r.confirm(named); done {
 		return d
 	}
 	switch {
 	case r.reserved(named), named.Standing == Mine:
 		return r.ack(named, false)
-	case own.Standing != Unnamed && own.Addr != named.Addr:
+	case own.Standing != Unnamed && own.ID != named.ID:
 		return nak(OtherAddress)
 	case named.Standing == Held, named.Standing == Former:
 		return r.ack(named, false)
-	case r.p.Authoritative && r.now >= r.p.RecoverTill:
-		return nak(NotKnown)
+	case r.p.Authoritative && r.now < r.p.RecoverTill:
+		// Without an answer a client goes on with a lease that has not ended
+		// (RFC 2131 section 3.2); while we recover, it may well have one.
+		return silent(silence.Recovering)
+	case r.p.Authoritative:
+		return nak(NoRecord)
 	}
-	// Without an answer a client goes on with a lease that has not ended
-	// (RFC 2131 section 3.2); while we recover, it may well have one.
-	return silent(NotKnown)
+	return silent(silence.NoRecord)
 }
 
 // renewing is RENEWING and REBINDING.
 func (r *rules) renewing() Decision {
-	own, named := &r.f.Own, &r.f.Named
+	own, named := &r.own, &r.named
 	if d, done := r.confirm(named); done {
 		return d
 	}
@@ -190,7 +286,7 @@ func (r *rules) renewing() Decision {
 	case own.Standing == Mine && r.ours(own):
 		return nak(OtherAddress)
 	case named.Standing == Free && !r.p.Authoritative:
-		return silent(NotKnown)
+		return silent(silence.NoRecord)
 	}
 	return r.ack(named, true)
 }
@@ -203,16 +299,22 @@ func (r *rules) confirm(named *Address) (d Decision, done bool) {
 	case !named.InSubnet:
 		return nak(WrongSubnet), true
 	case r.elsewhere():
-		return silent(Elsewhere), true
-	case !named.InPool && !mine && !named.ForOther && !r.reserved(named):
-		// Another dhcp4d may serve that part of the subnet.
-		return silent(NotOurPool), true
+		return silent(silence.Elsewhere), true
 	case r.reservable() && !r.reserved(named):
 		return nak(OtherAddress), true
-	case named.ForOther && (mine || r.f.Own.Standing != Unnamed || r.p.Authoritative || isSet(r.q.CIAddr)):
+	case !named.InPool && !mine && !named.ForOther && !r.reserved(named):
+		if !r.p.Authoritative || len(r.p.Peers) > 0 {
+			// Another server may serve that part of the subnet.
+			return silent(silence.NotOurPool), true
+		}
+		if r.own.Standing != Unnamed {
+			return nak(OtherAddress), true
+		}
+		return nak(NotAvailable), true
+	case named.ForOther && (mine || r.own.Standing != Unnamed || r.p.Authoritative || isSet(r.q.CIAddr)):
 		return nak(NotAvailable), true
 	case named.ForOther:
-		return silent(NotKnown), true
+		return silent(silence.NoRecord), true
 	case r.reserved(named) && !mine && !r.obtainable(named):
 		return nak(NotAvailable), true
 	}
@@ -221,11 +323,14 @@ func (r *rules) confirm(named *Address) (d Decision, done bool) {
 
 // ack acknowledges an address that is the client's or can become so.
 func (r *rules) ack(a *Address, renewal bool) Decision {
-	d := Decision{Kind: Ack, Addr: a.Addr, After: a.After, V6Only: r.p.V6Mostly && r.q.V6Only}
+	d := Decision{Kind: Ack, ID: a.ID, After: a.After, V6Only: r.p.V6Mostly && r.q.V6Only}
 	if a.Standing != Mine {
-		if r.full() && !r.reserved(a) || a.Standing != Held && r.closedTo(a) && !(renewal && !r.p.Drain) {
+		full := (r.full() || r.crowded()) && !r.reserved(a)
+		closed := a.Standing != Held && r.closedTo(a) && (!renewal || r.p.Drain)
+		if full || closed {
 			return nak(NoNewClients)
 		}
+		d.TakenOver = a.Standing == Taken
 		d.Time = r.wanted()
 		d.Change, d.Event, d.Expires = Bind, Allocated, r.now.After(d.Time)
 		if a.Known {
@@ -233,8 +338,11 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 		}
 		return d
 	}
-	moved := !a.SamePoint
-	if !r.ours(a) || moved && r.full() && !r.reserved(a) {
+	moved := !a.Here()
+	if !r.ours(a) || (moved && r.full() && !r.reserved(a)) {
+		if a.Expires <= r.now {
+			return nak(NotAvailable) // it is in its last second
+		}
 		// Confirmed for the time that remains, no longer.
 		d.Time = remaining(a.Expires, r.now)
 		d.Expires = a.Expires
@@ -251,26 +359,34 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 // decline follows RFC 2131 section 4.3.3. One client must not be able to put
 // another's address into quarantine.
 func (r *rules) decline() Decision {
-	a := &r.f.Named
+	a := &r.named
 	switch {
-	case r.q.ServerID != r.p.ServerID:
-		return silent(NotOurServerID)
-	case a.Standing != Mine && a.Standing != Held || !a.SamePoint:
-		return silent(NotHolder)
+	case r.otherServer():
+		return silent(silence.NamesOtherServer)
+	case (a.Standing != Mine && a.Standing != Held) || !a.mayEnd():
+		return silent(silence.NotHolder)
 	}
-	return Decision{Why: Done, Change: Decline, Event: DeclinedEvent, Addr: a.Addr, Expires: r.now.After(r.p.Quarantine)}
+	return Decision{Silence: silence.Declined, Change: Decline, Event: DeclinedEvent, ID: a.ID, Expires: r.now.After(r.p.Quarantine)}
 }
 
 // release follows RFC 2131 section 4.3.4.
 func (r *rules) release() Decision {
-	a := &r.f.Named
+	a := &r.named
 	switch {
-	case r.q.ServerID.IsValid() && r.q.ServerID != r.p.ServerID:
-		return silent(NotOurServerID)
-	case a.Standing != Mine || !a.SamePoint:
-		return silent(NotHolder)
+	case r.otherServer():
+		return silent(silence.NamesOtherServer)
+	case a.Standing != Mine || !a.mayEnd():
+		return silent(silence.NotHolder)
 	}
-	return Decision{Why: Done, Change: Release, Event: ReleasedEvent, Addr: a.Addr, Expires: r.now}
+	return Decision{Silence: silence.Released, Change: Release, Event: ReleasedEvent, ID: a.ID, Expires: r.now}
+}
+
+// otherServer reports whether a RELEASE or DECLINE names a server that is not
+// us. One that names none is for whoever gave out the address: option 54 must
+// be there (RFC 2131 table 5), but without it a client would be given an
+// address that is in use again and again.
+func (r *rules) otherServer() bool {
+	return isSet(r.q.ServerID) && r.q.ServerID != r.p.ServerID
 }
 
 // inform follows RFC 2131 section 4.3.5.
@@ -286,10 +402,9 @@ func (r *rules) reserved(a *Address) bool {
 	return r.q.Reservation.IsValid() && a.Addr == r.q.Reservation
 }
 
-// reservable tells whether the client can have its reservation now. One that
-// belongs to the attachment point moves at once, whoever had it there.
+// reservable tells whether the client can have its reservation now.
 func (r *rules) reservable() bool {
-	return r.q.Reservation.IsValid() && r.obtainable(&r.f.Reserved)
+	return r.q.Reservation.IsValid() && r.obtainable(&r.reservation)
 }
 
 // obtainable tells whether nobody stands in the way of the client's having a.
@@ -298,7 +413,14 @@ func (r *rules) obtainable(a *Address) bool {
 	case Free, Former, Held, Mine:
 		return true
 	case OfferedAway, Taken:
-		return r.q.ByPoint && r.reserved(a) && a.SamePoint && !isSet(r.q.CIAddr)
+		if !r.reserved(a) {
+			return false
+		}
+		// A reservation of an attachment point moves at once to whoever is
+		// there, one of a hardware address to another identifier of it (a
+		// boot loader, then the system).
+		samePlace := a.Place != attachment.Apart
+		return (r.q.ByPoint && samePlace && !isSet(r.q.CIAddr)) || (r.q.ByHardware && a.SameHW && a.Here())
 	}
 	return false
 }
@@ -308,10 +430,15 @@ func (r *rules) obtainable(a *Address) bool {
 // the same query. It reports false, and changes nothing, when the client
 // cannot have that address.
 func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
-	r := rules{q: q, p: p, now: now}
+	at := *a
+	r := rules{q: q, p: p, f: &Facts{}, now: now}
+	if p.Moves != MoveAtOnce {
+		r.keepApart(&at, p.Moves == MoveWhenSilent)
+	}
+	a = &at
 	offer := d.Kind == Offer && isSet(d.Addr)
 	ack := d.Kind == Ack && d.Change != None
-	if !offer && !ack || !a.InSubnet || a.ForOther || !r.obtainable(a) {
+	if (!offer && !ack) || !a.InSubnet || a.ForOther || !r.obtainable(a) {
 		return false
 	}
 	d.Addr = a.Addr
@@ -325,36 +452,50 @@ func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 }
 
 // ours tells whether the configuration lets the client have a.
-func (r *rules) ours(a *Address) bool {
-	return a.InSubnet && !a.ForOther && (a.InPool || r.reserved(a))
-}
+func (r *rules) ours(a *Address) bool { return a.allowed(r.q) }
 
 // full tells whether one more client is too many at the attachment point.
-// Who has an address there already is not one more.
+// Who has an address there already, or at the same place by another address of
+// its own, is not one more.
 func (r *rules) full() bool {
-	own := &r.f.Own
-	counted := own.SamePoint && (own.Standing == Mine || own.Standing == Held)
+	own := &r.own
+	counted := own.Here() && (own.Standing == Mine || own.Standing == Held)
 	return r.p.Limit > 0 && !counted && r.f.AtPoint >= r.p.Limit
+}
+
+// crowdLimit is how many hosts of one link may have leases under one client
+// identifier.
+const crowdLimit = 4
+
+// crowded reports whether too many hosts of the link use the identifier. Then
+// most of them made it up.
+func (r *rules) crowded() bool {
+	has := r.own.Standing == Mine || r.own.Standing == Held
+	return r.f.Crowd >= crowdLimit && !has && r.p.Moves != MoveAtOnce
 }
 
 // closedTo tells whether a, which is not the client's yet, may not become
 // so now.
 func (r *rules) closedTo(a *Address) bool {
-	return a.Standing != Mine && (r.p.Drain || r.now < r.p.RecoverTill && !r.reserved(a))
+	return a.Standing != Mine && (r.p.Drain || (r.now < r.p.RecoverTill && !r.reserved(a)))
 }
 
 // elsewhere tells whether the client has a binding at another attachment
 // point, where the operator wants it to stay.
 func (r *rules) elsewhere() bool {
-	return r.p.RefuseMoves && r.f.Own.Standing == Mine && !r.f.Own.SamePoint
+	return r.p.Moves == MoveNever && r.own.Standing == Mine && !r.own.Here()
 }
 
 // wanted is the lease time: the client's wish within the limits, else the
 // default.
 func (r *rules) wanted() uint32 {
-	t := r.p.Default
+	times := r.q.Times
+	if times == (Times{}) {
+		times = Times{r.p.Default, r.p.Min, r.p.Max}
+	}
+	t := times.Default
 	if r.q.HasWish {
-		t = min(max(r.q.Wish, r.p.Min), r.p.Max)
+		t = min(max(r.q.Wish, times.Min), times.Max)
 	}
 	return max(t, 1)
 }
@@ -366,6 +507,6 @@ func remaining(end, now Time) uint32 {
 	return uint32(min(max(end-now, 1), math.MaxUint32-1))
 }
 
-func silent(why Why) Decision          { return Decision{Why: why} }
-func nak(why Why) Decision             { return Decision{Kind: Nak, Why: why} }
-func dropped(why drop.Reason) Decision { return Decision{Kind: Dropped, Drop: why} }
+func silent(why silence.Reason) Decision { return Decision{Silence: why} }
+func nak(why Why) Decision               { return Decision{Kind: Nak, Why: why} }
+func dropped(why drop.Reason) Decision   { return Decision{Kind: Dropped, Drop: why} }

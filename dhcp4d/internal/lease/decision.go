@@ -1,9 +1,8 @@
 package lease
 
 import (
-	"net/netip"
-
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
 // Kind is what the client is told.
@@ -11,7 +10,7 @@ type Kind uint8
 
 // The kinds of answer.
 const (
-	Silent  Kind = iota // nothing: by rule, Decision.Why says which
+	Silent  Kind = iota // nothing: by the rule that Decision.Silence names
 	Dropped             // nothing: Decision.Drop is the reason to count
 	Offer
 	Ack
@@ -19,35 +18,28 @@ const (
 	Inform // an ACK with parameters only (RFC 2131 section 4.3.5)
 )
 
-// Why explains silence and NAK, for debug logs.
+// Why explains a NAK to the client (option 56).
 type Why uint8
 
 // The explanations.
 const (
-	NoWhy          Why = iota
-	Done               // RELEASE or DECLINE was carried out
-	OtherServer        // the client chose another server
-	PeerServer         // the client chose a peer that is out
-	NotHolder          // RELEASE or DECLINE by somebody else, or from elsewhere
-	NotOurServerID     // RELEASE or DECLINE for another server
-	NotOurPool         // an address of the subnet that another dhcp4d may serve
-	NotKnown           // no record, and not authoritative
-	WrongSubnet        // the address is not of this subnet
-	NotAvailable       // bound, offered or reserved for somebody else, or in quarantine
-	NotOffered         // another address is held for the client
-	OtherAddress       // the client has another address, or another reservation
-	Elsewhere          // a known client at another attachment point, which is refused
-	NoNewClients       // draining, recovering, or the attachment point is full
+	NoWhy            Why = iota
+	PeerServer           // the client chose a peer that is out
+	NoRecord             // no record, and authoritative
+	WrongSubnet          // the address is not of this subnet
+	NotAvailable         // bound, offered or reserved for somebody else, or in quarantine
+	NotOffered           // another address is held for the client
+	OtherAddress         // the client has another address, or another reservation
+	NoNewClients         // draining, recovering, or the attachment point is full
+	NothingRequested     // a REQUEST that names neither an address nor a server
+	Refused              // the client is in a class that is refused
 )
 
 var whys = [...]string{
-	NoWhy: "", Done: "done", OtherServer: "client chose another server",
-	PeerServer: "client chose a peer that is out", NotHolder: "not the holder or not from its attachment point",
-	NotOurServerID: "names another server", NotOurPool: "address in no pool of ours",
-	NotKnown: "no record and not authoritative", WrongSubnet: "address of another subnet",
-	NotAvailable: "address not available", NotOffered: "not the address held for the client",
-	OtherAddress: "client has another address", Elsewhere: "known client at another attachment point",
-	NoNewClients: "no new client is taken",
+	NoWhy: "", PeerServer: "client chose a peer that is out", NoRecord: "no record of this client", WrongSubnet: "address of another subnet",
+	NotAvailable: "address not available", NotOffered: "not the address held for the client", OtherAddress: "client has another address",
+	NoNewClients: "no new client is taken", NothingRequested: "names neither an address nor a server",
+	Refused: "clients of this kind are not served",
 }
 
 // String is a few words for the log.
@@ -72,7 +64,7 @@ const (
 	Decline        // end it, and keep the address out of use until Expires
 )
 
-// Durable tells whether the change is written to disk.
+// Durable reports whether the change is written to disk.
 func (c Change) Durable() bool { return c >= Bind }
 
 // Event names what happened to a lease, for metrics, hooks and the lease log.
@@ -106,16 +98,23 @@ func (e Event) String() string {
 // the commit group After, is on stable storage; other answers wait for
 // nothing.
 type Decision struct {
-	Kind   Kind
-	Why    Why
-	Drop   drop.Reason
-	Change Change
-	Event  Event
+	ID // what is offered (0.0.0.0: nothing, RFC 8925), acknowledged or changed
+
+	Kind    Kind
+	Why     Why            // of a Nak
+	Drop    drop.Reason    // of Dropped
+	Silence silence.Reason // of Silent
+	Change  Change
+	Event   Event
+	// TakenOver: the address was bound to another client that has the same
+	// reservation.
+	TakenOver bool
+
 	Moved  bool // the client's lease follows it to another attachment point
+	Apart  bool // what its identifier has at another attachment point stays
 	V6Only bool // the answer carries option 108
 
-	Addr    netip.Addr // offered (0.0.0.0: none, RFC 8925), acknowledged or changed
-	Time    uint32     // option 51, seconds
-	Expires Time       // of the hold, binding or quarantine
+	Time    uint32 // option 51, seconds
+	Expires Time   // of the hold, binding or quarantine
 	After   uint64
 }

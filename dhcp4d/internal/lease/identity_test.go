@@ -3,8 +3,6 @@ package lease
 import (
 	"bytes"
 	"encoding/hex"
-	"net/netip"
-	"strings"
 	"testing"
 )
 
@@ -37,28 +35,6 @@ func TestClientKeys(t *testing.T) {
 			t.Error("there is a key")
 		}
 	})
-}
-
-func TestPoints(t *testing.T) {
-	link := netip.MustParseAddr("2001:db8::1")
-	seen := map[string]string{}
-	for name, p := range map[string][]byte{
-		"interface-id":       AppendPoint(nil, PointInterfaceID, link, []byte("port-7")),
-		"remote-id":          AppendPoint(nil, PointRemoteID, link, []byte("port-7")),
-		"other interface-id": AppendPoint(nil, PointInterfaceID, link, []byte("port-8")),
-		"other link":         AppendPoint(nil, PointInterfaceID, link.Next(), []byte("port-7")),
-		"direct":             AppendPoint(nil, PointDirect, link, []byte("eth0")),
-		"long":               AppendPoint(nil, PointInterfaceID, link, []byte(strings.Repeat("a", 1000))),
-		"other long":         AppendPoint(nil, PointInterfaceID, link, []byte(strings.Repeat("a", 1001))),
-	} {
-		if other, ok := seen[string(p)]; ok {
-			t.Errorf("%s and %s are the same point", name, other)
-		}
-		seen[string(p)] = name
-		if len(p) > MaxPoint {
-			t.Errorf("%s has %d octets", name, len(p))
-		}
-	}
 }
 
 func TestBatchKeepsCopies(t *testing.T) {

@@ -13,7 +13,9 @@ import (
 	"net/netip"
 )
 
-// Time is a moment in Unix seconds.
+// Time is a moment in seconds, on the time line of the store: see package clock. It begins as Unix
+// time. What people see, and what files hold, is converted to Unix time: there Time is the wall
+// clock.
 type Time int64
 
 // Never is the end of an infinite lease: later than any clock.
@@ -31,11 +33,18 @@ func (t Time) After(seconds uint32) Time {
 }
 
 // PortSet is the part of an address's ports that a binding covers
-// (RFC 7618). Zero is all of them; nothing else is given out yet.
+// (RFC 7618). Zero is all of them. Nothing else is given out yet.
 type PortSet uint32
 
 // AllPorts is the set of a binding that shares its address with nobody.
 const AllPorts PortSet = 0
+
+// ID is the identity of a lease: an IPv4 address, and the part of its ports that the lease is of. A
+// client holds an ID, no two clients hold the same one. It is comparable.
+type ID struct {
+	Addr  netip.Addr
+	Ports PortSet
+}
 
 // State is what a binding's record says.
 type State uint8
@@ -65,11 +74,10 @@ func (s State) String() string {
 	return "none"
 }
 
-// Binding is the record of one (address, port set). Subnet is the configured
-// id. Its byte slices belong to whoever made it.
+// Binding is the record of one identity. Subnet is the configured id. Its byte slices belong to
+// whoever made it.
 type Binding struct {
-	Addr   netip.Addr
-	Ports  PortSet
+	ID
 	Subnet uint32
 	State  State
 	// Client is the key of the client: see [AppendKey].
@@ -77,7 +85,7 @@ type Binding struct {
 	// HWType and HWAddr are htype and chaddr[:hlen] of the last message.
 	HWType byte
 	HWAddr []byte
-	// Point is the attachment point: see [AppendPoint]. It is empty where it
+	// Point is the attachment point (package attachment). It is empty where it
 	// is not known, in a lease that came from another server or from the
 	// operator; the first query of the client then tells it.
 	Point []byte
@@ -88,6 +96,21 @@ type Binding struct {
 	// record was last written, Expires when the binding or the quarantine
 	// ends.
 	Start, Changed, Expires Time
+}
+
+// Over is the time by which what has ended by then is over, at the time now. A binding lasts
+// through the second in which it expires: Time has no fractions, and a client counts its lease from
+// a moment up to a second later than Changed says.
+func (t Time) Over() Time { return t - 1 }
+
+// Moved is b with its times moved on by seconds, as from the time of leases to the wall clock. An
+// infinite lease stays infinite.
+func (b Binding) Moved(by Time) Binding {
+	b.Start, b.Changed = b.Start+by, b.Changed+by
+	if b.Expires != Never {
+		b.Expires += by
+	}
+	return b
 }
 
 // Batch gathers the records of one commit group and owns their bytes.

@@ -1,13 +1,12 @@
 package option
 
-import "math/bits"
+import "slices"
 
 // Layers is what one client sees: sets laid over each other. It is a plain
 // value, made per packet without allocation.
 type Layers struct {
 	Top     *Set   // the client's reservation
-	Classes []*Set // in the order of the configuration, the later wins
-	Matched uint64 // bit i: the client is in class i
+	Classes []*Set // the client's classes in the order of the configuration, the later wins
 	Pool    *Set   // the pool of its address
 	Base    *Set   // its subnet, laid over the global options
 }
@@ -18,10 +17,8 @@ func (l *Layers) Lookup(code byte) ([]byte, bool) {
 	if value, ok := l.Top.Lookup(code); ok {
 		return value, true
 	}
-	for m := l.Matched; m != 0; {
-		i := 63 - bits.LeadingZeros64(m)
-		m &^= 1 << i
-		if value, ok := l.Classes[i].Lookup(code); ok {
+	for _, class := range slices.Backward(l.Classes) {
+		if value, ok := class.Lookup(code); ok {
 			return value, true
 		}
 	}
@@ -29,4 +26,25 @@ func (l *Layers) Lookup(code byte) ([]byte, bool) {
 		return value, true
 	}
 	return l.Base.Lookup(code)
+}
+
+// Configured returns the codes of all options that the client could get, and those among them that
+// it gets without asking.
+func (l *Layers) Configured() (codes, always Codes) {
+	merge := func(s *Set) {
+		if s != nil {
+			codes.Merge(&s.codes)
+			always.Merge(&s.always)
+		}
+	}
+	merge(l.Top)
+	for _, class := range l.Classes {
+		merge(class)
+	}
+	merge(l.Pool)
+	merge(l.Base)
+	for i := range always {
+		always[i] &= codes[i]
+	}
+	return codes, always
 }

@@ -1,3 +1,8 @@
+// Package option is compiled DHCPv4 options: a [Set] that the packet path looks codes up in, and
+// [Layers] of them, which are what one client sees.
+//
+// It knows no option in particular. The configuration encodes and checks them; a value is octets
+// here.
 package option
 
 import (
@@ -14,10 +19,40 @@ import (
 // which codes are there, and the number of bits below a code is the place of
 // its value.
 type Set struct {
-	codes [4]uint64
-	ends  []uint32 // where the value at each place ends in data
-	data  []byte
+	codes  Codes
+	always Codes    // sent to clients that do not ask for them, too
+	ends   []uint32 // where the value at each place ends in data
+	data   []byte
 }
+
+// Codes is a set of option codes: bit code%64 of word code/64.
+type Codes [4]uint64
+
+// Has reports whether a code is in the set.
+func (c *Codes) Has(code byte) bool { return c[code>>6]>>(code&63)&1 != 0 }
+
+// Add puts a code into the set.
+func (c *Codes) Add(code byte) { c[code>>6] |= 1 << (code & 63) }
+
+// Merge puts all codes of o into the set.
+func (c *Codes) Merge(o *Codes) {
+	for i := range c {
+		c[i] |= o[i]
+	}
+}
+
+// List returns the codes in ascending order.
+func (c *Codes) List() (list []int) {
+	for code := range 256 {
+		if c.Has(byte(code)) {
+			list = append(list, code)
+		}
+	}
+	return list
+}
+
+// Empty reports whether no code is in the set.
+func (c *Codes) Empty() bool { return *c == Codes{} }
 
 // Lookup returns the value of an option, which the caller must not change.
 // It costs the same for every code and size of the set, and does not allocate.
@@ -42,9 +77,7 @@ func (s *Set) Lookup(code byte) ([]byte, bool) {
 }
 
 // Has reports whether the set holds an option.
-func (s *Set) Has(code byte) bool {
-	return s != nil && s.codes[code>>6]&(1<<(code&63)) != 0
-}
+func (s *Set) Has(code byte) bool { return s != nil && s.codes.Has(code) }
 
 // Len returns the number of options.
 func (s *Set) Len() int {
@@ -69,12 +102,13 @@ func (s *Set) Codes() []byte {
 // and those of below that s does not have.
 func (s *Set) Over(below *Set) *Set {
 	switch {
-	case s.Len() == 0:
+	case s == nil:
 		return below
-	case below.Len() == 0:
+	case below == nil:
 		return s
 	}
-	var b Builder
+	b := Builder{always: s.always}
+	b.always.Merge(&below.always)
 	for code := range 256 {
 		if value, ok := s.Lookup(byte(code)); ok {
 			b.Put(byte(code), value)
@@ -88,7 +122,11 @@ func (s *Set) Over(below *Set) *Set {
 // Builder collects options for a [Set].
 type Builder struct {
 	values map[byte][]byte
+	always Codes
 }
+
+// Always marks an option to be sent whether or not a client asks for it, wherever it is configured.
+func (b *Builder) Always(code byte) { b.always.Add(code) }
 
 // Put sets an option, in place of an earlier value. It keeps value.
 func (b *Builder) Put(code byte, value []byte) {
@@ -106,7 +144,7 @@ func (b *Builder) Has(code byte) bool {
 
 // Set returns the collected options, nil if there are none.
 func (b *Builder) Set() *Set {
-	if len(b.values) == 0 {
+	if len(b.values) == 0 && b.always.Empty() {
 		return nil
 	}
 	codes := make([]byte, 0, len(b.values))
@@ -116,9 +154,9 @@ func (b *Builder) Set() *Set {
 		size += len(value)
 	}
 	slices.Sort(codes)
-	s := &Set{ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
+	s := &Set{always: b.always, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
 	for _, code := range codes {
-		s.codes[code>>6] |= 1 << (code & 63)
+		s.codes.Add(code)
 		s.data = append(s.data, b.values[code]...)
 		s.ends = append(s.ends, uint32(len(s.data)))
 	}
@@ -134,6 +172,9 @@ func (s *Set) Key() string {
 	for _, code := range s.Codes() {
 		value, _ := s.Lookup(code)
 		key = append(binary.BigEndian.AppendUint32(append(key, code), uint32(len(value))), value...)
+	}
+	for _, word := range s.always {
+		key = binary.BigEndian.AppendUint64(key, word)
 	}
 	return string(key)
 }

@@ -148,21 +148,21 @@ func (p *Pool) addr(off uint32) uint32 {
 	return p.pieces[lo].first + off - p.pieces[lo].base
 }
 
-// Contains tells whether the address is in one of the ranges and not
+// Contains reports whether the address is in one of the ranges and not
 // excluded. Reserved addresses are contained.
 func (p *Pool) Contains(addr uint32) bool {
 	_, c := p.offset(addr)
 	return c != nil
 }
 
-// Reserved tells whether the address was given to New as reserved. Such an
+// Reserved reports whether the address was given to New as reserved. Such an
 // address is never free here.
 func (p *Pool) Reserved(addr uint32) bool {
 	_, ok := p.reserved[addr]
 	return ok
 }
 
-// Free tells whether the address may be given out.
+// Free reports whether the address may be given out.
 func (p *Pool) Free(addr uint32) bool {
 	off, c := p.offset(addr)
 	return c != nil && (p.fresh.has(off) || p.lists.state(off) == queued)
@@ -179,8 +179,7 @@ func (p *Pool) Next() (addr uint32, ok bool) {
 	return 0, false
 }
 
-// Take makes an address not free: a free one is out after it, others stay as
-// they are.
+// Take gives an address out if it is free. An address that is not free stays as it is.
 func (p *Pool) Take(addr uint32) {
 	off, c := p.offset(addr)
 	switch {
@@ -212,9 +211,9 @@ func (p *Pool) Return(addr uint32, used bool) {
 	p.pools[c.pool].free++
 }
 
-// Rest puts an address that is out into quarantine. At most a tenth of a
-// configured pool rests, but always one address may: when it is more, the one
-// that has rested longest is out again and its number returned.
+// Rest puts an address that is out into quarantine. At most a tenth of a configured pool rests, but
+// at least one address may. If there are more, the quarantine of the address that has rested
+// longest ends: it is out again, and Rest returns it.
 func (p *Pool) Rest(addr uint32) (woken uint32, ok bool) {
 	off, c := p.offset(addr)
 	if c == nil || p.Reserved(addr) || p.fresh.has(off) || p.lists.state(off) != out {
@@ -232,7 +231,7 @@ func (p *Pool) Rest(addr uint32) (woken uint32, ok bool) {
 	return woken, true
 }
 
-// Wake ends the quarantine of an address: it is out after it.
+// Wake ends the quarantine of an address, which is out then.
 func (p *Pool) Wake(addr uint32) {
 	off, c := p.offset(addr)
 	if c != nil && p.lists.state(off) == resting {
@@ -246,7 +245,7 @@ func (p *Pool) Queued(fn func(addr uint32)) {
 	p.lists.each(queueList, func(off uint32) { fn(p.addr(off)) })
 }
 
-// Use tells how many addresses of a configured pool may be given out at all,
+// Use returns how many addresses of a configured pool may be given out at all,
 // and how many of them are free.
 func (p *Pool) Use(pool int) (size, free uint32) {
 	t := &p.pools[pool]

@@ -1,30 +1,26 @@
 package reply
 
 import (
-	"bytes"
+	"math/bits"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
-// codes is a set of option codes.
-type codes [4]uint64
-
-func (s *codes) has(code byte) bool { return s[code>>6]>>(code&63)&1 != 0 }
-func (s *codes) add(code byte)      { s[code>>6] |= 1 << (code & 63) }
-
-// holds says whether every code of o is in s.
-func (s *codes) holds(o codes) bool {
-	for i := range o {
-		if o[i]&^s[i] != 0 {
+// holds reports whether every code of part is in all.
+func holds(all, part *option.Codes) bool {
+	for i := range part {
+		if part[i]&^all[i] != 0 {
 			return false
 		}
 	}
 	return true
 }
 
-func setOf(list ...byte) (s codes) {
+func setOf(list ...byte) (s option.Codes) {
 	for _, code := range list {
-		s.add(code)
+		s.Add(code)
 	}
 	return s
 }
@@ -41,12 +37,11 @@ var governed = setOf(
 	dhcp4.OptEnd,
 )
 
-// filling is one try to place the configured options. The options field takes
-// them first, file and sname after it if they may hold options; the order of
-// the client is kept across the fields, so nothing goes back to an earlier one.
+// filling is one try to place the configured options. An option goes into the first of the fields
+// options, file and sname that has room for it; the latter two may hold options where that helps.
 //
-// The query and the decision are arguments of the methods and not fields: what
-// shares a struct with the octets that a Lookup returned is moved to the heap.
+// The decision is an argument of the methods and not a field: what shares a struct with the octets
+// that a Lookup returned is moved to the heap.
 type filling struct {
 	dst      []byte
 	start    int // of the message in dst
@@ -56,14 +51,15 @@ type filling struct {
 	file     int // octets used in file and sname
 	sname    int
 
-	field     field
-	fields    field // the last that may be used
-	whole     int   // the greatest space of one field before anything is placed
-	done      codes // considered, whatever came of it
-	placed    codes
-	classless bool // 121 is to be sent instead of 3 and 33
-	full      bool // an option did not fit, and none is placed behind it
-	left      bool // some option was left out
+	requested []byte       // the client's request list, which may repeat codes
+	asked     option.Codes // the same as a set
+
+	unasked   option.Codes // sent although the client does not request them
+	fields    field        // the last that may be used
+	classless bool         // 121 is to be sent instead of 3 and 33
+	done      option.Codes // considered, whatever came of it
+	placed    option.Codes
+	leftOut   option.Codes
 }
 
 // field is where options go.
@@ -81,65 +77,79 @@ const (
 	overloadLen   = 3 // octets of option 52
 )
 
-// appendConfigured appends, within spare octets, option 52 where it helps,
-// then what the client requested and what is always sent. start is where the
-// message begins in dst.
-//
-// What does not fit is left out from the end of the client's list; an option
-// too long for the empty reply is passed over and does not hold up the rest.
+// appendConfigured appends, within spare octets, option 52 where it helps, and the configured
+// options: those that the client requests, and those that are always sent. A client that requests
+// nothing gets all of them (RFC 2131 section 4.3.1). start is where the message begins in dst.
 func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) []byte {
-	f := filling{dst: dst, start: start, first: len(dst), end: len(dst) + spare}
-	classless := false
-	if q.Requested(dhcp4.OptClasslessStaticRoute) {
-		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute)
+	f := filling{dst: dst, start: start, first: len(dst), end: len(dst) + spare, requested: q.ParameterRequestList()}
+	budget.Spend(len(f.requested))
+	for _, code := range f.requested {
+		f.asked.Add(code)
 	}
-	f.fit(q, r, classless)
-	if classless && !f.placed.has(dhcp4.OptClasslessStaticRoute) {
-		f.fit(q, r, false) // without the routes the client needs 3 and 33 after all
+	all, always := r.Options.Configured()
+	if f.unasked = always; len(f.requested) == 0 {
+		f.unasked = all
 	}
+	classless := f.asked.Has(dhcp4.OptClasslessStaticRoute) && all.Has(dhcp4.OptClasslessStaticRoute)
+	f.fit(r, classless)
+	if classless && !f.placed.Has(dhcp4.OptClasslessStaticRoute) {
+		f.fit(r, false) // without the routes the client needs 3 and 33 after all
+		f.leftOut.Add(dhcp4.OptClasslessStaticRoute)
+	}
+	r.LeftOut = f.leftOut
 	return f.dst
 }
 
-// fit places the options, with overload if something is left out otherwise
-// and overload does not push out what had its place.
-func (f *filling) fit(q *dhcp4.Message, r *Reply, classless bool) {
-	f.try(q, r, inOptions, classless)
-	if !f.left || !overloadable(q, r) || f.end-f.first < overloadLen {
+// fit places the options in the client's order. Where not all of them have room, those that a host
+// cannot do without come first, and then in the client's order what fits (RFC 2131 section 3.5),
+// with overload if that pushes out nothing that had its place.
+func (f *filling) fit(r *Reply, classless bool) {
+	f.classless = classless
+	f.try(r, inOptions, nil)
+	if f.leftOut.Empty() {
+		return
+	}
+	f.try(r, inOptions, essential[:])
+	if f.leftOut.Empty() || !f.overloadable(r) || f.end-f.first < overloadLen {
 		return
 	}
 	plain := f.placed
-	f.try(q, r, inSName, classless)
-	if f.overload == 0 || !f.placed.holds(plain) {
-		f.try(q, r, inOptions, classless)
+	f.try(r, inSName, essential[:])
+	if f.overload == 0 || !holds(&f.placed, &plain) {
+		f.try(r, inOptions, essential[:])
 	}
 }
 
-// overloadable says whether file and sname may hold options. They may not if
-// they are used, and not towards a client that boots from the network: such
-// firmware is known to take whatever it finds there for a name.
-func overloadable(q *dhcp4.Message, r *Reply) bool {
+// essential are the options that a host cannot do without.
+var essential = [...]byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer}
+
+// overloadable reports whether file and sname may hold options. They may not if they are used, and
+// not towards a client that boots from the network: such firmware is known to take whatever it
+// finds there for a name.
+func (f *filling) overloadable(r *Reply) bool {
 	return len(r.SName) == 0 && len(r.File) == 0 &&
-		!q.Requested(dhcp4.OptTFTPServerName) && !q.Requested(dhcp4.OptBootfileName)
+		!f.asked.Has(dhcp4.OptTFTPServerName) && !f.asked.Has(dhcp4.OptBootfileName)
 }
 
-// try places the options anew, in the fields up to last.
-func (f *filling) try(q *dhcp4.Message, r *Reply, last field, classless bool) {
+// try places the options anew, in the fields up to last, those of before at first.
+func (f *filling) try(r *Reply, last field, before []byte) {
 	f.reset()
-	f.fields, f.classless = last, classless
+	f.fields = last
 	if last > inOptions {
 		f.dst = append(f.dst, dhcp4.OptOverload, 1, 0)
 	}
-	f.whole = 0
-	for at := inOptions; at <= last; at++ {
-		f.whole = max(f.whole, f.free(at))
-	}
-	for list := range q.Pieces(dhcp4.OptParameterRequestList) {
-		for _, code := range list {
-			f.take(q, r, code)
+	for _, code := range before {
+		if f.asked.Has(code) || f.unasked.Has(code) {
+			f.take(r, code)
 		}
 	}
-	for _, code := range r.Always {
-		f.take(q, r, code)
+	for _, code := range f.requested {
+		f.take(r, code)
+	}
+	for word, codes := range f.unasked {
+		for ; codes != 0; codes &= codes - 1 {
+			f.take(r, byte(word<<6|bits.TrailingZeros64(codes)))
+		}
 	}
 	if f.overload != 0 {
 		f.dst[f.first+2] = f.overload
@@ -160,54 +170,44 @@ func (f *filling) reset() {
 		clear(dhcp4.SNameOf(f.dst[f.start:]))
 	}
 	f.overload, f.file, f.sname = 0, 0, 0
-	f.field, f.done, f.placed = inOptions, codes{}, codes{}
-	f.full, f.left = false, false
+	f.done, f.placed, f.leftOut = option.Codes{}, option.Codes{}, option.Codes{}
 }
 
 // take places an option if it is configured, not yet considered and fits.
-func (f *filling) take(q *dhcp4.Message, r *Reply, code byte) {
-	if f.done.has(code) || governed.has(code) {
+func (f *filling) take(r *Reply, code byte) {
+	budget.Spend(1)
+	if f.done.Has(code) || governed.Has(code) {
 		return
 	}
-	f.done.add(code)
+	f.done.Add(code)
 	switch code {
 	case dhcp4.OptRouter, dhcp4.OptStaticRoute:
 		if f.classless { // RFC 3442, section "DHCP Client Behavior"
 			return
 		}
 	case dhcp4.OptClasslessStaticRoute:
-		if !f.classless && q.Requested(code) { // not configured, or did not fit
-			return
+		if !f.classless && f.asked.Has(code) {
+			return // not configured, or the try before has shown that it does not fit
 		}
 	}
 	value, ok := r.Options.Lookup(code)
 	if !ok || len(value) == 0 {
 		return
 	}
-	if code == dhcp4.OptRouter && wanted(q, r, dhcp4.OptSubnetMask) {
-		f.take(q, r, dhcp4.OptSubnetMask) // RFC 2132 §3.3: the mask before the routers
+	if code == dhcp4.OptRouter || code == dhcp4.OptClasslessStaticRoute {
+		f.take(r, dhcp4.OptSubnetMask) // without it a client knows no route (RFC 2132 section 3.3)
 	}
 	f.place(code, value)
 }
 
-func wanted(q *dhcp4.Message, r *Reply, code byte) bool {
-	return q.Requested(code) || bytes.IndexByte(r.Always, code) >= 0
-}
-
-// place writes an option into the first field, from the current one on, that
-// has space for the whole of it.
+// place writes an option into the first field that has room for the whole of it.
 func (f *filling) place(code byte, value []byte) {
 	n := dhcp4.OptionLen(len(value))
-	if f.full {
-		f.left = true
-		return
-	}
-	for at := f.field; at <= f.fields; at++ {
+	for at := inOptions; at <= f.fields; at++ {
 		if n > f.free(at) {
 			continue
 		}
-		f.field = at
-		f.placed.add(code)
+		f.placed.Add(code)
 		switch at {
 		case inOptions:
 			f.dst = dhcp4.AppendOption(f.dst, code, value)
@@ -222,8 +222,7 @@ func (f *filling) place(code byte, value []byte) {
 		}
 		return
 	}
-	f.left = true
-	f.full = n <= f.whole
+	f.leftOut.Add(code)
 }
 
 // free is how many octets a field has left, its end option set aside.

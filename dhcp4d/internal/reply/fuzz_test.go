@@ -2,6 +2,7 @@ package reply
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -45,8 +46,8 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, typ byte, options, config, always []byte, flags byte, room uint16) {
 		b := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: 6, Xid: 7, CIAddr: addr("192.0.2.7")})
 		b = append(dhcp4.AppendType(b, dhcp4.MessageType(typ)), options...)
-		q, why := dhcp4.Parse(b)
-		if why != drop.None || q.CheckRequest() != drop.None {
+		var q dhcp4.Message
+		if q.Parse(b) != drop.None || q.CheckRequest() != drop.None {
 			return
 		}
 		before := bytes.Clone(b)
@@ -55,7 +56,7 @@ func FuzzReply(f *testing.F) {
 			Type: dhcp4.ACK, YIAddr: addr("198.51.100.10"), ServerID: addr("198.51.100.1"),
 			LeaseTime: 3600, T1: 1800, T2: 3150, SendTimes: flags&flagTimes != 0,
 			IPv6Only: flags&flagIPv6Only != 0, V6OnlyWait: 1800, EchoSubnetSelection: flags&flagSubnet != 0,
-			Options: c, Always: always, Room: int(room), Pad: flags&flagPad != 0,
+			Options: sends{c, always}, Room: int(room % dhcp4.MaxLen), Pad: flags&flagPad != 0,
 		}
 		if flags&flagOffer != 0 {
 			r.Type = dhcp4.Offer
@@ -76,12 +77,12 @@ func FuzzReply(f *testing.F) {
 		if out[0] != 'x' {
 			t.Fatal("what stood before was written to")
 		}
-		check(t, &q, &r, c, out[1:], why)
+		check(t, &q, &r, sends{c, always}, out[1:], why)
 	})
 }
 
 // check holds a reply against the rules, slowly.
-func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why drop.Reason) {
+func check(t *testing.T, q *dhcp4.Message, r *Reply, c sends, b []byte, why drop.Reason) {
 	t.Helper()
 	most := 548
 	if v, ok := q.Uint16(57); ok && v > 576 {
@@ -94,14 +95,14 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 	if lease {
 		must[51] = []byte{0, 0, 14, 16}
 	}
-	id, hasID := q.Option(61, nil)
+	id, hasID := q.Option(61)
 	if hasID {
 		must[61] = id
 	}
 	if !nak && r.IPv6Only && q.Requested(108) {
 		must[108] = []byte{0, 0, 7, 8}
 	}
-	if v, ok := q.Option(118, nil); ok && !nak && r.EchoSubnetSelection {
+	if v, ok := q.Option(118); ok && !nak && r.EchoSubnetSelection {
 		must[118] = v
 	}
 	need := 241
@@ -117,16 +118,16 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 	if why != drop.None || need > most || len(b) > most {
 		t.Fatalf("%v, %d octets, need %d of %d", why, len(b), need, most)
 	}
-	m, why := dhcp4.Parse(b)
-	if why != drop.None {
+	var m dhcp4.Message
+	if why := m.Parse(b); why != drop.None {
 		t.Fatalf("%x does not parse: %v", b, why)
 	}
 	for code, v := range must {
-		if got, ok := m.Option(code, nil); !ok || !bytes.Equal(got, v) {
+		if got, ok := m.Option(code); !ok || !bytes.Equal(got, v) {
 			t.Fatalf("option %d is %x, want %x", code, got, v)
 		}
 	}
-	info, hasInfo := q.Option(82, nil)
+	info, hasInfo := q.Option(82)
 	if n := dhcp4.OptionLen(len(info)); m.Has(82) != (hasInfo && need+n <= most) {
 		t.Fatalf("82 is there: %v", m.Has(82))
 	}
@@ -161,7 +162,7 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 		t.Fatalf("%x: %v", b, err)
 	}
 	for code := 1; code < 255; code++ {
-		v, ok := m.Option(byte(code), nil)
+		v, ok := m.Option(byte(code))
 		if w, there := o.Options[byte(code)]; ok != there || !bytes.Equal(v, w) {
 			t.Fatalf("option %d is %x, theirs %x", code, v, w)
 		}
@@ -173,7 +174,7 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c configured, b []byte, why
 func checkFields(t *testing.T, r *Reply, m *dhcp4.Message) {
 	t.Helper()
 	var overload byte
-	if v, ok := m.Option(52, nil); ok {
+	if v, ok := m.Option(52); ok {
 		overload = v[0]
 	}
 	for _, c := range []struct {
@@ -198,12 +199,16 @@ func checkFields(t *testing.T, r *Reply, m *dhcp4.Message) {
 // checkConfigured holds the configured options of a reply, their order and
 // their overload against the slow twin of the placing; spare is what they had
 // of the options field.
-func checkConfigured(t *testing.T, q *dhcp4.Message, r *Reply, c configured, m *dhcp4.Message, spare int) {
+func checkConfigured(t *testing.T, q *dhcp4.Message, r *Reply, s sends, m *dhcp4.Message, spare int) {
 	t.Helper()
 	protocol := []byte{0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 82, 90, 108, 109, 118, 159, 255}
-	list := slices.Clone(q.ParameterRequestList(nil))
+	c, list := s.configured, slices.Clone(q.ParameterRequestList())
+	unasked := slices.Sorted(slices.Values(s.always))
+	if len(list) == 0 {
+		unasked = slices.Sorted(maps.Keys(c))
+	}
 	var wanted, got []byte
-	for _, code := range slices.Concat(list, r.Always) {
+	for _, code := range slices.Concat(list, unasked) {
 		if r.Type != dhcp4.NAK && c[code] != nil && !slices.Contains(protocol, code) && !slices.Contains(wanted, code) {
 			wanted = append(wanted, code)
 		}
@@ -213,17 +218,24 @@ func checkConfigured(t *testing.T, q *dhcp4.Message, r *Reply, c configured, m *
 			continue
 		}
 		got = append(got, code)
-		if v, _ := m.Option(code, nil); !bytes.Equal(v, c[code]) {
+		if v, _ := m.Option(code); !bytes.Equal(v, c[code]) {
 			t.Fatalf("option %d is %x", code, v)
 		}
 	}
 	overload := len(r.SName) == 0 && len(r.File) == 0 && !q.Requested(66) && !q.Requested(67)
-	want, overloaded := twin(maskFirst(without(wanted, 3, 33)), c, spare, overload)
+	var left []byte
+	want, overloaded := twin(maskFirst(without(wanted, 3, 33), c), c, spare, overload)
+	all := maskFirst(without(wanted, 3, 33), c)
 	if !slices.Contains(list, 121) || !slices.Contains(want, 121) {
-		if slices.Contains(list, 121) {
-			wanted = without(wanted, 121)
+		if slices.Contains(list, 121) && slices.Contains(wanted, 121) {
+			wanted, left = without(wanted, 121), []byte{121}
 		}
-		want, overloaded = twin(maskFirst(wanted), c, spare, overload)
+		all = maskFirst(wanted, c)
+		want, overloaded = twin(all, c, spare, overload)
+	}
+	left = append(left, without(all, want...)...)
+	if r.Type != dhcp4.NAK && r.LeftOut != setOf(left...) {
+		t.Fatalf("left out %x, want %d", r.LeftOut, left)
 	}
 	if !bytes.Equal(got, want) || m.Has(52) != overloaded {
 		t.Fatalf("options %d, overload %v; want %d, %v of %d in %d octets", got, m.Has(52), want, overloaded, wanted, spare)
@@ -235,42 +247,50 @@ func without(list []byte, codes ...byte) []byte {
 	return slices.DeleteFunc(slices.Clone(list), func(code byte) bool { return slices.Contains(codes, code) })
 }
 
-// maskFirst is a list with 1 before 3.
-func maskFirst(list []byte) []byte {
-	one, three := slices.Index(list, 1), slices.Index(list, 3)
-	if three < 0 || one < three {
+// maskFirst is a list with 1, if it is configured, before 3 and 121.
+func maskFirst(list []byte, c configured) []byte {
+	at := slices.IndexFunc(list, func(code byte) bool { return code == 3 || code == 121 })
+	one := slices.Index(list, 1)
+	if at < 0 || len(c[1]) == 0 || (one >= 0 && one < at) {
 		return list
 	}
-	return slices.Insert(slices.Delete(slices.Clone(list), one, one+1), three, 1)
+	return slices.Insert(without(list, 1), at, 1)
 }
 
-// twin says which of the wanted options are placed, and whether by overload.
+// twin says which of the wanted options are placed, in their order, and whether by overload.
 func twin(wanted []byte, c configured, spare int, overload bool) (placed []byte, overloaded bool) {
-	try := func(fields ...int) (placed []byte, used int) {
-		whole := slices.Max(fields)
-	options:
-		for _, code := range wanted {
+	// try places options in the fields, which are named by their free octets.
+	try := func(list []byte, fields ...int) (placed []byte, used bool) {
+		in := make([][]byte, len(fields))
+		for _, code := range list {
 			n := dhcp4.OptionLen(len(c[code]))
-			for i := used; i < len(fields); i++ {
+			for i := range fields {
 				if n <= fields[i] {
 					fields[i] -= n
-					used = i
-					placed = append(placed, code)
-					continue options
+					in[i] = append(in[i], code)
+					used = used || i > 0
+					break
 				}
 			}
-			if n <= whole {
-				break
-			}
 		}
-		return placed, used
+		return slices.Concat(in...), used
 	}
-	placed, _ = try(spare)
+	if placed, _ = try(wanted, spare); len(placed) == len(wanted) {
+		return placed, false
+	}
+	var before []byte
+	for _, code := range []byte{1, 3, 6} {
+		if slices.Contains(wanted, code) {
+			before = append(before, code)
+		}
+	}
+	wanted = slices.Concat(before, without(wanted, before...))
+	placed, _ = try(wanted, spare)
 	if len(placed) == len(wanted) || !overload || spare < 3 {
 		return placed, false
 	}
-	more, used := try(spare-3, 127, 63)
-	if used > 0 && len(without(placed, more...)) == 0 {
+	more, used := try(wanted, spare-3, 127, 63)
+	if used && len(without(placed, more...)) == 0 {
 		return more, true
 	}
 	return placed, false
@@ -297,7 +317,8 @@ func TestEveryRoom(t *testing.T) {
 					}
 				}
 				r := usual(typ)
-				r.Options, r.Always, r.Room = c, []byte{135, 1}, room
+				own := sends{c, []byte{135, 1}}
+				r.Options, r.Room = own, room
 				r.SendTimes, r.IPv6Only, r.V6OnlyWait = random.IntN(2) == 0, true, 1800
 				r.EchoSubnetSelection, r.Pad = true, random.IntN(3) == 0
 				if random.IntN(4) == 0 {
@@ -307,7 +328,7 @@ func TestEveryRoom(t *testing.T) {
 					r.File = []byte("image")
 				}
 				b, why := Append(nil, &q, &r)
-				check(t, &q, &r, c, b, why)
+				check(t, &q, &r, own, b, why)
 				if t.Failed() {
 					t.Fatalf("options %s, %v, room %d", options, typ, room)
 				}

@@ -4,14 +4,15 @@
 // order, and what is left out when they do not fit. It never decides what to
 // answer, knows no lease and no subnet, and allocates nothing.
 //
-// Options leave in this order: 53, 54, 51, 58, 59, 52 if the reply is
-// overloaded, what the client requested in its own order, what is always
-// sent, 56, 61, 108, 118, 82, end.
+// Options leave in this order: 53, 54, 51, 58, 59, 52 if the reply is overloaded, what the client
+// requested in its own order, what is sent unasked by code, 56, 61, 108, 118, 82, end. Where not
+// all of them have room, mask, routers and DNS servers come before what else the client requested.
 package reply
 
 import (
 	"net/netip"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
@@ -24,6 +25,9 @@ type Options interface {
 	// never empty, and whether it is configured. The value is only read. A
 	// value above 255 octets is given whole.
 	Lookup(code byte) (value []byte, ok bool)
+	// Configured returns the codes for which Lookup has a value, and those among them that are sent
+	// to a client that does not request them.
+	Configured() (all, always option.Codes)
 }
 
 // Reply is the decision, in plain values.
@@ -55,20 +59,20 @@ type Reply struct {
 	// Options are the configured options; nil for none. Of the codes that the
 	// protocol itself governs none is ever taken from here.
 	Options Options
-	// Always lists codes that are sent although the client did not request
-	// them, if they are configured and fit.
-	Always []byte
 	// Room is how many octets the response datagram leaves for the reply,
 	// see [Room].
 	Room int
 	// Pad fills the reply with zeros up to 300 octets.
 	Pad bool
+	// LeftOut is set by Append: the options that the client should have got and that did not fit.
+	LeftOut option.Codes
 }
 
-// RoomDirect is the room of a reply to a client without a relay: an IPv6
-// packet of 1280 octets less the headers of IPv6, UDP, DHCPV4-RESPONSE and
-// option 87.
-const RoomDirect = 1280 - 40 - 8 - 4 - 4
+// RoomDirect is the room of a reply to a client without a relay: an IPv6 packet of 1500 octets less
+// the headers of IPv6, UDP, DHCPV4-RESPONSE and option 87. Every IPv6 host takes a packet of that
+// size, if need be in fragments (RFC 8200 section 5). Only a client whose option 57 says that it
+// takes long messages gets one.
+const RoomDirect = 1500 - 40 - 8 - 4 - 4
 
 // Room returns the room for a reply in a response whose Relay-reply levels
 // take chain octets together: for each level 38 octets, which are its header
@@ -92,10 +96,9 @@ func limit(q *dhcp4.Message, room int) int {
 	return min(max(leastDatagram, int(datagram))-ipv4Headers, room)
 }
 
-// Append appends the reply to a query that passed CheckRequest. What does not
-// fit is left out, the last requested first; ReplyTooBig says that not even
-// what must be sent fits, and dst is then returned as it was. dst and the
-// query's octets must not overlap.
+// Append appends the reply to a query that passed CheckRequest. Options that do not fit are left
+// out and noted in r.LeftOut; ReplyTooBig says that not even what must be sent fits, and dst is
+// then returned as it was. dst and the query's octets must not overlap.
 func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 	var (
 		nak   = r.Type == dhcp4.NAK
@@ -118,6 +121,7 @@ func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 	if subnet {
 		need += q.EchoLen(dhcp4.OptSubnetSelection)
 	}
+	r.LeftOut = option.Codes{}
 	spare := most - need
 	if spare < 0 {
 		return dst, drop.ReplyTooBig

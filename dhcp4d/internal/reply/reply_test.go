@@ -11,6 +11,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
@@ -21,6 +22,31 @@ type configured map[byte][]byte
 func (c configured) Lookup(code byte) ([]byte, bool) {
 	v, ok := c[code]
 	return v, ok
+}
+
+func (c configured) Configured() (all, always option.Codes) {
+	for code, v := range c {
+		if len(v) > 0 {
+			all.Add(code)
+		}
+	}
+	return all, always
+}
+
+// sends is a configuration some of whose options are always sent.
+type sends struct {
+	configured
+	always []byte
+}
+
+func (s sends) Configured() (all, always option.Codes) {
+	all, _ = s.configured.Configured()
+	for _, code := range s.always {
+		if all.Has(code) {
+			always.Add(code)
+		}
+	}
+	return all, always
 }
 
 // unhex reads hex with spaces for the eye.
@@ -49,8 +75,8 @@ func query(t testing.TB, typ dhcp4.MessageType, options string) dhcp4.Message {
 
 func parse(t testing.TB, b []byte) dhcp4.Message {
 	t.Helper()
-	m, why := dhcp4.Parse(b)
-	if why != drop.None {
+	var m dhcp4.Message
+	if why := m.Parse(b); why != drop.None {
 		t.Fatalf("%x: %v", b, why)
 	}
 	return m
@@ -134,7 +160,7 @@ func TestFields(t *testing.T) {
 				want[1], want[3] = "ffffff00", "c6336401"
 			}
 			for code := range 256 {
-				v, ok := m.Option(byte(code), nil)
+				v, ok := m.Option(byte(code))
 				if w, there := want[byte(code)]; ok != there || hex.EncodeToString(v) != w {
 					t.Errorf("option %d is %x, %v; want %s", code, v, ok, w)
 				}
@@ -155,7 +181,7 @@ func TestFields(t *testing.T) {
 		b = append(b, unhex("3d02aabb")...)
 		for _, typ := range []dhcp4.MessageType{dhcp4.Offer, dhcp4.ACK, dhcp4.NAK} {
 			m := mustAppend(t, query(t, dhcp4.Request, hex.EncodeToString(b)), usual(typ))
-			if v, _ := m.Option(61, nil); !bytes.Equal(v, append(slices.Clip(id), 0xaa, 0xbb)) {
+			if v, _ := m.Option(61); !bytes.Equal(v, append(slices.Clip(id), 0xaa, 0xbb)) {
 				t.Errorf("%v: %x", typ, v)
 			}
 		}
@@ -219,9 +245,9 @@ func TestFields(t *testing.T) {
 			r := usual(c.typ)
 			r.IPv6Only, r.V6OnlyWait = c.enabled, 1800
 			r.Options.(configured)[108] = []byte{9, 9, 9, 9}
-			r.Always = []byte{108}
+			r.Options = sends{r.Options.(configured), []byte{108}}
 			m := mustAppend(t, query(t, dhcp4.Request, c.list), r)
-			if v, _ := m.Option(108, nil); hex.EncodeToString(v) != c.want {
+			if v, _ := m.Option(108); hex.EncodeToString(v) != c.want {
 				t.Errorf("%+v: %x", c, v)
 			}
 		}
@@ -242,7 +268,7 @@ func TestFields(t *testing.T) {
 		}
 		r.EchoSubnetSelection = true
 		m := mustAppend(t, q, r)
-		if v, _ := m.Option(118, nil); !bytes.Equal(v, []byte{198, 51, 100, 0}) {
+		if v, _ := m.Option(118); !bytes.Equal(v, []byte{198, 51, 100, 0}) {
 			t.Errorf("%x", v)
 		}
 	})
@@ -254,7 +280,7 @@ func TestFields(t *testing.T) {
 			all[byte(code)] = []byte{0xee}
 			list = append(list, byte(code))
 		}
-		r.Options, r.Always = all, list
+		r.Options = sends{all, list}
 		m := mustAppend(t, query(t, dhcp4.Discover, "390205dc 37fe"+hex.EncodeToString(list)), r)
 		for _, code := range []byte{50, 52, 55, 57, 61, 80, 82, 90, 108, 109, 118, 159} {
 			if m.Has(code) {
@@ -262,7 +288,7 @@ func TestFields(t *testing.T) {
 			}
 		}
 		for _, code := range []byte{51, 53, 54, 58, 59} {
-			if v, _ := m.Option(code, nil); bytes.Equal(v, []byte{0xee}) {
+			if v, _ := m.Option(code); bytes.Equal(v, []byte{0xee}) {
 				t.Errorf("%d is the configured one", code)
 			}
 		}
@@ -285,21 +311,30 @@ func TestOrder(t *testing.T) {
 		{"D4-33 the list in pieces", "3701 0f 3d020102 3702 06 01", nil, []byte{53, 54, 51, 15, 6, 1, 61}},
 		{"D4-33 a code twice in the list", "3704 0f 06 0f 06", nil, []byte{53, 54, 51, 15, 6}},
 		{"D4-33 what is not configured is not there", "3703 0f 63 06", nil, []byte{53, 54, 51, 15, 6}},
-		{"D4-33 no list, no options", "", nil, []byte{53, 54, 51}},
+		{"D4-74 no list: all that is configured", "", nil, []byte{53, 54, 51, 1, 3, 6, 15, 28, 33, 42}},
+		{"D4-74 an empty list is none", "3700", nil, []byte{53, 54, 51, 1, 3, 6, 15, 28, 33, 42}},
+		{"D4-74 no list: 121 beside 3, which an old client needs", "", func(r *Reply) { r.Options.(configured)[121] = unhex("00c6336401") }, []byte{53, 54, 51, 1, 3, 6, 15, 28, 33, 42, 121}},
+		{"D4-76 what is marked is sent to a client that does not ask for it", "3701 06", func(r *Reply) { r.Options = sends{r.Options.(configured), []byte{42, 15}} }, []byte{53, 54, 51, 6, 15, 42}},
+		{"D4-76 what is marked and asked for comes once, in the client's place", "3702 2a 06", func(r *Reply) { r.Options = sends{r.Options.(configured), []byte{42, 15}} }, []byte{53, 54, 51, 42, 6, 15}},
 		{"D4-33 nothing configured", "3703 0f 63 06", func(r *Reply) { r.Options = nil }, []byte{53, 54, 51}},
 		{"O4-10 nothing empty", "3702 0f 06", func(r *Reply) { r.Options.(configured)[15] = nil }, []byte{53, 54, 51, 6}},
 		{"O4-11 everything", "5203 010161 3d020102 3704 06 3a 6c 01 7604c6336400", func(r *Reply) {
-			r.Always, r.Message, r.IPv6Only, r.EchoSubnetSelection = []byte{42, 6}, "hello", true, true
+			r.Options = sends{r.Options.(configured), []byte{42, 6}}
+			r.Message, r.IPv6Only, r.EchoSubnetSelection = "hello", true, true
 		}, []byte{53, 54, 51, 58, 59, 6, 1, 42, 56, 61, 108, 118, 82}},
 		{"O4-11 1 before 3 where the client has it after", "3704 06 03 0f 01", nil, []byte{53, 54, 51, 6, 1, 3, 15}},
-		{"O4-11 1 before 3 where both are always sent", "", func(r *Reply) { r.Always = []byte{3, 1} }, []byte{53, 54, 51, 1, 3}},
-		{"O4-11 1 is not sent because of 3", "3701 03", nil, []byte{53, 54, 51, 3}},
+		{"O4-11 1 before 3 where both are always sent", "3701 0f", func(r *Reply) { r.Options = sends{r.Options.(configured), []byte{3, 1}} }, []byte{53, 54, 51, 15, 1, 3}},
+		{"D4-75 the mask goes with the routers", "3701 03", nil, []byte{53, 54, 51, 1, 3}},
+		{"D4-75 the mask goes with classless routes", "3701 79", func(r *Reply) { r.Options.(configured)[121] = unhex("00c6336401") }, []byte{53, 54, 51, 1, 121}},
+		{"D4-75 no mask for the sake of routers that are not configured", "3701 03", func(r *Reply) { delete(r.Options.(configured), 3) }, []byte{53, 54, 51}},
+		{"D4-75 no mask that is not configured", "3701 03", func(r *Reply) { delete(r.Options.(configured), 1) }, []byte{53, 54, 51, 3}},
 		{"D4-34 with 121 requested, 3 and 33 are absent", "3705 01 03 21 79 06", func(r *Reply) {
 			r.Options.(configured)[121] = unhex("00c6336401")
 		}, []byte{53, 54, 51, 1, 121, 6}},
 		{"D4-34 3 and 33 stay where 121 is requested and not configured", "3705 01 03 21 79 06", nil, []byte{53, 54, 51, 1, 3, 33, 6}},
 		{"D4-34 3 and 33 stay where 121 is not requested", "3703 01 03 21", func(r *Reply) {
-			r.Options.(configured)[121], r.Always = unhex("00c6336401"), []byte{121}
+			r.Options.(configured)[121] = unhex("00c6336401")
+			r.Options = sends{r.Options.(configured), []byte{121}}
 		}, []byte{53, 54, 51, 1, 3, 33, 121}},
 		{"D4-34 3 and 33 stay where 121 does not fit", "3705 01 03 21 79 06", func(r *Reply) {
 			r.Options.(configured)[121] = make([]byte, 600)
@@ -387,11 +422,11 @@ func TestSizes(t *testing.T) {
 		{"D4-36 57 = 0", "39020000", RoomDirect, 548},
 		{"D4-36 57 = 576", "39020240", RoomDirect, 548},
 		{"O4-1 57 of length 1 is ignored", "390105", RoomDirect, 548},
-		{"D4-37 57 = 1500, direct", "390205dc", RoomDirect, 1224},
-		{"D4-37 57 = 65535, direct", "3902ffff", RoomDirect, 1224},
-		{"D4-37 57 = 1500 over two relays", "390205dc", Room(38 + 9 + 38), 1139},
-		{"D4-37 over relays that leave little", "390205dc", Room(800), 424},
-		{"D4-37 over relays that leave little, without 57", "", Room(800), 424},
+		{"D4-37 57 = 1500, direct", "390205dc", RoomDirect, 1444},
+		{"D4-37 57 = 65535, direct", "3902ffff", RoomDirect, 1444},
+		{"D4-37 57 = 1500 over two relays", "390205dc", Room(38 + 9 + 38), 1359},
+		{"D4-37 over relays that leave little", "390205dc", Room(1020), 424},
+		{"D4-37 over relays that leave little, without 57", "", Room(1020), 424},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := usual(dhcp4.Offer)
@@ -419,16 +454,16 @@ func TestSizes(t *testing.T) {
 		}
 	})
 	t.Run("D4-38 by default the last octet is 255", func(t *testing.T) {
-		m := mustAppend(t, query(t, dhcp4.Discover, ""), usual(dhcp4.Offer))
+		m := mustAppend(t, query(t, dhcp4.Discover, "370101"), usual(dhcp4.Offer))
 		if b := m.Bytes(); b[len(b)-1] != 255 || len(b) >= 300 {
 			t.Errorf("%d octets, last %d", len(b), b[len(b)-1])
 		}
 	})
 	t.Run("D4-38 with the switch zeros follow up to 300", func(t *testing.T) {
 		r := usual(dhcp4.Offer)
-		bare := mustAppend(t, query(t, dhcp4.Discover, ""), r)
+		bare := mustAppend(t, query(t, dhcp4.Discover, "370101"), r)
 		r.Pad = true
-		m := mustAppend(t, query(t, dhcp4.Discover, ""), r)
+		m := mustAppend(t, query(t, dhcp4.Discover, "370101"), r)
 		n := len(bare.Bytes())
 		if b := m.Bytes(); len(b) != 300 || !bytes.Equal(b[:n], bare.Bytes()) || len(bytes.Trim(b[n:], "\x00")) != 0 {
 			t.Errorf("%d octets, %x", len(b), b[240:])
@@ -452,7 +487,7 @@ func TestLeftOut(t *testing.T) {
 		}
 		gone := false
 		for _, code := range requested {
-			v, ok := m.Option(code, nil)
+			v, ok := m.Option(code)
 			switch {
 			case !ok:
 				gone = true
@@ -466,6 +501,47 @@ func TestLeftOut(t *testing.T) {
 		}
 		return n
 	}
+	t.Run("D4-77 the essential ones have room before all others", func(t *testing.T) {
+		for _, c := range []struct {
+			name, list string
+			change     func(configured)
+			want       []byte
+			left       []byte
+		}{
+			{"routes and a search list too long for each other", "3708 79 77 01 03 0f 06 42 43", func(configured) {}, []byte{1, 6, 121, 15, 66}, []byte{119}},
+			{"a value that no reply holds", "3704 77 01 03 06", func(c configured) { c[119] = make([]byte, 1000) }, []byte{1, 3, 6}, []byte{119}},
+			{"short ones behind a long one that does not fit", "3706 ee ef 01 03 06 f0", func(c configured) { c[238], c[239], c[240] = make([]byte, 200), make([]byte, 200), make([]byte, 8) },
+				[]byte{1, 3, 6, 238, 240}, []byte{239}},
+		} {
+			r := usual(dhcp4.Offer)
+			o := r.Options.(configured)
+			delete(o, 33)
+			o[121], o[119], o[66] = bytes.Repeat([]byte{0, 1, 2, 3, 4}, 37), make([]byte, 113), []byte("tftp.example.com")
+			o[121] = append(o[121], 0, 0) // 187 octets, as in the report
+			r.File = []byte("image")      // no overload
+			c.change(o)
+			q := query(t, dhcp4.Discover, c.list)
+			b, why := Append(nil, &q, &r)
+			if why != drop.None {
+				t.Fatalf("%s: %v", c.name, why)
+			}
+			m := parse(t, b)
+			if got := order(m)[3:]; !bytes.Equal(got, c.want) {
+				t.Errorf("%s: %d, want %d", c.name, got, c.want)
+			}
+			if r.LeftOut != setOf(c.left...) {
+				t.Errorf("%s: left out %x, want %d", c.name, r.LeftOut, c.left)
+			}
+		}
+	})
+	t.Run("D4-77 nothing is left out of a reply with room for all", func(t *testing.T) {
+		q := query(t, dhcp4.Discover, "3704 79 77 01 03")
+		r := usual(dhcp4.Offer)
+		r.LeftOut.Add(5) // of the reply before
+		if _, why := Append(nil, &q, &r); why != drop.None || !r.LeftOut.Empty() {
+			t.Errorf("%v, left out %x", why, r.LeftOut)
+		}
+	})
 	t.Run("D4-39 the last requested are missing, overload takes what it can", func(t *testing.T) {
 		r := usual(dhcp4.Offer)
 		r.Options = options
@@ -474,7 +550,7 @@ func TestLeftOut(t *testing.T) {
 		if n := check(t, m, options); n != 10 {
 			t.Errorf("%d options", n)
 		}
-		if v, _ := m.Option(52, nil); !bytes.Equal(v, []byte{3}) {
+		if v, _ := m.Option(52); !bytes.Equal(v, []byte{3}) {
 			t.Errorf("overload is %x", v)
 		}
 		if got := order(m); !bytes.Equal(got[3:], append([]byte{52}, requested[:10]...)) {
@@ -485,7 +561,7 @@ func TestLeftOut(t *testing.T) {
 		r := usual(dhcp4.Offer)
 		r.Options = configured{129: make([]byte, 200), 130: make([]byte, 100), 131: make([]byte, 20)}
 		m := mustAppend(t, query(t, dhcp4.Discover, "3703818283"), r)
-		if v, _ := m.Option(52, nil); !bytes.Equal(v, []byte{1}) || !m.Has(131) {
+		if v, _ := m.Option(52); !bytes.Equal(v, []byte{1}) || !m.Has(131) {
 			t.Errorf("overload is %x, order %d", v, order(m))
 		}
 		if !bytes.Equal(m.SName(), make([]byte, 64)) {
@@ -570,7 +646,7 @@ func TestLeftOut(t *testing.T) {
 		value := bytes.Repeat([]byte("long"), 75)
 		r.Options.(configured)[119] = value
 		m := mustAppend(t, query(t, dhcp4.Discover, "370177 390205dc"), r)
-		if v, _ := m.Option(119, nil); !bytes.Equal(v, value) || !slices.Equal(order(m), []byte{53, 54, 51, 119, 119}) {
+		if v, _ := m.Option(119); !bytes.Equal(v, value) || !slices.Equal(order(m), []byte{53, 54, 51, 119, 119}) {
 			t.Errorf("%d, %x", order(m), v)
 		}
 	})

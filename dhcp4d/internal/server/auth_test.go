@@ -3,9 +3,7 @@ package server
 import (
 	"bytes"
 	"math/rand/v2"
-	"net/netip"
-	"os"
-	"strconv"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc/ipctest"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -21,25 +20,12 @@ var (
 	otherKey = ipc.Key{ID: 1, Secret: []byte("another secret of the same number")}
 )
 
-// attacks is how many datagrams an attacker sends: DHCP4O6_ATTACKS, or a
-// number that a test run can wait for.
-func attacks(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("DHCP4O6_ATTACKS"))
-	if err != nil {
-		return 100_000
-	}
-	t.Logf("%d attacks", n)
-	return n
-}
-
 // TestAttacks is somebody on the network of the IPC who hears everything and
 // sends what he likes from the address of a dhcp6d, but has no key.
 func TestAttacks(t *testing.T) {
 	b := newBench(t, key)
-	six := ipc.NewSigner(ipc.ToBackend, ipc.Keys{key})
-	sign := func(s *ipc.Signer, data []byte, name string, at time.Time) []byte {
-		return s.Append(bytes.Clone(data), 0, name, at)
-	}
+	six := ipctest.New(t, drop.DHCP6D, "dhcp4d", key)
+	b.meet(t, six)
 	discover := frame(t, query(message(dhcp4.Discover, 1)), direct)
 	request := frame(t, query(message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "192.0.2.10"),
 		addrOption(dhcp4.OptServerIdentifier, "192.0.2.1"))), direct)
@@ -48,39 +34,51 @@ func TestAttacks(t *testing.T) {
 		copy(m[12:], []byte{192, 0, 2, 10})
 		return frame(t, query(m), direct)
 	}()
-	verifier := ipc.NewVerifier(ipc.FromBackend, ipc.Keys{key}, started)
+	send := func(data []byte) { b.server.batch([]udp.Packet{{Data: bytes.Clone(data), Peer: sixd}}) }
 	// exchange is a genuine query and its genuine answer, both heard.
 	exchange := func(data []byte) (asked, answered []byte) {
 		t.Helper()
-		asked = sign(six, data, "dhcp4d", time.Now())
-		b.server.batch([]udp.Packet{{Data: bytes.Clone(asked), Peer: sixd}})
+		asked = six.Sign(data)
+		send(asked)
 		p := b.ipc.Sent(1)[0]
 		answered = bytes.Clone(p.Data)
-		opened, why := verifier.Open(p.Data, "dhcp4d", time.Now())
-		if why != drop.None {
-			t.Fatalf("IPC-27 the answer is %v", why)
-		}
-		p.Data = opened
+		p.Data = six.Open(p.Data)
 		answer(t, p)
 		return asked, answered
 	}
 	heardDiscover, heardOffer := exchange(discover)
 	heardRequest, heardACK := exchange(request)
-	heardProbe := sign(six, ipc.AppendProbe(nil), "dhcp4d", time.Now())
-	b.server.batch([]udp.Packet{{Data: bytes.Clone(heardProbe), Peer: sixd}})
-	heardReply := b.ipc.Sent(1)[0].Data
-	// A RELEASE to another backend, which we must not carry out.
-	elsewhere := sign(six, release, "dhcp4d-2", time.Now())
-	heard := [][]byte{heardDiscover, heardRequest, heardProbe, elsewhere, heardOffer, heardACK, heardReply}
+	heardProbe := six.Probe(1)
+	send(heardProbe)
+	heardReply := bytes.Clone(b.ipc.Sent(1)[0].Data)
+	six.Open(heardReply)
+	// RELEASEs that are not for us: to another dhcp4d, and of another dhcp6d that has a session
+	// with us at another address.
+	elsewhere := func(second *ipctest.Half) []byte {
+		second.Meet(ipctest.New(t, drop.DHCP4D, second.Backend, key).Answer)
+		return second.Sign(release)
+	}
+	toAnother, ofAnother := elsewhere(ipctest.New(t, drop.DHCP6D, "dhcp4d-2", key)), elsewhere(ipctest.New(t, drop.DHCP6D, "dhcp4d", key))
+	heard := [][]byte{heardDiscover, heardRequest, heardProbe, toAnother, ofAnother, heardOffer, heardACK, heardReply}
 
-	forger := ipc.NewSigner(ipc.ToBackend, ipc.Keys{otherKey})
+	forger := ipctest.New(t, drop.DHCP6D, "dhcp4d", otherKey)
+	forger.Meet(ipctest.New(t, drop.DHCP4D, "dhcp4d", otherKey).Answer)
+	old := &ipctest.Old{Key: key, Backend: "dhcp4d", From: 'q'}
+	oldForger := &ipctest.Old{Key: otherKey, Backend: "dhcp4d", From: 'q'}
 	random := rand.New(rand.NewPCG(1, 2))
 	kinds := []struct {
 		name string
 		make func() []byte
 	}{
 		{"IPC-27 unsigned", func() []byte { return release }},
-		{"IPC-27 forged", func() []byte { return sign(forger, release, "dhcp4d", time.Now()) }},
+		{"IPC-27 forged", func() []byte { return forger.Sign(release) }},
+		{"IPC-27 forged under the id of the session", func() []byte {
+			d := forger.Sign(release)
+			copy(d[len(d)-sessionAt:], heardDiscover[len(heardDiscover)-sessionAt:len(heardDiscover)-16])
+			return d
+		}},
+		{"IPC-27 a forged greeting", func() []byte { return forger.Probe(1) }},
+		{"IPC-27 forged by HMAC", func() []byte { return oldForger.Sign(release, time.Now()) }},
 		{"IPC-27 random", func() []byte {
 			d := make([]byte, random.IntN(400))
 			for i := range d {
@@ -97,7 +95,14 @@ func TestAttacks(t *testing.T) {
 		{"IPC-27 the message replaced", func() []byte {
 			return append(bytes.Clone(release), heardDiscover[len(heardDiscover)-ipc.SignatureLen:]...)
 		}},
-		{"IPC-27 stale", func() []byte { return sign(six, release, "dhcp4d", time.Now().Add(-31*time.Second)) }},
+		{"IPC-27 by HMAC, while there is a session", func() []byte {
+			if old.Sent%64 == 0 {
+				send(six.Probe(1))
+				six.Open(b.ipc.Sent(1)[0].Data)
+			}
+			return old.Sign(release, time.Now())
+		}},
+		{"IPC-27 by HMAC, stale", func() []byte { return old.Sign(release, time.Now().Add(-31*time.Second)) }},
 		{"IPC-27 replayed, to another backend, or reflected", func() []byte { return heard[random.IntN(len(heard))] }},
 	}
 	// attack sends n datagrams and checks that each is dropped for the reason
@@ -117,13 +122,20 @@ func TestAttacks(t *testing.T) {
 			t.Errorf("%v of %d were dropped as unauthentic", got, n)
 		}
 	}
-	n := attacks(t) / (len(kinds) + 1)
+	n := ipctest.Attacks(100_000) / (len(kinds) + 1)
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) { attack(t, n, k.make) })
 	}
 	t.Run("IPC-27 replayed after a restart", func(t *testing.T) {
-		b.server.Auth.Verifier = ipc.NewVerifier(ipc.ToBackend, ipc.Keys{key}, ipc.Keys{key}.Start(t.Context()))
-		attack(t, n, func() []byte { return heard[random.IntN(len(heard))] })
+		b.restart(key)
+		// A probe of before is answered, as its sender may not know that we have started again.
+		messages := slices.DeleteFunc(slices.Clone(heard), func(d []byte) bool { return bytes.Equal(d, heardProbe) })
+		attack(t, n, func() []byte { return messages[random.IntN(len(messages))] })
+		send(heardProbe)
+		if got := b.ipc.Sent(1); len(got) != 1 {
+			t.Errorf("IPC-27 %d answers", len(got))
+		}
+		b.meet(t, six)
 		exchange(discover)
 		attack(t, n, func() []byte { return heard[random.IntN(len(heard))] })
 	})
@@ -131,6 +143,29 @@ func TestAttacks(t *testing.T) {
 	if got := b.sum(t, "dhcp4d_lease_events_total", "event=released"); got != 0 {
 		t.Errorf("IPC-27 %v leases were released by an attacker", got)
 	}
+}
+
+// sessionAt is where the sequence number stands in a session's trailer, from the end.
+const sessionAt = 40
+
+// TestOldDHCP6D is a dhcp6d of a version that knows no sessions.
+func TestOldDHCP6D(t *testing.T) {
+	old := &ipctest.Old{Key: key, Backend: "dhcp4d", From: 'q'}
+	b := newBench(t, key)
+	good := frame(t, query(message(dhcp4.Discover, 1)), direct)
+	for range 3 {
+		for _, content := range [][]byte{ipc.AppendProbe(nil), good} {
+			b.server.batch([]udp.Packet{{Data: old.Sign(content, time.Now()), Peer: sixd}})
+			d := b.ipc.Sent(1)[0].Data
+			if !old.Takes(d) {
+				t.Errorf("IPC-27 an old dhcp6d does not take %x", d)
+			}
+		}
+	}
+	six := ipctest.New(t, drop.DHCP6D, "dhcp4d", key) // it is upgraded
+	b.meet(t, six)
+	b.server.batch([]udp.Packet{{Data: six.Sign(good), Peer: sixd}})
+	six.Open(b.ipc.Sent(1)[0].Data)
 }
 
 func TestWhoSigns(t *testing.T) {
@@ -145,19 +180,17 @@ func TestWhoSigns(t *testing.T) {
 	t.Run("IPC-27 each key of the file verifies, the first signs, and a reload loses nothing", func(t *testing.T) {
 		b := newBench(t, key)
 		next := ipc.Key{ID: 2, Secret: []byte("the next")}
-		six := ipc.NewSigner(ipc.ToBackend, ipc.Keys{key})
-		four := ipc.NewVerifier(ipc.FromBackend, ipc.Keys{key}, started)
-		exchange := func(step string) {
+		six := ipctest.New(t, drop.DHCP6D, "dhcp4d", key)
+		b.meet(t, six)
+		exchange := func() {
 			t.Helper()
-			b.server.batch([]udp.Packet{{Data: six.Append(bytes.Clone(good), 0, "dhcp4d", time.Now()), Peer: sixd}})
-			if _, why := four.Open(b.ipc.Sent(1)[0].Data, "dhcp4d", time.Now()); why != drop.None {
-				t.Errorf("%s: %v", step, why)
-			}
+			b.server.batch([]udp.Packet{{Data: six.Sign(good), Peer: sixd}})
+			six.Open(b.ipc.Sent(1)[0].Data)
+			b.server.batch([]udp.Packet{{Data: six.Probe(1), Peer: sixd}})
+			six.Open(b.ipc.Sent(1)[0].Data)
 		}
-		set := func(keys ...ipc.Key) func() {
-			return func() { b.server.Auth.Verifier.SetKeys(keys); b.server.Auth.Signer.SetKeys(keys) }
-		}
-		setSix := func(keys ...ipc.Key) func() { return func() { six.SetKeys(keys); four.SetKeys(keys) } }
+		set := func(keys ...ipc.Key) func() { return func() { b.end.Configure(keys, true) } }
+		setSix := func(keys ...ipc.Key) func() { return func() { six.End.Configure(keys, true) } }
 		for _, step := range []struct {
 			name string
 			do   func()
@@ -171,19 +204,25 @@ func TestWhoSigns(t *testing.T) {
 			{"dhcp6d forgets the first", setSix(next)},
 		} {
 			step.do()
-			exchange(step.name)
+			t.Log(step.name)
+			exchange()
 		}
 	})
 	t.Run("IPC-27 an ACK is signed when it leaves", func(t *testing.T) {
-		w := NewWaiting(false)
-		buf := append([]byte("other"), ipc.AppendProbeReply(nil)...)
-		buf = w.wait(buf, 5, sixd, dhcp4.ACK, true)
+		w, b := new(Replies), newBench(t, key)
+		b.meet(t, ipctest.New(t, drop.DHCP6D, "dhcp4d", key))
+		peer := (*b.server.Peers.Load())[sixd].Link
+		buf := append([]byte("other"), "ack"...)
+		buf = w.addACK(buf, 5, way{to: sixd}, dhcp4.ACK, peer, rest{})
 		start := len(buf)
-		buf = w.wait(append(buf, "next"...), start, netip.AddrPort{}, dhcp4.ACK, false)
-		if len(buf) != 5+4+ipc.SignatureLen+4 || !ipc.IsProbeReply(w.packets[0].Data) || string(w.packets[1].Data) != "next" {
+		buf = w.addACK(append(buf, "next"...), start, way{}, dhcp4.ACK, nil, rest{})
+		if len(buf) != 5+3+ipc.SignatureLen+4 || string(w.packets[0].Data) != "ack" || string(w.packets[1].Data) != "next" {
 			t.Fatalf("%q", buf)
 		}
-		signed := ipc.NewSigner(ipc.FromBackend, ipc.Keys{key}).Append(w.packets[0].Data, 0, "dhcp4d", time.Now())
+		signed, ok := b.done.Signer.Append(w.packets[0].Data, 0, peer, time.Now())
+		if !ok || len(signed) != 3+ipc.SignatureLen {
+			t.Fatalf("signed: %x, %v", signed, ok)
+		}
 		if &signed[0] != &buf[5] || string(w.packets[1].Data) != "next" {
 			t.Error("it was moved, or ran over the next")
 		}

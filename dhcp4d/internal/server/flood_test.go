@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -66,10 +66,7 @@ func (b *bench) send(n int, next func(i uint64) udp.Packet) {
 	}
 }
 
-func (b *bench) counts(subnet int) (c table.Counts) {
-	b.server.Leases.With(func(tb *table.Table) { c = tb.Counts(subnet) })
-	return c
-}
+func (b *bench) counts(subnet int) leases.Usage { return b.operator().Subnets()[subnet] }
 
 const (
 	most      = 65536    // offers at one time
@@ -78,11 +75,11 @@ const (
 
 func TestAFloodOfDiscovers(t *testing.T) {
 	b := quietBench(t)
-	bystander := madeUp(t, netip.MustParseAddrPort("[2001:db8:5::aaaa]:546"), dhcp4.Discover)
+	bystander := madeUp(t, netip.MustParseAddrPort("[2001:db8:5:a::1]:546"), dhcp4.Discover)
 	b.server.batch([]udp.Packet{bystander.client(1)})
 	before := heap()
 	var sources []made
-	for _, s := range []string{"[2001:db8:5::1]:546", "[2001:db8:5::2]:546", "[2001:db8:5::3]:546"} {
+	for _, s := range []string{"[2001:db8:5::1]:546", "[2001:db8:5:2::1]:546", "[2001:db8:5:3::1]:546"} {
 		sources = append(sources, madeUp(t, netip.MustParseAddrPort(s), dhcp4.Discover))
 	}
 	b.send(flood, func(i uint64) udp.Packet { return sources[i%3].client(i * 0x9e3779b97f4a7c15) })
@@ -99,7 +96,7 @@ func TestAFloodOfDiscovers(t *testing.T) {
 	b.server.Replies = b.ipc.NewWriter(64)
 	offer := b.ask(t, bystander.client(1).Data)
 	address := offer.YIAddr()
-	request := madeUp(t, netip.MustParseAddrPort("[2001:db8:5::aaaa]:546"), dhcp4.Request,
+	request := madeUp(t, netip.MustParseAddrPort("[2001:db8:5:a::1]:546"), dhcp4.Request,
 		addrOption(dhcp4.OptRequestedAddress, "11.0.0.10"), addrOption(dhcp4.OptServerIdentifier, "11.0.0.1"))
 	if ack := b.ask(t, request.client(1).Data); address != netip.MustParseAddr("11.0.0.10") || ack.Type() != dhcp4.ACK || ack.YIAddr() != address {
 		t.Errorf("the bystander is offered %v, then told %v of %v; want the 11.0.0.10 of before the flood", address, ack.Type(), ack.YIAddr())

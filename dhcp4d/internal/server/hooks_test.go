@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
@@ -17,13 +15,13 @@ import (
 func TestRL15_RL16_HooksSeeWhatRelaysAdd(t *testing.T) {
 	b := newBench(t)
 	var remote, linkLayer []byte
-	look := hook.Filter[event.Query]{Name: "look", Run: func(e *event.Query) drop.Reason {
-		p := e.Frame.Packet()
-		remote, linkLayer = bytes.Clone(p.Relay(p.Relays()-1).RemoteID()), bytes.Clone(p.ClientLinkLayer())
-		return hook.Continue
-	}}
-	core := hook.NewCore(prometheus.NewRegistry(), drop.DHCP4D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), b.server.Log)
-	b.server.Hooks.Pkt4Receive = hook.Filters(core, hook.Pkt4Receive, look)
+	b.hook(t, func(a *hook.Attachment) {
+		event.Pkt4Receive.Run(a, func(e *event.Query) drop.Reason {
+			p := e.Frame.Packet()
+			remote, linkLayer = bytes.Clone(p.Relay(p.Relays()-1).RemoteID()), bytes.Clone(p.ClientLinkLayer())
+			return hook.Continue
+		})
+	})
 	options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port7"))
 	options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, []byte("\x00\x00\x00\x09line"))
 	options = dhcp6.AppendOption(options, dhcp6.OptClientLinkLayer, []byte{0, 1, 2, 0, 0, 0, 0, 7})

@@ -3,10 +3,10 @@ package server
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
 // fate is what becomes of a datagram.
@@ -30,17 +30,18 @@ const (
 type Ledger struct {
 	received *metric.Tally[dhcp4.MessageType]
 	sentBy   *metric.Tally[dhcp4.MessageType]
-	silent   *metric.Tally[int]
+	silent   *metric.Tally[silence.Reason]
 	probes   *metric.Tally[int]
+	leftOut  *metric.Tally[int]
 	drops    *metric.Tally[drop.Reason]
-	events   [lease.EventCount]prometheus.Counter
 }
 
 // Series are the series of the account.
 type Series struct {
-	received, sent, events *prometheus.CounterVec
-	silent, probes         prometheus.Counter
-	drops                  *metric.Drops
+	received, sent  *prometheus.CounterVec
+	probes, leftOut prometheus.Counter
+	silences        *metric.Silences
+	drops           *metric.Drops
 }
 
 // NewSeries declares them in reg.
@@ -53,15 +54,15 @@ func NewSeries(reg prometheus.Registerer) *Series {
 			"Datagrams received from the IPC before any check, by DHCPv4 message type; probes are not among them."), []string{"type"}),
 		sent: prometheus.NewCounterVec(opts("responses_sent_total",
 			"Responses handed to the IPC, by DHCPv4 message type."), []string{"type"}),
-		events: prometheus.NewCounterVec(opts("lease_events_total",
-			"Changes of leases that are on stable storage, and leases that ended by time."), []string{"event"}),
-		silent: prometheus.NewCounter(opts("queries_silent_total",
-			"Queries that were understood and by the rules get no answer.")),
+		silences: metric.NewSilences(reg, drop.DHCP4D, "queries_silent_total",
+			"Queries that were understood and get no answer, by the rule that says so."),
 		probes: prometheus.NewCounter(opts("ipc_probes_total",
 			"Probes of dhcp6d.")),
+		leftOut: prometheus.NewCounter(opts("replies_incomplete_total",
+			"Replies without some option that the client should have got, because they had no room for it.")),
 		drops: metric.NewDrops(reg, drop.DHCP4D, "ipc"),
 	}
-	reg.MustRegister(s.received, s.sent, s.events, s.silent, s.probes)
+	reg.MustRegister(s.received, s.sent, s.probes, s.leftOut)
 	return s
 }
 
@@ -71,14 +72,10 @@ func (s *Series) NewLedger() *Ledger {
 	l := &Ledger{
 		received: byType(s.received, dhcp4.MessageTypes()...),
 		sentBy:   byType(s.sent, dhcp4.Offer, dhcp4.ACK, dhcp4.NAK),
-		silent:   one(s.silent),
+		silent:   s.silences.Tally(),
 		probes:   one(s.probes),
+		leftOut:  one(s.leftOut),
 		drops:    s.drops.Tally("ipc"),
-	}
-	for e := range l.events {
-		if e := lease.Event(e); e != lease.NoEvent {
-			l.events[e] = s.events.WithLabelValues(e.String())
-		}
 	}
 	return l
 }
@@ -99,7 +96,7 @@ func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tall
 
 // settle enters one datagram of the given type: that it was received, and
 // what became of it unless that depends on sending it.
-func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason) {
+func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule silence.Reason) {
 	if f == probe {
 		l.probes.Add(0, 1)
 		return
@@ -109,7 +106,7 @@ func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason) {
 	case dropped:
 		l.drops.Add(why, 1)
 	case silent:
-		l.silent.Add(0, 1)
+		l.silent.Add(rule, 1)
 	}
 }
 
@@ -133,10 +130,14 @@ func (l *Ledger) failed(n int) {
 	l.flush()
 }
 
+// refused enters ACKs that were dropped because the store has refused their lease.
+func (l *Ledger) refused(n int) { l.drops.Add(drop.LeaseRefused, n) }
+
 func (l *Ledger) flush() {
 	l.received.Flush()
 	l.sentBy.Flush()
 	l.silent.Flush()
 	l.probes.Flush()
+	l.leftOut.Flush()
 	l.drops.Flush()
 }

@@ -9,19 +9,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-func (b *bench) operator() *Operator { return &Operator{Leases: b.server.Leases, Commits: b.commits} }
+func (b *bench) operator() *leases.Operator[*Replies] {
+	return &leases.Operator[*Replies]{Book: b.book, Commits: b.commits}
+}
+
+// all is every lease that is known.
+func (b *bench) all(t testing.TB) []lease.Binding {
+	t.Helper()
+	var all lease.Batch
+	if next, err := b.operator().Scan(0, func(*lease.Binding) bool { return true }, &all); next != 0 || err != nil {
+		t.Fatalf("scanned to %d (error %v)", next, err)
+	}
+	return all.Records
+}
 
 // wanted is a reservation for a client of message.
-func wanted(a string, client byte) *api.Reservation {
+func wanted(a string, client byte) *leases.Reservation {
 	id := []byte{0xff, client}
-	return &api.Reservation{Address: netip.MustParseAddr(a), Client: lease.AppendKey(nil, id, 1, nil), ClientID: id, HWType: 1, Time: 7200}
+	return &leases.Reservation{Address: netip.MustParseAddr(a), Client: lease.AppendKey(nil, id, 1, nil), ClientID: id, HWType: 1, Time: 7200}
 }
 
 // stored is the record of an address in the store.
@@ -43,7 +54,7 @@ func (b *bench) stored(t testing.TB, a netip.Addr) (found lease.Binding) {
 func TestOperatorReleases(t *testing.T) {
 	b := newBench(t)
 	a := b.bind(t, 1)
-	l, err := b.operator().Release(t.Context(), a, "api ::1")
+	l, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, "api ::1")
 	if err != nil || l.State != lease.Released || l.Addr != a || b.stored(t, a).State != lease.Released {
 		t.Fatalf("%+v, %v; stored as %v", l, err, b.stored(t, a).State)
 	}
@@ -55,8 +66,8 @@ func TestOperatorReleases(t *testing.T) {
 	for name, c := range map[string]struct {
 		a    netip.Addr
 		want error
-	}{"again": {a, api.ErrConflict}, "of nobody": {netip.MustParseAddr("192.0.2.200"), api.ErrNotFound}} {
-		if _, err := b.operator().Release(t.Context(), c.a, ""); !errors.Is(err, c.want) {
+	}{"again": {a, leases.ErrConflict}, "of nobody": {netip.MustParseAddr("192.0.2.200"), leases.ErrNotFound}} {
+		if _, err := b.operator().Release(t.Context(), lease.ID{Addr: c.a}, ""); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -70,7 +81,7 @@ func TestOperatorReserves(t *testing.T) {
 	o := b.operator()
 	a := netip.MustParseAddr("192.0.2.99")
 	l, err := o.Reserve(t.Context(), wanted("192.0.2.99", 5), "api ::1")
-	_, now := b.server.Leases.Clock.Read()
+	now := b.clock.Now()
 	if err != nil || l.State != lease.Bound || l.Expires < now+7190 || b.stored(t, a).State != lease.Bound || len(l.Point) != 0 {
 		t.Fatalf("%+v, %v; stored as %v", l, err, b.stored(t, a).State)
 	}
@@ -86,7 +97,7 @@ func TestOperatorReserves(t *testing.T) {
 	offered := offer.YIAddr().String()
 	for _, c := range []struct {
 		name string
-		w    *api.Reservation
+		w    *leases.Reservation
 		want string
 	}{
 		{"taken", wanted(taken, 7), "leased to another client"},
@@ -99,7 +110,7 @@ func TestOperatorReserves(t *testing.T) {
 		{"in a subnet that drains", wanted("203.0.113.11", 7), "state: drain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := o.Reserve(t.Context(), c.w, ""); !errors.Is(err, api.ErrConflict) || !strings.Contains(err.Error(), c.want) {
+			if _, err := o.Reserve(t.Context(), c.w, ""); !errors.Is(err, leases.ErrConflict) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
 			if n := b.stored(t, c.w.Address); n.State == lease.Bound && string(n.Client) == string(c.w.Client) {
@@ -120,10 +131,10 @@ func TestOperatorWithAFailedStore(t *testing.T) {
 	b := newBench(t)
 	a := b.bind(t, 1)
 	b.store.broken.Store(true)
-	if _, err := b.operator().Release(t.Context(), a, ""); !errors.Is(err, api.ErrStore) {
+	if _, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, leases.ErrStore) {
 		t.Errorf("the one that fails: %v", err)
 	}
-	if _, err := b.operator().Release(t.Context(), a, ""); !errors.Is(err, api.ErrStore) {
+	if _, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, leases.ErrStore) {
 		t.Errorf("one after it: %v", err)
 	}
 	b.store.broken.Store(false)
@@ -140,7 +151,7 @@ func TestOperatorDoesNotWaitForEver(t *testing.T) {
 	b.store.Store = h
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := b.operator().Release(ctx, a, ""); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := b.operator().Release(ctx, lease.ID{Addr: a}, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	h.let <- struct{}{}
@@ -159,12 +170,14 @@ func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 	if next, err := o.Scan(0, all, &found); next != 0 || err != nil || len(found.Records) != 50 {
 		t.Fatalf("%d leases, then %v, %v", len(found.Records), next, err)
 	}
-	stale := api.Place(b.server.Leases.loads)<<32 | 7
-	b.server.Leases.With(func(*table.Table) { b.server.Leases.loads++ })
-	if _, err := o.Scan(stale, all, &found); !errors.Is(err, api.ErrStale) {
+	stale := leases.Place(1)<<32 | 7 // of the first table
+	if _, err := b.book.Load(b.store); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Scan(stale, all, &found); !errors.Is(err, leases.ErrStale) {
 		t.Errorf("a place in the table before: %v", err)
 	}
-	subnets := len(b.server.Running.Load().subnets.All)
+	subnets := strings.Count(document, "- {id:")
 	var readers sync.WaitGroup
 	stop := make(chan struct{})
 	for range 3 {

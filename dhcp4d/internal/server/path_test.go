@@ -11,7 +11,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
@@ -46,7 +45,7 @@ func TestALeaseFromDiscoverToRelease(t *testing.T) {
 		dhcp4.OptServerIdentifier: "\xc0\x00\x02\x01", dhcp4.OptLeaseTime: "\x00\x00\x0e\x10", dhcp4.OptSubnetMask: "\xff\xff\xff\x00",
 		dhcp4.OptRouter: "\xc0\x00\x02\x01", dhcp4.OptDomainNameServer: "\xc0\x00\x02\x35", dhcp4.OptClientIdentifier: "\xff\x01",
 	} {
-		if got, _ := ack.Option(code, nil); string(got) != want {
+		if got, _ := ack.Option(code); string(got) != want {
 			t.Errorf("option %d is %x, want %x", code, got, want)
 		}
 	}
@@ -93,7 +92,7 @@ type held struct {
 	began, let chan struct{}
 }
 
-func (h *held) Commit(records []lease.Binding) error {
+func (h *held) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	h.began <- struct{}{}
 	<-h.let
 	return h.Store.Commit(records)
@@ -141,11 +140,9 @@ func TestD4_26AfterAFailureTheAddressIsWhatTheDiskSays(t *testing.T) {
 	eventually(t, "the failure is noticed", b.commits.Failed)
 	b.store.broken.Store(false)
 	eventually(t, "the store is back", func() bool { return !b.commits.Failed() })
-	b.server.Leases.With(func(tb *table.Table) {
-		if tb.Len() != 0 {
-			t.Errorf("the table holds %d entries that the disk does not", tb.Len())
-		}
-	})
+	if n := len(b.all(t)); n != 0 {
+		t.Errorf("the book holds %d leases that the disk does not", n)
+	}
 	if ack := b.ask(t, frame(t, query(requested(1, offer.YIAddr())), direct)); ack.Type() != dhcp4.ACK {
 		t.Errorf("D4-20: the client that asks again is told %v", ack.Type())
 	}
@@ -170,31 +167,33 @@ func TestQ32NothingInTheMessageChangesWhereTheAnswerGoes(t *testing.T) {
 
 func TestAHookAtLease4SelectChoosesAnAddressThatIsStored(t *testing.T) {
 	b := newBench(t)
-	core := hook.NewCore(prometheus.NewRegistry(), drop.DHCP4D, prometheus.NewCounter(prometheus.CounterOpts{Name: "p"}), b.server.Log)
 	chosen := netip.MustParseAddr("192.0.2.77")
-	b.server.Hooks.Lease4Select = hook.Filters(core, hook.Lease4Select, hook.Filter[event.Query]{Name: "choose",
-		Run: func(e *event.Query) drop.Reason {
+	told := make(chan netip.Addr, 8)
+	b.hook(t, func(a *hook.Attachment) {
+		event.Lease4Select.Run(a, func(e *event.Query) drop.Reason {
 			if e.Decision == nil || e.Subnet == nil || e.Message == nil {
 				t.Errorf("lease4_select sees %+v", e)
 			}
 			e.Address = chosen
 			return hook.Continue
-		}})
+		})
+		event.Leases4Committed.Run(a, func(e *event.Lease) { told <- e.Binding.Addr })
+	})
 	offer := b.ask(t, frame(t, query(message(dhcp4.Discover, 1)), direct))
 	ack := b.ask(t, frame(t, query(requested(1, offer.YIAddr())), direct))
 	if offer.YIAddr() != chosen || ack.Type() != dhcp4.ACK || ack.YIAddr() != chosen {
 		t.Errorf("offered %v, then %v of %v; want %v", offer.YIAddr(), ack.Type(), ack.YIAddr(), chosen)
 	}
 	eventually(t, "it is stored", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=allocated") == 1 })
-	if b.told[0].Binding.Addr != chosen {
-		t.Errorf("stored is %v", b.told[0].Binding.Addr)
+	if stored := <-told; stored != chosen {
+		t.Errorf("stored is %v", stored)
 	}
 }
 
 // null is a store that keeps nothing.
 type null struct{ store.Store }
 
-func (null) Commit([]lease.Binding) error { return nil }
+func (null) Commit([]lease.Binding) ([]store.Refusal, error) { return nil, nil }
 
 // sink takes packets and keeps nothing.
 type sink struct{}
@@ -207,13 +206,12 @@ func steady(t testing.TB, n int) (b *bench, batch func()) {
 	b = newBench(t)
 	b.store.Store = null{b.store.Store}
 	b.server.Replies = sink{}
-	done := &Committed{Replies: sink{}, Name: "dhcp4d", Signer: b.server.Auth.Signer, Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(), Tell: &Tell{
-		Leases: b.server.Leases, Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(),
-	}}
-	b.server.Commits = commit.New(commit.Config[*Waiting]{
-		Store: b.store, Replies: func() *Waiting { return NewWaiting(false) }, Done: done.Done,
-		Rebuild: func(store.Store) error { return nil }, Limit: 1 << 16, Log: b.server.Log,
-		Metrics: commit.NewMetrics(prometheus.NewRegistry(), b.store),
+	b.hooks(new(event.Hooks))
+	b.server.Commits = NewCommitter(Commits{
+		Store: b.store, Limit: 1 << 16, Log: b.server.Log, Metrics: commit.NewMetrics(prometheus.NewRegistry(), b.store),
+	}, b.book, &Acks{
+		Writer: sink{}, Signer: b.server.Auth.Signer,
+		Ledger: NewSeries(prometheus.NewRegistry()).NewLedger(), Notifier: b.book.NewNotifier(), Clock: b.clock,
 	})
 	t.Cleanup(b.server.Commits.Close)
 	var bind, in []udp.Packet
@@ -228,7 +226,7 @@ func steady(t testing.TB, n int) (b *bench, batch func()) {
 	}
 	b.server.batch(bind)
 	return b, func() {
-		b.server.Leases.Clock.start = b.server.Leases.Clock.start.Add(-1) // nothing is ever quite the same
+		b.clocks.Pass(1) // nothing is ever quite the same
 		b.server.batch(in)
 	}
 }

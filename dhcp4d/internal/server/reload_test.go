@@ -1,17 +1,19 @@
 package server
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -28,7 +30,8 @@ func (b *bench) reload(t testing.TB, document string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.server.Leases.Reconfigure(NewRunning(subnets, nil), b.server.Running)
+	set := NewSettings(subnets, nil, b.server.Settings.Load().Hooks)
+	b.book.Reconfigure(set.Leases, func() { b.server.Settings.Store(set) })
 }
 
 // bind gets a client a lease.
@@ -42,10 +45,22 @@ func (b *bench) bind(t testing.TB, client byte) netip.Addr {
 	return ack.YIAddr()
 }
 
-// has tells whether the table knows a lease.
-func (b *bench) has(a netip.Addr) (known bool) {
-	b.server.Leases.With(func(t *table.Table) { known = t.Get(a, new(lease.Binding)) })
-	return known
+// has tells whether a lease is known.
+func (b *bench) has(a netip.Addr) bool {
+	var found lease.Batch
+	b.operator().Get(a, &found)
+	return len(found.Records) > 0
+}
+
+// meanwhile is a store that something happens to while it is loaded.
+type meanwhile struct {
+	store.Store
+	what func()
+}
+
+func (m meanwhile) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
+	m.what()
+	return m.Store.Load(fn)
 }
 
 func TestReload(t *testing.T) {
@@ -61,23 +76,31 @@ func TestReload(t *testing.T) {
 		b := newBench(t)
 		a := b.bind(t, 1)
 		b.reload(t, strings.Replace(document, "192.0.2.10-", "192.0.2.20-", 1))
-		b.server.Leases.With(func(tb *table.Table) { // half an hour later
-			var l lease.Binding
-			var own lease.Batch
-			tb.Get(a, &l)
-			own.Add(&l)
-			l = own.Records[0]
-			l.Expires -= 1800
-			if err := tb.Load(&l, l.Start); err != nil {
-				t.Fatal(err)
-			}
-		})
+		b.clocks.Pass(30 * time.Minute)
 		ack := b.ask(t, frame(t, query(with(a, message(dhcp4.Request, 1))), direct))
 		if left, _ := ack.Uint32(dhcp4.OptLeaseTime); ack.Type() != dhcp4.ACK || left > 1800 || left < 1790 {
 			t.Errorf("got %v for %d s, want an ACK for the 1800 s that remain", ack.Type(), left)
 		}
 		if offer := b.ask(t, frame(t, query(message(dhcp4.Discover, 1)), direct)); offer.YIAddr() != netip.MustParseAddr("192.0.2.20") {
 			t.Errorf("offered %v, want one of the new pool", offer.YIAddr())
+		}
+	})
+	t.Run("observers are told of the lease that a client takes, and of the one that it leaves", func(t *testing.T) {
+		b := newBench(t)
+		left := b.bind(t, 1)
+		b.reload(t, strings.Replace(document, "192.0.2.10-", "192.0.2.20-", 1))
+		taken := b.bind(t, 1)
+		eventually(t, "both are told", func() bool {
+			return b.sum(t, "dhcp4d_lease_events_total", "event=allocated") == 2 && b.sum(t, "dhcp4d_lease_events_total", "event=released") == 1
+		})
+		told := b.told[len(b.told)-2:]
+		for i, want := range []struct {
+			event lease.Event
+			addr  netip.Addr
+		}{{lease.ReleasedEvent, left}, {lease.Allocated, taken}} {
+			if got := told[i]; got.Event != want.event || got.Binding.Addr != want.addr {
+				t.Errorf("told of %v %v, want %v %v", got.Binding.Addr, got.Event, want.addr, want.event)
+			}
 		}
 	})
 	t.Run("a lease of a subnet that is gone is kept and not renewed", func(t *testing.T) {
@@ -96,12 +119,81 @@ func TestReload(t *testing.T) {
 			t.Errorf("when the subnet is back the lease is renewed: %v", ack.Type())
 		}
 	})
+	t.Run("D4-79 a lease belongs to the subnet that has its address", func(t *testing.T) {
+		const (
+			two   = `[{id: 2, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.109], match: [{interface: eth1}]}]`
+			one   = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.109], match: [{interface: eth1}]}]`
+			split = `[{id: 7, subnet: 192.0.2.64/26, pools: [192.0.2.100-192.0.2.104], match: [{interface: eth7}]},` +
+				`{id: 2, subnet: 192.0.2.96/27, pools: [192.0.2.100-192.0.2.109], match: [{interface: eth1}]}]`
+			wide = `[{id: 3, subnet: 192.0.0.0/16, pools: [192.0.2.100-192.0.2.109], match: [{interface: eth1}]}]`
+		)
+		for _, restart := range []bool{false, true} {
+			for name, after := range map[string]string{"another id": one, "merged into a wider one": wide, "cut to a part of it": strings.Replace(split, "192.0.2.64/26, pools: [192.0.2.100-192.0.2.104]", "192.0.2.128/26, pools: []", 1)} {
+				t.Run(fmt.Sprintf("%s, restart %v", name, restart), func(t *testing.T) {
+					b := newBench(t)
+					b.reload(t, two)
+					addresses := make(map[byte]netip.Addr)
+					for client := byte(1); client <= 10; client++ {
+						addresses[client] = b.bind(t, client)
+					}
+					b.reload(t, after)
+					if restart {
+						if _, err := b.book.Load(b.store); err != nil {
+							t.Fatal(err)
+						}
+					}
+					for client, a := range addresses {
+						if ack := b.ask(t, frame(t, query(with(a, message(dhcp4.Request, client))), direct)); ack.Type() != dhcp4.ACK || ack.YIAddr() != a {
+							t.Errorf("the renewal of %v gets %v of %v", a, ack.Type(), ack.YIAddr())
+						}
+					}
+					// The pool is full: nobody else gets one of the ten.
+					b.server.batch([]udp.Packet{{Data: frame(t, query(message(dhcp4.Discover, 11)), direct), Peer: sixd}})
+					if n := b.sum(t, "dhcp4d_packets_dropped_total", "reason=no_address"); n != 1 {
+						t.Errorf("%v DISCOVERs without address, want 1", n)
+					}
+					for i, sub := range b.operator().Subnets() {
+						if sub.Prefix.Contains(addresses[1]) && (sub.Bound != 10 || sub.Free != 0) {
+							t.Errorf("subnet %d: %d bound, %d free", i, sub.Bound, sub.Free)
+						}
+					}
+					if n := b.book.Unrenewed(); n != (leases.Unrenewed{}) {
+						t.Errorf("not renewed are %+v", n)
+					}
+				})
+			}
+		}
+		t.Run("leases that are not renewed are counted", func(t *testing.T) {
+			b := newBench(t)
+			b.reload(t, two)
+			a := b.bind(t, 1)
+			b.reload(t, strings.Replace(two, a.String()+"-", "192.0.2.105-", 1))
+			if n := b.book.Unrenewed(); n != (leases.Unrenewed{NoPool: 1}) {
+				t.Errorf("not renewed are %+v, want one without pool", n)
+			}
+			b.registry.MustRegister(leases.NewGauges(b.book, 10))
+			if n := b.sum(t, "dhcp4d_leases_orphaned"); n != 0 {
+				t.Errorf("%v leases are orphaned, want 0", n)
+			}
+			b.reload(t, `[{id: 2, subnet: 198.51.100.0/24, pools: [], match: [{interface: eth1}]}]`)
+			if n := b.book.Unrenewed(); n != (leases.Unrenewed{NoSubnet: 1}) {
+				t.Errorf("not renewed are %+v, want one without subnet", n)
+			}
+			if n := b.sum(t, "dhcp4d_leases_orphaned"); n != 1 || !b.operator().Orphaned(a) {
+				t.Errorf("%v leases are orphaned, want 1", n)
+			}
+			b.reload(t, one)
+			if ack := b.ask(t, frame(t, query(with(a, message(dhcp4.Request, 1))), direct)); ack.Type() != dhcp4.ACK || b.book.Unrenewed() != (leases.Unrenewed{}) {
+				t.Errorf("back under another id: %v, %+v", ack.Type(), b.book.Unrenewed())
+			}
+		})
+	})
 	t.Run("while the store is loaded again", func(t *testing.T) {
 		b := newBench(t)
 		a := b.bind(t, 1)
-		old := b.server.Running.Load()
-		b.reload(t, strings.Replace(document, "192.0.2.10-", "192.0.2.20-", 1))
-		if err := b.server.Leases.Load(b.store, old, commit.NewMetrics(prometheus.NewRegistry(), b.store)); err != nil {
+		if _, err := b.book.Load(meanwhile{b.store, func() {
+			b.reload(t, strings.Replace(document, "192.0.2.10-", "192.0.2.20-", 1))
+		}}); err != nil {
 			t.Fatal(err)
 		}
 		if offer := b.ask(t, frame(t, query(message(dhcp4.Discover, 2)), direct)); offer.YIAddr() != netip.MustParseAddr("192.0.2.20") || !b.has(a) {
@@ -133,7 +225,7 @@ func TestReload(t *testing.T) {
 // gather reads the gauges, as a scrape does.
 func gather(t testing.TB, b *bench) {
 	ch := make(chan prometheus.Metric, 1000)
-	NewGauges(b.server.Leases, b.server.Running, 10).Collect(ch)
+	leases.NewGauges(b.book, 10).Collect(ch)
 	if len(ch) == 0 {
 		t.Error("no gauges")
 	}
@@ -142,8 +234,8 @@ func gather(t testing.TB, b *bench) {
 func TestRecovery(t *testing.T) {
 	b := newBench(t)
 	b.bind(t, 1)
-	_, now := b.server.Leases.Clock.Read()
-	r := b.server.Running.Load()
+	now := b.clock.Now()
+	r := b.server.Settings.Load().Leases
 	r.Recover(now)
 	if r.RecoverTill() != now+3600 {
 		t.Errorf("till %d, want %d", r.RecoverTill(), now+3600)
@@ -184,4 +276,40 @@ func TestRecovery(t *testing.T) {
 			t.Errorf("got %v", offer.Type())
 		}
 	})
+}
+
+// Metrics tell few subnets apart, and a full pool of another subnet is seen all the same.
+func TestTheFullestPoolOfTheOtherSubnetsHasItsSeries(t *testing.T) {
+	b := newBench(t)
+	b.registry.MustRegister(leases.NewGauges(b.book, 1))
+	for i, source := range []string{"[2001:db8:4::1]:546", "[2001:db8:4:2::1]:546"} { // both addresses of subnet 4
+		b.ask(t, frameOn(t, "eth9", query(message(dhcp4.Discover, byte(i))), netip.MustParseAddrPort(source)))
+	}
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(name, subnet string) (v float64, found bool) {
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				for _, l := range m.GetLabel() {
+					if f.GetName() == name && l.GetName() == "subnet" && l.GetValue() == subnet {
+						v, found = v+m.GetGauge().GetValue(), true
+					}
+				}
+			}
+		}
+		return v, found
+	}
+	for _, name := range []string{"dhcp4d_pool_addresses", "dhcp4d_pool_addresses_assigned"} {
+		if n, found := value(name, "4"); n != 2 || !found {
+			t.Errorf("%s of subnet 4: %v, %v", name, n, found)
+		}
+	}
+	if _, found := value("dhcp4d_subnet_info", "4"); !found {
+		t.Error("nothing joins subnet 4 with its prefix")
+	}
+	if n, _ := value("dhcp4d_leases", "other"); n != 2 {
+		t.Errorf("%v leases in the other subnets", n)
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -71,6 +70,38 @@ func TestOrder(t *testing.T) {
 	})
 }
 
+// TestOddOptions: whatever options are there besides what a DISCOVER needs, the client gets its
+// offer.
+func TestOddOptions(t *testing.T) {
+	b := newBench(t)
+	for code := byte(1); code < dhcp4.OptEnd; code++ {
+		if code == dhcp4.OptMessageType {
+			continue
+		}
+		t.Run(fmt.Sprintf("O4-12 option %d", code), func(t *testing.T) {
+			for _, length := range []int{0, 1, 3, 5} {
+				odd := append([]byte{code, byte(length)}, bytes.Repeat([]byte{9}, length)...)
+				reply := b.ask(t, frame(t, query(legacy(dhcp4.Discover, 1, odd)), direct))
+				if reply.Type() != dhcp4.Offer {
+					t.Fatalf("%d octets: %v", length, reply.Type())
+				}
+				if id, ok := reply.Option(dhcp4.OptClientIdentifier); code == dhcp4.OptClientIdentifier && ok != (length > 1) {
+					t.Errorf("%d octets: option 61 %x comes back", length, id)
+				}
+			}
+		})
+	}
+	for name, end := range map[string][]byte{"no end": nil, "a stray octet": {61}, "pads and a stray octet": {0, 0, 0, 12}, "garbage behind the end": {255, 61, 9}} {
+		t.Run("D4-2 "+name, func(t *testing.T) {
+			m := message(dhcp4.Discover, 2)
+			m = append(m[:len(m)-1], end...)
+			if reply := b.ask(t, frame(t, query(m), direct)); reply.Type() != dhcp4.Offer {
+				t.Error(reply.Type())
+			}
+		})
+	}
+}
+
 func split6(t *testing.T, b []byte) (codes []int, values [][]byte) {
 	t.Helper()
 	for len(b) > 0 {
@@ -97,11 +128,9 @@ func TestOneClientOnTwoSubnets(t *testing.T) {
 		if renewed.Type() != dhcp4.ACK || renewed.YIAddr() != first.YIAddr() {
 			t.Errorf("the first is renewed by %v of %v", renewed.Type(), renewed.YIAddr())
 		}
-		b.server.Leases.With(func(tb *table.Table) {
-			if bound := tb.Counts(0).Bound + tb.Counts(1).Bound; bound != 2 {
-				t.Errorf("%d leases, want 2", bound)
-			}
-		})
+		if bound := b.counts(0).Bound + b.counts(1).Bound; bound != 2 {
+			t.Errorf("%d leases, want 2", bound)
+		}
 	})
 }
 
@@ -144,11 +173,9 @@ func TestRepeats(t *testing.T) {
 			if got := same(dhcp4.ACK, ten(frame(t, query(requested(1, a)), direct))); got != a {
 				t.Errorf("offered %v, acknowledged %v", a, got)
 			}
-			b.server.Leases.With(func(tb *table.Table) {
-				if c := tb.Counts(0); c.Bound != 1 || c.Offered != 0 {
-					t.Errorf("the table has %+v", c)
-				}
-			})
+			if c := b.counts(0); c.Bound != 1 || c.Offered != 0 {
+				t.Errorf("the book has %+v", c)
+			}
 			stored := 0
 			if _, err := b.store.Load(func(*lease.Binding) error { stored++; return nil }); err != nil || stored != 1 {
 				t.Errorf("%d leases are stored (error %v)", stored, err)
@@ -185,10 +212,10 @@ func TestLegacyClients(t *testing.T) {
 				t.Fatalf("client %d gets %v of %v", client, ack.Type(), ack.YIAddr())
 			}
 			given[ack.YIAddr()] = true
-			if v, ok := ack.Option(dhcp4.OptRelayAgentInformation, nil); !ok || string(v) != "\x01\x04port" {
+			if v, ok := ack.Option(dhcp4.OptRelayAgentInformation); !ok || string(v) != "\x01\x04port" {
 				t.Errorf("option 82 comes back as %x", v)
 			}
-			if v, ok := ack.Option(dhcp4.OptClientIdentifier, nil); ok != (id != nil) || id != nil && !bytes.Equal(v, id[2:]) {
+			if v, ok := ack.Option(dhcp4.OptClientIdentifier); ok != (id != nil) || (id != nil && !bytes.Equal(v, id[2:])) {
 				t.Errorf("client %d: the identifier comes back as %x, %t", client, v, ok)
 			}
 			if ack.GIAddr() != netip.MustParseAddr("10.9.8.7") {
@@ -201,7 +228,7 @@ func TestLegacyClients(t *testing.T) {
 		one := b.ask(t, frame(t, query(message(dhcp4.Discover, 1)), direct))
 		two := b.ask(t, frame(t, relayed(query(message(dhcp4.Discover, 1)), 1), netip.MustParseAddrPort("[2001:db8:2::1]:547")))
 		for m, want := range map[*dhcp4.Message]string{&one: "\xc0\x00\x02\x01", &two: "\xc6\x33\x64\x01"} {
-			if id, _ := m.Option(dhcp4.OptServerIdentifier, nil); string(id) != want {
+			if id, _ := m.Option(dhcp4.OptServerIdentifier); string(id) != want {
 				t.Errorf("server identifier %x, want %x", id, want)
 			}
 		}

@@ -1,100 +1,122 @@
-// Package server is a query's way through dhcp4d, and the only package that
-// knows its order.
+// Package server is a query's way through dhcp4d, and the only package that knows its order. In
+// capitals are the hook points.
 //
-//	read    IPC → parse → hooks → who and where → subnet
-//	serve   decide → reply → hooks
-//	        → IPC at once, or with the commit group that makes its lease durable
+//	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message → PKT4_RECEIVE
+//	        → who asks and from where → subnet → SUBNET4_SELECT → reservation
+//	serve   the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE → look → decide → apply
+//	        → reply → PKT4_SEND → BUFFER4_SEND
+//	        → at once: sign → IPC
+//	        → an ACK whose lease is not durable yet: with its commit group, see below
 //
-// One goroutine takes a batch, reads all of its queries, serves one after the
-// other to its end, and writes what need not wait: OFFERs, NAKs, what changes
-// nothing. Between the two the table is told of the whole batch: in a large
-// one nearly every look is a wait for memory, and many can be waited for at
-// the same time ([table.Table.Ahead]). An ACK is built at the
-// same time but waits in the group that is gathering. The group is synced by
-// this goroutine itself while the disk is quick, else by the committer's, and
-// only then are its ACKs written. The table of leases is the only thing that
-// goroutines share; its lock is held for a decision at a time, never over a hook
-// or a system call.
+// One goroutine takes a batch ([Server.batch]), reads all of its queries, serves one after the
+// other to its end, and writes what need not wait: OFFERs, NAKs, what changes nothing. Between
+// reading and serving the book is told of the whole batch, so that its cache misses overlap.
 //
-// What becomes of each datagram is a fate, and if it is dropped one
-// drop.Reason; the ledger counts both.
+// # The way of an ACK
+//
+//	serve                 builds it into the group that gathers ([Replies.addACK])
+//	batch                 has the group committed when the batch is done: by itself while the disk is
+//	                      quick, else by the committer's goroutine
+//	commit.Committer      writes the group's records and syncs
+//	[Acks.done]           is called with the group: sign → IPC, or all dropped if the store has failed
+//	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
+//
+// Goroutines share the book of leases only. Its lock is held for a decision at a time, never over a
+// hook or a system call.
+//
+// What becomes of each datagram is a fate, and if it is dropped one drop.Reason; the ledger counts
+// both.
 package server
 
 import (
 	"context"
 	"encoding/binary"
-	"errors"
+	"encoding/hex"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/reply"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/subnet"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // Server serves queries. All exported fields are set before Run and belong to
 // it from then on.
 type Server struct {
-	Log     *slog.Logger
-	IPC     udp.Reader // from dhcp6d
-	Replies udp.Writer // what need not wait
-	Peers   *atomic.Pointer[Peers]
-	Auth    Auth
-	Running *atomic.Pointer[Running]
-	Leases  *Leases
-	Commits *commit.Committer[*Waiting]
-	Hooks   Hooks
-	Ledger  *Ledger
+	Log      *slog.Logger
+	IPC      udp.Reader // from dhcp6d
+	Replies  udp.Writer // what need not wait
+	Peers    *atomic.Pointer[Peers]
+	Auth     Auth
+	Settings *atomic.Pointer[Settings]
+	Book     *leases.Book
+	Commits  *commit.Committer[*Replies]
+	Ability  *Ability // nil is able
+	Ledger   *Ledger
+	Trace    *trace.Hub // nil: nobody can follow a subscriber
+	// Local is where the IPC's socket is bound, for traces.
+	Local netip.AddrPort
 
 	// The batch at hand.
 	received time.Time
 	now      lease.Time
-	running  *Running
+	set      *Settings
 	peers    Peers
-	group    *commit.Group[*Waiting] // nil while the store has failed
-	queries  []*asked                // their memory is used again
+	group    *commit.Group[*Replies] // nil while the store has failed
+	tookOver time.Time               // when logTakenOver last said so
+	queries  []*exchange             // their memory is used again
 	open     []*lease.Query          // the terms of those that are read and not yet served
 
 	// The query that is served.
-	facts   lease.Facts
-	decided lease.Decision // as the hooks see it
-	options option.Layers
+	proposed lease.Decision // as the hooks see it
+	options  option.Layers
+	classes  []*network.Class // that it is in, of those that give anything
+	sets     []*option.Set    // memory of options
+	eval     expression.Evaluator
+	warned   time.Time // of options that did not fit
+
+	complaints complaints
+
+	tracing *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
+	traced  []traced       // of what leaves at once
+	seen    seen
 
 	// What leaves at once: buf holds the bytes.
 	buf   []byte
 	ready outgoing
 }
 
-// asked is what is known of a query before anybody decides about it.
-type asked struct {
+// exchange is a query, and what is known of it before anybody decides about it.
+type exchange struct {
 	in       *udp.Packet
-	signs    bool // as does its answer
+	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
 	frame    ipc.Query
 	message  dhcp4.Message
 	event    event.Query
 	who      asker
-	chosen   subnet.Result
-	reserved *config.Reservation
+	chosen   network.Result
+	member   expression.Membership // in classes, as far as anybody asked
+	reserved *network.Reservation
 	terms    lease.Query // the same in the terms of the rules
-}
 
-// Hooks are the hook points.
-type Hooks struct {
-	Buffer4Receive, Pkt4Receive, Subnet4Select              hook.List[event.Query]
-	Lease4Select, Lease4Renew, Lease4Release, Lease4Decline hook.List[event.Query]
-	Pkt4Send, Buffer4Send                                   hook.List[event.Query]
+	silence silence.Reason // why it gets no answer, if its fate is silent
+	decided lease.Decision
+
+	raw []byte // the datagram with its signature, if somebody follows a subscriber
 }
 
 // Peers are the dhcp6d, or kea-dhcp6, that queries are taken from. They never
@@ -103,96 +125,100 @@ type Peers map[netip.AddrPort]Peer
 
 // Peer is one of them.
 type Peer struct {
-	Name string // in match entries
-	Kea  bool   // signs nothing
+	Name string    // in match entries
+	Kea  bool      // it knows no keys and no probes
+	Link *ipc.Peer // how it is authenticated; nil for a Kea
 }
 
-// Auth is what signs and verifies between us and peers of ours: without keys
-// it does nothing. Each goroutine that signs has a Signer of its own.
+// Auth authenticates what goes between us and our peers. Without keys it does nothing. Each
+// goroutine that signs has a Signer of its own.
 type Auth struct {
-	Name     string // ours, as a backend
-	Verifier *ipc.Verifier
-	Signer   *ipc.Signer
+	Name   string // ours, as a backend
+	Opener *ipc.Opener
+	Signer *ipc.Signer
 }
-
-// readPause is the pause after a read that failed.
-const readPause = 100 * time.Millisecond
 
 // Name is the component's name in logs and errors.
 func (s *Server) Name() string { return "server" }
 
 // Run serves until the IPC's socket is closed.
 func (s *Server) Run(context.Context) error {
-	for {
-		in, err := s.IPC.Read()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			// The kernel is short of memory, say. Whoever stops listening
-			// for that serves nobody for good.
-			s.Log.Error("cannot read the IPC, trying again", "error", err)
-			time.Sleep(readPause)
-			continue
-		}
-		s.batch(in)
-	}
+	udp.Serve(s.IPC, s.Log, s.batch)
+	return nil
 }
 
 // batch takes the datagrams of one read to their end.
 func (s *Server) batch(in []udp.Packet) {
-	s.Leases.turn.Lock()
-	s.received, s.now = s.Leases.Clock.Read()
-	s.running, s.peers = s.Running.Load(), *s.Peers.Load()
+	s.received, s.now = s.Book.BeginBatch()
+	s.set, s.peers = s.Settings.Load(), *s.Peers.Load()
+	s.tracing = s.Trace.On()
 	s.buf = s.buf[:0]
 	s.ready.reset()
 	s.open = s.open[:0]
 	for i := range in {
 		q := s.place(len(s.open))
 		q.in = &in[i]
+		if s.tracing != nil {
+			q.forget()
+		}
 		if fate, why := s.read(q); fate != undecided {
 			s.settle(q, fate, why)
 			continue
 		}
 		s.open = append(s.open, &q.terms)
 	}
-	s.Leases.ahead(s.open)
-	s.group = s.Commits.Gather()
+	s.Book.Prefetch(s.open)
+	s.group = s.Commits.LockGroup()
 	for i := range s.open {
 		q := s.queries[i]
 		fate, why := s.serve(q)
 		s.settle(q, fate, why)
 	}
-	pending := s.group != nil && s.Commits.Leave(s.group)
-	s.Leases.turn.Unlock()
+	pending := s.group != nil && s.Commits.UnlockGroup(s.group)
+	s.Book.EndBatch()
 	s.Replies.Write(s.ready.packets)
 	s.Ledger.sent(&s.ready)
+	if len(s.traced) > 0 {
+		s.traced = completed(s.traced, s.ready.packets)
+	}
 	if pending {
 		s.Commits.Commit()
 	}
 }
 
 // place is memory for the i-th query of a batch.
-func (s *Server) place(i int) *asked {
+func (s *Server) place(i int) *exchange {
 	if i == len(s.queries) {
-		s.queries = append(s.queries, new(asked))
+		s.queries = append(s.queries, new(exchange))
 	}
 	return s.queries[i]
 }
 
 // settle enters what became of a query.
-func (s *Server) settle(q *asked, f fate, why drop.Reason) {
-	s.Ledger.settle(q.who.kind, f, why)
-	if why != drop.None {
+func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
+	s.Ledger.settle(q.who.kind, f, why, q.silence)
+	switch f {
+	case probe:
+		s.Ability.heard(q.in.Peer)
+	case silent:
+		s.logSilent(q)
+	}
+	if s.tracing != nil {
+		s.follow(q, f, why)
+	}
+	if why == drop.Unauthentic && s.Auth.Opener.AfterRestart() {
+		s.logDrop(q, why) // nothing is set up wrong
+	} else if why != drop.None {
+		s.complaints.about(s.Log, s.Auth.Name, q.in.Peer, why, s.received)
 		s.logDrop(q, why)
 	}
 }
 
 // read takes one datagram from bytes to a query of a known subnet, which is
 // undecided, or to its end.
-func (s *Server) read(q *asked) (fate, drop.Reason) {
+func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	in := q.in
-	q.who.kind, q.who.client = 0, q.who.client[:0]
+	q.who.kind, q.who.client, q.silence = 0, q.who.client[:0], silence.None
 	peer, ok := s.peers[in.Peer]
 	if !ok {
 		return dropped, drop.WrongPeer
@@ -200,25 +226,22 @@ func (s *Server) read(q *asked) (fate, drop.Reason) {
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	q.signs = !peer.Kea
-	if q.signs {
-		var why drop.Reason
-		if in.Data, why = s.Auth.Verifier.Open(in.Data, s.Auth.Name, s.received); why != drop.None {
-			return dropped, why
-		}
+	q.peer = peer.Link
+	var why drop.Reason
+	if in.Data, why = s.Auth.Opener.Open(in.Data, q.peer, s.received); why != drop.None {
+		return dropped, why
 	}
-	if ipc.IsProbe(in.Data) {
-		return s.probed(q)
+	if p, ok := ipc.ParseProbe(in.Data); ok {
+		return s.probed(q, p)
 	}
 	if why := q.frame.Parse(in.Data); why != drop.None {
 		return dropped, why
 	}
 	q.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &q.frame, Data: q.frame.DHCPv4()}
-	if why := s.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
+	if why := s.set.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	var why drop.Reason
-	if q.message, why = dhcp4.Parse(q.frame.DHCPv4()); why != drop.None {
+	if why := q.message.Parse(q.frame.DHCPv4()); why != drop.None {
 		return dropped, why
 	}
 	q.who.kind = q.message.Type()
@@ -226,38 +249,79 @@ func (s *Server) read(q *asked) (fate, drop.Reason) {
 		return dropped, why
 	}
 	q.event.Message = &q.message
-	if why := s.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
+	if why := s.set.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := q.who.read(&q.frame, &q.message, peer.Name); why != drop.None {
+	if why := q.who.read(&q.frame, &q.message, &peer); why != drop.None {
 		return dropped, why
 	}
-	q.chosen = s.running.selector.Select(&q.who.where)
+	q.member.Forget()
+	q.who.where.Classes = nil
+	if s.set.selector.Asks() {
+		s.evaluate(q)
+		q.who.where.Classes = &s.eval
+	}
+	q.chosen = s.set.selector.Select(&q.who.where)
 	if q.chosen.Subnet == nil {
 		return dropped, drop.NoSubnet
 	}
 	q.event.Subnet = q.chosen.Subnet
-	if why := s.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
+	if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	q.reserved = q.chosen.Subnet.Reservation(&q.who.identity)
+	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
 	return undecided, drop.None
 }
 
+// evaluate has expressions look at a query.
+func (s *Server) evaluate(q *exchange) {
+	s.eval.Begin(expression.Query{Path: &q.who.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.reserved != nil}, s.set.classes, &q.member)
+}
+
+// optionsFor are the options that the client of a query sees, with those of a pool or -1.
+func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
+	l := q.chosen.Subnet.OptionsFor(s.classes, pool, q.reserved, s.sets[:0])
+	s.sets = l.Classes
+	return l
+}
+
 // serve decides about a query and builds the reply.
-func (s *Server) serve(q *asked) (fate, drop.Reason) {
+func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	if s.group == nil {
 		return dropped, drop.StoreError
 	}
-	s.options = q.chosen.Subnet.Options(&q.who.traits, -1, q.reserved)
+	s.evaluate(q)
+	s.classes = q.chosen.Subnet.AppendClasses(s.classes[:0], &s.eval)
+	q.terms.Times = lease.Times{}
+	refused := network.NotRefused
+	for _, c := range s.classes {
+		refused = max(refused, c.Refused)
+		if c.Times != (lease.Times{}) {
+			q.terms.Times = c.Times
+		}
+	}
+	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
+	if refused != network.NotRefused && !nak {
+		return dropped, drop.ClassRefused
+	}
+	s.options = s.optionsFor(q, -1)
 	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	q.terms.V6Only = q.terms.V6Only && ok
-	d := s.decide(q)
+	d, on := &q.decided, rest{}
+	if nak {
+		*d = lease.Decision{Kind: lease.Nak, Why: lease.Refused}
+	} else {
+		on = s.decide(q)
+	}
+	if d.TakenOver {
+		s.logTakenOver(q, d)
+	}
 	switch {
 	case d.Kind == lease.Dropped:
 		return dropped, d.Drop
 	case d.Kind == lease.Silent:
+		q.silence = d.Silence
 		return silent, drop.None
 	}
 	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
@@ -268,113 +332,121 @@ func (s *Server) serve(q *asked) (fate, drop.Reason) {
 	start := len(*buf)
 	out, mark := ipc.BeginResponse(*buf, &q.frame)
 	message := len(out)
-	out, why := reply.Append(out, &q.message, s.reply(q, &d, wait))
+	answer := s.reply(q, d, wait, mark.ChainLen)
+	out, why := reply.Append(out, &q.message, answer)
 	if why != drop.None {
 		return dropped, why
+	}
+	if !answer.LeftOut.Empty() {
+		s.leftOut(q, &answer.LeftOut)
 	}
 	if out, why = mark.End(out); why != drop.None {
 		return dropped, why
 	}
 	q.event.Data, q.event.Address = out[message:], d.Addr
-	if why := s.Hooks.Pkt4Send.Run(&q.event); why != hook.Continue {
+	if why := s.set.Hooks.Pkt4Send.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := s.Hooks.Buffer4Send.Run(&q.event); why != hook.Continue {
+	if why := s.set.Hooks.Buffer4Send.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
 	if waits {
-		*buf = s.group.Replies.wait(out, start, q.in.Peer, answerOf(d.Kind), q.signs)
+		*buf = s.group.Replies.addACK(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
 		return waiting, drop.None
 	}
 	*buf = s.sign(q, out, start)
-	s.ready.add(udp.Packet{Data: (*buf)[start:], Peer: q.in.Peer}, answerOf(d.Kind))
+	s.ready.add((*buf)[start:], wayBack(q.in), answerOf(d.Kind))
 	return answered, drop.None
 }
 
-// sign signs the answer buf[start:] if its query was signed.
-func (s *Server) sign(q *asked, buf []byte, start int) []byte {
-	if !q.signs {
-		return buf
-	}
-	return s.Auth.Signer.Append(buf, start, s.Auth.Name, s.received)
+// sign authenticates the answer buf[start:] as its query was. It cannot fail: we have opened the
+// query.
+func (s *Server) sign(q *exchange, buf []byte, start int) []byte {
+	buf, _ = s.Auth.Signer.Append(buf, start, q.peer, s.received)
+	return buf
 }
 
-// decide looks up what is known, decides, and has the decision carried out in
-// memory and noted for the disk.
-func (s *Server) decide(q *asked) lease.Decision {
-	policy := &s.running.policies[q.terms.Subnet]
-	s.Leases.mu.Lock()
-	defer s.Leases.mu.Unlock()
-	table := s.Leases.table
-	table.Look(&q.terms, s.now, &s.facts)
-	d := lease.Decide(&q.terms, policy, &s.facts, s.now)
-	if hooks := s.leaseHooks(&d); hooks != nil {
-		s.decided = d
-		q.event.Decision, q.event.Address = &s.decided, d.Addr
-		s.Leases.mu.Unlock()
-		why := hooks.Run(&q.event)
-		s.Leases.mu.Lock()
-		if why != hook.Continue {
-			return lease.Decision{Kind: lease.Dropped, Drop: why}
+// decide decides about a query, has the decision carried out in memory, and notes it for the disk.
+// Hooks have their say about a proposal, without a lock; as the table may have changed meanwhile,
+// the decision is then made anew. An ACK rests on the record that is returned.
+func (s *Server) decide(q *exchange) rest {
+	var wanted netip.Addr
+	if s.set.Hooks.Deciding() {
+		s.proposed = s.Book.Propose(&q.terms, s.now)
+		var why drop.Reason
+		if wanted, why = s.askHooks(q, &s.proposed); why != hook.Continue {
+			q.decided = lease.Decision{Kind: lease.Dropped, Drop: why}
+			return rest{}
 		}
-		wanted, offered := q.event.Address, d.Addr
-		// The table may have changed meanwhile.
-		table = s.Leases.table
-		table.Look(&q.terms, s.now, &s.facts)
-		d = lease.Decide(&q.terms, policy, &s.facts, s.now)
-		if wanted != offered {
-			standing := table.Stand(&q.terms, wanted, s.now)
-			if !d.Redirect(&q.terms, policy, &standing, s.now) {
-				return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // it asks for what is not to be had
-			}
-		}
-	}
-	if d.Change == lease.None {
-		return d
 	}
 	records := &s.group.Records
-	if d.Change.Durable() && s.Commits.Full(s.group) {
-		return lease.Decision{Kind: lease.Dropped, Drop: drop.Overload}
-	}
 	before := len(records.Records)
-	table.Apply(&q.terms, &d, s.now, s.group.Seq, records)
-	if len(records.Records) > before {
-		s.group.Replies.note(&q.frame, &d, before)
+	d := &q.decided
+	*d = s.Book.Decide(&q.terms, wanted, s.now, leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
+	on := rest{d.ID, inEarlier}
+	switch last := len(records.Records) - 1; {
+	case last >= before: // what the client loses for this lease comes first
+		on.record = last
+		s.group.Replies.changes.ByQuery(d.Event, last, &q.frame, s.set.Leases.Observed())
+	case d.After == s.group.Seq:
+		on.record = inThisGroup
 	}
-	return d
+	return on
 }
 
-// leaseHooks are the hooks that have a say in a decision, nil for none.
-func (s *Server) leaseHooks(d *lease.Decision) *hook.List[event.Query] {
-	var l *hook.List[event.Query]
-	switch d.Change {
+// logTakenOver tells that a reserved address goes to another client of the same
+// hardware address or attachment point, at most once a second.
+func (s *Server) logTakenOver(q *exchange, d *lease.Decision) {
+	if s.received.Sub(s.tookOver) < time.Second {
+		return
+	}
+	s.tookOver = s.received
+	s.Log.Info("a reserved address goes to another client identifier", "address", d.Addr,
+		"client", hex.EncodeToString(q.terms.Client), "hardware", hex.EncodeToString(q.terms.HWAddr))
+}
+
+// askHooks has the hooks have their say about a proposal. Wanted is valid if they want another
+// address.
+func (s *Server) askHooks(q *exchange, d *lease.Decision) (wanted netip.Addr, why drop.Reason) {
+	hooks := s.leaseHooks(d.Change)
+	if hooks == nil || hooks.Empty() {
+		return wanted, hook.Continue
+	}
+	q.event.Decision, q.event.Address = d, d.Addr
+	if why = hooks.Run(&q.event); why != hook.Continue || q.event.Address == d.Addr {
+		return wanted, why
+	}
+	if !q.event.Address.IsValid() {
+		return wanted, drop.Hook // there is no such address
+	}
+	return q.event.Address, hook.Continue
+}
+
+// leaseHooks are the hooks that have a say in a change, nil for none.
+func (s *Server) leaseHooks(c lease.Change) *hook.List[event.Query] {
+	switch c {
 	case lease.Hold, lease.Bind:
-		l = &s.Hooks.Lease4Select
+		return &s.set.Hooks.Lease4Select
 	case lease.Extend:
-		l = &s.Hooks.Lease4Renew
+		return &s.set.Hooks.Lease4Renew
 	case lease.Release:
-		l = &s.Hooks.Lease4Release
+		return &s.set.Hooks.Lease4Release
 	case lease.Decline:
-		l = &s.Hooks.Lease4Decline
-	default:
-		return nil
+		return &s.set.Hooks.Lease4Decline
 	}
-	if l.Empty() {
-		return nil
-	}
-	return l
+	return nil
 }
 
 // reply is the decision in the terms of package reply.
-func (s *Server) reply(q *asked, d *lease.Decision, v6wait []byte) *reply.Reply {
+func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int) *reply.Reply {
 	sub := q.chosen.Subnet
 	r := &q.who.reply
 	*r = reply.Reply{
 		Type:                answerOf(d.Kind),
 		YIAddr:              d.Addr,
 		ServerID:            sub.ServerID,
-		EchoSubnetSelection: q.chosen.Step == subnet.SubnetSelection,
-		Room:                reply.Room(chainLength(q.frame.Packet())),
+		EchoSubnetSelection: q.chosen.Step == network.SubnetSelection,
+		Room:                reply.Room(chain),
 		Pad:                 sub.PadTo300,
 	}
 	if d.Kind == lease.Nak {
@@ -386,34 +458,78 @@ func (s *Server) reply(q *asked, d *lease.Decision, v6wait []byte) *reply.Reply 
 		r.T1, r.T2 = t1, t2
 	}
 	r.SendTimes = sub.Lease.SendTimers
-	boot := &s.running.boots[sub.Position]
+	boot := &s.set.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
-	s.options = sub.Options(&q.who.traits, sub.PoolOf(d.Addr), q.reserved)
+	for _, c := range s.classes {
+		if c.NextServer.IsValid() {
+			r.SIAddr = c.NextServer
+		}
+		if c.ServerHostname != nil {
+			r.SName = c.ServerHostname
+		}
+		if c.BootFileName != nil {
+			r.File = c.BootFileName
+		}
+	}
+	address := d.Addr
+	if q.message.Type() == dhcp4.Inform {
+		address = q.terms.CIAddr // it has no lease of ours, and its address may be in a pool
+	}
+	s.options = s.optionsFor(q, sub.PoolOf(address))
 	r.Options = &s.options
 	if d.V6Only {
 		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
 	}
-	if !q.message.Has(dhcp4.OptParameterRequestList) {
-		r.Always = unasked
-	}
 	return r
 }
 
-// unasked is what a client gets that does not say what it wants.
-var unasked = []byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
+// leftOutEvery is the least time between two warnings of options that did not fit.
+const leftOutEvery = time.Minute
 
-// probed answers a dhcp6d that asks whether we are alive.
-func (s *Server) probed(q *asked) (fate, drop.Reason) {
+// leftOut tells of options that a client should have got and that its reply has no room for.
+func (s *Server) leftOut(q *exchange, codes *option.Codes) {
+	s.Ledger.leftOut.Add(0, 1)
+	level := slog.LevelDebug
+	if s.received.Sub(s.warned) >= leftOutEvery {
+		s.warned, level = s.received, slog.LevelWarn
+	}
+	if s.Log.Enabled(context.Background(), level) {
+		s.Log.Log(context.Background(), level, "options left out of a reply: it has no room for them, as the client's option 57 and the relays leave it",
+			"options", codes.List(), "subnet", q.chosen.Subnet.ID, "client", q.who.client)
+	}
+}
+
+// probed answers a dhcp6d that asks whether we are alive and able to serve. A probe that may be a
+// replay is answered too, so that its sender can prove itself. But it counts as dropped.
+func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
+	ability, sender := s.Ability.Now(), q.peer.Sender()
+	if p.Full && sender == ipc.Present {
+		ability = s.Ability.probed(wayBack(q.in), q.peer, p, s.received)
+	}
 	start := len(s.buf)
-	s.buf = s.sign(q, ipc.AppendProbeReply(s.buf), start)
-	s.ready.add(udp.Packet{Data: s.buf[start:], Peer: q.in.Peer}, 0)
+	s.buf = p.AppendReply(s.buf, ability)
+	if len(s.buf) > start {
+		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.peer, s.received)
+		s.ready.add(s.buf[start:], wayBack(q.in), 0)
+	}
+	if p.Full && sender == ipc.Doubtful {
+		return dropped, drop.Unauthentic
+	}
 	return probe, drop.None
 }
 
 // logDrop tells at debug level, and only there, whose query was dropped.
-func (s *Server) logDrop(q *asked, why drop.Reason) {
+func (s *Server) logDrop(q *exchange, why drop.Reason) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", q.in.Peer, "type", q.who.kind,
 			"client", q.who.client, "octets", len(q.in.Data))
+	}
+}
+
+// logSilent tells at debug level, and only there, whose query gets no answer, and by which rule.
+func (s *Server) logSilent(q *exchange) {
+	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
+		s.Log.Debug("query not answered, by rule", "reason", q.silence.Label(), "meaning", q.silence.Meaning(), "dhcp6d", q.in.Peer,
+			"type", q.who.kind, "client", q.who.client, "subnet", q.chosen.Subnet.ID)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -13,32 +14,41 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook/hooktest"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc/ipctest"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp/udptest"
 )
 
 // The subnets of the tests: 1 by the clients' own prefix, 2 by what the relay
 // says, 3 takes no new client, 4 has two addresses and lets a point have one, 5 and 6
-// are large, the latter with a limit.
+// are large, the latter with a limit. Leases of 7 do not move.
 const document = `
 - {id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.250], match: [{prefix: "2001:db8:1::/64"}, {interface: eth1}],
-   options: {routers: [192.0.2.1], domain-name-servers: [192.0.2.53]}}
+   options: {routers: [192.0.2.1], domain-name-servers: [192.0.2.53]},
+   classes: [{test: "option[60].hex == 'refused'", refuse: silent}]}
 - {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.10-198.51.100.250], match: [{link-address: "2001:db8:7::/64"}],
-   reservations: [{client-id: "ff:aa", address: 198.51.100.99}]}
+   reservations: [{client-id: "ff:aa", address: 198.51.100.99}, {hw-address: "02:00:00:00:00:98", address: 198.51.100.98}]}
 - {id: 3, subnet: 203.0.113.0/25, pools: [203.0.113.10-203.0.113.20], match: [{prefix: "2001:db8:3::/64"}], state: drain}
-- {id: 4, subnet: 203.0.113.128/25, pools: [203.0.113.130-203.0.113.131], match: [{prefix: "2001:db8:4::/64"}], limit: 1}
-- {id: 5, subnet: 11.0.0.0/8, pools: [11.0.0.10-11.15.255.250], match: [{prefix: "2001:db8:5::/64"}]}
+- {id: 4, subnet: 203.0.113.128/25, pools: [203.0.113.130-203.0.113.131], match: [{prefix: "2001:db8:4::/48"}], limit: 1}
+- {id: 5, subnet: 11.0.0.0/8, pools: [11.0.0.10-11.15.255.250], match: [{prefix: "2001:db8:5::/48"}]}
 - {id: 6, subnet: 172.16.0.0/16, pools: [172.16.0.10-172.16.255.250], match: [{prefix: "2001:db8:6::/64"}], limit: 16}
+- {id: 7, subnet: 192.0.0.0/24, pools: [192.0.0.10-192.0.0.250], match: [{prefix: "2001:db8:70::/48"}], moves: refuse, authoritative: false}
 `
 
 var (
@@ -48,12 +58,17 @@ var (
 
 // bench is dhcp4d on a socket without a kernel and a store without a disk.
 type bench struct {
+	clocks   *clocktest.Machine
+	clock    *clock.Clock
+	book     *leases.Book
+	subnets  *network.Subnets
 	ipc      *udptest.Socket
-	keys     ipc.Keys
+	end      *ipc.End
 	server   *Server
+	done     *Acks
 	registry *prometheus.Registry
 	store    *failing
-	commits  *commit.Committer[*Waiting]
+	commits  *commit.Committer[*Replies]
 	told     []event.Lease
 }
 
@@ -65,9 +80,9 @@ type failing struct {
 
 var errBroken = errors.New("broken by the test")
 
-func (f *failing) Commit(records []lease.Binding) error {
+func (f *failing) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if f.broken.Load() {
-		return errBroken
+		return nil, errBroken
 	}
 	return f.Store.Commit(records)
 }
@@ -94,36 +109,16 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	}
 	b := &bench{
 		ipc: udptest.New(netip.MustParseAddrPort("[::1]:6768")), registry: prometheus.NewRegistry(),
-		store: &failing{Store: memory}, keys: keys,
+		store: &failing{Store: memory}, end: ipc.NewEnd(drop.DHCP4D, keys, true), subnets: subnets, clocks: clocktest.NewRunning(),
 	}
-	running := new(atomic.Pointer[Running])
-	running.Store(NewRunning(subnets, []netip.Addr{netip.MustParseAddr("192.0.2.2")}))
-	leases := NewLeases(NewClock(), running.Load())
-	metrics := commit.NewMetrics(b.registry, b.store)
-	if err := leases.Load(b.store, running.Load(), metrics); err != nil {
-		t.Fatal(err)
-	}
-	series := NewSeries(b.registry)
-	core := hook.NewCore(b.registry, drop.DHCP4D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), log)
-	done := &Committed{Replies: b.ipc.NewWriter(64), Name: "dhcp4d", Signer: ipc.NewSigner(ipc.FromBackend, b.keys), Ledger: series.NewLedger(), Tell: &Tell{
-		Leases: leases, Ledger: series.NewLedger(),
-		Observers: hook.Observe(core, hook.Leases4Committed, hook.Observer[event.Lease]{Name: "told", Run: func(e *event.Lease) {
-			b.told = append(b.told, *e) // read only once the replies of its group have left
-		}}),
-	}}
-	b.commits = commit.New(commit.Config[*Waiting]{
-		Store: b.store, Replies: func() *Waiting { return NewWaiting(true) }, Done: done.Done,
-		Rebuild: func(s store.Store) error { return leases.Load(s, running.Load(), metrics) },
-		Limit:   8, Log: log, Metrics: metrics,
-	})
-	t.Cleanup(b.commits.Close)
-	peers := new(atomic.Pointer[Peers])
-	peers.Store(&Peers{sixd: {Name: "six"}})
-	b.server = &Server{
-		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
-		Peers: peers, Auth: b.auth(), Running: running, Leases: leases, Commits: b.commits, Ledger: series.NewLedger(),
-		Hooks: Hooks{Buffer4Receive: hook.Filters(core, hook.Buffer4Receive, hook.Filter[event.Query]{Name: "poison",
-			Run: func(e *event.Query) drop.Reason {
+	hooks := event.NewHooks(hooktest.Of(t, b.registry, log,
+		hooktest.Kind("told", func(a *hook.Attachment) {
+			event.Leases4Committed.Run(a, func(e *event.Lease) {
+				b.told = append(b.told, *e) // read only once the replies of its group have left
+			})
+		}),
+		hooktest.Kind("poison", func(a *hook.Attachment) {
+			event.Buffer4Receive.Run(a, func(e *event.Query) drop.Reason {
 				switch e.Data[44] { // the first octet of sname
 				case 'D':
 					return hook.Drop
@@ -131,14 +126,60 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 					panic("poisoned")
 				}
 				return hook.Continue
-			}})},
+			})
+		})))
+	settings := new(atomic.Pointer[Settings])
+	settings.Store(NewSettings(subnets, []netip.Addr{netip.MustParseAddr("192.0.2.2")}, hooks))
+	b.clock = clock.New(b.clocks)
+	b.book = leases.New(b.clock, settings.Load().Leases, leases.NewMetrics(b.registry))
+	if _, err := b.book.Load(b.store); err != nil {
+		t.Fatal(err)
+	}
+	series := NewSeries(b.registry)
+	b.done = &Acks{
+		Writer: b.ipc.NewWriter(64), Signer: b.end.NewSigner(),
+		Ledger: series.NewLedger(), Notifier: b.book.NewNotifier(), Clock: b.clock,
+	}
+	b.commits = NewCommitter(Commits{Store: b.store, Limit: 8, Log: log, Metrics: commit.NewMetrics(b.registry, b.store)}, b.book, b.done)
+	t.Cleanup(b.commits.Close)
+	peers := new(atomic.Pointer[Peers])
+	peers.Store(&Peers{sixd: {Name: "six", Link: b.end.Peer("dhcp4d")}})
+	b.server = &Server{
+		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
+		Peers: peers, Auth: Auth{Name: "dhcp4d", Opener: b.end.NewOpener(started), Signer: b.end.NewSigner()}, Settings: settings, Book: b.book, Commits: b.commits, Ledger: series.NewLedger(),
 	}
 	return b
 }
 
-// auth is the authentication with the bench's keys, which may be none.
-func (b *bench) auth() Auth {
-	return Auth{Name: "dhcp4d", Verifier: ipc.NewVerifier(ipc.ToBackend, b.keys, started), Signer: ipc.NewSigner(ipc.FromBackend, b.keys)}
+// hook has only this hook run.
+func (b *bench) hook(t testing.TB, attach hooktest.Func) {
+	t.Helper()
+	b.hooks(event.NewHooks(hooktest.Set(t, attach)))
+}
+
+// hooks has those hooks run, and no others.
+func (b *bench) hooks(h *event.Hooks) {
+	set := b.server.Settings.Load()
+	set.Hooks, set.Leases.Observers = h, &h.Leases4Committed
+}
+
+// meet gives the bench and a dhcp6d a session.
+func (b *bench) meet(t testing.TB, six *ipctest.Half) {
+	t.Helper()
+	six.Meet(func(probe []byte) []byte {
+		b.server.batch([]udp.Packet{{Data: bytes.Clone(probe), Peer: sixd}})
+		return b.ipc.Sent(1)[0].Data
+	})
+}
+
+// restart has the server start again under the same peers, as far as the link goes.
+func (b *bench) restart(keys ...ipc.Key) {
+	b.end = ipc.NewEnd(drop.DHCP4D, keys, true)
+	b.server.Auth = Auth{Name: "dhcp4d", Opener: b.end.NewOpener(b.end.Begin(context.Background())), Signer: b.end.NewSigner()}
+	b.done.Signer = b.end.NewSigner()
+	peers := new(atomic.Pointer[Peers])
+	peers.Store(&Peers{sixd: {Name: "six", Link: b.end.Peer("dhcp4d")}})
+	b.server.Peers = peers
 }
 
 // started is long enough ago for every signature of a test.
@@ -202,8 +243,8 @@ func answer(t testing.TB, p udp.Packet) dhcp4.Message {
 	if why != drop.None {
 		t.Fatal(why)
 	}
-	m, why := dhcp4.Parse(inner)
-	if why != drop.None {
+	var m dhcp4.Message
+	if why := m.Parse(inner); why != drop.None {
 		t.Fatalf("the reply is %v", why)
 	}
 	return m
@@ -238,7 +279,7 @@ func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
 					continue series
 				}
 			}
-			n += m.GetCounter().GetValue()
+			n += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	return n
@@ -286,7 +327,7 @@ func TestAccount(t *testing.T) {
 		sentOffer = "dhcp4d_responses_sent_total type=offer"
 		sentACK   = "dhcp4d_responses_sent_total type=ack"
 		sentNAK   = "dhcp4d_responses_sent_total type=nak"
-		silence   = "dhcp4d_queries_silent_total"
+		silent    = "dhcp4d_queries_silent_total reason="
 		probes    = "dhcp4d_ipc_probes_total"
 	)
 	tests := []struct {
@@ -298,8 +339,17 @@ func TestAccount(t *testing.T) {
 		{"REQUEST", in(message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "192.0.2.10"), addrOption(dhcp4.OptServerIdentifier, "192.0.2.1"))), sentACK},
 		{"INIT-REBOOT on the wrong subnet", in(message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "10.0.0.1"))), sentNAK},
 		{"INFORM", in(patched(message(dhcp4.Inform, 1), 12, 192, 0, 2, 10)), sentACK},
-		{"Q-29 REQUEST for another server", in(message(dhcp4.Request, 2, addrOption(dhcp4.OptRequestedAddress, "192.0.2.10"), addrOption(dhcp4.OptServerIdentifier, "192.0.2.9"))), silence},
-		{"Q-29 RELEASE", in(patched(message(dhcp4.Release, 1, addrOption(dhcp4.OptServerIdentifier, "192.0.2.1")), 12, 192, 0, 2, 10)), silence},
+		{"Q-29 REQUEST for another server", in(message(dhcp4.Request, 2, addrOption(dhcp4.OptRequestedAddress, "192.0.2.10"), addrOption(dhcp4.OptServerIdentifier, "192.0.2.9"))), silent + "chose_other_server"},
+		{"Q-29 RELEASE", in(patched(message(dhcp4.Release, 1, addrOption(dhcp4.OptServerIdentifier, "192.0.2.1")), 12, 192, 0, 2, 10)), silent + "released"},
+		{"Q-29 RELEASE of nothing", in(patched(message(dhcp4.Release, 1, addrOption(dhcp4.OptServerIdentifier, "192.0.2.1")), 12, 192, 0, 2, 10)), silent + "not_holder"},
+		{"Q-29 RELEASE for another server", in(patched(message(dhcp4.Release, 1, addrOption(dhcp4.OptServerIdentifier, "192.0.2.9")), 12, 192, 0, 2, 10)), silent + "names_other_server"},
+		{"D4-22 INIT-REBOOT with an address in no pool of ours", in(message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "192.0.2.5"))), silent + "not_our_pool"},
+		{"D4-22 INIT-REBOOT of an unknown client", at("[2001:db8:70::1]:546", message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "192.0.0.10"))), silent + "no_record"},
+		{"REQUEST that is to be declined", at("[2001:db8:70::1]:546", message(dhcp4.Request, 70, addrOption(dhcp4.OptRequestedAddress, "192.0.0.10"),
+			addrOption(dhcp4.OptServerIdentifier, "192.0.0.1"))), sentACK},
+		{"a client that may not move", udp.Packet{Data: frameOn(t, "eth8", query(message(dhcp4.Discover, 70)), netip.MustParseAddrPort("[2001:db8:70:9::1]:546")), Peer: sixd}, silent + "elsewhere"},
+		{"DECLINE", at("[2001:db8:70::1]:546", message(dhcp4.Decline, 70, addrOption(dhcp4.OptRequestedAddress, "192.0.0.10"),
+			addrOption(dhcp4.OptServerIdentifier, "192.0.0.1"))), silent + "declined"},
 		{"IPC-26 probe", raw(ipc.AppendProbe(nil)), probes},
 		{"relayed DISCOVER", udp.Packet{Data: frame(t, relayed(query(good), 9), netip.MustParseAddrPort("[2001:db8:2::1]:547")), Peer: sixd}, sentOffer},
 
@@ -314,7 +364,10 @@ func TestAccount(t *testing.T) {
 		{"IPC-6 no context", raw(query(good)), "ipc_context"},
 		{"IPC-14 no option 87", raw(bare(empty)), "no_dhcpv4_msg"},
 		{"IPC-14 two options 87", raw(bare(option87(query(good), good))), "multiple_dhcpv4_msg"},
+		{"RL-25 256 options", raw(bare(append(bytes.Clone(query(good)), bytes.Repeat([]byte{0, 200, 0, 0}, 254)...))), "too_many_options"},
 		{"Q-8 empty option 87", raw(bare(option87(empty, nil))), "dhcpv4_msg_too_short"},
+		{"Q-8 4097 octets", raw(bare(option87(empty, append(bytes.Clone(good), make([]byte, dhcp4.MaxLen+1-len(good))...)))), "dhcpv4_msg_too_long"},
+		{"Q-8 4096 octets", in(append(bytes.Clone(good), make([]byte, dhcp4.MaxLen-len(good))...)), sentOffer},
 		{"Q-8 wrong cookie", raw(bare(option87(empty, patched(good, 236, 0)))), "no_cookie"},
 		{"hook", in(patched(good, 44, 'D')), "hook"},
 		{"hook that panics", in(patched(good, 44, 'P')), "hook_panic"},
@@ -323,15 +376,17 @@ func TestAccount(t *testing.T) {
 		{"Q-18 BOOTP", in(bootp), "no_message_type"},
 		{"D4-1 an OFFER", in(message(dhcp4.Offer, 1)), "not_for_server"},
 		{"D4-9 no client", in(noID), "no_client"},
-		{"D4-18 nothing set", in(message(dhcp4.Request, 1)), "contradiction"},
+		{"D4-25 INFORM without ciaddr", in(message(dhcp4.Inform, 1)), "contradiction"},
 		{"D4-16 no subnet", at("[2001:db8:9::1]:546", good), "no_subnet"},
+		{"a class that is refused", in(message(dhcp4.Discover, 1, dhcp4.AppendOption(nil, 60, []byte("refused")))), "class_refused"},
 		{"drain", at("[2001:db8:3::1]:546", good), "draining"},
 		{"Q-36 first from its point", at("[2001:db8:4::1]:546", good), sentOffer},
 		{"Q-36 second from its point", at("[2001:db8:4::1]:546", message(dhcp4.Discover, 2)), "point_limit"},
-		{"the last address", at("[2001:db8:4::2]:546", message(dhcp4.Discover, 3)), sentOffer},
-		{"D4-16 no address", at("[2001:db8:4::3]:546", message(dhcp4.Discover, 4)), "no_address"},
+		{"Q-37 by another address of the /64", at("[2001:db8:4::2]:546", message(dhcp4.Discover, 2)), "point_limit"},
+		{"the last address", at("[2001:db8:4:2::1]:546", message(dhcp4.Discover, 3)), sentOffer},
+		{"D4-16 no address", at("[2001:db8:4:3::1]:546", message(dhcp4.Discover, 4)), "no_address"},
 		{"no room for what must be sent", raw(frame(t, dhcp6.AppendRelayForward(nil, 0, netip.MustParseAddr("2001:db8:7::1"), direct.Addr(),
-			dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, make([]byte, 1100)), query(message(dhcp4.Discover, 9, vendor(10)))), direct)), "reply_too_big"},
+			dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, make([]byte, 1350)), query(message(dhcp4.Discover, 9, vendor(10)))), direct)), "reply_too_big"},
 	}
 	reached := map[string]bool{}
 	seriesOf := func(want string) (string, []string) {
@@ -343,7 +398,10 @@ func TestAccount(t *testing.T) {
 		}
 		return "dhcp4d_packets_dropped_total", []string{"reason=" + want}
 	}
-	all := []string{sentOffer, sentACK, sentNAK, silence, probes, "dhcp4d_queries_received_total"}
+	all := []string{sentOffer, sentACK, sentNAK, probes, "dhcp4d_queries_received_total"}
+	for _, r := range silence.Of(drop.DHCP4D) {
+		all = append(all, silent+r.Label())
+	}
 	for _, r := range drop.Of(drop.DHCP4D) {
 		all = append(all, r.Label())
 	}
@@ -403,6 +461,14 @@ func TestAccount(t *testing.T) {
 		}
 		reached["queue_full"] = true
 	})
+	t.Run("D4-26 the store has the address for another client", func(t *testing.T) {
+		other := b.share()
+		other.give(b, netip.MustParseAddr("192.0.2.61"))
+		check(t, "lease_refused", func() {
+			b.server.batch([]udp.Packet{in(message(dhcp4.Request, 61, addrOption(dhcp4.OptRequestedAddress, "192.0.2.61"), addrOption(dhcp4.OptServerIdentifier, "192.0.2.1")))})
+		})
+		b.store.Store = other.Store
+	})
 	t.Run("D4-26 the store fails", func(t *testing.T) {
 		b.store.broken.Store(true)
 		check(t, "store_error", func() {
@@ -411,9 +477,20 @@ func TestAccount(t *testing.T) {
 		b.store.broken.Store(false)
 		eventually(t, "the store is back", func() bool { return !b.commits.Failed() })
 	})
+	t.Run("INIT-REBOOT of an unknown client while a restored store recovers", func(t *testing.T) {
+		b.server.Settings.Load().Leases.Recover(b.clock.Now())
+		check(t, silent+"recovering", func() {
+			b.server.batch([]udp.Packet{in(message(dhcp4.Request, 70, addrOption(dhcp4.OptRequestedAddress, "192.0.2.70")))})
+		})
+	})
 	for _, r := range drop.Of(drop.DHCP4D) {
 		if !reached[r.Label()] {
 			t.Errorf("no datagram was dropped as %s: %s", r, r.Meaning())
+		}
+	}
+	for _, r := range silence.Of(drop.DHCP4D) {
+		if !reached[silent+r.Label()] {
+			t.Errorf("no query was left unanswered as %s: %s", r, r.Meaning())
 		}
 	}
 }

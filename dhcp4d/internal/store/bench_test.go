@@ -26,7 +26,7 @@ func cpu(b testing.TB) time.Duration {
 // fill puts n bindings into a new store in dir.
 func fill(b testing.TB, url string, n int) {
 	s := mustOpen(b, url, quiet())
-	if d, ok := s.(*disk); ok {
+	if d, ok := s.(*pebbleStore); ok {
 		d.sync = pebble.NoSync
 	}
 	records := make([]lease.Binding, 0, 1000)
@@ -34,7 +34,7 @@ func fill(b testing.TB, url string, n int) {
 		// In no order, as leases come.
 		records = append(records, binding(i*7919%n))
 		if len(records) == cap(records) || i == n-1 {
-			if err := s.Commit(records); err != nil {
+			if _, err := s.Commit(records); err != nil {
 				b.Fatal(err)
 			}
 			records = records[:0]
@@ -73,7 +73,7 @@ func BenchmarkCommit(b *testing.B) {
 					k := (n >> 8) % uint32(held)
 					records[i].Addr = netip.AddrFrom4([4]byte{10, byte(k >> 16), byte(k >> 8), byte(k)})
 				}
-				if err := s.Commit(records); err != nil {
+				if _, err := s.Commit(records); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -102,7 +102,7 @@ func commitsWithoutAllocating(t *testing.T, kind string) {
 		records[i] = binding(i)
 	}
 	if n := testing.AllocsPerRun(100, func() {
-		if err := s.Commit(records); err != nil {
+		if _, err := s.Commit(records); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

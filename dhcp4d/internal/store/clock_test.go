@@ -22,7 +22,7 @@ func resetClock(t *testing.T, url string) {
 	future.Start, future.Changed, future.Expires = now-100, ahead-10, ahead+3590
 	forever.Start, forever.Changed, forever.Expires = ahead-10, ahead-10, lease.Never
 	released.State, released.Start, released.Changed, released.Expires = lease.Released, ahead-20, ahead-10, ahead-10
-	if err := s.Commit([]lease.Binding{past, future, forever, released}); err != nil {
+	if _, err := s.Commit([]lease.Binding{past, future, forever, released}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -49,7 +49,7 @@ func (w *workload) next(tell func(n int)) []lease.Binding {
 func (w *workload) step(s Store) error {
 	var which []int
 	records := w.next(func(n int) { which = append(which, n) })
-	if err := s.Commit(records); err != nil {
+	if _, err := s.Commit(records); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -118,7 +118,7 @@ func (r recycled) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory
 
 func small(fs vfs.FS) Options {
 	o := quiet()
-	o.fs, o.small = fs, true
+	o.FS, o.Small = fs, true
 	return o
 }
 

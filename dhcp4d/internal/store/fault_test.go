@@ -67,7 +67,7 @@ func survive(t *testing.T, s Store, w *workload, steps int) (failures int) {
 		if !errors.Is(err, ErrFailed) {
 			t.Fatalf("failed with %v", err)
 		}
-		if err := s.Commit([]lease.Binding{binding(1)}); !errors.Is(err, ErrFailed) {
+		if _, err := s.Commit([]lease.Binding{binding(1)}); !errors.Is(err, ErrFailed) {
 			t.Fatalf("failed, then took a commit: %v", err)
 		}
 		attempts := 0
@@ -224,10 +224,10 @@ func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
 		})
 		mem := vfs.NewCrashableMem()
 		o := quiet()
-		o.fs = mem
+		o.FS = mem
 		o.wrap = func(fs vfs.FS) vfs.FS { return faulty(fs, inject) }
 		s := mustOpen(t, "pebble:/leases", o)
-		d := s.(*disk)
+		d := s.(*pebbleStore)
 		armed.Store(true)
 
 		// What Pebble says.
@@ -248,17 +248,17 @@ func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
 		if d.fence.err() == nil {
 			t.Error("the lost write is not noticed")
 		}
-		if err := s.Commit([]lease.Binding{binding(2)}); !errors.Is(err, ErrFailed) {
+		if _, err := s.Commit([]lease.Binding{binding(2)}); !errors.Is(err, ErrFailed) {
 			t.Errorf("commit after a lost write: %v", err)
 		}
 		armed.Store(false)
 		if err := s.Reopen(); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Commit([]lease.Binding{binding(3)}); err != nil {
+		if _, err := s.Commit([]lease.Binding{binding(3)}); err != nil {
 			t.Error(err)
 		}
-		got := contents(t, mustOpen(t, "pebble:/leases", Options{Log: o.Log, Now: o.Now, fs: mem.CrashClone(vfs.CrashCloneCfg{})}))
+		got := contents(t, mustOpen(t, "pebble:/leases", Options{Log: o.Log, Now: o.Now, FS: mem.CrashClone(vfs.CrashCloneCfg{})}))
 		b2, b3 := binding(2), binding(3)
 		if _, ok := got[key(&b2)]; ok {
 			t.Error("the commit that failed is there, this test proves nothing")
@@ -314,4 +314,44 @@ func manyFailures(t *testing.T, kind string) {
 		t.Fatal(err)
 	}
 	leaks(t, before)
+}
+
+// A name that an error has kept from being durable is made so before anything counts on it.
+func TestD4_26_ANameWhoseSyncFailedIsSyncedBeforeItCounts(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	armed, reopen, failed := false, false, 0
+	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch {
+		case armed && op.Kind == errorfs.OpFileSync && op.Path == "/leases":
+			armed, reopen = false, true
+			failed++
+		case reopen && op.Kind == errorfs.OpFileWriteAt && strings.Contains(op.Path, "segment-"):
+			reopen = false // the next commit fails too, before the segment is made again
+		default:
+			return nil
+		}
+		return syscall.EIO
+	})
+	o := small(faulty(mem, inject))
+	o.Go = func(work func()) { work() }
+	s := mustOpen(t, "journal:/leases", o)
+	w := newWorkload(1)
+	for i := range 400 {
+		armed = armed || i%40 == 20
+		survive(t, s, w, 1)
+		after, err := Open("journal:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
+		if err != nil {
+			t.Fatalf("a power cut after step %d: %v", i, err)
+		}
+		check(t, after, w)
+		if err := after.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if failed < 5 {
+		t.Errorf("only %d syncs of the directory failed", failed)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }

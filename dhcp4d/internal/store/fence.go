@@ -11,21 +11,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A fence stands between Pebble and the disk and falls at the first change
-// that the disk refuses.
+// A fence stands between Pebble and the disk. It falls at the first change that the disk refuses.
 //
-// Pebble takes a failed write for the end of the process: depending on where
-// it happens it calls Logger.Fatalf and, when that returns, reports success;
-// or it panics holding its locks; or it tries the same flush again for ever.
-// None of this fits a server that has to outlive a full disk. So Pebble is
-// not told. The fence notes the error and from then on swallows every change
-// and reports success: nothing that rests on a lost write reaches the disk, and
-// Pebble, content, can be closed as usual. Who commits asks the fence before
-// believing Pebble; the error is noted before the failed call returns, so
-// nobody who could have seen its effect can miss it.
+// Pebble expects the process to end when a write fails. Depending on where the write fails, Pebble
+// calls Logger.Fatalf and reports success when that returns, or panics while it holds its locks, or
+// repeats the same flush for ever. A server that has to outlive a full disk can use none of this.
+// So the fence hides the error from Pebble: it notes the error, discards every later change, and
+// reports success. Nothing that depends on a lost write reaches the disk, and Pebble can be closed
+// as usual. The error is noted before the failed call returns. A commit asks the fence before it
+// believes Pebble.
 //
-// Reads go through, and their errors are Pebble's to report. A removal that
-// fails leaves a file too many and is no reason to fall.
+// Reads go through, and Pebble reports their errors. A removal that fails only leaves a file too
+// many, so the fence does not fall. It does fall when a directory cannot be listed or opened:
+// Pebble does both late in Open, when a compaction may already run, and would free the memory that
+// the compaction uses.
 type fence struct {
 	vfs.FS
 	cause atomic.Pointer[error]
@@ -103,10 +102,20 @@ func (f *fence) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) 
 // OpenDir opens a directory, which Pebble does in order to sync it.
 func (f *fence) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
-	if err != nil {
+	if err != nil && f.err() == errSealed { //nolint:errorlint // it is never wrapped
 		return nil, err
 	}
-	return &fencedFile{fence: f, name: name, file: file}, nil
+	return f.opened("open", name, file, err)
+}
+
+// List lists a directory.
+func (f *fence) List(dir string) ([]string, error) {
+	names, err := f.FS.List(dir)
+	if err != nil && f.err() != errSealed { //nolint:errorlint // it is never wrapped
+		f.took("list", dir, err)
+		return nil, nil
+	}
+	return names, err
 }
 
 func (f *fence) Link(oldname, newname string) error {

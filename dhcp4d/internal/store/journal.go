@@ -3,128 +3,140 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// journal is the store as a log of batches in segments, see the package
-// comment for the bytes.
+// journal is the store as a log of batches in segments, see the package comment for the bytes.
 //
-// A commit is one write of whole blocks behind the last batch, durable when it
-// returns. An index in memory says where the latest record of every binding
-// is. The oldest segments are emptied by and by: with each commit some records
-// of the oldest one are looked at, and those that the index still points to
-// are written again with that commit's. When a segment holds nothing that
-// counts it becomes the next one to be written, without being cleared: what is
-// left of its old batches has old numbers.
+// A commit is one write of whole blocks behind the last batch, durable when it returns. An index in
+// memory says where the latest record of every binding is. The oldest segment is emptied beside the
+// commits, see clean.go, and when it holds nothing that counts its file is written over, without
+// being cleared: what is left of its old batches has old numbers.
 //
-// An open journal never continues the segment that it found last. Its last
-// batch may be there without being durable, so its records are written again
-// as the first batch of a new segment, one that does not count on the other.
+// A journal that is opened goes on behind the last whole batch of its newest segment. That batch
+// may be readable without being durable, so it is first written again, in its place and unchanged.
+// What is behind it is a write that was cut short, and is overwritten.
+//
+// The space is bounded whatever fails. A start needs no file. The next segment is made when the
+// newest is half full, out of an old one if there is one. A new file is made under another name and
+// renamed when it is whole, so that an attempt that fails leaves at most that one file, and the
+// next attempt overwrites it. Old segments beyond keepUnused are removed.
 type journal struct {
-	dir  string
-	o    Options
-	size int // of a segment
-	lock *pebble.Lock
+	dir   string
+	o     Options
+	size  int // of a segment
+	claim *claim
+	label label
+	clockMark
 
 	loaded bool
-	broken error // why the store has failed
+	broken error   // why the store has failed
+	lost   failure // found by Check
 
 	segments []*segment // that count, oldest first; the last is written to
-	unused   []string   // files that can be written over
-	surplus  []string   // files that can go
+	unused   []string   // files that hold nothing that counts, and can be written over
+	surplus  []string   // files that can be removed
 	last     uint64     // number of the last batch
+	sum      uint32     // its checksum
 	clock    lease.Time
 	index    index
 
-	out    *blockFile // the last segment's
-	batch  []byte     // the one that is made
-	next   *ahead     // the segment after the last
-	oldest *ahead     // the content of the first, when it is being emptied
-	spare  []byte     // for that
-	cursor cursor     // how far it has been
-	nth    int        // the record there
+	out   *blockFile // the newest segment's, nil while the journal is not open for writing
+	batch []byte     // the one that is made
+	next  *ahead     // the segment after the newest
+	clean cleaning
 
-	allowed int    // segments before the oldest is emptied
-	number  uint32 // of the newest file
+	allowed int       // segments before the oldest is emptied
+	noFile  bool      // the last failure was that the next segment could not be made
+	found   watermark // on disk when scan read it
+	needs   uint64    // while a repair is not finished: a batch that is not there, and that every batch needs
+	durable progress  // of the last batch that was acknowledged, or found at the start
+
+	mark    marker
 	records atomic.Uint64
 	emptied atomic.Uint64
 	bytes   atomic.Uint64
 	memory  atomic.Uint64
 }
 
-// A segment is a file of the journal.
-type segment struct {
-	name        string
-	number      uint32
-	after       uint64 // the batch that must be there before the first
-	first, last uint64 // batches; first 0 is none
-	end         int    // of the last batch
-	records     int    // in all batches
-	octets      int    // of the records
-	live        int    // records to which the index points
-}
-
-const (
-	segmentSize = 4 << 20
-	smallSize   = 16 * blockSize
-	// leastSegments is how many may be in use whatever they hold.
-	leastSegments = 4
-	// keepUnused is how many files wait to be written over.
-	keepUnused = 2
-	// emptying is how many octets of the oldest segment are looked at for
-	// each octet written, when there are too many segments.
-	emptying = 4
-)
+// keepUnused is how many files wait to be written over.
+const keepUnused = 2
 
 var errClosed = errors.New("it is not open for writing")
 
 func openJournal(dir string, o Options) (_ Store, err error) {
-	if o.fs == nil {
-		o.fs = vfs.Default
-	}
-	if o.wrap != nil {
-		o.fs = o.wrap(o.fs)
+	if o.Go == nil {
+		o.Go = func(work func()) { go work() }
 	}
 	j := &journal{dir: dir, o: o, size: segmentSize}
-	if o.small {
+	if o.Small {
 		j.size = smallSize
 	}
-	j.batch = newBatchBuffer(j.size)
+	j.batch = newBlockBuffer(min(batchSize, j.size))
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("lease store %s %w", dir, err)
+			_ = j.shut()
 			j.release()
+			err = fmt.Errorf("lease store %s %w", dir, err)
 		}
 	}()
-	labelled, err := inspectJournal(o.fs, dir)
-	if err != nil {
+	var names []string
+	if j.claim, names, j.label, err = claimDirectory(o.FS, dir, journalLabel); err != nil {
 		return nil, err
 	}
-	if !labelled {
-		if err := writeLabel(o.fs, dir, journalPrefix); err != nil {
+	j.o.FS = j.claim.fs()
+	j.clockMark = clockMark{dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label, clocked: j.label.clocked, repaired: j.label.repaired}
+	if j.label.making || (j.label.format == 1 && !slices.ContainsFunc(names, isSegment)) {
+		if err := j.make(); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
-	}
-	if j.lock, err = lock(o.fs, dir); err != nil {
-		return nil, err
-	}
-	names, err := segmentNames(o.fs, dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	if len(names) == 0 {
-		j.loaded = true // nothing to look at first
-		if err := j.begin(); err != nil {
-			return nil, fmt.Errorf("cannot be made: %w", err)
+		if o.Made != nil {
+			o.Made(dir)
 		}
 	}
 	return j, nil
+}
+
+// make makes a new journal in a directory that holds nothing that was acknowledged.
+func (j *journal) make() error {
+	j.label = label{format: format, store: newStoreID(), making: true}
+	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+		return err
+	}
+	if err := j.openMark(true); err != nil {
+		return err
+	}
+	if err := j.advance(); err != nil {
+		return err
+	}
+	j.label.making = false
+	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+		return err
+	}
+	j.loaded = true // there is nothing to look at first
+	return nil
+}
+
+// openMark opens the watermark that scan has read, or makes a new one.
+func (j *journal) openMark(anew bool) error {
+	mark := j.found
+	if anew {
+		mark = watermark{store: j.label.store, number: 2, batch: j.last, sum: j.sum}
+		if len(j.segments) > 0 {
+			mark.segment = j.current().number
+		}
+		if err := newWatermark(j.o, j.dir, mark); err != nil {
+			return err
+		}
+	}
+	if err := j.claim.keep(watermarkName); err != nil {
+		return err
+	}
+	return j.mark.open(j.o, j.dir, mark)
 }
 
 func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
@@ -156,38 +168,62 @@ func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	return l, nil
 }
 
-// begin opens for writing: a new segment, which begins with the last batch.
+// begin opens for writing what scan has found.
 func (j *journal) begin() error {
-	var again []byte
-	if n := len(j.segments); n > 0 {
-		var err error
-		if again, err = lastBatch(j.o.fs, j.dir, j.segments[n-1]); err != nil {
+	// A name that is found may not be durable: an error, or the end of a process, may have come
+	// between its making and the sync.
+	if err := syncDir(j.o.FS, j.dir); err != nil {
+		return err
+	}
+	if len(j.segments) > 0 {
+		if err := j.writeLastAgain(); err != nil {
 			return err
 		}
 	}
-	j.prepare()
-	if err := j.advance(); err != nil {
+	old := j.label.format == 1
+	if old {
+		j.label = label{format: format, store: newStoreID()}
+	}
+	if err := j.openMark(old); err != nil {
 		return err
 	}
-	j.next.result() // so that a start that goes well has room for a while
-	if again == nil {
+	if old {
+		if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+			return err
+		}
+	}
+	j.trim()
+	for _, name := range j.surplus {
+		_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many is no harm
+	}
+	j.surplus = nil
+	for _, s := range j.segments {
+		if err := j.claim.keep(s.name); err != nil {
+			return err
+		}
+	}
+	j.acknowledge(progress{j.last, j.sum})
+	j.measure()
+	if len(j.segments) == 0 || j.current().format == 1 { // which holds no batches of format 2
+		return j.advance()
+	}
+	return nil
+}
+
+// writeLastAgain makes the last batch durable, and opens its segment for writing.
+func (j *journal) writeLastAgain() (err error) {
+	s := j.current()
+	if j.out, err = openBlockFile(j.o, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
+		return err
+	}
+	if j.last <= j.found.batch { // it is
 		return nil
 	}
-	s := j.current()
-	h := parseBatch(again)
-	j.last++
-	again = seal(again[:headerLen+h.octets], batchHeader{number: j.last, after: h.after, head: h.head, clock: h.clock})
-	if err := j.out.write(again, 0); err != nil {
+	at, last, err := j.lastBatch(s, j.batch)
+	if err != nil {
 		return err
 	}
-	s.after, s.first, s.last, s.end = h.after, j.last, j.last, len(again)
-	for c := (cursor{content: again}); ; {
-		record := c.next()
-		if record == nil {
-			return nil
-		}
-		j.account(record, s)
-	}
+	return j.out.write(last, int64(at))
 }
 
 func (j *journal) current() *segment { return j.segments[len(j.segments)-1] }
@@ -223,9 +259,13 @@ func (j *journal) segmentOf(at uint32) *segment {
 	return nil
 }
 
-func (j *journal) Commit(records []lease.Binding) error {
+// Commit implements Store. It refuses no record.
+func (j *journal) Commit(records []lease.Binding) ([]Refusal, error) {
+	if err := j.lost.err(); err != nil && j.broken == nil {
+		j.broken = err
+	}
 	if j.broken == nil && j.out == nil {
-		return fmt.Errorf("%w: %w", ErrFailed, errClosed)
+		return nil, fmt.Errorf("%w: %w", ErrFailed, errClosed)
 	}
 	j.index.ahead(records)
 	for done := 0; done < len(records) && j.broken == nil; {
@@ -234,19 +274,21 @@ func (j *journal) Commit(records []lease.Binding) error {
 		j.broken = err
 	}
 	if j.broken != nil {
-		return fmt.Errorf("%w: %w", ErrFailed, j.broken)
+		return nil, fmt.Errorf("%w: %w", ErrFailed, j.broken)
 	}
 	j.records.Add(uint64(len(records)))
-	return nil
+	return nil, nil
 }
 
-// commit writes as many records as one batch takes, and moves some of the
-// oldest segment's.
+// commit writes as many records as one batch takes, and moves some of the oldest segment's.
 func (j *journal) commit(records []lease.Binding) (n int, err error) {
-	if len(j.segments) == 0 || j.current().end+blockSize > j.size {
+	switch end := j.current().end; {
+	case end+blockSize > j.size:
 		if err := j.advance(); err != nil {
 			return 0, err
 		}
+	case end >= j.size/2 && j.next == nil:
+		j.prepare()
 	}
 	s := j.current()
 	room := min(j.size-s.end, cap(j.batch))
@@ -260,160 +302,158 @@ func (j *journal) commit(records []lease.Binding) (n int, err error) {
 		s.end = j.size
 		return 0, nil
 	}
-	var freed *segment
-	if b, freed, err = j.move(b, room, s); err != nil {
+	b, freed, err := j.move(b, room, s)
+	if err != nil {
 		return 0, err
 	}
-	j.clock = max(j.clock, j.o.Now())
-	head := j.segments[0].first
-	if freed != nil {
-		head = j.segments[1].first
-	}
-	j.last++
-	if head == 0 || s.first == 0 && j.segments[0] == s {
-		head = j.last
-	}
-	b = seal(b, batchHeader{number: j.last, after: j.last - 1, head: head, clock: j.clock})
-	if err := j.out.write(b, int64(s.end)); err != nil {
+	if err := j.write(b, s, freed); err != nil {
 		return 0, err
 	}
-	if s.first == 0 {
-		s.first, s.after = j.last, j.last-1
-	}
-	s.last, s.end = j.last, s.end+len(b)
 	if freed != nil {
 		j.segments = j.segments[1:]
+		j.claim.drop(freed.name)
 		j.unused = append(j.unused, freed.name)
 		j.emptied.Add(1)
 	}
-	j.memory.Store(uint64(j.index.octets()) + uint64(cap(j.batch)))
 	return n, nil
 }
 
-// move appends what still counts of the oldest segment, a piece of it at a
-// time, when there are too many. It returns the segment when it has been gone
-// through: it is free when the batch is durable.
-func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error) {
-	if j.oldest == nil {
-		if len(j.segments) <= j.allowed {
-			return b, nil, nil
-		}
-		first := j.segments[0]
-		if j.spare == nil {
-			j.spare = make([]byte, j.size)
-		}
-		j.oldest, j.cursor, j.nth = later(func() (a ahead) {
-			a.content, a.err = readSegment(j.o.fs, j.dir, first, j.spare)
-			return a
-		}), cursor{}, 0
+// write writes the batch b behind the last one in s, from when on nothing in freed is needed.
+func (j *journal) write(b []byte, s, freed *segment) error {
+	j.clock = max(j.clock, j.o.Now())
+	h := batchHeader{store: j.label.store, segment: s.number, before: j.sum, number: j.last + 1, clock: j.clock}
+	h.head = j.segments[0].first
+	if freed != nil {
+		h.head = j.segments[1].first
 	}
-	if !j.o.small && !j.oldest.ready() {
-		return b, nil, nil // the disk is reading
+	if h.head == 0 { // s is the oldest, and this its first batch
+		h.head = h.number
 	}
-	r, from := j.oldest.result(), j.segments[0]
-	if r.err != nil {
-		return b, nil, r.err
+	if j.needs != 0 {
+		h.head = j.needs
 	}
-	j.cursor.content = r.content
-	for look := emptying * (len(b) + blockSize); look > 0; {
-		here := j.cursor
-		record := j.cursor.next()
-		if record == nil {
-			j.oldest, j.cursor = nil, cursor{}
-			if from.live != 0 {
-				return b, nil, fmt.Errorf("%s: %d records that count were not found", from.name, from.live)
-			}
-			return b, from, nil
-		}
-		if j.counts(record, from, j.nth) {
-			if len(b)+lengthLen+len(record) > room || s.records >= maxRecords {
-				j.cursor = here
-				return b, nil, nil
-			}
-			b = appendRaw(b, record)
-			j.account(record, s)
-		}
-		look -= j.cursor.at - here.at
-		j.nth++
+	whole, sum := seal(b, &h)
+	if err := j.out.write(whole, int64(s.end)); err != nil {
+		return err
 	}
-	return b, nil, nil
+	if s.first == 0 {
+		s.first = h.number
+	}
+	s.last, s.end = h.number, s.end+len(whole)
+	j.last, j.sum = h.number, sum
+	j.acknowledge(progress{j.last, j.sum})
+	j.memory.Store(uint64(j.index.octets()) + uint64(cap(j.batch)))
+	return nil
 }
 
-// counts tells whether a segment's nth record is what there is of its binding.
-func (j *journal) counts(record []byte, s *segment, nth int) bool {
-	return record[keyLen+1] != byte(lease.NoState) && j.index.get(record) == place(s.number, nth)
+func (j *journal) acknowledge(p progress) {
+	j.durable = p
+	j.mark.note(p)
 }
 
-// allow reckons how many segments may be in use: twice what is needed.
-func (j *journal) allow() {
-	octets := 0
-	for _, s := range j.segments {
-		if s.live > 0 {
-			octets += s.octets / s.records * s.live
-		}
-	}
-	j.allowed = max(leastSegments, 2*(octets/j.size+1))
+// Check implements Store.
+func (j *journal) Check() error {
+	return checked(j.claim, &j.mark, &j.lost)
 }
 
 // advance goes on to the next segment.
 func (j *journal) advance() error {
-	if j.out != nil {
-		if err := j.out.close(); err != nil {
-			return err
-		}
-		j.out = nil
+	if j.next == nil {
+		j.prepare()
 	}
 	r := j.next.result()
+	if r.err != nil { // that was a while ago, perhaps
+		j.prepare()
+		r = j.next.result()
+	}
 	j.next = nil
-	if r.err != nil {
+	if j.noFile = r.err != nil; j.noFile {
 		return r.err
 	}
+	if j.out != nil {
+		if err := j.out.close(); err != nil {
+			_ = r.file.close()
+			return err
+		}
+	}
 	j.out = r.file
-	j.segments = append(j.segments, &segment{name: r.name, number: r.number})
-	j.prepare()
+	j.segments = append(j.segments, &segment{name: r.name, number: r.number, format: format})
 	j.allow()
-	j.bytes.Store(uint64(len(j.segments)+len(j.unused)+1) * uint64(j.size))
+	j.measure()
 	return nil
 }
 
-// prepare makes the next segment meanwhile.
+// prepare makes the next segment beside the commits, and notes in the watermark that it is there.
 func (j *journal) prepare() {
-	if j.number++; uint16(j.number) == 0 {
-		j.number++ // place 0 is none
-	}
-	number, old := j.number, ""
-	surplus := j.surplus
+	number := j.nextNumber()
+	name := segmentName(number)
+	j.trim()
+	old, surplus := "", j.surplus
 	j.surplus = nil
-	if n := len(j.unused); n > 0 {
-		old, j.unused = j.unused[n-1], j.unused[:n-1]
+	if len(j.unused) > 0 {
+		old, j.unused = j.unused[0], j.unused[1:]
 	}
-	if n := len(j.unused); n > keepUnused {
-		surplus, j.unused = append(surplus, j.unused[keepUnused:]...), j.unused[:keepUnused:keepUnused]
-	}
-	j.next = later(func() (a ahead) {
-		a.number, a.name = number, segmentName(number)
-		a.file, a.err = newSegment(j.o, j.dir, old, a.name, j.size)
+	j.next = j.later(func() (a ahead) {
+		a.number, a.name = number, name
+		if a.file, a.err = newSegment(j.o, j.dir, old, name, j.size); a.err == nil {
+			if a.err = errors.Join(j.claim.keep(name), j.mark.raise(number)); a.err != nil {
+				_ = a.file.close()
+			}
+		}
 		for _, name := range surplus {
-			_ = j.o.fs.Remove(j.o.fs.PathJoin(j.dir, name)) // a file too many is no harm
+			_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many is no harm
 		}
 		return a
 	})
 }
 
+// nextNumber is the number of the segment after the newest.
+func (j *journal) nextNumber() uint32 {
+	if len(j.segments) == 0 {
+		return max(1, j.found.segment)
+	}
+	return following(j.current().number)
+}
+
+// trim has the unused files beyond keepUnused removed, but not the next segment if that has been
+// made: the watermark says that it is there.
+func (j *journal) trim() {
+	j.keepFirst(segmentName(j.nextNumber()))
+	if n := len(j.unused); n > keepUnused {
+		j.surplus = append(j.surplus, j.unused[keepUnused:]...)
+		j.unused = j.unused[:keepUnused:keepUnused]
+	}
+}
+
+// measure reckons what the journal takes on disk.
+func (j *journal) measure() {
+	files := len(j.segments) + len(j.unused) + len(j.surplus)
+	if j.next != nil {
+		files++
+	}
+	j.bytes.Store(uint64(files)*uint64(j.size) + 2*blockSize)
+}
+
 // settle has what is under way end.
 func (j *journal) settle() error {
-	if j.oldest != nil {
-		j.oldest.result()
-		j.oldest = nil
-	}
+	j.clean.stop()
 	return j.broken
 }
 
 // Reopen implements Store; the next Load reads everything again.
 func (j *journal) Reopen() error {
 	_ = j.shut() // the error is the one that it failed with
-	if err := probe(j.o.fs, j.dir); err != nil {
-		return fmt.Errorf("lease store %s: %w", j.dir, err)
+	if err := j.claim.renew(j.label.store); err != nil {
+		return j.inDir(err)
+	}
+	j.o.FS = j.claim.fs()
+	if j.noFile {
+		// Without the next segment it would fail again at once. The file is made before everything
+		// is read, which takes longer.
+		if err := makeFile(j.o, j.dir, segmentName(j.nextNumber()), j.size); err != nil {
+			return fmt.Errorf("lease store %s: %w", j.dir, err)
+		}
+		j.noFile = false
 	}
 	if err := j.scan(); err != nil {
 		return err
@@ -423,24 +463,28 @@ func (j *journal) Reopen() error {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
 	}
 	j.broken = nil
+	j.lost.clear()
 	return nil
 }
 
 func (j *journal) Stats() Stats {
-	return Stats{Bytes: j.bytes.Load(), WALBytes: j.bytes.Load(), WALRecords: j.records.Load(),
-		Compactions: j.emptied.Load(), Memory: j.memory.Load()}
+	return Stats{
+		Bytes: j.bytes.Load(), Records: j.records.Load(), Compactions: j.emptied.Load(), Memory: j.memory.Load(),
+	}
 }
 
 func (j *journal) Close() error {
 	err := j.shut()
 	j.release()
+	freeBlockBuffer(j.batch)
+	j.batch = nil
 	if err != nil {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
 	}
 	return nil
 }
 
-// shut closes every file. What was committed needs nothing more.
+// shut closes every file. The watermark is exact then; what was committed needs nothing more.
 func (j *journal) shut() error {
 	_ = j.settle()
 	var errs []error
@@ -454,13 +498,14 @@ func (j *journal) shut() error {
 		errs = append(errs, j.out.close())
 		j.out = nil
 	}
+	errs = append(errs, j.mark.close())
 	return errors.Join(errs...)
 }
 
 func (j *journal) release() {
-	if j.lock != nil {
-		_ = j.lock.Close()
-		j.lock = nil
+	if j.claim != nil {
+		j.claim.release()
+		j.claim = nil
 	}
 }
 
@@ -475,13 +520,13 @@ type ahead struct {
 	err     error
 }
 
-func later(work func() ahead) *ahead {
+func (j *journal) later(work func() ahead) *ahead {
 	a := &ahead{done: make(chan struct{})}
-	go func() {
+	j.o.Go(func() {
 		r := work()
 		a.file, a.name, a.number, a.content, a.err = r.file, r.name, r.number, r.content, r.err
 		close(a.done)
-	}()
+	})
 	return a
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
@@ -35,7 +36,11 @@ func journalWith(t *testing.T, groups int) string {
 // and the segment of each.
 func inUse(t *testing.T, dir string) []*segment {
 	t.Helper()
-	j := &journal{dir: dir, o: small(vfs.Default), size: smallSize}
+	_, l, _, err := look(vfs.Default, dir, journalLabel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{dir: dir, o: small(vfs.Default), size: smallSize, label: l}
 	if err := j.scan(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,15 +54,15 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		says  string
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, journalPrefix+"2\n")
-		}, "newer dhcp4d (format 2, this one knows 1)"},
+			overwrite(t, filepath.Join(dir, labelName), 0, journalLabel+"3\n")
+		}, "newer dhcp4d (format 3, this one knows 2)"},
 		{"no label", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
 				t.Fatal(err)
 			}
 		}, "no lease store"},
 		{"a store of the other kind", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, labelPrefix+"1\n      ")
+			overwrite(t, filepath.Join(dir, labelName), 0, pebbleLabel+"2\n")
 		}, "another kind; name it with pebble:"},
 		{"a batch in the middle of a segment", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*blockSize+100, "rubbish")
@@ -75,7 +80,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, inUse(t, dir)[1].name)); err != nil {
 				t.Fatal(err)
 			}
-		}, "are missing"},
+		}, "it is missing"},
 		{"the oldest segment missing", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, inUse(t, dir)[0].name)); err != nil {
 				t.Fatal(err)
@@ -85,7 +90,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*blockSize); err != nil {
 				t.Fatal(err)
 			}
-		}, "are missing"},
+		}, "its length is not"},
 		{"a record of a newer version", func(t *testing.T, dir string) {
 			s := last(inUse(t, dir))
 			name := filepath.Join(dir, s.name)
@@ -96,7 +101,12 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			h := parseBatch(content[s.end-blockSize:])
 			b := content[s.end-blockSize:][: headerLen+h.octets : blockSize]
 			b[headerLen+lengthLen+keyLen]++
-			overwrite(t, name, int64(s.end-blockSize), string(seal(b, h)))
+			whole, _ := seal(b, &h)
+			overwrite(t, name, int64(s.end-blockSize), string(whole))
+			mark := watermark{store: h.store, segment: s.number} // or it would say that this is another batch
+			if err := newWatermark(small(vfs.Default), dir, mark); err != nil {
+				t.Fatal(err)
+			}
 		}, "version 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -124,27 +134,29 @@ func last(all []*segment) *segment { return all[len(all)-1] }
 
 // A write that a crash cut short is no damage: it was never acknowledged.
 func TestAJournalTakesATornTail(t *testing.T) {
-	dir := t.TempDir()
-	s := mustOpen(t, "journal:"+dir, small(nil))
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, "journal:/leases", small(mem))
 	many := make([]lease.Binding, 60) // of more than one block
 	for i := range many {
 		many[i] = binding(i)
 	}
 	for _, group := range [][]lease.Binding{{binding(100)}, many} {
-		if err := s.Commit(group); err != nil {
+		if _, err := s.Commit(group); err != nil {
 			t.Fatal(err)
 		}
 	}
+	after := imageOf(t, mem.CrashClone(vfs.CrashCloneCfg{}))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	seg := last(inUse(t, dir))
-	overwrite(t, filepath.Join(dir, seg.name), int64(seg.end-blockSize), strings.Repeat("\x00", blockSize))
-	s = mustOpen(t, "journal:"+dir, small(nil))
+	name := segmentName(1)
+	clear(after[name][2*blockSize:])
+	again := after.build(t)
+	s = mustOpen(t, "journal:/leases", small(again))
 	if got := contents(t, s); len(got) != 1 {
 		t.Errorf("holds %d", len(got))
 	}
-	if err := s.Commit([]lease.Binding{binding(101)}); err != nil {
+	if _, err := s.Commit([]lease.Binding{binding(101)}); err != nil {
 		t.Error(err)
 	}
 	if got := contents(t, s); len(got) != 2 {
@@ -173,7 +185,7 @@ func TestAJournalIsBounded(t *testing.T) {
 				}
 				group = append(group, b)
 			}
-			if err := s.Commit(group); err != nil {
+			if _, err := s.Commit(group); err != nil {
 				t.Fatal(err)
 			}
 			most = max(most, len(s.(*journal).segments))
@@ -213,7 +225,7 @@ func TestIndex(t *testing.T) {
 	n := uint32(1)
 	for i := range 200_000 {
 		n = n*1664525 + 1013904223
-		b := lease.Binding{Addr: netip.AddrFrom4([4]byte{10, 0, byte(n >> 20), byte(n >> 10)}), Ports: lease.PortSet(n >> 30 / 3)}
+		b := lease.Binding{ID: lease.ID{Addr: netip.AddrFrom4([4]byte{10, 0, byte(n >> 20), byte(n >> 10)}), Ports: lease.PortSet(n >> 30 / 3)}}
 		record := appendKey(nil, &b)
 		was, had := twin[string(record)]
 		if n>>8%3 == 0 {
@@ -236,21 +248,52 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// What is read as a batch is what sealed it.
+// What is read as a batch of today's format is what sealed it.
 func FuzzBatch(f *testing.F) {
 	r := binding(1)
 	b := appendRecord(make([]byte, headerLen, blockSize), &r)
-	f.Add(slices.Clone(seal(b, batchHeader{number: 7, after: 6, head: 2, clock: 5})))
+	whole, _ := seal(b, &batchHeader{store: 9, segment: 3, before: 4, number: 7, head: 2, clock: 5})
+	f.Add(slices.Clone(whole))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := parseBatch(b)
-		if h.number == 0 || h.length() > len(b) {
+		if h.format != 2 || h.length() > len(b) {
 			return
 		}
 		again := make([]byte, h.length())
 		copy(again, b[:headerLen+h.octets])
-		again = seal(again[:headerLen+h.octets], h)
-		if string(again[:headerLen+h.octets]) != string(b[:headerLen+h.octets]) {
+		if again, _ = seal(again[:headerLen+h.octets], &h); string(again[:headerLen+h.octets]) != string(b[:headerLen+h.octets]) {
 			t.Error(fmt.Sprintf("%x", b), "is another batch when it is written again")
 		}
 	})
+}
+
+// With Go in the caller's goroutine two runs make the same calls of the file
+// system in the same order.
+func TestAJournalWithoutGoroutinesIsRepeatable(t *testing.T) {
+	run := func() (calls []string) {
+		o := quiet()
+		o.Small, o.Go = true, func(work func()) { work() }
+		o.FS = faulty(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			calls = append(calls, fmt.Sprintln(op.Kind, op.Path, op.Offset))
+			return nil
+		}))
+		s := mustOpen(t, "journal:/leases", o)
+		w := newWorkload(1)
+		for range 300 {
+			if err := w.step(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.Stats().Compactions == 0 {
+			t.Error("no segment was emptied")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return calls
+	}
+	first, second := run(), run()
+	if len(first) < 300 || !slices.Equal(first, second) {
+		t.Errorf("%d calls, then %d others", len(first), len(second))
+	}
 }

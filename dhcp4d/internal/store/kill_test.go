@@ -110,7 +110,7 @@ func victim(t *testing.T, url string) {
 		var line strings.Builder
 		records := w.next(func(n int) { fmt.Fprintf(&line, " %d", n) })
 		fmt.Printf("try %d%s\n", w.version, line.String())
-		if err := s.Commit(records); err != nil {
+		if _, err := s.Commit(records); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Printf("ack %d%s\n", w.version, line.String())

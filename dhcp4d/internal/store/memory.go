@@ -4,11 +4,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// memory is the store that lasts as long as the process: the twin of the one
-// on disk in tests, and the choice of who does not want leases kept.
+// memory is the store that lasts as long as the process. Tests compare the stores on disk with it,
+// and it is for users who do not want leases to be kept.
 type memory struct {
 	mu      sync.Mutex // for Stats, which any goroutine may call
 	records map[[keyLen]byte][]byte
@@ -35,7 +36,7 @@ func (m *memory) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	return l, nil
 }
 
-func (m *memory) Commit(records []lease.Binding) error {
+func (m *memory) Commit(records []lease.Binding) ([]Refusal, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range records {
@@ -48,15 +49,23 @@ func (m *memory) Commit(records []lease.Binding) error {
 		m.records[key] = appendValue(m.records[key][:0], r)
 	}
 	m.changes += uint64(len(records))
-	return nil
+	return nil, nil
 }
+
+func (m *memory) Check() error { return nil }
+
+// ClockMark implements Store: nothing is left of an earlier run.
+func (m *memory) ClockMark() (clock.Mark, error) { return clock.Mark{}, ErrNoMark }
+
+// KeepClockMark implements Store.
+func (m *memory) KeepClockMark(clock.Mark) error { return nil }
 
 func (m *memory) Reopen() error { return nil }
 
 func (m *memory) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return Stats{WALRecords: m.changes}
+	return Stats{Records: m.changes}
 }
 
 func (m *memory) Close() error { return nil }

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,23 +19,27 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// clockEvery is how often, in seconds, the time goes into the header.
-const clockEvery = 60
-
-// disk is the store in Pebble.
+// pebbleStore is the store in Pebble.
 //
 // It is opened for reading only. Load, which meets every record, then opens
 // it for writing; so a store that is refused for what is found in it has not
 // been changed. The lock on the directory is ours and held all along.
-type disk struct {
-	dir  string
-	o    Options
-	lock *pebble.Lock
+type pebbleStore struct {
+	dir     string
+	o       Options
+	claim   *claim
+	label   label
+	found   watermark // on disk when the store was opened
+	durable progress  // of the last commit that was acknowledged
+	mark    marker
+	lost    failure // found by Check
+	clockMark
 
 	fence  *fence
 	batch  *pebble.Batch
 	header header
-	buf    []byte
+	given  uint64 // commits that were missing, and that a repair has given up
+	anew   bool   // the next commit replaces the header and all that it is made of
 	loaded bool
 	sync   *pebble.WriteOptions
 
@@ -43,11 +50,8 @@ type disk struct {
 }
 
 func openPebble(dir string, o Options) (_ Store, err error) {
-	if o.fs == nil {
-		o.fs = vfs.Default
-	}
 	began := time.Now()
-	s := &disk{dir: dir, o: o, sync: pebble.Sync}
+	s := &pebbleStore{dir: dir, o: o, sync: pebble.Sync}
 	if o.noSync {
 		s.sync = pebble.NoSync
 	}
@@ -57,27 +61,39 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 			s.release()
 		}
 	}()
-	found, err := inspect(o.fs, dir)
-	if err != nil {
+	var names []string
+	if s.claim, names, s.label, err = claimDirectory(o.FS, dir, pebbleLabel); err != nil {
 		return nil, err
 	}
-	if !found.labelled {
-		if err := writeLabel(o.fs, dir, labelPrefix); err != nil {
+	o.FS = s.claim.fs()
+	s.o.FS = o.FS
+	s.clockMark = clockMark{dir: dir, prefix: pebbleLabel, claim: s.claim, label: &s.label, clocked: s.label.clocked, repaired: s.label.repaired}
+	desc, err := pebble.Peek(dir, o.FS)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	if s.label.making || (s.label.format == 1 && !desc.Exists && !hasTables(names)) {
+		if err := s.make(names); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
-	}
-	if s.lock, err = lock(o.fs, dir); err != nil {
-		return nil, err
-	}
-	if !found.database {
-		s.loaded = true // nothing to look at first
-		s.header.created = o.Now()
-		if err := s.open(); err != nil {
-			return nil, fmt.Errorf("cannot be made: %w", err)
+		if o.Made != nil {
+			o.Made(dir)
 		}
 		return s, nil
 	}
-	s.fence = &fence{FS: o.fs}
+	if !desc.Exists {
+		return nil, damaged(errors.New("its manifest is missing"))
+	}
+	if s.label.format == format && desc.FormatMajorVersion < formatVersion {
+		return nil, damaged(errors.New("its format marker is missing or too old"))
+	}
+	if s.label.format == format {
+		s.found, err = readWatermark(o.FS, dir, s.label.store)
+		if err != nil && !(o.accept && errors.As(err, new(*damage))) {
+			return nil, err
+		}
+	}
+	s.fence = &fence{FS: o.FS}
 	s.fence.fail(errSealed)
 	db, err := pebble.Open(dir, s.options(true))
 	if err != nil {
@@ -91,17 +107,50 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 	return s, nil
 }
 
+// make makes a new store in a directory that holds nothing that was acknowledged.
+func (s *pebbleStore) make(names []string) error {
+	for _, name := range names { // of a first start that was cut short
+		if name != labelName && name != lockName && name != "lost+found" {
+			if err := s.o.FS.Remove(s.o.FS.PathJoin(s.dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	s.label = label{format: format, store: newStoreID(), making: true}
+	s.header = header{created: s.o.Now()}
+	s.anew = true
+	if err := writeLabel(s.o.FS, s.dir, pebbleLabel, s.label); err != nil {
+		return err
+	}
+	if err := newWatermark(s.o, s.dir, watermark{store: s.label.store}); err != nil {
+		return err
+	}
+	s.found = watermark{store: s.label.store, number: 2}
+	if err := s.open(); err != nil {
+		return err
+	}
+	s.label.making = false
+	s.loaded = true // there is nothing to look at first
+	return writeLabel(s.o.FS, s.dir, pebbleLabel, s.label)
+}
+
+// formatVersion is by name: a newer Pebble must not change what is on disk before this line does.
+const formatVersion = pebble.FormatValueSeparation
+
+func hasTables(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".sst") })
+}
+
 // options are Pebble's for small records, most of which replace older ones,
 // synced a batch at a time.
-func (s *disk) options(readOnly bool) *pebble.Options {
+func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	o := &pebble.Options{
-		FS:       s.outer(),
-		Lock:     s.lock,
-		ReadOnly: readOnly,
-		Logger:   logger{s.fence, s.o.Log},
-		// By name: a newer Pebble must not change what is on disk before
-		// this line does.
-		FormatMajorVersion: pebble.FormatValueSeparation,
+		FS:                 s.outer(),
+		Lock:               s.claim.lock,
+		ReadOnly:           readOnly,
+		Merger:             headerMerger,
+		Logger:             logger{s.fence, s.o.Log},
+		FormatMajorVersion: formatVersion,
 		// The leases are in the daemon's own table and nothing is looked up
 		// here, so the cache only serves compactions.
 		CacheSize: 4 << 20,
@@ -132,7 +181,7 @@ func (s *disk) options(readOnly bool) *pebble.Options {
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = 8 << 20
 	}
-	if s.o.small {
+	if s.o.Small {
 		o.MemTableSize = 16 << 10
 		o.L0CompactionThreshold = 2
 		o.MaxManifestFileSize = 1 << 10
@@ -141,7 +190,7 @@ func (s *disk) options(readOnly bool) *pebble.Options {
 }
 
 // outer is the file system that Pebble sees.
-func (s *disk) outer() vfs.FS {
+func (s *pebbleStore) outer() vfs.FS {
 	if s.o.wrap != nil {
 		return s.o.wrap(s.fence)
 	}
@@ -149,25 +198,140 @@ func (s *disk) outer() vfs.FS {
 }
 
 // open opens the database for writing and proves that it can be written.
-func (s *disk) open() error {
-	s.fence = &fence{FS: s.o.fs}
+func (s *pebbleStore) open() error {
+	if err := s.openMark(); err != nil {
+		return err
+	}
+	s.fence = &fence{FS: s.o.FS}
 	db, err := pebble.Open(s.dir, s.options(false))
 	if err != nil {
 		return errors.Join(s.fence.err(), err)
 	}
 	s.set(db)
 	s.batch = db.NewBatch()
-	s.putHeader(s.o.Now())
+	if err := s.readHeader(); err != nil {
+		return err
+	}
+	s.mark.note(progress{batch: s.header.number})
 	return s.apply()
 }
 
-func (s *disk) Load(fn func(*lease.Binding) error) (Loaded, error) {
+// openMark opens the watermark; that of a store of format 1 is made first.
+func (s *pebbleStore) openMark() error {
+	if s.o.accept {
+		s.found = watermark{store: s.label.store, number: 2, batch: s.header.number}
+		if err := newWatermark(s.o, s.dir, s.found); err != nil {
+			return err
+		}
+	}
+	if s.label.format == 1 {
+		next := label{format: format, store: newStoreID()}
+		s.found = watermark{store: next.store, number: 2}
+		if err := newWatermark(s.o, s.dir, s.found); err != nil {
+			return err
+		}
+		if err := writeLabel(s.o.FS, s.dir, pebbleLabel, next); err != nil {
+			return err
+		}
+		s.label = next
+	}
+	if err := s.claim.keep(watermarkName); err != nil {
+		return err
+	}
+	return s.mark.open(s.o, s.dir, s.found)
+}
+
+// readHeader reads the header, and checks that every commit that was acknowledged is there.
+func (s *pebbleStore) readHeader() error {
+	value, closer, err := s.db.Get(headerKey)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return damaged(err)
+	default:
+		s.header, err = parseHeader(value)
+		if err := errors.Join(err, closer.Close()); err != nil {
+			return damaged(err)
+		}
+	}
+	h := &s.header
+	acked := max(s.found.batch, s.durable.batch)
+	switch {
+	case h.store != s.label.store && h.number > 0:
+		return &damage{file: "its log", at: -1, why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store)}
+	case h.commits > h.number:
+		return &damage{file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits some are there twice", h.number)}
+	case s.o.accept:
+		s.given = max(s.given, max(h.number, acked)-h.commits)
+		h.store, h.number, s.anew = s.label.store, max(h.number, acked), true
+		h.commits = h.number
+	case h.commits < h.number:
+		return &damage{file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits)}
+	case h.number < acked:
+		return &damage{file: "its log", at: -1, why: fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
+			lost: loss{known: true, first: h.number + 1, last: acked, since: h.clock}}
+	}
+	return nil
+}
+
+// checkTables compares the first and the last key of every table with what the manifest says of it:
+// Pebble would take one table for another of the same length.
+func (s *pebbleStore) checkTables() error {
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return damaged(err)
+	}
+	for _, level := range levels {
+		for i := range level {
+			t := &level[i]
+			name := fmt.Sprintf("%06d.sst", t.BackingSSTNum)
+			first, last, err := s.bounds(name)
+			if err != nil {
+				return damaged(fmt.Errorf("%s: %w", name, err))
+			}
+			if first != t.Smallest.String() || last != t.Largest.String() {
+				return &damage{file: name, at: -1, why: "it is not the table that the manifest means"}
+			}
+		}
+	}
+	return nil
+}
+
+// bounds reads the first and the last key of a table.
+func (s *pebbleStore) bounds(name string) (first, last string, err error) {
+	f, err := s.o.FS.Open(s.o.FS.PathJoin(s.dir, name))
+	if err != nil {
+		return "", "", err
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		_ = f.Close()
+		return "", "", err
+	}
+	r, err := sstable.NewReader(context.Background(), readable, sstable.ReaderOptions{})
+	if err != nil {
+		return "", "", errors.Join(err, readable.Close())
+	}
+	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
+	if err != nil {
+		return "", "", errors.Join(err, r.Close())
+	}
+	if kv := it.First(); kv != nil {
+		first = kv.K.String()
+	}
+	if kv := it.Last(); kv != nil {
+		last = kv.K.String()
+	}
+	return first, last, errors.Join(it.Error(), it.Close(), r.Close())
+}
+
+func (s *pebbleStore) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	began := time.Now()
 	l, err := s.load(fn)
 	if err != nil {
 		return l, err
 	}
-	if !s.loaded {
+	if !s.loaded && !s.o.readOnly {
 		if err := errors.Join(s.shut(), s.open()); err != nil {
 			return l, fmt.Errorf("lease store %s cannot be written: %w", s.dir, err)
 		}
@@ -177,20 +341,15 @@ func (s *disk) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	return l, nil
 }
 
-func (s *disk) load(fn func(*lease.Binding) error) (Loaded, error) {
+func (s *pebbleStore) load(fn func(*lease.Binding) error) (Loaded, error) {
 	var l Loaded
-	value, closer, err := s.db.Get(headerKey)
-	switch {
-	case err == nil:
-		h, err := parseHeader(value)
-		if err := errors.Join(err, closer.Close()); err != nil {
-			return l, s.damage(err)
-		}
-		s.header = h
-		l.Newest = h.clock
-	case !errors.Is(err, pebble.ErrNotFound):
+	if err := s.checkTables(); err != nil {
 		return l, s.damage(err)
 	}
+	if err := s.readHeader(); err != nil {
+		return l, s.damage(err)
+	}
+	l.Newest = s.header.clock
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{bindingKind},
 		UpperBound: []byte{bindingKind + 1},
@@ -215,13 +374,17 @@ func (s *disk) load(fn func(*lease.Binding) error) (Loaded, error) {
 	return l, nil
 }
 
-func (s *disk) damage(err error) error {
+func (s *pebbleStore) damage(err error) error {
 	return fmt.Errorf("lease store %s %w", s.dir, damaged(err))
 }
 
-func (s *disk) Commit(records []lease.Binding) error {
+// Commit implements Store. It refuses no record.
+func (s *pebbleStore) Commit(records []lease.Binding) ([]Refusal, error) {
 	if s.batch == nil {
-		return fmt.Errorf("%w: it is not open for writing", ErrFailed)
+		return nil, fmt.Errorf("%w: it is not open for writing", ErrFailed)
+	}
+	if err := s.lost.err(); err != nil {
+		s.fence.fail(err)
 	}
 	s.batch.Reset()
 	for i := range records {
@@ -229,18 +392,15 @@ func (s *disk) Commit(records []lease.Binding) error {
 			s.fence.fail(err)
 		}
 	}
-	if now := s.o.Now(); now >= s.header.clock+clockEvery {
-		s.putHeader(now)
-	}
 	if err := s.apply(); err != nil {
-		return err
+		return nil, err
 	}
 	s.records.Add(uint64(len(records)))
-	return nil
+	return nil, nil
 }
 
 // put encodes a record where Pebble will read it from.
-func (s *disk) put(r *lease.Binding) error {
+func (s *pebbleStore) put(r *lease.Binding) error {
 	if r.State == lease.NoState {
 		op := s.batch.DeleteDeferred(keyLen)
 		appendKey(op.Key[:0], r)
@@ -252,10 +412,19 @@ func (s *disk) put(r *lease.Binding) error {
 	return op.Finish()
 }
 
-// apply commits s.batch.
-func (s *disk) apply() error {
-	var err error
-	if s.fence.err() == nil && !s.batch.Empty() {
+// apply commits s.batch, with the header.
+func (s *pebbleStore) apply() error {
+	own := header{store: s.label.store, number: s.header.number + 1, commits: 1, clock: max(s.header.clock, s.o.Now())}
+	s.header.merge(&own)
+	add := s.batch.MergeDeferred
+	if s.anew {
+		add, own = s.batch.SetDeferred, s.header
+	}
+	op := add(len(headerKey), headerValueLen)
+	copy(op.Key, headerKey)
+	own.append(op.Value[:0])
+	err := op.Finish()
+	if err == nil && !s.fence.fallen() {
 		err = s.db.Apply(s.batch, s.sync)
 	}
 	if err != nil {
@@ -265,34 +434,41 @@ func (s *disk) apply() error {
 	if err := s.fence.err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
+	s.anew = false
+	s.durable = progress{batch: s.header.number}
+	s.mark.note(s.durable)
 	return nil
 }
 
-// putHeader notes the time in the header, which never goes back.
-func (s *disk) putHeader(now lease.Time) {
-	s.header.clock = max(s.header.clock, now)
-	s.buf = s.header.append(s.buf[:0])
-	if err := s.batch.Set(headerKey, s.buf, nil); err != nil {
-		s.fence.fail(err)
-	}
-}
+// Check implements Store.
+func (s *pebbleStore) Check() error { return checked(s.claim, &s.mark, &s.lost) }
 
 // Reopen opens for writing at once: what was found sound at the start is not
 // looked at again before it is written to.
-func (s *disk) Reopen() error {
+func (s *pebbleStore) Reopen() error {
 	if err := s.shut(); err != nil {
-		s.o.Log.Debug("lease store closed after its failure", "err", err)
+		s.o.Log.Debug("lease store closed after its failure", "error", err)
 	}
-	if err := probe(s.o.fs, s.dir); err != nil {
+	if err := s.claim.renew(s.label.store); err != nil {
+		return fmt.Errorf("lease store %s %w", s.dir, err)
+	}
+	s.o.FS = s.claim.fs()
+	if err := probe(s.o.FS, s.dir); err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
+	found, err := readWatermark(s.o.FS, s.dir, s.label.store)
+	if err != nil {
+		return fmt.Errorf("lease store %s %w", s.dir, err)
+	}
+	s.found = found
 	if err := s.open(); err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
+	s.lost.clear()
 	return nil
 }
 
-func (s *disk) Stats() Stats {
+func (s *pebbleStore) Stats() Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
@@ -301,8 +477,7 @@ func (s *disk) Stats() Stats {
 	m := s.db.Metrics()
 	return Stats{
 		Bytes:       m.DiskSpaceUsage(),
-		WALBytes:    m.WAL.PhysicalSize,
-		WALRecords:  s.records.Load(),
+		Records:     s.records.Load(),
 		Compactions: uint64(m.Compact.Count),
 		Memory:      uint64(m.BlockCache.Size) + m.MemTable.Size + m.MemTable.ZombieSize,
 	}
@@ -310,7 +485,7 @@ func (s *disk) Stats() Stats {
 
 // Close leaves everything in tables: they have checksums throughout, while
 // damage at the end of a log passes for a write that a crash cut short.
-func (s *disk) Close() error {
+func (s *pebbleStore) Close() error {
 	var err error
 	if s.batch != nil && !s.fence.fallen() {
 		err = s.db.Flush()
@@ -326,10 +501,11 @@ func (s *disk) Close() error {
 }
 
 // shut closes the database, if it is open.
-func (s *disk) shut() error {
+func (s *pebbleStore) shut() error {
+	marked := s.mark.close()
 	db := s.db
 	if db == nil {
-		return nil
+		return marked
 	}
 	s.set(nil)
 	var err error
@@ -337,17 +513,17 @@ func (s *disk) shut() error {
 		err = s.batch.Close()
 		s.batch = nil
 	}
-	return errors.Join(err, db.Close())
+	return errors.Join(marked, err, db.Close())
 }
 
-func (s *disk) release() {
-	if s.lock != nil {
-		_ = s.lock.Close()
-		s.lock = nil
+func (s *pebbleStore) release() {
+	if s.claim != nil {
+		s.claim.release()
+		s.claim = nil
 	}
 }
 
-func (s *disk) set(db *pebble.DB) {
+func (s *pebbleStore) set(db *pebble.DB) {
 	s.mu.Lock()
 	s.db = db
 	s.mu.Unlock()

@@ -91,27 +91,3 @@ func decode(r *lease.Binding, key, value []byte) error {
 	r.Client, r.Point = rest[:client:client], rest[client:]
 	return nil
 }
-
-// A header is what the store says of itself.
-type header struct {
-	created lease.Time
-	clock   lease.Time // the latest time that the store has seen
-}
-
-var headerKey = []byte{headerKind}
-
-func (h header) append(dst []byte) []byte {
-	dst = append(dst, recordVersion)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.created))
-	return binary.BigEndian.AppendUint64(dst, uint64(h.clock))
-}
-
-func parseHeader(value []byte) (header, error) {
-	if len(value) != 17 || value[0] != recordVersion {
-		return header{}, errors.New("header is malformed")
-	}
-	return header{
-		created: lease.Time(binary.BigEndian.Uint64(value[1:])),
-		clock:   lease.Time(binary.BigEndian.Uint64(value[9:])),
-	}, nil
-}

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
 // binding is a plausible record for the address with number n.
 func binding(n int) lease.Binding {
 	a, m := n>>16, n&0xffff
 	return lease.Binding{
-		Addr:    netip.AddrFrom4([4]byte{10, byte(a), byte(m >> 8), byte(m)}),
+		ID:      lease.ID{Addr: netip.AddrFrom4([4]byte{10, byte(a), byte(m >> 8), byte(m)})},
 		Subnet:  uint32(n%7 + 1),
 		State:   lease.Bound,
 		Client:  []byte{1, 0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, byte(a), byte(m >> 8), byte(m)},
@@ -36,9 +37,9 @@ func TestRecordRoundTrip(t *testing.T) {
 	full.Ports, full.State, full.Expires = 0xdeadbeef, lease.Declined, lease.Never
 	for name, want := range map[string]lease.Binding{
 		"every field":  full,
-		"no lists":     {Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1}), State: lease.Bound},
-		"longest":      {Addr: netip.AddrFrom4([4]byte{192, 0, 2, 2}), HWAddr: make([]byte, 255), Client: make([]byte, 257), Point: make([]byte, lease.MaxPoint)},
-		"before epoch": {Addr: netip.AddrFrom4([4]byte{192, 0, 2, 3}), Start: -1},
+		"no lists":     {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1})}, State: lease.Bound},
+		"longest":      {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 2})}, HWAddr: make([]byte, 255), Client: make([]byte, 257), Point: make([]byte, attachment.MaxPoint)},
+		"before epoch": {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 3})}, Start: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, value := encoded(&want)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -18,7 +20,7 @@ var ErrFailed = errors.New("the lease store has failed")
 
 // Store keeps bindings on stable storage.
 //
-// One goroutine at a time calls it, except for Stats. The order of calls is
+// One goroutine at a time calls it, except for Stats and Keep. The order of calls is
 // Load once, then Commit; after a Commit that failed Reopen until it returns
 // nil, and Load again: what the disk holds is the truth, and a record of the
 // failed Commit may or may not be among it.
@@ -28,11 +30,30 @@ type Store interface {
 	// during the call. The first error of fn ends the loading and is returned.
 	Load(fn func(*lease.Binding) error) (Loaded, error)
 
-	// Commit returns nil only once every record is on stable storage. One
-	// replaces what the store has for its address and port set; one in
-	// lease.NoState removes it. After an error the store has failed, and
-	// nothing is known about the records.
-	Commit(records []lease.Binding) error
+	// Commit returns without an error only once every record but the refused ones
+	// is on stable storage. A record replaces what the store has for its
+	// identity, the address and port set; one in lease.NoState removes it.
+	// Refused are the records whose identity another client holds, in their
+	// order, valid until the next call. A store that has one dhcp4d to itself
+	// refuses none. If several records of a commit have one identity, each is
+	// judged by what the ones before it have left. After an error the store has
+	// failed, and nothing is known about the records.
+	Commit(records []lease.Binding) (refused []Refusal, err error)
+
+	// Check looks whether the store's directory is still the one that was
+	// opened, and notes how far the commits have come, so that a start notices
+	// when the end of what was acknowledged is gone. It is called about once a
+	// second, by one goroutine beside the commits. After an error the store has
+	// failed.
+	Check() error
+
+	// ClockMark is the clock mark that was kept last, from before Load on. Without one the error is
+	// ErrNoMark, and ErrMarkLost if there was one that is missing or damaged.
+	ClockMark() (clock.Mark, error)
+
+	// KeepClockMark puts a clock mark on stable storage, once the store is loaded. Any goroutine
+	// may call it at any time.
+	KeepClockMark(m clock.Mark) error
 
 	// Reopen closes a failed store and opens it again.
 	Reopen() error
@@ -44,10 +65,16 @@ type Store interface {
 	Close() error
 }
 
+// Refusal says that a record was not stored, because another client holds its identity.
+type Refusal struct {
+	Record int           // index into the records of the commit
+	Holder lease.Binding // what the store has for the identity
+}
+
 // Loaded is what Load found.
 type Loaded struct {
 	Records int           // bindings handed out
-	Newest  lease.Time    // no clock was ever ahead of this: later than now means that ours is wrong
+	Newest  lease.Time    // the latest time that the store has seen
 	Took    time.Duration // of which opening, replaying and reading
 }
 
@@ -59,31 +86,49 @@ func (l *Loaded) count(b *lease.Binding) {
 // Stats are the figures of a store for its metrics.
 type Stats struct {
 	Bytes       uint64 // on disk, everything included
-	WALBytes    uint64 // of which write-ahead log
-	WALRecords  uint64 // changes committed by this process
-	Compactions uint64 // since the store was opened
-	Memory      uint64 // block cache and memory tables
+	Records     uint64 // committed by this process
+	Compactions uint64 // of Pebble since it was opened; of a journal the segments that were emptied
+	Memory      uint64 // the index of a journal; the block cache and memory tables of Pebble
 }
 
 // Options are what a store needs beside its place.
 type Options struct {
 	Log *slog.Logger      // required
-	Now func() lease.Time // required: the wall clock, remembered in the store
+	Now func() lease.Time // required: the time of leases, remembered in the store
+
+	// Made is called when a new store was made, if it is not nil.
+	Made func(dir string)
+	// FS is the file system; nil is the operating system's.
+	FS vfs.FS
+	// Go runs a piece of the journal's work beside the commits: reading the
+	// oldest segment, making the next one. Nil starts a goroutine for each. A
+	// simulation calls work at once, so that each run makes the same calls of
+	// FS in the same order. Pebble has goroutines of its own.
+	Go func(work func())
+	// Small makes segments and tables so small that a short run fills, empties
+	// and compacts them.
+	Small bool
+
+	readOnly bool // Load does not open a Pebble store for writing
+	accept   bool // commits of a Pebble store that are missing are accepted
 
 	// For tests.
-	fs     vfs.FS              // beneath the fence; the real one if nil
 	wrap   func(vfs.FS) vfs.FS // put between the fence and Pebble
 	noSync bool                // the negative control of the crash tests
-	small  bool                // tables so small that a short test fills and compacts them
 }
 
-// Open opens the store that url names: "memory:", which forgets everything
-// when the process ends, "journal:DIR" or "pebble:DIR". It makes a directory that does not
-// exist. Where it refuses, it has changed nothing: a directory held by
-// another process, of a newer format, damaged, or with something else in it.
+// Open opens the store that url names: "memory:", which forgets everything when the process ends,
+// "journal:DIR", "pebble:DIR", or "postgres://…", a PostgreSQL database. It makes a directory that
+// does not exist. Where it refuses, it has changed nothing: a directory or database held by another
+// process, of a newer format, damaged, or with something else in it.
 func Open(url string, o Options) (Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
 	kind, rest, ok := strings.Cut(url, ":")
 	switch {
+	case database.IsURL(url):
+		return openPostgres(url, o)
 	case ok && kind == "memory" && rest == "":
 		return newMemory(), nil
 	case ok && kind == "pebble" && rest != "":
@@ -91,5 +136,5 @@ func Open(url string, o Options) (Store, error) {
 	case ok && kind == "journal" && rest != "":
 		return openJournal(rest, o)
 	}
-	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR or pebble:DIR", url)
+	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, pebble:DIR or postgres://user@host/database", url)
 }

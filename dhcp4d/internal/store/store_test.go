@@ -66,11 +66,37 @@ func load(s Store) (map[string]lease.Binding, Loaded, error) {
 
 func key(b *lease.Binding) string { return fmt.Sprint(b.Addr, b.Ports) }
 
+// A mistyped path, or one on a file system that is not mounted, must not become a new store.
+func TestOnlyTheLastPartOfThePathIsMade(t *testing.T) {
+	for _, kind := range []string{"pebble:", "journal:"} {
+		above := filepath.Join(t.TempDir(), "a")
+		if s, err := Open(kind+filepath.Join(above, "b"), quiet()); err == nil {
+			t.Errorf("%s is opened: %v", kind, s.Close())
+		} else if !strings.Contains(err.Error(), "or make "+above) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if _, err := os.Stat(above); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %s: %v", kind, above, err)
+		}
+		var made []string
+		o := quiet()
+		o.Made = func(dir string) { made = append(made, dir) }
+		for range 2 {
+			if err := mustOpen(t, kind+above, o).Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(made) != 1 || made[0] != above {
+			t.Errorf("%s: told of the new stores %q", kind, made)
+		}
+	}
+}
+
 func TestStore(t *testing.T) {
 	for name, url := range map[string]string{
 		"memory":  "memory:",
-		"pebble":  "pebble:" + filepath.Join(t.TempDir(), "a", "b"),
-		"journal": "journal:" + filepath.Join(t.TempDir(), "a", "b"),
+		"pebble":  "pebble:" + filepath.Join(t.TempDir(), "a"),
+		"journal": "journal:" + filepath.Join(t.TempDir(), "a"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mustOpen(t, url, quiet())
@@ -80,15 +106,15 @@ func TestStore(t *testing.T) {
 			first, second, third := binding(1), binding(2), binding(3)
 			shared := binding(3)
 			shared.Ports = 7
-			if err := s.Commit([]lease.Binding{first, second, third, shared}); err != nil {
+			if _, err := s.Commit([]lease.Binding{first, second, third, shared}); err != nil {
 				t.Fatal(err)
 			}
 			second.State, second.Changed = lease.Released, second.Changed+500
 			third.State = lease.NoState
-			if err := s.Commit([]lease.Binding{second, third}); err != nil {
+			if _, err := s.Commit([]lease.Binding{second, third}); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Commit(nil); err != nil {
+			if _, err := s.Commit(nil); err != nil {
 				t.Fatal(err)
 			}
 			if name != "memory" {
@@ -112,7 +138,7 @@ func TestStore(t *testing.T) {
 			if l.Newest != second.Changed {
 				t.Errorf("newest is %d, want %d", l.Newest, second.Changed)
 			}
-			if err := s.Commit([]lease.Binding{first}); err != nil {
+			if _, err := s.Commit([]lease.Binding{first}); err != nil {
 				t.Error(err)
 			}
 			if err := s.Close(); err != nil {
@@ -125,7 +151,7 @@ func TestStore(t *testing.T) {
 func TestLoadEndsWithTheError(t *testing.T) {
 	for _, url := range []string{"memory:", "pebble:" + t.TempDir(), "journal:" + t.TempDir()} {
 		s := mustOpen(t, url, quiet())
-		if err := s.Commit([]lease.Binding{binding(1), binding(2)}); err != nil {
+		if _, err := s.Commit([]lease.Binding{binding(1), binding(2)}); err != nil {
 			t.Fatal(err)
 		}
 		stop, calls := errors.New("stop"), 0
@@ -148,11 +174,11 @@ func remembersTheClock(t *testing.T, kind string) {
 	o.Now = func() lease.Time { return now }
 	s := mustOpen(t, kind+":"+dir, o)
 	now += 3600
-	if err := s.Commit([]lease.Binding{binding(1)}); err != nil {
+	if _, err := s.Commit([]lease.Binding{binding(1)}); err != nil {
 		t.Fatal(err)
 	}
 	now -= 7200 // the wall clock steps back
-	if err := s.Commit([]lease.Binding{binding(2)}); err != nil {
+	if _, err := s.Commit([]lease.Binding{binding(2)}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // nor does a start with the wrong clock forget it
@@ -189,11 +215,11 @@ func filled(t *testing.T) string {
 		for j := range 10 {
 			group = append(group, binding(i*10+j))
 		}
-		if err := s.Commit(group); err != nil {
+		if _, err := s.Commit(group); err != nil {
 			t.Fatal(err)
 		}
 		if i == 10 {
-			if err := s.(*disk).db.Flush(); err != nil {
+			if err := s.(*pebbleStore).db.Flush(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -273,8 +299,8 @@ func TestRefusals(t *testing.T) {
 		says  string // beside the directory
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, labelPrefix+"2\n")
-		}, "newer dhcp4d (format 2, this one knows 1)"},
+			overwrite(t, filepath.Join(dir, labelName), 0, pebbleLabel+"3\n")
+		}, "newer dhcp4d (format 3, this one knows 2)"},
 		{"label is garbage", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, labelName), 0, "rubbish rubbish rubbish rubbish")
 		}, "damaged"},
@@ -313,7 +339,7 @@ func TestRefusals(t *testing.T) {
 			overwrite(t, one(t, dir, "000004.log"), 500, "rubbish")
 		}, "damaged"},
 		{"record of a newer version", func(t *testing.T, dir string) {
-			db, err := pebble.Open(dir, &pebble.Options{Logger: logger{&fence{}, quiet().Log}})
+			db, err := pebble.Open(dir, &pebble.Options{Merger: headerMerger, Logger: logger{&fence{}, quiet().Log}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,7 +385,7 @@ func TestRefusals(t *testing.T) {
 func TestACleanStopLeavesNoLogToReplay(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, "pebble:"+dir, quiet())
-	if err := s.Commit([]lease.Binding{binding(1)}); err != nil {
+	if _, err := s.Commit([]lease.Binding{binding(1)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -442,7 +468,7 @@ func refusesWhatIsInUse(t *testing.T, kind string) {
 			t.Errorf("%s changed", name)
 		}
 	}
-	if err := s.Commit([]lease.Binding{binding(1)}); err != nil {
+	if _, err := s.Commit([]lease.Binding{binding(1)}); err != nil {
 		t.Error(err)
 	}
 	if err := s.Close(); err != nil {

@@ -11,10 +11,9 @@ import (
 // are still true. What has to be written is added to group, whose number is
 // seq; numbers never fall. A client key has 1 to 256 octets.
 //
-// The record of an address is overwritten by whoever gets the address next.
-// So an expired binding and a quarantine that ended are left on disk as they
-// are, an offer never gets there, and a binding is written as released when
-// its client, the operator or the client's next binding ends it.
+// What is written: a binding, and its end if its client, the operator or the client's next binding
+// ends it. What is not: an offer, and the end of a binding or quarantine by time. Their records
+// stay on disk until the next record of the address replaces them.
 func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	if d.Change == lease.None {
 		return
@@ -25,7 +24,7 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	v.hash = t.clientHash(v.slot, q.Client)
 
 	if d.Change == lease.Hold || d.Change == lease.Bind {
-		t.leaveOthers(&v, ref, d.Change == lease.Bind, now, seq, group)
+		t.leaveOthers(&v, ref, d, now, seq, group)
 		if d.Change == lease.Hold {
 			t.offer(&v, addr, ref, d.Expires)
 		} else {
@@ -41,6 +40,9 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	case lease.Unhold:
 		t.dropOffer(ref)
 	case lease.Extend:
+		if d.Moved || len(t.arena.bytes(t.pointAt(e.point).blob)) == 0 {
+			t.setPoint(ref, q.Point)
+		}
 		t.extend(q, ref, d.Expires, now, seq, group)
 	case lease.Release:
 		if e.phase == bound {
@@ -53,15 +55,16 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	}
 }
 
-// leaveOthers takes from a client what it has besides keep: one client has
-// one lease in a subnet. Its offers go in any case, its bindings and the
-// memory of former ones when it is about to be bound.
-func (t *Table) leaveOthers(v *view, keep uint32, all bool, now lease.Time, seq uint64, group *lease.Batch) {
+// leaveOthers ends what a client has besides the entry keep, because one client has one lease in a
+// subnet. Offers end in any case. Bindings, and what is remembered of former ones, end when the
+// client is about to be bound. Leases of the same identifier at other attachment points stay if
+// d.Apart says so.
+func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	var buf [maxOwn]uint32
-	for _, ref := range t.own(v.slot, v.hash, v.q.Client, &buf) {
+	for _, ref := range t.own(v, &buf) {
 		e := t.entries.at(ref)
 		switch {
-		case ref == keep, e.phase == resting:
+		case ref == keep, e.phase == resting, d.Apart && e.phase.active() && !t.here(v, e):
 			continue
 		case e.offer != 0 && e.phase == offered && e.record == lease.NoState:
 			t.letGo(ref)
@@ -69,7 +72,7 @@ func (t *Table) leaveOthers(v *view, keep uint32, all bool, now lease.Time, seq 
 		case e.offer != 0:
 			t.dropOffer(ref)
 		}
-		if !all {
+		if d.Change != lease.Bind {
 			continue
 		}
 		// The entry may be gone by now if nothing has its address any more.
@@ -81,6 +84,13 @@ func (t *Table) leaveOthers(v *view, keep uint32, all bool, now lease.Time, seq 
 			t.remove(ref)
 		}
 	}
+}
+
+// here reports whether the holder of an entry is where v is.
+func (t *Table) here(v *view, e *entry) bool {
+	var a lease.Address
+	t.compare(v, e, &a)
+	return a.Here()
 }
 
 // offer holds an address for a client.
@@ -114,6 +124,7 @@ func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint6
 	t.unschedule(ref)
 	e.record, e.used, e.start = lease.Bound, true, pack(now)
 	t.setPhase(e, bound)
+	t.setPoint(ref, v.q.Point)
 	t.extend(v.q, ref, until, now, seq, group)
 }
 
@@ -123,7 +134,6 @@ func (t *Table) extend(q *lease.Query, ref uint32, until, now lease.Time, seq ui
 	if e.offer != 0 {
 		t.unhold(ref)
 	}
-	t.setPoint(ref, q.Point)
 	t.setWho(ref, q)
 	later := e.prev != 0 && pack(until) >= e.expires && pack(until) != never
 	e.expires = pack(until)
@@ -160,7 +170,7 @@ func (t *Table) decline(ref uint32, until, now lease.Time, seq uint64, group *le
 	t.rest(ref)
 }
 
-// rest tells the pool of a quarantine; another one may end for it.
+// rest notes a quarantine in the pool. If too many addresses rest, the longest quarantine ends.
 func (t *Table) rest(ref uint32) {
 	e := t.entries.at(ref)
 	if p := t.poolOf(e.addr, e.slot); p != nil {
@@ -181,8 +191,7 @@ func (t *Table) write(ref uint32, now lease.Time, seq uint64, group *lease.Batch
 	group.Add(&t.scratch)
 }
 
-// seize makes the entry of an address belong to the client of v, and takes
-// the address out of its pool.
+// seize gives the entry of an address to the client of v, and takes the address out of its pool.
 func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	if p := t.poolOf(addr, v.slot); p != nil {
 		p.Take(addr)
@@ -208,7 +217,7 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	t.unschedule(ref)
 	t.setPhase(e, unused)
 	t.clients.remove(e.hash, ref)
-	t.dropWho(e)
+	t.arena.drop(e.blob)
 	e.slot, e.hash, e.blob = v.slot, v.hash, t.arena.makeWho(&w)
 	e.used = e.used || e.record != lease.NoState
 	e.record, e.start, e.expires, e.changed = lease.NoState, 0, 0, 0
@@ -217,7 +226,7 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	return ref
 }
 
-// dropOffer ends a hold: the entry is what it would be without it.
+// dropOffer ends the offer of an entry, if it has one.
 func (t *Table) dropOffer(ref uint32) {
 	switch e := t.entries.at(ref); {
 	case e.offer == 0:
@@ -239,8 +248,8 @@ func (t *Table) letGo(ref uint32) {
 	t.giveBack(ref, e.used)
 }
 
-// retire makes an entry idle: the address may go to anybody, but its client
-// may still have it again.
+// retire makes an entry idle: the address is free, and its last client gets it back while nobody
+// else has taken it.
 func (t *Table) retire(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)
@@ -280,14 +289,14 @@ func (t *Table) isReserved(e *entry) bool {
 	return p != nil && p.Reserved(e.addr)
 }
 
-// remove forgets an entry; the pool is not told.
+// remove forgets an entry. It does not return the address to the pool.
 func (t *Table) remove(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)
 	t.setPhase(e, unused)
 	t.clients.remove(e.hash, ref)
 	t.addrs.remove(t.addrHash(e.addr), ref)
-	t.dropWho(e)
+	t.arena.drop(e.blob)
 	t.leavePoint(e.point)
 	t.entries.drop(ref)
 }
@@ -343,7 +352,8 @@ func whoOf(q *lease.Query) who {
 	return who{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone("")}
 }
 
-// setWho keeps what may differ from message to message of one client.
+// setWho keeps the hardware address and the IPv6 source of a client, which may change with each
+// message.
 func (t *Table) setWho(ref uint32, q *lease.Query) {
 	e, w := t.entries.at(ref), whoOf(q)
 	had := t.arena.who(e.blob)
@@ -354,11 +364,6 @@ func (t *Table) setWho(ref uint32, q *lease.Query) {
 		t.arena.writeWho(e.blob, &w)
 		return
 	}
-	t.dropWho(e)
+	t.arena.drop(e.blob)
 	e.blob = t.arena.makeWho(&w)
-}
-
-func (t *Table) dropWho(e *entry) {
-	w := t.arena.who(e.blob)
-	t.arena.drop(e.blob, w.octets())
 }

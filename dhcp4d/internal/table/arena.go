@@ -6,33 +6,47 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// arena keeps the byte strings of entries and points: blocks of a few sizes
-// in large chunks, the unused blocks of a size in a list. A reference counts
+// arena keeps the byte strings of entries and points in blocks of a few sizes. A reference counts
 // units of 8 octets over all chunks and is never 0.
 //
-// The block of an entry: length of the client's key - 1, htype, hlen with
-// 0x80 added when a source follows, key, hardware address, source. The block
-// of a point: length, octets. So each block tells its own size.
+// The block of an entry: length of the client's key - 1, htype, hlen with 0x80 added when a source
+// follows, key, hardware address, source. The block of a point: length, octets. So each block tells
+// its own size.
+//
+// All blocks of a page have one size. A page without a block in use is there for any size again:
+// clients that cycle through lengths of identifiers take no more memory than those that keep one.
 type arena struct {
-	chunks pages.Chunks[[arenaChunk]byte]
-	left   uint32 // unused units at the end of the last chunk
-	free   [len(sizes)]uint32
+	chunks  pages.Chunks[[arenaChunk]byte]
+	pages   []arenaPage
+	empty   uint32             // first page without a block in use; 0 for none, else its number + 1
+	partial [len(sizes)]uint32 // first page of a size with room, alike
+}
+
+// arenaPage is the state of one page. Offsets are units within the page.
+type arenaPage struct {
+	next, prev uint32 // in the list that it is in: number + 1, 0 for none
+	used       uint16 // blocks in use
+	free       uint16 // offset + 1 of the first block that was dropped, 0 for none
+	fresh      uint16 // offset from which on no block was made yet
+	class      uint8  // index into sizes
 }
 
 const (
 	unit       = 8
 	arenaChunk = 1 << 18
 	chunkUnits = arenaChunk / unit
+	pageUnits  = 512 // 4 KiB
+	chunkPages = chunkUnits / pageUnits
 )
 
 // sizes of blocks, in units. The last holds the largest of all: a client key
 // of 256 octets, 16 octets of hardware address and a source.
-var sizes = [...]uint32{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 37}
+var sizes = [...]uint16{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 37}
 
 func class(octets int) int {
-	units := uint32(octets+unit-1) / unit
+	units := (octets + unit - 1) / unit
 	for i, s := range sizes {
-		if units <= s {
+		if units <= int(s) {
 			return i
 		}
 	}
@@ -46,28 +60,84 @@ func (a *arena) at(ref uint32) []byte {
 
 func (a *arena) make(octets int) uint32 {
 	c := class(octets)
-	if ref := a.free[c]; ref != 0 {
+	if a.partial[c] == 0 {
+		a.link(&a.partial[c], a.take(c))
+	}
+	number := a.partial[c] - 1
+	p := &a.pages[number]
+	var ref uint32
+	if p.free != 0 {
+		ref = number*pageUnits + uint32(p.free-1)
 		b := a.at(ref)
-		a.free[c] = uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-		return ref
+		p.free = uint16(b[0]) | uint16(b[1])<<8
+	} else {
+		ref = number*pageUnits + uint32(p.fresh)
+		p.fresh += sizes[c]
 	}
-	if a.left < sizes[c] {
-		a.chunks.Add()
-		a.left = chunkUnits
-		if len(a.chunks.All) == 1 {
-			a.left-- // reference 0
-		}
+	p.used++
+	if p.full() {
+		a.unlink(&a.partial[c], number)
 	}
-	ref := uint32(len(a.chunks.All))*chunkUnits - a.left
-	a.left -= sizes[c]
 	return ref
 }
 
-func (a *arena) drop(ref uint32, octets int) {
-	c, b := class(octets), a.at(ref)
-	next := a.free[c]
-	b[0], b[1], b[2], b[3] = byte(next), byte(next>>8), byte(next>>16), byte(next>>24)
-	a.free[c] = ref
+func (a *arena) drop(ref uint32) {
+	number := ref / pageUnits
+	p, b := &a.pages[number], a.at(ref)
+	if p.full() {
+		a.link(&a.partial[p.class], number)
+	}
+	b[0], b[1] = byte(p.free), byte(p.free>>8)
+	p.free = uint16(ref%pageUnits) + 1
+	p.used--
+	if p.used == 0 {
+		a.unlink(&a.partial[p.class], number)
+		a.link(&a.empty, number)
+	}
+}
+
+// full reports whether no block can be made in the page.
+func (p *arenaPage) full() bool { return p.free == 0 && p.fresh+sizes[p.class] > pageUnits }
+
+// take returns the number of an unused page, for blocks of a class. It is in no list.
+func (a *arena) take(class int) uint32 {
+	if a.empty == 0 {
+		if len(a.pages)%chunkPages == 0 {
+			a.chunks.Add()
+		}
+		a.pages = append(a.pages, arenaPage{})
+		a.link(&a.empty, uint32(len(a.pages)-1))
+	}
+	number := a.empty - 1
+	a.unlink(&a.empty, number)
+	a.pages[number] = arenaPage{class: uint8(class)}
+	if number == 0 {
+		a.pages[number].fresh = 1 // reference 0
+	}
+	return number
+}
+
+// link puts a page first in a list.
+func (a *arena) link(first *uint32, number uint32) {
+	p := &a.pages[number]
+	p.prev, p.next = 0, *first
+	if p.next != 0 {
+		a.pages[p.next-1].prev = number + 1
+	}
+	*first = number + 1
+}
+
+// unlink takes a page out of its list.
+func (a *arena) unlink(first *uint32, number uint32) {
+	p := &a.pages[number]
+	if p.prev == 0 {
+		*first = p.next
+	} else {
+		a.pages[p.prev-1].next = p.next
+	}
+	if p.next != 0 {
+		a.pages[p.next-1].prev = p.prev
+	}
 }
 
 const hasSource = 0x80

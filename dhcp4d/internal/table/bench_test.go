@@ -14,6 +14,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 var tenMillion = flag.Bool("tenmillion", false, "benchmark with ten million leases too, which needs 2 GB")
@@ -63,7 +64,7 @@ func newBench(n int) *bench {
 	for i := range n {
 		q := x.c.set(i)
 		end := start + 1800 + lease.Time(r.IntN(1800))
-		b := lease.Binding{Addr: pool.Addr(firstAddr + uint32(i)), Subnet: 1, State: lease.Bound, Client: q.Client, HWType: q.HWType, HWAddr: q.HWAddr,
+		b := lease.Binding{ID: lease.ID{Addr: pool.Addr(firstAddr + uint32(i))}, Subnet: 1, State: lease.Bound, Client: q.Client, HWType: q.HWType, HWAddr: q.HWAddr,
 			Point: q.Point, Source: q.Source, Start: end - 3600, Changed: end - 3600, Expires: end}
 		if err := x.t.Load(&b, start); err != nil {
 			panic(err)
@@ -88,7 +89,7 @@ func (x *bench) exchange(q *lease.Query) lease.Decision {
 // renew is the renewal of lease i.
 func (x *bench) renew(i int) {
 	q := x.c.set(i)
-	q.Type, q.CIAddr = lease.TypeRequest, pool.Addr(firstAddr+uint32(i))
+	q.Type, q.CIAddr = dhcp4.Request, pool.Addr(firstAddr+uint32(i))
 	if d := x.exchange(q); d.Kind != lease.Ack {
 		panic(fmt.Sprintf("%+v", d))
 	}
@@ -108,7 +109,7 @@ func BenchmarkRenewalBatches(b *testing.B) {
 				for j := range clients {
 					k := r.IntN(n)
 					queries[j] = clients[j].set(k)
-					queries[j].Type, queries[j].CIAddr = lease.TypeRequest, pool.Addr(firstAddr+uint32(k))
+					queries[j].Type, queries[j].CIAddr = dhcp4.Request, pool.Addr(firstAddr+uint32(k))
 				}
 				x.t.Ahead(queries[:])
 				for _, q := range queries {
@@ -125,9 +126,9 @@ func BenchmarkRenewalBatches(b *testing.B) {
 // dora is client i getting a lease.
 func (x *bench) dora(i int) {
 	q := x.c.set(i)
-	q.Type = lease.TypeDiscover
+	q.Type = dhcp4.Discover
 	o := x.exchange(q)
-	q.Type, q.Requested, q.ServerID = lease.TypeRequest, o.Addr, x.p.ServerID
+	q.Type, q.Requested, q.ServerID = dhcp4.Request, o.Addr, x.p.ServerID
 	if d := x.exchange(q); d.Kind != lease.Ack {
 		panic(fmt.Sprintf("%+v %+v", o, d))
 	}
@@ -189,9 +190,9 @@ func BenchmarkDORAInOneOfManySubnets(b *testing.B) {
 		}
 		q := x.c.set(i)
 		q.Subnet = i * 7919 % len(subnets)
-		q.Type = lease.TypeDiscover
+		q.Type = dhcp4.Discover
 		o := x.exchange(q)
-		q.Type, q.Requested, q.ServerID = lease.TypeRequest, o.Addr, x.p.ServerID
+		q.Type, q.Requested, q.ServerID = dhcp4.Request, o.Addr, x.p.ServerID
 		x.exchange(q)
 		if i%2_000_000 == 1_999_999 {
 			x.now += 7200

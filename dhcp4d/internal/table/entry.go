@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
@@ -38,6 +39,12 @@ type entry struct {
 	phase   phase
 	record  lease.State // what this client's record says; NoState: it has none
 	used    bool        // the address was bound before, to whomever
+}
+
+// laterThan orders the entries of one client by when their records were written.
+// It is the order of addresses where nothing else says one.
+func (e *entry) laterThan(o *entry) bool {
+	return cmp.Or(cmp.Compare(e.changed, o.changed), cmp.Compare(e.seq, o.seq), cmp.Compare(e.expires, o.expires), cmp.Compare(e.addr, o.addr)) > 0
 }
 
 const chunkSize = 1 << 12

@@ -7,13 +7,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// index is a hash table from 32-bit hashes to references, which are never 0.
-// Equal hashes are allowed; whoever looks compares. It consists of many small
-// tables with open addressing, each of which grows by itself, so that no
-// packet waits until a table of millions is built anew. The high bits of a
-// hash choose the small table, the low bits the place in it, and eight in
-// between stand in the slot beside the reference, so that nearly all
-// references looked at are the wanted ones.
+// index is a hash table from 32-bit hashes to references, which are never 0. Entries with equal
+// hashes are allowed: the caller compares the keys. The index consists of many small tables with
+// open addressing. Each grows by itself, so that no packet waits until a table of millions is
+// rebuilt. The high bits of a hash choose the small table, the low bits the slot in it. Eight bits
+// between them are kept in the slot beside the reference, so that nearly every reference that is
+// followed is the wanted one.
 type index struct {
 	segments []segment
 	hash     func(ref uint32) uint32

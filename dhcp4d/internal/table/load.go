@@ -7,6 +7,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
 // Load takes a record from disk, in any order; Loaded must follow. A record
@@ -30,15 +31,20 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	if ref := t.byAddr(addr); ref != 0 {
 		t.forget(ref)
 	}
-	slot := t.slotOf(b.Subnet)
+	slot, ok := t.slotCovering(addr)
+	if !ok {
+		slot = t.slotOf(b.Subnet)
+	}
 	if p := t.poolOf(addr, slot); p != nil {
 		p.Take(addr)
 	}
+	t.point = append(t.point[:0], b.Point...)
+	point := attachment.Stored(t.point)
 	w := who{b.Client, b.HWType, b.HWAddr, b.Source.WithZone("")}
 	ref := t.entries.make()
 	e := t.entries.at(ref)
 	*e = entry{
-		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client), blob: t.arena.makeWho(&w), point: t.takePoint(b.Point),
+		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client), blob: t.arena.makeWho(&w), point: t.takePoint(point),
 		expires: pack(b.Expires), start: pack(b.Start), changed: pack(b.Changed), record: b.State, used: true,
 	}
 	t.addrs.add(t.addrHash(addr), ref)
@@ -52,6 +58,35 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	t.setPhase(e, idle)
 	t.unsorted = append(t.unsorted, ref)
 	return nil
+}
+
+// Refused takes back what commit group seq would have made durable for an identity: the store has
+// refused it, because another client holds the identity. That one is loaded instead. Nothing
+// changes if a later group has a record of the identity: the store judges that one too. The address
+// of a holder that cannot be loaded becomes free; the error is that of Load.
+func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now lease.Time) error {
+	ref := t.byAddr(pool.Number(id.Addr))
+	if ref != 0 {
+		e := t.entries.at(ref)
+		if e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0 {
+			return nil
+		}
+	}
+	err := fmt.Errorf("%v is held as %v", id.Addr, holder.Addr)
+	if holder.ID == id {
+		err = t.Load(holder, now)
+	}
+	switch {
+	case err == nil:
+		t.Loaded(now)
+	case ref != 0:
+		addr, p := t.entries.at(ref).addr, t.poolOf(t.entries.at(ref).addr, t.entries.at(ref).slot)
+		t.forget(ref)
+		if p != nil {
+			p.Return(addr, true)
+		}
+	}
+	return err
 }
 
 // forget removes an entry that is about to be replaced.
@@ -89,8 +124,8 @@ func (t *Table) Loaded(now lease.Time) {
 	t.unsorted = nil
 }
 
-// hasLater tells whether the client of an idle entry has a binding, or had
-// one later: then nobody asks for this one.
+// hasLater reports whether the client of an idle entry has a binding, or had one later. Then the
+// client will not ask for this one.
 func (t *Table) hasLater(e *entry) bool {
 	client := t.arena.client(e.blob)
 	p := t.clients.probe(e.hash)
@@ -106,8 +141,8 @@ func (t *Table) hasLater(e *entry) bool {
 	return false
 }
 
-// Newest is the latest time at which a loaded record says it was written. A
-// clock that shows less is wrong.
+// Newest returns the latest time at which a loaded record was written. A clock that shows an
+// earlier time is wrong.
 func (t *Table) Newest() lease.Time { return t.newest }
 
 // slotOf is the slot of a configured id, whether it is configured now or not.
@@ -121,17 +156,21 @@ func (t *Table) slotOf(id uint32) uint32 {
 	return s
 }
 
-// Reconfigure takes a new list of subnets. A binding outside of it stays
-// until it ends: lease.Facts then says that it is not in the subnet or in no
-// pool. The cost is that of a walk over all entries, unless nothing changed.
+// Reconfigure takes a new list of subnets. A lease belongs to the subnet that has its address,
+// under whatever id: one whose subnet got another id, was split or merged goes on. A binding
+// outside of all subnets stays until it ends: lease.Facts then says that it is not in the subnet or
+// in no pool. The cost is that of a walk over all entries, unless nothing changed.
 func (t *Table) Reconfigure(subnets []Subnet) {
-	old := t.configure(subnets)
-	if len(old) == 0 {
+	old, changed := t.configure(subnets)
+	if !changed {
 		return
 	}
 	var quarantine []uint32
 	for ref := uint32(1); ref < t.entries.used; ref++ {
 		e := t.entries.at(ref)
+		if s, ok := t.slotCovering(e.addr); ok && s != e.slot && e.phase != unused {
+			t.move(ref, s)
+		}
 		p := t.poolOf(e.addr, e.slot)
 		switch {
 		case e.phase.active() && p != nil:
@@ -157,6 +196,43 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 	}
 }
 
+// move puts an entry into another subnet.
+func (t *Table) move(ref, to uint32) {
+	e := t.entries.at(ref)
+	t.slots[e.slot].counts[e.phase]--
+	t.slots[to].counts[e.phase]++
+	t.clients.remove(e.hash, ref)
+	e.slot, e.hash = to, t.clientHash(to, t.arena.client(e.blob))
+	t.clients.add(e.hash, ref)
+}
+
+// Unrenewed counts leases in force that the configuration has no place for: they are kept until
+// they end, and not renewed.
+type Unrenewed struct {
+	NoSubnet int // no subnet has the address
+	NoPool   int // a subnet has it, but none of its pools, and it is reserved for nobody
+}
+
+// Unrenewed adds what it finds among n entries from one on, and returns where to go on, as Scan
+// does.
+func (t *Table) Unrenewed(from uint32, n int, into *Unrenewed) (next uint32) {
+	for ref := max(from, 1); ref < t.entries.used; ref++ {
+		if n--; n < 0 {
+			return ref
+		}
+		e := t.entries.at(ref)
+		if e.phase != bound {
+			continue
+		}
+		if _, ok := t.slotCovering(e.addr); !ok {
+			into.NoSubnet++
+		} else if t.poolOf(e.addr, e.slot) == nil && !t.isReserved(e) {
+			into.NoPool++
+		}
+	}
+	return 0
+}
+
 func (t *Table) sortByEnd(refs []uint32) {
 	slices.SortFunc(refs, func(a, b uint32) int {
 		x, y := t.entries.at(a), t.entries.at(b)
@@ -164,10 +240,10 @@ func (t *Table) sortByEnd(refs []uint32) {
 	})
 }
 
-// configure makes the slots and pools of the subnets and returns the pools
-// that are not used any more. A subnet that did not change keeps its pool.
-func (t *Table) configure(subnets []Subnet) map[uint32]*pool.Pool {
-	old := map[uint32]*pool.Pool{}
+// configure makes the slots and pools of the subnets. It returns the pools that are not used any
+// more, and whether any subnet is not as before. A subnet that did not change keeps its pool.
+func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed bool) {
+	old = map[uint32]*pool.Pool{}
 	for s := range t.slots {
 		if p := t.slots[s].pool; p != nil {
 			old[uint32(s)], t.slots[s].pool = p, nil
@@ -184,7 +260,15 @@ func (t *Table) configure(subnets []Subnet) map[uint32]*pool.Pool {
 			continue
 		}
 		sl.set(&subnets[i])
+		changed = true
 	}
+	t.prefixes = t.prefixes[:0]
+	for _, s := range t.order {
+		if sl := &t.slots[s]; sl.conf.Prefix.IsValid() {
+			t.prefixes = append(t.prefixes, span{sl.base, sl.base | ^sl.mask, s})
+		}
+	}
+	slices.SortFunc(t.prefixes, func(a, b span) int { return cmp.Compare(a.first, b.first) })
 	t.spans = t.spans[:0]
 	for _, s := range t.order {
 		for _, r := range t.slots[s].conf.Pools {
@@ -192,7 +276,7 @@ func (t *Table) configure(subnets []Subnet) map[uint32]*pool.Pool {
 		}
 	}
 	slices.SortFunc(t.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
-	return old
+	return old, changed || len(old) > 0
 }
 
 func (s *slot) set(conf *Subnet) {

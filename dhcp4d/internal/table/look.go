@@ -5,6 +5,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 // view is who looks, and from where.
@@ -32,19 +34,19 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 
 	// First end what is due, then look: ending may change all of it.
 	var buf [maxOwn]uint32
-	own := t.own(v.slot, v.hash, q.Client, &buf)
+	own := t.own(&v, &buf)
 	ended := false
 	for _, ref := range own {
 		ended = t.settle(ref, now) || ended
 	}
 	if ended {
-		own = t.own(v.slot, v.hash, q.Client, &buf)
+		own = t.own(&v, &buf)
 	}
 	if len(own) > 0 {
 		t.hint = own[0]
 	}
 	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
-	if q.Type == lease.TypeDiscover {
+	if q.Type == dhcp4.Discover {
 		p := t.slots[v.slot].pool
 		next, ok := p.Next()
 		if !ok {
@@ -53,7 +55,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 			next, ok = p.Next()
 		}
 		if ok {
-			f.Next = pool.Addr(next)
+			f.Next = lease.ID{Addr: pool.Addr(next)}
 		}
 	}
 
@@ -61,12 +63,25 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	if v.point != 0 {
 		f.AtPoint = int(t.pointAt(v.point).active)
 	}
-	best := 0
+	var best, bestAway, bestOffer *entry
 	for _, ref := range own {
 		e := t.entries.at(ref)
 		a := t.stand(&v, e.addr, ref)
-		if r := rank(&a, q); r > best || r == best && r > 0 && e.changed > t.entries.at(t.byAddr(pool.Number(f.Own.Addr))).changed {
-			best, f.Own = r, a
+		into, than := &f.Own, &best
+		if e.phase.active() && !a.Here() {
+			if a.Place != attachment.Apart {
+				f.Crowd++
+			}
+			switch a.Standing {
+			case lease.Mine:
+				into, than = &f.Away, &bestAway
+			case lease.Held:
+				into, than = &f.AwayOffer, &bestOffer
+			}
+		}
+		r, was := a.Rank(q), into.Rank(q)
+		if r > was || (r == was && r > 0 && e.laterThan(*than)) {
+			*into, *than = a, e
 		}
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
@@ -107,21 +122,30 @@ func (t *Table) fresh(a netip.Addr, now lease.Time) uint32 {
 	return ref
 }
 
-// rank orders the entries of a client: the binding that can go on, the offer,
-// the binding that cannot, the former one.
-func rank(a *lease.Address, q *lease.Query) int {
-	switch a.Standing {
-	case lease.Mine:
-		if a.InSubnet && !a.ForOther && (a.InPool || a.Addr == q.Reservation) {
-			return 4
-		}
-		return 2
-	case lease.Held:
-		return 3
-	case lease.Former:
-		return 1
+// freshID is fresh for an identity. The table has entries of whole addresses only: Load refuses
+// others.
+func (t *Table) freshID(id lease.ID, now lease.Time) uint32 {
+	if id.Ports != lease.AllPorts {
+		return 0
 	}
-	return 0
+	return t.fresh(id.Addr, now)
+}
+
+// compare says how the holder of an entry compares with who asks.
+func (t *Table) compare(v *view, e *entry, a *lease.Address) {
+	if e.point == v.point && v.point != 0 {
+		a.Place = attachment.Compare(v.q.Point, v.q.Point)
+	} else if at := t.arena.bytes(t.pointAt(e.point).blob); len(at) > 0 {
+		a.Place = attachment.Compare(at, v.q.Point)
+	} else {
+		a.Place = attachment.SamePort
+	}
+	if a.Place == attachment.Apart || (a.Place == attachment.SamePort && !v.q.ByHardware) {
+		return // the host does not matter
+	}
+	w := t.arena.who(e.blob)
+	a.SameHW = w.hwType == v.q.HWType && string(w.hwAddr) == string(v.q.HWAddr)
+	a.SameSource = w.source == v.q.Source
 }
 
 func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lease.Address {
@@ -137,7 +161,7 @@ func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lea
 // stand describes an address to the client of v.
 func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	s := &t.slots[v.slot]
-	a := lease.Address{Addr: pool.Addr(addr), Standing: lease.Free, InSubnet: s.covers(addr), InPool: s.pool.Contains(addr)}
+	a := lease.Address{ID: lease.ID{Addr: pool.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr), InPool: s.pool.Contains(addr)}
 	a.ForOther = s.pool.Reserved(addr) && a.Addr != v.q.Reservation
 	if ref == 0 {
 		if !a.InSubnet {
@@ -147,10 +171,10 @@ func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	}
 	e := t.entries.at(ref)
 	mine := t.is(e, v.slot, v.hash, v.q.Client)
-	a.SamePoint = e.point == v.point || len(t.arena.bytes(t.pointAt(e.point).blob)) == 0
+	t.compare(v, e, &a)
 	switch e.phase {
 	case bound:
-		a.Standing, a.Expires, a.After = lease.Taken, unpack(e.expires), t.pending(e)
+		a.Standing, a.Expires, a.Changed, a.After = lease.Taken, unpack(e.expires), unpack(e.changed), t.pending(e)
 		if mine {
 			a.Standing, a.Known = lease.Mine, true
 		}
@@ -162,7 +186,7 @@ func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	case resting:
 		a.Standing = lease.Quarantined
 	case idle:
-		a.SamePoint = false
+		a.Place, a.SameHW, a.SameSource = attachment.Apart, false, false
 		if mine {
 			a.Standing, a.Known = lease.Former, true
 		} else if !a.InSubnet {

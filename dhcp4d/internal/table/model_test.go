@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
@@ -27,6 +28,9 @@ type modelSubnet struct {
 type rec struct {
 	subnet        uint32
 	client, point string
+	hw            string
+	source        netip.Addr
+	changed       lease.Time
 	state         lease.State // of the record, NoState without one
 	expires, hold lease.Time
 	order         int // of the last write or load
@@ -60,6 +64,9 @@ func (m *model) configure(conf []Subnet) {
 	}
 }
 
+func (r *rec) laterThan(o *rec) bool {
+	return r.changed > o.changed || r.changed == o.changed && r.order > o.order
+}
 func (r *rec) bound(now lease.Time) bool { return r.state == lease.Bound && r.expires > now }
 func (r *rec) declined(now lease.Time) bool {
 	return r.state == lease.Declined && r.expires > now
@@ -132,9 +139,45 @@ type verdict struct {
 	writes  map[netip.Addr]lease.State
 }
 
-func (k *asked) mine(r *rec) bool {
+// same: the record is of the query's client identifier.
+func (k *asked) same(r *rec) bool {
 	return r != nil && r.subnet == k.s.id && r.client == string(k.q.Client)
 }
+
+// mine: and it is the client's, by the policy for moves.
+func (k *asked) mine(r *rec) bool {
+	switch {
+	case !k.same(r), k.p.Moves == lease.MoveAtOnce, !k.held(r), k.here(r):
+		return k.same(r)
+	case k.p.Moves == lease.MoveNever, !r.bound(k.now), r.expires == lease.Never:
+		return false
+	}
+	for _, o := range k.m.recs {
+		if k.same(o) && k.held(o) && k.here(o) {
+			return false
+		}
+	}
+	return k.now >= r.changed+(r.expires-r.changed)*7/8
+}
+
+// behind: of several bindings at other attachment points one may follow, the
+// best; this is another.
+func (k *asked) behind(a netip.Addr, r *rec) bool {
+	if k.p.Moves != lease.MoveWhenSilent || !r.bound(k.now) || k.here(r) {
+		return false
+	}
+	for b, o := range k.m.recs {
+		if b == a || !k.same(o) || !o.bound(k.now) || k.here(o) {
+			continue
+		}
+		if k.allowed(b) && !k.allowed(a) || k.allowed(b) == k.allowed(a) && o.laterThan(r) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *asked) held(r *rec) bool { return r.bound(k.now) || r.offered(k.now) }
 
 // others tells whether somebody else has the address, or nobody may.
 func (k *asked) others(a netip.Addr) bool {
@@ -154,7 +197,7 @@ func (k *asked) allowed(a netip.Addr) bool {
 // several.
 func (k *asked) find(fits func(a netip.Addr, r *rec) bool) (found netip.Addr) {
 	for a, r := range k.m.recs {
-		if k.mine(r) && !r.declined(k.now) && fits(a, r) && (!found.IsValid() || r.order > k.m.recs[found].order) {
+		if k.mine(r) && !k.behind(a, r) && !r.declined(k.now) && fits(a, r) && (!found.IsValid() || r.laterThan(k.m.recs[found]) || !k.m.recs[found].laterThan(r) && found.Less(a)) {
 			found = a
 		}
 	}
@@ -200,20 +243,68 @@ func (k *asked) full() bool {
 	return n >= k.p.Limit
 }
 
-// takeover: the reservation of this attachment point, which another client
-// has there.
-func (k *asked) takeover(a netip.Addr) bool {
+// takeover: the reservation of this attachment point or hardware address,
+// which another client has there.
+func (k *asked) takeover(a netip.Addr, starting bool) bool {
 	r := k.m.recs[a]
-	return k.q.ByPoint && a == k.q.Reservation && r != nil && r.active(k.now) && !r.declined(k.now) && k.here(r)
+	if a != k.q.Reservation || r == nil || !k.held(r) {
+		return false
+	}
+	return (k.q.ByPoint && starting && k.near(r)) || (k.q.ByHardware && k.here(r) && r.hw == string(k.q.HWAddr))
 }
 
-// here: the record is of the query's attachment point, or of an unknown one.
-func (k *asked) here(r *rec) bool { return r.point == "" || r.point == string(k.q.Point) }
+// near: the record is of the query's place, as far as can be told.
+func (k *asked) near(r *rec) bool {
+	if r.point == "" {
+		return true
+	}
+	a, b := spots[r.point], spots[string(k.q.Point)]
+	return a.server != b.server && a.shared && b.shared || a.server == b.server && a.place == b.place
+}
+
+// here: and it is of whom the query comes from.
+func (k *asked) here(r *rec) bool {
+	if !k.near(r) {
+		return false
+	}
+	a, b := spots[r.point], spots[string(k.q.Point)]
+	hw, source := r.hw == string(k.q.HWAddr), r.source == k.q.Source
+	switch {
+	case r.point == "", !a.shared:
+		return true
+	case a.server != b.server:
+		return hw && source
+	}
+	return hw || source
+}
+
+// mayEnd: and it may end the lease.
+func (k *asked) mayEnd(r *rec) bool {
+	return k.here(r) && (r.point == "" || !spots[r.point].shared || r.hw == string(k.q.HWAddr))
+}
+
+// crowded: many hosts of the link use the identifier.
+func (k *asked) crowded() bool {
+	n := 0
+	for _, r := range k.m.recs {
+		if k.same(r) && r.active(k.now) && k.near(r) && !k.here(r) {
+			n++
+		}
+	}
+	main := k.m.recs[k.main()]
+	return n >= 4 && k.p.Moves != lease.MoveAtOnce && !(main != nil && k.held(main))
+}
+
+// away: the address is the identifier's, but not the client's.
+func (k *asked) away(a netip.Addr) bool {
+	r := k.m.recs[a]
+	return k.same(r) && k.held(r) && !k.mine(r)
+}
 
 // reservable: the client has a reservation, and could have it now.
 func (k *asked) reservable(starting bool) bool {
 	a := k.q.Reservation
-	return a.IsValid() && (!k.others(a) || starting && k.takeover(a))
+	return a.IsValid() && (!k.others(a) || k.takeover(a, starting))
 }
 
 func (k *asked) wanted() uint32 {
@@ -226,39 +317,72 @@ func (k *asked) wanted() uint32 {
 func (k *asked) answer() verdict {
 	q := k.q
 	switch q.Type {
-	case lease.TypeDiscover:
+	case dhcp4.Discover:
 		return k.discover()
-	case lease.TypeRelease:
+	case dhcp4.Release:
 		r := k.m.recs[q.CIAddr]
-		if (!q.ServerID.IsValid() || q.ServerID == k.p.ServerID) && k.mine(r) && r.bound(k.now) && k.here(r) {
-			r.state, r.expires, r.hold = lease.Released, k.now, 0
+		if k.forUs() && k.same(r) && r.bound(k.now) && k.mayEnd(r) {
+			k.m.order++
+			r.state, r.expires, r.hold, r.changed, r.order = lease.Released, k.now, 0, k.now, k.m.order
 			return verdict{writes: map[netip.Addr]lease.State{q.CIAddr: lease.Released}}
 		}
 		return verdict{}
-	case lease.TypeDecline:
-		r := k.m.recs[q.Requested]
-		if q.ServerID == k.p.ServerID && k.mine(r) && (r.bound(k.now) || r.offered(k.now)) && k.here(r) {
+	case dhcp4.Decline:
+		a := q.Requested
+		if !isSet(a) {
+			a = q.CIAddr
+		}
+		r := k.m.recs[a]
+		if k.forUs() && k.same(r) && k.held(r) && k.mayEnd(r) {
 			k.m.order++
 			r.state, r.expires, r.hold, r.order = lease.Declined, k.now.After(k.p.Quarantine), 0, k.m.order
-			return verdict{writes: map[netip.Addr]lease.State{q.Requested: lease.Declined}}
+			return verdict{writes: map[netip.Addr]lease.State{a: lease.Declined}}
 		}
 		return verdict{}
 	}
-	server, requested, ciaddr := q.ServerID.IsValid(), q.Requested.IsValid(), q.CIAddr.IsValid() && !q.CIAddr.IsUnspecified()
-	switch {
-	case server && ciaddr && q.ServerID != k.p.ServerID, !server && requested && ciaddr && q.Requested != q.CIAddr, !requested && !ciaddr:
-		return verdict{kind: lease.Dropped, drop: drop.Contradiction}
-	case ciaddr:
-		return k.believing(q.CIAddr, true)
-	case server:
-		return k.selecting()
+	other := isSet(q.ServerID) && q.ServerID != k.p.ServerID && !isSet(q.CIAddr)
+	main := k.m.recs[k.main()]
+	if k.away(q.Named()) && !(main != nil && main.bound(k.now)) && !k.elsewhere() && !other {
+		if main != nil && main.offered(k.now) {
+			main.hold = 0
+		}
+		return verdict{}
 	}
-	return k.believing(q.Requested, false)
+	switch {
+	case isSet(q.CIAddr):
+		return k.believing(q.CIAddr, true)
+	case isSet(q.ServerID) && isSet(q.Requested):
+		return k.selecting(q.Requested)
+	case isSet(q.Requested):
+		return k.believing(q.Requested, false)
+	}
+	// The address is not said.
+	holds := k.offer().IsValid() || k.current().IsValid() || k.stale().IsValid() || k.elsewhere()
+	switch {
+	case isSet(q.ServerID) && (holds || q.ServerID != k.p.ServerID):
+		return k.selecting(k.main())
+	case isSet(q.ServerID), holds, k.p.Authoritative:
+		return verdict{kind: lease.Nak}
+	}
+	return verdict{}
 }
 
+// forUs: the message names our server identifier, or none.
+func (k *asked) forUs() bool { return !isSet(k.q.ServerID) || k.q.ServerID == k.p.ServerID }
+
+func isSet(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }
+
 func (k *asked) elsewhere() bool {
-	r := k.m.recs[k.main()]
-	return k.p.RefuseMoves && r != nil && r.bound(k.now) && !k.here(r)
+	found := false
+	for _, r := range k.m.recs {
+		if k.same(r) && r.bound(k.now) {
+			if k.here(r) {
+				return false
+			}
+			found = true
+		}
+	}
+	return found && k.p.Moves == lease.MoveNever
 }
 
 func (k *asked) discover() verdict {
@@ -268,9 +392,10 @@ func (k *asked) discover() verdict {
 		return v
 	}
 	none := func(why drop.Reason) verdict { return verdict{kind: lease.Dropped, drop: why} }
-	isCurrent := k.current().IsValid() && k.current() == k.q.Reservation
+	own := k.m.recs[k.q.Reservation]
+	isCurrent := k.mine(own) && own.bound(k.now)
 	switch {
-	case k.q.ServerID.IsValid():
+	case isSet(k.q.ServerID):
 		return none(drop.Contradiction)
 	case k.elsewhere():
 		return verdict{}
@@ -288,7 +413,7 @@ func (k *asked) discover() verdict {
 	switch {
 	case k.p.Drain && !offered && !(stands != nil && stands.bound(k.now)):
 		return none(drop.Draining)
-	case k.full():
+	case k.full(), k.crowded():
 		return none(drop.PointLimit)
 	case offered:
 		return hold(offer)
@@ -316,8 +441,8 @@ func (k *asked) freeForAll(a netip.Addr) bool {
 
 // hold notes an offer; the client's other one ends.
 func (k *asked) hold(a netip.Addr) {
-	if k.takeover(a) && !k.mine(k.m.recs[a]) && k.m.recs[a].bound(k.now) {
-		// Nobody but this point can have it, so nothing has to be held; but
+	if k.takeover(a, true) && !k.mine(k.m.recs[a]) && k.m.recs[a].bound(k.now) {
+		// Nobody but this point or hardware address can have it, so nothing has to be held; but
 		// an offer of another address is kept as it is.
 		return
 	}
@@ -326,25 +451,30 @@ func (k *asked) hold(a netip.Addr) {
 		return
 	}
 	for _, r := range k.m.recs {
-		if k.mine(r) {
+		if k.mine(r) && !k.stays(r) {
 			r.hold = 0
 		}
 	}
 	r := k.m.recs[a]
-	if !k.mine(r) {
+	if !k.same(r) {
 		r = &rec{subnet: k.s.id, client: string(k.q.Client)}
 		k.m.recs[a] = r
 	}
 	r.hold = until
 	if !r.bound(k.now) {
-		r.point = string(k.q.Point)
+		r.point, r.hw, r.source = string(k.q.Point), string(k.q.HWAddr), k.q.Source
 	}
 }
 
-func (k *asked) selecting() verdict {
-	q, a := k.q, k.q.Requested
+// stays: what the identifier has at another attachment point is left alone.
+func (k *asked) stays(r *rec) bool {
+	return k.p.Moves != lease.MoveAtOnce && r.active(k.now) && !k.here(r)
+}
+
+func (k *asked) selecting(a netip.Addr) verdict {
+	q := k.q
 	if q.ServerID != k.p.ServerID {
-		if o := k.offer(); o.IsValid() && o == k.main() && k.m.recs[o].point == string(q.Point) {
+		if o := k.offer(); o.IsValid() && o == k.main() && k.here(k.m.recs[o]) && !k.elsewhere() {
 			k.m.recs[o].hold = 0
 		}
 		if slices.Contains(k.p.Peers, q.ServerID) {
@@ -387,16 +517,19 @@ func (k *asked) believing(a netip.Addr, renewal bool) verdict {
 		return nak
 	case k.elsewhere():
 		return silence
-	case !bound && !k.s.pool[a] && !k.s.reserved[a] && a != k.q.Reservation:
-		return silence
 	case a != k.q.Reservation && k.reservable(!renewal):
 		return nak
+	case !bound && !k.s.pool[a] && !k.s.reserved[a] && a != k.q.Reservation:
+		if len(k.p.Peers) > 0 {
+			return silence
+		}
+		return unknown
 	case a != k.q.Reservation && k.s.reserved[a]:
 		if renewal || k.main().IsValid() {
 			return nak
 		}
 		return unknown
-	case a == k.q.Reservation && k.others(a) && (renewal || !k.takeover(a)):
+	case a == k.q.Reservation && k.others(a) && !k.takeover(a, !renewal):
 		return nak
 	case a == k.q.Reservation || bound:
 		return k.acknowledge(a)
@@ -423,8 +556,12 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 	r := k.m.recs[a]
 	v := verdict{kind: lease.Ack, addr: a, time: k.wanted(), writes: map[netip.Addr]lease.State{}}
 	end := k.now.After(v.time)
+	point := string(k.q.Point)
 	if k.mine(r) && r.bound(k.now) {
 		moved := !k.here(r)
+		if !moved && r.point != "" {
+			point = r.point
+		}
 		if !k.allowed(a) || moved && k.full() && a != k.q.Reservation {
 			v.time = uint32(r.expires - k.now)
 			return v
@@ -434,11 +571,11 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 		}
 	} else {
 		offered := k.mine(r) && r.offered(k.now)
-		if k.full() && a != k.q.Reservation || k.p.Drain && !offered {
+		if (k.full() || k.crowded()) && a != k.q.Reservation || k.p.Drain && !offered {
 			return verdict{kind: lease.Nak}
 		}
 		for b, o := range k.m.recs {
-			if b != a && k.mine(o) && !o.declined(k.now) {
+			if b != a && k.same(o) && !o.declined(k.now) && !k.stays(o) {
 				if o.bound(k.now) {
 					v.writes[b] = lease.Released
 				}
@@ -447,7 +584,8 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 		}
 	}
 	k.m.order++
-	k.m.recs[a] = &rec{subnet: k.s.id, client: string(k.q.Client), point: string(k.q.Point), state: lease.Bound, expires: end, order: k.m.order}
+	k.m.recs[a] = &rec{subnet: k.s.id, client: string(k.q.Client), point: point, state: lease.Bound, expires: end, order: k.m.order,
+		hw: string(k.q.HWAddr), source: k.q.Source, changed: k.now}
 	v.writes[a] = lease.Bound
 	return v
 }

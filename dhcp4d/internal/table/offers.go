@@ -1,8 +1,7 @@
 package table
 
-// offers are the holds that run, grouped by attachment point, the points
-// grouped by how many they have. So the oldest offer of the point with most
-// of them is found at once.
+// offers are the offers in force, grouped by attachment point. The attachment points are grouped by
+// how many offers they have. So the oldest offer at the point with most offers is found at once.
 type offers struct {
 	offers  []offer
 	holders []holder
@@ -79,7 +78,7 @@ func (t *Table) unhold(ref uint32) {
 	e.offer = 0
 }
 
-// oldestOfMost is the entry whose offer goes when there are too many.
+// oldestOfMost returns the entry whose offer ends when there are too many.
 func (o *offers) oldestOfMost() uint32 {
 	return o.offers[o.holders[o.byCount[o.most]].head].entry
 }

@@ -80,7 +80,7 @@ func (t *Table) leavePoint(ref uint32) {
 		return
 	}
 	t.points.index.remove(q.hash, ref)
-	t.arena.drop(q.blob, 1+len(t.arena.bytes(q.blob)))
+	t.arena.drop(q.blob)
 	*q = point{blob: t.points.free}
 	t.points.free = ref
 }

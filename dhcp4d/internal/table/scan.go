@@ -1,17 +1,15 @@
 package table
 
 import (
-	"net/netip"
-
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 )
 
-// Release ends the binding of an address by order of the operator and
+// Release ends a binding by order of the operator and
 // reports whether there was one. The record to be written is added to group;
 // Options.Ended is not told.
-func (t *Table) Release(addr netip.Addr, now lease.Time, seq uint64, group *lease.Batch) bool {
-	ref := t.fresh(addr, now)
+func (t *Table) Release(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
+	ref := t.freshID(id, now)
 	if ref == 0 || t.entries.at(ref).phase != bound {
 		return false
 	}
@@ -19,13 +17,29 @@ func (t *Table) Release(addr netip.Addr, now lease.Time, seq uint64, group *leas
 	return true
 }
 
-// Get fills b with what is known of an address. The bytes are valid until the
-// table is changed.
-func (t *Table) Get(addr netip.Addr, b *lease.Binding) bool {
-	if !addr.Is4() {
+// EndQuarantine makes an address in quarantine free by order of the operator. It
+// reports whether it was in quarantine.
+func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
+	ref := t.freshID(id, now)
+	if ref == 0 || t.entries.at(ref).phase != resting {
 		return false
 	}
-	ref := t.byAddr(pool.Number(addr))
+	e := t.entries.at(ref)
+	e.expires = pack(now.Over())
+	t.write(ref, now, seq, group)
+	if p := t.poolOf(e.addr, e.slot); p != nil {
+		p.Wake(e.addr)
+	}
+	t.giveBack(ref, true)
+	return true
+}
+
+// Get fills b with what is known of an identity. The bytes are valid until the table is changed.
+func (t *Table) Get(id lease.ID, b *lease.Binding) bool {
+	if !id.Addr.Is4() || id.Ports != lease.AllPorts {
+		return false
+	}
+	ref := t.byAddr(pool.Number(id.Addr))
 	if ref != 0 {
 		t.fill(ref, b)
 	}
@@ -40,10 +54,18 @@ func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)
 	if !ok {
 		return
 	}
-	var buf [maxOwn]uint32
-	for _, ref := range t.own(slot, t.clientHash(slot, client), client, &buf) {
-		t.fill(ref, &t.scratch)
-		fn(&t.scratch)
+	t.each(slot, client, fn)
+}
+
+// each calls fn for the entries of a client in a subnet.
+func (t *Table) each(slot uint32, client []byte, fn func(b *lease.Binding)) {
+	hash := t.clientHash(slot, client)
+	p := t.clients.probe(hash)
+	for ref := p.next(); ref != 0; ref = p.next() {
+		if t.is(t.entries.at(ref), slot, hash, client) {
+			t.fill(ref, &t.scratch)
+			fn(&t.scratch)
+		}
 	}
 }
 
@@ -54,11 +76,7 @@ func (t *Table) OfClient(client []byte, from, n uint32, fn func(b *lease.Binding
 	slots := uint32(len(t.slots))
 	end := min(from+n, slots)
 	for slot := from; slot < end; slot++ {
-		var buf [maxOwn]uint32
-		for _, ref := range t.own(slot, t.clientHash(slot, client), client, &buf) {
-			t.fill(ref, &t.scratch)
-			fn(&t.scratch)
-		}
+		t.each(slot, client, fn)
 	}
 	if end == slots {
 		return 0
@@ -92,7 +110,7 @@ func (t *Table) fill(ref uint32, b *lease.Binding) {
 	e := t.entries.at(ref)
 	w := t.arena.who(e.blob)
 	*b = lease.Binding{
-		Addr: pool.Addr(e.addr), Subnet: t.slots[e.slot].conf.ID, State: e.record,
+		ID: lease.ID{Addr: pool.Addr(e.addr)}, Subnet: t.slots[e.slot].conf.ID, State: e.record,
 		Client: w.client, HWType: w.hwType, HWAddr: w.hwAddr, Source: w.source,
 		Point: t.arena.bytes(t.pointAt(e.point).blob),
 		Start: unpack(e.start), Changed: unpack(e.changed), Expires: unpack(e.expires),

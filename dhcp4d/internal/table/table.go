@@ -1,10 +1,9 @@
 // Package table is the memory that decides: who has which address of which
 // subnet, what is offered, what is in quarantine, what is free.
 //
-// It never locks, never reads a clock and never touches a disk: the caller
-// holds one lock around everything and hands the time in. What it says may be
-// ahead of the disk by the commit groups in flight; after a failed commit the
-// caller resets it and loads it again.
+// The table never locks, never reads a clock and never touches a disk. The caller holds one lock
+// around every call and passes the time. The table may be ahead of the disk by the commit groups in
+// flight. After a failed commit the caller loads a new table from the disk.
 //
 // # Memory
 //
@@ -27,6 +26,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
 // Subnet is what the table must know of a configured subnet. The position in
@@ -80,12 +80,14 @@ type Table struct {
 	byID     map[uint32]uint32 // configured id to slot
 	order    []uint32          // position in the configuration to slot
 	spans    []span            // all pools, ascending
+	prefixes []span            // all configured subnets, ascending
 	hint     uint32            // an entry that may be asked for next, or has ended
 	durable  uint64
 	latest   uint64
 	newest   lease.Time
 	unsorted []uint32      // loaded entries that are not in force, until Loaded
 	scratch  lease.Binding // for callbacks
+	point    []byte        // of the record at hand
 	ahead    []ahead       // of the batch at hand
 	read     uint32        // by Ahead
 }
@@ -116,8 +118,7 @@ func New(subnets []Subnet, options Options) *Table {
 	return t
 }
 
-// Reset forgets all bindings and offers, to load them again. The subnets
-// stay.
+// Reset forgets all bindings and offers, so that they can be loaded again. The subnets stay.
 func (t *Table) Reset() {
 	confs := make([]Subnet, len(t.order))
 	for i, s := range t.order {
@@ -146,22 +147,19 @@ func (t *Table) Counts(subnet int) Counts {
 	return Counts{Bound: c[bound], Offered: c[offered], Declined: c[resting], Former: c[idle]}
 }
 
-// Pool tells of one pool of the subnet at a position of the configuration how
-// many addresses it has, without excluded and reserved ones, and how many of
-// them are free.
+// Pool returns how many addresses one pool of a subnet has, without excluded and reserved ones, and
+// how many of them are free. The subnet is given by its position in the configuration.
 func (t *Table) Pool(subnet, index int) (size, free uint32) {
 	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
-// Durable says that the commit groups up to seq are on stable storage. A
-// caller that compares lease.Facts.After with what it knows itself need not
-// call it.
+// Durable notes that the commit groups up to seq are on stable storage. A caller that compares
+// lease.Facts.After itself need not call it.
 func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
 
-// pending is the commit group in flight which makes e durable, 0 if there is
-// none. An entry keeps the low half of the number; the number is the latest
-// one that ends so. An entry that was written 2^32 groups before one that is
-// in flight waits for it for nothing, but without harm.
+// pending returns the commit group that makes e durable, 0 if e is known to be durable. An entry
+// keeps the low 32 bits of the number. Numbers wrap at 2^32: an entry that old may wait for an
+// unrelated group, which is harmless.
 func (t *Table) pending(e *entry) uint64 {
 	seq := t.latest - uint64(uint32(t.latest)-e.seq)
 	if seq <= t.durable {
@@ -184,8 +182,8 @@ func (t *Table) clientHash(slot uint32, client []byte) uint32 {
 	return uint32(h>>32) ^ uint32(h)
 }
 
-// byAddr finds the entry of an address, 0 if it has none. Mostly it is the
-// one that was found by its client before, and in the cache.
+// byAddr returns the entry of an address, 0 if it has none. Mostly it is the entry that was found
+// by its client just before, which is in the processor's cache.
 func (t *Table) byAddr(addr uint32) uint32 {
 	if t.hint != 0 {
 		if e := t.entries.at(t.hint); e.addr == addr && e.phase != unused {
@@ -201,27 +199,41 @@ func (t *Table) byAddr(addr uint32) uint32 {
 	return 0
 }
 
-// is tells whether e belongs to the client with that hash in the subnet.
+// is reports whether e belongs to the client with that hash in the subnet.
 func (t *Table) is(e *entry, slot, hash uint32, client []byte) bool {
 	return e.hash == hash && e.slot == slot && string(t.arena.client(e.blob)) == string(client)
 }
 
 // maxOwn is how many entries of one client in one subnet are looked at. Two
-// are possible at run time: a binding outside the configuration, and an offer
-// in its place. More come from disk only.
+// are possible at one attachment point: a binding outside the configuration, and
+// an offer in its place. More are at others, or come from disk.
 const maxOwn = 8
 
-// own collects the entries of a client in a subnet.
-func (t *Table) own(slot, hash uint32, client []byte, refs *[maxOwn]uint32) []uint32 {
+// own collects the entries of a client in a subnet. If there are more than maxOwn, those at other
+// attachment points are left out first.
+func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 	n := 0
-	p := t.clients.probe(hash)
-	for ref := p.next(); ref != 0 && n < maxOwn; ref = p.next() {
-		if t.is(t.entries.at(ref), slot, hash, client) {
+	p := t.clients.probe(v.hash)
+	for ref := p.next(); ref != 0; ref = p.next() {
+		e := t.entries.at(ref)
+		switch {
+		case !t.is(e, v.slot, v.hash, v.q.Client):
+		case n < maxOwn:
 			refs[n] = ref
 			n++
+		case !t.apart(v, e):
+			// Mostly the last one is apart; the order is by chance.
+			refs[n-1] = ref
 		}
 	}
 	return refs[:n]
+}
+
+// apart reports whether an entry is in use at another place than that of v.
+func (t *Table) apart(v *view, e *entry) bool {
+	var a lease.Address
+	t.compare(v, e, &a)
+	return e.phase.active() && a.Place == attachment.Apart
 }
 
 // poolOf is the pool that an address of a subnet returns to: the subnet's
@@ -230,16 +242,27 @@ func (t *Table) poolOf(addr, slot uint32) *pool.Pool {
 	if p := t.slots[slot].pool; p != nil && p.Contains(addr) {
 		return p
 	}
-	i, _ := slices.BinarySearchFunc(t.spans, addr, func(s span, addr uint32) int {
+	if s, ok := find(t.spans, addr); ok {
+		if p := t.slots[s].pool; p.Contains(addr) {
+			return p
+		}
+	}
+	return nil
+}
+
+// slotCovering returns the configured subnet that has an address.
+func (t *Table) slotCovering(addr uint32) (slot uint32, ok bool) { return find(t.prefixes, addr) }
+
+// find returns the slot of the span that an address is in.
+func find(spans []span, addr uint32) (slot uint32, ok bool) {
+	i, _ := slices.BinarySearchFunc(spans, addr, func(s span, addr uint32) int {
 		if s.last < addr {
 			return -1
 		}
 		return 1
 	})
-	if i < len(t.spans) && t.spans[i].first <= addr {
-		if p := t.slots[t.spans[i].slot].pool; p.Contains(addr) {
-			return p
-		}
+	if i < len(spans) && spans[i].first <= addr {
+		return spans[i].slot, true
 	}
-	return nil
+	return 0, false
 }

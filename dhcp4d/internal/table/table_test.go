@@ -10,7 +10,10 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
 const start lease.Time = 1_700_000_000
@@ -26,7 +29,8 @@ type site struct {
 }
 
 func newSite(options Options, subnets ...Subnet) *site {
-	s := &site{now: start, p: lease.Policy{ServerID: ip(1), Authoritative: true, Default: 3600, Min: 60, Max: 7200, Hold: 60, Quarantine: 86400}}
+	s := &site{now: start, p: lease.Policy{ServerID: ip(1), Authoritative: true, Default: 3600, Min: 60, Max: 7200, Hold: 60, Quarantine: 86400,
+		T2: func(leaseTime uint32) uint32 { return leaseTime / 8 * 7 }}}
 	options.Ended = func(e lease.Event, b *lease.Binding) { s.ended = append(s.ended, e.String()+" "+b.Addr.String()) }
 	s.Table = New(subnets, options)
 	return s
@@ -38,7 +42,7 @@ func small(last int) Subnet {
 
 // from makes a query of client c at point p.
 func from(c, p string) lease.Query {
-	return lease.Query{Client: append([]byte{lease.KeyIdentifier}, c...), Point: append([]byte{lease.PointDirect}, p...)}
+	return lease.Query{Client: append([]byte{lease.KeyIdentifier}, c...), Point: append([]byte{byte(attachment.InterfaceID)}, p...)}
 }
 
 func (s *site) ask(q lease.Query) lease.Decision {
@@ -50,21 +54,21 @@ func (s *site) ask(q lease.Query) lease.Decision {
 	return d
 }
 
-func (s *site) discover(q lease.Query) lease.Decision { q.Type = lease.TypeDiscover; return s.ask(q) }
+func (s *site) discover(q lease.Query) lease.Decision { q.Type = dhcp4.Discover; return s.ask(q) }
 func (s *site) request(q lease.Query, a netip.Addr) lease.Decision {
-	q.Type, q.Requested, q.ServerID = lease.TypeRequest, a, s.p.ServerID
+	q.Type, q.Requested, q.ServerID = dhcp4.Request, a, s.p.ServerID
 	return s.ask(q)
 }
 func (s *site) renew(q lease.Query, a netip.Addr) lease.Decision {
-	q.Type, q.CIAddr = lease.TypeRequest, a
+	q.Type, q.CIAddr = dhcp4.Request, a
 	return s.ask(q)
 }
 func (s *site) release(q lease.Query, a netip.Addr) lease.Decision {
-	q.Type, q.CIAddr, q.ServerID = lease.TypeRelease, a, s.p.ServerID
+	q.Type, q.CIAddr, q.ServerID = dhcp4.Release, a, s.p.ServerID
 	return s.ask(q)
 }
 func (s *site) decline(q lease.Query, a netip.Addr) lease.Decision {
-	q.Type, q.Requested, q.ServerID = lease.TypeDecline, a, s.p.ServerID
+	q.Type, q.Requested, q.ServerID = dhcp4.Decline, a, s.p.ServerID
 	return s.ask(q)
 }
 
@@ -148,7 +152,7 @@ func TestAllocation(t *testing.T) {
 		s := newSite(Options{}, small(10))
 		q := from("a", "p")
 		x := s.discover(q).Addr
-		q.Type, q.Requested, q.ServerID = lease.TypeRequest, x, ip(99)
+		q.Type, q.Requested, q.ServerID = dhcp4.Request, x, ip(99)
 		if d := s.ask(q); d.Kind != lease.Silent {
 			t.Errorf("got %+v", d)
 		}
@@ -238,7 +242,7 @@ func TestAllocation(t *testing.T) {
 		s := newSite(Options{}, small(20))
 		seen := map[netip.Addr]bool{}
 		for i := range 10 {
-			q := lease.Query{Client: lease.AppendKey(nil, nil, 1, []byte{2, 0, 0, 0, 0, byte(i)}), Point: []byte{4, 1}}
+			q := lease.Query{Client: lease.AppendKey(nil, nil, 1, []byte{2, 0, 0, 0, 0, byte(i)}), Point: []byte{1, 1}}
 			seen[s.obtain(t, q)] = true
 		}
 		if len(seen) != 10 {
@@ -340,10 +344,10 @@ func TestOffersAreBounded(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		var b lease.Binding
-		if !s.Get(quiet, &b) || b.State != lease.Offered {
+		if !s.Get(lease.ID{Addr: quiet}, &b) || b.State != lease.Offered {
 			t.Error("the offer of another point went")
 		}
-		if s.Get(flood[0], &b) || !s.Get(flood[49], &b) {
+		if s.Get(lease.ID{Addr: flood[0]}, &b) || !s.Get(lease.ID{Addr: flood[49]}, &b) {
 			t.Error("not the oldest went")
 		}
 	})
@@ -462,7 +466,7 @@ func TestReload(t *testing.T) {
 		x := s.obtain(t, q)
 		s.Reconfigure(nil)
 		var b lease.Binding
-		if !s.Get(x, &b) || b.Subnet != 7 {
+		if !s.Get(lease.ID{Addr: x}, &b) || b.Subnet != 7 {
 			t.Errorf("got %+v", b)
 		}
 		s.now += 3600
@@ -507,7 +511,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	good := lease.Binding{Addr: ip(10), Subnet: 7, State: lease.Bound, Client: []byte("\x01client"), HWType: 1, HWAddr: []byte{1, 2, 3, 4, 5, 6},
+	good := lease.Binding{ID: lease.ID{Addr: ip(10)}, Subnet: 7, State: lease.Bound, Client: []byte("\x01client"), HWType: 1, HWAddr: []byte{1, 2, 3, 4, 5, 6},
 		Point: []byte("\x04point"), Source: netip.MustParseAddr("fe80::1"), Start: start - 100, Changed: start - 10, Expires: start + 100}
 	t.Run("a record comes back as it was written", func(t *testing.T) {
 		s := newSite(Options{}, small(20))
@@ -516,7 +520,7 @@ func TestLoad(t *testing.T) {
 		}
 		s.Loaded(start)
 		var b lease.Binding
-		if !s.Get(ip(10), &b) || fmt.Sprint(b) != fmt.Sprint(good) || s.Newest() != start-10 {
+		if !s.Get(lease.ID{Addr: ip(10)}, &b) || fmt.Sprint(b) != fmt.Sprint(good) || s.Newest() != start-10 {
 			t.Errorf("got %+v", b)
 		}
 	})
@@ -563,7 +567,7 @@ func TestLongestClientKeyAndInfiniteLease(t *testing.T) {
 	s.now += 1 << 33 / 2
 	s.Expire(s.now, 1000)
 	var b lease.Binding
-	if !s.Get(x, &b) || b.Expires != lease.Never || string(b.Client) != string(q.Client) || string(b.Point) != string(q.Point) || b.Source != q.Source {
+	if !s.Get(lease.ID{Addr: x}, &b) || b.Expires != lease.Never || string(b.Client) != string(q.Client) || string(b.Point) != string(q.Point) || b.Source != q.Source {
 		t.Errorf("got %+v", b)
 	}
 }
@@ -593,11 +597,11 @@ func TestScanPages(t *testing.T) {
 // An imported lease, or one that the operator gave, does not tell where its
 // client is attached.
 func TestUnknownAttachmentPoint(t *testing.T) {
-	given := func(t *testing.T, refuse bool) (*site, netip.Addr) {
+	given := func(t *testing.T, moves lease.Moves) (*site, netip.Addr) {
 		t.Helper()
 		s := newSite(Options{}, small(20))
-		s.p.RefuseMoves, s.p.Limit = refuse, 1
-		b := lease.Binding{Addr: ip(12), Subnet: 7, State: lease.Bound, Client: from("a", "p").Client, Start: start, Changed: start, Expires: start + 1000}
+		s.p.Moves, s.p.Limit = moves, 1
+		b := lease.Binding{ID: lease.ID{Addr: ip(12)}, Subnet: 7, State: lease.Bound, Client: from("a", "p").Client, Start: start, Changed: start, Expires: start + 1000}
 		if err := s.Load(&b, start); err != nil {
 			t.Fatal(err)
 		}
@@ -605,14 +609,14 @@ func TestUnknownAttachmentPoint(t *testing.T) {
 		return s, b.Addr
 	}
 	t.Run("is that of the first renewal", func(t *testing.T) {
-		s, a := given(t, true)
+		s, a := given(t, lease.MoveNever)
 		if d := s.renew(from("a", "p"), a); d.Kind != lease.Ack || d.Moved {
 			t.Fatalf("got %+v", d)
 		}
 		if n := len(s.group.Records); n != 1 || string(s.group.Records[0].Point) != string(from("a", "p").Point) {
 			t.Errorf("writes %+v", s.group.Records)
 		}
-		if d := s.renew(from("a", "q"), a); d.Kind != lease.Silent || d.Why != lease.Elsewhere {
+		if d := s.renew(from("a", "q"), a); d.Kind != lease.Silent || d.Silence != silence.Elsewhere {
 			t.Errorf("from another point: %+v", d)
 		}
 		if d := s.release(from("a", "q"), a); d.Change != lease.None {
@@ -620,7 +624,7 @@ func TestUnknownAttachmentPoint(t *testing.T) {
 		}
 	})
 	t.Run("does not stop a RELEASE", func(t *testing.T) {
-		s, a := given(t, false)
+		s, a := given(t, lease.MoveWhenSilent)
 		if d := s.release(from("b", "p"), a); d.Change != lease.None {
 			t.Errorf("by another client: %+v", d)
 		}
@@ -629,7 +633,7 @@ func TestUnknownAttachmentPoint(t *testing.T) {
 		}
 	})
 	t.Run("DISCOVER gets the address, also where the point is full", func(t *testing.T) {
-		s, a := given(t, false)
+		s, a := given(t, lease.MoveWhenSilent)
 		s.obtain(t, from("b", "p"))
 		if d := s.discover(from("a", "p")); d.Kind != lease.Offer || d.Addr != a {
 			t.Errorf("got %+v", d)
@@ -659,7 +663,7 @@ func TestStandForAHook(t *testing.T) {
 	s := newSite(Options{}, small(20))
 	a, b := from("a", "p"), from("b", "p")
 	x := s.obtain(t, a)
-	b.Type = lease.TypeDiscover
+	b.Type = dhcp4.Discover
 	var f lease.Facts
 	s.Look(&b, s.now, &f)
 	d := lease.Decide(&b, &s.p, &f, s.now)
@@ -702,4 +706,52 @@ func TestNothingLeaks(t *testing.T) {
 func wide() Subnet {
 	return Subnet{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
 		Pools: []pool.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.255.255.254")}}}
+}
+
+// A record that the store refuses gives way to that of the client who holds the address, unless a
+// later group has written the address again.
+func TestARefusedRecordGivesWayToTheHolders(t *testing.T) {
+	const now, seq = 1000, 7
+	for _, c := range []struct {
+		name   string
+		later  bool // a later group renews the lease
+		holder func(*lease.Binding)
+		want   string // client of what is known then; none if empty
+		fails  bool
+	}{
+		{"bound to another", false, func(*lease.Binding) {}, "other", false},
+		{"in quarantine of another", false, func(b *lease.Binding) { b.State = lease.Declined }, "other", false},
+		{"and renewed in a later group", true, func(*lease.Binding) {}, "mine", false},
+		{"and nobody knows who has it", false, func(b *lease.Binding) { *b = lease.Binding{} }, "", true},
+		{"and the holder cannot be loaded", false, func(b *lease.Binding) { b.Client = nil }, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []pool.Range{{First: netip.MustParseAddr("192.0.2.10"), Last: netip.MustParseAddr("192.0.2.19")}}}}, Options{})
+			q := &lease.Query{Client: []byte("mine"), Point: []byte("p")}
+			id := lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}
+			var group lease.Batch
+			tab.Apply(q, &lease.Decision{Change: lease.Bind, ID: lease.ID{Addr: id.Addr}, Expires: now + 60}, now, seq, &group)
+			if c.later {
+				tab.Apply(q, &lease.Decision{Change: lease.Extend, ID: lease.ID{Addr: id.Addr}, Expires: now + 90}, now, seq+1, &group)
+			}
+			holder := lease.Binding{ID: id, Subnet: 1, State: lease.Bound, Client: []byte("other"), Expires: now + 3600, Changed: now - 5}
+			c.holder(&holder)
+			if err := tab.Refused(id, &holder, seq, now); (err != nil) != c.fails {
+				t.Errorf("the error is %v", err)
+			}
+			var known lease.Binding
+			if tab.Get(id, &known); string(known.Client) != c.want {
+				t.Errorf("it belongs to %q, want %q", known.Client, c.want)
+			}
+			size, free := tab.Pool(0, 0)
+			if wanted := size - 1; c.want != "" && free != wanted || c.want == "" && free != size {
+				t.Errorf("%d of %d addresses are free", free, size)
+			}
+			f := new(lease.Facts)
+			tab.Look(q, now, f)
+			if mine := f.Own.Standing == lease.Mine; mine != c.later {
+				t.Errorf("the loser has %+v", f.Own)
+			}
+		})
+	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 func ip(last int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(last)}) }
@@ -18,23 +20,24 @@ func rangeOf(first, last int) []pool.Range { return []pool.Range{{First: ip(firs
 
 // Configurations that a reload changes between. Subnet 7 is always there.
 var configurations = [][]Subnet{
-	{{ID: 7, Prefix: netip.MustParsePrefix("192.0.2.0/27"), Pools: rangeOf(3, 12), Reserved: []netip.Addr{ip(5), ip(25)}},
+	{{ID: 7, Prefix: netip.MustParsePrefix("192.0.2.0/27"), Pools: rangeOf(3, 12), Reserved: []netip.Addr{ip(5), ip(25), ip(26)}},
 		{ID: 9, Prefix: netip.MustParsePrefix("192.0.2.32/27"), Pools: rangeOf(34, 38)}},
-	{{ID: 7, Prefix: netip.MustParsePrefix("192.0.2.0/27"), Pools: rangeOf(6, 14), Excluded: rangeOf(8, 8), Reserved: []netip.Addr{ip(5), ip(25), ip(7)}}},
+	{{ID: 7, Prefix: netip.MustParsePrefix("192.0.2.0/27"), Pools: rangeOf(6, 14), Excluded: rangeOf(8, 8), Reserved: []netip.Addr{ip(5), ip(25), ip(26), ip(7)}}},
 	{{ID: 9, Prefix: netip.MustParsePrefix("192.0.2.32/27"), Pools: rangeOf(34, 36), Reserved: []netip.Addr{ip(35)}},
 		{ID: 7, Prefix: netip.MustParsePrefix("192.0.2.0/28"), Pools: rangeOf(3, 6)}},
 }
 
-// reservationOf is who may have a reserved address: client 1 has .5, the
-// attachment point 2 has .25; .7 and .35 are kept for somebody who never
-// comes.
+// reservationOf is who may have a reserved address: client 1 has .5, the attachment point 2 has
+// .25, the hardware address 3 has .26; .7 and .35 are kept for somebody who never comes.
 func reserve(q *lease.Query, conf *Subnet) {
 	has := func(a netip.Addr) bool { return slices.Contains(conf.Reserved, a) }
 	switch {
 	case q.Client[1] == 1 && has(ip(5)):
 		q.Reservation = ip(5)
-	case q.Point[1] == 2 && has(ip(25)):
+	case spots[string(q.Point)].place == "port2" && has(ip(25)):
 		q.Reservation, q.ByPoint = ip(25), true
+	case q.HWAddr[2] == 3 && has(ip(26)):
+		q.Reservation, q.ByHardware = ip(26), true
 	}
 }
 
@@ -57,19 +60,54 @@ type machine struct {
 }
 
 // client draws who sends and from where.
+// spot is what the model knows of an attachment point.
+type spot struct {
+	place, server string
+	shared        bool // by hosts
+}
+
+// spots are all attachment points, by their octets.
+var spots = map[string]spot{}
+
+// at is the attachment point of a host there.
+func (s spot) at(source netip.Addr) []byte {
+	p := attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("2001:db8::1"), Name: []byte(s.place)}
+	if s.shared {
+		p.Kind, p.Address, p.Server = attachment.Direct, source, []byte(s.server)
+	}
+	octets := p.Append(nil)
+	spots[string(octets)] = s
+	return octets
+}
+
+// somewhere is where clients are: at ports, on links, and on one that two
+// dhcp6d serve.
+var somewhere = []spot{
+	{"port1", "", false}, {"port2", "", false}, {"port3", "", false},
+	{"eth0", "west", true}, {"eth0", "west", true}, {"eth1", "west", true}, {"eth7", "east", true},
+}
+
 func (x *machine) client(t *rapid.T) (q lease.Query, id string) {
 	i := rapid.IntRange(0, len(x.conf)-1).Draw(t, "subnet")
 	q = lease.Query{Subnet: i, CIAddr: netip.IPv4Unspecified(),
 		Client: []byte{lease.KeyIdentifier, byte(rapid.IntRange(1, 7).Draw(t, "client"))},
 	}
-	// A client is mostly where it always is.
-	point := q.Client[1]/2 + 1
-	if rapid.IntRange(0, 9).Draw(t, "moved") == 0 {
-		point = byte(rapid.IntRange(1, 5).Draw(t, "point"))
-		q.Source = netip.IPv6LinkLocalAllNodes()
+	// A client is mostly where it always is, with the addresses that it has.
+	host := q.Client[1]
+	spot := int(host) % len(somewhere)
+	if rapid.IntRange(0, 4).Draw(t, "moved") == 0 {
+		spot = rapid.IntRange(0, len(somewhere)-1).Draw(t, "spot")
 	}
-	q.Point = []byte{lease.PointDirect, point}
-	q.HWAddr = []byte{2, 0, point}
+	source := host
+	if rapid.IntRange(0, 9).Draw(t, "another address") == 0 {
+		source = byte(rapid.IntRange(1, 9).Draw(t, "source"))
+	}
+	if rapid.IntRange(0, 9).Draw(t, "another host") == 0 {
+		host = byte(rapid.IntRange(1, 9).Draw(t, "host"))
+	}
+	q.Source = netip.AddrFrom16([16]byte{0xfe, 0x80, 15: source})
+	q.HWType, q.HWAddr = 1, []byte{2, 0, host}
+	q.Point = somewhere[spot].at(q.Source)
 	reserve(&q, &x.conf[i])
 	if rapid.IntRange(0, 3).Draw(t, "has wish") == 0 {
 		q.Wish, q.HasWish = rapid.Uint32Range(0, 2000).Draw(t, "wish"), true
@@ -81,10 +119,10 @@ func (x *machine) client(t *rapid.T) (q lease.Query, id string) {
 // was offered.
 func (x *machine) obtain(t *rapid.T) {
 	q, id := x.client(t)
-	q.Type = lease.TypeDiscover
+	q.Type = dhcp4.Discover
 	if d := x.exchange(t, &q, id); d.Kind == lease.Offer {
 		x.now += lease.Time(rapid.SampledFrom([]int{0, 0, 0, 1, 70}).Draw(t, "pause"))
-		q.Type, q.Requested, q.ServerID = lease.TypeRequest, d.Addr, x.p.ServerID
+		q.Type, q.Requested, q.ServerID = dhcp4.Request, d.Addr, x.p.ServerID
 		x.exchange(t, &q, id)
 	}
 }
@@ -93,7 +131,7 @@ func (x *machine) obtain(t *rapid.T) {
 func (x *machine) keep(t *rapid.T) {
 	q, id := x.client(t)
 	if h := x.clients[id]; h.addr.IsValid() {
-		q.Type, q.CIAddr = lease.TypeRequest, h.addr
+		q.Type, q.CIAddr = dhcp4.Request, h.addr
 		x.exchange(t, &q, id)
 	}
 }
@@ -101,20 +139,25 @@ func (x *machine) keep(t *rapid.T) {
 // message is anything at all.
 func (x *machine) message(t *rapid.T) {
 	q, id := x.client(t)
-	q.Type = rapid.SampledFrom([]byte{1, 1, 1, 3, 3, 3, 3, 3, 4, 7}).Draw(t, "type")
+	q.Type = rapid.SampledFrom([]dhcp4.MessageType{1, 1, 1, 3, 3, 3, 3, 3, 4, 7}).Draw(t, "type")
 
 	addr := rapid.SampledFrom([]netip.Addr{{}, {}, ip(rapid.IntRange(0, 40).Draw(t, "addr")), x.clients[id].addr, x.clients[id].addr, x.offerOf(&q)}).Draw(t, "named")
-	server := rapid.SampledFrom([]netip.Addr{{}, {}, x.p.ServerID, x.p.ServerID, x.p.ServerID, ip(2), ip(3)}).Draw(t, "server")
+	server := rapid.SampledFrom([]netip.Addr{{}, {}, x.p.ServerID, x.p.ServerID, x.p.ServerID, ip(2), ip(3), netip.IPv4Unspecified()}).Draw(t, "server")
 	switch form := rapid.IntRange(0, 9).Draw(t, "form"); {
-	case q.Type == lease.TypeDiscover:
+	case q.Type == dhcp4.Discover:
 		q.Requested = addr
 		if form == 0 {
 			q.ServerID = server
 		}
-	case q.Type == lease.TypeDecline:
+	case q.Type == dhcp4.Decline:
 		q.Requested, q.ServerID = addr, server
-	case q.Type == lease.TypeRelease:
+		if form == 0 {
+			q.Requested, q.CIAddr = netip.Addr{}, addr
+		}
+	case q.Type == dhcp4.Release:
 		q.CIAddr, q.ServerID = addr, server
+	case form == 0: // SELECTING without an address
+		q.ServerID = server
 	case form < 4: // SELECTING
 		q.Requested, q.ServerID = addr, server
 	case form < 6: // INIT-REBOOT
@@ -180,7 +223,7 @@ func (x *machine) believe(t *rapid.T, q *lease.Query, d *lease.Decision, id stri
 	case d.Kind == lease.Ack:
 		for other, h := range x.clients {
 			if other != id && h.addr == d.Addr && h.until > x.now {
-				if !(q.ByPoint && d.Addr == q.Reservation) {
+				if !((q.ByPoint || q.ByHardware) && d.Addr == q.Reservation) {
 					t.Fatalf("%v acknowledged to %s and, until %d, to %s", d.Addr, id, h.until, other)
 				}
 				delete(x.clients, other)
@@ -221,14 +264,13 @@ func (x *machine) compare(t *rapid.T) {
 			points[r.point]++
 		}
 	}
-	for p := byte(1); p <= 5; p++ {
-		octets := string([]byte{lease.PointDirect, p})
+	for octets := range spots {
 		got := uint32(0)
 		if ref, _ := x.t.findPoint([]byte(octets)); ref != 0 {
 			got = x.t.pointAt(ref).active
 		}
 		if got != points[octets] {
-			t.Fatalf("point %d counts %d, the model %d", p, got, points[octets])
+			t.Fatalf("point %x counts %d, the model %d", octets, got, points[octets])
 		}
 	}
 	for i, s := range x.m.subnets {
@@ -269,7 +311,14 @@ func (x *machine) give(t *rapid.T) {
 	q, id := x.client(t)
 	q.Point, q.Source = nil, netip.Addr{}
 	a := ip(rapid.IntRange(0, 40).Draw(t, "addr"))
-	k := asked{x.m, &x.m.subnets[q.Subnet], &q, &x.p, x.now}
+	p := x.p
+	p.Moves = lease.MoveAtOnce
+	k := asked{x.m, &x.m.subnets[q.Subnet], &q, &p, x.now}
+	for b, r := range x.m.recs {
+		if b != a && k.same(r) && !r.declined(x.now) {
+			return
+		}
+	}
 	stand := x.t.Stand(&q, a, x.now)
 	if k.main().IsValid() && k.main() != a || !stand.InPool || stand.ForOther || stand.Standing != lease.Free && stand.Standing != lease.Former && stand.Standing != lease.Held {
 		return
@@ -277,9 +326,9 @@ func (x *machine) give(t *rapid.T) {
 	until := x.now + 500
 	var group lease.Batch
 	x.seq++
-	x.t.Apply(&q, &lease.Decision{Change: lease.Bind, Addr: a, Expires: until}, x.now, x.seq, &group)
+	x.t.Apply(&q, &lease.Decision{Change: lease.Bind, ID: lease.ID{Addr: a}, Expires: until}, x.now, x.seq, &group)
 	k.m.order++
-	k.m.recs[a] = &rec{subnet: k.s.id, client: string(q.Client), state: lease.Bound, expires: until, order: k.m.order}
+	k.m.recs[a] = &rec{subnet: k.s.id, client: string(q.Client), hw: string(q.HWAddr), state: lease.Bound, expires: until, changed: x.now, order: k.m.order}
 	if len(group.Records) != 1 || len(group.Records[0].Point) != 0 {
 		t.Fatalf("writes %+v", group.Records)
 	}
@@ -310,7 +359,8 @@ func (x *machine) restart(t *rapid.T) {
 	})
 	for i, b := range records {
 		x.m.order++
-		r := &rec{subnet: b.Subnet, client: string(b.Client), point: string(b.Point), state: b.State, expires: b.Expires, order: x.m.order}
+		r := &rec{subnet: b.Subnet, client: string(b.Client), point: string(b.Point), state: b.State, expires: b.Expires, order: x.m.order,
+			hw: string(b.HWAddr), source: b.Source, changed: b.Changed}
 		later := slices.ContainsFunc(records[i+1:], func(o lease.Binding) bool {
 			return o.Subnet == b.Subnet && string(o.Client) == r.client && o.State != lease.Declined
 		})
@@ -323,9 +373,13 @@ func (x *machine) restart(t *rapid.T) {
 func TestTableBehavesLikeTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := &machine{conf: configurations[0], now: 1_700_000_000, disk: map[netip.Addr]lease.Binding{}, clients: map[string]held{},
-			p: lease.Policy{ServerID: ip(1), Peers: []netip.Addr{ip(2)}, Default: 900, Min: 100, Max: 1500, Hold: 60, Quarantine: 1200,
+			p: lease.Policy{ServerID: ip(1), Default: 900, Min: 100, Max: 1500, Hold: 60, Quarantine: 1200,
 				Authoritative: rapid.Bool().Draw(t, "authoritative"), Limit: rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "limit"),
-				RefuseMoves: rapid.IntRange(0, 3).Draw(t, "refuse moves") == 0}}
+				Moves: rapid.SampledFrom([]lease.Moves{lease.MoveWhenSilent, lease.MoveWhenSilent, lease.MoveAtOnce, lease.MoveNever}).Draw(t, "moves"),
+				T2:    func(leaseTime uint32) uint32 { return leaseTime * 7 / 8 }}}
+		if rapid.Bool().Draw(t, "has a peer") {
+			x.p.Peers = []netip.Addr{ip(2)}
+		}
 		x.t, x.m = New(x.conf, Options{}), newModel(x.conf)
 		t.Repeat(map[string]func(*rapid.T){
 			"message": x.message, "another message": x.message,
@@ -355,14 +409,15 @@ func TestTableBehavesLikeTheModel(t *testing.T) {
 				a := ip(rapid.IntRange(0, 40).Draw(t, "addr"))
 				var group lease.Batch
 				x.seq++
-				done := x.t.Release(a, x.now, x.seq, &group)
+				done := x.t.Release(lease.ID{Addr: a}, x.now, x.seq, &group)
 				r := x.m.recs[a]
 				if done != (r != nil && r.bound(x.now)) {
 					t.Fatalf("released: %v", done)
 				}
 				if done {
 					delete(x.clients, fmt.Sprint(r.subnet, []byte(r.client)))
-					r.state, r.expires, r.hold = lease.Released, x.now, 0
+					x.m.order++
+					r.state, r.expires, r.hold, r.changed, r.order = lease.Released, x.now, 0, x.now, x.m.order
 					x.disk[a] = group.Records[0]
 				}
 			},

@@ -2,15 +2,14 @@ package table
 
 import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 
-// wheel finds what is due: a ring of seconds, each with the list of entries
-// that end in it, or in it some rounds later. A round takes 18 hours, so an
-// entry of a longer lease is looked at once in a round and left. A renewed
-// binding stays where it is until its old end comes: moving it with each
-// renewal would touch four more places in memory.
+// wheel finds the entries that are due. It is a ring of seconds, each with a list of the entries
+// that end in it, in this round or a later one. A round takes 18 hours: the entry of a longer lease
+// is looked at once in each round. A renewed binding stays in its list until its old end comes,
+// because moving it with each renewal would touch four more places in memory.
 type wheel struct {
 	heads   []uint32
-	now     uint32 // the first second that is not done
-	cursor  uint32 // where to go on in that second
+	now     uint32 // the first second whose list has not been walked to its end
+	cursor  uint32 // where the walk of that list goes on
 	resumed bool
 }
 

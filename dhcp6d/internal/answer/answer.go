@@ -1,9 +1,9 @@
-// Package answer is dhcp6d's own DHCPv6: which messages of RFC 9915 a server
-// may look at, and the Reply to an Information-request.
+// Package answer is dhcp6d's own DHCPv6: which messages of RFC 9915 a server may take, and the
+// Reply to an Information-request.
 //
-// It owns the server's DUID and the options that are offered. It assigns no
-// address: Solicit and its kin are another server's business. It sends
-// nothing; it takes a parsed packet and appends the bytes of the answer.
+// It owns the server's DUID and the options that are offered. It assigns no addresses: Solicit and
+// the like are for another server. It sends nothing: it takes a parsed packet and appends the bytes
+// of the answer.
 package answer
 
 import (
@@ -16,23 +16,24 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Server validates and answers. It does not change and may be shared.
+// Server validates and answers. It never changes, so goroutines may share it.
 type Server struct {
 	duid   []byte
 	offers []offer // ascending by code
+	only   bool    // see Options.OnlyServer
 }
 
 // New makes a server of valid options and a DUID as [DUID] returns it.
 func New(duid []byte, o Options) *Server {
-	return &Server{duid: bytes.Clone(duid), offers: o.encode()}
+	return &Server{duid: bytes.Clone(duid), offers: o.encode(), only: o.OnlyServer}
 }
 
-// DUID is the server's identity. The caller must not change it.
+// DUID returns the server's identity, which the caller must not change.
 func (s *Server) DUID() []byte { return s.duid }
 
-// Validate holds a message to what RFC 9915 section 16 says about its type,
-// the DHCPV4-QUERY among them. Local is the destination address of the
-// datagram. What the carried DHCPv4 message must be like is not checked here.
+// Validate checks a message, also a DHCPV4-QUERY, against the rules of RFC 9915 section 16 for its
+// type. Local is the destination address of the datagram. Validate does not look at the DHCPv4
+// message that a query carries.
 func (s *Server) Validate(p *dhcp6.Packet, local netip.Addr) drop.Reason {
 	m := p.Message()
 	switch m.Type() {
@@ -49,12 +50,12 @@ func (s *Server) Validate(p *dhcp6.Packet, local netip.Addr) drop.Reason {
 		}
 		return informationRequest(m)
 	case dhcp6.DHCPv4Query:
-		return s.identifiers(m)
+		return drop.None // its options beside the DHCPv4 message mean nothing
 	}
 	return drop.UnknownType
 }
 
-// identifiers checks what types 11 and 20 have in common: a client identifier
+// identifiers checks those of an Information-request: a client identifier
 // may be there, a server identifier only if it is ours, either once.
 func (s *Server) identifiers(m *dhcp6.Message) drop.Reason {
 	if id, ok := m.Option(dhcp6.OptClientID); ok && (m.Count(dhcp6.OptClientID) > 1 || len(id) < minDUID || len(id) > maxDUID) {
@@ -72,7 +73,7 @@ func (s *Server) identifiers(m *dhcp6.Message) drop.Reason {
 	return drop.None
 }
 
-// informationRequest refuses what RFC 9915 sections 16.12 and 21.7 refuse.
+// informationRequest checks an Information-request against RFC 9915 sections 16.12 and 21.7.
 func informationRequest(m *dhcp6.Message) drop.Reason {
 	for code := range dhcp6.Options(m.Options()) {
 		switch code {
@@ -86,18 +87,17 @@ func informationRequest(m *dhcp6.Message) drop.Reason {
 	return drop.None
 }
 
-// Append appends the answer to a message that Validate has passed: the Reply
-// to an Information-request (RFC 9915 section 18.3.6), inside Relay-reply
-// levels where the message was relayed. It appends nothing when none of the
-// options asked for is offered, or only such as are about the exchange: a Reply
-// without content would keep the client from asking another server.
+// Append appends the answer to a message that Validate has passed: the Reply to an
+// Information-request (RFC 9915 section 18.3.6), inside Relay-reply levels where the message was
+// relayed. It appends nothing where another server may have what the client asks for and we have
+// not: a Reply without content would keep the client from that server.
 func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 	m := p.Message()
-	asked := s.asked(m)
-	if asked == 0 {
+	asked, useful := s.asked(m)
+	if !useful && !s.only {
 		return dst, drop.None
 	}
-	dst, chain := dhcp6.BeginReply(dst, p, true)
+	dst, chain := dhcp6.BeginReply(dst, p)
 	dst = dhcp6.AppendMessage(dst, dhcp6.Reply, m.TransactionID())
 	if id, ok := m.Option(dhcp6.OptClientID); ok {
 		dst = dhcp6.AppendOption(dst, dhcp6.OptClientID, id)
@@ -109,10 +109,10 @@ func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 	return chain.End(dst)
 }
 
-// asked is the set of our offers that the client's first Option Request lists.
-// Codes that do not belong there are in no offer and so skipped (section 21.7).
-// The set is empty where the client asks for content and we have none of it.
-func (s *Server) asked(m *dhcp6.Message) (set uint64) {
+// asked is the set of our offers that the client's first Option Request lists. Codes that do not
+// belong there are in no offer and so skipped (section 21.7). It is not useful to the client if it
+// is empty, or if the client asks for content and we have none of it.
+func (s *Server) asked(m *dhcp6.Message) (set uint64, useful bool) {
 	oro, _ := m.Option(dhcp6.OptORO)
 	wants, gets := false, false
 	for ; len(oro) >= 2; oro = oro[2:] {
@@ -125,8 +125,5 @@ func (s *Server) asked(m *dhcp6.Message) (set uint64) {
 			wants, gets = true, gets || found
 		}
 	}
-	if wants && !gets {
-		return 0
-	}
-	return set
+	return set, set != 0 && (gets || !wants)
 }

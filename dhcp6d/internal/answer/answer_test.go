@@ -97,16 +97,23 @@ func TestValidate(t *testing.T) {
 		{"D6-9 Information-request with IA_TA", inform(option{dhcp6.OptIATA, make([]byte, 4)}), multicast, drop.ForbiddenOption},
 		{"D6-9 Information-request with IA_PD", inform(option{dhcp6.OptIAPD, make([]byte, 12)}), multicast, drop.ForbiddenOption},
 		{"D6-9 query with our identifier passes", query(server(ours)), unicast, drop.None},
-		{"D6-9 query for another server", query(server(theirs)), multicast, drop.ForeignServer},
+		{"Q-2 a query that names another server passes", query(server(theirs)), multicast, drop.None},
 		{"D6-3 two client identifiers", inform(id(client), id(client)), multicast, drop.Identifier},
 		{"D6-3 two server identifiers", inform(server(ours), server(ours)), multicast, drop.Identifier},
-		{"D6-3 a query with two client identifiers", query(id(client), id(client)), multicast, drop.Identifier},
+		{"Q-2 a query with two client identifiers passes", query(id(client), id(client)), multicast, drop.None},
+		{"Q-2 a query with an empty client identifier passes", query(id(nil)), multicast, drop.None},
+		{"Q-2 a query with one of 2 octets passes", query(id(client[:2])), multicast, drop.None},
+		{"Q-2 a query with one of 131 octets passes", query(id(make([]byte, 131))), multicast, drop.None},
+		{"Q-2 a query with two server identifiers passes", query(server(theirs), server(ours)), multicast, drop.None},
+		{"Q-2 a query with an IA, a broken one and an Option Request of odd length passes", query(option{dhcp6.OptIANA, make([]byte, 12)}, option{dhcp6.OptIAPD, nil}, option{dhcp6.OptORO, []byte{0, 88, 0}}), unicast, drop.None},
+		{"Q-2 also by a relay", relay(query(id(nil), server(theirs))), unicast, drop.None},
+		{"D6-7 an Information-request with a server identifier of 2 octets", inform(server(ours[:2])), multicast, drop.Identifier},
 		{"D6-4 unknown options pass", inform(option{999, []byte{1}}, option{dhcp6.OptVendorOpts, []byte{1, 2, 3, 4}}), multicast, drop.None},
 		{"D6-7 client identifier of 2 octets", inform(id(client[:2])), multicast, drop.Identifier},
 		{"D6-7 client identifier of 3 octets passes", inform(id(client[:3])), multicast, drop.None},
 		{"D6-7 client identifier of 130 octets passes", inform(id(make([]byte, 130))), multicast, drop.None},
 		{"D6-7 client identifier of 131 octets", inform(id(make([]byte, 131))), multicast, drop.Identifier},
-		{"D6-7 server identifier of 2 octets", query(server(ours[:2])), multicast, drop.Identifier},
+		{"Q-2 a query with a server identifier of 2 octets passes", query(server(ours[:2])), multicast, drop.None},
 		{"D6-10 Advertise", message(dhcp6.Advertise), multicast, drop.ServerMessage},
 		{"D6-10 Reply", message(dhcp6.Reply), multicast, drop.ServerMessage},
 		{"D6-10 Reconfigure", message(dhcp6.Reconfigure), multicast, drop.ServerMessage},
@@ -139,7 +146,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// reply asks and returns the answer's message as objects.
+// reply sends a message and returns the answer as an object.
 func reply(t *testing.T, s *answer.Server, data []byte) *dhcpv6.Message {
 	t.Helper()
 	b, why := s.Append([]byte("before"), parse(t, data))
@@ -196,7 +203,7 @@ func TestReply(t *testing.T) {
 	}
 }
 
-// The oracle reads what we wrote.
+// An independent codec reads what we wrote.
 func TestContents(t *testing.T) {
 	m := reply(t, answer.New(ours, full()), message(dhcp6.InformationRequest, option{dhcp6.OptClientID, client}, oro(23, 24, 32, 56, 88)))
 	os := m.Options
@@ -231,7 +238,7 @@ func TestOption88(t *testing.T) {
 	tests := []struct {
 		name    string
 		options answer.Options
-		want    []byte // the whole option, nil for no answer
+		want    []byte // the whole option; nil for no answer
 	}{
 		{"Q-35 not offered without configuration", answer.Options{}, nil},
 		{"Q-11 multicast", answer.Options{Offer4o6: true, Servers4o6: []netip.Addr{multicast}},
@@ -261,6 +268,34 @@ func TestSilence(t *testing.T) {
 	} {
 		if b, why := s.Append(nil, parse(t, data)); len(b) != 0 || why != drop.None {
 			t.Errorf("%s: %x, %v", name, b, why)
+		}
+	}
+}
+
+func TestD6_41_OnlyServerAlwaysReplies(t *testing.T) {
+	s := answer.New(ours, answer.Options{Offer4o6: true, InfMaxRT: 3600, OnlyServer: true})
+	for name, tt := range map[string]struct {
+		data []byte
+		want []dhcp6.Code // beside our identifier
+	}{
+		"no Option Request":            {message(dhcp6.InformationRequest), nil},
+		"nothing of what is asked for": {message(dhcp6.InformationRequest, option{dhcp6.OptClientID, client}, oro(94)), []dhcp6.Code{dhcp6.OptClientID}},
+		"times and nothing else":       {message(dhcp6.InformationRequest, oro(94, 83)), []dhcp6.Code{dhcp6.OptInfMaxRT}},
+		"what we have":                 {message(dhcp6.InformationRequest, oro(94, 88)), []dhcp6.Code{dhcp6.Opt4o6Server}},
+	} {
+		b, why := s.Append(nil, parse(t, tt.data))
+		if why != drop.None || len(b) < 4 || b[0] != byte(dhcp6.Reply) {
+			t.Errorf("%s: %x, %v", name, b, why)
+			continue
+		}
+		var got []dhcp6.Code
+		for code := range dhcp6.Options(b[4:]) {
+			if code != dhcp6.OptServerID {
+				got = append(got, code)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: options %v, want %v", name, got, tt.want)
 		}
 	}
 }
@@ -329,7 +364,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// Whatever a client sends, the answer is well formed or absent.
+// Whatever a client sends, the answer is well-formed or absent.
 func FuzzAppend(f *testing.F) {
 	f.Add(message(dhcp6.InformationRequest, oro(88, 23)))
 	f.Add(message(dhcp6.InformationRequest, option{dhcp6.OptClientID, client}, oro(17, 88)))

@@ -11,27 +11,30 @@ import (
 	"strings"
 )
 
-// A DUID is 2 octets of type and 1 to 128 octets of body, opaque to everybody
-// but its maker (RFC 9915 section 11).
+// A DUID is 2 octets of type and 1 to 128 octets of body. It is opaque (RFC 9915 section 11).
 const (
 	minDUID = 3
 	maxDUID = 130
 
 	duidFile = "duid"
+	// keaFile is the file in which kea-dhcp6 keeps its DUID, in the same form.
+	keaFile = "kea-dhcp6-serverid"
 )
 
-// DUID returns the server's identity kept in the directory. The first call
-// ever makes one, of type 4 with a random UUID (RFC 6355): it depends on no
-// interface, and two daemons never have the same. It is on stable storage
-// before it is returned.
+// DUID returns the server's identity from the state directory. If there is none, it makes one of
+// type 4 with a random UUID (RFC 6355), which depends on no interface and which no other daemon
+// has. A new DUID is on stable storage before it is returned.
 //
-// The file holds hexadecimal text. Daemons that start together on one
-// directory agree on one identity.
+// The file duid holds hexadecimal digits, with or without colons between the octets. If it does not
+// exist, DUID reads kea-dhcp6-serverid, in which a kea-dhcp6 keeps its own. Daemons that start
+// together on one directory get one identity.
 func DUID(dir string) ([]byte, error) {
 	path := filepath.Join(dir, duidFile)
-	duid, err := readDUID(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return duid, err
+	for _, name := range []string{duidFile, keaFile} {
+		duid, err := readDUID(filepath.Join(dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return duid, err
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w; make it or name another in DHCP6D_STATE_DIR", err)
@@ -52,19 +55,50 @@ func newDUID() []byte {
 }
 
 func readDUID(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's DUID: %w", err)
 	}
-	duid, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(duid) < minDUID || len(duid) > maxDUID {
-		return nil, fmt.Errorf("%s does not hold a DUID in hexadecimal; restore it, or remove it to get a new identity", path)
+	duid, wrong := parseDUID(string(content))
+	if wrong != "" {
+		return nil, fmt.Errorf("reading the server's DUID: %s %s; write the old DUID into it as hexadecimal digits, or remove it and dhcp6d makes a new one (clients then see another server identifier, and keep what they have)", path, wrong)
 	}
 	return duid, nil
 }
 
-// writeDUID makes the file whole or not at all, and never replaces one: a link
-// fails where the name is taken.
+// parseDUID reads hexadecimal text, plain ("00040a0b") or with a colon between the octets
+// ("0:4:0a:0b", as Kea writes it). It returns what is wrong with any other content.
+func parseDUID(content string) (duid []byte, wrong string) {
+	text := strings.TrimSpace(content)
+	switch {
+	case text == "":
+		return nil, "is empty"
+	case strings.Trim(text, "\x00") == "":
+		return nil, "holds zero octets only, as a power cut may leave it"
+	}
+	if strings.Contains(text, ":") {
+		octets := strings.Split(text, ":")
+		for i, o := range octets {
+			if len(o) == 1 {
+				octets[i] = "0" + o
+			} else if len(o) != 2 {
+				return nil, "does not hold hexadecimal octets with colons between them"
+			}
+		}
+		text = strings.Join(octets, "")
+	}
+	duid, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, "does not hold hexadecimal digits"
+	}
+	if len(duid) < minDUID || len(duid) > maxDUID {
+		return nil, fmt.Sprintf("holds %d octets, and a DUID has %d to %d", len(duid), minDUID, maxDUID)
+	}
+	return duid, ""
+}
+
+// writeDUID makes the file with all of its content or not at all. It never replaces a file: a link
+// fails if the name is taken.
 func writeDUID(path string, duid []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), duidFile+".new-*")
 	if err != nil {

@@ -58,16 +58,43 @@ func TestD6_7_DUIDOfTheOperatorIsOpaque(t *testing.T) {
 	}
 }
 
-func TestDUIDMistakes(t *testing.T) {
+func TestDUIDOfKea(t *testing.T) {
 	for name, content := range map[string]string{
-		"empty": "", "text": "hello", "short": "0004", "long": strings.Repeat("00", 131),
+		"duid":               "00:01:00:01:2c:cd:68:a1:08:00:27:58:f1:e8\n",
+		"kea-dhcp6-serverid": "0:1:0:1:2c:cd:68:a1:8:0:27:58:f1:e8",
 	} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "duid"), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := answer.DUID(dir); err == nil || !strings.Contains(err.Error(), "remove it to get a new identity") {
+		want := []byte{0, 1, 0, 1, 0x2c, 0xcd, 0x68, 0xa1, 8, 0, 0x27, 0x58, 0xf1, 0xe8}
+		if d, err := answer.DUID(dir); err != nil || !bytes.Equal(d, want) {
 			t.Errorf("%s: %x, %v", name, d, err)
+		}
+	}
+}
+
+func TestDUIDMistakes(t *testing.T) {
+	for content, want := range map[string]string{
+		"":                         "is empty",
+		" \n":                      "is empty",
+		strings.Repeat("\x00", 37): "holds zero octets only",
+		"hello":                    "does not hold hexadecimal digits",
+		"00:04:":                   "with colons between them",
+		"00:04:123":                "with colons between them",
+		"00:04:zz":                 "does not hold hexadecimal digits",
+		"0004":                     "holds 2 octets",
+		strings.Repeat("00", 131):  "holds 131 octets",
+	} {
+		for _, name := range []string{"duid", "kea-dhcp6-serverid"} {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d, err := answer.DUID(dir)
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "remove it and dhcp6d makes a new one") {
+				t.Errorf("%s with %q: %x, %v", name, content, d, err)
+			}
 		}
 	}
 	file := filepath.Join(t.TempDir(), "file")

@@ -11,8 +11,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// Options are what the daemon has to offer to an Information-request. Numbers
-// of 0 and empty lists are not offered.
+// Options are the options that an Information-request may be answered with. Numbers of 0 and empty
+// lists are not offered.
 type Options struct {
 	Offer4o6     bool // option 88, also when Servers4o6 is empty (RFC 7341 section 7.2)
 	Servers4o6   []netip.Addr
@@ -23,6 +23,9 @@ type Options struct {
 	SolMaxRT     uint32       // option 82, seconds
 	InfMaxRT     uint32       // option 83, seconds
 	Others       []Option
+	// OnlyServer means that no other server answers the clients. An Information-request then gets a
+	// Reply even if none of the options that it asks for is offered.
+	OnlyServer bool
 }
 
 // NTPServer is one suboption of option 56 (RFC 5908): exactly one field is set.
@@ -38,31 +41,30 @@ type Option struct {
 }
 
 const (
-	// maxCodes bounds the codes offered: a Reply's options are a set of bits.
+	// maxCodes is the most codes offered: the options of a Reply are bits of a word.
 	maxCodes = 64
-	// maxLength bounds the options together, so that a Reply always fits.
+	// maxLength is the most octets of all options together, so that a Reply always fits.
 	maxLength = 16384
 )
 
-// offer is the encoded options of one code.
+// offer holds the encoded options of one code.
 type offer struct {
 	code  dhcp6.Code
 	bytes []byte
 }
 
-// Any tells whether anything is offered that a client could take from us
-// instead of from another server.
+// Any reports whether an option is offered that a client could get from another server, too.
 func (o Options) Any() bool {
 	return slices.ContainsFunc(o.encode(), func(f offer) bool { return !about(f.code) })
 }
 
-// about tells whether an option is about the exchange itself. Clients ask for
-// these in any case (RFC 9915 section 18.2.6), so they are no reason to answer.
+// about reports whether an option is about the exchange itself. Every client asks for these (RFC
+// 9915 section 18.2.6), so they are no reason to answer.
 func about(c dhcp6.Code) bool {
 	return c == dhcp6.OptRefreshTime || c == dhcp6.OptSolMaxRT || c == dhcp6.OptInfMaxRT
 }
 
-// Check tells what cannot be offered.
+// Check returns an error that names every option that cannot be offered.
 func (o Options) Check() error {
 	var wrong []string
 	for i, other := range o.Others {
@@ -93,8 +95,8 @@ func (o Options) Check() error {
 	return nil
 }
 
-// repeats tells whether two options may not stand in one message. Vendor
-// options may, one for each enterprise (RFC 9915 section 21.17).
+// repeats reports whether two options must not be in one message. There may be a vendor option for
+// each enterprise (RFC 9915 section 21.17).
 func (o Option) repeats(p Option) bool {
 	if o.Code != p.Code {
 		return false
@@ -105,7 +107,7 @@ func (o Option) repeats(p Option) bool {
 	return [4]byte(o.Data) == [4]byte(p.Data)
 }
 
-// unfit tells why a code cannot be configured by number.
+// unfit returns why a code cannot be configured by number, "" if it can.
 func unfit(c dhcp6.Code) string {
 	switch c {
 	case 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 18, 19, 20, 25, 26:
@@ -121,7 +123,7 @@ func unfit(c dhcp6.Code) string {
 	return ""
 }
 
-// encode makes the options' bytes, in ascending order of their codes.
+// encode returns the options' bytes, in ascending order of their codes.
 func (o Options) encode() []offer {
 	var offers []offer
 	add := func(c dhcp6.Code, b []byte) { offers = append(offers, offer{c, b}) }
@@ -170,7 +172,7 @@ func (o Options) encode() []offer {
 
 func appendData(c dhcp6.Code, content func([]byte) []byte) []byte {
 	b := content(nil)
-	b = b[:min(len(b), 65535)] // more is refused by Check
+	b = b[:min(len(b), 65535)] // Check refuses more
 	return dhcp6.AppendOption(nil, c, b)
 }
 

@@ -91,8 +91,8 @@ func TestEverything(t *testing.T) {
 		t.Errorf("backends: %+v", c.Backends)
 	case !reflect.DeepEqual(c.Options, offered):
 		t.Errorf("options: %+v", c.Options)
-	case len(c.ACL.Allow) != 2 || len(c.ACL.Deny) != 1 || !slices.Equal(c.Hooks, []string{"acl"}):
-		t.Errorf("acl: %+v", c.ACL)
+	case len(c.Hooks) != 1 || c.Hooks[0].Name() != "acl":
+		t.Errorf("hooks: %+v", c.Hooks)
 	}
 	if got := c.Backends[1].String(); got != "[2001:db8::9]:6768 kea" {
 		t.Errorf("backend written as %q", got)
@@ -102,20 +102,35 @@ func TestEverything(t *testing.T) {
 	}
 }
 
-// Each row is one mistake and the whole of what is said about it.
+func TestJoinSite(t *testing.T) {
+	for env, want := range map[string]bool{
+		"": false, "RELAYS=2001:db8::/64": true, "JOIN_SITE=true": true,
+		"JOIN_SITE=false RELAYS=2001:db8::/64": false, "JOIN_SITE=auto RELAYS=::/0": true,
+	} {
+		c, err := config.Load(environ(append(strings.Fields(env), "INTERFACES=eth0")...))
+		if err != nil || c.JoinSite != want {
+			t.Errorf("%q: join %v, %v; want %v", env, c.JoinSite, err, want)
+		}
+	}
+}
+
+// Each row is one mistake and the complete message about it.
 func TestMistakes(t *testing.T) {
 	const remedy = "; keep it on the loopback interface, set DHCP6D_IPC_KEYS, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
 	const kea = "; give list of [name@]host:port[ kea]"
-	const acl = "; give list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex"
 	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
 	const ranges = "; give list of name:prefix or name:first-last"
 	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
 	tests := []struct{ name, env, want string }{
 		{"no interface but exceptions", "INTERFACES=!eth0", `INTERFACES: "!eth0" takes no interface, it only excepts` + patterns},
 		{"bad pattern", "INTERFACES=eth[0", `INTERFACES: "eth[0" is no pattern: a bracket or backslash lacks its end` + patterns},
-		{"name too long", "INTERFACES=abcdefghijklmnop", `INTERFACES: "abcdefghijklmnop" is longer than the 15 characters of an interface name` + patterns},
+		{"name too long", "INTERFACES=" + strings.Repeat("a", 128), `INTERFACES: "` + strings.Repeat("a", 128) + `" is longer than the 127 characters of an interface name` + patterns},
 		{"name with a slash", "INTERFACES=eth/0,a b", `INTERFACES: "eth/0" is no name of an interface, "a b" is no name of an interface` + patterns},
-		{"join site", "JOIN_SITE=maybe", `JOIN_SITE: "maybe": invalid syntax; give true or false`},
+		{"join site", "JOIN_SITE=maybe", `JOIN_SITE: "maybe" is none of true, false, auto; give true, false or auto`},
+		{"relay prefix of link-local addresses", "RELAYS=fe80::/10", "RELAYS: fe80::/10 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
+		{"relay prefix within fe80::/10", "RELAYS=fe80::1/128", "RELAYS: fe80::1/128 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
+		{"relay prefix multicast", "RELAYS=ff00::/8", "RELAYS: ff00::/8 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
+		{"relay prefix unspecified", "RELAYS=::/128", "RELAYS: ::/128 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
 		{"relay prefix of IPv4", "RELAYS=192.0.2.0/24", "RELAYS: 192.0.2.0/24 is no IPv6 prefix; DHCPv6 relays have IPv6 addresses"},
 		{"relay prefix with host bits", "RELAYS=2001:db8::1/64", "RELAYS: 2001:db8::1/64 has bits set after its length; did you mean 2001:db8::/64?"},
 		{"relay without length", "RELAYS=2001:db8::1", `RELAYS: "2001:db8::1": no '/'; give list of IPv6 prefixes`},
@@ -163,17 +178,15 @@ func TestMistakes(t *testing.T) {
 		{"option of RFC 7341", "OPTIONS=87:00", "OPTIONS: option 87 is for DHCPV4-QUERY and DHCPV4-RESPONSE only"},
 		{"option too long", "OPTIONS=59:" + strings.Repeat("00", 16385), "OPTIONS: option 59 is too long"},
 		{"options too long together", "OPTIONS=59:" + strings.Repeat("00", 9000) + ",60:" + strings.Repeat("00", 9000), "OPTIONS: 2 options of 18008 octets do not fit into an answer, at most 64 of 16384 do"},
-		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there are: acl, ratelimit"},
-		{"ratelimit not listed", "RATELIMIT_RATE=5", "HOOKS: the hook ratelimit is configured and not listed; add ratelimit, or unset DHCP6D_RATELIMIT_*"},
+		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there are: acl, ratelimit, packetlog"},
+		{"ratelimit not listed", "RATELIMIT_RATE=5", "HOOKS: the hook ratelimit is configured and not listed; add ratelimit, or unset DHCP6D_RATELIMIT_RATE"},
 		{"negative wait", "MAX_WAIT=-1s", "MAX_WAIT: a time below 0; give 0s for no limit"},
 		{"acl without list", "HOOKS=acl", "HOOKS: the hook acl has nothing to do; set DHCP6D_ACL_ALLOW or DHCP6D_ACL_DENY"},
-		{"acl not listed", "ACL_DENY=prefix=::/0", "HOOKS: the hook acl is configured and not listed; add acl, or unset DHCP6D_ACL_ALLOW and DHCP6D_ACL_DENY"},
-		{"acl entry", "ACL_DENY=::/0", `ACL_DENY: "::/0" has no = between what to compare and the value; give list as for ALLOW`},
-		{"acl key", "ACL_ALLOW=mac=x", `ACL_ALLOW: "mac" is none of prefix, interface-id and remote-id` + acl},
+		{"acl not listed", "ACL_DENY=prefix=::/0", "HOOKS: the hook acl is configured and not listed; add acl, or unset DHCP6D_ACL_DENY"},
 		{"metrics", "METRICS_LISTEN=9547", `METRICS_LISTEN: "9547" is no listen address; give [address]:port`},
 		{"unknown variable", "INTERFACE=eth0", "INTERFACE: unknown variable; did you mean DHCP6D_INTERFACES?"},
 		{"variable of a later version", "IPC_WINDOW=1", "IPC_WINDOW: unknown variable; remove it, -h lists all variables"},
-		{"IPC-27 key that is not base64 is not shown", "IPC_KEYS=1:secret!", "IPC_KEYS: not usable (the value is secret and not shown); give list of id:base64"},
+		{"IPC-27 key that is not base64 is not shown", "IPC_KEYS=1:secret!", "IPC_KEYS: key 1: id 1: secret is not base64, from its character 7 on (the value is secret and not shown); give list of id:base64"},
 		{"range of nobody", "IPC_RANGES=a:192.0.2.0/24", "IPC_RANGES: no backend has the name a; use the names in DHCP6D_IPC_BACKENDS"},
 		{"range without name", "IPC_RANGES=192.0.2.0/24", `IPC_RANGES: "192.0.2.0/24" has no name of a backend and colon before its addresses` + ranges},
 		{"range of IPv6", "IPC_RANGES=a:2001:db8::/64", `IPC_RANGES: "/64" is neither an IPv4 prefix nor a range of IPv4 addresses` + ranges},
@@ -263,17 +276,6 @@ func TestBackendsWithoutRangesAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestListsFromFiles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "deny")
-	if err := os.WriteFile(path, []byte("prefix=2001:db8::/32\ninterface-id=port 7\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := config.Load(environ("HOOKS=acl", "ACL_DENY_FILE="+path))
-	if err != nil || len(c.ACL.Deny) != 2 || string(c.ACL.Deny[1].InterfaceID) != "port 7" {
-		t.Errorf("deny %+v, %v", c.ACL.Deny, err)
-	}
-}
-
 func FuzzBackend(f *testing.F) {
 	for _, s := range []string{"[::1]:6768", "a@dhcp4d:6768 kea", "[::1]:06768", "a@b@c:1", " x:1  kea "} {
 		f.Add(s)
@@ -289,8 +291,7 @@ func FuzzBackend(f *testing.F) {
 	})
 }
 
-// Whatever stands in a variable, Load names it or takes it, and what it takes
-// can be offered.
+// Load names the mistake in a variable, or accepts the value. An accepted value can be offered.
 func FuzzLoad(f *testing.F) {
 	for _, v := range []string{"INTERFACES", "RELAYS", "4O6_SERVERS", "DOMAIN_SEARCH", "NTP_SERVERS", "INFORMATION_REFRESH_TIME", "OPTIONS", "IPC_BACKENDS", "ACL_DENY"} {
 		f.Add(v, "a,b:1")

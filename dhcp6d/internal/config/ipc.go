@@ -13,20 +13,20 @@ import (
 
 // Backend is a DHCPv4 server behind dhcp6d.
 type Backend struct {
-	// Name is what metrics and logs call it and what the choice among
-	// backends hashes; host:port where none was given.
+	// Name is the backend's name in metrics and logs, and in the hash that chooses a backend.
+	// Without a configured name it is host:port.
 	Name string
 	// Host is an address or a name to resolve.
 	Host string
 	Port uint16
-	// Kea says that it is a kea-dhcp4.
+	// Kea marks a kea-dhcp4.
 	Kea bool
 }
 
-// maxBackends bounds a label of metrics.
+// maxBackends limits the values of a metric label.
 const maxBackends = 64
 
-// String is the backend as it is written in the environment.
+// String returns the backend as it is written in the environment.
 func (b Backend) String() string {
 	s := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 	if b.Name != s {
@@ -38,9 +38,8 @@ func (b Backend) String() string {
 	return s
 }
 
-// Daemon is the name that the backend has for itself, which signatures cover:
-// its name here, and where that was not given what a dhcp4d is called that was
-// given none either.
+// Daemon returns the name that the backend has for itself, which signatures cover. That is its name
+// here. Without one it is the default name of a dhcp4d.
 func (b Backend) Daemon() string {
 	if b.Name == net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) {
 		return "dhcp4d"
@@ -48,7 +47,7 @@ func (b Backend) Daemon() string {
 	return b.Name
 }
 
-// UnmarshalText takes "[name@]host:port[ kea]".
+// UnmarshalText parses "[name@]host:port[ kea]".
 func (b *Backend) UnmarshalText(text []byte) error {
 	fields := strings.Fields(string(text))
 	kea := len(fields) == 2 && fields[1] == "kea"
@@ -80,7 +79,7 @@ func (b *Backend) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// loopback tells whether datagrams to the backend stay on this host.
+// loopback reports whether datagrams to the backend stay on this host.
 func (b Backend) loopback() bool {
 	if b.Host == "localhost" {
 		return true
@@ -115,8 +114,8 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	c.checkKeys(l, insecure)
 }
 
-// checkKeys checks that nothing leaves the host unauthenticated that is not
-// meant to, and that a signature tells for which backend it is.
+// checkKeys checks that no unauthenticated datagram leaves the host by mistake, and that each
+// signature says for which backend it is.
 func (c *Config) checkKeys(l *config.Loader, insecure bool) {
 	keys := len(c.IPCKeys) > 0
 	daemons := map[string]bool{}
@@ -149,17 +148,17 @@ func (c *Config) checkKeys(l *config.Loader, insecure bool) {
 	}
 }
 
-// Range is addresses that only one backend can serve.
+// Range is a range of addresses that only one backend can serve.
 type Range struct {
 	Backend     string
 	First, Last netip.Addr // IPv4, First is not above Last
 }
 
-// String is the range as it is written in the environment.
+// String returns the range as it is written in the environment.
 func (r Range) String() string { return fmt.Sprintf("%s:%v-%v", r.Backend, r.First, r.Last) }
 
-// UnmarshalText takes "name:prefix", "name:first-last" or "name:address". The
-// name may contain colons.
+// UnmarshalText parses "name:prefix", "name:first-last" or "name:address". The name may contain
+// colons.
 func (r *Range) UnmarshalText(text []byte) error {
 	s := string(text)
 	at := strings.LastIndexByte(s, ':')
@@ -190,7 +189,7 @@ func (r *Range) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// lastOf is the last address of an IPv4 prefix.
+// lastOf returns the last address of an IPv4 prefix.
 func lastOf(p netip.Prefix) netip.Addr {
 	a := p.Addr().As4()
 	for i := p.Bits(); i < 32; i++ {
@@ -199,8 +198,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// checkRanges checks that each range has one owner that there is, and puts
-// them in order.
+// checkRanges checks that each range has exactly one owner, which exists, and sorts the ranges.
 func (c *Config) checkRanges(l *config.Loader) {
 	c.Ranges = slices.Clone(c.Ranges)
 	slices.SortFunc(c.Ranges, func(a, b Range) int { return a.First.Compare(b.First) })
@@ -214,7 +212,7 @@ func (c *Config) checkRanges(l *config.Loader) {
 	}
 }
 
-// reaches tells whether a socket bound to local can send to remote.
+// reaches reports whether a socket bound to local can send to remote.
 func reaches(local, remote netip.Addr) bool {
 	if local == netip.IPv6Unspecified() {
 		return true

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path"
 	"strings"
 
@@ -12,11 +13,10 @@ import (
 // patterns is a list of interface names and patterns.
 type patterns []string
 
-// maxName is the longest name of an interface.
-const maxName = 15
+// maxName is the longest name of an interface: an alternative name may have 127 characters.
+const maxName = 127
 
-// UnmarshalText takes a list and checks each entry; at least one of them must
-// be no exception.
+// UnmarshalText parses a list and checks each entry. At least one entry must not be an exception.
 func (p *patterns) UnmarshalText(text []byte) error {
 	list := config.Elements(string(text))
 	var wrong []error
@@ -44,6 +44,26 @@ func (p *patterns) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// joinSite says whether to join ff05::1:3: true, false or auto.
+type joinSite string
+
+const joinAsNeeded joinSite = "auto"
+
+// UnmarshalText parses true, false or auto.
+func (j *joinSite) UnmarshalText(text []byte) error {
+	switch v := joinSite(text); v {
+	case "true", "false", joinAsNeeded:
+		*j = v
+		return nil
+	}
+	return fmt.Errorf("%q is none of true, false, auto", text)
+}
+
+// with resolves auto: it returns whether to join with these prefixes of relays.
+func (j joinSite) with(relays []netip.Prefix) bool {
+	return j == "true" || (j == joinAsNeeded && len(relays) > 0)
+}
+
 // join makes one line of several errors.
 func join(errs []error) error {
 	if len(errs) == 0 {
@@ -56,15 +76,31 @@ func join(errs []error) error {
 	return errors.New(strings.Join(lines, ", "))
 }
 
-// checkLink checks what concerns the clients' side.
-func (c *Config) checkLink(l *config.Loader) {
-	for _, p := range c.Relays {
+// checkPrefixes checks a list of IPv6 prefixes.
+func checkPrefixes(l *config.Loader, name string, prefixes []netip.Prefix) {
+	for _, p := range prefixes {
 		if !p.Addr().Is6() || p.Addr().Is4In6() {
-			l.Mistake("RELAYS", p.String()+" is no IPv6 prefix", "DHCPv6 relays have IPv6 addresses")
+			l.Mistake(name, p.String()+" is no IPv6 prefix", "DHCPv6 relays have IPv6 addresses")
+		}
+		switch a := p.Addr(); {
+		case a.IsLinkLocalUnicast() && p.Bits() >= 10:
+			l.Mistake(name, p.String()+" holds link-local addresses only, which name no relay beyond its link",
+				"a relay with such an address is taken on the interfaces in "+Prefix+"LDRA_INTERFACES")
+		case a.IsMulticast() || (a.IsUnspecified() && p.Bits() == 128):
+			l.Mistake(name, p.String()+" holds no address that a datagram can come from", "give the prefixes of the relays' own addresses")
 		}
 		if p != p.Masked() {
-			l.Mistake("RELAYS", fmt.Sprintf("%v has bits set after its length", p), "did you mean "+p.Masked().String()+"?")
+			l.Mistake(name, fmt.Sprintf("%v has bits set after its length", p), "did you mean "+p.Masked().String()+"?")
 		}
+	}
+}
+
+// checkLink checks the variables of the clients' side.
+func (c *Config) checkLink(l *config.Loader) {
+	checkPrefixes(l, "RELAYS", c.Relays)
+	checkPrefixes(l, "LDRA_LINKS", c.LDRALinks)
+	if len(c.LDRALinks) > 0 && len(c.Relays) == 0 {
+		l.Mistake("LDRA_LINKS", "no relay is listed that could name a link", "list the relays in "+Prefix+"RELAYS; for lightweight relay agents on an interface of dhcp6d set "+Prefix+"LDRA_INTERFACES")
 	}
 	if c.ServerPort == 0 && l.Variable("SERVER_PORT").Value == "0" { // else it was no number at all
 		l.Mistake("SERVER_PORT", "0 is no port", "leave it unset for 547")

@@ -12,27 +12,27 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// LinkOptions are what an Information-request is answered with on one link.
-// Exactly one of the first two fields is set.
+// LinkOptions are the options for an Information-request on one link. Exactly one of the first two
+// fields is set.
 type LinkOptions struct {
 	// Interface is a name or pattern.
 	Interface string
-	// Link is where the address lies by which a relay names the link.
+	// Link is the prefix of the address by which a relay names the link.
 	Link    netip.Prefix
 	Options answer.Options
 }
 
-// linkEntry is a line as written: a link, and variables with their values.
+// linkEntry is a line as it is written: a link, and variables with their values.
 type linkEntry struct {
 	place    LinkOptions
 	settings []string // in the form of os.Environ
 }
 
-// linkEntries is the lines.
+// linkEntries are all lines.
 type linkEntries []linkEntry
 
-// UnmarshalText takes lines, or entries separated by semicolons, of a link and
-// "VARIABLE=value" with blanks between them.
+// UnmarshalText parses lines, or entries separated by semicolons. Each is a link and
+// "VARIABLE=value", with blanks between them.
 func (e *linkEntries) UnmarshalText(text []byte) error {
 	var entries linkEntries
 	for line := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return r == '\n' || r == ';' }) {
@@ -68,8 +68,8 @@ func (e *linkEntries) UnmarshalText(text []byte) error {
 var optionNames = []string{"4O6_SERVERS", "DNS_SERVERS", "DOMAIN_SEARCH", "NTP_SERVERS",
 	"INFORMATION_REFRESH_TIME", "SOL_MAX_RT", "INF_MAX_RT", "OPTIONS"}
 
-// check makes wire values of the entries. What an entry does not mention is as
-// on all other links.
+// check makes wire values of the entries. Variables that an entry does not mention have their
+// general values.
 func (e linkEntries) check(l *config.Loader) []LinkOptions {
 	var all []string
 	for _, name := range optionNames {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -12,9 +11,10 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// optionVariables are what an Information-request is answered with.
+// optionVariables are the options that an Information-request is answered with.
 type optionVariables struct {
 	Servers4o6   servers4o6   `env:"4O6_SERVERS" kind:"none, empty, or list of IPv6 addresses and multicast" reload:"true" desc:"option 88, the DHCPv4-over-DHCPv6 servers: none does not offer it, multicast stands for ff02::1:2, empty is the option without an address"`
 	DNSServers   []netip.Addr `env:"DNS_SERVERS" kind:"list of IPv6 addresses" reload:"true" desc:"option 23, the recursive DNS servers"`
@@ -23,10 +23,11 @@ type optionVariables struct {
 	RefreshTime  seconds      `env:"INFORMATION_REFRESH_TIME" kind:"seconds or a duration, 600s at least" reload:"true" desc:"option 32: after this time clients ask again; unset lets them assume one day, so it is how fast a change of the other options gets around"`
 	SolMaxRT     seconds      `env:"SOL_MAX_RT" kind:"seconds or a duration, 60s to 24h" reload:"true" desc:"option 82: the longest time between a client's Solicits"`
 	InfMaxRT     seconds      `env:"INF_MAX_RT" kind:"seconds or a duration, 60s to 24h" reload:"true" desc:"option 83: the longest time between a client's Information-requests"`
+	OnlyServer   bool         `env:"ONLY_SERVER" envDefault:"false" reload:"true" desc:"no other DHCPv6 server answers here: an Information-request gets a Reply also where nothing that it asks for is offered (RFC 9915 section 18.3.6), so that the client stops asking"`
 	Others       []rawOption  `env:"OPTIONS" kind:"list of code:hex" reload:"true" desc:"further options by code, content in hexadecimal"`
 }
 
-// check makes wire values of what was written.
+// check makes wire values of the variables.
 func (v *optionVariables) check(l *config.Loader) answer.Options {
 	o := answer.Options{
 		Offer4o6:     v.Servers4o6.offered,
@@ -36,6 +37,7 @@ func (v *optionVariables) check(l *config.Loader) answer.Options {
 		RefreshTime:  uint32(v.RefreshTime),
 		SolMaxRT:     uint32(v.SolMaxRT),
 		InfMaxRT:     uint32(v.InfMaxRT),
+		OnlyServer:   v.OnlyServer,
 	}
 	for _, a := range v.DNSServers {
 		if !isHost(a) {
@@ -77,22 +79,22 @@ func (v *optionVariables) check(l *config.Loader) answer.Options {
 	return o
 }
 
-// checkMaxRT holds values to RFC 9915 sections 21.24 and 21.25.
+// checkMaxRT checks a value against RFC 9915 sections 21.24 and 21.25.
 func checkMaxRT(l *config.Loader, variable string, t seconds) {
 	if t != 0 && (t < 60 || t > 86400) {
 		l.Mistake(variable, fmt.Sprintf("%d seconds are out of range", t), "give 60 to 86400")
 	}
 }
 
-// isHost tells whether an address can be that of a server.
+// isHost reports whether an address can be that of a server.
 func isHost(a netip.Addr) bool {
 	return a.Is6() && !a.Is4In6() && a.Zone() == "" && !a.IsMulticast() && !a.IsUnspecified() && !a.IsLoopback()
 }
 
-// isGroup tells whether an address is a multicast one.
+// isGroup reports whether an address is a multicast address.
 func isGroup(a netip.Addr) bool { return a.Is6() && a.IsMulticast() && a.Zone() == "" }
 
-// checkDomain holds a name to the limits of the DNS encoding.
+// checkDomain checks a name against the limits of the DNS encoding.
 func checkDomain(name string) error {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > 253 {
@@ -109,7 +111,7 @@ func checkDomain(name string) error {
 // seconds is a time on the wire; 0 is unset.
 type seconds uint32
 
-// UnmarshalText takes a number of seconds or a duration such as 24h.
+// UnmarshalText parses a number of seconds or a duration such as 24h.
 func (s *seconds) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 32)
 	if err != nil {
@@ -126,7 +128,7 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// servers4o6 is option 88 as configured.
+// servers4o6 is option 88 as it is configured.
 type servers4o6 struct {
 	offered   bool
 	addresses []netip.Addr
@@ -134,7 +136,7 @@ type servers4o6 struct {
 
 var allServers = netip.MustParseAddr("ff02::1:2")
 
-// UnmarshalText takes "none", "empty", or a list of addresses and "multicast".
+// UnmarshalText parses "none", "empty", or a list of addresses and "multicast".
 func (s *servers4o6) UnmarshalText(text []byte) error {
 	list := config.Elements(string(text))
 	if len(list) == 1 && (list[0] == "none" || list[0] == "empty") {
@@ -165,10 +167,10 @@ func (s *servers4o6) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// rawOption is an option by code and hex.
+// rawOption is an option as code and hexadecimal digits.
 type rawOption answer.Option
 
-// UnmarshalText takes "code:hex".
+// UnmarshalText parses "code:hex".
 func (o *rawOption) UnmarshalText(text []byte) error {
 	code, content, ok := strings.Cut(string(text), ":")
 	if !ok {
@@ -178,7 +180,7 @@ func (o *rawOption) UnmarshalText(text []byte) error {
 	if err != nil || n == 0 {
 		return fmt.Errorf("%q is no option code from 1 to 65535", code)
 	}
-	data, err := hex.DecodeString(strings.TrimPrefix(content, "0x"))
+	data, err := octets.Decode(strings.TrimPrefix(content, "0x"))
 	if err != nil {
 		return fmt.Errorf("option %d: %q is not hexadecimal", n, content)
 	}

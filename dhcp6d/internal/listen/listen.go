@@ -1,14 +1,13 @@
-// Package listen owns the client-facing socket of dhcp6d: one UDP socket on
-// the wildcard address, its group memberships on the interfaces served, and
-// the table of these interfaces.
+// Package listen owns the client-facing socket of dhcp6d: one UDP socket on the wildcard address,
+// its group memberships on the interfaces served, and the table of these interfaces.
 //
-// It follows the kernel: an interface that appears, vanishes, is renamed or
-// made again is joined or left at once. It never looks into a datagram and
-// refuses none: whether the interface of a packet is served is asked of the
-// table by whoever reads it.
+// It follows the kernel: when an interface appears, vanishes, is renamed or made again, the socket
+// joins or leaves its groups at once. The package never looks into a datagram. The reader of a
+// datagram asks the table whether its interface is served.
 package listen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ var (
 	Servers               = netip.MustParseAddr("ff05::1:3") // site scope
 )
 
-// retry is how long after a failure the kernel is asked again.
+// retry is the pause between a failure and the next attempt.
 const retry = time.Second
 
 // Options say what to serve.
@@ -49,8 +48,7 @@ type Options struct {
 	Timestamps                bool
 }
 
-// Link is the socket and the interfaces served. Its methods may be called
-// from any goroutine.
+// Link is the socket and the interfaces served. Any goroutine may call its methods.
 type Link struct {
 	// Set once.
 	conn    *udp.Conn
@@ -62,10 +60,12 @@ type Link struct {
 	mu       sync.Mutex
 	patterns Patterns
 	groups   []netip.Addr
-	// members are the memberships that the kernel holds for the socket. It
-	// keeps their records when the interface is gone, so each must be left.
+	// members are the socket's memberships in the kernel, which keeps them when the interface is
+	// gone. So each must be left.
 	members map[membership]struct{}
 	failed  map[int]struct{} // interfaces whose failure to join was logged
+	watch   watch
+	ready   func(ok bool, why string) // see Watch; nil for none
 }
 
 type membership struct {
@@ -73,8 +73,8 @@ type membership struct {
 	group netip.Addr
 }
 
-// Open binds the socket and joins the groups on every interface that is there
-// now. An interface that is named without a pattern must exist.
+// Open binds the socket and joins the groups on every interface that is there now. An interface
+// that is not there, or cannot serve, is logged, and served as soon as it can be.
 func Open(o Options, log *slog.Logger) (*Link, error) {
 	patterns, err := ParsePatterns(o.Interfaces)
 	if err != nil {
@@ -88,8 +88,7 @@ func Open(o Options, log *slog.Logger) (*Link, error) {
 		failed:   make(map[int]struct{}),
 	}
 	l.table.Store(NewInterfaces())
-	// The monitor comes before the first look, so that no change falls
-	// between them.
+	// The monitor is opened before the first look, so that no change is missed between them.
 	if l.monitor, err = newMonitor(); err != nil {
 		return nil, err
 	}
@@ -113,7 +112,7 @@ func Open(o Options, log *slog.Logger) (*Link, error) {
 	return l, nil
 }
 
-// start takes the first look, which unlike later ones may fail.
+// start looks at the interfaces for the first time. Unlike later looks, this one may fail.
 func (l *Link) start() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,24 +120,33 @@ func (l *Link) start() error {
 	if err != nil {
 		return err
 	}
-	if err := l.patterns.missing(found); err != nil {
-		return err
+	for _, name := range l.patterns.missing(found) {
+		l.log.Warn("an interface does not exist; it is served as soon as it does", "interface", name,
+			"there_are", strings.Join(names(found), ", "))
 	}
 	l.adoptLocked(found)
 	if l.table.Load().Len() == 0 {
-		l.log.Warn("no interface matches yet", "there_are", strings.Join(names(found), ", "))
+		l.log.Warn("no interface to serve yet", "there_are", strings.Join(names(found), ", "))
 	}
 	return nil
 }
 
-// Conn is the socket: for readers, writers and its figures.
+// Watch calls ready now and after every change, with whether clients on any interface can be
+// answered, and if not, why.
+func (l *Link) Watch(ready func(ok bool, why string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ready = ready
+	ready(l.table.Load().Ready())
+}
+
+// Conn returns the socket, for readers, writers and its figures.
 func (l *Link) Conn() *udp.Conn { return l.conn }
 
-// Interfaces is the table as it is now. It never changes: take it once per
-// packet or batch.
+// Interfaces returns the table as it is now. A table never changes: take it once per batch.
 func (l *Link) Interfaces() *Interfaces { return l.table.Load() }
 
-// groups are those to be a member of.
+// groups returns the groups to join.
 func groups(site bool) []netip.Addr {
 	if site {
 		return []netip.Addr{RelayAgentsAndServers, Servers}
@@ -146,13 +154,12 @@ func groups(site bool) []netip.Addr {
 	return []netip.Addr{RelayAgentsAndServers}
 }
 
-// Close closes the socket, which ends its memberships. Run must have ended or
-// ends with an error.
+// Close closes the socket, which ends its memberships. If Run has not returned, it returns an
+// error.
 func (l *Link) Close() error { return errors.Join(l.conn.Close(), l.monitor.close()) }
 
-// Serve replaces the names and patterns of the interfaces served, and the
-// groups joined on them. An interface that does not exist is no mistake here:
-// it is served once it does.
+// Serve replaces the names and patterns of the interfaces served, and the groups joined on them. An
+// interface that does not exist is served as soon as it does.
 func (l *Link) Serve(list []string, joinSite bool) error {
 	patterns, err := ParsePatterns(list)
 	if err != nil {
@@ -174,12 +181,12 @@ func (l *Link) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { l.monitor.deadline(time.Unix(0, 1)) })
 	defer stop()
 	for done := true; ; {
-		var again time.Time // zero is never
-		if !done {
-			again = time.Now().Add(retry)
+		again := l.troubleDue() // zero is never
+		if retried := time.Now().Add(retry); !done && (again.IsZero() || retried.Before(again)) {
+			again = retried
 		}
 		l.monitor.deadline(again)
-		if ctx.Err() != nil { // asked after setting a deadline that may have replaced AfterFunc's
+		if ctx.Err() != nil { // checked here, because our deadline may have replaced AfterFunc's
 			return nil
 		}
 		news, err := l.monitor.wait()
@@ -194,13 +201,13 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// update brings memberships and table in line after news; false when
-// something is left to be tried again.
+// update brings memberships and table in line after news. It reports false if something must be
+// tried again.
 func (l *Link) update(n news) (done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// First leave what is gone: an interface made again with the same index
-	// would look as if it were joined.
+	// First leave the groups of interfaces that are gone: one that was made again with the same
+	// index would look as if it were joined.
 	for m := range l.members {
 		if _, gone := n.gone[m.index]; gone || n.lost {
 			l.leaveLocked(m)
@@ -214,12 +221,12 @@ func (l *Link) update(n news) (done bool) {
 	return l.adoptLocked(found)
 }
 
-// adoptLocked makes what was found the state to be in: leaves, joins,
-// publishes the table. False when a group could not be joined.
+// adoptLocked leaves and joins groups as the found interfaces require, and publishes their table.
+// It reports false if a group could not be joined.
 func (l *Link) adoptLocked(found []system) (done bool) {
 	served := make(map[int]*system)
 	for i := range found {
-		if s := &found[i]; l.patterns.Match(s.Name, s.loopback) {
+		if s := &found[i]; l.patterns.Match(s.loopback, s.Names...) {
 			served[s.Index] = s
 		}
 	}
@@ -230,15 +237,37 @@ func (l *Link) adoptLocked(found []system) (done bool) {
 	}
 	done = true
 	table := make([]Interface, 0, len(served))
+	var status []Status
+	for _, name := range l.patterns.missing(found) {
+		status = append(status, Status{name, Missing})
+	}
 	for _, s := range served {
-		if s.ipv6() { // otherwise there is news when it gets it
+		if s.ipv6() { // otherwise the monitor reports when the interface gets IPv6
 			s.Joined = l.joinLocked(&s.Interface)
 			done = done && s.Joined
 		}
 		table = append(table, s.Interface)
+		status = append(status, Status{s.Name, s.trouble(s.Joined)})
 	}
-	l.publishLocked(NewInterfaces(table...))
+	next := NewInterfaces(table...)
+	next.status = status
+	slices.SortFunc(next.status, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
+	l.publishLocked(next)
 	return done
+}
+
+// troubleDue logs the troubles that last, and returns when to look again.
+func (l *Link) troubleDue() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	begun, ended, next := l.watch.update(l.table.Load().Status(), time.Now())
+	for _, s := range begun {
+		l.log.Warn("clients on an interface get no answer", "interface", s.Name, "why", s.Trouble.String())
+	}
+	for _, s := range ended {
+		l.log.Info("clients on an interface are answered again", "interface", s.Name)
+	}
+	return next
 }
 
 // joinLocked joins the groups that are not joined yet.
@@ -269,9 +298,12 @@ func (l *Link) leaveLocked(m membership) {
 	}
 }
 
-// publishLocked replaces the table and tells what is different.
+// publishLocked replaces the table and logs the differences.
 func (l *Link) publishLocked(next *Interfaces) {
 	last := l.table.Swap(next)
+	if l.ready != nil {
+		l.ready(next.Ready())
+	}
 	for _, i := range last.All() {
 		if n := next.ByIndex(i.Index); n == nil {
 			delete(l.failed, i.Index)

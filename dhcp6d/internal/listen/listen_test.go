@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,7 +134,7 @@ func TestQ34_servedInterfaces(t *testing.T) {
 	h2.connect("other")
 	l := start(t, Options{Interfaces: []string{"served"}})
 
-	// Another process of the host has the group where we do not serve.
+	// Another process of the host has joined the group on an interface that we do not serve.
 	foreign, err := udp.Listen(udp.Options{Address: netip.AddrPortFrom(netip.IPv6Unspecified(), 5000)})
 	check(t, err)
 	t.Cleanup(func() { _ = foreign.Close() })
@@ -158,8 +159,8 @@ func TestQ34_servedInterfaces(t *testing.T) {
 	h1.multicast(c1, "multicast on served")
 	h1.send(c1, own, "unicast on served")
 
-	// The kernel looks at the group only, so what came by an interface that
-	// is not served is there too, and the table tells.
+	// The kernel checks only the group. So a datagram from an interface that is not served arrives
+	// too, and the table must exclude it.
 	got := read(t, l.Conn().NewReader(8), 4)
 	for i, want := range []struct {
 		text   string
@@ -198,7 +199,7 @@ func TestD6_36_sameAddressOnTwoLinks(t *testing.T) {
 	if got[0].Peer != got[1].Peer || got[0].Interface == got[1].Interface {
 		t.Fatalf("from %v by %d and from %v by %d", got[0].Peer, got[0].Interface, got[1].Peer, got[1].Interface)
 	}
-	for i := range got { // Peer and Interface as they came
+	for i := range got { // Peer and Interface as they came in
 		got[i].Data = append([]byte("answer to "), got[i].Data...)
 		got[i].Local = netip.Addr{}
 	}
@@ -220,8 +221,7 @@ func TestD6_39_longReplies(t *testing.T) {
 	l := start(t, Options{Interfaces: []string{"a0"}})
 	c := h.client()
 	r, w := c.NewReader(8), l.Conn().NewWriter(8)
-	// Also more than once, where coalescing would be tempting and is refused:
-	// segments cannot be fragmented.
+	// Also several times, where coalescing is not allowed: segments cannot be fragmented.
 	for _, n := range []int{1, 3, 5} {
 		ps := make([]udp.Packet, n)
 		for i := range ps {
@@ -242,7 +242,7 @@ func TestD6_39_longReplies(t *testing.T) {
 	}
 }
 
-// Answers to one relay go as one, which nobody on the link can see.
+// Answers to one relay leave as one train. Nobody on the link can see that.
 func TestTrainsOnTheLink(t *testing.T) {
 	needNamespace(t)
 	h := newHost(t)
@@ -295,7 +295,7 @@ func TestComeAndGo(t *testing.T) {
 			attrs.Index = 1000 // the same index again
 		}
 		addVeth(t, attrs, visitor)
-		if n%3 == 0 { // gone and back before anybody may have looked
+		if n%3 == 0 { // gone and back before dhcp6d may have looked
 			delLink("gone0")
 			addVeth(t, attrs, visitor)
 		}
@@ -396,7 +396,6 @@ func TestOpenErrors(t *testing.T) {
 		options Options
 		says    []string
 	}{
-		{"an interface that does not exist", Options{Interfaces: []string{"a0", "eth7", "eth*"}, Port: 5000}, []string{`"eth7"`, "a0, lo", "does not exist", "pattern"}},
 		{"port in use", Options{Interfaces: []string{"a0"}, Port: 6000}, []string{"[::]:6000", "in use"}},
 		{"bad pattern", Options{Interfaces: []string{"["}, Port: 5000}, []string{`"["`}},
 		{"nothing to serve", Options{Port: 5000}, []string{"no interface to serve"}},
@@ -415,10 +414,141 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
-	// A pattern without a match waits.
-	l, err := Open(Options{Interfaces: []string{"later*"}, Port: 5000}, log)
+}
+
+// status is the state of an interface, NoTrouble+100 if it is not to be served.
+func (l *Link) status(name string) Trouble {
+	for _, s := range l.Interfaces().Status() {
+		if s.Name == name {
+			return s.Trouble
+		}
+	}
+	return 100
+}
+
+// TestInterfaceTroubles makes everything happen that keeps clients on an interface without an
+// answer, and ends it again.
+func TestInterfaceTroubles(t *testing.T) {
+	needNamespace(t)
+	h := newHost(t)
+	h.connect("a0")
+	later := newHost(t)
+	l := start(t, Options{Interfaces: []string{"a0", "late0", "no*"}})
+	var ready atomic.Pointer[string]
+	l.Watch(func(ok bool, why string) {
+		if ok {
+			why = "ready"
+		}
+		ready.Store(&why)
+	})
+	is := func(name string, want Trouble) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%s %v, is %v", name, want, l.status(name)), func() bool { return l.status(name) == want })
+	}
+	is("a0", NoTrouble)
+	is("late0", Missing)
+	a0, err := netlink.LinkByName("a0")
 	check(t, err)
-	check(t, l.Close())
+	t.Cleanup(func() { delLink("a0"); delLink("late0"); delLink("br0") })
+
+	check(t, netlink.LinkSetDown(a0))
+	is("a0", Down)
+	eventually(t, "not ready", func() bool {
+		return *ready.Load() == "a0: it is down or has no carrier; late0: it does not exist"
+	})
+	check(t, netlink.LinkSetUp(a0))
+	is("a0", NoTrouble)
+	eventually(t, "ready", func() bool { return *ready.Load() == "ready" })
+
+	addresses, err := netlink.AddrList(a0, netlink.FAMILY_V6)
+	check(t, err)
+	for i := range addresses {
+		check(t, netlink.AddrDel(a0, &addresses[i]))
+	}
+	is("a0", NoLinkLocal)
+	for i := range addresses {
+		check(t, netlink.AddrAdd(a0, &netlink.Addr{IPNet: addresses[i].IPNet}))
+	}
+	is("a0", NoTrouble)
+
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
+	check(t, netlink.LinkAdd(bridge))
+	check(t, netlink.LinkSetMaster(a0, bridge))
+	is("a0", Port)
+	check(t, netlink.LinkSetNoMaster(a0))
+	is("a0", NoTrouble)
+
+	check(t, netlink.LinkSetMTU(a0, 1000))
+	is("a0", NoIPv6)
+	check(t, netlink.LinkSetMTU(a0, 1500))
+	is("a0", NoTrouble)
+
+	later.connect("late0")
+	is("late0", NoTrouble)
+	delLink("late0")
+	is("late0", Missing)
+	delLink("a0")
+	is("a0", Missing)
+}
+
+func TestAlternativeNames(t *testing.T) {
+	needNamespace(t)
+	h := newHost(t)
+	h.connect("a0")
+	t.Cleanup(func() { delLink("a0") })
+	link, err := netlink.LinkByName("a0")
+	check(t, err)
+	const long = "a-name-of-an-access-port-that-is-longer-than-15"
+	l := start(t, Options{Interfaces: []string{long}})
+	if l.status(long) != Missing || l.Interfaces().Len() != 0 {
+		t.Fatalf("served before it has the name: %+v", l.Interfaces().Status())
+	}
+	check(t, netlink.LinkAddAltName(link, long))
+	eventually(t, "served by its alternative name", func() bool {
+		i := l.Interfaces().ByName([]byte("a0"))
+		return i != nil && i.Joined && slices.Contains(i.Names, long) && l.status("a0") == NoTrouble
+	})
+	ps, err := ParsePatterns([]string{"a-name-*"})
+	check(t, err)
+	if table := l.Interfaces(); !table.Matches("a0", ps) || table.Matches(long, ps) || table.Matches("b0", ps) {
+		t.Error("a pattern matches by the alternative names of the interface that is asked for, and only of that")
+	}
+	if n := testing.AllocsPerRun(100, func() { l.Interfaces().Matches("a0", ps) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	check(t, netlink.LinkDelAltName(link, long))
+	eventually(t, "no longer served", func() bool { return l.Interfaces().Len() == 0 && l.status(long) == Missing })
+}
+
+func TestTroubleIsLoggedWhenItLasts(t *testing.T) {
+	var w watch
+	start := time.Unix(1000, 0)
+	bad, good := []Status{{"eth0", Down}}, []Status{{"eth0", NoTrouble}}
+	steps := []struct {
+		after        time.Duration
+		now          []Status
+		begun, ended int
+	}{
+		{0, good, 0, 0},
+		{time.Second, bad, 0, 0},
+		{2 * time.Second, good, 0, 0}, // it was too short
+		{3 * time.Second, bad, 0, 0},
+		{3*time.Second + settle, bad, 1, 0},
+		{4*time.Second + settle, bad, 0, 0}, // once
+		{5*time.Second + settle, []Status{{"eth0", Port}}, 0, 0},
+		{5*time.Second + 2*settle, []Status{{"eth0", Port}}, 1, 0}, // another trouble
+		{6*time.Second + 2*settle, good, 0, 1},
+		{7*time.Second + 2*settle, nil, 0, 0},
+	}
+	for _, s := range steps {
+		begun, ended, next := w.update(s.now, start.Add(s.after))
+		if len(begun) != s.begun || len(ended) != s.ended {
+			t.Errorf("after %v: begun %v, ended %v; want %d and %d", s.after, begun, ended, s.begun, s.ended)
+		}
+		if waits := len(w.troubled) > 0 && !w.troubled["eth0"].logged; waits != !next.IsZero() {
+			t.Errorf("after %v: to be looked at again at %v", s.after, next)
+		}
+	}
 }
 
 func TestInterfacesNoAllocation(t *testing.T) {

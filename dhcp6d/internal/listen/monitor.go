@@ -10,26 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monitor is an rtnetlink socket that hears of every change of links and IPv6
-// addresses. It tells that something changed and what vanished; how things
-// are now is asked of the kernel anew ([interfaces]), so a message more or
-// less does no harm.
+// monitor is an rtnetlink socket that receives every change of links and IPv6 addresses. It reports
+// that something has changed, and which interfaces have vanished. The state itself is then read
+// anew ([interfaces]), so a message more or less does no harm.
 type monitor struct {
 	file *os.File
 	raw  syscall.RawConn
 	buf  []byte
 }
 
-// news is what happened since it was last asked for.
+// news is what has happened since the last call of wait.
 type news struct {
-	// gone are the interfaces that vanished or lost IPv6, though one of the
-	// same index may be there again.
+	// gone are the interfaces that vanished or lost IPv6. One with the same index may be there
+	// again.
 	gone map[int]struct{}
-	// lost says that there was more than the kernel kept for us.
+	// lost reports whether the kernel had to discard messages.
 	lost bool
 }
 
-// burst bounds the messages taken at once.
+// burst bounds the messages that one wait reads.
 const burst = 1024
 
 func newMonitor() (*monitor, error) {
@@ -50,8 +49,8 @@ func newMonitor() (*monitor, error) {
 	return m, nil
 }
 
-// wait returns what happened, at once or when something does; an error when
-// the deadline passes or the monitor is closed.
+// wait waits until something has happened and returns it. It returns an error when the deadline has
+// passed or the monitor is closed.
 func (m *monitor) wait() (n news, err error) {
 	n.gone = make(map[int]struct{})
 	closed := m.raw.Read(func(fd uintptr) bool {
@@ -77,7 +76,7 @@ func (m *monitor) wait() (n news, err error) {
 	return n, errors.Join(err, closed)
 }
 
-// note takes down what a datagram tells.
+// note adds what a netlink datagram reports.
 func (n *news) note(b []byte) {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
@@ -91,7 +90,7 @@ func (n *news) note(b []byte) {
 	}
 }
 
-// deadline ends a wait at that time, a zero time never.
+// deadline sets when a wait ends; the zero time means never.
 func (m *monitor) deadline(t time.Time) { _ = m.file.SetReadDeadline(t) }
 
 func (m *monitor) close() error { return m.file.Close() }

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel tells is parsed without trusting its lengths either.
+// The lengths in the kernel's messages are not trusted either.
 func FuzzNews(f *testing.F) {
 	for _, kind := range []int{unix.RTM_GETLINK, unix.RTM_GETADDR} {
 		if b, err := syscall.NetlinkRIB(kind, unix.AF_UNSPEC); err == nil {

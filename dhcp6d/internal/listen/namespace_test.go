@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests run in a network namespace of their own: the test binary starts
-// itself again in one, in a user namespace too when it is not root. Clients
-// live in further namespaces, at the far ends of veth pairs.
+// The tests run in their own network namespace: the test binary starts itself again in one, and if
+// it is not root, in a user namespace too. Clients are in further namespaces, at the other ends of
+// veth pairs.
 
 const (
 	inside = "DHCP6D_LISTEN_TEST_INSIDE"
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// again runs the tests in a new namespace, or here where the kernel refuses:
-// then those that need it say so.
+// again runs the tests in a new namespace. If the kernel refuses that, it runs them here, and those
+// that need a namespace say so.
 func again(m *testing.M) int {
 	runtime.LockOSThread() // Pdeathsig is about the thread
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -65,7 +65,7 @@ func again(m *testing.M) int {
 	return 0
 }
 
-// needNamespace skips a test where there is none; with CI=true that fails it.
+// needNamespace skips a test if there is no namespace. With CI=true the test fails.
 func needNamespace(t testing.TB) {
 	t.Helper()
 	why := os.Getenv(denied)
@@ -110,7 +110,7 @@ func newHost(t testing.TB) *host {
 	ready := make(chan error)
 	go func() {
 		defer close(h.gone)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			h.ns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -150,9 +150,9 @@ func (h *host) run(f func()) {
 
 var sameMAC = []byte{2, 0, 0, 0, 0, 1}
 
-// connect makes a veth pair: name here, eth0 at the host, both ready and with
-// an MTU of 1500. Every host's end has the same hardware address and so the same
-// link-local address.
+// connect makes a veth pair: name is here, eth0 on the host. Both are ready and have an MTU of
+// 1500. The ends of all hosts have the same hardware address, so they have the same link-local
+// address.
 func (h *host) connect(name string) {
 	h.t.Helper()
 	addVeth(h.t, netlink.LinkAttrs{Name: name}, h)
@@ -173,8 +173,8 @@ func (h *host) connect(name string) {
 	eventually(h.t, "address at the near end", func() bool { return ready(name) })
 }
 
-// ready tells whether an interface of the thread's namespace is up and has an
-// address to send from.
+// ready reports whether an interface of the thread's namespace is up and has an address to send
+// from.
 func ready(name string) bool {
 	found, err := interfaces()
 	return err == nil && slices.ContainsFunc(found, func(s system) bool {
@@ -208,12 +208,11 @@ func index(t testing.TB, name string) int {
 	return link.Attrs().Index
 }
 
-// linkLocal is the address that the hardware address gives (RFC 4291,
-// appendix A).
+// linkLocal returns the address that the hardware address gives (RFC 4291, appendix A).
 var linkLocal = netip.MustParseAddr("fe80::ff:fe00:1")
 
-// memberships are the lines of the kernel's list that are about DHCP's groups,
-// each "interface group".
+// memberships returns the lines of the kernel's list that are about DHCP's groups, each as
+// "interface group".
 func memberships(t testing.TB) []string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/thread-self/net/igmp6")

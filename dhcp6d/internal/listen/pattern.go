@@ -5,22 +5,20 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
 // Patterns is a parsed list of interface names and patterns.
 type Patterns struct {
-	names    []string // without a metacharacter: these must exist at start
+	names    []string // without a metacharacter
 	patterns []string
 	except   []string // names or patterns
 }
 
-// ParsePatterns reads a list of names ("eth0"), patterns of shell syntax
-// ("eth*", "vlan[0-9]", "*") and exceptions ("!eth0", "!docker*"). Their order
-// does not matter: an interface is served when a name or pattern matches and
-// no exception does. A pattern never takes a loopback interface, a name does.
-// The error holds every mistake.
+// ParsePatterns reads a list of names ("eth0"), shell patterns ("eth*", "vlan[0-9]", "*") and
+// exceptions ("!eth0", "!docker*"). An interface is served when a name or pattern matches and no
+// exception does, in whatever order they are. Only a name matches a loopback interface. The error
+// holds every mistake.
 func ParsePatterns(list []string) (Patterns, error) {
 	var ps Patterns
 	var errs []error
@@ -49,26 +47,27 @@ func ParsePatterns(list []string) (Patterns, error) {
 	return ps, errors.Join(errs...)
 }
 
-// maxName is IFNAMSIZ less the terminating zero.
-const maxName = 15
+// maxName is ALTIFNAMSIZ less the terminating zero: the alternative names of an interface may be
+// longer than its name.
+const maxName = 127
 
 func isPattern(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// Match tells whether an interface is to be served.
-func (ps Patterns) Match(name string, loopback bool) bool {
+// Match reports whether an interface with these names ([Interface].Names) is to be served.
+func (ps Patterns) Match(loopback bool, names ...string) bool {
 	for _, e := range ps.except {
-		if match(e, name) {
+		if slices.ContainsFunc(names, func(name string) bool { return match(e, name) }) {
 			return false
 		}
 	}
-	if slices.Contains(ps.names, name) {
+	if slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ps.names, name) }) {
 		return true
 	}
 	if loopback {
 		return false
 	}
 	for _, p := range ps.patterns {
-		if match(p, name) {
+		if slices.ContainsFunc(names, func(name string) bool { return match(p, name) }) {
 			return true
 		}
 	}
@@ -80,18 +79,26 @@ func match(pattern, name string) bool {
 	return ok
 }
 
-// missing is the error about names without an interface.
-func (ps Patterns) missing(found []system) error {
-	there := names(found)
-	var absent []string
+// missing are the names that no interface has.
+func (ps Patterns) missing(found []system) (absent []string) {
 	for _, n := range ps.names {
-		if !slices.Contains(there, n) {
-			absent = append(absent, strconv.Quote(n))
+		if !slices.ContainsFunc(found, func(s system) bool { return slices.Contains(s.Names, n) }) {
+			absent = append(absent, n)
 		}
 	}
-	if len(absent) == 0 {
-		return nil
+	return absent
+}
+
+// MissingNames returns the names in a list that no interface of this host has now, and the names of
+// those that there are. Patterns are never missing.
+func MissingNames(list []string) (missing, there []string, err error) {
+	ps, err := ParsePatterns(list)
+	if err != nil {
+		return nil, nil, err
 	}
-	return fmt.Errorf("interface %s does not exist (there are: %s): correct the name, or use a pattern such as \"eth*\" for interfaces that come later",
-		strings.Join(absent, ", "), strings.Join(there, ", "))
+	found, err := interfaces()
+	if err != nil {
+		return nil, nil, err
+	}
+	return ps.missing(found), names(found), nil
 }

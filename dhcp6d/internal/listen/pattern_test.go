@@ -28,16 +28,16 @@ func TestPatterns(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, n := range tc.takes {
-				if n != "lo" && !ps.Match(n, false) {
+				if n != "lo" && !ps.Match(false, n) {
 					t.Errorf("%s is not taken", n)
 				}
 			}
 			for _, n := range tc.refuses {
-				if ps.Match(n, n == "lo") {
+				if ps.Match(n == "lo", n) {
 					t.Errorf("%s is taken", n)
 				}
 			}
-			if got := ps.Match("lo", true); got != tc.loopback {
+			if got := ps.Match(true, "lo"); got != tc.loopback {
 				t.Errorf("loopback taken: %v, want %v", got, tc.loopback)
 			}
 		})
@@ -45,11 +45,11 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestPatternMistakes(t *testing.T) {
-	_, err := ParsePatterns([]string{"eth[", "!", "", "a/b", "averyverylonginterfacename", "eth 0"})
+	_, err := ParsePatterns([]string{"eth[", "!", "", "a/b", strings.Repeat("a", 128), "eth 0"})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, s := range []string{`"eth["`, `"!"`, `""`, `"a/b"`, `"averyverylonginterfacename"`, `"eth 0"`} {
+	for _, s := range []string{`"eth["`, `"!"`, `""`, `"a/b"`, strings.Repeat("a", 128), `"eth 0"`} {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("%s is not among the mistakes:\n%v", s, err)
 		}

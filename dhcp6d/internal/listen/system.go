@@ -3,8 +3,10 @@ package listen
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,17 +16,18 @@ import (
 type system struct {
 	Interface
 	loopback bool
+	port     bool // of a bridge, bond or team
 	mtu      int
 }
 
-// minMTU is the least MTU of a link with IPv6 (RFC 8200, section 5). Below it
-// the kernel takes IPv6 off the interface, memberships included.
+// minMTU is the least MTU of a link with IPv6 (RFC 8200 section 5). Below it the kernel removes
+// IPv6 from the interface, and the memberships with it.
 const minMTU = 1280
 
-// ipv6 tells whether the interface can hold memberships.
+// ipv6 reports whether the interface can hold memberships.
 func (s *system) ipv6() bool { return s.mtu >= minMTU }
 
-// interfaces lists all interfaces of the network namespace.
+// interfaces returns all interfaces of the network namespace.
 func interfaces() ([]system, error) {
 	links, err := dump(unix.RTM_GETLINK, unix.AF_UNSPEC)
 	if err != nil {
@@ -58,8 +61,8 @@ func dump(kind, family int) ([]syscall.NetlinkMessage, error) {
 	return syscall.ParseNetlinkMessage(b)
 }
 
-// parseLink reads RTM_NEWLINK and RTM_DELLINK. False for those that are about
-// something else than the interface itself, such as its port of a bridge.
+// parseLink reads RTM_NEWLINK and RTM_DELLINK. It is not ok for messages that are not about the
+// interface itself but about its role in a bridge, for instance.
 func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 	if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
 		return s, false
@@ -72,7 +75,7 @@ func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 	flags := binary.NativeEndian.Uint32(m.Data[8:])
 	s.loopback = flags&unix.IFF_LOOPBACK != 0
 	s.Up = flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
-	s.mtu = minMTU // unless told; events of wireless drivers do not
+	s.mtu = minMTU // events of wireless drivers do not say it
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
 	if err != nil {
 		return s, false
@@ -80,16 +83,45 @@ func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 	for _, a := range attributes {
 		switch {
 		case a.Attr.Type == unix.IFLA_IFNAME && len(a.Value) > 0:
-			s.Name = string(a.Value[:len(a.Value)-1]) // less the terminating zero
+			s.Name = text(a.Value)
 		case a.Attr.Type == unix.IFLA_MTU && len(a.Value) >= 4:
 			s.mtu = int(binary.NativeEndian.Uint32(a.Value))
+		case a.Attr.Type&^unix.NLA_F_NESTED == unix.IFLA_PROP_LIST:
+			for name := range nested(a.Value, unix.IFLA_ALT_IFNAME) {
+				s.Names = append(s.Names, text(name))
+			}
+		case a.Attr.Type&^unix.NLA_F_NESTED == unix.IFLA_LINKINFO:
+			for kind := range nested(a.Value, unix.IFLA_INFO_SLAVE_KIND) {
+				s.port = slices.Contains([]string{"bridge", "bond", "team"}, text(kind))
+			}
 		}
 	}
+	s.Names = slices.Insert(s.Names, 0, s.Name)
 	return s, s.Name != ""
 }
 
-// parseAddress reads RTM_NEWADDR; false for an address that is not usable yet
-// or any more.
+// nested returns the values of one type among the attributes in b (struct nlattr: length 2, type 2,
+// value, padding to 4).
+func nested(b []byte, kind uint16) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(b) >= unix.SizeofNlAttr {
+			n := int(binary.NativeEndian.Uint16(b))
+			if n < unix.SizeofNlAttr || n > len(b) {
+				return
+			}
+			if binary.NativeEndian.Uint16(b[2:]) == kind && !yield(b[unix.SizeofNlAttr:n]) {
+				return
+			}
+			b = b[min((n+3)&^3, len(b)):]
+		}
+	}
+}
+
+// text is a string without its terminating zero.
+func text(b []byte) string { return strings.TrimSuffix(string(b), "\x00") }
+
+// parseAddress reads RTM_NEWADDR. It is not ok for an address that cannot be used, because its
+// duplicate address detection has not ended or has failed.
 func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) {
 	if m.Header.Type != unix.RTM_NEWADDR || len(m.Data) < unix.SizeofIfAddrmsg {
 		return 0, a, false
@@ -109,7 +141,7 @@ func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) 
 		}
 		switch attribute.Attr.Type {
 		case unix.IFA_ADDRESS:
-			if !a.IsValid() { // of a point-to-point link this is the other end, and IFA_LOCAL ours
+			if !a.IsValid() { // on a point-to-point link this is the other end, and IFA_LOCAL is ours
 				a = netip.AddrFrom16([16]byte(attribute.Value))
 			}
 		case unix.IFA_LOCAL:
@@ -119,7 +151,7 @@ func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) 
 	return index, a, a.IsValid()
 }
 
-// names lists what was found, for messages to people.
+// names returns the names of interfaces, for messages to people.
 func names(found []system) []string {
 	var ns []string
 	for i := range found {

@@ -2,109 +2,105 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"sync/atomic"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Down is the half from the IPC to the link: it reads what dhcp4d answers and
-// sends it to the client or relay. All fields are set before Run and belong to
-// it from then on.
+// Down is the half from the IPC to the link: it reads the responses of the backends and sends them
+// to clients and relays. All fields are set before Run; Run owns them.
 type Down struct {
 	Log        *slog.Logger
 	IPC        udp.Reader                // from the backends
 	Link       udp.Writer                // to clients and relays
 	Interfaces func() *listen.Interfaces // those served now
 	Settings   *atomic.Pointer[Settings]
-	Backends   *forward.Backends
-	Verifier   *ipc.Verifier
-	Hooks      DownHooks
+	Backends   *backend.Set
+	Opener     *ipc.Opener
 	Ledger     *IPCLedger
+	Trace      Tracing
 
 	now       time.Time
 	served    *listen.Interfaces
-	delivery  Delivery
+	set       *Settings // of the batch at hand
 	response  ipc.Response
-	event     filter.Event
+	event     event.Datagram
 	responses outgoing
+
+	tracing *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
+	traced  []traced
+	seen    seen
+	raw     []byte // the datagram at hand as it came, while somebody follows
 }
 
-// DownHooks are the hook points of this half. As in Kea, pkt6_send is not
-// among them: the query is not at hand.
-type DownHooks struct {
-	Buffer6Send hook.List[filter.Event]
-}
-
-// Name is the component's name in logs and errors.
+// Name returns the component's name for logs and errors.
 func (d *Down) Name() string { return "down" }
 
 // Run serves until the IPC's socket is closed.
 func (d *Down) Run(context.Context) error {
-	for {
-		in, err := d.IPC.Read()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			// The kernel is short of memory, say. Whoever stops listening
-			// for that serves nobody for good.
-			d.Log.Error("cannot read the IPC, trying again", "error", err)
-			time.Sleep(readPause)
-			continue
-		}
-		d.batch(in)
-	}
+	udp.Serve(d.IPC, d.Log, d.batch)
+	return nil
 }
 
 // batch takes the datagrams of one read to their end.
 func (d *Down) batch(in []udp.Packet) {
-	d.now, d.served, d.delivery = time.Now(), d.Interfaces(), d.Settings.Load().Delivery
+	d.now, d.served, d.set = time.Now(), d.Interfaces(), d.Settings.Load()
 	d.responses.reset()
+	d.tracing = d.Trace.Hub.On()
 	for i := range in {
+		if d.tracing != nil {
+			d.raw, d.event = append(d.raw[:0], in[i].Data...), event.Datagram{}
+		}
 		fate, why := d.receive(&in[i])
 		d.Ledger.settle(fate, why)
 		if why != drop.None {
+			if why != drop.Unauthentic || !d.Opener.AfterRestart() {
+				d.Backends.Dropped(&in[i], why, d.now)
+			}
 			logDrop(d.Log, &in[i], why)
+		}
+		if d.tracing != nil {
+			d.follow(&in[i], d.raw, fate, why)
 		}
 	}
 	d.Link.Write(d.responses.packets)
 	d.Ledger.sent(&d.responses)
+	if d.tracing != nil {
+		d.traced = completed(d.traced, d.responses.packets)
+	}
 }
 
-// receive takes one datagram from bytes to what is to be sent, which it puts
-// into responses, or to a reason. The bytes are changed in place.
+// receive takes one datagram of a backend. It puts the answer into responses or returns a reason.
+// It changes the datagram's bytes in place.
 func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
-	backend := d.Backends.From(in.Peer)
-	if backend == nil {
+	from := d.Backends.From(in.Peer)
+	if from == nil {
 		return dropped, drop.WrongPeer
 	}
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	if !backend.Kea {
-		var why drop.Reason
-		if in.Data, why = d.Verifier.Open(in.Data, backend.Daemon, d.now); why != drop.None {
-			return dropped, why
-		}
+	var why drop.Reason
+	if in.Data, why = d.Opener.Open(in.Data, from.Peer, d.now); why != drop.None {
+		return dropped, why
 	}
-	if ipc.IsProbeReply(in.Data) {
-		d.Backends.ProbeAnswered(backend, d.now)
+	if r, ok := ipc.ParseProbeReply(in.Data); ok {
+		d.Backends.ProbeAnswered(from, in.Local, r, d.now)
 		return probe, drop.None
 	}
 	if why := d.response.Parse(in.Data); why != drop.None {
 		return dropped, why
 	}
-	d.Backends.Answered(backend, d.response.DHCPv4(), d.now)
+	d.Backends.Answered(from, in.Local, d.response.DHCPv4(), d.now)
 	back := d.response.Context()
 	ifc := d.served.ByName(back.Interface)
 	if ifc == nil {
@@ -115,11 +111,11 @@ func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
 		return dropped, why
 	}
 	relayed := d.response.Relayed()
-	out := udp.Packet{Peer: d.delivery.port(to, relayed), Local: d.delivery.source(back.Local), Interface: ifc.Index}
+	out := d.set.Delivery.packet(to, relayed, back.Local, ifc.Index)
 	out.Data = d.response.Strip()
-	d.event = filter.Event{Received: d.now, Interface: ifc.Name, Index: ifc.Index,
+	d.event = event.Datagram{Received: d.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if why := d.Hooks.Buffer6Send.Run(&d.event); why != hook.Continue {
+	if why := d.set.Hooks.Buffer6Send.Run(&d.event); why != hook.Continue {
 		return dropped, why
 	}
 	d.responses.add(out, path{relayed: relayed})

@@ -4,26 +4,25 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook/hooktest"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 func TestRL15_RL16_HooksSeeWhatRelaysAdd(t *testing.T) {
 	b := newBench(t)
 	var remote, linkLayer, port []byte
-	look := hook.Filter[filter.Event]{Name: "look", Run: func(e *filter.Event) drop.Reason {
-		r := e.Packet.Relay(e.Packet.Relays() - 1)
-		remote, linkLayer, port = bytes.Clone(r.RemoteID()), bytes.Clone(e.Packet.ClientLinkLayer()), bytes.Clone(r.InterfaceID())
-		return hook.Continue
-	}}
-	core := hook.NewCore(prometheus.NewRegistry(), drop.DHCP6D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), b.up.Log)
 	set := *b.up.Settings.Load()
-	set.Hooks.Pkt6Receive = hook.Filters(core, hook.Pkt6Receive, look)
+	set.Hooks = event.NewHooks(hooktest.Set(t, func(a *hook.Attachment) {
+		event.Pkt6Receive.Run(a, func(e *event.Datagram) drop.Reason {
+			r := e.Packet.Relay(e.Packet.Relays() - 1)
+			remote, linkLayer, port = bytes.Clone(r.RemoteID()), bytes.Clone(e.Packet.ClientLinkLayer()), bytes.Clone(r.InterfaceID())
+			return hook.Continue
+		})
+	}))
 	b.up.Settings.Store(&set)
 	options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port7"))
 	options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, []byte("\x00\x00\x00\x09line"))

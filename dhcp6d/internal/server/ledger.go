@@ -9,6 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -21,10 +22,12 @@ import (
 
 // LinkLedger is the account of the link's socket.
 type LinkLedger struct {
-	received         *metric.Tally[int] // by type and path
-	forwarded        *metric.Tally[int] // by path and destination
-	answered, silent *metric.Tally[int]
-	drops            *metric.Tally[drop.Reason]
+	received   *metric.Tally[int] // by type and path
+	forwarded  *metric.Tally[int] // by path and destination
+	answered   *metric.Tally[int]
+	silent     *metric.Tally[silence.Reason]
+	drops      *metric.Tally[drop.Reason]
+	unbelieved *metric.Tally[int] // no fate: which it has is in the others
 }
 
 // IPCLedger is the account of the IPC's socket.
@@ -40,14 +43,14 @@ var (
 	destLabels = [2]string{"multicast", "unicast"}
 )
 
-// messageTypes are the types that packets_received_total tells apart; all
-// others count as "other".
+// messageTypes are the types that packets_received_total distinguishes; all others count as
+// "other".
 var messageTypes = [...]dhcp6.Type{
 	dhcp6.Solicit, dhcp6.Advertise, dhcp6.Request, dhcp6.Confirm, dhcp6.Renew, dhcp6.Rebind, dhcp6.Reply,
 	dhcp6.Release, dhcp6.Decline, dhcp6.Reconfigure, dhcp6.InformationRequest, dhcp6.DHCPv4Query, dhcp6.DHCPv4Response,
 }
 
-// NewLedgers declares the series of both accounts, all at zero.
+// NewLedgers registers the series of both accounts, all at zero.
 func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "dhcp6d", Name: name, Help: help}, labels)
@@ -60,7 +63,10 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	forwards := counter("queries_forwarded_total", "DHCPV4-QUERY messages handed to a dhcp4d.", "path", "dest")
 	relays := counter("responses_relayed_total", "DHCPV4-RESPONSE messages sent to a client or relay.", "path")
 	answers := counter("packets_answered_total", "Messages that dhcp6d answered itself.", "type")
-	silence := counter("packets_silent_total", "Messages that were understood and need no answer.", "socket")
+	silences := metric.NewSilences(reg, drop.DHCP6D, "packets_silent_total",
+		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")
+	unbelieved := counter("packets_relay_unbelieved_total",
+		"Relayed messages of which inner relay levels are not believed, because no trusted relay wrote them.")
 	probes := counter("ipc_probe_replies_total", "Answers to probes received from dhcp4d.")
 	drops := metric.NewDrops(reg, drop.DHCP6D, "link", "ipc")
 
@@ -80,8 +86,10 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 		received:  metric.NewTally[int](byType),
 		forwarded: metric.NewTally[int](byDest),
 		answered:  one(answers.WithLabelValues("reply")),
-		silent:    one(silence.WithLabelValues("link")),
+		silent:    silences.Tally("link"),
 		drops:     drops.Tally("link"),
+
+		unbelieved: one(unbelieved.WithLabelValues()),
 	}
 	back := &IPCLedger{
 		received: one(ipcReceived.WithLabelValues()),
@@ -92,24 +100,23 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	return link, back
 }
 
-// typeLabel is a type as a label: "information_request", "dhcpv4_query".
+// typeLabel returns a type as a label: "information_request", "dhcpv4_query".
 func typeLabel(t dhcp6.Type) string { return strings.ReplaceAll(strings.ToLower(t.String()), "-", "_") }
 
-// settle enters one datagram (p is nil if it could not be parsed): that it was
-// received, and what became of it unless that depends on sending it.
-func (l *LinkLedger) settle(in *udp.Packet, p *dhcp6.Packet, f fate, why drop.Reason) {
+// settle counts a datagram as received, and its fate unless that depends on sending. p is nil if
+// the datagram could not be parsed.
+func (l *LinkLedger) settle(in *udp.Packet, p *dhcp6.Packet, f fate, why drop.Reason, rule silence.Reason) {
 	l.received.Add(receivedIndex(in, p), 1)
 	switch f {
 	case dropped:
 		l.drops.Add(why, 1)
 	case silent:
-		l.silent.Add(0, 1)
+		l.silent.Add(rule, 1)
 	}
 }
 
-// receivedIndex is the place of a datagram among the counters of received: by
-// path, and then by type. Of one that could not be parsed only the path is
-// known, from its first octet.
+// receivedIndex returns the index of a datagram among the counters of received, which are ordered
+// by path and then by type. If the datagram could not be parsed, its first octet gives the path.
 func receivedIndex(in *udp.Packet, p *dhcp6.Packet) int {
 	if p == nil {
 		return index(len(in.Data) > 0 && dhcp6.Type(in.Data[0]) == dhcp6.RelayForward, len(messageTypes))
@@ -128,14 +135,16 @@ func index(relayed bool, kind int) int {
 	return kind
 }
 
-// sent enters what a batch wanted to send and ends the batch.
+// sent counts what a batch has sent, and adds the batch to the metrics.
 func (l *LinkLedger) sent(queries, answers *outgoing) {
 	for i := range queries.packets {
-		if queries.packets[i].Err != nil {
+		switch {
+		case queries.paths[i].probe: // is in no account
+		case queries.packets[i].Err != nil:
 			l.drops.Add(drop.SendError, 1)
-			continue
+		default:
+			l.forwarded.Add(queries.paths[i].byDest(), 1)
 		}
-		l.forwarded.Add(queries.paths[i].byDest(), 1)
 	}
 	for i := range answers.packets {
 		if answers.packets[i].Err != nil {
@@ -149,9 +158,10 @@ func (l *LinkLedger) sent(queries, answers *outgoing) {
 	l.answered.Flush()
 	l.silent.Flush()
 	l.drops.Flush()
+	l.unbelieved.Flush()
 }
 
-// settle enters one datagram.
+// settle counts the fate of a datagram.
 func (l *IPCLedger) settle(f fate, why drop.Reason) {
 	l.received.Add(0, 1)
 	switch f {
@@ -162,7 +172,7 @@ func (l *IPCLedger) settle(f fate, why drop.Reason) {
 	}
 }
 
-// sent enters what a batch wanted to send and ends the batch.
+// sent counts what a batch has sent, and adds the batch to the metrics.
 func (l *IPCLedger) sent(responses *outgoing) {
 	for i := range responses.packets {
 		if responses.packets[i].Err != nil {

@@ -1,20 +1,25 @@
 package server
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc/ipctest"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 func TestUnderOverloadExchangesThatHaveBegunComeFirst(t *testing.T) {
 	b := newBench(t)
 	settings := *b.up.Settings.Load()
-	settings.Patience = forward.Patience{Query: time.Second, Discover: 50 * time.Millisecond}
+	settings.MaxWait = backend.MaxWait{Query: time.Second, Discover: 50 * time.Millisecond}
 	b.up.set = &settings
 	start := time.Now()
 	discover, request := query(dhcpv4(1, 1)), query(dhcpv4(1, 3))
-	// at has a datagram come out of the socket at a time after having waited.
+	// at makes a datagram come out of the socket at a time, after it has waited.
 	at := func(after, waited time.Duration, data []byte) string {
 		b.up.now, b.up.served = start.Add(after), services
 		p := from(client, data)
@@ -44,6 +49,39 @@ func TestUnderOverloadExchangesThatHaveBegunComeFirst(t *testing.T) {
 	} {
 		if got := at(step.after, step.waited, step.data); got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+	}
+}
+
+// If a dhcp4d answers none of many queries, a probe behind one of them asks how far it has read.
+func TestAProbeFollowsQueriesWithoutAnswer(t *testing.T) {
+	key := ipc.Key{ID: 1, Secret: []byte("0123456789abcdef")}
+	for name, keys := range map[string]ipc.Keys{"": nil, ", signed": {key}} {
+		b := newKeyedBench(t, keys, backend.Spec{Name: "four", Daemon: "four", Host: "::1", Port: 6768})
+		four := ipctest.New(t, drop.DHCP4D, "four", keys...)
+		b.meet(t, four)
+		b.set.ProbeAnswered(b.set.From(fourd), netip.Addr{}, ipc.ProbeReply{Full: true}, time.Now())
+		time.Sleep(6 * time.Millisecond) // nothing is learned meanwhile
+		var in []udp.Packet
+		for range 200 {
+			in = append(in, from(client, query(dhcpv4(1, 1))))
+		}
+		b.up.batch(in)
+		sent := b.ipc.Sent(0)
+		if len(sent) != len(in)+1 {
+			t.Fatalf("%d datagrams for %d queries%s", len(sent), len(in), name)
+		}
+		for i, p := range sent {
+			d := four.Open(p.Data)
+			if p.Peer != fourd {
+				t.Fatalf("datagram %d to %v%s", i, p.Peer, name)
+			}
+			if probe, ok := ipc.ParseProbe(d); ok && (!probe.Full || int(probe.Mark) != i) {
+				t.Errorf("%+v behind %d queries%s", probe, i, name)
+			}
+		}
+		if n := b.sum(t, "dhcp6d_queries_forwarded_total"); n != float64(len(in)) {
+			t.Errorf("%v queries are counted as forwarded%s", n, name)
 		}
 	}
 }

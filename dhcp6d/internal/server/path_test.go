@@ -5,15 +5,16 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// TestThereAndBack follows queries through both halves and looks at what
-// leaves, and by which way.
+// TestThereAndBack follows queries through both halves. It checks what leaves, and by which way.
 func TestThereAndBack(t *testing.T) {
 	good := query(dhcpv4(1, 1))
 	global := netip.MustParseAddrPort("[2001:db8:1::99]:546")
@@ -39,8 +40,12 @@ func TestThereAndBack(t *testing.T) {
 			to: "[2001:db8:2::10]:547", source: us},
 		{name: "RL-13 outermost Relay Port", in: udp.Packet{Data: withPort(relayed(good, 1)), Peer: netip.AddrPortFrom(relay.Addr(), 10067), Local: us, Interface: eth1.Index},
 			to: "[2001:db8:2::10]:10067", source: us},
+		{name: "RL-24 a relay on this host", in: udp.Packet{Data: withPort(relayed(good, 1)), Peer: netip.MustParseAddrPort("[::1]:10547"), Local: netip.MustParseAddr("::1"), Interface: eth1.Index},
+			to: "[::1]:10547", source: netip.MustParseAddr("::1")},
 		{name: "RL-13 inner Relay Port only", in: udp.Packet{Data: dhcp6.AppendRelayForward(nil, 6, us, relay.Addr(), nil, withPort(good)), Peer: netip.AddrPortFrom(relay.Addr(), 10067), Local: us, Interface: eth1.Index},
 			to: "[2001:db8:2::10]:547", source: us},
+		{name: "D6-40 relayed to our link-local address", in: udp.Packet{Data: relayed(good, 1), Peer: relay, Local: netip.MustParseAddr("fe80::6"), Interface: eth1.Index},
+			to: "[2001:db8:2::10]:547"},
 		{name: "RL-17 by an LDRA, on its interface", in: udp.Packet{Data: relayed(good, 1), Peer: client, Local: us, Interface: eth2.Index},
 			to: "[fe80::a00:27ff:fe12:3456]:547", source: us, ifindex: eth2.Index},
 		{name: "DHCP6D_CLIENT_PORT", in: from(client, good), delivery: Delivery{ClientPort: 10546}, to: "[fe80::a00:27ff:fe12:3456]:10546"},
@@ -57,10 +62,10 @@ func TestThereAndBack(t *testing.T) {
 			b.run(t)
 			b.link.Inject(tt.in)
 			q := b.ipc.Sent(1)[0]
-			if q.Peer != backend {
-				t.Errorf("forwarded to %v, want %v", q.Peer, backend)
+			if q.Peer != fourd {
+				t.Errorf("forwarded to %v, want %v", q.Peer, fourd)
 			}
-			b.ipc.Inject(udp.Packet{Data: back(t, q.Data), Peer: backend})
+			b.ipc.Inject(udp.Packet{Data: back(t, q.Data), Peer: fourd})
 			a := b.link.Sent(1)[0]
 			if a.Peer.String() != tt.to {
 				t.Errorf("answered to %v, want %v", a.Peer, tt.to)
@@ -68,7 +73,11 @@ func TestThereAndBack(t *testing.T) {
 			if a.Local != tt.source {
 				t.Errorf("answered from %v, want %v", a.Local, tt.source)
 			}
-			if want := max(tt.ifindex, eth1.Index); a.Interface != want {
+			want := max(tt.ifindex, eth1.Index)
+			if relayed := tt.in.Data[0] == byte(dhcp6.RelayForward); relayed && tt.ifindex == 0 {
+				want = 0 // D6-40: the routes decide
+			}
+			if a.Interface != want {
 				t.Errorf("answered by interface %d, want %d", a.Interface, want)
 			}
 			mirrors(t, tt.in.Data, a.Data)
@@ -76,7 +85,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
-// mirrors holds an answer to its query: RL-8, RL-9, Q-5, IPC-19.
+// mirrors compares an answer with its query: RL-8, RL-9, Q-5, IPC-19.
 func mirrors(t *testing.T, query, answer []byte) {
 	t.Helper()
 	var q, a dhcp6.Packet
@@ -103,8 +112,54 @@ func mirrors(t *testing.T, query, answer []byte) {
 	}
 }
 
+// TestRL22LevelsThatAreNotBelieved: a client's own level under a trusted relay goes to dhcp4d
+// marked as not believed, and the answer finds its way back through it.
+func TestRL22LevelsThatAreNotBelieved(t *testing.T) {
+	link7, link8 := netip.MustParseAddr("2001:db8:7::1"), netip.MustParseAddr("2001:db8:8::1")
+	forged := dhcp6.AppendRelayForward(nil, 0, link7, us, dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("victim")), query(dhcpv4(1, 1)))
+	under := func(link, peer netip.Addr) udp.Packet {
+		return udp.Packet{Data: dhcp6.AppendRelayForward(nil, 1, link, peer, nil, forged), Peer: relay, Local: us, Interface: eth1.Index}
+	}
+	for _, tt := range []struct {
+		name string
+		in   udp.Packet
+		kea  bool
+		want uint8
+		told float64 // by the metric
+	}{
+		{"RL-22 under a trusted relay, from a link-local address", under(link8, client.Addr()), false, 1, 1},
+		{"RL-22 under a trusted relay, from a global address", under(link8, us), false, 1, 1},
+		{"RL-22 a second trusted relay is believed", under(link8, relay.Addr().Next()), false, 0, 0},
+		{"RL-22 a lightweight agent on a link with such is believed", under(link7, client.Addr()), false, 0, 0},
+		{"RL-22 Kea is not told", under(link8, client.Addr()), true, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			peer, specs := fourd, []backend.Spec(nil)
+			if tt.kea {
+				peer, specs = kea, []backend.Spec{{Name: "kea", Host: "::1", Port: kea.Port(), Kea: true}}
+			}
+			b := newBench(t, specs...)
+			b.run(t)
+			b.link.Inject(tt.in)
+			sent := b.ipc.Sent(1)[0].Data
+			var q ipc.Query
+			if why := q.Parse(bytes.Clone(sent)); why != drop.None {
+				t.Fatal(why)
+			}
+			if got := q.Context().Unbelieved; got != tt.want {
+				t.Errorf("%d levels are not believed, want %d", got, tt.want)
+			}
+			b.ipc.Inject(udp.Packet{Data: back(t, sent), Peer: peer})
+			mirrors(t, tt.in.Data, b.link.Sent(1)[0].Data)
+			if got := b.sum(t, "dhcp6d_packets_relay_unbelieved_total"); got != tt.told {
+				t.Errorf("the metric is %v, want %v", got, tt.told)
+			}
+		})
+	}
+}
+
 func TestIPC28KeaIsNotToldTheLocalAddress(t *testing.T) {
-	b := newBench(t, forward.Spec{Name: "kea", Host: "::1", Port: kea.Port(), Kea: true})
+	b := newBench(t, backend.Spec{Name: "kea", Host: "::1", Port: kea.Port(), Kea: true})
 	b.run(t)
 	b.link.Inject(udp.Packet{Data: query(dhcpv4(1, 1)), Peer: client, Local: us, Interface: eth1.Index})
 	var q ipc.Query
@@ -123,7 +178,7 @@ func TestQ6_IPC5_TwoClientsWithEqualFlagsGetTheirOwnAnswers(t *testing.T) {
 	b.link.Inject(from(client, query(dhcpv4(1, 1))), from(other, query(dhcpv4(1, 3))))
 	queries := b.ipc.Sent(2)
 	for _, i := range []int{1, 0} { // IPC-5: in the other order
-		b.ipc.Inject(udp.Packet{Data: back(t, queries[i].Data), Peer: backend})
+		b.ipc.Inject(udp.Packet{Data: back(t, queries[i].Data), Peer: fourd})
 	}
 	answers := b.link.Sent(2)
 	if answers[0].Peer != other || answers[1].Peer != client {
@@ -131,7 +186,7 @@ func TestQ6_IPC5_TwoClientsWithEqualFlagsGetTheirOwnAnswers(t *testing.T) {
 	}
 }
 
-// batchOf is a batch as the link's socket gives it: direct, relayed, unicast.
+// batchOf is a batch as the link's socket returns it: direct, relayed, unicast.
 func batchOf(n int) []udp.Packet {
 	good := query(dhcpv4(1, 1))
 	kinds := []udp.Packet{
@@ -151,12 +206,16 @@ type sink struct{}
 
 func (sink) Write(ps []udp.Packet) int { return len(ps) }
 
-// loops is both halves on sockets that cost nothing, and a batch for each.
-func loops(t testing.TB, n int) (up, down func()) {
+// loops are both halves on sockets that cost nothing, with a batch for each.
+func loops(t testing.TB, n int) (up, down func()) { return loopsWith(t, n, nil) }
+
+// loopsWith are those with a hub of traces.
+func loopsWith(t testing.TB, n int, hub *trace.Hub) (up, down func()) {
 	b := newBench(t)
+	b.up.Trace.Hub, b.down.Trace.Hub = hub, hub
 	b.up.Queries, b.up.Answers, b.down.Link = sink{}, sink{}, sink{}
 	plain := *b.up.Settings.Load()
-	plain.Hooks, b.down.Hooks = UpHooks{}, DownHooks{}
+	plain.Hooks = event.Hooks{}
 	b.up.Settings.Store(&plain)
 	in := batchOf(n)
 	var frames [][]byte
@@ -173,11 +232,11 @@ func loops(t testing.TB, n int) (up, down func()) {
 	carried := bytes.Clone(last.DHCPv4())
 	return func() {
 			b.up.batch(in)
-			b.set.Answered(b.set.From(backend), carried, b.up.now) // keeps the window open
+			b.set.Answered(b.set.From(fourd), netip.Addr{}, carried, b.up.now) // keeps the window open
 		}, func() {
 			for i := range responses { // Strip works in place
 				scratch[i] = append(scratch[i][:0], frames[i]...)
-				responses[i] = udp.Packet{Data: scratch[i], Peer: backend}
+				responses[i] = udp.Packet{Data: scratch[i], Peer: fourd}
 			}
 			b.down.batch(responses)
 		}

@@ -1,29 +1,29 @@
-// Package server is a packet's way through dhcp6d, and the only package that
-// knows its order.
+// Package server is a packet's way through dhcp6d, and the only package that knows its order. In
+// capitals are the hook points.
 //
-//	Up    link → parse → validate → hooks → context → IPC
-//	                                     └→ answer → link
-//	Down  IPC → parse → strip → hooks → link
+//	Up    link → not stale, from an interface that is served → BUFFER6_RECEIVE → parse
+//	      → levels that are believed, source and destination → validate → PKT6_RECEIVE
+//	      → a DHCPV4-QUERY: choose a dhcp4d → add the context → sign → IPC
+//	      → any other message: answer → PKT6_SEND → BUFFER6_SEND → link
 //
-// Each half is one loop on one goroutine: read a batch, run every datagram to
-// its end, write the batch. It keeps nothing of a datagram when the batch is
-// done, and takes no lock. What becomes of each datagram is a fate, and if it
-// is dropped one drop.Reason; the ledgers count both, so that what was
-// received is the sum of what became of it.
+//	Down  IPC → from a backend → verify → parse → interface and destination from the context
+//	      → strip the context → BUFFER6_SEND → link
+//
+// Each half is one loop on one goroutine: it reads a batch, takes every datagram to its end, and
+// writes the batch. It takes no lock and keeps nothing of a datagram after its batch. Each datagram
+// has one fate, and if it is dropped one drop.Reason. The ledgers count both: the number received
+// is the sum of the fates.
 package server
 
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
-
-// readPause is the pause after a read that failed.
-const readPause = 100 * time.Millisecond
 
 // fate is what becomes of a datagram.
 type fate uint8
@@ -37,14 +37,17 @@ const (
 	probe                 // an answer to a probe of ours
 )
 
-// path is how a query came, which is how its answer goes back.
-type path struct{ relayed, unicast bool }
+// path is how a query came. Its answer goes back the same way.
+type path struct {
+	relayed, unicast bool
+	probe            bool // no query, but a probe of ours
+}
 
 func pathOf(p *dhcp6.Packet, in *udp.Packet) path {
 	return path{relayed: p.Relays() > 0, unicast: !in.Local.IsMulticast()}
 }
 
-// outgoing is the datagrams that a batch sends through one writer.
+// outgoing holds the datagrams that a batch sends through one writer.
 type outgoing struct {
 	packets []udp.Packet
 	paths   []path
@@ -57,7 +60,16 @@ func (o *outgoing) add(p udp.Packet, by path) {
 	o.paths = append(o.paths, by)
 }
 
-// logDrop tells at debug level, and only there, whose datagram was dropped.
+// logSilent logs at debug level a datagram that gets no answer, and by which rule.
+func logSilent(log *slog.Logger, in *udp.Packet, why silence.Reason) {
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	log.Debug("message not answered, by rule", "reason", why.Label(), "meaning", why.Meaning(), "peer", in.Peer, "local", in.Local,
+		"interface", in.Interface)
+}
+
+// logDrop logs a dropped datagram at debug level.
 func logDrop(log *slog.Logger, in *udp.Packet, why drop.Reason) {
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return

@@ -2,27 +2,27 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/filter"
-	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/forward"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/silence"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Up is the half from the link to the IPC: it reads the link's socket, sends
-// queries to a dhcp4d and its own answers back to the link. All fields are set
-// before Run and belong to it from then on.
+// Up is the half from the link to the IPC: it reads the link's socket, sends queries to a backend
+// and its own answers back to the link. All fields are set before Run; Run owns them.
 type Up struct {
 	Log        *slog.Logger
 	Link       udp.Reader                // from clients and relays
@@ -30,85 +30,79 @@ type Up struct {
 	Queries    udp.Writer                // to the IPC
 	Interfaces func() *listen.Interfaces // those served now
 	Settings   *atomic.Pointer[Settings]
-	Backends   *forward.Backends
+	Backends   *backend.Set
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
+	Trace      Tracing
 
 	set    *Settings // of the batch at hand
 	now    time.Time
 	served *listen.Interfaces
 	packet dhcp6.Packet
-	valid  bool // packet holds the datagram at hand
-	event  filter.Event
+	valid  bool            // packet holds the datagram at hand
+	path   attachment.Path // of the datagram at hand
+	event  event.Datagram
 	name   []byte
-	query  forward.Query
+	query  backend.Query
+	to     backend.Route // of the query at hand
 
-	// What the batch has brought forth: buf holds the bytes of both.
+	silence silence.Reason // why the datagram at hand gets no answer, if its fate is silent
+
+	// The datagrams that the batch sends; buf holds the bytes of both.
 	buf     []byte
 	queries outgoing
 	answers outgoing
+
+	tracing                      *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
+	tracedQueries, tracedAnswers []traced
+	seen                         seen
 }
 
-// Settings are what a reload may change. They are never changed: a reload
-// replaces them, and a batch has the same from end to end.
+// Settings is the snapshot of what a reload may change. It never changes: a reload replaces it, and
+// a batch keeps the one that it began with.
 type Settings struct {
 	Access   Access
 	Delivery Delivery
 	Answer   *answer.Server
-	// Links are answered with something else than Answer; the first that fits
-	// counts.
+	// Links have an answer of their own in place of Answer; the first that fits counts.
 	Links []LinkAnswer
-	Hooks UpHooks
-	// Patience is how long a query may wait; any datagram may wait in the
-	// socket for as long as any query.
-	Patience forward.Patience
+	Hooks event.Hooks
+	// MaxWait is how long a query may wait. Any other datagram may wait in the
+	// socket for as long as MaxWait.Query.
+	MaxWait backend.MaxWait
 }
 
-// LinkAnswer is what answers on one link: of an interface, or of the addresses
-// by which relays name it.
+// LinkAnswer answers on one link, which is an interface or a prefix of addresses by which relays
+// name links.
 type LinkAnswer struct {
 	Interface func(name string) bool // nil: goes by Link
 	Link      netip.Prefix
 	Answer    *answer.Server
 }
 
-// answerOn is what answers a message that came by an interface, which is the
-// client's link unless a relay names that (RFC 9915 section 13.1).
-func (s *Settings) answerOn(ifc string, p *dhcp6.Packet) *answer.Server {
-	link := p.LinkAddress()
+// answerOn returns what answers a message. The client's link is the one that a relay names, or the
+// interface that the message came in by (RFC 9915 section 13.1).
+func (s *Settings) answerOn(ifc string, link netip.Addr) *answer.Server {
 	for i := range s.Links {
 		l := &s.Links[i]
-		if l.Interface != nil && !link.IsValid() && l.Interface(ifc) || l.Interface == nil && l.Link.Contains(link) {
+		fits := l.Link.Contains(link)
+		if l.Interface != nil {
+			fits = !link.IsValid() && l.Interface(ifc)
+		}
+		if fits {
 			return l.Answer
 		}
 	}
 	return s.Answer
 }
 
-// UpHooks are the hook points of this half.
-type UpHooks struct {
-	Buffer6Receive, Pkt6Receive, Pkt6Send, Buffer6Send hook.List[filter.Event]
-}
-
-// Name is the component's name in logs and errors.
+// Name returns the component's name for logs and errors.
 func (u *Up) Name() string { return "up" }
 
 // Run serves until the link's socket is closed.
 func (u *Up) Run(context.Context) error {
-	for {
-		in, err := u.Link.Read()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			// The kernel is short of memory, say. Whoever stops listening
-			// for that serves nobody for good.
-			u.Log.Error("cannot read the link, trying again", "error", err)
-			time.Sleep(readPause)
-			continue
-		}
-		u.batch(in)
-	}
+	udp.Serve(u.Link, u.Log, u.batch)
+	return nil
 }
 
 // batch takes the datagrams of one read to their end.
@@ -117,19 +111,32 @@ func (u *Up) batch(in []udp.Packet) {
 	u.buf = u.buf[:0]
 	u.queries.reset()
 	u.answers.reset()
+	u.tracing = u.Trace.Hub.On()
 	for i := range in {
+		if u.tracing != nil {
+			u.forget()
+		}
 		fate, why := u.receive(&in[i])
-		u.Ledger.settle(&in[i], u.parsed(), fate, why)
+		u.Ledger.settle(&in[i], u.parsed(), fate, why, u.silence)
 		if why != drop.None {
 			logDrop(u.Log, &in[i], why)
+		} else if fate == silent {
+			logSilent(u.Log, &in[i], u.silence)
+		}
+		if u.tracing != nil {
+			u.follow(&in[i], fate, why)
 		}
 	}
 	u.Queries.Write(u.queries.packets)
 	u.Answers.Write(u.answers.packets)
 	u.Ledger.sent(&u.queries, &u.answers)
+	if u.tracing != nil {
+		u.tracedQueries = completed(u.tracedQueries, u.queries.packets)
+		u.tracedAnswers = completed(u.tracedAnswers, u.answers.packets)
+	}
 }
 
-// parsed is the datagram at hand, nil if it could not be parsed.
+// parsed returns the datagram at hand, nil if it could not be parsed.
 func (u *Up) parsed() *dhcp6.Packet {
 	if !u.valid {
 		return nil
@@ -137,21 +144,21 @@ func (u *Up) parsed() *dhcp6.Packet {
 	return &u.packet
 }
 
-// receive takes one datagram from bytes to what is to be sent, which it puts
-// into queries or answers, or to a reason.
+// receive takes one datagram of a client or relay. It puts what is to be sent into queries or
+// answers, or returns a reason.
 func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
-	u.valid = false
+	u.valid, u.silence = false, silence.None
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	if limit := u.set.Patience.Query; limit > 0 && u.waited(in) > limit {
+	if limit := u.set.MaxWait.Query; limit > 0 && u.waited(in) > limit {
 		return dropped, drop.Stale
 	}
 	ifc := u.served.ByIndex(in.Interface)
 	if ifc == nil {
 		return dropped, drop.Interface
 	}
-	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
+	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: in.Peer, Local: in.Local, Data: in.Data}
 	if why := u.set.Hooks.Buffer6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
@@ -160,23 +167,29 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 		return dropped, why
 	}
 	u.valid = true
-	if why := u.set.Access.check(in, ifc, &u.packet); why != drop.None {
+	levels, why := u.set.Access.check(in, ifc, &u.packet)
+	if why != drop.None {
 		return dropped, why
+	}
+	u.name = append(u.name[:0], ifc.Name...)
+	u.path = attachment.Path{Packet: &u.packet, Believed: levels, Source: in.Peer.Addr().WithZone(""), Interface: u.name}
+	if levels < u.packet.Relays() {
+		u.Ledger.unbelieved.Add(0, 1)
 	}
 	if why := u.set.Answer.Validate(&u.packet, in.Local); why != drop.None {
 		return dropped, why
 	}
-	u.event.Packet = &u.packet
+	u.event.Packet, u.event.Path = &u.packet, &u.path
 	if why := u.set.Hooks.Pkt6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
 	if u.packet.Message().Type() == dhcp6.DHCPv4Query {
-		return u.forward(in, ifc)
+		return u.forward(in)
 	}
 	return u.answer(in, ifc)
 }
 
-// waited is how long a datagram lay in the socket.
+// waited returns how long a datagram lay in the socket.
 func (u *Up) waited(in *udp.Packet) time.Duration {
 	if in.Received == 0 {
 		return 0
@@ -184,55 +197,82 @@ func (u *Up) waited(in *udp.Packet) time.Duration {
 	return time.Duration(u.now.UnixNano() - in.Received)
 }
 
-// forward adds the return context to a DHCPV4-QUERY and chooses its dhcp4d.
-func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
-	inner, why := u.packet.Message().DHCPv4()
+// forward chooses the dhcp4d for a DHCPV4-QUERY, and adds the return context.
+func (u *Up) forward(in *udp.Packet) (fate, drop.Reason) {
+	message, why := u.packet.Message().DHCPv4()
 	if why != drop.None {
 		return dropped, why
 	}
-	u.Backends.Read(&u.query, &u.packet, in.Peer.Addr(), inner)
-	backend, why := u.Backends.Choose(&u.query, u.now)
+	q := &u.query
+	q.Path, q.Message, q.Waited = &u.path, message, u.waited(in)
+	to, why := u.Backends.Route(q, u.set.MaxWait, u.now)
 	if why != drop.None {
 		return dropped, why
 	}
-	if u.Backends.Late(backend, &u.query, u.waited(in), u.set.Patience, u.now) {
-		return dropped, drop.Stale
-	}
-	u.name = append(u.name[:0], ifc.Name...)
-	back := ipc.Context{Interface: u.name, Source: in.Peer}
-	if !backend.Kea {
-		back.Local = unicast(in.Local)
-	}
+	u.to = to
 	start := len(u.buf)
-	u.buf, why = ipc.AppendQuery(u.buf, &u.packet, back)
-	if why != drop.None {
+	if why := u.frame(in, to); why != drop.None {
+		u.Backends.Withdraw(to, q)
 		return dropped, why
 	}
-	if !backend.Kea {
-		u.buf = u.Signer.Append(u.buf, start, backend.Daemon, u.now)
-		if len(u.buf)-start > dhcp6.MaxDatagram {
-			return dropped, drop.Oversize
-		}
+	u.queries.add(udp.Packet{Data: u.buf[start:], Peer: to.Addr, Local: to.Local()}, pathOf(&u.packet, in))
+	if to.Probe {
+		u.probe(to)
 	}
-	u.Backends.Sent(backend, &u.query, u.now)
-	u.queries.add(udp.Packet{Data: u.buf[start:], Peer: backend.Addr}, pathOf(&u.packet, in))
 	return forwarded, drop.None
 }
 
-// answer makes our own Reply to one of the other messages.
+// probe asks a dhcp4d how far it has read, right behind the last query.
+func (u *Up) probe(to backend.Route) {
+	start := len(u.buf)
+	u.buf = ipc.AppendFullProbe(u.buf, to.Mark)
+	var ok bool
+	if u.buf, ok = u.Signer.Append(u.buf, start, to.Peer, u.now); !ok {
+		u.buf = u.buf[:start] // the session has just ended
+		return
+	}
+	u.queries.add(udp.Packet{Data: u.buf[start:], Peer: to.Addr, Local: to.Local()}, path{probe: true})
+}
+
+// frame appends to buf what the dhcp4d gets of the query at hand.
+func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
+	back := ipc.Context{Interface: u.name, Source: in.Peer}
+	if !to.Kea {
+		back.Local = unicast(in.Local)
+		back.Unbelieved = uint8(u.packet.Relays() - u.path.Believed)
+	}
+	start := len(u.buf)
+	if u.buf, why = ipc.AppendQuery(u.buf, &u.packet, back); why != drop.None || to.Kea {
+		return why
+	}
+	var ok bool
+	if u.buf, ok = u.Signer.Append(u.buf, start, to.Peer, u.now); !ok {
+		u.buf = u.buf[:start]
+		return drop.NoSession
+	}
+	if len(u.buf)-start > dhcp6.MaxDatagram {
+		u.buf = u.buf[:start]
+		return drop.Oversize
+	}
+	return drop.None
+}
+
+// answer replies to a message other than a DHCPV4-QUERY.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	buf, why := u.set.answerOn(ifc.Name, &u.packet).Append(u.buf, &u.packet)
+	buf, why := u.set.answerOn(ifc.Name, u.path.Link()).Append(u.buf, &u.packet)
 	switch {
 	case why != drop.None:
 		return dropped, why
 	case len(buf) == start:
+		u.silence = silence.NothingToOffer
 		return silent, drop.None
 	}
 	u.buf = buf
-	out := udp.Packet{Data: u.buf[start:], Interface: ifc.Index,
-		Peer: u.set.Delivery.toSource(&u.packet, in.Peer), Local: u.set.Delivery.source(unicast(in.Local))}
-	u.event = filter.Event{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
+	relayed := u.packet.Relays() > 0
+	out := u.set.Delivery.packet(toSource(&u.packet, in.Peer), relayed, unicast(in.Local), ifc.Index)
+	out.Data = u.buf[start:]
+	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if why := u.set.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
 		return dropped, why

@@ -1,0 +1,254 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
+)
+
+// history tells who had an address. It reads the lease log, and needs no dhcp4d that runs.
+func (c *call) history(args []string) error {
+	f := c.flags("leases history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]\nTIME has a time zone, as in 2026-11-29T08:00:00Z, \"2026-11-29 08:00 +01:00\" or \"2026-11-29 08:00 Europe/Vienna\".")
+	asJSON := f.Bool("json", false, "one JSON object a line")
+	zoneName := f.String("zone", "UTC", "time `zone` of the answer, and of a TIME without one, such as Europe/Vienna")
+	path := f.String("log", "", "`path` of the lease log (default DHCP4D_LEASELOG_PATH); its rotated files are read too")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() == 0 {
+		return errors.New("leases history: want an address after the flags, and a time if only that counts")
+	}
+	a, err := netip.ParseAddr(f.Arg(0))
+	if err != nil || !a.Is4() {
+		return fmt.Errorf("leases history: %q is not an IPv4 address", f.Arg(0))
+	}
+	zone, err := zoneOf(*zoneName)
+	if err != nil {
+		return fmt.Errorf("leases history: -zone: %w", err)
+	}
+	now := c.clocks.Read().Wall
+	var at time.Time
+	if text := strings.Join(f.Args()[1:], " "); text != "" {
+		given := zone
+		if *zoneName == "UTC" {
+			given = nil
+		}
+		if at, err = parseTime(text, given); err != nil {
+			return fmt.Errorf("leases history: %w", err)
+		}
+		if at.After(now) {
+			return fmt.Errorf("leases history: %s has not come yet", text)
+		}
+	}
+	if *path == "" {
+		if *path, err = config.LoadLeaseLog(c.environ); err != nil {
+			return err
+		}
+		if *path == "stdout" || *path == "stderr" {
+			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as dhcp4d has it, or name its file with -log", *path))
+		}
+	}
+	h, err := leaselog.ReadHistory(*path, a, now)
+	if err == nil && h.Begins.IsZero() {
+		err = fmt.Errorf("%s has no lines", *path)
+	}
+	if err != nil {
+		err = exit.CannotAsk(fmt.Errorf("leases history: the answer may be incomplete: %w", err))
+	}
+	if h.Broken > 0 {
+		_, _ = fmt.Fprintf(c.stderr, "%d lines about %v cannot be read and are left out\n", h.Broken, a) // the answer counts
+	}
+	found := h.Tenures
+	if !at.IsZero() {
+		found = nil
+		for _, t := range h.Tenures {
+			if t.Covers(at) {
+				found = append(found, t)
+			}
+		}
+	}
+	if werr := c.writeTenures(found, zone, *asJSON); werr != nil {
+		return werr
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(found) > 0:
+		return nil
+	case at.IsZero():
+		return exit.NotFound(fmt.Errorf("nobody had %v since %s, where the log begins", a, h.Begins.In(zone).Format(time.RFC3339)))
+	case at.Before(h.Begins):
+		return exit.CannotAsk(fmt.Errorf("the log begins at %s, after the time that was asked for", h.Begins.In(zone).Format(time.RFC3339)))
+	}
+	return exit.NotFound(fmt.Errorf("nobody had %v at %s", a, at.In(zone).Format(time.RFC3339)))
+}
+
+// zoneOf is the time zone with a name of the IANA database.
+func zoneOf(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "" || name == "Local" {
+		return nil, fmt.Errorf("there is no time zone %q on this host; name one such as Europe/Vienna", name)
+	}
+	return zone, nil
+}
+
+// parseTime reads a time of a person. Zone is that of a time that has none; if it is nil, such a
+// time is an error: whoever asks who had an address must not be an hour off.
+func parseTime(text string, zone *time.Location) (time.Time, error) {
+	days := []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"}
+	for _, day := range days {
+		for _, offset := range []string{"Z07:00", " Z07:00", "Z0700", " Z0700"} {
+			if t, err := time.Parse(day+offset, text); err == nil {
+				return t, nil
+			}
+		}
+	}
+	bare := text
+	if before, name, ok := cutLast(text, " "); ok && !strings.Contains(name, ":") {
+		named, err := zoneOf(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		bare, zone = before, named
+	}
+	for _, day := range days {
+		if _, err := time.Parse(day, bare); err != nil {
+			continue
+		}
+		if zone == nil {
+			return time.Time{}, fmt.Errorf("%q has no time zone; add one, such as Z, +01:00 or Europe/Vienna, or give -zone", text)
+		}
+		t, err := time.ParseInLocation(day, bare, zone)
+		if err != nil {
+			return time.Time{}, err
+		}
+		layout := day // with the fractions of a second that the text has
+		if n := len(bare) - len(day); n > 1 {
+			layout += "." + strings.Repeat("0", n-1)
+		}
+		if t.Format(layout) != bare {
+			return time.Time{}, fmt.Errorf("there was no %s in %v, because clocks were put forward", bare, zone)
+		}
+		for _, shift := range []time.Duration{time.Hour, -time.Hour, time.Hour / 2, -time.Hour / 2} {
+			if t.Add(shift).Format(layout) == bare {
+				return time.Time{}, fmt.Errorf("%s was twice in %v, because clocks were put back; give the offset, such as +01:00", bare, zone)
+			}
+		}
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-11-29T08:00:00Z or \"2026-11-29 08:00 Europe/Vienna\"", text)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// tenureRow is a line of the table.
+const tenureRow = "%-25s  %-25s  %-8s  %-30s  %-28s  %s\n"
+
+func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(c.stdout)
+		for _, t := range found {
+			t.From = t.From.In(zone)
+			if !t.To.IsZero() {
+				t.To = t.To.In(zone)
+			}
+			if err := e.Encode(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintf(c.stdout, tenureRow, "FROM", "TO", "END", "CLIENT", "IPV6 SOURCE", "ATTACHMENT POINT"); err != nil {
+		return err
+	}
+	for i := range found {
+		t := &found[i]
+		to := "never"
+		if !t.To.IsZero() {
+			to = t.To.In(zone).Format(time.RFC3339)
+		}
+		end := t.End
+		if t.By != "" {
+			end += " by " + t.By
+		}
+		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, clientOf(&t.Client), orDash(t.Source), placeOf(&t.Client)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func clientOf(c *leaselog.Client) string {
+	var parts []string
+	if c.ClientID != "" {
+		parts = append(parts, c.ClientID)
+	}
+	if c.HWAddress != "" {
+		parts = append(parts, "hw "+c.HWAddress)
+	}
+	if parts == nil {
+		return "not known"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// placeOf tells where a client was, from dhcp6d's interface to the relay next to it.
+func placeOf(c *leaselog.Client) string {
+	var parts []string
+	if c.Interface != "" {
+		parts = append(parts, "interface "+c.Interface)
+	}
+	for _, r := range c.Relays {
+		s := "relay link-address " + r.LinkAddress
+		if r.InterfaceID != "" {
+			s += " Interface-Id " + legible(r.InterfaceID)
+		}
+		if r.RemoteID != "" {
+			s += " Remote-Id " + legible(r.RemoteID)
+		}
+		parts = append(parts, s)
+	}
+	if parts == nil {
+		return "not known"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// legible is an identifier as text if it is text.
+func legible(hex string) string {
+	b, err := leasefile.Octets(hex)
+	if err != nil {
+		return hex
+	}
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return hex
+		}
+	}
+	return strconv.Quote(string(b))
+}

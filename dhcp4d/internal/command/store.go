@@ -1,0 +1,101 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+const storeUsage = `  dhcp4d store repair [-accept-loss]
+      say whether the store of a stopped dhcp4d is damaged, what can be saved and what is lost;
+      with -accept-loss repair it. Copy its directory away first. dhcp4d recovers afterwards, as with -recovery.
+  dhcp4d store migrate
+      make the tables of a store in a PostgreSQL database, or change those of an earlier version.
+      Stop every dhcp4d that uses them first.
+`
+
+// stores is dhcp4d store.
+func stores(c *call, args []string) error {
+	if len(args) == 0 || (args[0] != "repair" && args[0] != "migrate") {
+		return fmt.Errorf("store: say what to do:\n%s", storeUsage)
+	}
+	if args[0] == "migrate" {
+		return c.migrate(args[1:])
+	}
+	f := c.flags("dhcp4d store repair", "")
+	accept := f.Bool("accept-loss", false, "give up what cannot be read, so that dhcp4d can start")
+	if err := f.Parse(args[1:]); err != nil {
+		return helped(err)
+	}
+	if f.NArg() > 0 {
+		return errors.New("store repair takes no arguments; the store is the one of DHCP4D_STORE")
+	}
+	conf, err := config.Load(c.environ)
+	if err != nil {
+		return err
+	}
+	if conf.Store == (config.Store{}) {
+		return errors.New("DHCP4D_STORE is memory:, which holds nothing while no dhcp4d runs")
+	}
+	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r, err := store.Repair(conf.Store.URL(), store.Options{Log: log, Now: clock.New(c.clocks).Now}, *accept)
+	if err != nil {
+		return err
+	}
+	return c.report(r)
+}
+
+// migrate makes the tables of a database.
+func (c *call) migrate(args []string) error {
+	f := c.flags("dhcp4d store migrate", "")
+	if err := f.Parse(args); err != nil {
+		return helped(err)
+	}
+	if f.NArg() > 0 {
+		return errors.New("store migrate takes no arguments; the database is the one of DHCP4D_STORE")
+	}
+	place, err := config.LoadStore(c.environ)
+	if err != nil {
+		return err
+	}
+	if place.Database == "" {
+		return fmt.Errorf("DHCP4D_STORE is %s, which needs no migration; want postgres://user@host/database", place.URL())
+	}
+	m, err := store.Migrate(c.ctx, place.URL())
+	switch {
+	case err != nil:
+		return err
+	case m.From == m.To:
+		_, err = fmt.Fprintf(c.stdout, "the tables are of version %d already\n", m.To)
+	case m.From == 0:
+		_, err = fmt.Fprintf(c.stdout, "the tables are made, version %d\n", m.To)
+	default:
+		_, err = fmt.Fprintf(c.stdout, "the tables are of version %d, they were of version %d\n", m.To, m.From)
+	}
+	return err
+}
+
+// report says what a repair has found and done.
+func (c *call) report(r store.Repaired) error {
+	if r.Damage == nil {
+		_, err := fmt.Fprintf(c.stdout, "the store is sound: %d leases\n", r.Leases)
+		return err
+	}
+	text := fmt.Sprintf("%v\n%d leases can be read; %d groups of changes cannot", r.Damage, r.Leases, r.Lost)
+	if r.Since != 0 {
+		text += ", the first of them written after " + time.Unix(int64(r.Since), 0).UTC().Format(time.RFC3339) + " by the clock of the store"
+	}
+	text += "\nafter a crash, changes of its last second may be missing besides\n"
+	if r.Changed {
+		text += "repaired: when dhcp4d is started, for one lease time no client gets an address that is new to it, because another may use it\n"
+	} else {
+		text += "nothing was changed; to give up what cannot be read, copy the directory away and run dhcp4d store repair -accept-loss\n"
+	}
+	_, err := fmt.Fprint(c.stdout, text)
+	return err
+}

@@ -1,0 +1,166 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+// clockEvery is how often a clock that is behind the store is looked at.
+const clockEvery = time.Second
+
+// wrongClock is an error that ends when the wall clock is set right.
+type wrongClock interface {
+	error
+	// Still reports whether it is still so at another reading of the wall clock.
+	Still(wall time.Time) bool
+}
+
+// rightClock calls load once the wall clock can be right, and again while load finds it behind a
+// store whose times are the wall clock's. With a clock of the past, leases that have ended would
+// seem to run, and those given out would end, as we count, before they were made; so nobody is
+// served meanwhile, and /readyz says why.
+func (c *Core) rightClock(ctx context.Context, load func() error) error {
+	right := c.rt.Ready.Condition("clock", "not looked at yet")
+	said := false
+	for {
+		err := clock.Plausible(c.clock.Wall(), clock.Built())
+		if err == nil {
+			err = load()
+		}
+		var wrong wrongClock
+		if !errors.As(err, &wrong) {
+			right.Met()
+			return err
+		}
+		right.Unmet(wrong.Error())
+		if !said {
+			said = true
+			c.rt.Log.Error("the clock is wrong, nobody is served until it is right", "error", wrong)
+		}
+		for wrong.Still(c.clock.Wall()) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(clockEvery):
+			}
+		}
+		c.rt.Log.Info("the clock is right")
+	}
+}
+
+// storeEvery is the pause between two attempts to open a store that is not to be had.
+const storeEvery = time.Second
+
+// openStore opens the store. It waits for a database that cannot be reached, or that another dhcp4d
+// has: this one takes over when that one ends.
+func (c *Core) openStore(ctx context.Context, o store.Options) (store.Store, error) {
+	disk, err := store.Open(c.place, o)
+	if err == nil || !store.MayPass(err) {
+		return disk, err
+	}
+	open := c.rt.Ready.Condition("database", err.Error())
+	for said := ""; ; {
+		if err.Error() != said {
+			said = err.Error()
+			c.rt.Log.Warn("waiting for the lease store; nobody is served by this dhcp4d until it is open", "error", err)
+			open.Unmet(said)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(storeEvery):
+		}
+		if disk, err = store.Open(c.place, o); err == nil {
+			open.Met()
+			c.rt.Log.Info("the lease store is open")
+			return disk, nil
+		}
+		if !store.MayPass(err) {
+			return nil, err
+		}
+	}
+}
+
+// load fills the book from the store, once the clock is right.
+func (c *Core) load(ctx context.Context) error {
+	return c.rightClock(ctx, func() error {
+		resumed, err := store.Resume(c.disk, c.clock)
+		if err != nil {
+			return err
+		}
+		logResumed(c.rt.Log, resumed, c.clock)
+		found, err := c.book.Load(c.disk)
+		if err == nil {
+			c.stored.Loaded(found.Took)
+			logLoaded(c.rt.Log, c.book.Holdings(), c.place, found)
+		}
+		return err
+	})
+}
+
+// logMade says that a store is new. That is so once; any other time the path is wrong, or what was
+// there is gone.
+func logMade(log *slog.Logger, dir string) {
+	log.Warn("a new lease store was made, without a lease; if there were leases, stop dhcp4d, and correct DHCP4D_STORE or mount its file system", "dir", dir)
+}
+
+// logLoaded says how many leases of which subnets were loaded from where.
+func logLoaded(log *slog.Logger, h leases.Holdings, place string, found store.Loaded) {
+	log.Info("leases loaded", "store", place, "active", h.Active, "in_quarantine", h.Declined, "former", h.Former,
+		"active_by_subnet", h.BySubnet, "took", found.Took)
+}
+
+// logSummed warns of subnets that metrics do not tell apart.
+func logSummed(log *slog.Logger, subnets, most int) {
+	if subnets > most {
+		log.Warn("more subnets than DHCP4D_METRICS_SUBNETS: the others are summed as \"other\" in metrics, but for the fullest of their pools",
+			"subnets", subnets, "limit", most, "fullest_pools", leases.Fullest)
+	}
+}
+
+// logResumed says where the time of leases does not go on by a clock.
+func logResumed(log *slog.Logger, r store.Resumed, now *clock.Clock) {
+	ahead := time.Duration(now.Ahead()) * time.Second
+	switch {
+	case r.Lost:
+		log.Warn("the clock mark of the store is missing or damaged: nobody can say how long dhcp4d was stopped, so leases last longer by that time",
+			"wall_clock_ahead", ahead)
+	case r.Wall:
+	case r.Basis == clock.Standing:
+		log.Warn("the machine was started anew, and its clock was or is not synchronised: nobody can say how long dhcp4d was stopped, so leases last longer by that time",
+			"stopped", r.Mark.Wall, "wall_clock_ahead", ahead)
+	default:
+		log.Debug("the time of leases goes on", "wall_clock_ahead", ahead)
+	}
+}
+
+// logRecovery says for how long no new address is given out.
+func logRecovery(log *slog.Logger, till, ahead lease.Time) {
+	switch till {
+	case 0:
+	case lease.Never:
+		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know that all of them are in the store")
+	default:
+		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till+ahead), 0).UTC())
+	}
+}
+
+// logUnrenewed warns of leases that the subnets document has no place for.
+func logUnrenewed(log *slog.Logger, book *leases.Book) {
+	u := book.Unrenewed()
+	if u.NoSubnet > 0 {
+		log.Warn("leases are in no subnet of DHCP4D_SUBNETS: they are kept until they end, and not renewed; add a subnet that has their addresses to renew them",
+			"leases", u.NoSubnet, "they_are_listed_by", "dhcp4d leases list")
+	}
+	if u.NoPool > 0 {
+		log.Warn("leases are in a subnet of DHCP4D_SUBNETS and in none of its pools: they are kept until they end, and not renewed; add a pool that has their addresses to renew them",
+			"leases", u.NoPool)
+	}
+}

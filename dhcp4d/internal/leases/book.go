@@ -1,0 +1,314 @@
+// Package leases is the book of leases of a running dhcp4d: what is known of every address, kept in
+// memory, in front of the store.
+//
+//   - [Book] has the table behind its locks and goes by one clock. It decides about queries.
+//   - [Changes] is what a commit group changes, until the group is durable.
+//   - [Notifier] counts changes and tells the observers. [Expiry] ends what has run out.
+//   - [Operator] is what people do with leases: look, release, reserve.
+//
+// # Locks
+//
+// From the outside in; who holds one of them takes only those below it:
+//
+//	Committer.disk     a group is being written, or the store is opened again
+//	Book.batch         a batch of queries is decided, or the configuration changes
+//	Committer.mu       the group that gathers
+//	Book.mu            the table
+//
+// None of the last three is held over a system call. Book.mu is held for one decision, never over a
+// hook. Nobody outside of this package takes a lock of the book.
+package leases
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+)
+
+// Book is the table of leases behind its locks. Any goroutine may call its methods.
+type Book struct {
+	clock   *clock.Clock
+	metrics *Metrics
+
+	// batch is held while the queries of a batch are decided, and by whoever acts between two of
+	// them.
+	batch sync.Mutex
+
+	mu       sync.Mutex
+	table    *table.Table
+	settings *Settings   // what the table is laid out for
+	loads    uint32      // tables so far: a Place is in one of them only
+	ended    endings     // since the last Notifier took them
+	facts    lease.Facts // of the decision at hand
+
+	orphans atomic.Bool // some lease was in no subnet when they were counted last
+}
+
+// endings is what ended by time, or because its client took another address.
+type endings struct {
+	events   []lease.Event
+	bindings lease.Batch
+}
+
+func (n *endings) reset() {
+	n.events = n.events[:0]
+	n.bindings.Reset()
+}
+
+// New makes an empty book for a configuration.
+func New(c *clock.Clock, s *Settings, m *Metrics) *Book {
+	b := &Book{clock: c, settings: s, metrics: m}
+	b.table = b.newTable(s)
+	return b
+}
+
+func (b *Book) newTable(s *Settings) *table.Table {
+	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding) {
+		b.ended.events = append(b.ended.events, e)
+		b.ended.bindings.Add(l)
+	}})
+}
+
+// Load replaces the table by one of what the store holds; the clock goes by the store's time
+// already ([store.Resume]). The store is read without a lock: until Load returns, the old table is
+// what there is.
+func (b *Book) Load(s store.Store) (store.Loaded, error) {
+	settings, over := b.Settings(), b.clock.Now().Over()
+	t := b.newTable(settings)
+	found, err := s.Load(func(l *lease.Binding) error { return t.Load(l, over) })
+	if err != nil {
+		return found, err
+	}
+	if err := store.Settle(s, found, b.clock); err != nil {
+		return found, err
+	}
+	over = b.clock.Now().Over()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.Loaded(over)
+	if b.settings != settings { // reloaded meanwhile
+		t.Reconfigure(b.settings.layout())
+	}
+	b.table = t
+	b.loads++
+	return found, nil
+}
+
+// Settings is the configuration in effect.
+func (b *Book) Settings() *Settings {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.settings
+}
+
+// Reconfigure puts another configuration into effect, between two batches of queries. Install is
+// called with it, for what else takes effect at that moment. Leases outside of the configuration
+// are kept until they end, and not renewed. A change of pools or reservations takes 20 ms for each
+// million of leases, in which queries wait in the socket; everything else takes none.
+func (b *Book) Reconfigure(next *Settings, install func()) {
+	layout := next.layout()
+	b.between(func(t *table.Table) {
+		t.Reconfigure(layout)
+		b.settings = next
+		install()
+	})
+}
+
+// Holdings is what the book holds, as a person reads it.
+type Holdings struct {
+	Active, Declined, Former int
+	BySubnet                 string // active leases as id:number, of the first subnets that have any
+}
+
+// namedSubnets is how many subnets Holdings names.
+const namedSubnets = 20
+
+// Holdings counts the leases of the subnets of the configuration.
+func (b *Book) Holdings() (h Holdings) {
+	var named []string
+	more := 0
+	b.with(func(t *table.Table) {
+		for i := range b.settings.subnets.All {
+			c := t.Counts(i)
+			h.Active, h.Declined, h.Former = h.Active+c.Bound, h.Declined+c.Declined, h.Former+c.Former
+			switch {
+			case c.Bound == 0:
+			case len(named) < namedSubnets:
+				named = append(named, fmt.Sprintf("%d:%d", b.settings.subnets.All[i].ID, c.Bound))
+			default:
+				more++
+			}
+		}
+	})
+	if more > 0 {
+		named = append(named, fmt.Sprintf("and %d more subnets", more))
+	}
+	h.BySubnet = strings.Join(named, " ")
+	return h
+}
+
+// unrenewedAtOnce is how many leases are looked at under the lock.
+const unrenewedAtOnce = 4096
+
+// Unrenewed is what [Book.Unrenewed] counts.
+type Unrenewed = table.Unrenewed
+
+// Unrenewed counts the leases in force that the configuration has no place for. No query waits long
+// for that.
+func (b *Book) Unrenewed() (u Unrenewed) {
+	for from, more := uint32(0), true; more; {
+		b.with(func(t *table.Table) { from = t.Unrenewed(from, unrenewedAtOnce, &u) })
+		more = from != 0
+	}
+	b.orphans.Store(u.NoSubnet > 0)
+	return u
+}
+
+// orphaned counts the leases in force that no subnet has. There are none to count but after a start
+// or a reload that found some.
+func (b *Book) orphaned() int {
+	if !b.orphans.Load() {
+		return 0
+	}
+	return b.Unrenewed().NoSubnet
+}
+
+// BeginBatch begins a batch of queries: until EndBatch the configuration does not change. It
+// returns the time of day and the time that leases go by.
+func (b *Book) BeginBatch() (time.Time, lease.Time) {
+	b.batch.Lock()
+	return b.clock.Read()
+}
+
+// EndBatch ends a batch.
+func (b *Book) EndBatch() { b.batch.Unlock() }
+
+// Prefetch tells the table of the queries of a batch before the first is decided, so that cache
+// misses overlap ([table.Table.Ahead]).
+func (b *Book) Prefetch(queries []*lease.Query) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.table.Ahead(queries)
+}
+
+// Propose decides about a query and changes nothing.
+func (b *Book) Propose(q *lease.Query, now lease.Time) lease.Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.decide(q, now)
+}
+
+func (b *Book) decide(q *lease.Query, now lease.Time) lease.Decision {
+	b.table.Look(q, now.Over(), &b.facts)
+	return lease.Decide(q, &b.settings.Policies[q.Subnet], &b.facts, now)
+}
+
+// Group is where the records of decisions go: the group that gathers.
+type Group struct {
+	Records *lease.Batch
+	Seq     uint64
+	Full    bool // it takes no more records
+}
+
+// Decide decides about a query, carries the decision out in memory, and adds its record to the
+// group. Wanted, if valid, is the address that hooks want instead.
+func (b *Book) Decide(q *lease.Query, wanted netip.Addr, now lease.Time, g Group) lease.Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.decide(q, now)
+	if wanted.IsValid() && wanted != d.Addr {
+		standing := b.table.Stand(q, wanted, now.Over())
+		if !d.Redirect(q, &b.settings.Policies[q.Subnet], &standing, now) {
+			return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // they ask for what is not to be had
+		}
+	}
+	if d.Change == lease.None {
+		return d
+	}
+	if d.Change.Durable() && g.Full {
+		return lease.Decision{Kind: lease.Dropped, Drop: drop.QueueFull}
+	}
+	b.table.Apply(q, &d, now, g.Seq, g.Records)
+	return d
+}
+
+// Standing copies what is known of an address, with the times of the wall clock. It reports whether
+// anything is.
+func (b *Book) Standing(a netip.Addr) (found lease.Binding, ok bool) {
+	var copied lease.Batch
+	b.with(func(t *table.Table) {
+		var binding lease.Binding
+		if t.Get(lease.ID{Addr: a}, &binding) {
+			moved := binding.Moved(b.clock.Ahead())
+			copied.Add(&moved)
+		}
+	})
+	if len(copied.Records) == 0 {
+		return found, false
+	}
+	return copied.Records[0], true
+}
+
+// Refused takes back the records of commit group seq that the store has refused, and makes those
+// who hold the addresses known. The error says that a holder cannot be known; its address is free
+// then.
+func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uint64) (err error) {
+	b.between(func(t *table.Table) {
+		over := b.clock.Now().Over()
+		for i := range refused {
+			if r := &refused[i]; isLast(records, r.Record) {
+				err = errors.Join(err, t.Refused(records[r.Record].ID, &r.Holder, seq, over))
+			}
+		}
+	})
+	return err
+}
+
+// isLast reports whether a record is the last one of its identity in a group. An earlier one is
+// history.
+func isLast(records []lease.Binding, i int) bool {
+	return !slices.ContainsFunc(records[i+1:], func(r lease.Binding) bool { return r.ID == records[i].ID })
+}
+
+// between calls fn with the table between two batches of queries. Who took mu alone, between two
+// queries of a batch, could make each of them wait.
+func (b *Book) between(fn func(t *table.Table)) {
+	b.batch.Lock()
+	defer b.batch.Unlock()
+	b.with(fn)
+}
+
+// with calls fn with the table.
+func (b *Book) with(fn func(t *table.Table)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fn(b.table)
+}
+
+// expire ends some of what has run out, and reports whether there is more.
+func (b *Book) expire() (more bool) {
+	over := b.clock.Now().Over()
+	b.with(func(t *table.Table) { more = t.Expire(over, expireBatch) })
+	return more
+}
+
+// take moves what has ended into n, which must be empty, and returns who is to be told.
+func (b *Book) take(n *endings) *hook.Observers[event.Lease] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	*n, b.ended = b.ended, *n
+	return b.settings.Observers
+}

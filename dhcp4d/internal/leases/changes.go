@@ -1,0 +1,128 @@
+package leases
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+)
+
+// Changes is what a commit group changes, kept until the group is durable: for the metrics, for the
+// observers, and for operators who wait.
+type Changes struct {
+	events     []eventOf
+	list       []change // for observers
+	relays     []event.Relay
+	ids        []byte            // of the relays
+	interfaces map[string]string // names of interfaces of dhcp6d, each made once
+	operators  []waiting
+}
+
+// eventOf is what happened to the lease of a record.
+type eventOf struct {
+	event  lease.Event
+	record int // index into the group's records
+}
+
+// waiting is an operator who waits for a record; done takes one error or nil.
+type waiting struct {
+	record int
+	done   chan<- error
+}
+
+// change is a lease that changed; its relays are a part of Changes.relays.
+type change struct {
+	event    lease.Event
+	by       string // who ordered it
+	record   int    // index into the group's records
+	ifc      string
+	from, to int
+}
+
+// Reset forgets everything and keeps the memory.
+func (c *Changes) Reset() {
+	c.events, c.list, c.relays, c.ids = c.events[:0], c.list[:0], c.relays[:0], c.ids[:0]
+	clear(c.operators)
+	c.operators = c.operators[:0]
+}
+
+// Operators is how many operators wait.
+func (c *Changes) Operators() int { return len(c.operators) }
+
+// ByQuery notes a change that a query has made, whose record is the group's i-th. Observed says
+// whether observers are to be told.
+func (c *Changes) ByQuery(e lease.Event, i int, f *ipc.Query, observed bool) {
+	if e == lease.NoEvent {
+		return
+	}
+	c.events = append(c.events, eventOf{e, i})
+	if !observed {
+		return
+	}
+	n := change{event: e, record: i, ifc: c.name(f.Context().Interface), from: len(c.relays)}
+	for i := range f.Packet().Relays() {
+		r := f.Packet().Relay(i)
+		c.relays = append(c.relays, event.Relay{
+			LinkAddress: r.LinkAddress(), PeerAddress: r.PeerAddress(),
+			InterfaceID: c.keep(r.InterfaceID()), RemoteID: c.keep(r.RemoteID()),
+		})
+	}
+	n.to = len(c.relays)
+	c.list = append(c.list, n)
+}
+
+// byOperator notes a change that an operator has ordered, whose record is the group's i-th.
+func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
+	c.events = append(c.events, eventOf{e, i})
+	if observed {
+		c.list = append(c.list, change{event: e, record: i, by: by})
+	}
+}
+
+// tellOperators tells those who wait what became of the group, and of their record in it.
+func (c *Changes) tellOperators(refused []store.Refusal, err error) {
+	for _, o := range c.operators {
+		if err == nil && IsRefused(refused, o.record) {
+			o.done <- errRefused
+			continue
+		}
+		o.done <- err
+	}
+}
+
+// errRefused is what an operator is told whose record was refused.
+var errRefused = fmt.Errorf("%w: the lease store has it for another client", ErrConflict)
+
+// IsRefused reports whether the store has refused a record of a group.
+func IsRefused(refused []store.Refusal, record int) bool {
+	return slices.ContainsFunc(refused, func(r store.Refusal) bool { return r.Record == record })
+}
+
+// maxNames bounds the names of interfaces that are kept.
+const maxNames = 1024
+
+// name is the name of an interface as a string, mostly one that was made before.
+func (c *Changes) name(b []byte) string {
+	if s, ok := c.interfaces[string(b)]; ok {
+		return s
+	}
+	if c.interfaces == nil || len(c.interfaces) >= maxNames {
+		c.interfaces = make(map[string]string)
+	}
+	s := string(b)
+	c.interfaces[s] = s
+	return s
+}
+
+// keep copies b; where ids moves to a larger array, earlier copies stay in the old one.
+func (c *Changes) keep(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	n := len(c.ids)
+	c.ids = append(c.ids, b...)
+	return c.ids[n:len(c.ids):len(c.ids)]
+}

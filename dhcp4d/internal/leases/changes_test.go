@@ -1,0 +1,138 @@
+package leases
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+)
+
+// testReplies are replies of a group without packets.
+type testReplies struct{ changes Changes }
+
+func (r *testReplies) Len() int          { return r.changes.Operators() }
+func (r *testReplies) Reset()            { r.changes.Reset() }
+func (r *testReplies) Changes() *Changes { return &r.changes }
+
+var _ commit.Replies = (*testReplies)(nil)
+
+// queryBy is a query that came over one relay, by whose port it is told apart.
+func queryBy(t *testing.T, ifc, port string) *ipc.Query {
+	t.Helper()
+	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6})
+	inner := dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, dhcp4.AppendEnd(dhcp4.AppendType(m, dhcp4.Request)))
+	client := netip.MustParseAddr("fe80::1")
+	options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte(port))
+	datagram := dhcp6.AppendRelayForward(nil, 0, netip.MustParseAddr("2001:db8::1"), client, options, inner)
+	var p dhcp6.Packet
+	if why := p.Parse(datagram); why != drop.None {
+		t.Fatal(why)
+	}
+	f, why := ipc.AppendQuery(nil, &p, ipc.Context{Interface: []byte(ifc), Source: netip.AddrPortFrom(client, 547)})
+	if why != drop.None {
+		t.Fatal(why)
+	}
+	q := new(ipc.Query)
+	if why := q.Parse(f); why != drop.None {
+		t.Fatal(why)
+	}
+	return q
+}
+
+func TestObserversLearnTheWayOfEachQuery(t *testing.T) {
+	b := newTestBook(t)
+	var c Changes
+	var records lease.Batch
+	ports := []string{"port 1", "a port with a long name, so that the memory has to grow", "port 3"}
+	for i, port := range ports {
+		records.Add(&lease.Binding{ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
+		c.ByQuery(lease.Allocated, i, queryBy(t, "eth1", port), true)
+	}
+	c.ByQuery(lease.Renewed, 0, queryBy(t, "eth1", "unobserved"), false)
+	c.ByQuery(lease.NoEvent, 0, queryBy(t, "eth1", "nothing"), true)
+	b.notifier.Committed(records.Records, nil, &c, nil)
+	if len(b.told) != len(ports) {
+		t.Fatalf("observers are told %+v", b.told)
+	}
+	for i, e := range b.told {
+		if e.Binding.Addr != records.Records[i].Addr || e.Interface != "eth1" || len(e.Relays) != 1 || string(e.Relays[0].InterfaceID) != ports[i] {
+			t.Errorf("change %d: observers are told %+v", i, e)
+		}
+	}
+	if b.events(lease.Allocated) != 3 || b.events(lease.Renewed) != 1 {
+		t.Errorf("%v and %v are counted", b.events(lease.Allocated), b.events(lease.Renewed))
+	}
+	c.Reset()
+	b.notifier.Committed(nil, nil, &c, nil)
+	if len(b.told) != len(ports) || b.events(lease.Allocated) != 3 {
+		t.Error("what was reset is told again")
+	}
+}
+
+func TestTheNamesOfInterfacesAreBounded(t *testing.T) {
+	var c Changes
+	for i := range 3 * maxNames {
+		b := []byte{'e', byte(i), byte(i >> 8)}
+		if c.name(b) != string(b) || len(c.interfaces) > maxNames {
+			t.Fatalf("name %d of %d kept", i, len(c.interfaces))
+		}
+	}
+}
+
+// What ended before a group is told before what the group has changed.
+func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
+	failure := errors.New("the disk is full")
+	for _, c := range []struct {
+		name     string
+		err      error
+		refused  []store.Refusal
+		events   []lease.Event
+		operator error
+	}{
+		{"durable", nil, nil, []lease.Event{lease.ExpiredEvent, lease.Allocated, lease.ReleasedEvent}, nil},
+		{"failed", failure, nil, nil, failure},
+		{"a record of a query refused", nil, []store.Refusal{{Record: 0}}, []lease.Event{lease.ExpiredEvent, lease.ReleasedEvent}, nil},
+		{"the record of the operator refused", nil, []store.Refusal{{Record: 1}}, []lease.Event{lease.ExpiredEvent, lease.Allocated}, ErrConflict},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBook(t)
+			b.bind("old")
+			b.machine.Pass((leaseTime + 1) * time.Second)
+			for b.expire() {
+			}
+			var g Changes
+			var records lease.Batch
+			records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.20")}})
+			records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.21")}})
+			g.ByQuery(lease.Allocated, 0, queryBy(t, "eth1", "port"), true)
+			g.byOperator(lease.ReleasedEvent, 1, "somebody", true)
+			done := make(chan error, 1)
+			g.operators = append(g.operators, waiting{1, done})
+			b.notifier.Committed(records.Records, c.refused, &g, c.err)
+			var told []lease.Event
+			for _, e := range b.told {
+				told = append(told, e.Event)
+			}
+			if !slices.Equal(told, c.events) {
+				t.Errorf("observers are told %v, want %v", told, c.events)
+			}
+			for e := lease.NoEvent + 1; e < lease.EventCount; e++ {
+				if want := slices.Contains(c.events, e); (b.events(e) == 1) != want {
+					t.Errorf("%v counts %v", e, b.events(e))
+				}
+			}
+			if err := <-done; !errors.Is(err, c.operator) {
+				t.Errorf("the operator is told %v, want %v", err, c.operator)
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package leases
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+)
+
+// Fullest is how many pools have series of their own although their subnets do not.
+const Fullest = 32
+
+// gauges are the levels of the table, read when they are scraped. Subnets
+// after the first most count together as "other", so that a large network
+// does not drown its Prometheus. The fullest of their pools have series of their
+// own all the same, and are not in "other": a pool that is full must be seen.
+type gauges struct {
+	book *Book
+	most int
+
+	states, size, assigned, info, orphaned *prometheus.Desc
+}
+
+// NewGauges makes the collector of leases by subnet and state, and of pools by
+// subnet and number.
+func NewGauges(b *Book, most int) prometheus.Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName("dhcp4d", "", name), help, labels, nil)
+	}
+	return &gauges{
+		book: b, most: most,
+		states: desc("leases", "Leases by subnet and state: offered, active, declined (in quarantine) "+
+			"and former (ended or released, still known).", "subnet", "state"),
+		size:     desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet", "pool"),
+		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, active or in quarantine.", "subnet", "pool"),
+		orphaned: desc("leases_orphaned", "Leases in force that no subnet of the configuration has: they are not renewed."),
+		info:     desc("subnet_info", "Always 1; joins a subnet's id with its prefix.", "subnet", "prefix"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.states, g.size, g.assigned, g.info, g.orphaned} {
+		ch <- d
+	}
+}
+
+// use is how much of a pool is taken.
+type use struct{ size, assigned uint32 }
+
+// level is what one subnet has.
+type level struct {
+	id, prefix string
+	counts     table.Counts
+	pools      []use
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(g.orphaned, float64(g.book.orphaned()))
+	levels, full := g.levels()
+	prefixes := make(map[string]string) // of the subnets of full
+	for _, p := range full {
+		gauge(g.size, float64(p.size), p.id, strconv.Itoa(p.number))
+		gauge(g.assigned, float64(p.assigned), p.id, strconv.Itoa(p.number))
+		prefixes[p.id] = p.prefix
+	}
+	for id, prefix := range prefixes {
+		gauge(g.info, 1, id, prefix)
+	}
+	for _, l := range levels {
+		gauge(g.states, float64(l.counts.Offered), l.id, "offered")
+		gauge(g.states, float64(l.counts.Bound), l.id, "active")
+		gauge(g.states, float64(l.counts.Declined), l.id, "declined")
+		gauge(g.states, float64(l.counts.Former), l.id, "former")
+		for i, p := range l.pools {
+			gauge(g.size, float64(p.size), l.id, strconv.Itoa(i))
+			gauge(g.assigned, float64(p.assigned), l.id, strconv.Itoa(i))
+		}
+		if l.prefix != "" {
+			gauge(g.info, 1, l.id, l.prefix)
+		}
+	}
+}
+
+// levels reads the table, a subnet at a time so that no query waits long.
+func (g *gauges) levels() ([]level, fullest) {
+	for {
+		if all, full, ok := g.levelsOf(g.book.Settings()); ok {
+			return all, full
+		}
+	}
+}
+
+// levelsOf fails when s is not in effect any more.
+func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
+	ok = true
+	other := level{id: "other", pools: make([]use, 1)}
+	for i := range s.subnets.All {
+		sub := &s.subnets.All[i]
+		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
+		g.book.with(func(t *table.Table) {
+			if ok = g.book.settings == s; !ok {
+				return
+			}
+			l.counts = t.Counts(i)
+			piece := 0
+			for p := range sub.Pools {
+				var u use
+				for range sub.Pools[p].Ranges {
+					size, free := t.Pool(i, piece)
+					u.size, u.assigned = u.size+size, u.assigned+size-free
+					piece++
+				}
+				l.pools = append(l.pools, u)
+			}
+		})
+		if !ok {
+			return nil, nil, false
+		}
+		if i < g.most {
+			all = append(all, l)
+			continue
+		}
+		other.counts.Bound += l.counts.Bound
+		other.counts.Offered += l.counts.Offered
+		other.counts.Declined += l.counts.Declined
+		other.counts.Former += l.counts.Former
+		for n, p := range l.pools {
+			out := full.add(fullPool{id: l.id, prefix: l.prefix, number: n, use: p})
+			other.pools[0].size += out.size
+			other.pools[0].assigned += out.assigned
+		}
+	}
+	if len(s.subnets.All) > g.most {
+		all = append(all, other)
+	}
+	return all, full, true
+}
+
+// fullPool is a pool of a subnet that has no series of its own.
+type fullPool struct {
+	id, prefix string
+	number     int
+	use
+}
+
+// fullest are the fullest pools that were added, at most Fullest of them, the fullest first.
+type fullest []fullPool
+
+// add adds a pool if it is among the fullest. It returns what is not among them any more or never
+// was.
+func (f *fullest) add(p fullPool) (out use) {
+	if p.size == 0 {
+		return out
+	}
+	at, _ := slices.BinarySearchFunc(*f, p, func(a, b fullPool) int {
+		// By assigned/size, falling, without a division. A pool that is as full as another one
+		// comes behind it.
+		l, r := uint64(a.assigned)*uint64(b.size), uint64(b.assigned)*uint64(a.size)
+		return cmp.Or(cmp.Compare(r, l), -1)
+	})
+	if at == Fullest {
+		return p.use
+	}
+	if len(*f) == Fullest {
+		out = (*f)[Fullest-1].use
+		*f = (*f)[:Fullest-1]
+	}
+	*f = slices.Insert(*f, at, p)
+	return out
+}

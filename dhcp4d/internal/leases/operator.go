@@ -1,0 +1,298 @@
+package leases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+)
+
+// Place is where a scan of the leases goes on; 0 is the start, and the end.
+type Place uint64
+
+// What an order may fail with.
+var (
+	ErrNotFound = errors.New("nothing is known of the address")
+	ErrConflict = errors.New("not possible for this address")
+	ErrStale    = errors.New("the leases were loaded again since the cursor was given; start again without it")
+	ErrBusy     = errors.New("too many changes wait for the disk; try again")
+	ErrStore    = errors.New("the lease store has failed")
+)
+
+// Usage is how much of a configured subnet is used.
+type Usage struct {
+	ID     uint32
+	Prefix netip.Prefix
+	State  string // active, drain or recovery
+	// Size and Free count addresses of the pools, without reserved ones.
+	Size, Free uint32
+	// The leases of the subnet, outside the pools too. Former ones have ended or were released, and
+	// are still known.
+	Bound, Offered, Declined, Former int
+}
+
+// Reservation is a lease that is to be made for a client.
+type Reservation struct {
+	Address  netip.Addr
+	Client   []byte // key, see lease.AppendKey
+	ClientID []byte // option 61, empty for a client without
+	HWType   byte
+	HWAddr   []byte
+	Time     uint32 // seconds, lease.Infinite for no end
+}
+
+// Replies is what waits for a commit group, the changes that the group makes among it.
+type Replies interface {
+	commit.Replies
+	Changes() *Changes
+}
+
+// Operator is what people do with the leases, beside the clients. The times that it takes and shows
+// are the wall clock's. Any goroutine may call it: it holds the lock for a bounded number of leases
+// at a time, and never over anything that waits.
+type Operator[R Replies] struct {
+	Book    *Book
+	Commits *commit.Committer[R]
+}
+
+// How many places or subnets are looked at under one lock: some 20 µs.
+const (
+	scanBatch   = 256
+	subnetBatch = 64
+)
+
+// Now is the time of leases as people see it.
+func (o *Operator[R]) Now() lease.Time { return o.Book.clock.Shown() }
+
+// shown adds a copy of b as people see it: its times are the wall clock's.
+func (o *Operator[R]) shown(into *lease.Batch, b *lease.Binding) {
+	moved := b.Moved(o.Book.clock.Ahead())
+	into.Add(&moved)
+}
+
+// Get copies what is known of an address.
+func (o *Operator[R]) Get(a netip.Addr, into *lease.Batch) {
+	o.Book.between(func(t *table.Table) {
+		var b lease.Binding
+		if t.Get(lease.ID{Addr: a}, &b) {
+			o.shown(into, &b)
+		}
+	})
+}
+
+// Scan copies the matching ones of some leases and returns where to go on, 0
+// at the end. The place is ErrStale when the table was made anew since.
+func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *lease.Batch) (next Place, err error) {
+	o.Book.between(func(t *table.Table) {
+		table := Place(o.Book.loads) << 32
+		if from != 0 && from>>32<<32 != table {
+			err = ErrStale
+			return
+		}
+		ref := t.Scan(uint32(from), scanBatch, func(b *lease.Binding) {
+			if moved := b.Moved(o.Book.clock.Ahead()); match(&moved) {
+				into.Add(&moved)
+			}
+		})
+		if ref != 0 {
+			next = table | Place(ref)
+		}
+	})
+	return next, err
+}
+
+// OfClient copies what a client has or had in any subnet.
+func (o *Operator[R]) OfClient(key []byte, into *lease.Batch) {
+	for at, more := uint32(0), true; more; more = at != 0 {
+		o.Book.between(func(t *table.Table) {
+			at = t.OfClient(key, at, subnetBatch, func(b *lease.Binding) { o.shown(into, b) })
+		})
+	}
+}
+
+// Subnets tells how much of each subnet is used.
+func (o *Operator[R]) Subnets() []Usage {
+	for {
+		if all, ok := o.subnetsOf(o.Book.Settings()); ok {
+			return all
+		}
+	}
+}
+
+// subnetsOf fails when s is not in effect any more.
+func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
+	now := o.Book.clock.Now()
+	for i := range s.subnets.All {
+		sub := &s.subnets.All[i]
+		u := Usage{ID: sub.ID, Prefix: sub.Prefix, State: "active"}
+		switch {
+		case sub.Drain:
+			u.State = "drain"
+		case s.Policies[i].RecoverTill > now:
+			u.State = "recovery"
+		}
+		o.Book.between(func(t *table.Table) {
+			if ok = o.Book.settings == s; !ok {
+				return
+			}
+			c := t.Counts(i)
+			u.Bound, u.Offered, u.Declined, u.Former = c.Bound, c.Offered, c.Declined, c.Former
+			piece := 0
+			for p := range sub.Pools {
+				for range sub.Pools[p].Ranges {
+					size, free := t.Pool(i, piece)
+					u.Size, u.Free = u.Size+size, u.Free+free
+					piece++
+				}
+			}
+		})
+		if !ok {
+			return nil, false
+		}
+		all = append(all, u)
+	}
+	return all, true
+}
+
+// Release ends a lease or a quarantine. It returns when that is on stable
+// storage.
+func (o *Operator[R]) Release(ctx context.Context, id lease.ID, by string) (lease.Binding, error) {
+	return o.order(ctx, func(t *table.Table, g *commit.Group[R]) error {
+		now := o.Book.clock.Now()
+		var b lease.Binding
+		if !t.Get(id, &b) {
+			return ErrNotFound
+		}
+		n := len(g.Records.Records)
+		if t.EndQuarantine(id, now, g.Seq, &g.Records) {
+			g.Replies.Changes().byOperator(lease.Reclaimed, n, by, o.Book.settings.Observed())
+			return nil
+		}
+		if !t.Release(id, now, g.Seq, &g.Records) {
+			return fmt.Errorf("%w: it has no lease in force", ErrConflict)
+		}
+		g.Replies.Changes().byOperator(lease.ReleasedEvent, n, by, o.Book.settings.Observed())
+		return nil
+	})
+}
+
+// Orphaned reports whether no subnet of the configuration has an address.
+func (o *Operator[R]) Orphaned(a netip.Addr) bool {
+	return o.Book.Settings().subnets.Containing(a) == nil
+}
+
+// Reserve leases an address to a client that has not asked for it yet. It is
+// an ordinary lease from then on: the client is offered it when it asks, keeps
+// it by renewing it, and loses it when the time has passed without that.
+func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (lease.Binding, error) {
+	return o.order(ctx, func(t *table.Table, g *commit.Group[R]) error {
+		now := o.Book.clock.Now()
+		s := o.Book.settings
+		sub := s.subnets.Containing(w.Address)
+		if sub == nil {
+			return fmt.Errorf("%w: it lies in no subnet", ErrConflict)
+		}
+		q := lease.Query{Subnet: sub.Position, Client: w.Client, HWType: w.HWType, HWAddr: w.HWAddr}
+		if own := sub.Reservations.Of(&network.Identity{ClientID: w.ClientID, HWType: w.HWType, HWAddr: w.HWAddr}); own != nil {
+			q.Reservation = own.Addr
+		}
+		a := t.Stand(&q, w.Address, now.Over())
+		if why := refuse(&q, &a, &s.Policies[sub.Position], now); why != "" {
+			return fmt.Errorf("%w: %s", ErrConflict, why)
+		}
+		if other := leased(t, sub.ID, w, now); other.IsValid() {
+			return fmt.Errorf("%w: the client has %v", ErrConflict, other)
+		}
+		if a.Standing == lease.Mine { // the same order again, say; it is durable with this group at the latest
+			var b lease.Binding
+			t.Get(lease.ID{Addr: w.Address}, &b)
+			g.Records.Add(&b)
+			return nil
+		}
+		d := lease.Decision{Change: lease.Bind, ID: a.ID, Expires: now.After(w.Time)}
+		t.Apply(&q, &d, now, g.Seq, &g.Records)
+		g.Replies.Changes().byOperator(lease.Allocated, len(g.Records.Records)-1, by, o.Book.settings.Observed())
+		return nil
+	})
+}
+
+// refuse says why an address cannot be leased to the client of q, empty if it
+// can.
+func refuse(q *lease.Query, a *lease.Address, p *lease.Policy, now lease.Time) string {
+	own := q.Reservation.IsValid()
+	switch {
+	case a.Standing == lease.Taken:
+		return "it is leased to another client"
+	case a.Standing == lease.OfferedAway:
+		return "it is offered to another client at this moment"
+	case a.Standing == lease.Quarantined:
+		return "it is in quarantine, because its client met it in use"
+	case a.ForOther:
+		return "the configuration reserves it for another client"
+	case own && q.Reservation != a.Addr:
+		return fmt.Sprintf("the configuration reserves %v for the client", q.Reservation)
+	case !a.InPool && !own:
+		return "it is in no pool"
+	case a.Standing == lease.Mine:
+	case p.Drain:
+		return "its subnet only renews leases (state: drain)"
+	case now < p.RecoverTill:
+		return "its subnet recovers, and gives out no new address"
+	}
+	return ""
+}
+
+// leased is another address that the client has in the subnet.
+func leased(t *table.Table, subnet uint32, w *Reservation, now lease.Time) (other netip.Addr) {
+	t.ByClient(subnet, w.Client, func(b *lease.Binding) {
+		if b.State == lease.Bound && b.Expires > now.Over() && b.ID != (lease.ID{Addr: w.Address}) {
+			other = b.Addr
+		}
+	})
+	return other
+}
+
+// order has the last record that change adds to the group that gathers made
+// durable, and returns it.
+func (o *Operator[R]) order(ctx context.Context, change func(*table.Table, *commit.Group[R]) error) (lease.Binding, error) {
+	g := o.Commits.LockGroup()
+	if g == nil {
+		return lease.Binding{}, ErrStore
+	}
+	if o.Commits.Full(g) {
+		o.Commits.UnlockAndWake(g)
+		return lease.Binding{}, ErrBusy
+	}
+	var done chan error
+	var own lease.Batch
+	var err error
+	o.Book.with(func(t *table.Table) { err = change(t, g) })
+	if err == nil {
+		done = make(chan error, 1)
+		c := g.Replies.Changes()
+		last := len(g.Records.Records) - 1
+		c.operators = append(c.operators, waiting{last, done})
+		o.shown(&own, &g.Records.Records[last])
+	}
+	o.Commits.UnlockAndWake(g)
+	if err != nil {
+		return lease.Binding{}, err
+	}
+	select {
+	case err = <-done:
+		switch {
+		case errors.Is(err, ErrConflict):
+			return lease.Binding{}, err
+		case err != nil:
+			return lease.Binding{}, fmt.Errorf("%w: %w", ErrStore, err)
+		}
+		return own.Records[0], nil
+	case <-ctx.Done():
+		return lease.Binding{}, ctx.Err()
+	}
+}

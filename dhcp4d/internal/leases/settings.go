@@ -1,0 +1,86 @@
+package leases
+
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+)
+
+// Settings is what a configuration says about leases. It never changes once it is in effect.
+type Settings struct {
+	// Observers are told of changes. They are set before the configuration is in effect.
+	Observers *hook.Observers[event.Lease]
+	Policies  []lease.Policy // by position of the subnet
+
+	subnets *network.Subnets
+}
+
+// NewSettings makes the settings of a configuration. The peers are the server identifiers of other
+// dhcp4d.
+func NewSettings(s *network.Subnets, peers []netip.Addr) *Settings {
+	r := &Settings{Observers: new(hook.Observers[event.Lease]), subnets: s, Policies: make([]lease.Policy, len(s.All))}
+	for i := range s.All {
+		sub := &s.All[i]
+		r.Policies[i] = lease.Policy{
+			ServerID:      sub.ServerID,
+			Peers:         peers,
+			Authoritative: sub.Authoritative,
+			Default:       sub.Lease.Default,
+			Min:           sub.Lease.Min,
+			Max:           sub.Lease.Max,
+			Hold:          sub.OfferHold,
+			Quarantine:    sub.DeclineTime,
+			Limit:         int(sub.Limit),
+			V6Mostly:      true, // where option 108 is configured: the query says so
+			Moves:         sub.Moves,
+			T2:            sub.Lease.T2,
+			Drain:         sub.Drain,
+		}
+	}
+	return r
+}
+
+// Observed reports whether a hook wants to know of changes of leases.
+func (s *Settings) Observed() bool { return !s.Observers.Empty() }
+
+// Recover makes every subnet give no new address for one lease time from the start: the longest
+// that it gives, because so old may be the leases that a restored backup does not know of. A subnet
+// whose leases never end does not recover; [Settings.RecoverTill] tells.
+func (s *Settings) Recover(start lease.Time) {
+	for i := range s.Policies {
+		sub := &s.subnets.All[i]
+		s.Policies[i].RecoverTill = start.After(max(s.Policies[i].Max, sub.TopClasses.Longest(), sub.Classes.Longest()))
+	}
+}
+
+// RecoverTill is when the last subnet recovers, zero if none has to.
+func (s *Settings) RecoverTill() (till lease.Time) {
+	for i := range s.Policies {
+		till = max(till, s.Policies[i].RecoverTill)
+	}
+	return till
+}
+
+// layout is what the table must know of the subnets.
+func (s *Settings) layout() []table.Subnet {
+	layout := make([]table.Subnet, len(s.subnets.All))
+	for i := range s.subnets.All {
+		sub := &s.subnets.All[i]
+		t := table.Subnet{ID: sub.ID, Prefix: sub.Prefix}
+		for _, r := range sub.Reservations.All() {
+			t.Reserved = append(t.Reserved, r.Addr)
+		}
+		for _, p := range sub.Pools {
+			for _, g := range p.Ranges {
+				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last})
+			}
+		}
+		layout[i] = t
+	}
+	return layout
+}

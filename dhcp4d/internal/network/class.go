@@ -1,0 +1,206 @@
+package network
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+)
+
+// Class is clients of a kind: those that its condition holds for, in whatever subnet it is. What it
+// gives, the subnets ask for that it is a class of.
+type Class struct {
+	Number  int // in Subnets.Classes, which has the condition
+	Name    string
+	Options *option.Set
+
+	Refused Refusal
+	// What is not zero holds for these clients instead of what their subnet says. A lease time that
+	// is given replaces all three.
+	Times                        lease.Times
+	NextServer                   netip.Addr
+	ServerHostname, BootFileName []byte
+
+	// Value, unless it is nil, has the octets Is for every client of the class.
+	Value *expression.Value
+	Is    []byte
+}
+
+// Gives reports whether being in the class makes a difference by itself.
+func (c *Class) Gives() bool {
+	return c.Options != nil || c.Refused != NotRefused || c.Times != lease.Times{} || c.NextServer.IsValid() ||
+		c.ServerHostname != nil || c.BootFileName != nil
+}
+
+// Refusal is how clients are refused.
+type Refusal uint8
+
+// The ways.
+const (
+	NotRefused    Refusal = iota
+	RefusedSilent         // by silence
+	RefusedNak            // a REQUEST by a NAK, other messages by silence
+)
+
+// ClassList is the classes of one level of the document, in its order. Nil has none.
+type ClassList struct {
+	All []Class // those that give anything
+	// First and End bound the numbers of all classes of the level.
+	First, End int
+
+	keyed []keyed // those with a value
+	rest  []int32 // the others
+}
+
+// keyed are classes with one value between them, by what it must be.
+type keyed struct {
+	value *expression.Value
+	by    map[string][]int32
+}
+
+// NewClassList makes the indexes over the classes of a level that give anything. It keeps all. The
+// numbers of its classes are from first to before end.
+func NewClassList(all []Class, first, end int) *ClassList {
+	l := &ClassList{All: all, First: first, End: end}
+	values := map[string]int{}
+	for i := range all {
+		c := &all[i]
+		if c.Value == nil {
+			l.rest = append(l.rest, int32(i))
+			continue
+		}
+		at, known := values[c.Value.String()]
+		if !known {
+			at = len(l.keyed)
+			values[c.Value.String()] = at
+			l.keyed = append(l.keyed, keyed{c.Value, map[string][]int32{}})
+		}
+		k := &l.keyed[at]
+		k.by[string(c.Is)] = append(k.by[string(c.Is)], int32(i))
+	}
+	return l
+}
+
+// Longest is the longest lease time that a class gives, 0 if none says any.
+func (l *ClassList) Longest() (longest uint32) {
+	if l != nil {
+		for i := range l.All {
+			longest = max(longest, l.All[i].Times.Max)
+		}
+	}
+	return longest
+}
+
+// AppendOf appends the classes that the query of e is in, in the order of the document. Its cost
+// grows with the number of classes without a value, of values and of classes that the query may be
+// in.
+func (l *ClassList) AppendOf(in []*Class, e *expression.Evaluator) []*Class {
+	if l == nil {
+		return in
+	}
+	before := len(in)
+	take := func(i int32) {
+		if c := &l.All[i]; e.Member(c.Number) {
+			in = append(in, c)
+		}
+	}
+	for _, i := range l.rest {
+		take(i)
+	}
+	for k := range l.keyed {
+		if octets, ok := l.keyed[k].value.Octets(e); ok {
+			for _, i := range l.keyed[k].by[string(octets)] {
+				take(i)
+			}
+		}
+	}
+	slices.SortFunc(in[before:], func(a, b *Class) int { return a.Number - b.Number })
+	return in
+}
+
+// Traits are what tells the clients of a class without an expression: all its patterns must fit.
+type Traits struct {
+	VendorClass Pattern // option 60
+	UserClass   Pattern // option 77
+	HWAddr      Pattern // chaddr[:hlen]
+}
+
+// IsSet reports whether any pattern asks for anything.
+func (t *Traits) IsSet() bool {
+	return t.VendorClass.IsSet() || t.UserClass.IsSet() || t.HWAddr.IsSet()
+}
+
+// Pattern is a value, or the beginning of one. The zero Pattern fits anything.
+type Pattern struct {
+	octets []byte
+	prefix bool
+	set    bool
+}
+
+// NewPattern returns a pattern that fits octets; with prefix, it fits whatever
+// begins with them.
+func NewPattern(octets []byte, prefix bool) Pattern { return Pattern{octets, prefix, true} }
+
+// IsSet reports whether the pattern asks for anything.
+func (p *Pattern) IsSet() bool { return p.set }
+
+func (p *Pattern) fits(b []byte) bool {
+	switch {
+	case !p.set:
+		return true
+	case p.prefix:
+		return bytes.HasPrefix(b, p.octets)
+	}
+	return bytes.Equal(b, p.octets)
+}
+
+// fitsText compares text that may end with NUL octets, which do not belong to
+// it (RFC 2132 section 2).
+func (p *Pattern) fitsText(b []byte) bool {
+	return p.fits(b) || (len(b) > 0 && b[len(b)-1] == 0 && p.fits(bytes.TrimRight(b, "\x00")))
+}
+
+// fitsUserClass compares option 77: one text, as many clients send it, or the
+// list of RFC 3004 section 4, of which one element must fit.
+func (p *Pattern) fitsUserClass(b []byte) bool {
+	if p.fitsText(b) {
+		return true
+	}
+	for rest := b; len(rest) > 0; {
+		n := int(rest[0])
+		if n == 0 || n >= len(rest) {
+			return false
+		}
+		if p.fitsText(rest[1 : 1+n]) {
+			return true
+		}
+		rest = rest[1+n:]
+	}
+	return false
+}
+
+// Fit reports whether the query of e has the traits.
+func (t *Traits) Fit(e *expression.Evaluator) bool {
+	m := e.Query().Message
+	if m == nil {
+		return false
+	}
+	if t.HWAddr.set && !t.HWAddr.fits(m.CHAddr()) {
+		return false
+	}
+	if t.VendorClass.set {
+		if b, ok := m.Option(dhcp4.OptVendorClass); !ok || !t.VendorClass.fitsText(b) {
+			return false
+		}
+	}
+	if t.UserClass.set {
+		if b, ok := m.Option(dhcp4.OptUserClass); !ok || !t.UserClass.fitsUserClass(b) {
+			return false
+		}
+	}
+	return true
+}

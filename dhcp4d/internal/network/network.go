@@ -1,0 +1,127 @@
+// Package network is what the operator has configured: subnets with their pools, reservations,
+// classes, match entries and policies, and the selector, which finds the subnet of a query.
+//
+// The values never change once they are made: a packet takes one *Subnets at its start and uses it
+// to its end, and a reload makes a new one. The package checks nothing and reads neither YAML nor
+// the environment; package config does both. It knows no packets: a query is a handful of [Facts],
+// and what classes ask of it is package expression's.
+//
+// # How a subnet is chosen
+//
+// A match entry belongs to the first step of the list below whose keys it has; its other keys are
+// further conditions. The first step with an entry that fits decides:
+//
+//	LinkSelection    octets inside the DHCPv4 message: they count only for
+//	SubnetSelection  queries that an entry with trust-inner claims, and lead
+//	GIAddr           only to subnets that have an entry so marked
+//	LinkAndID        link-address or peer, with an identifier
+//	Link             link-address, longest prefix
+//	ID               interface-id, remote-id or subscriber-id
+//	Source           IPv6 source address, longest prefix
+//	Interface        interface name, or peer alone; trust-inner counts only for
+//	                 relayed queries and for link-local sources
+//
+// Within a step the entry with the longer link-address wins, then the one with interface-id,
+// remote-id, subscriber-id, the longer prefix, peer, interface, class. No two entries that fit one
+// query are equal in all of these, because the configuration refuses equal claims, but for those of
+// different classes: of them the first in the document that the query is in. The cost of a
+// selection grows with the number of entries that have a class, and not with the number of subnets,
+// and nothing is allocated.
+package network
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+)
+
+// Subnets is all subnets of a configuration.
+type Subnets struct {
+	All []Subnet // in the order of the document
+	// Classes are the conditions of all classes, those of the top and those of subnets.
+	Classes    *expression.Classes
+	TopClasses *ClassList // a later class wins over an earlier one
+
+	byID     map[uint32]int32
+	byPrefix bart.Table[int32]
+}
+
+// NewSubnets makes the indexes over subnets whose ids and prefixes are distinct. It keeps all.
+func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subnets {
+	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all))}
+	for i := range all {
+		sub := &all[i]
+		sub.Position, sub.TopClasses = i, top
+		s.byID[sub.ID] = int32(i)
+		s.byPrefix.Insert(sub.Prefix, int32(i))
+	}
+	return s
+}
+
+// ByID returns the subnet with an id, nil if there is none.
+func (s *Subnets) ByID(id uint32) *Subnet {
+	if i, ok := s.byID[id]; ok {
+		return &s.All[i]
+	}
+	return nil
+}
+
+// Containing returns the subnet that an IPv4 address lies in, nil if none.
+func (s *Subnets) Containing(a netip.Addr) *Subnet {
+	if i, ok := s.byPrefix.Lookup(a); ok {
+		return &s.All[i]
+	}
+	return nil
+}
+
+// Subnet is one subnet with all that decides about its leases. Everything is
+// filled in: defaults, the document's top and the environment are merged.
+type Subnet struct {
+	Position int // in Subnets.All
+
+	ID     uint32
+	Prefix netip.Prefix
+	Drain  bool // renewals only
+	Policy
+	Pools        []Pool // in the order of the document
+	Match        []Match
+	Reservations Reservations
+	TopClasses   *ClassList  // Subnets.TopClasses
+	Classes      *ClassList  // of the subnet, over those of the top
+	Options      *option.Set // global ones, laid over by the subnet's
+}
+
+// PoolOf returns the index of the pool that holds an address, -1 if none does.
+func (s *Subnet) PoolOf(a netip.Addr) int {
+	for i := range s.Pools {
+		if s.Pools[i].Contains(a) {
+			return i
+		}
+	}
+	return -1
+}
+
+// AppendClasses appends the classes that the query of e is in, the one that wins last.
+func (s *Subnet) AppendClasses(in []*Class, e *expression.Evaluator) []*Class {
+	return s.Classes.AppendOf(s.TopClasses.AppendOf(in, e), e)
+}
+
+// OptionsFor returns what a client of some classes sees: global < subnet < pool < classes <
+// reservation. The pool is an index or -1, r may be nil. The options of the classes are put into
+// memory, from its start; it is part of the result.
+func (s *Subnet) OptionsFor(in []*Class, pool int, r *Reservation, memory []*option.Set) option.Layers {
+	for _, c := range in {
+		memory = append(memory, c.Options)
+	}
+	l := option.Layers{Classes: memory, Base: s.Options}
+	if pool >= 0 {
+		l.Pool = s.Pools[pool].Options
+	}
+	if r != nil {
+		l.Top = r.Options
+	}
+	return l
+}

@@ -1,0 +1,180 @@
+package network
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
+)
+
+// Reservation is an address kept for one client or attachment point.
+type Reservation struct {
+	Addr    netip.Addr
+	For     Key
+	Options *option.Set // own options only, nil if none
+}
+
+// ByPoint reports whether the address is for whoever is at an attachment point.
+func (r *Reservation) ByPoint() bool { return r.For[0]&kindPoint != 0 }
+
+// ByHardware reports whether the address is for a hardware address, whatever
+// client identifier it comes with.
+func (r *Reservation) ByHardware() bool { return r.For[0]&kindHardware != 0 && !r.ByPoint() }
+
+// Identity is what a query tells about its client and where it is attached.
+// Nil and zero values are absent.
+type Identity struct {
+	ClientID    []byte     // option 61
+	HWType      byte       // htype
+	HWAddr      []byte     // chaddr[:hlen]
+	LinkAddress netip.Addr // of the client's link
+	InterfaceID []byte     // option 18 of the relay next to the client
+	RemoteID    []byte     // option 37 of it, with enterprise number
+}
+
+// Key is who a reservation is for: a kind, and the octets of the identity that
+// go with it. It is comparable, and never empty.
+type Key string
+
+// The kinds of key are bits, so that a query pays only for the kinds that a
+// subnet has.
+const (
+	kindClient     = 1 << iota
+	kindHardware   // octets: htype, address
+	kindLink       // a point: link-address, and
+	kindInterface  // interface-id with its length, and
+	kindRemote     // remote-id, as far as given
+	kindPoint      // any point
+	maxIdentityKey = 1 + 16 + 2 + 2*octets.Max + 2
+)
+
+// pointKinds are the ways to name an attachment point, the most specific first.
+var pointKinds = [...]uint8{
+	kindLink | kindInterface | kindRemote, kindLink | kindInterface, kindLink | kindRemote,
+	kindInterface | kindRemote, kindInterface, kindRemote,
+}
+
+// Key returns the key of an identity that names its client in one way: by
+// client identifier, by hardware address, or by attachment point.
+func (id *Identity) Key() Key {
+	switch {
+	case id.ClientID != nil:
+		return Key(append([]byte{kindClient}, id.ClientID...))
+	case id.HWAddr != nil:
+		return Key(appendHardware(nil, id.HWType, id.HWAddr))
+	}
+	var kind uint8
+	if id.LinkAddress.IsValid() {
+		kind |= kindLink
+	}
+	if id.InterfaceID != nil {
+		kind |= kindInterface
+	}
+	if id.RemoteID != nil {
+		kind |= kindRemote
+	}
+	return Key(appendPoint(nil, kind, id))
+}
+
+// appendPoint appends the key of an attachment point. Its length is at most
+// maxIdentityKey when the identifiers have at most octets.Max.
+func appendPoint(b []byte, kind uint8, id *Identity) []byte {
+	b = append(b, kindPoint|kind)
+	if kind&kindLink != 0 {
+		link := id.LinkAddress.As16()
+		b = append(b, link[:]...)
+	}
+	if kind&kindInterface != 0 {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(id.InterfaceID)))
+		b = append(b, id.InterfaceID...)
+	}
+	if kind&kindRemote != 0 {
+		b = append(b, id.RemoteID...)
+	}
+	return b
+}
+
+func appendHardware(b []byte, hwType byte, hwAddr []byte) []byte {
+	return append(append(b, kindHardware, hwType), hwAddr...)
+}
+
+// Reservations are those of a subnet. The zero value is none.
+type Reservations struct {
+	list  []Reservation // by address
+	byKey map[Key]int32
+	kinds uint8
+}
+
+// NewReservations makes the indexes over reservations whose addresses and keys
+// are distinct. It keeps list, and sorts it.
+func NewReservations(list []Reservation) Reservations {
+	slices.SortFunc(list, func(a, b Reservation) int { return a.Addr.Compare(b.Addr) })
+	rs := Reservations{list: list, byKey: make(map[Key]int32, len(list))}
+	for i := range list {
+		rs.byKey[list[i].For] = int32(i)
+		rs.kinds |= list[i].For[0]
+	}
+	return rs
+}
+
+// All returns the reservations by ascending address.
+func (rs *Reservations) All() []Reservation { return rs.list }
+
+// At returns the reservation of an address, nil if it is not reserved.
+func (rs *Reservations) At(a netip.Addr) *Reservation {
+	i, found := slices.BinarySearchFunc(rs.list, a, func(r Reservation, a netip.Addr) int { return r.Addr.Compare(a) })
+	if !found {
+		return nil
+	}
+	return &rs.list[i]
+}
+
+// Of returns the client's reservation, nil if it has none. The client
+// identifier goes before the hardware address, and that before the attachment
+// point. It does not allocate.
+func (rs *Reservations) Of(id *Identity) *Reservation {
+	if rs.kinds == 0 {
+		return nil
+	}
+	var scratch [maxIdentityKey]byte
+	if rs.kinds&kindClient != 0 && id.ClientID != nil && len(id.ClientID) <= octets.Max {
+		if r := rs.get(append(append(scratch[:0], kindClient), id.ClientID...)); r != nil {
+			return r
+		}
+	}
+	if rs.kinds&kindHardware != 0 && len(id.HWAddr) > 0 && len(id.HWAddr) <= octets.Max {
+		if r := rs.get(appendHardware(scratch[:0], id.HWType, id.HWAddr)); r != nil {
+			return r
+		}
+	}
+	if rs.kinds&kindPoint == 0 {
+		return nil
+	}
+	var known uint8
+	if id.LinkAddress.IsValid() {
+		known |= kindLink
+	}
+	if id.InterfaceID != nil && len(id.InterfaceID) <= octets.Max {
+		known |= kindInterface
+	}
+	if id.RemoteID != nil && len(id.RemoteID) <= octets.Max {
+		known |= kindRemote
+	}
+	for _, kind := range pointKinds {
+		if kind&^(known&rs.kinds) == 0 {
+			if r := rs.get(appendPoint(scratch[:0], kind, id)); r != nil {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+func (rs *Reservations) get(key []byte) *Reservation {
+	if i, ok := rs.byKey[Key(key)]; ok {
+		return &rs.list[i]
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package server
+
+import (
+	"log/slog"
+	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// outgoing is datagrams that are to be sent by one writer; kinds says what
+// each is, zero being the answer to a probe.
+type outgoing struct {
+	packets []udp.Packet
+	kinds   []dhcp4.MessageType
+}
+
+func (o *outgoing) reset() { o.packets, o.kinds = o.packets[:0], o.kinds[:0] }
+
+func (o *outgoing) add(data []byte, by way, kind dhcp4.MessageType) {
+	o.packets = append(o.packets, by.packet(data))
+	o.kinds = append(o.kinds, kind)
+}
+
+// Replies is what leaves when a commit group is durable: ACKs, and what operators and observers are
+// told.
+type Replies struct {
+	outgoing
+	buf     []byte      // of the ACKs
+	peers   []*ipc.Peer // by packet: how it is authenticated
+	rests   []rest      // by packet: what must be durable
+	traced  []traced
+	changes leases.Changes
+}
+
+// rest is what an ACK rests on: the record of its lease.
+type rest struct {
+	id     lease.ID
+	record int // index into the group's records, or inThisGroup or inEarlier
+}
+
+// The records of an ACK that has none of its own, because its query has changed nothing.
+const (
+	inThisGroup = -1 - iota // an earlier query of the group has made the record
+	inEarlier               // the group before has it
+)
+
+// Len is the number of replies, those to operators included.
+func (r *Replies) Len() int { return len(r.packets) + r.changes.Operators() }
+
+// Reset forgets everything and keeps the memory.
+func (r *Replies) Reset() {
+	r.reset()
+	clear(r.peers)
+	clear(r.traced)
+	r.traced = r.traced[:0]
+	r.buf, r.peers, r.rests = r.buf[:0], r.peers[:0], r.rests[:0]
+	r.changes.Reset()
+}
+
+// Changes is what the group changes.
+func (r *Replies) Changes() *leases.Changes { return &r.changes }
+
+// addACK adds the ACK buf[start:] and returns buf. The trailer comes when it leaves, in the order
+// in which the other side sees them, and finds its room behind the ACK.
+func (r *Replies) addACK(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on rest) []byte {
+	end := len(buf)
+	if peer != nil {
+		buf = append(buf, room[:]...)
+	}
+	r.add(buf[start:end:len(buf)], by, kind)
+	r.peers = append(r.peers, peer)
+	r.rests = append(r.rests, on)
+	return buf
+}
+
+// dropRefused removes the ACKs that rest on a refused record, of this group or of the one before,
+// and returns how many.
+func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, before []lease.ID) int {
+	kept := 0
+	for i, on := range r.rests {
+		var gone bool
+		switch on.record {
+		case inEarlier:
+			gone = slices.Contains(before, on.id)
+		case inThisGroup:
+			gone = slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == on.id })
+		default:
+			gone = leases.IsRefused(refused, on.record)
+		}
+		if gone {
+			r.retrace(i, refusedRecord)
+			continue
+		}
+		r.retrace(i, kept)
+		r.packets[kept], r.kinds[kept], r.peers[kept], r.rests[kept] = r.packets[i], r.kinds[i], r.peers[i], on
+		kept++
+	}
+	n := len(r.rests) - kept
+	r.packets, r.kinds, r.peers, r.rests = r.packets[:kept], r.kinds[:kept], r.peers[:kept], r.rests[:kept]
+	return n
+}
+
+var room [ipc.SignatureLen]byte
+
+// Acks sends the ACKs of a group that is durable. It belongs to whoever commits, one at a time.
+type Acks struct {
+	Writer   udp.Writer
+	Signer   *ipc.Signer
+	Ledger   *Ledger
+	Notifier *leases.Notifier
+	Clock    *clock.Clock
+
+	refused []lease.ID // in the group before
+}
+
+// Commits is how many replies and records may wait for one sync, and what a committer needs
+// besides.
+type Commits struct {
+	Store   store.Store // loaded; the committer's until its Close returns
+	Limit   int
+	Log     *slog.Logger
+	Metrics *commit.Metrics
+}
+
+// NewCommitter makes the committer of groups whose ACKs a sends. After a failure of the store it
+// has the book made anew.
+func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Replies] {
+	return commit.New(commit.Config[*Replies]{
+		Store:   c.Store,
+		Replies: func() *Replies { return new(Replies) },
+		Refused: func(g *commit.Group[*Replies]) {
+			if err := book.Refused(g.Records.Records, g.Refused, g.Seq); err != nil {
+				c.Log.Error("the lease store says that another client has an address, but not which one can be known", "error", err)
+			}
+		},
+		Done: a.done,
+		Rebuild: func(s store.Store) error {
+			found, err := book.Load(s)
+			if err == nil {
+				c.Metrics.Loaded(found.Took)
+			}
+			return err
+		},
+		Limit:   c.Limit,
+		Log:     c.Log,
+		Metrics: c.Metrics,
+	})
+}
+
+// done is what the committer calls with every group, durable or failed.
+func (a *Acks) done(g *commit.Group[*Replies], err error) {
+	r := g.Replies
+	if err != nil {
+		a.Ledger.failed(len(r.packets))
+		a.refused = a.refused[:0] // the book is made anew
+		for i := range r.traced {
+			t := &r.traced[i]
+			t.record.Say("dropped (%s): %s: %v", drop.StoreError.Label(), drop.StoreError.Meaning(), err)
+			t.to.Send(t.record)
+		}
+	} else {
+		if len(g.Refused) > 0 || len(a.refused) > 0 {
+			a.dropRefused(g)
+		}
+		now := a.Clock.Wall()
+		for i := range r.packets {
+			r.packets[i].Data, _ = a.Signer.Append(r.packets[i].Data, 0, r.peers[i], now) // we have opened its query
+		}
+		a.Writer.Write(r.packets)
+		a.Ledger.sent(&r.outgoing)
+		if len(r.traced) > 0 {
+			r.traced = committed(r.traced, r.packets)
+		}
+	}
+	a.Notifier.Committed(g.Records.Records, g.Refused, &r.changes, err)
+}
+
+// dropRefused drops the ACKs whose lease the store has refused. No NAK goes in their place: when
+// the client asks again, after some 4 s (RFC 2131 section 4.1), the book knows who holds the
+// address, and the ordinary rules decide, hooks included. In SELECTING that is a NAK (RFC 2131
+// section 4.3.2).
+func (a *Acks) dropRefused(g *commit.Group[*Replies]) {
+	a.Ledger.refused(g.Replies.dropRefused(g.Records.Records, g.Refused, a.refused))
+	a.refused = a.refused[:0]
+	for _, f := range g.Refused {
+		a.refused = append(a.refused, g.Records.Records[f.Record].ID)
+	}
+}
+
+// answerOf is the message type of an answer.
+func answerOf(k lease.Kind) dhcp4.MessageType {
+	switch k {
+	case lease.Offer:
+		return dhcp4.Offer
+	case lease.Nak:
+		return dhcp4.NAK
+	}
+	return dhcp4.ACK
+}

@@ -1,0 +1,33 @@
+//go:build budget
+
+package server
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget/budgettest"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// A query costs at most five units for each of its octets, from the socket to the reply.
+func TestBudgetOfAQuery(t *testing.T) {
+	b := newBench(t)
+	pieces := bytes.Repeat([]byte{61, 1, 1, 60, 2, 1, 1, 77, 2, 1, 1, 82, 2, 9, 0}, 60)
+	pads := make([]byte, dhcp4.MaxLen-dhcp4.HeaderLen-3-len(pieces))
+	list := bytes.Repeat(append([]byte{55, 255}, make([]byte, 255)...), 14)
+	for i := range list {
+		if list[i] == 0 {
+			list[i] = byte(i)
+		}
+	}
+	var seeds [][]byte
+	for _, options := range [][]byte{append(pads, pieces...), list, {61, 2, 1, 1, 55, 3, 1, 3, 6, 255}} {
+		m := dhcp4.AppendType(dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6}), dhcp4.Discover)
+		seeds = append(seeds, frame(t, query(append(m, options...)), direct))
+	}
+	budgettest.Hold(t, "query", 5, seeds, func(data []byte) {
+		b.server.batch([]udp.Packet{{Data: data, Peer: sixd}})
+	})
+}

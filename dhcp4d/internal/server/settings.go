@@ -1,0 +1,36 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+)
+
+// Settings is the configuration that queries are decided by. It never changes once it is in effect;
+// a reload replaces it as a whole, and a batch uses one from end to end.
+type Settings struct {
+	Hooks  *event.Hooks
+	Leases *leases.Settings
+
+	selector *network.Selector
+	classes  *expression.Classes
+	boots    []boot // by position of the subnet
+}
+
+// boot is what a subnet says of a boot server, as the reply wants it.
+type boot struct{ server, file []byte }
+
+// NewSettings makes the tables of a configuration. The peers are the server identifiers of other
+// dhcp4d.
+func NewSettings(s *network.Subnets, peers []netip.Addr, hooks *event.Hooks) *Settings {
+	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s), classes: s.Classes, boots: make([]boot, len(s.All))}
+	set.Leases.Observers = &hooks.Leases4Committed
+	for i := range s.All {
+		sub := &s.All[i]
+		set.boots[i] = boot{[]byte(sub.ServerHostname), []byte(sub.BootFileName)}
+	}
+	return set
+}

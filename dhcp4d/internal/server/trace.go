@@ -1,0 +1,234 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// seen is memory for what is read again of a query that somebody may follow.
+type seen struct {
+	who     trace.Who
+	frame   ipc.Query
+	message dhcp4.Message
+}
+
+// traced is the record of a query whose answer is on its way: it is complete when the answer has
+// left.
+type traced struct {
+	at     int // of the answer in its outgoing
+	to     trace.Watches
+	record *trace.Record
+	local  netip.AddrPort // of our socket
+}
+
+// complete says what became of an answer, and hands the record over.
+func (t *traced) complete(p *udp.Packet) {
+	if p.Err != nil {
+		t.record.Say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
+	} else {
+		t.record.Say("sent to dhcp6d at %v", p.Peer)
+		t.record.Out = trace.NewDatagram(time.Now(), trace.IPC, "", false, trace.End(p.Local, t.local), p.Peer, p.Data)
+	}
+	t.to.Send(t.record)
+}
+
+// refusedRecord is the place of an answer that the lease store has refused.
+const refusedRecord = -1
+
+// retrace says that the answer at a place has another one.
+func (r *Replies) retrace(from, to int) {
+	for i := range r.traced {
+		if r.traced[i].at == from {
+			r.traced[i].at = to
+			return
+		}
+	}
+}
+
+// committed is completed for the answers of a commit group.
+func committed(ts []traced, left []udp.Packet) []traced {
+	for i := range ts {
+		t := &ts[i]
+		if t.at == refusedRecord {
+			t.record.Say("dropped (%s): %s", drop.LeaseRefused.Label(), drop.LeaseRefused.Meaning())
+			t.to.Send(t.record)
+			continue
+		}
+		t.record.Say("committed: the lease is on stable storage")
+		t.complete(&left[t.at])
+	}
+	clear(ts)
+	return ts[:0]
+}
+
+// completed hands over the records of the packets that have left, and returns the slice for others.
+func completed(ts []traced, left []udp.Packet) []traced {
+	for i := range ts {
+		ts[i].complete(&left[ts[i].at])
+	}
+	clear(ts)
+	return ts[:0]
+}
+
+// forget readies q for a query that somebody may follow: nothing in it is an earlier query's.
+func (q *exchange) forget() {
+	q.event, q.decided, q.reserved, q.raw = event.Query{}, lease.Decision{}, nil, q.in.Data
+}
+
+// follow makes the record of a query, if somebody follows its subscriber. It is called while there
+// are watches only, and reads the query again: what a query is that was dropped early nobody else
+// knows.
+func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
+	if f == probe {
+		return
+	}
+	who, frame, message := &s.seen.who, &s.seen.frame, &s.seen.message
+	if frame.Parse(ipc.Content(q.raw)) != drop.None {
+		return // it tells of no subscriber
+	}
+	*who = trace.Who{Source: frame.Context().Source.Addr(), Chain: frame.Packet()}
+	broken := message.Parse(frame.DHCPv4())
+	if broken == drop.None {
+		who.Read(message)
+	}
+	to := s.tracing.Of(who, s.received)
+	if len(to) == 0 {
+		return
+	}
+	t := traced{to: to, local: s.Local, record: &trace.Record{
+		Time: s.received, Daemon: "dhcp4d", Message: trace.Octets(frame.DHCPv4()),
+		In: trace.NewDatagram(s.received, trace.IPC, "", true, trace.End(q.in.Local, s.Local), q.in.Peer, q.raw),
+	}}
+	s.tellOf(&t, q, frame, broken == drop.None, message)
+	switch f {
+	case dropped:
+		if why == drop.ClassRefused {
+			for _, c := range s.classes {
+				if c.Refused != network.NotRefused {
+					t.record.Say("class %s refuses its clients", c.Name)
+				}
+			}
+		}
+		if q.event.Hook != "" {
+			t.record.Say("%v does not let it pass", q.event.Culprit)
+		}
+		t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
+	case silent:
+		t.record.Say("no answer (%s): %s", q.silence.Label(), q.silence.Meaning())
+	case answered:
+		t.record.Reply = trace.Octets(q.event.Data)
+		t.at = len(s.ready.packets) - 1
+		s.traced = append(s.traced, t)
+		return
+	case waiting:
+		t.record.Reply = trace.Octets(q.event.Data)
+		r := s.group.Replies
+		t.at = len(r.packets) - 1
+		r.traced = append(r.traced, t)
+		return
+	}
+	to.Send(t.record)
+}
+
+// tellOf tells the way of a query up to the decision.
+func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool, m *dhcp4.Message) {
+	back := frame.Context()
+	t.record.Say("received from dhcp6d at %v, %d octets; it came to that by %s from %v through %d relays",
+		q.in.Peer, len(q.raw), octets.Show(back.Interface), back.Source, frame.Packet().Relays())
+	if !readable {
+		t.record.Say("the DHCPv4 message in it cannot be read")
+		return
+	}
+	t.record.Exchange = trace.Exchange(m)
+	t.record.Say("%s", trace.Describe(m))
+	switch {
+	case q.event.Subnet != nil:
+		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step, &q.who.where)
+		if q.reserved != nil {
+			t.record.Say("%v is reserved for it", q.reserved.Addr)
+		}
+	case q.event.Message != nil && q.chosen.Subnet == nil:
+		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step", &q.who.where)
+	}
+	if q.event.Subnet != nil && (q.decided.Kind == lease.Nak || q.decided.Kind == lease.Dropped) {
+		s.tellOfAddress(t.record, q, m)
+	}
+	if text := inWords(&q.decided); text != "" {
+		t.record.Say("decision: %s", text)
+	}
+}
+
+// tellOfAddress tells who has the address that a client asks for in vain.
+func (s *Server) tellOfAddress(r *trace.Record, q *exchange, m *dhcp4.Message) {
+	asked := m.CIAddr()
+	if asked.IsUnspecified() {
+		var ok bool
+		if asked, ok = m.Addr(dhcp4.OptRequestedAddress); !ok {
+			return
+		}
+	}
+	subnet := q.event.Subnet
+	if !subnet.Prefix.Contains(asked) {
+		r.Say("%v is not in %v", asked, subnet.Prefix)
+	}
+	if of := subnet.Reservations.At(asked); of != nil && of != q.reserved {
+		r.Say("%v is reserved for another client", asked)
+	}
+	b, ok := s.Book.Standing(asked)
+	if !ok {
+		return
+	}
+	whose := "another client"
+	if bytes.Equal(b.Client, q.terms.Client) {
+		whose = "this client"
+	}
+	until := time.Unix(int64(b.Expires), 0).Format(time.RFC3339)
+	switch {
+	case b.State == lease.Declined:
+		r.Say("%v is in quarantine until %s, because a client met it in use", asked, until)
+	case b.State == lease.Bound && b.Expires == lease.Never:
+		r.Say("%v is bound to %s for ever", asked, whose)
+	case b.State == lease.Bound, b.State == lease.Offered:
+		r.Say("%v is %v to %s until %s", asked, b.State, whose, until)
+	default:
+		r.Say("%v was last %s's and is %v", asked, whose, b.State)
+	}
+}
+
+// inWords is a decision as a person reads it; nothing for silence and drops, of which the fate
+// tells.
+func inWords(d *lease.Decision) string {
+	lasting := fmt.Sprint(time.Duration(d.Time) * time.Second)
+	if d.Time == lease.Infinite {
+		lasting = "ever"
+	}
+	switch d.Kind {
+	case lease.Offer:
+		if d.Addr.IsUnspecified() {
+			return "OFFER without an address, as the client can do without IPv4 (option 108)"
+		}
+		return fmt.Sprintf("OFFER of %v for %s, held in memory", d.Addr, lasting)
+	case lease.Ack:
+		if d.Change == lease.None {
+			return fmt.Sprintf("ACK of %v for %s; the lease is as it was", d.Addr, lasting)
+		}
+		return fmt.Sprintf("ACK of %v for %s; the lease is %s", d.Addr, lasting, d.Event)
+	case lease.Nak:
+		return "NAK: " + d.Why.String()
+	case lease.Inform:
+		return "ACK with options and no lease, for an INFORM"
+	}
+	return ""
+}

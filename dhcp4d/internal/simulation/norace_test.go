@@ -1,0 +1,6 @@
+//go:build !race
+
+package simulation
+
+// ordinary is how many seeds a test run takes.
+const ordinary = 100

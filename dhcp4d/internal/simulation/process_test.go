@@ -1,0 +1,225 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// directory is where the store is.
+const directory = "/leases"
+
+var dhcp6d = netip.MustParseAddrPort("[::1]:6767")
+
+// A process is one run of dhcp4d: the core that main runs, on the disk, the
+// clocks and the network of a world.
+type process struct {
+	w    *world
+	nth  int
+	disk *handle
+	who  *caller
+	rt   *daemon.Runtime
+
+	mu      sync.Mutex
+	arrived sync.Cond // queue or ended changed
+	queue   []udp.Packet
+	ended   bool // no more datagrams are read
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed at the end
+	err    error         // why it did not start, read after done
+
+	// Set once serving.
+	serving  atomic.Bool
+	core     *core.Core
+	operator *leases.Operator[*server.Replies]
+}
+
+// launch starts a process, which goes on by itself.
+func (w *world) launch() *process {
+	if w.deletedAt != 0 {
+		w.say(netip.Addr{}, "dhcp4d starts without the store, which nobody puts back any more")
+		w.deletedAt = 0
+		w.takeAllAway()
+	}
+	disk, who := w.disk.process()
+	ctx, cancel := context.WithCancel(context.Background())
+	w.launched++
+	p := &process{w: w, nth: w.launched, disk: disk, who: who, cancel: cancel, done: make(chan struct{})}
+	p.arrived.L = &p.mu
+	p.rt = daemon.NewRuntime(drop.DHCP4D, slog.New(&logger{w: w, p: p}), prometheus.NewRegistry())
+	go func() {
+		defer close(p.done)
+		p.err = p.serve(ctx)
+		w.wakeUp()
+	}()
+	return p
+}
+
+// serve is main's function of that name, without what main has beside the core.
+func (p *process) serve(ctx context.Context) error {
+	c, err := core.Open(ctx, core.Options{
+		Runtime: p.rt, Clock: clock.New(p.w.clocks), URL: "journal:" + directory,
+		Store: store.Options{FS: p.disk, Small: true}, Config: p.w.configuration(), MetricsSubnets: 1024,
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if p.w.portTaken {
+		return errors.New("opening the IPC (DHCP4D_IPC_LISTEN): address already in use")
+	}
+	end := ipc.NewEnd(drop.DHCP4D, nil, false)
+	peers := new(atomic.Pointer[server.Peers])
+	peers.Store(&server.Peers{dhcp6d: {Name: "six", Kea: true}})
+	parts := c.Serve(core.Link{
+		Peers: peers, Auth: server.Auth{Name: "dhcp4d", Opener: end.NewOpener(end.Begin(ctx)), Signer: end.NewSigner()},
+		IPC: p, StopReading: p.stopReading, Replies: p, Acks: p, Notices: p,
+		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), GroupSize: p.w.plan.limit,
+	})
+	defer c.Finish()
+	p.core, p.operator = c, c.Operator()
+	p.serving.Store(true)
+	defer p.serving.Store(false)
+	p.w.wakeUp()
+	return p.rt.Run(ctx, parts...)
+}
+
+// clockWrong is why the process waits for the clock, empty if it does not.
+func (p *process) clockWrong() string {
+	_, report := p.rt.Ready.Report()
+	for line := range strings.Lines(report) {
+		if why, ok := strings.CutPrefix(line, "clock: "); ok && why != "ok\n" && why != "not looked at yet\n" {
+			return strings.TrimSpace(why)
+		}
+	}
+	return ""
+}
+
+// Read implements udp.Reader.
+func (p *process) Read() ([]udp.Packet, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.queue) == 0 && !p.ended {
+		p.arrived.Wait()
+	}
+	batch := p.queue
+	p.queue = nil
+	if len(batch) == 0 {
+		return nil, net.ErrClosed
+	}
+	return batch, nil
+}
+
+// deliver hands a datagram to the process; what one that does not serve gets is lost.
+func (p *process) deliver(data []byte) (taken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || !p.serving.Load() || len(p.queue) > 4096 {
+		return false
+	}
+	p.queue = append(p.queue, udp.Packet{Data: data, Peer: dhcp6d})
+	p.arrived.Broadcast()
+	return true
+}
+
+// Write implements udp.Writer.
+func (p *process) Write(ps []udp.Packet) int {
+	if p.who.dead {
+		return 0
+	}
+	for _, out := range ps {
+		p.w.answered(out.Data)
+	}
+	return len(ps)
+}
+
+// stopReading is the socket's.
+func (p *process) stopReading() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.arrived.Broadcast()
+}
+
+// stop ends a process as SIGTERM does; done tells when it has.
+func (p *process) stop() { p.cancel() }
+
+// kill ends a process at once: nothing that it still does reaches the disk or
+// the network.
+func (p *process) kill() {
+	p.w.disk.mu.Lock()
+	p.who.dead = true
+	p.w.disk.open = 0
+	p.w.disk.mu.Unlock()
+	p.mu.Lock()
+	p.queue = nil
+	p.mu.Unlock()
+	p.cancel()
+}
+
+// exited reports whether it has come to its end.
+func (p *process) exited() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// binding is what a serving process knows of an address.
+func (p *process) binding(a netip.Addr) (b lease.Binding, now lease.Time, known bool) {
+	var batch lease.Batch
+	p.operator.Get(a, &batch)
+	if len(batch.Records) == 0 {
+		return b, p.operator.Now(), false
+	}
+	return batch.Records[0], p.operator.Now(), true
+}
+
+// reload is what SIGHUP does.
+func (p *process) reload() { p.core.Reconfigure(p.w.configuration()) }
+
+// logger writes what a process logs into the history.
+type logger struct {
+	w *world
+	p *process
+}
+
+func (l *logger) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l *logger) Handle(_ context.Context, r slog.Record) error {
+	if l.p.who.dead {
+		return nil
+	}
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		return true
+	})
+	l.w.say(netip.Addr{}, "dhcp4d %d says: %s", l.p.nth, strings.ReplaceAll(text, "\n", "; "))
+	return nil
+}
+
+func (l *logger) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *logger) WithGroup(string) slog.Handler      { return l }

@@ -1,0 +1,962 @@
+package simulation
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+)
+
+const (
+	// maxDelay is the longest that a datagram is on its way.
+	maxDelay = 3 * time.Second
+	// notice is how long dhcp4d may go on acknowledging into a store that was
+	// deleted under it.
+	notice = 10 * time.Second
+	// settle is how long after the last cause is gone everybody is served again.
+	settle = 3 * time.Minute
+	// spaceBound is what a store of a few dozen leases may take: segments are
+	// of 64 KiB here, and the probe of the disk is 1 MiB.
+	spaceBound = 1<<20 + 20*(64<<10)
+	// slack is what lease times may differ by: they are whole seconds.
+	slack = 2 * time.Second
+	// drift is the share of a lease time by which leases may overlap: the boot clock may be fast.
+	drift = 250e-6
+)
+
+// invariant is what a run may break.
+type invariant string
+
+const (
+	doubled   invariant = "doubled"   // an address is promised to two clients at one time
+	forgotten invariant = "forgotten" // what was acknowledged is not served after a start
+	denied    invariant = "denied"    // a client that may keep its lease is refused
+	silent    invariant = "silent"    // nobody is served although every cause is gone
+	unclear   invariant = "unclear"   // a start is refused without a clear word
+	space     invariant = "space"     // the store outgrows its bound
+	lost      invariant = "lost"      // ACKs go on into a store that was deleted
+)
+
+// violation is how a run ended that broke an invariant.
+type violation struct {
+	what invariant
+	addr netip.Addr
+	at   time.Duration
+	text string
+}
+
+// moment is something that happens at a moment of true time.
+type moment struct {
+	at  time.Duration
+	nth uint64 // tells those of one moment apart
+	run func()
+}
+
+type events []moment
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(e[i].at, e[j].at), cmp.Compare(e[i].nth, e[j].nth)) < 0
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(moment)) }
+func (e *events) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+// line is one of the history.
+type line struct {
+	at     time.Duration
+	addr   netip.Addr // the address that it is about, if it is about one
+	format string
+	args   []any
+}
+
+// says is what dhcp4d says, without what differs from time to time.
+func (l *line) says() string {
+	if len(l.args) == 0 || !(strings.Contains(l.format, "says") || strings.Contains(l.format, "serves")) {
+		return ""
+	}
+	message, _, _ := strings.Cut(fmt.Sprint(l.args[1:]), " err=")
+	return message
+}
+
+func (l *line) String() string {
+	return fmt.Sprintf("%11.3fs  %s", l.at.Seconds(), fmt.Sprintf(l.format, l.args...))
+}
+
+// world is one run: everything, and the order in which it happens.
+type world struct {
+	plan   plan
+	begin  time.Time
+	rng    *rand.Rand // of the faults
+	disk   *disk
+	clocks *clocks
+	events events
+	count  uint64
+
+	clients []*client
+	witness *client // on a link of its own, with addresses to spare
+	byHW    map[byte]*client
+
+	p         *process
+	launched  int
+	wanted    bool     // dhcp4d is meant to run
+	stopping  *process // that stop or storm waits for
+	was       *process
+	portTaken bool
+	pausedTo  time.Duration
+	variant   int // of the configuration
+	undo      []func()
+	takenAll  time.Duration                // when somebody deleted the store for good
+	taken     map[netip.Addr]time.Duration // when the operator last took an address away
+	deletedAt time.Duration                // 0: it is not
+	putBack   func()
+	calm      bool
+	lossy     float64
+	lag       time.Duration
+
+	mu      sync.Mutex
+	history []line
+	outs    []out
+	ordered []netip.Addr // that the operator has released
+	wake    chan struct{}
+	trace   uint64
+
+	checks map[invariant]bool // nil: all
+	found  *violation
+	stats  stats
+}
+
+// stats are what a run was about.
+type stats struct {
+	acks, naks, starts, refusals, repairs, resets int
+	duration                                      time.Duration
+}
+
+func (s *stats) add(o *stats) {
+	s.acks, s.naks, s.starts, s.refusals, s.resets = s.acks+o.acks, s.naks+o.naks, s.starts+o.starts, s.refusals+o.refusals, s.resets+o.resets
+	s.repairs += o.repairs
+	s.duration += o.duration
+}
+
+func (s *stats) String() string {
+	return fmt.Sprintf("%d ACKs, %d NAKs of leases, %d starts, %d refused, %d repairs, %d clocks reset", s.acks, s.naks, s.starts, s.refusals, s.repairs, s.resets)
+}
+
+type out struct {
+	at   time.Duration
+	data []byte
+}
+
+func newWorld(p plan, checks map[invariant]bool) *world {
+	w := &world{plan: p, begin: time.Now(), rng: rand.New(rand.NewPCG(p.Seed, 2)), wake: make(chan struct{}, 1), byHW: map[byte]*client{}, taken: map[netip.Addr]time.Duration{}, checks: checks}
+	w.disk = newDisk(p.Seed)
+	w.disk.onFault = func(string) {}
+	w.clocks = newClocks(w.begin)
+	w.clocks.ntp = p.ntp
+	if p.plant == fastClock {
+		w.clocks.bootRate = 1
+	}
+	w.disk.noSync = p.plant == noSync
+	if p.wallOff != 0 {
+		w.clocks.change(func() { w.clocks.wall = w.clocks.wall.Add(p.wallOff) })
+	}
+	for n := 1; n <= p.clients; n++ {
+		w.add(newClient(w, n, w.somewhere(rand.New(rand.NewPCG(p.Seed, uint64(n)<<32)))))
+	}
+	w.witness = newClient(w, 250, place{9, 1})
+	w.witness.mute = true
+	w.byHW[250] = w.witness
+	return w
+}
+
+func (w *world) add(c *client) {
+	w.clients = append(w.clients, c)
+	w.byHW[byte(c.n)] = c
+	w.at(c.between(0, 20*time.Second), c.begin)
+}
+
+// somewhere is a place for a client.
+func (w *world) somewhere(rng *rand.Rand) place {
+	if rng.IntN(3) == 0 {
+		return place{2, 0}
+	}
+	return place{1, 1 + rng.IntN(40)}
+}
+
+// subnets is the configuration in effect.
+func (w *world) subnets() *network.Subnets {
+	n := w.plan.pool
+	moves := "follow"
+	if w.plan.refuse {
+		moves = "refuse"
+	}
+	time1, first := w.plan.lease, 10
+	switch w.variant % 4 {
+	case 1: // fewer addresses
+		n = max(1, n/2)
+	case 2: // others
+		first = 12
+	case 3:
+		if !w.plan.repairs { // what a recovery waits for is what the configuration says then
+			time1 *= 2
+		}
+	}
+	document := fmt.Sprintf(`
+moves: %s
+min-lease-time: 20s
+max-lease-time: %ds
+subnets:
+- {id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.%d-192.0.2.%d], match: [{link-address: "2001:db8:1::/64"}]}
+- {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.%d-198.51.100.%d], match: [{interface: eth2}]}
+- {id: 9, subnet: 203.0.113.0/28, pools: [203.0.113.2-203.0.113.14], match: [{link-address: "2001:db8:9::/64"}]}
+`, moves, int(2*time1/time.Second), first, first+n-1, first, first+n-1)
+	if w.plan.plant == otherLinks && w.launched > 1 {
+		document = strings.NewReplacer("192.0.2.", "198.51.100.", "198.51.100.", "192.0.2.").Replace(document)
+	}
+	s, err := config.ParseSubnets([]byte(document), config.Defaults{
+		Authoritative: true, LeaseTime: uint32(time1 / time.Second), OfferHold: 15, DeclineTime: 60,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// configuration is what the core is told of it.
+func (w *world) configuration() core.Config {
+	return core.Config{Subnets: w.subnets(), Hooks: new(event.Hooks)}
+}
+
+func (w *world) now() time.Duration { return time.Since(w.begin) }
+
+// at has fn run at a moment, never before now.
+func (w *world) at(t time.Duration, fn func()) {
+	w.count++
+	heap.Push(&w.events, moment{max(t, w.now()), w.count, fn})
+}
+
+// say adds a line to the history.
+func (w *world) say(a netip.Addr, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.history = append(w.history, line{w.now(), a, format, args})
+}
+
+// fail ends the run. The first one counts.
+func (w *world) fail(what invariant, a netip.Addr, format string, args ...any) {
+	if w.found != nil || (w.checks != nil && !w.checks[what]) {
+		return
+	}
+	w.found = &violation{what, a, w.now(), fmt.Sprintf(format, args...)}
+	w.say(a, "VIOLATION (%s): %s", what, w.found.text)
+}
+
+// wakeUp has the loop look around.
+func (w *world) wakeUp() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// answered takes a datagram that dhcp4d sends.
+func (w *world) answered(data []byte) {
+	w.mu.Lock()
+	w.outs = append(w.outs, out{w.now(), slices.Clone(data)})
+	w.mu.Unlock()
+	w.wakeUp()
+}
+
+// run lets a plan happen and returns what it broke.
+func (w *world) run() *violation {
+	for i := range w.plan.faults {
+		f := &w.plan.faults[i]
+		w.at(f.at, func() { w.happen(f) })
+	}
+	w.wanted = true
+	w.p = w.launch()
+	w.at(w.plan.lifetime, w.calmDown)
+	calm := settle
+	if w.plan.repairs { // no new client is served before the store has recovered
+		calm += 2*w.plan.lease + 30*time.Second
+	}
+	end := w.plan.lifetime + calm + time.Minute
+	w.at(w.plan.lifetime+calm, w.last)
+	for w.found == nil && w.now() < end {
+		w.step()
+	}
+	w.stats.duration = w.now()
+	w.end()
+	return w.found
+}
+
+// step waits for the next event and has it happen.
+func (w *world) step() {
+	wait := time.Minute
+	if len(w.events) > 0 {
+		wait = w.events[0].at - w.now()
+	}
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-w.wake:
+			timer.Stop()
+		}
+	}
+	synctest.Wait()
+	w.look()
+	if len(w.events) > 0 && w.events[0].at <= w.now() {
+		e := heap.Pop(&w.events).(moment)
+		w.trace = w.trace*0x100000001b3 ^ uint64(e.at)
+		e.run()
+	}
+}
+
+// look takes note of what dhcp4d did.
+func (w *world) look() {
+	w.mu.Lock()
+	outs, ordered := w.outs, w.ordered
+	w.outs, w.ordered = nil, nil
+	w.mu.Unlock()
+	for _, a := range ordered {
+		w.takeAway(a)
+	}
+	slices.SortFunc(outs, func(a, b out) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), slices.Compare(a.data, b.data))
+	})
+	for _, o := range outs {
+		w.response(o)
+	}
+	w.disk.mu.Lock()
+	used := w.disk.used()
+	w.disk.mu.Unlock()
+	if used > spaceBound {
+		w.fail(space, netip.Addr{}, "the store takes %d KiB; %d leases are known", used>>10, len(w.clients))
+	}
+	p := w.p
+	if p == nil {
+		return
+	}
+	if p.serving.Load() && w.was != p {
+		w.was = p
+		w.stats.starts++
+		w.undo = nil // what was damaged did not matter, or was mended
+		w.say(netip.Addr{}, "dhcp4d %d serves", p.nth)
+		w.checkServed()
+	}
+	if p.exited() && p != w.stopping {
+		w.p = nil
+		if p.err != nil && !errors.Is(p.err, context.Canceled) {
+			w.startRefused(p)
+		}
+		if w.wanted {
+			w.at(w.now()+5*time.Second, w.start)
+		}
+	}
+}
+
+// start starts dhcp4d if it is meant to run and does not.
+func (w *world) start() {
+	if w.wanted && w.p == nil && !w.portTaken {
+		if w.plan.plant == litters {
+			w.disk.litter()
+		}
+		w.p = w.launch()
+	}
+}
+
+// startRefused looks at why, and undoes what was damaged when that is said.
+func (w *world) startRefused(p *process) {
+	w.stats.refusals++
+	text := p.err.Error()
+	if w.plan.plant == mumbles {
+		text = "EOF"
+	}
+	w.say(netip.Addr{}, "dhcp4d %d does not start: %s", p.nth, text)
+	if !strings.Contains(text, directory) || len(text) < 30 {
+		if !w.portTaken {
+			w.fail(unclear, netip.Addr{}, "the start is refused with %q", text)
+		}
+	}
+	if w.plan.repairs && strings.Contains(text, "dhcp4d store repair") && w.repair(p) {
+		return
+	}
+	if len(w.undo) > 0 {
+		w.at(w.now()+2*time.Second, func() {
+			if len(w.undo) > 0 {
+				w.say(netip.Addr{}, "the damage is undone")
+				for _, u := range slices.Backward(w.undo) {
+					u()
+				}
+				w.undo = nil
+			}
+		})
+		return
+	}
+	if w.disk.faults.errors == 0 && w.disk.faults.reads == 0 && !w.disk.faults.full && w.disk.faults.files < 0 && strings.Contains(text, "damaged") {
+		w.fail(forgotten, netip.Addr{}, "nobody has damaged the store, but: %s", text)
+	}
+}
+
+// repair is what the operator does who has no backup, and reports whether it could be done. What
+// cannot be read is lost, but its clients do not know that.
+func (w *world) repair(p *process) (done bool) {
+	disk, _ := w.disk.process()
+	url, o := "journal:"+directory, store.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true}
+	r, err := store.Repair(url, o, true)
+	if err != nil {
+		w.say(netip.Addr{}, "it cannot be repaired: %v", err)
+		return false
+	}
+	w.say(netip.Addr{}, "the operator repairs the store: %d leases, %d batches lost", r.Leases, r.Lost)
+	w.stats.repairs++
+	w.undo = nil
+	for _, c := range w.clients {
+		c.held.unsure = true
+	}
+	return true
+}
+
+// checkServed holds what dhcp4d knows after a start to what clients believe.
+func (w *world) checkServed() {
+	now := w.now()
+	for _, c := range w.clients {
+		h := &c.held
+		if h.void || h.unsure || !h.holds(now+slack) {
+			continue
+		}
+		b, serverNow, known := w.p.binding(h.addr)
+		mine := known && string(b.Client) == string(c.key)
+		if mine && b.State == lease.Bound && b.Expires > serverNow {
+			continue
+		}
+		state := "nothing"
+		if known {
+			state = fmt.Sprintf("%v, of %x, until %d, which is %d s from now", b.State, b.Client, b.Expires, b.Expires-serverNow)
+		}
+		w.fail(forgotten, h.addr, "%v has %v for another %v, but the server knows %s", c, h.addr, round(h.until-now), state)
+	}
+}
+
+// query puts a client's datagram on its way.
+func (w *world) query(c *client, data []byte) {
+	w.carry(fmt.Sprintf("up %d %d", c.n, c.sent), func() {
+		if w.p != nil && w.now() >= w.pausedTo && (w.plan.plant != deaf || !w.calm) {
+			w.p.deliver(data)
+		}
+	})
+}
+
+// carry loses, doubles and delays a datagram, by its name.
+func (w *world) carry(name string, arrive func()) {
+	chance := func(what string) float64 { return float64(hashOf(w.plan.Seed, name+what, 0)>>11) / (1 << 53) }
+	if !w.calm && chance("lost") < w.plan.loss+w.lossy {
+		return
+	}
+	delay := w.plan.delay + w.lag
+	first := time.Duration(chance("delay") * float64(delay))
+	if !w.calm && chance("late") < 0.03 {
+		first = time.Duration(chance("delay") * float64(maxDelay))
+	}
+	w.at(w.now()+min(first, maxDelay), arrive)
+	if !w.calm && chance("double") < w.plan.double {
+		w.at(w.now()+time.Duration(chance("again")*float64(maxDelay)), arrive)
+	}
+}
+
+// response puts dhcp4d's datagram on its way.
+func (w *world) response(o out) {
+	var r ipc.Response
+	if why := r.Parse(o.data); why != drop.None {
+		panic(why.Label())
+	}
+	inner, why := r.Packet().Message().DHCPv4()
+	if why != drop.None {
+		panic(why.Label())
+	}
+	m := new(dhcp4.Message)
+	if why := m.Parse(inner); why != drop.None {
+		panic(why.Label())
+	}
+	c := w.byHW[m.CHAddr()[5]]
+	if m.Type() == dhcp4.ACK {
+		w.stats.acks++
+		if w.deletedAt != 0 && o.at > w.deletedAt+notice {
+			w.fail(lost, m.YIAddr(), "%v is acknowledged to %v, %v after the store was deleted", m.YIAddr(), c, round(o.at-w.deletedAt))
+		}
+	}
+	w.carry(fmt.Sprintf("down %d %d %d", c.n, m.Xid(), o.at), func() { c.take(m, o.at) })
+}
+
+// promised is called with every ACK that a client takes.
+func (w *world) promised(c *client, how string) {
+	now, h := w.now(), &c.held
+	w.say(h.addr, "%v (%v) %s %v until %.3fs", c, c.at, how, h.addr, h.until.Seconds())
+	if !h.holds(now) {
+		return
+	}
+	for _, o := range w.clients {
+		fast := time.Duration(drift * float64(o.held.until-o.held.since))
+		if o != c && o.held.addr == h.addr && o.held.holds(now+fast) && !o.held.void {
+			w.fail(doubled, h.addr, "%v is %v's, but %v has it until %.3fs, for another %v",
+				h.addr, c, o, o.held.until.Seconds(), round(o.held.until-now))
+		}
+	}
+}
+
+// refused is called when a client is refused what it believes it has.
+func (w *world) refused(c *client, why string) {
+	w.stats.naks++
+	h := &c.held
+	if h.void || h.unsure || !h.holds(w.now()+slack) || w.variant != 0 || h.place != c.at {
+		return
+	}
+	w.fail(denied, h.addr, "%v has %v for another %v and is refused: %s", c, h.addr, round(h.until-w.now()), why)
+}
+
+// happen is a fault.
+func (w *world) happen(f *fault) {
+	if w.calm {
+		return
+	}
+	nobody := netip.Addr{}
+	end := func(undo func()) {
+		w.at(w.now()+f.span, func() {
+			undo()
+			w.say(nobody, "%v ends", f.kind)
+		})
+	}
+	faults := &w.disk.faults
+	w.say(nobody, "fault: %v", f)
+	switch f.kind {
+	case clockStep:
+		w.clocks.change(func() { w.clocks.wall = w.clocks.wall.Add(f.by) })
+	case clockRight:
+		w.clocks.right()
+	case clockDrift:
+		w.clocks.change(func() { w.clocks.wallRate = f.part })
+	case bootDrift:
+		w.clocks.change(func() { w.clocks.bootRate = f.part })
+	case pause:
+		if w.pausedTo != 0 || w.p == nil {
+			return
+		}
+		w.pausedTo = w.now() + f.span
+		w.disk.mu.Lock()
+		faults.stopped = time.Now().Add(f.span)
+		w.disk.mu.Unlock()
+		w.clocks.freeze(true)
+		w.at(w.pausedTo, func() {
+			w.clocks.freeze(false)
+			w.pausedTo = 0
+		})
+	case diskErrors:
+		w.onDisk(func() { faults.errors = f.part })
+		end(func() { w.onDisk(func() { faults.errors = 0 }) })
+	case diskReads:
+		w.onDisk(func() { faults.reads = f.part })
+		end(func() { w.onDisk(func() { faults.reads = 0 }) })
+	case diskFull:
+		w.onDisk(func() { faults.full = true })
+		end(func() { w.onDisk(func() { faults.full = false }) })
+	case diskFiles:
+		w.onDisk(func() { faults.files, faults.limit = f.n, w.disk.open+f.n })
+		end(func() { w.onDisk(func() { faults.files = -1 }) })
+	case diskSlow:
+		w.onDisk(func() { faults.slow = f.by })
+		end(func() { w.onDisk(func() { faults.slow = 0 }) })
+	case diskStops:
+		w.onDisk(func() { faults.stopped = time.Now().Add(f.span) })
+	case kill:
+		w.down(f.span, func() {})
+	case powerCut:
+		w.down(f.span, func() {
+			w.disk.powerCut(w.rng)
+			w.clocks.reboot(f.by)
+		})
+	case restart:
+		w.stop(func() { w.at(w.now()+f.span, w.start) })
+	case restarts:
+		w.storm(f.n, false)
+	case failStart:
+		w.storm(f.n, true)
+	case damage:
+		w.stop(func() {
+			w.damage(f)
+			w.at(w.now()+time.Second, w.start)
+		})
+	case deleted:
+		w.deleteStore(f)
+	case netLoss:
+		w.lossy, w.lag = f.part, time.Duration(f.part*float64(maxDelay))
+		end(func() { w.lossy, w.lag = 0, 0 })
+	case reload:
+		w.variant = f.n%3 + 1
+		if w.p != nil && w.p.serving.Load() {
+			w.p.reload()
+		}
+	case release, reserve:
+		w.order(f)
+	}
+}
+
+func (w *world) onDisk(fn func()) {
+	w.disk.mu.Lock()
+	defer w.disk.mu.Unlock()
+	fn()
+}
+
+// down ends dhcp4d at once and starts it after a while.
+func (w *world) down(span time.Duration, meanwhile func()) {
+	if w.p != nil {
+		w.p.kill()
+		w.bury(w.p)
+	}
+	meanwhile()
+	w.at(w.now()+span, w.start)
+}
+
+// bury waits for the goroutines of a dead process.
+func (w *world) bury(p *process) {
+	w.wanted, w.stopping = false, nil
+	w.p = nil
+	w.onDisk(func() { w.disk.faults.stopped = time.Time{} })
+	<-p.done
+	w.mu.Lock()
+	w.outs = slices.DeleteFunc(w.outs, func(o out) bool { return o.at >= w.now() })
+	w.mu.Unlock()
+	w.wanted = true
+}
+
+// stop ends dhcp4d as SIGTERM does, then calls what comes next.
+func (w *world) stop(then func()) {
+	p := w.p
+	if p == nil {
+		then()
+		return
+	}
+	w.wanted, w.stopping = false, p
+	p.stop()
+	deadline := w.now() + 20*time.Second
+	var poll func()
+	poll = func() {
+		switch {
+		case w.p != p: // something else has ended it
+			return
+		case p.exited():
+			w.p, w.wanted, w.stopping = nil, true, nil
+			then()
+			return
+		case w.now() > deadline:
+			w.say(netip.Addr{}, "dhcp4d %d does not stop and is killed", p.nth)
+			p.kill()
+			w.bury(p)
+			then()
+			return
+		}
+		w.at(w.now()+10*time.Millisecond, poll)
+	}
+	poll()
+}
+
+// storm starts dhcp4d n times and stops it each time as soon as it serves.
+func (w *world) storm(n int, taken bool) {
+	w.stop(func() {
+		if n == 0 || w.calm {
+			w.portTaken = false
+			w.at(w.now()+10*time.Millisecond, w.start)
+			return
+		}
+		w.portTaken = taken
+		p := w.launch()
+		w.p, w.wanted, w.stopping = p, false, p
+		var poll func()
+		poll = func() {
+			if w.p != p {
+				return
+			}
+			if p.serving.Load() || p.exited() || p.clockWrong() != "" || w.calm {
+				w.storm(n-1, taken)
+				return
+			}
+			w.at(w.now()+10*time.Millisecond, poll)
+		}
+		poll()
+	})
+}
+
+// damage breaks a file of the stopped store.
+func (w *world) damage(f *fault) {
+	names := slices.DeleteFunc(w.disk.files(directory), func(name string) bool { return name == "LOCK" || strings.HasSuffix(name, ".tmp") })
+	if len(names) == 0 {
+		return
+	}
+	// The newest are the ones that hurt.
+	back := 0
+	for back < len(names)-1 && f.n>>back&1 == 1 {
+		back++
+	}
+	name := path.Join(directory, names[len(names)-1-back])
+	where := f.part
+	how := [...]string{"is deleted", "is cut", "is emptied", "is zeroed", "ends in zeros", "has a bit turned", "is overwritten"}
+	which := f.n >> 8 % len(how)
+	w.say(netip.Addr{}, "%s %s", path.Base(name), how[which])
+	if which == 0 {
+		w.undo = append(w.undo, w.disk.unlink(name))
+		return
+	}
+	w.undo = append(w.undo, w.disk.damage(name, func(b []byte) []byte {
+		at := int(where * float64(len(b)))
+		if len(b) == 0 {
+			return []byte("x")
+		}
+		switch which {
+		case 1:
+			return b[:at]
+		case 2:
+			return b[:0]
+		case 3:
+			clear(b)
+		case 4:
+			clear(b[at:])
+		case 5:
+			// Where something is: most of a segment is empty.
+			for i := range b {
+				if j := (at + i) % len(b); b[j] != 0 {
+					b[j] ^= 1 << (f.n % 8)
+					break
+				}
+			}
+		case 6:
+			for i := range b[at:] {
+				b[at+i] = byte(hashOf(w.plan.Seed, "noise", uint64(i/8)) >> (i % 8 * 8))
+			}
+		}
+		return b
+	}))
+}
+
+// deleteStore takes the directory away under a running dhcp4d.
+func (w *world) deleteStore(f *fault) {
+	if w.deletedAt != 0 || len(w.disk.files(directory)) == 0 || w.p == nil || !w.p.serving.Load() {
+		return
+	}
+	w.disk.ghost = w.plan.plant == ghosts
+	back := w.disk.unlink(directory)
+	w.deletedAt = w.now()
+	w.putBack = func() { w.restore(f, back) }
+	w.at(w.now()+max(f.span, 2*notice), w.putBack)
+}
+
+// restore puts the directory back, with or without dhcp4d running.
+func (w *world) restore(f *fault, back func()) {
+	if w.deletedAt == 0 {
+		return
+	}
+	if f.n%2 == 0 {
+		w.say(netip.Addr{}, "the directory is put back while dhcp4d runs")
+		back()
+		w.deletedAt = 0
+		return
+	}
+	w.stop(func() {
+		if w.deletedAt == 0 {
+			w.at(w.now()+time.Second, w.start)
+			return
+		}
+		w.say(netip.Addr{}, "the directory is put back")
+		back()
+		w.deletedAt = 0
+		w.at(w.now()+time.Second, w.start)
+	})
+}
+
+// order is what an operator does by hand.
+func (w *world) order(f *fault) {
+	p := w.p
+	if p == nil || !p.serving.Load() {
+		return
+	}
+	c := w.clients[f.n%len(w.clients)]
+	a := c.held.addr
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	if f.kind == release {
+		if !a.IsValid() {
+			cancel()
+			return
+		}
+		w.say(a, "the operator releases %v", a)
+		w.takeAway(a)
+		go func() {
+			defer cancel()
+			_, _ = p.operator.Release(ctx, lease.ID{Addr: a}, "somebody")
+			w.mu.Lock()
+			w.ordered = append(w.ordered, a)
+			w.mu.Unlock()
+			w.wakeUp()
+		}()
+		return
+	}
+	s := w.subnets().All[c.at.link-1]
+	a = s.Pools[0].Ranges[0].First
+	for range f.n % w.plan.pool {
+		a = a.Next()
+	}
+	w.say(a, "the operator reserves %v for %v", a, c)
+	go func() {
+		defer cancel()
+		_, err := p.operator.Reserve(ctx, &leases.Reservation{Address: a, Client: c.key, ClientID: c.id, HWType: 1, HWAddr: c.hw[:6], Time: 120}, "somebody")
+		if err == nil {
+			w.say(a, "the operator has reserved %v for %v", a, c)
+		}
+	}()
+}
+
+// takeAway is the end of all promises of an address that have been made.
+func (w *world) takeAway(a netip.Addr) {
+	w.taken[a] = w.now()
+	for _, c := range w.clients {
+		if c.held.addr == a {
+			c.held.void = true
+		}
+	}
+}
+
+// takeAllAway is the end of all promises that have been made.
+func (w *world) takeAllAway() {
+	w.takenAll = w.now()
+	for _, c := range w.clients {
+		c.held.void = true
+	}
+}
+
+// calmDown ends every cause.
+func (w *world) calmDown() {
+	w.say(netip.Addr{}, "every cause ends")
+	w.calm, w.portTaken, w.lossy, w.lag, w.pausedTo = true, false, 0, 0, 0
+	w.onDisk(func() {
+		w.disk.faults = diskFaults{files: -1}
+	})
+	w.clocks.freeze(false)
+	w.clocks.right()
+	if w.plan.plant == nothing {
+		w.clocks.change(func() { w.clocks.wallRate, w.clocks.bootRate = 0, 0 })
+	}
+	if w.deletedAt != 0 {
+		w.putBack()
+	}
+	w.at(w.now(), w.witness.begin)
+	for _, c := range w.clients {
+		c.mute = true
+		if c.state == bound || c.state == renewing || c.state == away {
+			c.become(bound)
+			c.after(c.between(0, 20*time.Second), c.renew)
+		}
+	}
+	w.wanted = true
+	w.at(w.now()+time.Second, w.start)
+	w.at(w.now()+settle/3, w.remedy)
+}
+
+// remedy is what the operator does who reads that the clock is behind the
+// store although it is right.
+func (w *world) remedy() {
+	p := w.p
+	if p == nil || p.clockWrong() == "" {
+		return
+	}
+	w.fail(silent, netip.Addr{}, "the clock is right, but: %s", p.clockWrong())
+	w.stats.resets++
+	w.say(netip.Addr{}, "the operator runs reset-clock")
+	p.kill()
+	w.bury(p)
+	w.wanted = false
+	disk, _ := w.disk.process()
+	_, err := store.ResetClock("journal:"+directory, store.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true})
+	if err != nil {
+		w.fail(silent, netip.Addr{}, "reset-clock: %v", err)
+	}
+	w.wanted = true
+	w.at(w.now()+time.Second, w.start)
+}
+
+// last is what must be true when all causes have been gone for a while.
+func (w *world) last() {
+	now := w.now()
+	if !w.witness.held.holds(now) {
+		why := "it runs and does not answer"
+		if w.p == nil {
+			why = "it does not run"
+		}
+		w.fail(silent, netip.Addr{}, "no new client is served %v after every cause is gone: %s", now-w.plan.lifetime, why)
+	}
+	for _, c := range w.clients {
+		if h := &c.held; h.holds(now) && !h.void && !h.unsure && h.place == c.at && c.heard < w.plan.lifetime {
+			w.fail(silent, h.addr, "%v has %v and got no answer for %v", c, h.addr, round(now-c.heard))
+		}
+	}
+	w.stop(func() { w.at(w.now()+time.Second, w.start) })
+}
+
+// end ends whatever runs, as the bubble wants it.
+func (w *world) end() {
+	if w.p != nil {
+		w.p.kill()
+		<-w.p.done
+	}
+	time.Sleep(time.Hour) // until the operator has given up
+}
+
+// tell is the history of what went wrong, short.
+func (w *world) tell() string {
+	var b strings.Builder
+	v := w.found
+	fmt.Fprintf(&b, "seed %d: %s: %s\n", w.plan.Seed, v.what, v.text)
+	fmt.Fprintf(&b, "  %d clients, %d addresses each in two subnets, lease time %v", w.plan.clients, w.plan.pool, w.plan.lease)
+	if off := w.plan.wallOff; off != 0 {
+		fmt.Fprintf(&b, ", at the start the time of day is wrong by %v", round(off))
+	}
+	b.WriteByte('\n')
+	var lines []line
+	for _, l := range w.history {
+		if l.addr == v.addr || !l.addr.IsValid() {
+			lines = append(lines, l)
+		}
+	}
+	lines = slices.CompactFunc(lines, func(a, b line) bool { return a.says() != "" && a.says() == b.says() })
+	const most = 40
+	if n := len(lines); n > most {
+		fmt.Fprintf(&b, "  (%d lines before)\n", n-most)
+		lines = lines[n-most:]
+	}
+	for i := range lines {
+		fmt.Fprintf(&b, "  %s\n", lines[i].String())
+	}
+	return b.String()
+}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// The label is the file dhcp4d-store. It says what kind of store the directory holds, in which
+// format, and which store it is, and is read before anything else is touched:
+//
+//	dhcp4d lease journal, format 2
+//	store 9c3f0a17c2d4e5f6
+//
+// While a new store is being made the second line ends in ", being made". Such a store has never
+// acknowledged anything. A line "clock mark" says that the store has a clock mark, and a line
+// "repaired" behind it that leases may be missing, see [MustRecover]. A label of format 1 has the
+// first line only.
+type label struct {
+	format   int
+	store    storeID
+	making   bool
+	clocked  bool
+	repaired bool
+}
+
+// storeID tells one store from another. It is random, and 0 in format 1.
+type storeID uint64
+
+func (id storeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
+func newStoreID() storeID {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return storeID(binary.BigEndian.Uint64(b[:]) | 1)
+}
+
+// format is the version of everything that this package writes. A store of a higher one is refused,
+// one of format 1 is taken over.
+const format = 2
+
+const (
+	labelName    = "dhcp4d-store"
+	scratchName  = "dhcp4d-store.tmp"
+	lockName     = "LOCK"
+	pebbleLabel  = "dhcp4d lease store, format "
+	journalLabel = "dhcp4d lease journal, format "
+)
+
+func (l label) text(prefix string) string {
+	making, clocked, repaired := "", "", ""
+	if l.making {
+		making = ", being made"
+	}
+	if l.clocked {
+		clocked = "clock mark\n"
+	}
+	if l.repaired {
+		repaired = "repaired\n"
+	}
+	return fmt.Sprintf("%s%d\nstore %v%s\n%s%s", prefix, l.format, l.store, making, clocked, repaired)
+}
+
+// look lists what is in dir and reads its label, whose first line must begin with prefix. Without a
+// label the directory must be empty or missing; found is false then.
+func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool, err error) {
+	names, err = fsys.List(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, l, false, nil
+	case err != nil:
+		return nil, l, false, fmt.Errorf("cannot be read: %w", err)
+	}
+	other := ""
+	for _, name := range names {
+		switch name {
+		case labelName:
+			found = true
+		case scratchName, lockName: // a first start was cut short
+		case "lost+found": // the root of a file system of its own
+		default:
+			other = name
+		}
+	}
+	if !found {
+		if other != "" {
+			return nil, l, false, fmt.Errorf("holds %q but no lease store; name an empty directory, or one that does not exist", other)
+		}
+		return nil, l, false, nil
+	}
+	l, err = readLabel(fsys, dir, prefix)
+	return names, l, true, err
+}
+
+func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
+	f, err := fsys.Open(fsys.PathJoin(dir, labelName))
+	if err != nil {
+		return l, fmt.Errorf("cannot be read: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	octets, err := io.ReadAll(io.LimitReader(f, 256))
+	if err != nil {
+		return l, fmt.Errorf("cannot be read: %w", err)
+	}
+	text := string(octets)
+	for kind, p := range map[string]string{"pebble": pebbleLabel, "journal": journalLabel} {
+		if p != prefix && strings.HasPrefix(text, p) {
+			return l, fmt.Errorf("is a store of another kind; name it with %s: before its directory", kind)
+		}
+	}
+	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > format {
+		return l, fmt.Errorf("was written by a newer dhcp4d (format %d, this one knows %d); start that one, or restore a backup made by this one", l.format, format)
+	}
+	if text == prefix+"1\n" {
+		return label{format: 1}, nil
+	}
+	for _, l := range []label{{}, {making: true}, {clocked: true}, {repaired: true}, {clocked: true, repaired: true}} {
+		l.format = format
+		_, err := fmt.Sscanf(strings.TrimPrefix(text, fmt.Sprintf("%s%d\n", prefix, format)), "store %x", &l.store)
+		if err == nil && l.store != 0 && text == l.text(prefix) {
+			return l, nil
+		}
+	}
+	return label{}, &damage{file: labelName, why: fmt.Sprintf("it reads %q", text)}
+}
+
+// writeLabel replaces the label of dir, synced.
+func writeLabel(fsys vfs.FS, dir, prefix string, l label) error {
+	scratch := fsys.PathJoin(dir, scratchName)
+	f, err := fsys.Create(scratch, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, l.text(prefix))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(scratch, fsys.PathJoin(dir, labelName)); err != nil {
+		return err
+	}
+	return syncDir(fsys, dir)
+}

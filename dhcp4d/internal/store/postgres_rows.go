@@ -1,0 +1,95 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires FROM dhcp4d.lease`
+
+// loadRows calls fn for every row of the table lease. The binding is valid during the call.
+func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) error {
+	rows, err := c.Query(ctx, sqlLoad)
+	if err != nil {
+		return fmt.Errorf("reading the table lease: %w", err)
+	}
+	defer rows.Close()
+	var b lease.Binding
+	for rows.Next() {
+		if err := decodeRow(&b, rows.RawValues()); err != nil {
+			return err
+		}
+		if err := fn(&b); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading the table lease: %w", err)
+	}
+	return nil
+}
+
+var errRow = errors.New("a row of the table lease is none that dhcp4d has written")
+
+// decodeRow reads a row of sqlLoad in PostgreSQL's binary format: integers are big-endian, NULL is
+// nil. The slices of b point into it.
+func decodeRow(b *lease.Binding, v [][]byte) error {
+	if len(v) != 12 {
+		return errRow
+	}
+	for i, length := range [...]int{8, 8, 8, 2, 2, -1, -1, -1, -2, 8, 8, 8} {
+		switch {
+		case length > 0 && len(v[i]) != length, length == -1 && v[i] == nil:
+			return errRow
+		case length == -2 && v[i] != nil && len(v[i]) != 16:
+			return fmt.Errorf("%w: its source has %d octets", errRow, len(v[i]))
+		}
+	}
+	integer := func(i int) int64 { return int64(binary.BigEndian.Uint64(v[i])) }
+	addr, ports, subnet := integer(0), integer(1), integer(2)
+	state, hwType := binary.BigEndian.Uint16(v[3]), binary.BigEndian.Uint16(v[4])
+	if addr < 0 || addr > math.MaxUint32 || ports < 0 || ports > math.MaxUint32 || subnet < 0 || subnet > math.MaxUint32 ||
+		state < uint16(lease.Bound) || state > uint16(lease.Declined) || hwType > math.MaxUint8 || len(v[5]) > math.MaxUint8 {
+		return fmt.Errorf("%w: a number is out of range (addr %d)", errRow, addr)
+	}
+	*b = lease.Binding{
+		ID:     lease.ID{Addr: netip.AddrFrom4([4]byte(v[0][4:])), Ports: lease.PortSet(ports)},
+		Subnet: uint32(subnet), State: lease.State(state), HWType: byte(hwType),
+		HWAddr: v[5], Client: v[6], Point: v[7],
+		Start: lease.Time(integer(9)), Changed: lease.Time(integer(10)), Expires: lease.Time(integer(11)),
+	}
+	if v[8] != nil {
+		b.Source = netip.AddrFrom16([16]byte(v[8]))
+	}
+	return nil
+}
+
+// addressNumber returns an IPv4 address as the table lease has it.
+func addressNumber(a netip.Addr) int64 {
+	b := a.As4()
+	return int64(binary.BigEndian.Uint32(b[:]))
+}
+
+// compareIDs is the order of the primary key.
+func compareIDs(a, b lease.ID) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Ports, b.Ports))
+}
+
+// hostname names this machine for people.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "a host without a name"
+	}
+	return name
+}

@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
+)
+
+// schemaFormat is the version of the tables that this dhcp4d makes and knows.
+const schemaFormat = 1
+
+// migrations are the steps to each version from the one before. A step is never changed once it has
+// been released.
+var migrations = [schemaFormat]string{`
+CREATE SCHEMA dhcp4d;
+CREATE TABLE dhcp4d.meta (k text PRIMARY KEY, v text NOT NULL);
+CREATE TABLE dhcp4d.holder (one int2 PRIMARY KEY CHECK (one = 1), term int8 NOT NULL, writer int8 NOT NULL, wseq int8 NOT NULL);
+CREATE TABLE dhcp4d.process (writer int8 PRIMARY KEY, name text NOT NULL, seen timestamptz NOT NULL);
+CREATE TABLE dhcp4d.lease (
+	addr int8 NOT NULL, ports int8 NOT NULL,
+	subnet int8 NOT NULL, state int2 NOT NULL,
+	hwtype int2 NOT NULL, hw bytea NOT NULL, client bytea NOT NULL, point bytea NOT NULL, source bytea,
+	start int8 NOT NULL, changed int8 NOT NULL, expires int8 NOT NULL,
+	PRIMARY KEY (addr, ports)) WITH (fillfactor = 70);
+CREATE VIEW dhcp4d.leases AS SELECT
+	'0.0.0.0'::inet + addr AS address, subnet,
+	CASE state WHEN 2 THEN 'bound' WHEN 3 THEN 'released' WHEN 4 THEN 'declined' END AS state,
+	encode(client, 'hex') AS client, encode(hw, 'hex') AS hardware_address,
+	to_timestamp(changed) AS changed,
+	CASE WHEN expires = 9223372036854775807 THEN 'infinity' ELSE to_timestamp(expires) END AS expires
+	FROM dhcp4d.lease;
+INSERT INTO dhcp4d.holder VALUES (1, 0, 0, 0);
+INSERT INTO dhcp4d.meta VALUES ('format', '0');
+`}
+
+// Migrated is what [Migrate] has done: the versions of the tables before and after. 0 is none.
+type Migrated struct{ From, To int }
+
+// Migrate makes the tables of a store in a PostgreSQL database, or changes those of an earlier
+// version, in one transaction. No dhcp4d may use them meanwhile.
+func Migrate(ctx context.Context, url string) (m Migrated, err error) {
+	config, err := database.Parse(url)
+	if err != nil {
+		return m, err
+	}
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return m, fmt.Errorf("lease store %s: %w", url, err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		if m.From, err = formatOf(ctx, tx); err != nil {
+			return err
+		}
+		if m.From > schemaFormat {
+			return newerFormat(m.From)
+		}
+		for _, step := range migrations[m.From:] {
+			if _, err := tx.Exec(ctx, step); err != nil {
+				return err
+			}
+		}
+		if m.To = schemaFormat; m.From == 0 {
+			if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.meta VALUES ('store', $1)", strconv.FormatInt(newWriter(), 16)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, "UPDATE dhcp4d.meta SET v = $1 WHERE k = 'format'", strconv.Itoa(schemaFormat))
+		return err
+	})
+	if err != nil {
+		return m, fmt.Errorf("lease store %s: making the tables: %w", url, err)
+	}
+	return m, nil
+}
+
+// formatOf returns the version of the tables, 0 where there are none.
+func formatOf(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) (int, error) {
+	var there bool
+	if err := q.QueryRow(ctx, "SELECT count(*) > 0 FROM information_schema.tables WHERE table_schema = 'dhcp4d' AND table_name = 'meta'").Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	var text string
+	if err := q.QueryRow(ctx, "SELECT v FROM dhcp4d.meta WHERE k = 'format'").Scan(&text); err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("the table dhcp4d.meta says that its format is %q, which is none", text)
+	}
+	return n, nil
+}
+
+// checkFormat checks that this dhcp4d knows the tables.
+func checkFormat(ctx context.Context, c *pgx.Conn) error {
+	switch n, err := formatOf(ctx, c); {
+	case err != nil:
+		return fmt.Errorf("reading the version of the tables: %w", err)
+	case n == 0:
+		return errors.New("the database has no tables of dhcp4d that this user may read: run dhcp4d store migrate once, as a user that may make a schema")
+	case n > schemaFormat:
+		return newerFormat(n)
+	case n < schemaFormat:
+		return fmt.Errorf("the tables are of version %d, this dhcp4d needs %d: stop every dhcp4d that uses them and run dhcp4d store migrate", n, schemaFormat)
+	}
+	return nil
+}
+
+func newerFormat(n int) error {
+	return fmt.Errorf("the tables are of version %d, this dhcp4d knows those up to %d: run a newer dhcp4d", n, schemaFormat)
+}

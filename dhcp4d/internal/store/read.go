@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// Read calls fn for every binding of a store that no process has open, and changes nothing. Where
+// there is no store yet, the error is fs.ErrNotExist. The newest time that it returns is as in
+// [Loaded].
+func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if database.IsURL(url) {
+		return readPostgres(url, o, fn)
+	}
+	kind, dir, _ := strings.Cut(url, ":")
+	names, err := o.FS.List(dir)
+	if err != nil {
+		return 0, fmt.Errorf("lease store %s cannot be read: %w", dir, err)
+	}
+	if !slices.Contains(names, labelName) {
+		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
+	}
+	switch kind {
+	case "journal":
+		return readJournal(dir, o, fn)
+	case "pebble":
+		o.readOnly = true
+		s, err := Open(url, o)
+		if err != nil {
+			return 0, err
+		}
+		defer s.Close() //nolint:errcheck // it was read only
+		l, err := s.Load(fn)
+		return l.Newest, err
+	}
+	return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
+}
+
+// readPostgres reads a database although a dhcp4d may use it.
+func readPostgres(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	p, err := newPostgres(url, o)
+	if err != nil {
+		return 0, err
+	}
+	c, err := p.connect()
+	if err != nil {
+		return 0, err
+	}
+	defer drop(&c)
+	if err = checkFormat(context.Background(), c); err == nil {
+		err = loadRows(context.Background(), c, func(b *lease.Binding) error {
+			newest = max(newest, b.Changed)
+			return fn(b)
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("lease store %s: %w", url, err)
+	}
+	return newest, nil
+}
+
+func readJournal(dir string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	o.Go = func(work func()) { work() }
+	j := &journal{dir: dir, o: o, size: segmentSize}
+	if o.Small {
+		j.size = smallSize
+	}
+	defer func() {
+		_ = j.shut()
+		j.release()
+	}()
+	if j.claim, _, j.label, err = claimDirectory(o.FS, dir, journalLabel); err != nil {
+		return 0, fmt.Errorf("lease store %s %w", dir, err)
+	}
+	if j.label.making {
+		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
+	}
+	if err := j.scan(); err != nil {
+		return 0, err
+	}
+	newest = j.clock
+	err = j.each(func(b *lease.Binding) error {
+		newest = max(newest, b.Changed)
+		return fn(b)
+	})
+	return newest, err
+}

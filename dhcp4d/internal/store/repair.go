@@ -1,0 +1,344 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// Repaired is what Repair has found and done.
+type Repaired struct {
+	Damage  error      // what a start would refuse; nil if the store is sound
+	Leases  int        // records that can be read
+	Lost    uint64     // batches, or commits of a Pebble store, that cannot; after a crash those of the last second may not be counted
+	Since   lease.Time // the time of the last batch before the first that is lost; 0 if it is not known
+	Changed bool
+}
+
+// Repair says what can be read of a damaged store that no process has open. With accept it gives up
+// the rest, so that the store can be opened; without, it changes nothing. A store that is sound is
+// never changed.
+//
+// What is read may be older than what was acknowledged: the change that came last may be among
+// those that are lost. So the store says that it was repaired ([MustRecover]), and the daemon that
+// opens it gives no address to a client that is new to it until every lease that may be missing has
+// ended.
+//
+// An error says why the store cannot be repaired. Cut short, a repair can be begun again.
+func Repair(url string, o Options, accept bool) (Repaired, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if database.IsURL(url) {
+		return Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools", url)
+	}
+	kind, dir, _ := strings.Cut(url, ":")
+	if names, err := o.FS.List(dir); err != nil {
+		return Repaired{}, fmt.Errorf("lease store %s cannot be read: %w", dir, err)
+	} else if !slices.Contains(names, labelName) {
+		return Repaired{}, fmt.Errorf("lease store %s has no file %s, so it is none; restore that file or a backup", dir, labelName)
+	}
+	switch kind {
+	case "journal":
+		return repairJournal(dir, o, accept)
+	case "pebble":
+		return repairPebble(url, o, accept)
+	}
+	return Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
+}
+
+// salvage is what can be read of a journal.
+type salvage struct {
+	j       *journal
+	batches []foundBatch // in the order of their numbers, from the first that is needed on
+	index   index        // the latest record of each binding, by place(file+1, nth)
+	names   []string     // of the files
+	strange []string     // files that begin with a batch of another store
+	highest uint64       // number of a batch that was written or acknowledged
+	segment uint32       // the highest number of a segment
+	out     Repaired
+}
+
+// A foundBatch is a whole batch in a file.
+type foundBatch struct {
+	number uint64
+	head   uint64
+	clock  lease.Time
+	file   int // index of names
+	at     int
+	end    int // of its records
+	nth    int // of its first record among those of the file
+}
+
+func repairJournal(dir string, o Options, accept bool) (_ Repaired, err error) {
+	o.Go = func(work func()) { work() }
+	j := &journal{dir: dir, o: o, size: segmentSize}
+	if o.Small {
+		j.size = smallSize
+	}
+	defer func() {
+		_ = j.shut()
+		j.release()
+	}()
+	fail := func(err error) (Repaired, error) { return Repaired{}, fmt.Errorf("lease store %s %w", dir, err) }
+	if j.claim, _, j.label, err = claimDirectory(o.FS, dir, journalLabel); err != nil {
+		return fail(err)
+	}
+	j.o.FS = j.claim.fs()
+	if j.label.making {
+		return fail(errors.New("has never been finished; start dhcp4d, which makes it anew"))
+	}
+	s := &salvage{j: j}
+	s.out.Damage = j.scan()
+	if s.out.Damage != nil && !errors.As(s.out.Damage, new(*damage)) {
+		return Repaired{}, s.out.Damage
+	}
+	if s.out.Damage == nil {
+		err := j.each(func(*lease.Binding) error { s.out.Leases++; return nil })
+		return s.out, err
+	}
+	if err := s.read(); err != nil {
+		return fail(err)
+	}
+	if !accept {
+		return s.out, nil
+	}
+	if err := s.write(); err != nil {
+		return fail(fmt.Errorf("cannot be repaired: %w", err))
+	}
+	s.out.Changed = true
+	if err := j.scan(); err != nil {
+		return s.out, fmt.Errorf("after the repair: %w", err)
+	}
+	return s.out, nil
+}
+
+// read finds every whole batch in every file.
+func (s *salvage) read() (err error) {
+	j := s.j
+	if s.names, err = segmentNames(j.o.FS, j.dir); err != nil {
+		return err
+	}
+	s.highest, s.segment = j.found.batch, j.found.segment
+	scratch := make([]byte, j.size)
+	for file, name := range s.names {
+		content, err := readFile(j.o.FS, j.dir, name, scratch)
+		if err != nil {
+			return err
+		}
+		if first := parseBatch(content); first.format == 2 && first.store != j.label.store {
+			s.strange = append(s.strange, name)
+		}
+		number, _ := segmentNumber(name)
+		s.segment = max(s.segment, number)
+		nth := 0
+		for at := 0; at < len(content); {
+			h := parseBatch(content[at:])
+			if h.format == 0 || (h.format == 2 && h.store != j.label.store) {
+				if torn := parseBatchHeader(content[at:]); torn.format == 2 && torn.store == j.label.store {
+					s.highest = max(s.highest, torn.number)
+				}
+				at += blockSize
+				continue
+			}
+			b := foundBatch{number: h.number, head: h.head, clock: h.clock, file: file, at: at, end: at + h.headerLen() + h.octets, nth: nth}
+			s.highest, s.segment = max(s.highest, h.number), max(s.segment, h.segment)
+			s.batches = append(s.batches, b)
+			for c := (cursor{content: content[at:b.end]}); c.next() != nil; {
+				nth++
+			}
+			at += h.length()
+		}
+		if nth > maxRecords {
+			return fmt.Errorf("%s holds more records than any segment", name)
+		}
+	}
+	slices.SortStableFunc(s.batches, func(a, b foundBatch) int { return cmp.Compare(a.number, b.number) })
+	s.batches = slices.CompactFunc(s.batches, func(a, b foundBatch) bool { return a.number == b.number })
+	return s.sort()
+}
+
+// sort leaves out the batches that were not needed any more, counts the missing ones, and finds the
+// latest record of each binding.
+func (s *salvage) sort() error {
+	next := uint64(1)
+	if n := len(s.batches); n > 0 {
+		next = max(1, s.batches[n-1].head)
+	}
+	s.batches = slices.DeleteFunc(s.batches, func(b foundBatch) bool { return b.number < next })
+	var clock lease.Time
+	lose := func(batches uint64) {
+		if batches > 0 && s.out.Lost == 0 {
+			s.out.Since = clock
+		}
+		s.out.Lost += batches
+	}
+	for _, b := range s.batches {
+		lose(b.number - next)
+		next, clock = b.number+1, b.clock
+	}
+	// A batch that was cut short at the end was never acknowledged, but that is all that is known.
+	if s.highest >= next {
+		lose(s.highest - next + 1)
+	}
+	return s.each(func(b foundBatch, nth int, record []byte) error {
+		if record[keyLen+1] == byte(lease.NoState) {
+			if _, had := s.index.remove(record); had {
+				s.out.Leases--
+			}
+		} else if _, had := s.index.put(record, place(uint32(b.file+1), nth)); !had {
+			s.out.Leases++
+		}
+		return nil
+	})
+}
+
+// each calls fn for every record of every batch, in the order of the numbers.
+func (s *salvage) each(fn func(b foundBatch, nth int, record []byte) error) error {
+	content := make([]byte, s.j.size)
+	read := -1
+	var decoded lease.Binding
+	for _, b := range s.batches {
+		if read != b.file {
+			var err error
+			if content, err = readFile(s.j.o.FS, s.j.dir, s.names[b.file], content[:s.j.size]); err != nil {
+				return err
+			}
+			read = b.file
+		}
+		c := cursor{content: content[b.at:b.end]}
+		for nth := b.nth; ; nth++ {
+			record := c.next()
+			if record == nil {
+				break
+			}
+			if err := decode(&decoded, record[:min(keyLen, len(record))], record[min(keyLen, len(record)):]); err != nil {
+				return fmt.Errorf("%s at offset %d: %w", s.names[b.file], b.at, err)
+			}
+			if err := fn(b, nth, record); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write writes what was read into new segments. Until the last batch, which says that nothing
+// before is needed, the store stays damaged: every batch needs one that does not exist.
+func (s *salvage) write() error {
+	old := s.j
+	for _, name := range s.strange {
+		if err := old.o.FS.Rename(old.o.FS.PathJoin(old.dir, name), old.o.FS.PathJoin(old.dir, "strange-"+name)); err != nil {
+			return err
+		}
+	}
+	j := &journal{dir: old.dir, o: old.o, size: old.size, claim: old.claim, label: old.label, last: s.highest + 1, clock: old.clock}
+	j.label.repaired = true
+	if j.label.format == 1 {
+		j.label = label{format: format, store: newStoreID(), repaired: true}
+	} else {
+		if err := writeLabel(old.o.FS, old.dir, journalLabel, j.label); err != nil {
+			return err
+		}
+		old.label = j.label
+	}
+	j.needs = j.last
+	j.found.segment = following(s.segment)
+	j.batch = newBlockBuffer(min(batchSize, j.size))
+	defer func() {
+		_ = j.shut()
+		freeBlockBuffer(j.batch)
+	}()
+	for _, b := range s.batches {
+		j.clock = max(j.clock, b.clock)
+	}
+	if err := j.advance(); err != nil {
+		return err
+	}
+	var group lease.Batch
+	commit := func() error {
+		_, err := j.Commit(group.Records)
+		group.Reset()
+		return err
+	}
+	var decoded lease.Binding
+	if err := s.each(func(b foundBatch, nth int, record []byte) error {
+		if s.index.get(record) != place(uint32(b.file+1), nth) {
+			return nil
+		}
+		if err := decode(&decoded, record[:keyLen], record[keyLen:]); err != nil {
+			return err
+		}
+		if group.Add(&decoded); len(group.Records) < resetBatch {
+			return nil
+		}
+		return commit()
+	}); err != nil {
+		return err
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	j.needs = 0
+	group.Add(&lease.Binding{ID: lease.ID{Addr: netip.IPv4Unspecified()}}) // what is not there is removed
+	if err := commit(); err != nil {
+		return err
+	}
+	if err := newWatermark(j.o, j.dir, watermark{store: j.label.store, batch: j.last, sum: j.sum, segment: j.current().number}); err != nil {
+		return err
+	}
+	old.durable = progress{}
+	if old.label == j.label {
+		return nil
+	}
+	old.label = j.label
+	return writeLabel(j.o.FS, j.dir, journalLabel, j.label)
+}
+
+// repairPebble accepts that commits are missing. What Pebble itself cannot read cannot be repaired.
+func repairPebble(url string, o Options, accept bool) (Repaired, error) {
+	var out Repaired
+	count := func(o Options) (leases int, given uint64, err error) {
+		s, err := Open(url, o)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer s.Close() //nolint:errcheck // what it has is in its log
+		if o.accept && !o.readOnly {
+			if err := s.(*pebbleStore).setRepaired(true); err != nil {
+				return 0, 0, fmt.Errorf("noting the repair: %w", err)
+			}
+		}
+		l, err := s.Load(func(*lease.Binding) error { return nil })
+		return l.Records, s.(*pebbleStore).given, err
+	}
+	look := o
+	look.readOnly = true
+	var err error
+	var d *damage
+	if out.Leases, _, err = count(look); err == nil || !errors.As(err, &d) {
+		return out, err
+	}
+	out.Damage, out.Since = err, d.lost.since
+	look.accept = true
+	if out.Leases, out.Lost, err = count(look); err != nil {
+		return out, fmt.Errorf("%w (Pebble cannot read it, so it cannot be repaired)", err)
+	}
+	if !accept {
+		return out, nil
+	}
+	o.accept = true
+	if _, _, err = count(o); err != nil {
+		return out, err
+	}
+	out.Changed = true
+	return out, nil
+}

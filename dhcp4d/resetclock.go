@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+)
+
+// resetClock is the command reset-clock.
+func resetClock(sys clock.System) daemon.Command {
+	return daemon.Command{
+		Name:  "reset-clock",
+		About: "of a stopped dhcp4d: take the leases that a clock ahead of its time has written as written now",
+		Run: func(_ context.Context, args, environ []string, stdout, stderr io.Writer) error {
+			if len(args) > 0 {
+				return fmt.Errorf("reset-clock takes no arguments; the store is the one of %sSTORE", config.Prefix)
+			}
+			c, err := config.Load(environ)
+			if err != nil {
+				return err
+			}
+			moved, err := store.ResetClock(c.Store.URL(), store.Options{
+				Log: slog.New(slog.NewTextHandler(stderr, nil)),
+				Now: clock.New(sys).Now,
+			})
+			if err != nil {
+				return fmt.Errorf("setting back the clock of the store: %w", err)
+			}
+			_, err = fmt.Fprintf(stdout, "%d leases of the future are taken as written now\n", moved)
+			return err
+		},
+	}
+}

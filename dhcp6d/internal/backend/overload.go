@@ -1,0 +1,121 @@
+package backend
+
+import "time"
+
+const (
+	// window is the most queries that a backend has been sent and not yet read. Further ones are
+	// dropped. DISCOVERs may use half of it: under overload, clients in mid-exchange come first.
+	window = 8192
+	// reopen is how long the window stays shut of a backend that does not tell how far it has read.
+	// Such a backend may have read all queries and be silent by rule.
+	reopen = time.Second
+)
+
+// MaxWait is how long a query may wait, in the socket of the link and in that of its backend
+// together. 0 is no limit.
+type MaxWait struct {
+	// Query is for every query: a client that has waited longer has given up.
+	Query time.Duration
+	// Discover is for a DISCOVER while a backend is overloaded. Clients in mid-exchange come first.
+	// Otherwise overload would leave only half-finished exchanges.
+	Discover time.Duration
+}
+
+const (
+	// standing is how long all queries must come too late before that counts as overload, and how
+	// long none may before the overload is over. It is longer than a pause of the process or of
+	// the host.
+	standing  = 200 * time.Millisecond
+	lagStands = standing / 2
+	// few unread queries are no queue, however old they are: a backend is silent about some.
+	few = 256
+)
+
+// queue is what is known of the queue in front of a backend. The loop that sends owns it.
+type queue struct {
+	left     [window]int64 // when each of the last queries left, by its number
+	lastLate int64         // when a query last came too late
+	lateFrom int64         // since when every query has come too late
+	overload bool
+	marked   int64 // when a full probe last followed a query
+}
+
+// A backend that reads a query may be silent about it by rule, so silence says nothing about its
+// queue. Where many queries have no answer, a full probe right behind the last one asks how far it
+// has read: when there are markFrom of them, and nothing was learned for markEvery.
+const (
+	markFrom  = few / 2
+	markEvery = int64(5 * time.Millisecond)
+)
+
+// wantsMark reports whether a full probe is to follow the query of that number.
+func (s *state) wantsMark(number uint32, at int64) bool {
+	if number-s.taken.Load() < markFrom || !s.tells() ||
+		at-s.takenAt.Load() < markEvery || at-s.queue.marked < markEvery {
+		return false
+	}
+	s.queue.marked = at
+	return true
+}
+
+// tells reports whether the backend says how far it has read. A Kea does not, nor does a dhcp4d
+// that knows plain probes only.
+func (s *state) tells() bool { return s.fullAt.Load() != 0 }
+
+// full reports whether the backend has as many queries as it may have.
+func (s *state) full(discover bool, at int64) bool {
+	sent, room := s.sent.Load(), uint32(window)
+	if discover {
+		room = window / 2
+	}
+	if sent-s.taken.Load() < room {
+		return false
+	}
+	if s.tells() || at-s.takenAt.Load() < int64(reopen) {
+		return true
+	}
+	s.read(sent, at)
+	return false
+}
+
+// late reports whether the query would have waited for too long when the backend reads it.
+func (s *state) late(q *Query, limits MaxWait, at int64) bool {
+	wait := q.Waited + s.behind(at)
+	tooLong := limits.Discover > 0 && wait > limits.Discover
+	overload := s.queue.overloaded(tooLong, at)
+	return (tooLong && overload && q.opens()) || (limits.Query > 0 && wait > limits.Query)
+}
+
+// behind returns for about how long a query that leaves now will wait at the backend. A backend
+// reads its queries in order, so that is the age of the oldest one that it has not read. Of one
+// that does not tell how far it has read, it is how long the query waited that was answered last. A
+// single answer that came late is a hiccup: it counts for lagStands, so only several of them are
+// overload.
+func (s *state) behind(at int64) time.Duration {
+	taken := s.taken.Load()
+	switch {
+	case s.sent.Load()-taken < few:
+		return 0
+	case s.tells():
+		return time.Duration(at - s.queue.left[(taken+1)%window])
+	case at-s.lagAt.Load() >= int64(lagStands):
+		return 0
+	}
+	return time.Duration(s.lag.Load())
+}
+
+// overloaded notes whether a query came too late, and reports whether the backend is overloaded.
+func (w *queue) overloaded(tooLong bool, at int64) bool {
+	over := at-w.lastLate > int64(standing)
+	if over {
+		w.overload = false
+	}
+	if over || !tooLong {
+		w.lateFrom = at
+	}
+	if tooLong {
+		w.lastLate = at
+	}
+	w.overload = w.overload || at-w.lateFrom > int64(standing)
+	return w.overload
+}

@@ -1,0 +1,37 @@
+// Package event is what the hooks of dhcp6d get.
+//
+// It holds values only. What they point to belongs to a packet loop and is valid until the hook
+// returns. A hook that keeps something copies it.
+package event
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+)
+
+// Datagram is a datagram at a hook point, with all that is known about it. It is valid until the
+// hook returns, with everything that it points to.
+type Datagram struct {
+	hook.Culprit // that dropped it
+
+	// Received is when the batch with the datagram was read.
+	Received time.Time
+	// Interface and Index name the interface that received the datagram or will send it.
+	Interface string
+	Index     int
+	// Peer is the source of a received datagram, or the destination of one that is about to leave.
+	Peer netip.AddrPort
+	// Local is the destination of a received datagram. For one that is about to leave it is the
+	// source, if that is fixed.
+	Local netip.Addr
+	// Data is the whole datagram.
+	Data []byte
+	// Packet is the parsed view of Data at pkt6_receive, and nil elsewhere.
+	Packet *dhcp6.Packet
+	// Path says where the client is, as far as that is believed. It is nil where Packet is.
+	Path *attachment.Path
+}

@@ -1,0 +1,19 @@
+// Package hooks holds the hooks that dhcp6d ships, one file each.
+//
+// A hook never sends, never changes a packet and keeps nothing of an event. Package hook says how
+// to add one.
+package hooks
+
+import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+)
+
+// All returns the hooks, in the order of the documentation.
+func All() []hook.Kind {
+	return []hook.Kind{
+		hook.Define("acl", newACL, string(event.Pkt6Receive)),
+		hook.Define("ratelimit", newRateLimit, string(event.Pkt6Receive)),
+		hook.Define("packetlog", newPacketLog),
+	}
+}

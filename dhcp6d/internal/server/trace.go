@@ -1,0 +1,278 @@
+package server
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace"
+	"github.com/dhcp4o6/dhcp4o6/shared/udp"
+)
+
+// Tracing is what both halves need to tell what becomes of the packets of a subscriber. The zero
+// value tells nobody.
+type Tracing struct {
+	Hub *trace.Hub
+	// Link and IPC are where the sockets are bound.
+	Link, IPC netip.AddrPort
+}
+
+// seen is memory for what is read again of a packet that somebody may follow.
+type seen struct {
+	who      trace.Who
+	packet   dhcp6.Packet
+	response ipc.Response
+	message  dhcp4.Message
+}
+
+// traced is the record of a datagram that is on its way: it is complete when that has left.
+type traced struct {
+	at     int // in its outgoing
+	to     trace.Watches
+	record *trace.Record
+	sent   string         // the last step if the kernel takes the datagram
+	socket string         // that it leaves by
+	ifc    string         // the same
+	bound  netip.AddrPort // the same
+}
+
+// completed hands over the records of what has left, and returns the slice for others.
+func completed(ts []traced, left []udp.Packet) []traced {
+	for i := range ts {
+		t, p := &ts[i], &left[ts[i].at]
+		if p.Err != nil {
+			t.record.Say("dropped (%s): the kernel refused to send to %v: %v", drop.SendError.Label(), p.Peer, p.Err)
+		} else {
+			t.record.Say("%s", t.sent)
+			t.record.Out = trace.NewDatagram(time.Now(), t.socket, t.ifc, false, trace.End(p.Local, t.bound), p.Peer, p.Data)
+		}
+		t.to.Send(t.record)
+	}
+	clear(ts)
+	return ts[:0]
+}
+
+// forget readies u for a datagram that somebody may follow: nothing that is told of it is an
+// earlier one's.
+func (u *Up) forget() {
+	u.event, u.path, u.to, u.valid = event.Datagram{}, attachment.Path{}, backend.Route{}, false
+}
+
+// follow makes the record of a datagram, if somebody follows its subscriber. It is called while
+// there are watches only, and reads the datagram again: what one is that was dropped early nobody
+// else knows.
+func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
+	who, packet, message := &u.seen.who, &u.seen.packet, &u.seen.message
+	*who = trace.Who{Source: in.Peer.Addr()}
+	var carried []byte
+	readable := false
+	unread := packet.Parse(in.Data)
+	if unread == drop.None {
+		who.Chain = packet
+		if packet.Message().Type() == dhcp6.DHCPv4Query {
+			carried, _ = packet.Message().DHCPv4()
+			if readable = message.Parse(carried) == drop.None; readable {
+				who.Read(message)
+			}
+		}
+	}
+	to := u.tracing.Of(who, u.now)
+	if len(to) == 0 {
+		return
+	}
+	name := fmt.Sprintf("interface %d, which is not served", in.Interface)
+	ifc := u.served.ByIndex(in.Interface)
+	if ifc != nil {
+		name = ifc.Name
+	}
+	r := &trace.Record{
+		Time: u.now, Daemon: "dhcp6d", Message: trace.Octets(carried),
+		In: trace.NewDatagram(u.now, trace.Link, name, true, trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
+	}
+	r.Say("received by %s from %v, sent to %v, %d octets", name, in.Peer, in.Local, len(in.Data))
+	if unread == drop.None {
+		sayRelays(r, packet, u.path)
+		sayMessage(r, packet, message, readable)
+	}
+	if u.event.Interface != "" {
+		sayHooks(r, string(event.Buffer6Receive), u.set.Hooks.Buffer6Receive.Names(), &u.event)
+	}
+	if u.event.Packet != nil {
+		sayHooks(r, string(event.Pkt6Receive), u.set.Hooks.Pkt6Receive.Names(), &u.event)
+	}
+	if u.to.Backend != nil {
+		r.Say("goes to the dhcp4d %s at %v: %v", u.to.Name, u.to.Addr, u.to.Why)
+	}
+	switch f {
+	case dropped:
+		sayCulprit(r, &u.event)
+		switch why {
+		case drop.NoBackend, drop.OwnerDown, drop.QueueFull:
+			r.Say("backends: %s", u.Backends)
+		case drop.Stale:
+			r.Say("it had waited for %v in the socket", u.waited(in).Round(time.Millisecond))
+		}
+		endWithDrop(r, why)
+	case silent:
+		r.Say("no answer (%s): %s", u.silence.Label(), u.silence.Meaning())
+	case forwarded:
+		at := len(u.queries.packets) - 1
+		for u.queries.paths[at].probe {
+			at--
+		}
+		u.tracedQueries = append(u.tracedQueries, traced{
+			at: at, to: to, record: r, socket: trace.IPC, bound: u.Trace.IPC, sent: "sent to the dhcp4d " + u.to.Name,
+		})
+		return
+	case answered:
+		at := len(u.answers.packets) - 1
+		p := &u.answers.packets[at]
+		u.tracedAnswers = append(u.tracedAnswers, traced{
+			at: at, to: to, record: r, socket: trace.Link, bound: u.Trace.Link, ifc: nameOf(u.served, p.Interface),
+			sent: fmt.Sprintf("answered by dhcp6d itself, sent to %v", p.Peer),
+		})
+		return
+	}
+	to.Send(r)
+}
+
+// nameOf returns the name of the interface that a datagram leaves by, empty if the routes choose
+// it.
+func nameOf(served *listen.Interfaces, index int) string {
+	if ifc := served.ByIndex(index); ifc != nil {
+		return ifc.Name
+	}
+	return ""
+}
+
+// sayMessage tells what a datagram carries, and names its exchange.
+func sayMessage(r *trace.Record, p *dhcp6.Packet, m *dhcp4.Message, readable bool) {
+	kind := p.Message().Type()
+	switch {
+	case readable:
+		r.Exchange = trace.Exchange(m)
+		r.Say("%v with %s", kind, trace.Describe(m))
+	case kind == dhcp6.DHCPv4Query:
+		r.Say("%v; the DHCPv4 message in it cannot be read", kind)
+	default:
+		r.Exchange = fmt.Sprintf("DHCPv6 transaction %x", p.Message().TransactionID())
+		r.Say("%v", kind)
+	}
+}
+
+// sayRelays tells the way through relays, the outermost first. path says how many are believed, if
+// that was looked at.
+func sayRelays(r *trace.Record, p *dhcp6.Packet, path attachment.Path) {
+	for i := range p.Relays() {
+		level := p.Relay(i)
+		var text strings.Builder
+		fmt.Fprintf(&text, "relay %d: link-address %v, peer-address %v", i+1, level.LinkAddress(), level.PeerAddress())
+		for _, o := range []struct {
+			name  string
+			value []byte
+		}{{"Interface-Id", level.InterfaceID()}, {"Remote-Id", level.RemoteID()}, {"Subscriber-Id", level.SubscriberID()}} {
+			if o.value != nil {
+				fmt.Fprintf(&text, ", %s 0x%s", o.name, hex.EncodeToString(o.value))
+			}
+		}
+		if path.Packet != nil && i >= path.Believed {
+			text.WriteString("; not believed, as no trusted relay wrote it")
+		}
+		r.Say("%s", text.String())
+	}
+}
+
+// sayHooks tells which hooks have let a datagram pass at a point.
+func sayHooks(r *trace.Record, point string, names []string, e *event.Datagram) {
+	if len(names) == 0 || e.Point == point {
+		return
+	}
+	r.Say("hooks at %s let it pass: %s", point, strings.Join(names, ", "))
+}
+
+// sayCulprit tells which hook has dropped a datagram, if one has.
+func sayCulprit(r *trace.Record, e *event.Datagram) {
+	if e.Hook != "" {
+		r.Say("%v does not let it pass", e.Culprit)
+	}
+}
+
+func endWithDrop(r *trace.Record, why drop.Reason) {
+	r.Say("dropped (%s): %s", why.Label(), why.Meaning())
+}
+
+// follow makes the record of an answer, if somebody follows its subscriber. raw is the datagram as
+// it came.
+func (d *Down) follow(in *udp.Packet, raw []byte, f fate, why drop.Reason) {
+	if f == probe {
+		return
+	}
+	who, response, message := &d.seen.who, &d.seen.response, &d.seen.message
+	if response.Parse(ipc.Content(raw)) != drop.None {
+		return // it tells of no subscriber
+	}
+	back := response.Context()
+	*who = trace.Who{Answer: true, Source: back.Source.Addr(), Chain: response.Packet()}
+	readable := message.Parse(response.DHCPv4()) == drop.None
+	if readable {
+		who.Read(message)
+	}
+	to := d.tracing.Of(who, d.now)
+	if len(to) == 0 {
+		return
+	}
+	r := &trace.Record{
+		Time: d.now, Daemon: "dhcp6d", Reply: trace.Octets(response.DHCPv4()),
+		In: trace.NewDatagram(d.now, trace.IPC, "", true, trace.End(in.Local, d.Trace.IPC), in.Peer, raw),
+	}
+	if from := d.Backends.From(in.Peer); from != nil {
+		r.Say("answer received from the dhcp4d %s at %v, %d octets", from.Name, in.Peer, len(raw))
+	} else {
+		r.Say("answer received from %v, which is no backend, %d octets", in.Peer, len(raw))
+	}
+	if readable {
+		r.Exchange = trace.Exchange(message)
+		r.Say("DHCPV4-RESPONSE with %s", trace.Describe(message))
+	} else {
+		r.Say("DHCPV4-RESPONSE; the DHCPv4 message in it cannot be read")
+	}
+	r.Say("its query came by %s from %v through %d relays", octets.Show(back.Interface), back.Source, response.Packet().Relays())
+	if d.event.Interface != "" {
+		sayHooks(r, string(event.Buffer6Send), d.set.Hooks.Buffer6Send.Names(), &d.event)
+	}
+	if f == dropped {
+		sayCulprit(r, &d.event)
+		endWithDrop(r, why)
+		to.Send(r)
+		return
+	}
+	at := len(d.responses.packets) - 1
+	whom := "client"
+	if d.responses.paths[at].relayed {
+		whom = "relay"
+	}
+	p := &d.responses.packets[at]
+	d.traced = append(d.traced, traced{
+		at: at, to: to, record: r, socket: trace.Link, bound: d.Trace.Link, ifc: nameOf(d.served, p.Interface),
+		sent: fmt.Sprintf("sent to the %s at %v by %s", whom, p.Peer, leavesBy(nameOf(d.served, p.Interface))),
+	})
+}
+
+// leavesBy returns in words how a datagram leaves.
+func leavesBy(ifc string) string {
+	if ifc == "" {
+		return "the routes"
+	}
+	return ifc
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// -check names what is wrong, and what this host lacks.
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		environ []string
+		want    string
+	}{
+		{"a level that there is not", []string{"DHCP6D_LOG_LEVEL=verbose"}, `DHCP6D_LOG_LEVEL: there is no level "verbose"; give debug, info, warn or error`},
+		{"an interface of LDRAs", []string{"DHCP6D_LDRA_INTERFACES=nope0"}, "DHCP6D_LDRA_INTERFACES: nope0 does not exist now"},
+		{"an interface of options", []string{"DHCP6D_LINK_OPTIONS=nope0 DNS_SERVERS=2001:db8::1"}, "DHCP6D_LINK_OPTIONS: nope0 does not exist now"},
+		{"an address of the API", []string{"DHCP6D_API_LISTEN=[2001:db8::77]:9548", "DHCP6D_API_TOKEN=0123456789abcdef"}, "DHCP6D_API_LISTEN: this host has no address 2001:db8::77"},
+		{"an API that anybody reaches", []string{"DHCP6D_API_LISTEN=:9548"}, "DHCP6D_API_LISTEN: :9548 can be reached from other hosts"},
+		{"a short token", []string{"DHCP6D_API_TOKEN=short"}, "DHCP6D_API_TOKEN has fewer than 16 characters"},
+		{"an option with dashes", []string{"DHCP6D_OPTIONS=100:01-02-03"}, ""},
+		{"an option with dots", []string{"DHCP6D_OPTIONS=100:0102.0304"}, ""},
+		{"an identifier with dashes", []string{"DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=interface-id=0x02-00-01"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, said strings.Builder
+			err := run(t.Context(), []string{"-check"}, append([]string{"DHCP6D_INTERFACES=lo", "DHCP6D_DNS_SERVERS=2001:db8::1"}, c.environ...), &out, &said)
+			text := said.String()
+			if err != nil {
+				text += err.Error()
+			}
+			if c.want == "" && text != "" || !strings.Contains(text, c.want) {
+				t.Errorf("%q, want %q", text, c.want)
+			}
+		})
+	}
+}
+
+func TestTheCommandTraceExplainsItself(t *testing.T) {
+	var out, said strings.Builder
+	if err := run(t.Context(), []string{"trace", "-h"}, nil, &out, &said); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"-hw-address", "-client-id", "-source", "-interface-id", "-remote-id", "-w ", "DHCP6D_API_LISTEN"} {
+		if !strings.Contains(said.String(), flag) {
+			t.Errorf("does not tell of %s:\n%s", flag, said.String())
+		}
+	}
+	if err := run(t.Context(), []string{"trace", "-w", "-", "-json"}, nil, &out, &said); err == nil || !strings.Contains(err.Error(), "writes nothing but the capture") {
+		t.Errorf("text and a capture on the standard output: %v", err)
+	}
+}

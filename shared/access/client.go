@@ -1,0 +1,124 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
+)
+
+// Client is a client of a daemon's API.
+type Client struct {
+	base, token, daemon string
+	prefix, home        string
+	http                http.Client
+}
+
+// Client makes a client of a daemon that is configured like us. Base is its URL, if it is another.
+func (c Config) Client(base string) (_ *Client, err error) {
+	if base == "" {
+		if c.Listen == "" {
+			return nil, exit.CannotAsk(fmt.Errorf("%sAPI_LISTEN is off; name a daemon with -api URL", c.Prefix))
+		}
+		base = "http://" + reachable(string(c.Listen))
+	}
+	token := c.Token
+	if token == "" && c.TokenPath != "" {
+		// Without the file the daemon's answer says what is missing.
+		if token, err = ReadToken(c.TokenPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, exit.CannotAsk(err)
+		}
+	}
+	daemon := strings.ToLower(strings.TrimSuffix(c.Prefix, "_"))
+	// The proxy of the environment is for the way out, not for a daemon.
+	return &Client{strings.TrimSuffix(base, "/"), token, daemon, c.Prefix, c.Home, http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute,
+	}}}, nil
+}
+
+// HasToken reports whether the client has a token to show.
+func (x *Client) HasToken() bool { return x.token != "" }
+
+// reachable returns where to connect to in order to reach who listens at a place.
+func reachable(at string) string {
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		return at
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// Do makes a request and returns the body of a good answer, which the caller closes. A body that is
+// not nil goes as JSON.
+func (x *Client) Do(ctx context.Context, method, path string, query url.Values, body any) (io.ReadCloser, error) {
+	target := x.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target, content)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if x.token != "" {
+		r.Header.Set("Authorization", "Bearer "+x.token)
+	}
+	answer, err := x.http.Do(r)
+	if err != nil {
+		return nil, exit.CannotAsk(fmt.Errorf("no answer from the API: %w; is %s running, and this its API?", err, x.daemon))
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
+	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
+	if answer.StatusCode == http.StatusUnauthorized {
+		return nil, exit.CannotAsk(fmt.Errorf("the API refused our token: set %[1]sAPI_TOKEN or %[1]sAPI_TOKEN_FILE to the daemon's, or if it has none, %[1]s%[2]s to the daemon's, whose directory holds the token", x.prefix, x.home))
+	}
+	var problem struct{ Error string }
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
+		problem.Error = answer.Status
+	}
+	err = errors.New(problem.Error)
+	switch {
+	case answer.StatusCode == http.StatusNotFound:
+		return nil, exit.NotFound(err)
+	case answer.StatusCode >= http.StatusInternalServerError:
+		return nil, exit.CannotAsk(err)
+	}
+	return nil, err
+}
+
+// Get makes a request and decodes its answer, one object.
+func (x *Client) Get(ctx context.Context, method, path string, body, into any) error {
+	b, err := x.Do(ctx, method, path, nil, body)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // nothing was written to it
+	return json.NewDecoder(b).Decode(into)
+}

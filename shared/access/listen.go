@@ -1,0 +1,105 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/web"
+)
+
+// Server is the API on its listener, a component of the daemon.
+type Server struct {
+	*web.Server
+	log *slog.Logger
+}
+
+// Open opens the listener of the API, which h serves for whoever shows the token. It returns nil
+// where the API is off. An API that was not asked for does not stop the daemon: if its address is
+// taken or its token cannot be kept, Open logs that and returns nil.
+func (c Config) Open(h http.Handler, refused prometheus.Counter, log *slog.Logger) (*Server, error) {
+	if c.Listen == "" {
+		return nil, nil
+	}
+	if c.Token == "" && c.TokenPath == "" {
+		log.Warn("no API: there is no place for its token; set the token, or switch the API off", "variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", string(c.Listen))
+	if err != nil {
+		err = fmt.Errorf("cannot listen at %s: %w; free the port or set %sAPI_LISTEN", c.Listen, err, c.Prefix)
+	}
+	token := c.Token
+	if err == nil && token == "" {
+		if token, err = makeToken(c.TokenPath); err != nil {
+			err = errors.Join(err, listener.Close())
+		}
+	}
+	switch {
+	case err != nil && !c.Asked:
+		log.Warn("no API: set its address and its token, or switch it off", "error", err, "variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &Server{web.New(listener, NewGuard(token, refused, h), log), log}, nil
+}
+
+// Name is the component's name in logs and errors.
+func (s *Server) Name() string { return "api" }
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	s.log.Info("API", "address", s.Addr().String())
+	return s.Serve(ctx)
+}
+
+// Guard is a handler that lets requests with the token through to another one.
+type Guard struct {
+	token   [sha256.Size]byte // its digest
+	refused prometheus.Counter
+	inner   http.Handler
+}
+
+// NewGuard makes a guard. refused counts requests without the token; nil counts nothing.
+func NewGuard(token string, refused prometheus.Counter, inner http.Handler) *Guard {
+	return &Guard{sha256.Sum256([]byte(token)), refused, inner}
+}
+
+// NewRefused makes the counter of requests that are refused, at zero.
+func NewRefused(reg prometheus.Registerer, namespace string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: namespace, Name: "api_unauthorized_total", Help: "Requests to the API with a wrong token or none.",
+	})
+	reg.MustRegister(c)
+	return c
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.knows(r) {
+		if g.refused != nil {
+			g.refused.Inc()
+		}
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	g.inner.ServeHTTP(w, r)
+}
+
+// knows reports whether a request shows the token as RFC 6750 section 2.1 says. How long that
+// takes does not depend on where a wrong token differs.
+func (g *Guard) knows(r *http.Request) bool {
+	scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	sum := sha256.Sum256([]byte(shown))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
+}

@@ -1,0 +1,139 @@
+package attachment
+
+import (
+	"crypto/sha256"
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+)
+
+// Kind is what names the port of a place.
+type Kind byte
+
+// The kinds. They are written to disk.
+const (
+	InterfaceID  Kind = 1 // Interface-Id of a relay
+	RemoteID     Kind = 2 // Remote-Id of a relay, with its enterprise number
+	Relay        Kind = 3 // nothing: anybody behind the relay, told apart by address
+	Direct       Kind = 4 // an interface of dhcp6d; hosts are told apart by address
+	SubscriberID Kind = 5 // Subscriber-Id of a relay
+)
+
+const (
+	scoped = 0x40 // see AppendPoint
+	digest = 0x80
+
+	header  = 1 + 16
+	maxRest = 128
+
+	// MaxPoint is the longest attachment point.
+	MaxPoint = header + maxRest + 16
+)
+
+// AppendPoint appends the attachment point:
+//
+//	0   1   kind, and flags
+//	1   16  address: of the relay, or with Direct of the host
+//	17  …   name: of the port, with Relay the host, with Direct the interface
+//
+// Addresses of hosts have their last 64 bits cleared unless they are
+// link-local. With the flag 0x40 one octet n and n octets come before the
+// name: with Direct the name of the dhcp6d, otherwise the place, a point
+// without host, at which the relay was seen; its address is then link-local, or
+// unspecified for a lightweight relay agent. The flag 0x80 takes the place of
+// 0x40 where all that would be behind the address is longer than 128 octets:
+// its SHA-256 is there instead, and behind that the host of Relay as it is.
+func (p *Path) AppendPoint(dst []byte) []byte {
+	client := host(p.Client())
+	dst, kind := p.appendPlace(dst, p.Believed, client)
+	if kind == Relay {
+		return append(dst, client[:]...)
+	}
+	return dst
+}
+
+// AppendSubscriber appends the attachment point and, where it is a port that
+// several hosts may share, the host. It tells apart whoever can be told apart.
+func (p *Path) AppendSubscriber(dst []byte) []byte {
+	client := host(p.Client())
+	dst, kind := p.appendPlace(dst, p.Believed, client)
+	if kind == Direct {
+		return dst
+	}
+	return append(dst, client[:]...)
+}
+
+// appendPlace appends the place that is seen through the outermost n levels,
+// which are believed. The address is that of Direct.
+func (p *Path) appendPlace(dst []byte, n int, address [16]byte) ([]byte, Kind) {
+	start := len(dst)
+	if n == 0 {
+		dst = appendHeader(dst, Direct, address)
+		if p.Server != "" {
+			dst[start] |= scoped
+			server := p.Server[:min(len(p.Server), 255)]
+			dst = append(append(dst, byte(len(server))), server...)
+		}
+		return shorten(append(dst, p.Interface...), start), Direct
+	}
+	r := p.Packet.Relay(n - 1)
+	kind, id := port(r)
+	name := r.LinkAddress()
+	if !namesLink(name) {
+		lightweight := name.IsUnspecified() && p.writer(n-1) == r.PeerAddress()
+		if name = p.writer(n - 1); lightweight && !namesLink(name) {
+			name = netip.IPv6Unspecified()
+		}
+	}
+	dst = appendHeader(dst, kind, name.As16())
+	if !namesLink(name) {
+		dst[start] |= scoped
+		dst = append(dst, 0)
+		at := len(dst)
+		dst, _ = p.appendPlace(dst, n-1, [16]byte{})
+		dst[at-1] = byte(len(dst) - at) // at most MaxPoint
+	}
+	budget.Spend(len(id))
+	return shorten(append(dst, id...), start), kind
+}
+
+func appendHeader(dst []byte, kind Kind, address [16]byte) []byte {
+	return append(append(dst, byte(kind)), address[:]...)
+}
+
+// port returns what names the client's port on a relay.
+func port(r dhcp6.Relay) (Kind, []byte) {
+	if id := r.InterfaceID(); len(id) > 0 {
+		return InterfaceID, id
+	}
+	if id := r.RemoteID(); id != nil {
+		return RemoteID, id
+	}
+	if id := r.SubscriberID(); id != nil {
+		return SubscriberID, id
+	}
+	return Relay, nil
+}
+
+// shorten replaces what is behind the header of b[start:] by its digest if it
+// is too long.
+func shorten(b []byte, start int) []byte {
+	rest := start + header
+	if len(b)-rest <= maxRest {
+		return b
+	}
+	sum := sha256.Sum256(b[rest:])
+	b[start] = b[start]&^scoped | digest
+	return append(b[:rest], sum[:]...)
+}
+
+// host is what tells a host from others by its address: the /64, or a
+// link-local address whole.
+func host(a netip.Addr) [16]byte {
+	b := a.As16()
+	if !a.IsLinkLocalUnicast() {
+		clear(b[8:])
+	}
+	return b
+}

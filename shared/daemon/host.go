@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+// Listens says what is wrong with a place to listen at on this host: a warning of -check, empty if
+// nothing is. The variable is the one that holds the place. A host name is not looked up.
+func Listens(variable string, at config.Listen) string {
+	host, _, err := net.SplitHostPort(string(at))
+	if err != nil {
+		return ""
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return ""
+	}
+	return HasAddress(variable, a)
+}
+
+// HasAddress says that this host does not have an address: a warning of -check, empty if it has it,
+// if the address stands for all, or if the host cannot be asked.
+func HasAddress(variable string, a netip.Addr) string {
+	if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() {
+		return ""
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return ""
+	}
+	for _, o := range own {
+		if p, err := netip.ParsePrefix(o.String()); err == nil && p.Addr().Unmap() == a.WithZone("").Unmap() {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s: this host has no address %v now; correct it, or add the address before the start", variable, a)
+}

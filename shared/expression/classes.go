@@ -1,0 +1,152 @@
+package expression
+
+import "fmt"
+
+// maxClassDepth bounds how deep classes ask for classes.
+const maxClassDepth = 64
+
+// Classes are the classes of a configuration, each with the condition by which a query is in it.
+// They are asked for by number. A class can ask only for those that were added before it, so there
+// are no circles. The zero value has none, and neither has nil.
+type Classes struct{ list []class }
+
+type class struct {
+	name  string
+	holds func(*Evaluator) bool
+	known bool // depends on whether the client has a reservation
+	depth int  // of classes that it asks for
+}
+
+// Len is the number of classes.
+func (c *Classes) Len() int {
+	if c == nil {
+		return 0
+	}
+	return len(c.list)
+}
+
+// Name is the name of a class, empty if it has none.
+func (c *Classes) Name(i int) string { return c.list[i].name }
+
+// UsesKnown reports whether a class depends on whether the client has a reservation.
+func (c *Classes) UsesKnown(i int) bool { return c.list[i].known }
+
+// Scope is where names of classes are known: those of an inner scope, and those of the scopes
+// around it. A nil Scope knows none.
+type Scope struct {
+	classes *Classes
+	around  *Scope
+	byName  map[string]int
+}
+
+// Scope returns a scope that adds to c.
+func (c *Classes) Scope() *Scope { return &Scope{classes: c} }
+
+// Inner returns a scope inside of s.
+func (s *Scope) Inner() *Scope { return &Scope{classes: s.classes, around: s} }
+
+// Count is the number of classes, in this scope and in all others of the configuration.
+func (s *Scope) Count() int { return s.classes.Len() }
+
+// Lookup returns the number of a class.
+func (s *Scope) Lookup(name string) (int, bool) {
+	for ; s != nil; s = s.around {
+		if i, ok := s.byName[name]; ok {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Names are the names that are known.
+func (s *Scope) Names() []string {
+	var names []string
+	for ; s != nil; s = s.around {
+		for name := range s.byName {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Add adds a class and returns its number. The condition is the test, or holds where test is nil;
+// with both, both must hold. A name, if there is one, must be new in the scope and none of Kea's
+// own; the error says why it is not taken.
+func (s *Scope) Add(name string, test *Test, holds func(*Evaluator) bool) (int, error) {
+	if _, taken := s.byName[name]; taken {
+		return 0, fmt.Errorf("the class %s is defined already", name)
+	}
+	if isBuiltIn(name) {
+		return 0, fmt.Errorf("%s is a class that is always there; give another name, and test: member('%s')", name, name)
+	}
+	added := class{name: name, holds: holds}
+	if test != nil {
+		added.known, added.depth = test.root.usesKnown(s.classes), test.root.depth(s.classes)
+		if added.depth > maxClassDepth {
+			return 0, fmt.Errorf("asks for classes that ask for classes, more than %d deep", maxClassDepth)
+		}
+		if added.holds = test.Holds; holds != nil {
+			added.holds = func(e *Evaluator) bool { return holds(e) && test.Holds(e) }
+		}
+	}
+	i := len(s.classes.list)
+	s.classes.list = append(s.classes.list, added)
+	if name != "" {
+		if s.byName == nil {
+			s.byName = map[string]int{}
+		}
+		s.byName[name] = i
+	}
+	return i, nil
+}
+
+// depth is how deep the classes ask that a node asks for.
+func (n *node) depth(c *Classes) int {
+	deepest := 0
+	if n.op == opMember && n.class {
+		deepest = c.list[n.index].depth + 1
+	}
+	for _, a := range n.args {
+		deepest = max(deepest, a.depth(c))
+	}
+	return deepest
+}
+
+// Membership remembers of which classes a query was asked, and which it is in: two bits each. The
+// zero value has been asked of none. It takes memory when it is first asked, and keeps it.
+type Membership struct {
+	begun     bool
+	asked, is []uint64
+}
+
+// Forget begins a query.
+func (m *Membership) Forget() { m.begun = false }
+
+func (m *Membership) begin(classes int) {
+	m.begun = true
+	words := (classes + 63) / 64
+	if cap(m.asked) < words {
+		m.asked, m.is = make([]uint64, words), make([]uint64, words)
+		return
+	}
+	m.asked, m.is = m.asked[:words], m.is[:words]
+	clear(m.asked)
+}
+
+// Member reports whether the query is in a class of the evaluator's Classes. The first time it is
+// evaluated, and then remembered.
+func (e *Evaluator) Member(i int) bool {
+	m := e.member
+	if !m.begun {
+		m.begin(e.classes.Len())
+	}
+	word, bit := i/64, uint64(1)<<(i%64)
+	if m.asked[word]&bit == 0 {
+		m.asked[word] |= bit
+		m.is[word] &^= bit
+		if e.classes.list[i].holds(e) {
+			m.is[word] |= bit
+		}
+	}
+	return m.is[word]&bit != 0
+}

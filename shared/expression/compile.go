@@ -1,0 +1,517 @@
+package expression
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// truth and octets are compiled nodes.
+type (
+	truth  func(*Evaluator) bool
+	octets func(*Evaluator) []byte
+	// lookup is an operand that may be absent.
+	lookup func(*Evaluator) ([]byte, bool)
+)
+
+type compiler struct{ names *Vocabulary }
+
+func (c *compiler) truths(nodes []*node) []truth {
+	made := make([]truth, len(nodes))
+	for i, n := range nodes {
+		made[i] = c.truth(n)
+	}
+	return made
+}
+
+// literal returns the octets of a node that is the same for every query.
+func literal(n *node) ([]byte, bool) {
+	switch n.op {
+	case opText:
+		return []byte(n.text), true
+	case opHex:
+		digits := n.text
+		if len(digits)%2 != 0 {
+			digits = "0" + digits
+		}
+		b, _ := hex.DecodeString(digits) // the scanner has seen the digits
+		return b, true
+	case opInt:
+		return []byte{byte(n.number >> 24), byte(n.number >> 16), byte(n.number >> 8), byte(n.number)}, true
+	case opAddr:
+		return n.addr.AsSlice(), true
+	}
+	return nil, false
+}
+
+// truth compiles a test. Octets that a comparison makes are given back when it is done, so that
+// their number does not grow with the length of the test.
+func (c *compiler) truth(n *node) truth {
+	switch n.op {
+	case opExists:
+		has := c.lookup(n.args[0])
+		return func(e *Evaluator) bool {
+			used := e.used
+			_, ok := has(e)
+			e.used = used
+			return ok
+		}
+	case opMember:
+		return c.member(n)
+	case opMatch:
+		pattern, _ := wholly(n.text) // the parser has compiled it
+		value := c.octets(n.args[0])
+		return func(e *Evaluator) bool {
+			used := e.used
+			fits := pattern.Match(value(e))
+			e.used = used
+			return fits
+		}
+	case opEqual:
+		return c.equal(n.args[0], n.args[1])
+	case opNot:
+		part := c.truth(n.args[0])
+		return func(e *Evaluator) bool { return !part(e) }
+	case opAnd:
+		return c.row(n.args, false)
+	}
+	return c.row(n.args, true) // opOr
+}
+
+// row compiles tests of which the first that is decisive decides: a false one of and, a true one of
+// or. Those that can fail are evaluated all the same.
+func (c *compiler) row(args []*node, decisive bool) truth {
+	parts := c.truths(args)
+	if !slices.ContainsFunc(args, (*node).canFail) {
+		if len(parts) == 2 {
+			a, b := parts[0], parts[1]
+			if decisive {
+				return func(e *Evaluator) bool { return a(e) || b(e) }
+			}
+			return func(e *Evaluator) bool { return a(e) && b(e) }
+		}
+		return func(e *Evaluator) bool {
+			for _, part := range parts {
+				if part(e) == decisive {
+					return decisive
+				}
+			}
+			return !decisive
+		}
+	}
+	return func(e *Evaluator) bool {
+		result := !decisive
+		for _, part := range parts {
+			if part(e) == decisive {
+				result = decisive
+			}
+		}
+		return result
+	}
+}
+
+func (c *compiler) equal(left, right *node) truth {
+	if _, ok := literal(left); ok {
+		left, right = right, left
+	}
+	a := c.octets(left)
+	if want, ok := literal(right); ok {
+		return func(e *Evaluator) bool {
+			used := e.used
+			same := bytes.Equal(a(e), want)
+			e.used = used
+			return same
+		}
+	}
+	b := c.octets(right)
+	return func(e *Evaluator) bool {
+		used := e.used
+		same := bytes.Equal(a(e), b(e))
+		e.used = used
+		return same
+	}
+}
+
+func (c *compiler) member(n *node) truth {
+	name := n.text
+	switch {
+	case name == all:
+		return func(*Evaluator) bool { return true }
+	case name == known:
+		return func(e *Evaluator) bool { return e.query.Known }
+	case name == unknown:
+		return func(e *Evaluator) bool { return !e.query.Known }
+	case n.class:
+		i := n.index
+		return func(e *Evaluator) bool { return e.Member(i) }
+	}
+	want := []byte(strings.TrimPrefix(name, vendorClass)) // Kea's name for who sends this option 60
+	return func(e *Evaluator) bool {
+		used := e.used
+		value, ok := e.option4(optVendorClass)
+		e.used = used
+		return ok && bytes.Equal(value, want)
+	}
+}
+
+const optVendorClass = 60
+
+// lookup compiles an operand that may be absent.
+func (c *compiler) lookup(n *node) lookup {
+	v6, chain, level := c.names.V6, n.chain, n.level
+	switch n.op {
+	case opOption:
+		switch {
+		case v6:
+			return func(e *Evaluator) ([]byte, bool) { return e.message6(chain) }
+		case len(chain) == 1:
+			code := byte(chain[0])
+			return func(e *Evaluator) ([]byte, bool) { return e.option4(code) }
+		}
+		return func(e *Evaluator) ([]byte, bool) { return e.chain4(chain) }
+	case opOption6:
+		return func(e *Evaluator) ([]byte, bool) { return e.message6(chain) }
+	case opRelay4:
+		chain = append([]uint16{82}, chain...)
+		return func(e *Evaluator) ([]byte, bool) { return e.chain4(chain) }
+	case opRelay6:
+		return func(e *Evaluator) ([]byte, bool) { return e.relayOption(level, chain) }
+	}
+	// opVendor, opVendorClass
+	enterprise, class := n.number, n.class
+	return func(e *Evaluator) ([]byte, bool) {
+		value, ok := e.vendor(v6, class, enterprise)
+		switch {
+		case !ok || len(chain) == 0:
+			return value, ok
+		case len(chain) > 1:
+			return nil, false
+		case v6:
+			return inside6(value[4:], chain[0])
+		}
+		return inVendor4(value, chain[0])
+	}
+}
+
+// octets compiles a value.
+func (c *compiler) octets(n *node) octets {
+	if value, ok := literal(n); ok {
+		return func(*Evaluator) []byte { return value }
+	}
+	switch n.op {
+	case opField:
+		return c.field(n.field)
+	case opRelayField:
+		level, peer := n.level, n.field == relayPeer
+		return func(e *Evaluator) []byte {
+			r, ok := e.relay(level)
+			switch {
+			case !ok:
+				return nil
+			case peer:
+				return e.address(r.PeerAddress())
+			}
+			return e.address(r.LinkAddress())
+		}
+	case opEnterprise:
+		v6, class := c.names.V6, n.class
+		return func(e *Evaluator) []byte {
+			value, ok := e.vendor(v6, class, 0)
+			if !ok {
+				return nil
+			}
+			return value[:4]
+		}
+	case opVendorClass:
+		find, v6, index := c.lookup(n), c.names.V6, n.index
+		return func(e *Evaluator) []byte {
+			value, ok := find(e)
+			if !ok {
+				return nil
+			}
+			return vendorText(value, v6, index)
+		}
+	case opOption, opOption6, opRelay4, opRelay6, opVendor:
+		find := c.lookup(n)
+		return func(e *Evaluator) []byte {
+			value, _ := find(e)
+			return value
+		}
+	}
+	return c.function(n)
+}
+
+func (c *compiler) function(n *node) octets {
+	if n.op == opIfElse {
+		return c.ifElse(n)
+	}
+	args := make([]octets, len(n.args))
+	for i, a := range n.args {
+		args[i] = c.octets(a)
+	}
+	first := args[0]
+	switch n.op {
+	case opSubstring:
+		start, length := n.start, n.length
+		if n.all {
+			length = 1 << 31 // longer than any value
+		}
+		return func(e *Evaluator) []byte { return substring(first(e), start, length) }
+	case opSplit:
+		delimiters, number := args[1], n.start
+		return func(e *Evaluator) []byte { return split(first(e), delimiters(e), number) }
+	case opConcat:
+		return func(e *Evaluator) []byte { return concat(e, args) }
+	case opHexString:
+		separator := args[1]
+		return func(e *Evaluator) []byte { return hexString(e, first(e), separator(e)) }
+	case opLower:
+		return func(e *Evaluator) []byte { return mapped(e, first(e), 'A', 'Z', 'a'-'A') }
+	case opUpper:
+		return func(e *Evaluator) []byte { return mapped(e, first(e), 'a', 'z', 'A'-'a'+256) }
+	}
+	to := n.convert // opConvert
+	if to == fromAddress {
+		return func(e *Evaluator) []byte { return addressText(e, first(e)) }
+	}
+	return func(e *Evaluator) []byte { return numberText(e, first(e), to) }
+}
+
+func (c *compiler) ifElse(n *node) octets {
+	test, yes, no := c.truth(n.args[0]), c.octets(n.args[1]), c.octets(n.args[2])
+	if !n.args[1].canFail() && !n.args[2].canFail() {
+		return func(e *Evaluator) []byte {
+			if test(e) {
+				return yes(e)
+			}
+			return no(e)
+		}
+	}
+	return func(e *Evaluator) []byte {
+		holds, a, b := test(e), yes(e), no(e)
+		if holds {
+			return a
+		}
+		return b
+	}
+}
+
+func (c *compiler) field(f field) octets {
+	switch f {
+	case pktInterface:
+		return ofPath(func(e *Evaluator) []byte { return e.query.Path.Interface })
+	case pktSource:
+		return ofPath(func(e *Evaluator) []byte { return e.address(e.query.Path.Source) })
+	case pktDestination:
+		return func(e *Evaluator) []byte { return e.address(e.query.Local) }
+	case pktLength:
+		if !c.names.V6 {
+			return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(len(e.query.Message.Bytes()))) })
+		}
+		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(len(e.query.Path.Packet.Bytes()))) })
+	case pkt6Type:
+		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(e.query.Path.Packet.Message().Type())) })
+	case pkt6Xid:
+		return ofPath(func(e *Evaluator) []byte {
+			xid := e.query.Path.Packet.Message().TransactionID()
+			return e.number(uint32(xid[0])<<16 | uint32(xid[1])<<8 | uint32(xid[2]))
+		})
+	case pkt6Client:
+		return ofPath(func(e *Evaluator) []byte { return e.address(e.query.Path.Client()) })
+	case pkt6Link:
+		return ofPath(func(e *Evaluator) []byte { return e.address(e.query.Path.Link()) })
+	case pkt6Relays:
+		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(e.query.Path.Believed)) })
+	case pkt6Server:
+		return ofPath(func(e *Evaluator) []byte {
+			name := e.make(len(e.query.Path.Server))
+			copy(name, e.query.Path.Server)
+			return name
+		})
+	case pkt4Hardware:
+		return ofMessage(func(e *Evaluator) []byte { return e.query.Message.CHAddr() })
+	case pkt4HLen:
+		return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.HLen())) })
+	case pkt4HType:
+		return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.HType())) })
+	case pkt4CIAddr:
+		return ofMessage(func(e *Evaluator) []byte { return e.address(e.query.Message.CIAddr()) })
+	case pkt4GIAddr:
+		return ofMessage(func(e *Evaluator) []byte { return e.address(e.query.Message.GIAddr()) })
+	case pkt4YIAddr:
+		return ofMessage(func(e *Evaluator) []byte { return e.address(e.query.Message.YIAddr()) })
+	case pkt4SIAddr:
+		return ofMessage(func(e *Evaluator) []byte { return e.address(e.query.Message.SIAddr()) })
+	case pkt4Type:
+		return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.Type())) })
+	}
+	return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.Xid())) }) // pkt4Xid
+}
+
+// ofPath and ofMessage are empty where there is no path or no message.
+func ofPath(value octets) octets {
+	return func(e *Evaluator) []byte {
+		if e.query.Path == nil || e.query.Path.Packet == nil {
+			return nil
+		}
+		return value(e)
+	}
+}
+
+func ofMessage(value octets) octets {
+	return func(e *Evaluator) []byte {
+		if e.query.Message == nil {
+			return nil
+		}
+		return value(e)
+	}
+}
+
+// substring returns length octets from start on. A negative start counts from the end, a negative
+// length goes backwards and leaves out the octet at start.
+func substring(s []byte, start, length int) []byte {
+	if start < -len(s) || start >= len(s) {
+		return nil
+	}
+	if start < 0 {
+		start += len(s)
+	}
+	if length < 0 {
+		return s[max(0, start+length):start]
+	}
+	return s[start:min(len(s), start+length)]
+}
+
+// split returns a field of s, counted from 1, between octets of which each is a delimiter.
+func split(s, delimiters []byte, number int) []byte {
+	if len(delimiters) == 0 {
+		return s
+	}
+	for ; number > 0; number-- {
+		end := 0
+		for end < len(s) && bytes.IndexByte(delimiters, s[end]) < 0 {
+			end++
+		}
+		switch {
+		case number == 1:
+			return s[:end]
+		case end == len(s):
+			return nil
+		}
+		s = s[end+1:]
+	}
+	return nil
+}
+
+// concat joins values. Each is copied as it is made, behind those before it.
+func concat(e *Evaluator, args []octets) []byte {
+	var parts [8][]byte
+	if len(args) <= len(parts) {
+		total := 0
+		for i, arg := range args {
+			parts[i] = arg(e)
+			total += len(parts[i])
+		}
+		joined := e.make(total)
+		if joined == nil {
+			return nil
+		}
+		at := 0
+		for _, part := range parts[:len(args)] {
+			at += copy(joined[at:], part)
+		}
+		return joined
+	}
+	half := len(args) / 2
+	left, right := concat(e, args[:half]), concat(e, args[half:])
+	joined := e.make(len(left) + len(right))
+	if joined == nil {
+		return nil
+	}
+	copy(joined[copy(joined, left):], right)
+	return joined
+}
+
+func hexString(e *Evaluator, s, separator []byte) []byte {
+	if len(s) == 0 {
+		return nil
+	}
+	made := e.make(2*len(s) + (len(s)-1)*len(separator))
+	if made == nil {
+		return nil
+	}
+	at := 0
+	for i := range s {
+		if i > 0 {
+			at += copy(made[at:], separator)
+		}
+		at += hex.Encode(made[at:], s[i:i+1])
+	}
+	return made
+}
+
+// mapped returns s with the letters from first to last moved by a distance.
+func mapped(e *Evaluator, s []byte, first, last byte, by int) []byte {
+	made := e.make(len(s))
+	if made == nil {
+		return nil
+	}
+	for i, c := range s {
+		if first <= c && c <= last {
+			c = byte(int(c) + by)
+		}
+		made[i] = c
+	}
+	return made
+}
+
+// addressText writes an address as inet_ntop of the C library does.
+func addressText(e *Evaluator, s []byte) []byte {
+	const longest = 45
+	switch {
+	case len(s) == 0:
+		return nil
+	case len(s) != 4 && len(s) != 16, len(e.scratch)-e.used < longest:
+		e.failed = true
+		return nil
+	}
+	a, _ := netip.AddrFromSlice(s)
+	if a.Is6() {
+		octets := a.As16()
+		if embeds4(&octets) {
+			made := append(e.rest(), "::"...)
+			return e.keep(netip.AddrFrom4([4]byte(octets[12:])).AppendTo(made))
+		}
+	}
+	return e.keep(a.AppendTo(e.rest()))
+}
+
+// embeds4 reports whether inet_ntop writes an address as :: and an IPv4 address: twelve octets of
+// zero and then two that are not both zero.
+func embeds4(a *[16]byte) bool {
+	return [12]byte(a[:12]) == [12]byte{} && (a[12] != 0 || a[13] != 0)
+}
+
+func numberText(e *Evaluator, s []byte, to conversion) []byte {
+	const longest = 11
+	want := conversions[to].octets
+	switch {
+	case len(s) == 0:
+		return nil
+	case len(s) != want, len(e.scratch)-e.used < longest:
+		e.failed = true
+		return nil
+	}
+	var n uint32
+	for _, c := range s {
+		n = n<<8 | uint32(c)
+	}
+	if !conversions[to].signed {
+		return e.keep(strconv.AppendUint(e.rest(), uint64(n), 10))
+	}
+	unused := 32 - 8*want
+	return e.keep(strconv.AppendInt(e.rest(), int64(int32(n<<unused)>>unused), 10))
+}

@@ -1,0 +1,575 @@
+package expression
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+)
+
+// parser reads an expression by descent, one function for each strength of binding: or, and, not,
+// ==, +. A mistake ends it by a panic with an *Error that [parse] catches: every step can fail, and
+// none can go on.
+type parser struct {
+	scan  scanner
+	token token
+	names *Vocabulary
+	depth int
+}
+
+// parse reads a whole expression.
+func parse(text string, v *Vocabulary) (root *node, err error) {
+	if len(text) > MaxText {
+		return nil, newError(text, MaxText, fmt.Sprintf("has %d octets; an expression has at most %d", len(text), MaxText))
+	}
+	p := &parser{scan: scanner{text: text}, names: v}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *Error:
+			root, err = nil, r
+		default:
+			panic(r)
+		}
+	}()
+	p.advance()
+	if p.token.kind == endToken {
+		p.fail(p.token.at, "is empty; give an expression such as option[60].hex == 'phone'")
+	}
+	root = p.or()
+	if p.token.kind != endToken {
+		p.unexpected("and, or, == or +")
+	}
+	return root, nil
+}
+
+func (p *parser) fail(at int, format string, args ...any) {
+	panic(newError(p.scan.text, at, fmt.Sprintf(format, args...)))
+}
+
+func (p *parser) advance() {
+	t, err := p.scan.next()
+	if e, ok := err.(*Error); ok { //nolint:errorlint // next makes no other, and wraps none
+		panic(e)
+	}
+	p.token = t
+}
+
+func (p *parser) unexpected(want string) {
+	if p.token.kind == wordToken {
+		if s := suggest(p.token.text, []string{"and", "or", "not"}); s != "" && strings.Contains(want, "and") {
+			want = s
+		} else {
+			want = "expected " + want
+		}
+	} else {
+		want = "expected " + want
+	}
+	p.fail(p.token.at, "%s is not understood here; %s", p.token.show(), want)
+}
+
+// is reports whether the token is a sign or a keyword.
+func (p *parser) is(text string) bool {
+	return (p.token.kind == signToken || p.token.kind == wordToken) && p.token.text == text
+}
+
+// took takes the token if it is the sign or keyword.
+func (p *parser) took(text string) bool {
+	if !p.is(text) {
+		return false
+	}
+	p.advance()
+	return true
+}
+
+func (p *parser) expect(text string) {
+	if !p.took(text) {
+		p.unexpected(text)
+	}
+}
+
+// enter bounds how deep the parser descends; what it returns comes up again.
+func (p *parser) enter() func() {
+	if p.depth++; p.depth > maxDepth {
+		p.fail(p.token.at, "is nested more than %d deep; make classes of its parts, and ask for them with member('…')", maxDepth)
+	}
+	return func() { p.depth-- }
+}
+
+// row reads parts with one sign between them.
+func (p *parser) row(sign string, as op, part func() *node, tests bool) *node {
+	first := part()
+	if !p.is(sign) {
+		return first
+	}
+	n := &node{op: as, at: first.at, args: []*node{first}}
+	for p.took(sign) {
+		n.args = append(n.args, part())
+	}
+	for _, a := range n.args {
+		p.need(a, tests, "before and after "+sign)
+	}
+	return n
+}
+
+// need checks that a part is a test, or that it is none.
+func (p *parser) need(n *node, test bool, where string) {
+	switch {
+	case n.isTest() == test:
+	case test:
+		p.fail(n.at, "%s stands a value, and a test is needed: compare it, as in %s == '…'", where, brief(n))
+	default:
+		p.fail(n.at, "%s stands a test, and a value is needed; tests are joined with and, or, not", where)
+	}
+}
+
+func (p *parser) or() *node  { return p.row("or", opOr, p.and, true) }
+func (p *parser) and() *node { return p.row("and", opAnd, p.not, true) }
+
+func (p *parser) not() *node {
+	defer p.enter()()
+	at := p.token.at
+	if !p.took("not") {
+		return p.equal()
+	}
+	part := p.not()
+	p.need(part, true, "after not")
+	return &node{op: opNot, at: at, args: []*node{part}}
+}
+
+func (p *parser) equal() *node {
+	left := p.sum()
+	if !p.took("==") {
+		return left
+	}
+	right := p.sum()
+	p.need(left, false, "before ==")
+	p.need(right, false, "after ==")
+	if p.is("==") {
+		p.fail(p.token.at, "a second == has nothing to compare; join two comparisons with and")
+	}
+	return &node{op: opEqual, at: left.at, args: []*node{left, right}}
+}
+
+func (p *parser) sum() *node { return p.row("+", opConcat, p.part, false) }
+
+// part reads what binds strongest.
+func (p *parser) part() *node {
+	defer p.enter()()
+	t := p.token
+	n := &node{at: t.at}
+	switch t.kind {
+	case textToken:
+		n.op, n.text = opText, t.text
+		p.advance()
+	case hexToken:
+		n.op, n.text = opHex, strings.ToLower(t.text[2:])
+		p.advance()
+	case intToken:
+		n.op, n.number = opInt, uint32(p.integer(0, math.MaxUint32, "an integer"))
+	case addrToken:
+		addr, err := netip.ParseAddr(t.text)
+		if err != nil || addr.Zone() != "" {
+			p.fail(t.at, "%s looks like an address and is none", t.text)
+		}
+		n.op, n.addr = opAddr, addr
+		p.advance()
+	case wordToken:
+		return p.word(n)
+	case signToken:
+		if p.took("(") {
+			inner := p.or()
+			p.expect(")")
+			inner.at = t.at
+			return inner
+		}
+		p.unexpected("a value or a test")
+	default:
+		p.unexpected("a value or a test")
+	}
+	return n
+}
+
+// word reads what begins with a word.
+func (p *parser) word(n *node) *node {
+	word := p.token.text
+	if p.is("and") || p.is("or") {
+		p.unexpected("a value or a test")
+	}
+	p.advance()
+	switch word {
+	case "option":
+		n.op, n.chain = opOption, []uint16{p.optionCode(p.names.V6)}
+		return p.asked(p.more(n))
+	case "relay4":
+		p.only4(n, word)
+		n.op, n.chain = opRelay4, []uint16{p.bracketed(255, "the code of a sub-option of option 82")}
+		return p.asked(p.more(n))
+	case "relay6":
+		return p.relay6(n)
+	case "pkt", "pkt4", "pkt6":
+		return p.packet(n, word)
+	case "vendor", "vendor-class":
+		n.class = word == "vendor-class"
+		return p.vendor(n)
+	case "member":
+		p.expect("(")
+		n.op = opMember
+		p.className(n)
+		p.expect(")")
+		return n
+	case "known", "unknown":
+		n.op, n.text = opMember, known
+		if word == "unknown" {
+			return &node{op: opNot, at: n.at, args: []*node{n}}
+		}
+		return n
+	}
+	if p.function(n, word) {
+		return n
+	}
+	if !p.is("(") {
+		p.fail(n.at, "%s is not understood; %s", word, hint(word, leaders))
+	}
+	p.fail(n.at, "there is no function %s; %s", word, hint(word, leaders))
+	return nil
+}
+
+// function reads the arguments of a function, if word is one.
+func (p *parser) function(n *node, word string) bool {
+	for c := range conversions {
+		if conversions[c].name == word {
+			n.op, n.convert = opConvert, conversion(c)
+			n.args = p.arguments(word, 1)
+			p.expect(")")
+			return true
+		}
+	}
+	switch word {
+	case "substring":
+		n.op, n.args = opSubstring, p.arguments(word, 1)
+		p.expect(",")
+		n.start = p.integer(math.MinInt32, math.MaxInt32, "where the part begins")
+		p.expect(",")
+		if n.all = p.took("all"); !n.all {
+			n.length = p.integer(math.MinInt32, math.MaxInt32, "a length, or all")
+		}
+	case "split":
+		n.op, n.args = opSplit, p.arguments(word, 2)
+		p.expect(",")
+		n.start = p.integer(math.MinInt32, math.MaxInt32, "the number of a field")
+	case "concat":
+		n.op, n.args = opConcat, p.arguments(word, 2)
+	case "hexstring":
+		n.op, n.args = opHexString, p.arguments(word, 2)
+	case "lcase":
+		n.op, n.args = opLower, p.arguments(word, 1)
+	case "ucase":
+		n.op, n.args = opUpper, p.arguments(word, 1)
+	case "ifelse":
+		p.expect("(")
+		test := p.or()
+		p.need(test, true, "as the first argument of ifelse")
+		n.op, n.args = opIfElse, []*node{test}
+		for range 2 {
+			p.expect(",")
+			value := p.or()
+			p.need(value, false, "as an argument of ifelse")
+			n.args = append(n.args, value)
+		}
+	case "match":
+		p.expect("(")
+		n.op, n.text = opMatch, p.pattern()
+		p.expect(",")
+		value := p.or()
+		p.need(value, false, "as the second argument of match")
+		n.args = []*node{value}
+	default:
+		return false
+	}
+	p.expect(")")
+	return true
+}
+
+// arguments reads the values that a function begins with.
+func (p *parser) arguments(function string, count int) []*node {
+	p.expect("(")
+	args := make([]*node, 0, count)
+	for i := range count {
+		if i > 0 {
+			p.expect(",")
+		}
+		value := p.or()
+		p.need(value, false, "as an argument of "+function)
+		args = append(args, value)
+	}
+	return args
+}
+
+// pattern reads the regular expression of match.
+func (p *parser) pattern() string {
+	t := p.token
+	if t.kind != textToken {
+		p.unexpected("a regular expression in quotes")
+	}
+	if _, err := wholly(t.text); err != nil {
+		p.fail(t.at, "%v; look-around and back references are not possible, as they can take for ever", err)
+	}
+	p.advance()
+	return t.text
+}
+
+// wholly compiles a regular expression that must fit the whole of a value.
+func wholly(pattern string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(pattern); err != nil { // or a ) could close our own parenthesis
+		return nil, err
+	}
+	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+}
+
+// integer reads a number between two bounds.
+func (p *parser) integer(least, most int64, what string) int {
+	t := p.token
+	if t.kind != intToken {
+		p.unexpected(what)
+	}
+	n, err := strconv.ParseInt(t.text, 10, 64)
+	if err != nil || n < least || n > most {
+		p.fail(t.at, "%s is out of range: %s is a number from %d to %d", t.text, what, least, most)
+	}
+	p.advance()
+	return int(n)
+}
+
+// bracketed reads a number in brackets.
+func (p *parser) bracketed(most int64, what string) uint16 {
+	p.expect("[")
+	n := p.integer(0, most, what)
+	p.expect("]")
+	return uint16(n)
+}
+
+// optionCode reads the code or the name of an option in brackets.
+func (p *parser) optionCode(v6 bool) uint16 {
+	most, what := int64(255), "the code of a DHCPv4 option, or its name"
+	if v6 {
+		most, what = math.MaxUint16, "the code of a DHCPv6 option, or its name"
+	}
+	p.expect("[")
+	if p.token.kind != wordToken {
+		n := p.integer(0, most, what)
+		p.expect("]")
+		return uint16(n)
+	}
+	t := p.token
+	p.advance()
+	p.expect("]")
+	if v6 {
+		if code, ok := options6[t.text]; ok {
+			return code
+		}
+		p.fail(t.at, "%s names no DHCPv6 option; %s", t.text, hintOption(t.text, options6Names()))
+	}
+	if p.names.Option != nil {
+		if code, ok := p.names.Option(t.text); ok {
+			return uint16(code)
+		}
+	}
+	var names []string
+	if p.names.OptionNames != nil {
+		names = p.names.OptionNames()
+	}
+	p.fail(t.at, "%s names no DHCPv4 option; %s", t.text, hintOption(t.text, names))
+	return 0
+}
+
+func hintOption(word string, names []string) string {
+	if s := suggest(word, names); s != "" {
+		return s
+	}
+	return "give its code"
+}
+
+// more reads the sub-options of an option, up to what is asked of it.
+func (p *parser) more(n *node) *node {
+	for p.is(".") {
+		before, dot := p.scan, p.token
+		p.advance()
+		if !p.took("option") {
+			p.scan, p.token = before, dot
+			break
+		}
+		if len(n.chain) == maxChain {
+			p.fail(dot.at, "has more than %d sub-options inside each other", maxChain)
+		}
+		n.chain = append(n.chain, p.bracketed(math.MaxUint16, "the code of a sub-option"))
+	}
+	return n
+}
+
+// maxChain bounds sub-options inside sub-options.
+const maxChain = 8
+
+// asked reads what is asked of an option: its value or whether it is there.
+func (p *parser) asked(n *node) *node {
+	p.expect(".")
+	t := p.token
+	switch {
+	case p.took("exists"):
+		return &node{op: opExists, at: n.at, args: []*node{n}}
+	case p.took("hex"):
+	case p.took("text"):
+		n.plain = true
+		if !p.isText(n) {
+			p.fail(t.at, "the option is not text; ask for its octets with .hex, and make text of them with hexstring, addrtotext or uint32totext")
+		}
+	default:
+		p.unexpected("hex, text, exists or option")
+	}
+	return n
+}
+
+// isText reports whether an option is text. Kea has a dump for others, which is no value to
+// compare.
+func (p *parser) isText(n *node) bool {
+	switch {
+	case len(n.chain) != 1:
+		return false
+	case n.op == opOption && !p.names.V6:
+		return slices.Contains(textOptions[:], byte(n.chain[0]))
+	case n.op == opOption || n.op == opOption6 || n.op == opRelay6:
+		return slices.Contains(textOptions6[:], n.chain[0])
+	}
+	return false
+}
+
+func (p *parser) only4(n *node, what string) {
+	if p.names.V6 {
+		p.fail(n.at, "%s is of the DHCPv4 message, which dhcp6d does not look into; make a class of it in the subnets document of dhcp4d", what)
+	}
+}
+
+func (p *parser) relay6(n *node) *node {
+	p.expect("[")
+	n.level = p.integer(-dhcp6.MaxRelays, dhcp6.MaxRelays-1, "a relay, 0 for the one nearest to dhcp6d, -1 for the one nearest to the client,")
+	p.expect("]")
+	p.expect(".")
+	for f, name := range relayFieldNames {
+		if p.took(name) {
+			n.op, n.field = opRelayField, field(f)
+			return n
+		}
+	}
+	if !p.took("option") {
+		p.unexpected("peeraddr, linkaddr or option")
+	}
+	n.op, n.chain = opRelay6, []uint16{p.optionCode(true)}
+	return p.asked(p.more(n))
+}
+
+func (p *parser) packet(n *node, of string) *node {
+	if of == "pkt4" {
+		p.only4(n, of)
+	}
+	p.expect(".")
+	if of == "pkt6" && p.took("option") {
+		n.op, n.chain = opOption6, []uint16{p.optionCode(true)}
+		return p.asked(p.more(n))
+	}
+	t := p.token
+	var names []string
+	for f, name := range fieldNames {
+		short, ok := strings.CutPrefix(name, of+".")
+		if !ok || (p.names.V6 && field(f) == pkt6Server) {
+			continue
+		}
+		if names = append(names, short); p.took(short) {
+			n.op, n.field = opField, field(f)
+			return n
+		}
+	}
+	if t.kind == wordToken {
+		p.fail(t.at, "%s has no field %s; %s", of, t.text, hint(t.text, names))
+	}
+	p.unexpected("a field of " + of)
+	return nil
+}
+
+// vendor reads what comes after vendor or vendor-class.
+func (p *parser) vendor(n *node) *node {
+	if p.took(".") {
+		p.expect("enterprise")
+		n.op = opEnterprise
+		return n
+	}
+	p.expect("[")
+	if !p.took("*") {
+		n.number = uint32(p.integer(0, math.MaxUint32, "an enterprise number, or *"))
+	}
+	p.expect("]")
+	if n.class {
+		return p.vendorClass(n)
+	}
+	n.op = opVendor
+	p.more(n)
+	if len(n.chain) == 0 {
+		p.expect(".")
+		if !p.took("exists") {
+			p.unexpected("option or exists")
+		}
+		return &node{op: opExists, at: n.at, args: []*node{n}}
+	}
+	return p.asked(n)
+}
+
+func (p *parser) vendorClass(n *node) *node {
+	n.op = opVendorClass
+	p.expect(".")
+	switch {
+	case p.took("exists"):
+		return &node{op: opExists, at: n.at, args: []*node{n}}
+	case !p.took("data"):
+		p.unexpected("data or exists")
+	case p.is("["):
+		n.index = int(p.bracketed(255, "the number of a text, from 0"))
+	}
+	return n
+}
+
+// className reads the name of a class that may be asked for.
+func (p *parser) className(n *node) {
+	t := p.token
+	if t.kind != textToken {
+		p.unexpected("the name of a class in quotes")
+	}
+	p.advance()
+	name := t.text
+	n.text = name
+	switch {
+	case name == all || name == known || name == unknown:
+		return
+	case strings.HasPrefix(name, vendorClass) && !p.names.V6:
+		return
+	}
+	if i, ok := p.names.Classes.Lookup(name); ok {
+		n.class, n.index = true, i
+		return
+	}
+	for _, prefix := range hookClasses {
+		if strings.HasPrefix(name, prefix) {
+			p.fail(t.at, "no query is ever in the class %s: only hooks of Kea put queries into classes of such names", name)
+		}
+	}
+	if p.names.Classes == nil {
+		p.fail(t.at, "there are no classes here")
+	}
+	if s := suggest(name, p.names.Classes.Names()); s != "" {
+		p.fail(t.at, "no class %s is defined before this one; %s", name, s)
+	}
+	p.fail(t.at, "no class %s is defined before this one; define it, and above", name)
+}

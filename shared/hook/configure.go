@@ -1,0 +1,79 @@
+package hook
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+// listVariable is the variable, without the daemon's prefix, that lists the hooks to run.
+const listVariable = "HOOKS"
+
+// Configured is a hook that is to run, and its variables.
+type Configured struct {
+	kind      Kind
+	variables any // *V of its Kind
+}
+
+// Name is the hook's name.
+func (c Configured) Name() string { return c.kind.Name }
+
+// Configure reads the variables of all hooks that a daemon ships, and returns those that are to
+// run, in order. It reports names that are unknown or listed twice, hooks that are configured and
+// not listed, and what the hooks find wrong with their variables.
+func Configure(l *config.Loader, prefix string, kinds []Kind) []Configured {
+	var list struct {
+		Hooks []string `env:"HOOKS" reload:"true" desc:"hooks to run, in this order"`
+	}
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	l.Parse(&list)
+	l.Describe(listVariable, "list of hooks: "+strings.Join(names, ", "))
+	var run []Configured
+	for i, name := range list.Hooks {
+		switch {
+		case !slices.Contains(names, name):
+			l.Mistake(listVariable, "there is no hook "+name, "there are: "+strings.Join(names, ", "))
+		case slices.Contains(list.Hooks[:i], name):
+			l.Mistake(listVariable, name+" is listed twice", "remove one of them")
+		default:
+			run = append(run, Configured{kind: kinds[slices.Index(names, name)]})
+		}
+	}
+	for _, k := range kinds {
+		c := &Check{l, prefix, strings.ToUpper(k.Name) + "_"}
+		v := k.variables()
+		given := l.ParseSection(c.prefix, v)
+		at := slices.IndexFunc(run, func(r Configured) bool { return r.kind.Name == k.Name })
+		switch {
+		case at >= 0:
+			run[at].variables = v
+			k.check(v, c)
+		case len(given) > 0:
+			l.Mistake(listVariable, "the hook "+k.Name+" is configured and not listed",
+				"add "+k.Name+", or unset "+strings.Join(given, ", "))
+		}
+	}
+	return run
+}
+
+// Needer is variables of a hook that need something of the host.
+type Needer interface {
+	// Needs returns what the host lacks, by the variable, named without its prefix.
+	Needs() (variable, missing string)
+}
+
+// Missing returns warnings for -check about what this host lacks of what the hooks need.
+func Missing(prefix string, run []Configured) (warnings []string) {
+	for _, c := range run {
+		if n, ok := c.variables.(Needer); ok {
+			if variable, missing := n.Needs(); missing != "" {
+				warnings = append(warnings, prefix+strings.ToUpper(c.kind.Name)+"_"+variable+": "+missing)
+			}
+		}
+	}
+	return warnings
+}

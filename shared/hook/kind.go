@@ -1,0 +1,123 @@
+package hook
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+)
+
+// Hook is a hook at work. If it also has Close() error, that is called when it is not in use any
+// more: after a reload that leaves it out or makes it anew, and at the end. A call that was under
+// way when the reload came may still reach a hook that is closed.
+type Hook interface {
+	// Attach says what the hook does at each point.
+	Attach(a *Attachment)
+}
+
+// Kind is a hook that a daemon ships. [Define] makes one.
+type Kind struct {
+	// Name stands in HOOKS, in logs and in metrics. In capitals it begins the names of the
+	// variables.
+	Name   string
+	points []string // where it always runs, empty where the configuration says so
+
+	variables func() any
+	check     func(variables any, c *Check)
+	make      func(variables any, env Env, before Hook) (Hook, error)
+}
+
+// Env is what a hook is made with.
+type Env struct {
+	Log *slog.Logger // with the hook's name
+	// Registry is where the hook's metrics go. A hook is made anew by a reload, its metrics are
+	// not: see metric.Once.
+	Registry prometheus.Registerer
+}
+
+// Checker is variables that are more than the types of their fields say.
+type Checker interface {
+	// Check reports what is wrong. It is called only for a hook that is listed.
+	Check(c *Check)
+}
+
+// Check takes what is wrong with the variables of a hook.
+type Check struct {
+	loader         *config.Loader
+	daemon, prefix string // DHCP4D_ and RUN_
+}
+
+// Mistake reports what is wrong with a variable of the hook, named without its prefix, and what to
+// do. An empty name is the list of hooks itself.
+func (c *Check) Mistake(variable, wrong, remedy string) {
+	if variable == "" {
+		c.loader.Mistake(listVariable, wrong, remedy)
+		return
+	}
+	c.loader.Mistake(c.prefix+variable, wrong, remedy)
+}
+
+// Known reports each of the given names that is not among those known, as of the points of a hook.
+func (c *Check) Known(variable, what string, given, known []string) {
+	for _, name := range given {
+		if slices.Contains(known, name) {
+			continue
+		}
+		remedy := "there are: " + strings.Join(known, ", ")
+		if near := config.Nearest(name, known, 2); near != "" {
+			remedy = "did you mean " + near + "?"
+		}
+		c.Mistake(variable, "there is no "+what+" "+name, remedy)
+	}
+}
+
+// Given reports whether a variable of the hook, named without its prefix, is not left at its
+// default.
+func (c *Check) Given(variable string) bool { return c.loader.Variable(c.prefix+variable).Source != "" }
+
+// Name is a variable of the hook, for a remedy: the name as the operator writes it.
+func (c *Check) Name(variable string) string { return c.daemon + c.prefix + variable }
+
+// Define describes a hook. V is a struct of its variables, with the tags of package config and
+// without the hook's name in their names; all of them can be changed by a reload. Points are the
+// points where the hook always runs; a hook whose configuration names its points has none here.
+//
+// Build makes the hook at work. Before is the one that the configuration in effect has made, the
+// zero H where there is none. Build may take over what it needs of it, and must leave it as it is:
+// the reload may still fail. It may return before itself if nothing has changed.
+func Define[V any, H interface {
+	comparable
+	Hook
+}](name string, build func(v *V, env Env, before H) (H, error), points ...string) Kind {
+	return Kind{
+		Name: name, points: points,
+		variables: func() any { return new(V) },
+		check: func(v any, c *Check) {
+			if checker, ok := v.(Checker); ok {
+				checker.Check(c)
+			}
+		},
+		make: func(v any, env Env, before Hook) (Hook, error) {
+			was, _ := before.(H)
+			return build(v.(*V), env, was)
+		},
+	}
+}
+
+// Attachment is the points at which one hook runs.
+type Attachment struct {
+	name  string
+	runs  map[string]any // func(*E) drop.Reason or func(*E), by point
+	fixed []string
+}
+
+func (a *Attachment) add(point string, run any) {
+	if len(a.fixed) > 0 && !slices.Contains(a.fixed, point) {
+		panic(fmt.Sprintf("hook %s runs at %s, which its Kind does not say", a.name, point))
+	}
+	a.runs[point] = run
+}

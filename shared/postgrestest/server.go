@@ -1,0 +1,186 @@
+// Package postgrestest runs PostgreSQL servers for tests.
+package postgrestest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a PostgreSQL server of a test. It listens on a UNIX socket only, and syncs what it
+// commits.
+type Server struct {
+	dir  string
+	bin  string
+	as   *syscall.Credential // PostgreSQL does not run as root
+	args []string
+
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when cmd has ended
+}
+
+// Start makes and starts a server with an empty database that a superuser may use, and with more
+// settings, each as name=value. The test is skipped where PostgreSQL is not installed; in CI it
+// fails.
+func Start(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	bin, err := binaries()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	s := &Server{bin: bin}
+	if s.dir, err = os.MkdirTemp("", "postgres"); err != nil { // shorter than t.TempDir, for the socket's path
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Kill(t)
+		_ = os.RemoveAll(s.dir) // of /tmp
+	})
+	if os.Getuid() == 0 {
+		s.as = unprivileged(t)
+		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	s.args = []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses="}
+	for _, setting := range settings {
+		s.args = append(s.args, "-c", setting)
+	}
+	s.Restart(t)
+	return s
+}
+
+// binaries returns the directory of the newest PostgreSQL that is installed.
+func binaries() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err == nil && len(found) > 0 {
+		return filepath.Dir(found[len(found)-1]), nil
+	}
+	name, err := exec.LookPath("postgres")
+	if err != nil {
+		return "", errors.New("PostgreSQL is not installed (Debian's package postgresql)")
+	}
+	return filepath.Dir(name), nil
+}
+
+// unprivileged returns somebody who is not root.
+func unprivileged(t testing.TB) *syscall.Credential {
+	t.Helper()
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		u, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(s.bin, name), args...)
+	c.Dir = s.dir
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setpgid: true}
+	return c
+}
+
+// URL names the database, with more options of the form name=value.
+func (s *Server) URL(options ...string) string {
+	return fmt.Sprintf("postgres://dhcp4d@/postgres?%s", strings.Join(append([]string{"host=" + s.dir}, options...), "&"))
+}
+
+// Restart starts the server that is not running, and waits until it takes connections.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd, s.ended = s.command("postgres", s.args...), make(chan struct{})
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	started := make(chan error)
+	go func() {
+		// The kernel sends the signal of Pdeathsig when the thread ends that has started the
+		// process. So a thread is kept for that.
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait() // it is killed
+		}
+		close(s.ended)
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); s.command("pg_isready", "-q", "-h", s.dir, "-d", "postgres", "-U", "dhcp4d").Run() != nil; {
+		if time.Since(began) > time.Minute {
+			text, _ := os.ReadFile(log.Name())
+			t.Fatalf("PostgreSQL takes no connections:\n%s", text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Kill ends the server and all its backends with SIGKILL.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	if s.cmd == nil {
+		return
+	}
+	s.signal(syscall.SIGKILL)
+	<-s.ended
+	s.cmd = nil
+}
+
+// Freeze stops the server and all its backends until Thaw.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+// signal signals the server and its backends. Each backend has a process group of its own.
+func (s *Server) signal(sig syscall.Signal) {
+	pid := s.cmd.Process.Pid
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	_ = syscall.Kill(pid, sig)
+	for child := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, sig) // it may be gone
+		}
+	}
+}
+
+// Query runs SQL as psql prints it, unaligned and without headers.
+func (s *Server) Query(t testing.TB, sql string) string {
+	t.Helper()
+	out, err := s.command("psql", "-X", "-q", "-At", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", sql, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,163 @@
+package trace
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+func TestWhoseAPacketIs(t *testing.T) {
+	options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port7"))
+	options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, []byte{0, 0, 0, 9, 'x'})
+	inner := dhcp6.AppendRelayForward(nil, 0, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::7"), options, dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}))
+	outer := dhcp6.AppendRelayForward(nil, 1, netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("fe80::8"), nil, inner)
+	var p dhcp6.Packet
+	if why := p.Parse(outer); why != drop.None {
+		t.Fatal(why)
+	}
+	who := Who{HWAddr: []byte{2, 0, 0, 0, 0, 7}, ClientID: []byte{0xff, 7}, Source: netip.MustParseAddr("2001:db8:7::7"), Chain: &p}
+	prefix := netip.MustParsePrefix
+	for name, tt := range map[string]struct {
+		s    Subscriber
+		want bool
+	}{
+		"hardware address":          {Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 7}}, true},
+		"another hardware address":  {Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 8}}, false},
+		"client identifier":         {Subscriber{ClientID: []byte{0xff, 7}}, true},
+		"another client identifier": {Subscriber{ClientID: []byte{0xff}}, false},
+		"source":                    {Subscriber{Source: prefix("2001:db8:7::7/128")}, true},
+		"prefix":                    {Subscriber{Source: prefix("2001:db8:7::/64")}, true},
+		"another prefix":            {Subscriber{Source: prefix("2001:db8:8::/64")}, false},
+		"address behind a relay":    {Subscriber{Source: prefix("fe80::7/128")}, true},
+		"Interface-Id of a relay":   {Subscriber{InterfaceID: []byte("port7")}, true},
+		"another Interface-Id":      {Subscriber{InterfaceID: []byte("port8")}, false},
+		"Remote-Id":                 {Subscriber{RemoteID: []byte{0, 0, 0, 9, 'x'}}, true},
+		"another Remote-Id":         {Subscriber{RemoteID: []byte{0, 0, 0, 9, 'y'}}, false},
+		"one of two is another's":   {Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 7}, InterfaceID: []byte("port8")}, false},
+		"both of two":               {Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 7}, InterfaceID: []byte("port7")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.s.is(&who); got != tt.want {
+				t.Error(got)
+			}
+		})
+	}
+	if unknown := (Subscriber{InterfaceID: []byte("port7")}); unknown.is(&Who{HWAddr: who.HWAddr}) {
+		t.Error("what is not known fits")
+	}
+}
+
+func TestAWatchThatNobodyReadsIsBounded(t *testing.T) {
+	var h Hub
+	w, err := h.Watch(Subscriber{HWAddr: []byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_700_000_000, 0)
+	for i := range 1000 {
+		now := at.Add(time.Duration(i) * time.Second)
+		h.On().Of(&Who{HWAddr: []byte{1}}, now).Send(&Record{Time: now})
+	}
+	if n := len(w.Records()); n != queue {
+		t.Errorf("%d records wait", n)
+	}
+	late := at.Add(2000 * time.Second)
+	if n := testing.AllocsPerRun(100, func() { h.On().Of(&Who{HWAddr: []byte{1}}, late) }); n != 0 {
+		t.Errorf("a packet that is lost allocates %v times", n)
+	}
+	for range queue {
+		<-w.Records()
+	}
+	h.On().Of(&Who{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
+	if r := <-w.Records(); r.Lost != 1000-queue+101 {
+		t.Errorf("%d are said to be lost", r.Lost)
+	}
+}
+
+func TestARateIsKept(t *testing.T) {
+	var h Hub
+	w, _ := h.Watch(Subscriber{HWAddr: []byte{1}})
+	at := time.Unix(1_700_000_000, 0)
+	for range 1000 {
+		h.On().Of(&Who{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
+	}
+	if n := len(w.Records()); n != rate {
+		t.Errorf("%d records in a second", n)
+	}
+}
+
+func TestWatchesAreFewAndEnd(t *testing.T) {
+	var h Hub
+	var open []*Watch
+	for range MaxWatches {
+		w, err := h.Watch(Subscriber{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, w)
+	}
+	if _, err := h.Watch(Subscriber{}); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	for _, w := range open {
+		w.Close()
+	}
+	if h.On() != nil {
+		t.Error("watches are left")
+	}
+}
+
+func TestNothingIsDoneWhileNobodyWatches(t *testing.T) {
+	var h Hub
+	var none *Hub
+	if n := testing.AllocsPerRun(100, func() {
+		if h.On() != nil || none.On() != nil {
+			t.Error("on")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// An answer that does not tell its subscriber is the one's whose query was the same exchange.
+func TestAnAnswerIsItsQuerys(t *testing.T) {
+	var h Hub
+	w, _ := h.Watch(Subscriber{Source: netip.MustParsePrefix("2001:db8:7::/64")})
+	at := time.Unix(1_700_000_000, 0)
+	mine, others := netip.MustParseAddr("2001:db8:7::1"), netip.MustParseAddr("2001:db8:8::1")
+	ask := func(who Who) bool {
+		following := h.On().Of(&who, at)
+		following.Send(&Record{Time: at})
+		return following != nil
+	}
+	for _, c := range []struct {
+		name string
+		who  Who
+		want bool
+	}{
+		{"an answer before its query", Who{Answer: true, Xid: 7, HWAddr: []byte{1}}, false},
+		{"the query", Who{Source: mine, Xid: 7, HWAddr: []byte{1}}, true},
+		{"its answer", Who{Answer: true, Xid: 7, HWAddr: []byte{1}}, true},
+		{"another exchange of the client", Who{Answer: true, Xid: 8, HWAddr: []byte{1}}, false},
+		{"another client with the same xid", Who{Answer: true, Xid: 7, HWAddr: []byte{2}}, false},
+		{"another's query with the same xid", Who{Source: others, Xid: 7, HWAddr: []byte{1}}, false},
+	} {
+		if got := ask(c.who); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	for i := range uint32(remembered) {
+		ask(Who{Source: mine, Xid: 100 + i, HWAddr: []byte{1}})
+	}
+	for len(w.Records()) > 0 {
+		<-w.Records()
+	}
+	at = at.Add(time.Second)
+	if ask(Who{Answer: true, Xid: 7, HWAddr: []byte{1}}) || !ask(Who{Answer: true, Xid: 100, HWAddr: []byte{1}}) {
+		t.Error("the oldest exchange is not the one that is forgotten")
+	}
+}

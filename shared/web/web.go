@@ -1,0 +1,133 @@
+// Package web serves HTTP within bounds, for every listener of both daemons: metrics and health,
+// profiles, and the API over leases.
+//
+// Whoever reaches a listener may open any number of connections, never send a request, and never
+// read an answer. So the number of connections is bounded, and so is every wait for the other
+// side. A connection beyond the bound takes the place of the oldest one: those that idle or hang
+// are closed first, and somebody with an honest request gets in at any time.
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Connections is how many connections a listener has at the most. Each one costs some 20 kB,
+// and as much again as the answer that its client has not read.
+const Connections = 64
+
+// The longest waits for a client.
+const (
+	readHeaderTime = 5 * time.Second  // for the head of a request
+	readTime       = 10 * time.Second // for a whole request
+	idleTime       = 2 * time.Minute  // for the next request
+	// WriteTime is how long a client may take to read an answer, from the end of its request's
+	// head. A handler with a longer answer moves its deadline on with an
+	// [http.ResponseController].
+	WriteTime = 30 * time.Second
+	stopTime  = time.Second // for answers under way when the server stops
+)
+
+// maxHeader is the longest head of a request, in octets.
+const maxHeader = 16 << 10
+
+// Server serves the connections of one listener. Make it with [New].
+type Server struct {
+	http     http.Server
+	listener *bounded
+}
+
+// New makes a server for a listener. It logs at debug level what clients do wrong.
+func New(l net.Listener, h http.Handler, log *slog.Logger) *Server {
+	return &Server{
+		http: http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: readHeaderTime,
+			ReadTimeout:       readTime,
+			WriteTimeout:      WriteTime,
+			IdleTimeout:       idleTime,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+		listener: &bounded{Listener: l, max: Connections},
+	}
+}
+
+// Addr is the address that the server listens at.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve serves until the context ends and the answers under way have left, or a second has gone
+// by since. It returns nil then, and an error when the listener fails before.
+func (s *Server) Serve(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if s.http.Shutdown(last) != nil {
+		_ = s.http.Close() // the connections are gone either way
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// bounded is a listener with at most max open connections.
+type bounded struct {
+	net.Listener
+	max int
+
+	mu   sync.Mutex
+	open []*conn // oldest first
+}
+
+// Accept waits for a connection. Where there are max already, it closes the oldest one.
+func (b *bounded) Accept() (net.Conn, error) {
+	c, err := b.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	own := &conn{Conn: c, owner: b}
+	var oldest *conn
+	b.mu.Lock()
+	if len(b.open) == b.max {
+		oldest = b.open[0]
+	}
+	b.open = append(b.open, own)
+	b.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close() // it takes itself off the list; the server notices by its next read or write
+	}
+	return own, nil
+}
+
+// conn is a connection that leaves its listener's list when it is closed.
+type conn struct {
+	net.Conn
+	owner *bounded
+	once  sync.Once
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		c.owner.mu.Lock()
+		defer c.owner.mu.Unlock()
+		for i, other := range c.owner.open {
+			if other == c {
+				c.owner.open = append(c.owner.open[:i], c.owner.open[i+1:]...)
+				return
+			}
+		}
+	})
+	return c.Conn.Close()
+}

@@ -1,0 +1,270 @@
+// Soak runs the tests that take long for a given time. It writes the result, with date and commit,
+// to docs/soak.md:
+//
+//	go run ./test/cmd/soak -time 4h
+//
+// It can be done in pieces. With a directory for its state each run adds to what the runs before
+// have done, and the report is about all of them:
+//
+//	go run ./test/cmd/soak -time 90m -state /var/tmp/soak
+//
+// A run begins with the steps that have had the least time, so a run that is cut short loses only
+// the step at hand. To begin anew, remove the directory.
+//
+// Two fifths of the time go to fuzzing every parser, the rest to kills, attacks, full disks and the
+// simulation of dhcp4d. It runs at the top of the repository, with the binaries of make build.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	total := flag.Duration("time", 4*time.Hour, "how long to soak, about")
+	out := flag.String("out", "docs/soak.md", "where the result goes")
+	state := flag.String("state", "", "directory that keeps what was done, for a soak in pieces")
+	flag.Parse()
+	ok, err := run(*total, *out, *state)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(2)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// A step is one go test.
+type step struct {
+	name string
+	env  []string
+	args []string
+	// keep finds the parts of the output that belong in the result.
+	keep *regexp.Regexp
+	last bool // only the last such line
+}
+
+// A said line is one that a test logs, or how to repeat what it found. A found line is one that a
+// fuzzer counts.
+var (
+	said  = regexp.MustCompile(`^ +(?:\w+_test\.go:\d+: (.*)|(again: .*))`)
+	found = regexp.MustCompile(`^fuzz: elapsed: .*, (execs: \d+) .*`)
+)
+
+// steps divides the time. The time of a round was measured; a slower machine needs longer.
+func steps(root string, total time.Duration) ([]step, error) {
+	rounds := func(share float64, each time.Duration) int { return max(1, int(share*float64(total)/float64(each))) }
+	share := func(of float64) time.Duration {
+		return max(time.Second, time.Duration(of*float64(total)).Round(time.Second))
+	}
+	one := func(name, env string, n int, pkg, pattern string) step {
+		return step{name, []string{fmt.Sprintf("%s=%d", env, n)},
+			[]string{"-count=1", "-timeout=0", "-v", "-run", pattern, pkg}, said, false}
+	}
+	list := []step{
+		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.2, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
+		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond), "./dhcp4d/internal/store", "AKilledProcess"),
+		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable", "^TestFullDisk$"),
+		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp4d/internal/server", "^TestAttacks$"),
+		one("attacks on dhcp6d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp6d/internal/server", "^TestAttacks$"),
+		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond), "./test/e2e", "^TestIntruder$"),
+		{"dhcp4d in simulated worlds", []string{"SIMULATION_TIME=" + share(0.2).String()},
+			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestSeeds$", "./dhcp4d/internal/simulation"}, said, false},
+		{"power cuts and disk errors at every point", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "PowerCut|ErrorOfTheDisk", "./dhcp4d/internal/store"}, said, false},
+		{"system calls in order", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "^TestTrace$", "./test/durable"}, said, false},
+	}
+	fuzzers, err := fuzzers(root)
+	if err != nil {
+		return nil, err
+	}
+	each := share(0.4 / float64(len(fuzzers)))
+	for _, f := range fuzzers {
+		list = append(list, step{fmt.Sprintf("%s of %s", f.name, strings.TrimPrefix(f.dir, "./")), nil,
+			[]string{"-run", "^$", "-fuzz", "^" + f.name + "$", "-fuzztime", each.String(), f.dir}, found, true})
+	}
+	return list, nil
+}
+
+type fuzzer struct{ dir, name string }
+
+var fuzzFunc = regexp.MustCompile(`(?m)^func (Fuzz\w+)`)
+
+// fuzzers returns every fuzz test below root.
+func fuzzers(root string) (list []fuzzer, err error) {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range fuzzFunc.FindAllStringSubmatch(string(text), -1) {
+			list = append(list, fuzzer{"./" + filepath.Dir(path), m[1]})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for fuzz tests: %w", err)
+	}
+	return list, nil
+}
+
+// result is the outcome of a step.
+type result struct {
+	Name   string
+	Took   time.Duration
+	Kept   []string
+	Failed string // why, empty if it held
+}
+
+func run(total time.Duration, out, state string) (ok bool, err error) {
+	list, err := steps(".", total)
+	if err != nil {
+		return false, err
+	}
+	pieces, err := readPieces(state)
+	if err != nil {
+		return false, err
+	}
+	before := sum(pieces)
+	slices.SortStableFunc(list, func(a, b step) int { return cmp.Compare(before[a.name].Took, before[b.name].Took) })
+	now := piece{Began: time.Now(), Commit: commit()}
+	ok = true
+	for i, s := range list {
+		fmt.Printf("== %d of %d: %s\n", i+1, len(list), s.name)
+		r := s.run(os.Stdout)
+		ok = ok && r.Failed == ""
+		now.Took = time.Since(now.Began)
+		now.Results = append(now.Results, r)
+		if err := now.write(state); err != nil {
+			return ok, err
+		}
+	}
+	if err := os.WriteFile(out, []byte(report(append(pieces, now))), 0o644); err != nil {
+		return ok, fmt.Errorf("writing the result: %w", err)
+	}
+	return ok, nil
+}
+
+func (s step) run(log io.Writer) result {
+	r := result{Name: s.name}
+	cmd := exec.Command("go", append([]string{"test"}, s.args...)...)
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Stderr = log
+	began := time.Now()
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		r.Failed = err.Error()
+		return r
+	}
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		_, _ = fmt.Fprintln(log, lines.Text()) // a failure to log does not matter
+		if m := s.keep.FindStringSubmatch(lines.Text()); m != nil {
+			if s.last {
+				r.Kept = r.Kept[:0]
+			}
+			r.Kept = append(r.Kept, strings.Join(m[1:], ""))
+		}
+		if strings.Contains(lines.Text(), "--- SKIP") {
+			r.Kept = append(r.Kept, "skipped")
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		r.Failed = err.Error()
+	}
+	r.Took = time.Since(began)
+	return r
+}
+
+// longest is the most lines of a step that are kept.
+const longest = 6
+
+// report is docs/soak.md of one or more pieces, the last of which has just ended.
+func report(pieces []piece) string {
+	all := sum(pieces)
+	verdict := "everything held"
+	for _, r := range all {
+		if r.Failed != "" {
+			verdict = "**something failed**"
+		}
+	}
+	var took time.Duration
+	var commits []string
+	for _, p := range pieces {
+		took += p.Took
+		if !slices.Contains(commits, p.Commit) {
+			commits = append(commits, p.Commit)
+		}
+	}
+	last := &pieces[len(pieces)-1]
+	inPieces := ""
+	if len(pieces) > 1 {
+		inPieces = fmt.Sprintf(", in %d pieces from %s on, their figures added up", len(pieces), pieces[0].Began.UTC().Format(time.DateOnly))
+	}
+	var w strings.Builder
+	fmt.Fprintf(&w, `# The last soak
+
+%s, commit %s, %v on %d processors (%s, %s)%s:
+%s.
+
+Written by `+"`make soak SOAK=4h`"+`. Two fifths of the time go to fuzzing every parser, the rest to longer
+runs of the tests with kills, full disks, attacks and power cuts, and to dhcp4d in simulated worlds
+([simulation.md](simulation.md)). A soak can be done in pieces:
+`+"`make soak SOAK=90m SOAK_STATE=/var/tmp/soak`"+` adds to what earlier runs with that directory have done.
+
+| What | Took | Result |
+| --- | --- | --- |
+`, last.Began.UTC().Format(time.DateOnly), strings.Join(commits, ", "), took.Round(time.Second), runtime.NumCPU(), kernel(), runtime.Version(), inPieces, verdict)
+	for _, r := range inOrder(pieces) {
+		kept := r.Kept
+		if extra := len(kept) - longest; extra > 0 {
+			kept = append(slices.Clip(kept[:longest]), fmt.Sprintf("and %d lines more", extra))
+		}
+		text := strings.ReplaceAll(strings.Join(kept, "<br>"), "|", `\|`)
+		if text == "" {
+			text = "ok"
+		}
+		if r.Failed != "" {
+			text = "**failed**: " + text
+		}
+		fmt.Fprintf(&w, "| %s | %v | %s |\n", r.Name, r.Took.Round(time.Second), text)
+	}
+	return w.String()
+}
+
+func commit() string {
+	b, err := exec.Command("git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func kernel() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return runtime.GOOS
+	}
+	return "Linux " + strings.TrimSpace(string(b))
+}

@@ -1,0 +1,187 @@
+package compose
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Stand-ins are base images made from files of this machine, for an engine that reaches no
+// registry. Each has the paths of the real image that the compose file and the Dockerfile use.
+
+// Images of the compose file that may need a stand-in, by the variable that names them there.
+const (
+	goImage         = "IMAGE_GO"
+	prometheusImage = "IMAGE_PROMETHEUS"
+	grafanaImage    = "IMAGE_GRAFANA"
+)
+
+// standInPrefix begins the name of every stand-in.
+const standInPrefix = "dhcp4o6-lab/"
+
+// moduleDir is the directory in the Go stand-in that holds the modules, in the form of a proxy.
+const moduleDir = "/modules"
+
+// available reports whether the engine has the image or can pull it.
+func available(ctx context.Context, image string) bool {
+	if exec.CommandContext(ctx, "docker", "image", "inspect", image).Run() == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	return exec.CommandContext(ctx, "docker", "pull", "-q", image).Run() == nil
+}
+
+// importImage makes an image of one layer.
+func importImage(ctx context.Context, name string, changes []string, fill func(*layer) error) error {
+	args := []string{"import"}
+	for _, c := range changes {
+		args = append(args, "--change", c)
+	}
+	cmd := exec.CommandContext(ctx, "docker", append(args, "-", name)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	l := &layer{tar: tar.NewWriter(in), has: make(map[string]bool)}
+	err = errors.Join(fill(l), l.tar.Close(), in.Close())
+	if waited := cmd.Wait(); waited != nil {
+		err = errors.Join(err, fmt.Errorf("docker import: %w: %s", waited, out.Bytes()))
+	}
+	return err
+}
+
+// layer is the file system of an image while it is written.
+type layer struct {
+	tar *tar.Writer
+	has map[string]bool
+}
+
+// dir adds a directory with an owner.
+func (l *layer) dir(name string, mode int64, owner int) error {
+	return l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(name, "/") + "/", Mode: mode, Uid: owner, Gid: owner})
+}
+
+// file adds a file of this machine under a name. It follows links.
+func (l *layer) file(from, name string) error {
+	if l.has[name] {
+		return nil
+	}
+	l.has[name] = true
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := l.tar.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime(),
+	}); err != nil {
+		return err
+	}
+	_, err = io.Copy(l.tar, f)
+	return err
+}
+
+// tree adds the files below a directory of this machine, except those in the directories in skip.
+func (l *layer) tree(from, to string, skip ...string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(skip, rel) {
+			return fs.SkipDir
+		}
+		if d.IsDir() {
+			return nil
+		}
+		return l.file(path, filepath.Join(to, rel))
+	})
+}
+
+// program adds a program and its libraries.
+func (l *layer) program(from, name string) error {
+	if err := l.file(from, name); err != nil {
+		return err
+	}
+	// ldd fails on a program without libraries.
+	out, _ := exec.Command("ldd", from).Output()
+	for field := range strings.FieldsSeq(string(out)) {
+		if strings.HasPrefix(field, "/") {
+			if err := l.file(field, field); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// goStandIn makes the Go image: the toolchain of this machine, the modules that the programs need,
+// and a shell.
+func goStandIn(ctx context.Context, root, name string) error {
+	env, err := exec.CommandContext(ctx, "go", "env", "GOROOT", "GOMODCACHE", "GOPROXY").Output()
+	if err != nil {
+		return fmt.Errorf("asking for the Go toolchain: %w", err)
+	}
+	lines := strings.Split(string(env), "\n")
+	goroot, cache, proxy := lines[0], lines[1], lines[2]
+	modules, err := os.MkdirTemp("", "dhcp4o6-modules-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(modules) //nolint:errcheck // a temporary directory
+	// Listing the packages into an empty module cache fetches exactly what they need. It comes from
+	// the cache of this machine if it is there.
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "./dhcp6d", "./dhcp4d", "./clients/cmd/...")
+	list.Dir = root
+	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-modcacherw", "GOSUMDB=off",
+		"GOMODCACHE="+modules, "GOPROXY=file://"+filepath.Join(cache, "cache", "download")+","+proxy)
+	if out, err := list.CombinedOutput(); err != nil {
+		return fmt.Errorf("gathering modules: %w: %s", err, out)
+	}
+	return importImage(ctx, name, []string{"ENV PATH=/usr/local/go/bin:/bin", "ENV HOME=/root"}, func(l *layer) error {
+		return errors.Join(
+			l.tree(goroot, "/usr/local/go", "test", "api", "doc", "misc"),
+			l.tree(filepath.Join(modules, "cache", "download"), moduleDir, "sumdb"),
+			l.program("/bin/sh", "/bin/sh"),
+			l.dir("/tmp", 0o1777, 0), l.dir("/root", 0o700, 0),
+		)
+	})
+}
+
+// prometheusStandIn makes the Prometheus image from an installed Prometheus.
+func prometheusStandIn(ctx context.Context, name string) error {
+	path, err := exec.LookPath("prometheus")
+	if err != nil {
+		return errors.New("no Prometheus image and no program either (Debian: apt-get install prometheus)")
+	}
+	const nobody = 65534
+	return importImage(ctx, name, []string{`ENTRYPOINT ["/bin/prometheus"]`, "USER 65534:65534"}, func(l *layer) error {
+		return errors.Join(
+			l.program(path, "/bin/prometheus"),
+			l.dir("/prometheus", 0o755, nobody), l.dir("/tmp", 0o1777, 0),
+		)
+	})
+}

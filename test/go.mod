@@ -1,0 +1,29 @@
+module github.com/dhcp4o6/dhcp4o6/test
+
+go 1.26.0
+
+require (
+	github.com/dhcp4o6/dhcp4o6/clients v0.0.0
+	github.com/dhcp4o6/dhcp4o6/shared v0.0.0
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
+	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae
+	github.com/vishvananda/netlink v1.3.1
+	github.com/vishvananda/netns v0.0.5
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/josharian/native v1.1.0 // indirect
+	github.com/mdlayher/packet v1.1.2 // indirect
+	github.com/mdlayher/socket v0.4.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.14 // indirect
+	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
+	go.yaml.in/yaml/v3 v3.0.6
+	golang.org/x/net v0.55.0 // indirect
+	golang.org/x/sync v0.3.0 // indirect
+)
+
+replace (
+	github.com/dhcp4o6/dhcp4o6/clients => ../clients
+	github.com/dhcp4o6/dhcp4o6/shared => ../shared
+)

@@ -1,0 +1,63 @@
+package interop
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/clients/load"
+	"github.com/dhcp4o6/dhcp4o6/test/netns"
+	"github.com/dhcp4o6/dhcp4o6/test/servers"
+	"github.com/dhcp4o6/dhcp4o6/test/topology"
+)
+
+// TestSilenceOfAKeaIsNoLoad: a Kea leaves DISCOVERs of a full subnet unanswered, and cannot say how
+// far it has read. It does not count as overloaded, and clients of another subnet are served.
+func TestSilenceOfAKeaIsNoLoad(t *testing.T) {
+	s := network(t, servers.Ours, servers.Kea)
+	c := topology.Config(t.TempDir())
+	c.Quiet = true
+	full := topology.Relayed
+	full.Last = full.First
+	c.Subnets = []servers.Subnet{topology.Direct, full}
+	if _, err := servers.StartV4(s.Server, servers.Kea, c); err != nil {
+		t.Fatal(err)
+	}
+	c.Env = []string{"DHCP6D_IPC_BACKENDS=[::1]:6768 kea"}
+	if _, err := servers.StartV6(s.Server, servers.Ours, c, false); err != nil {
+		t.Fatal(err)
+	}
+	run := func(h *netns.Host, c load.Config) <-chan load.Report {
+		done := make(chan load.Report, 1)
+		go func() { // the goroutine's thread ends with it
+			runtime.LockOSThread()
+			r := load.Report{}
+			err := h.Enter()
+			if err == nil {
+				r, err = load.Run(t.Context(), c, nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			done <- r
+		}()
+		return done
+	}
+	behind := load.Config{Interface: "up", Local: topology.Relay1Core, Server: topology.ServerCore, Relays: 1, Link: topology.Relay1Lan,
+		Timeout: 2 * time.Second, Clients: 50_000, Seed: 1}
+	first := behind
+	first.InFlight, first.Count = 1, 1
+	if r := <-run(s.Relay1, first); r.Completed != 1 {
+		t.Fatalf("the only address: %v", r)
+	}
+	behind.Rate, behind.Duration, behind.Seed = 1500, 6*time.Second, 2
+	flood := run(s.Relay1, behind)
+	time.Sleep(500 * time.Millisecond)
+	others := <-run(s.Clients, load.Config{Interface: "access", Rate: 3, Duration: 5 * time.Second, Timeout: 2 * time.Second, Clients: 100, Seed: 3})
+	if others.Started < 10 || others.Completed != others.Started {
+		t.Errorf("%d of %d exchanges of others succeeded", others.Completed, others.Started)
+	}
+	if r := <-flood; r.Started < 5000 || r.Completed > 0 {
+		t.Errorf("%d exchanges were started and %d succeeded where there is no address", r.Started, r.Completed)
+	}
+}
