@@ -51,12 +51,15 @@ func read(t interface{ Fatalf(string, ...any) }, b []byte) (packets []Packet) {
 			o := options(body[20+(captured+3)/4*4:])
 			p := Packet{Interface: names[binary.LittleEndian.Uint32(body)], Time: time.Unix(0, int64(at)), Comment: o[1]}
 			whole := captured == original
-			header, source, destination := 40, data[8:24], data[24:40]
+			var header int
+			var source, destination []byte
 			if data[0]>>4 == 4 {
 				header, source, destination = 20, data[12:16], data[16:20]
 				if word(data[:20]) != 0xffff {
 					t.Fatalf("checksum of the IPv4 header")
 				}
+			} else {
+				header, source, destination = 40, data[8:24], data[24:40]
 			}
 			from, _ := netip.AddrFromSlice(source)
 			to, _ := netip.AddrFromSlice(destination)

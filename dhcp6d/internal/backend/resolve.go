@@ -34,8 +34,8 @@ const sayAgain = 10 * time.Minute
 func (s *Set) runResolver(ctx context.Context) {
 	pause := probeEvery
 	for {
+		asked := s.now() // before the answers: they are as old as the questions
 		s.resolve(ctx)
-		resolved := s.now()
 		if !s.unresolved() {
 			pause = probeEvery
 		}
@@ -46,7 +46,7 @@ func (s *Set) runResolver(ctx context.Context) {
 			case <-s.renamed:
 				again, pause = true, probeEvery
 			case <-time.After(probeEvery):
-				since := s.now().Sub(resolved)
+				since := s.now().Sub(asked)
 				again = since >= resolveEvery || (s.unresolved() && since >= pause)
 			}
 		}
