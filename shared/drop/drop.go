@@ -8,8 +8,6 @@
 // that meets it to TestAccount of its daemon's server package.
 package drop
 
-import "fmt"
-
 // Reason is why a datagram was discarded. The zero value, [None], means that it was not.
 type Reason uint8
 
@@ -80,24 +78,7 @@ const (
 	count
 )
 
-// Daemon is the set of daemons that can meet a reason.
-type Daemon uint8
-
-// The daemons; a reason may belong to both.
-const (
-	DHCP6D Daemon = 1 << iota
-	DHCP4D
-
-	both = DHCP6D | DHCP4D
-)
-
-type row struct {
-	label   string
-	daemons Daemon
-	meaning string
-}
-
-var table = [count]row{
+var table = Table[Reason]{
 	None:              {"none", 0, "not dropped"},
 	Truncated:         {"truncated", both, "longer than the receive buffer"},
 	Malformed:         {"malformed", both, "an option or header runs past its container"},
@@ -153,20 +134,10 @@ var table = [count]row{
 }
 
 // Label returns the name of the reason in metrics and logs.
-func (r Reason) Label() string {
-	if r >= count {
-		return fmt.Sprintf("reason_%d", uint8(r))
-	}
-	return table[r].label
-}
+func (r Reason) Label() string { return table.Label(r) }
 
 // Meaning returns one line for a person.
-func (r Reason) Meaning() string {
-	if r >= count {
-		return "unknown reason"
-	}
-	return table[r].meaning
-}
+func (r Reason) Meaning() string { return table.Meaning(r) }
 
 // String returns the label.
 func (r Reason) String() string { return r.Label() }
@@ -175,15 +146,7 @@ func (r Reason) String() string { return r.Label() }
 func (r Reason) Error() string { return r.Meaning() }
 
 // Of returns the reasons that a daemon can meet, in table order.
-func Of(d Daemon) []Reason {
-	var rs []Reason
-	for r := None + 1; r < count; r++ {
-		if table[r].daemons&d != 0 {
-			rs = append(rs, r)
-		}
-	}
-	return rs
-}
+func Of(d Daemon) []Reason { return table.Of(d) }
 
 // Count is the number of reasons with [None]: the length of an array indexed by Reason.
 const Count = int(count)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
 // field is a field of a packet or of a relay level.
@@ -122,47 +124,25 @@ func options6Names() []string {
 	return names
 }
 
-// suggest says which of the names somebody may have meant, "" if none is near.
+// suggest returns a question for the name that was most likely meant, "" if none is near.
 func suggest(word string, names []string) string {
 	plain := strings.ReplaceAll(strings.ToLower(word), "_", "-")
-	best, least := "", max(2, len(word)/3)+1
-	names = slices.Clone(names)
-	slices.Sort(names)
-	for _, name := range names {
-		if len(plain) > 2 && strings.HasPrefix(strings.ToLower(name), plain) {
+	names = slices.Sorted(slices.Values(names))
+	lower := make([]string, len(names))
+	for i, name := range names {
+		lower[i] = strings.ToLower(name)
+		if len(plain) > 2 && strings.HasPrefix(lower[i], plain) {
 			return "did you mean " + name + "?"
 		}
-		if d := distance(plain, strings.ToLower(name)); d < least {
-			best, least = name, d
-		}
 	}
-	if best == "" {
+	near := spelling.Nearest(plain, lower, max(2, len(word)/3))
+	if near == "" {
 		return ""
 	}
-	return "did you mean " + best + "?"
+	return "did you mean " + names[slices.Index(lower, near)] + "?"
 }
 
-// distance is how many characters must be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			corner, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, corner+cost)
-		}
-	}
-	return row[len(b)]
-}
-
-// Suggest says which of the names somebody may have meant, or else which there are.
+// Suggest returns a question for the name that was most likely meant, or else lists the names.
 func Suggest(word string, names []string) string {
 	if len(names) == 0 {
 		return "there are none"
@@ -170,7 +150,7 @@ func Suggest(word string, names []string) string {
 	return hint(word, names)
 }
 
-// hint is a suggestion, or else the names there are.
+// hint returns a question for the name that was most likely meant, or else lists the names.
 func hint(word string, names []string) string {
 	return cmp.Or(suggest(word, names), "there are "+strings.Join(names, ", "))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
 // Hook is a hook at work. If it also has Close() error, that is called when it is not in use any
@@ -68,7 +69,7 @@ func (c *Check) Known(variable, what string, given, known []string) {
 			continue
 		}
 		remedy := "there are: " + strings.Join(known, ", ")
-		if near := config.Nearest(name, known, 2); near != "" {
+		if near := spelling.Nearest(name, known, 2); near != "" {
 			remedy = "did you mean " + near + "?"
 		}
 		c.Mistake(variable, "there is no "+what+" "+name, remedy)

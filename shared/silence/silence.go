@@ -9,11 +9,7 @@
 // go test ./test/monitoring -run AsListed -update.
 package silence
 
-import (
-	"fmt"
-
-	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-)
+import "github.com/dhcp4o6/dhcp4o6/shared/drop"
 
 // Reason is the rule by which a message gets no answer. The zero value, [None], means that it gets
 // one.
@@ -40,53 +36,61 @@ const (
 	count
 )
 
-var table = [count]struct {
-	label   string
-	daemon  drop.Daemon
-	meaning string
-}{
-	None:             {"none", 0, "answered"},
-	NothingToOffer:   {"nothing_to_offer", drop.DHCP6D, "Information-request for options of which this dhcp6d offers none on the client's link"},
-	Released:         {"released", drop.DHCP4D, "RELEASE, carried out"},
-	Declined:         {"declined", drop.DHCP4D, "DECLINE, carried out: the address is in quarantine"},
-	NotHolder:        {"not_holder", drop.DHCP4D, "RELEASE or DECLINE of an address that its sender does not hold there, not carried out"},
-	NamesOtherServer: {"names_other_server", drop.DHCP4D, "RELEASE or DECLINE that names another server, not carried out"},
-	ChoseOtherServer: {"chose_other_server", drop.DHCP4D, "REQUEST of a client that has chosen another server"},
-	NotOurPool:       {"not_our_pool", drop.DHCP4D, "REQUEST for an address in no pool of this dhcp4d, which another server may serve"},
-	NoRecord:         {"no_record", drop.DHCP4D, "REQUEST for an address of which this dhcp4d knows nothing for the client, and it is not authoritative"},
-	Recovering:       {"recovering", drop.DHCP4D, "the same of an authoritative dhcp4d that was started with a backup: the client may have such a lease"},
-	Elsewhere:        {"elsewhere", drop.DHCP4D, "the client identifier has its lease at another attachment point, and may not move it"},
+var table = drop.Table[Reason]{
+	None: {Label: "none", Meaning: "answered"},
+	NothingToOffer: {
+		Label: "nothing_to_offer", Daemons: drop.DHCP6D,
+		Meaning: "Information-request for options of which this dhcp6d offers none on the client's link",
+	},
+	Released: {
+		Label: "released", Daemons: drop.DHCP4D,
+		Meaning: "RELEASE, carried out",
+	},
+	Declined: {
+		Label: "declined", Daemons: drop.DHCP4D,
+		Meaning: "DECLINE, carried out: the address is in quarantine",
+	},
+	NotHolder: {
+		Label: "not_holder", Daemons: drop.DHCP4D,
+		Meaning: "RELEASE or DECLINE of an address that its sender does not hold there, not carried out",
+	},
+	NamesOtherServer: {
+		Label: "names_other_server", Daemons: drop.DHCP4D,
+		Meaning: "RELEASE or DECLINE that names another server, not carried out",
+	},
+	ChoseOtherServer: {
+		Label: "chose_other_server", Daemons: drop.DHCP4D,
+		Meaning: "REQUEST of a client that has chosen another server",
+	},
+	NotOurPool: {
+		Label: "not_our_pool", Daemons: drop.DHCP4D,
+		Meaning: "REQUEST for an address in no pool of this dhcp4d, which another server may serve",
+	},
+	NoRecord: {
+		Label: "no_record", Daemons: drop.DHCP4D,
+		Meaning: "REQUEST for an address of which this dhcp4d knows nothing for the client, and it is not authoritative",
+	},
+	Recovering: {
+		Label: "recovering", Daemons: drop.DHCP4D,
+		Meaning: "the same of an authoritative dhcp4d that was started with a backup: the client may have such a lease",
+	},
+	Elsewhere: {
+		Label: "elsewhere", Daemons: drop.DHCP4D,
+		Meaning: "the client identifier has its lease at another attachment point, and may not move it",
+	},
 }
 
 // Label returns the name of the reason in metrics and logs.
-func (r Reason) Label() string {
-	if r >= count {
-		return fmt.Sprintf("reason_%d", uint8(r))
-	}
-	return table[r].label
-}
+func (r Reason) Label() string { return table.Label(r) }
 
 // Meaning returns one line for a person.
-func (r Reason) Meaning() string {
-	if r >= count {
-		return "unknown reason"
-	}
-	return table[r].meaning
-}
+func (r Reason) Meaning() string { return table.Meaning(r) }
 
 // String returns the label.
 func (r Reason) String() string { return r.Label() }
 
 // Of returns the reasons that a daemon can meet, in table order.
-func Of(d drop.Daemon) []Reason {
-	var rs []Reason
-	for r := None + 1; r < count; r++ {
-		if table[r].daemon&d != 0 {
-			rs = append(rs, r)
-		}
-	}
-	return rs
-}
+func Of(d drop.Daemon) []Reason { return table.Of(d) }
 
 // Count is the number of reasons with [None]: the length of an array indexed by Reason.
 const Count = int(count)

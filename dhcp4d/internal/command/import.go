@@ -5,28 +5,21 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 )
 
 func (c *call) importFiles(args []string) (err error) {
 	f := c.flags("leases import", "[-dry-run] [-by-id] FILE...")
-	dry := f.Bool("dry-run", false, "tell what would be done, and do nothing")
-	byID := f.Bool("by-id", false, "take the subnet by the id in the file; else by the address")
+	dry := f.Bool("dry-run", false, "print what would be done, and do nothing")
+	byID := f.Bool("by-id", false, "find the subnet by the id in the file, not by the address")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() == 0 {
 		return errors.New("leases import: name at least one file")
 	}
-	conf, err := config.Load(c.environ)
-	if err != nil {
-		return err
-	}
-	now := clock.New(c.clocks)
-	s, err := c.openStore(conf, now)
+	s, conf, now, err := c.openStore()
 	if err != nil {
 		return err
 	}
@@ -55,7 +48,7 @@ func (c *call) progress(step string, done, all int) {
 	_, _ = fmt.Fprintf(c.stderr, "\r\x1b[K%s", text) // only looks
 }
 
-// writeReport tells what was done, and of what was not done why.
+// writeReport prints how many leases were imported, and why others were not.
 func writeReport(w io.Writer, p *leasefile.Report, dry bool) error {
 	did := "imported"
 	if dry {

@@ -257,12 +257,7 @@ func (c *call) export(args []string) error {
 
 // exportStore writes what a store holds that no daemon has open.
 func (c *call) exportStore(format leasefile.Format) error {
-	conf, err := config.Load(c.environ)
-	if err != nil {
-		return err
-	}
-	now := clock.New(c.clocks)
-	s, err := c.openStore(conf, now)
+	s, _, now, err := c.openStore()
 	if err != nil {
 		return err
 	}
@@ -270,11 +265,17 @@ func (c *call) exportStore(format leasefile.Format) error {
 	return leasefile.Export(c.stdout, format, s, now)
 }
 
-// openStore opens the store of a dhcp4d that is stopped. It notes the time of now.
-func (c *call) openStore(conf config.Config, now *clock.Clock) (store.Store, error) {
+// openStore opens the store of a dhcp4d that is stopped. The clock gives the time line of its leases.
+func (c *call) openStore() (store.Store, config.Config, *clock.Clock, error) {
+	conf, err := config.Load(c.environ)
+	if err != nil {
+		return nil, conf, nil, err
+	}
 	if conf.Store == (config.Store{}) {
-		return nil, errors.New("DHCP4D_STORE is memory:, which holds nothing while no dhcp4d runs")
+		return nil, conf, nil, errors.New("DHCP4D_STORE is memory:, which holds nothing while no dhcp4d runs")
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now})
+	now := clock.New(c.clocks)
+	s, err := store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now})
+	return s, conf, now, err
 }

@@ -193,10 +193,8 @@ func mapping[T any](r *reader, v *value, what string, fields []field[T], into *T
 		return false
 	}
 	for i := 0; i+1 < len(v.Content); i += 2 {
-		key := &value{Node: v.Content[i], up: v, key: v.Content[i].Value}
-		if key.Kind != yaml.ScalarNode || key.Value == "" {
-			key.key = "?"
-			r.fail(key, "a key must be a name")
+		key, ok := r.key(v, i, "a name")
+		if !ok {
 			continue
 		}
 		if first := firstUse(v.Node, i); first != nil {
@@ -213,6 +211,17 @@ func mapping[T any](r *reader, v *value, what string, fields []field[T], into *T
 		}
 	}
 	return true
+}
+
+// key returns the key at i of a mapping. If it is no text, that is a mistake.
+func (r *reader) key(mapping *value, i int, what string) (key *value, ok bool) {
+	key = &value{Node: mapping.Content[i], up: mapping, key: mapping.Content[i].Value}
+	if key.Kind != yaml.ScalarNode || key.Value == "" {
+		key.key = "?"
+		r.fail(key, "a key must be %s", what)
+		return nil, false
+	}
+	return key, true
 }
 
 // firstUse returns an earlier key of a mapping that equals the key at i.

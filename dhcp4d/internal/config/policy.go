@@ -123,10 +123,8 @@ func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 		return
 	}
 	for i := 0; i+1 < len(v.Content); i += 2 {
-		key := &value{Node: v.Content[i], up: v, key: v.Content[i].Value}
-		if key.Kind != yaml.ScalarNode || key.Value == "" {
-			key.key = "?"
-			r.fail(key, "a key must be the name or the code of an option")
+		key, ok := r.key(v, i, "the name or the code of an option")
+		if !ok {
 			continue
 		}
 		code, wire, ok := encode.Option(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {

@@ -16,7 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
 // Report takes one mistake: the node it is at, its path below the option's
@@ -104,5 +104,5 @@ func nearest(name string) string {
 	for i := range table {
 		known = append(known, table[i].names()...)
 	}
-	return config.Nearest(plain, known, 2)
+	return spelling.Nearest(plain, known, 2)
 }
