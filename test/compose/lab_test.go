@@ -82,7 +82,7 @@ func up(t *testing.T) *lab {
 	}
 	p := &Project{Root: root, Name: "dhcp4o6-labtest", command: command, Env: []string{
 		"IMAGE_DHCP6D=" + standInPrefix + "dhcp6d", "IMAGE_DHCP4D=" + standInPrefix + "dhcp4d", "IMAGE_LAB=" + standInPrefix + "tools",
-		"PROMETHEUS_PORT=" + prometheusPort, "DHCP6D_METRICS_PORT=19547", "DHCP4D_A_METRICS_PORT=19567", "DHCP4D_B_METRICS_PORT=19568",
+		"PROMETHEUS_PORT=" + prometheusPort, "DHCP6D_METRICS_PORT=19566", "DHCP4D_A_METRICS_PORT=19567", "DHCP4D_B_METRICS_PORT=19568",
 		"LEASE_TIME=" + leaseTime.String(), "LOAD_TIME=100s", "LOAD_RATE=200",
 		"COMPOSE_PROFILES=", "VERSION=lab-test",
 	}}
@@ -169,7 +169,7 @@ func healthy(t *testing.T, l *lab) {
 }
 
 func published(t *testing.T, _ *lab) {
-	for port, series := range map[string]string{"19547": "dhcp6d_ready 1", "19567": "dhcp4d_ready 1", "19568": "dhcp4d_ready 1"} {
+	for port, series := range map[string]string{"19566": "dhcp6d_ready 1", "19567": "dhcp4d_ready 1", "19568": "dhcp4d_ready 1"} {
 		eventually(t, 10*time.Second, "port "+port+" has "+series, func(ctx context.Context) (bool, string) {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/metrics", nil)
 			if err != nil {

@@ -32,8 +32,8 @@ rule_files: ["%s"]
 scrape_configs:
   - job_name: dhcp6d
     static_configs:
-      - {targets: ["[::1]:9547"], labels: {cluster: east}}
-      - {targets: ["[::1]:9547"], labels: {cluster: west}}
+      - {targets: ["[::1]:9566"], labels: {cluster: east}}
+      - {targets: ["[::1]:9566"], labels: {cluster: west}}
   - job_name: dhcp4d
     static_configs:
       - {targets: ["[::1]:9567"], labels: {cluster: east}}

@@ -21,7 +21,7 @@ import (
 const BinEnv = "DHCP4O6_BIN"
 
 const (
-	metrics6 = "[::1]:9547"
+	metrics6 = "[::1]:9566"
 	metrics4 = "[::1]:9567"
 )
 

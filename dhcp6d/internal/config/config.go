@@ -114,7 +114,7 @@ type rawRest struct {
 	MaxWait         time.Duration `env:"MAX_WAIT" envDefault:"1s" reload:"true" desc:"drop a datagram that has waited in the socket for longer, or would have until its dhcp4d reads it, because its client has given up; 0s is no limit"`
 	DiscoverMaxWait time.Duration `env:"DISCOVER_MAX_WAIT" envDefault:"50ms" reload:"true" desc:"the same for a DHCPDISCOVER, once all queries have waited that long for a fifth of a second: under overload, exchanges that have begun come before new ones"`
 
-	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9547" desc:"where /metrics, /healthz and /readyz are served"`
+	MetricsListen config.Listen `env:"METRICS_LISTEN" envDefault:":9566" desc:"where /metrics, /healthz and /readyz are served"`
 	Settings      daemon.Settings
 }
 

@@ -39,7 +39,7 @@ func TestIPC1_Defaults(t *testing.T) {
 		t.Errorf("backends: %+v", c.Backends)
 	case c.Options.Any():
 		t.Errorf("offered: %+v", c.Options)
-	case c.Settings().MetricsListen != ":9547" || c.StateDir != "/var/lib/dhcp6d":
+	case c.Settings().MetricsListen != ":9566" || c.StateDir != "/var/lib/dhcp6d":
 		t.Errorf("settings: %+v", c.Settings())
 	case len(c.Warnings()) != 0:
 		t.Errorf("warnings: %q", c.Warnings())
@@ -183,7 +183,7 @@ func TestMistakes(t *testing.T) {
 		{"negative wait", "MAX_WAIT=-1s", "MAX_WAIT: a time below 0; give 0s for no limit"},
 		{"acl without list", "HOOKS=acl", "HOOKS: the hook acl has nothing to do; set DHCP6D_ACL_ALLOW or DHCP6D_ACL_DENY"},
 		{"acl not listed", "ACL_DENY=prefix=::/0", "HOOKS: the hook acl is configured and not listed; add acl, or unset DHCP6D_ACL_DENY"},
-		{"metrics", "METRICS_LISTEN=9547", `METRICS_LISTEN: "9547" is no listen address; give [address]:port`},
+		{"metrics", "METRICS_LISTEN=9566", `METRICS_LISTEN: "9566" is no listen address; give [address]:port`},
 		{"unknown variable", "INTERFACE=eth0", "INTERFACE: unknown variable; did you mean DHCP6D_INTERFACES?"},
 		{"variable of a later version", "IPC_WINDOW=1", "IPC_WINDOW: unknown variable; remove it, -h lists all variables"},
 		{"IPC-27 key that is not base64 is not shown", "IPC_KEYS=1:secret!", "IPC_KEYS: key 1: id 1: secret is not base64, from its character 7 on (the value is secret and not shown); give list of id:base64"},

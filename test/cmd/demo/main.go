@@ -151,7 +151,7 @@ func serve(ctx context.Context, network *topology.Network) error {
 
 // headlines prints the most important counters.
 func headlines(six, four *servers.Half) error {
-	say("What the metrics say (dhcp6d :9547/metrics, dhcp4d :9567/metrics)")
+	say("What the metrics say (dhcp6d :9566/metrics, dhcp4d :9567/metrics)")
 	for _, h := range []struct {
 		half  *servers.Half
 		names []string
