@@ -22,6 +22,7 @@ func TestCheckSaysWhatTheHostLacks(t *testing.T) {
 		{"a program", "02:00:00:00:00:01", []string{"DHCP4D_HOOKS=run", "DHCP4D_RUN_COMMAND=/no/program"}, "DHCP4D_RUN_COMMAND: there is no program /no/program now"},
 		{"a file's directory", "02:00:00:00:00:01", []string{"DHCP4D_HOOKS=leaselog", "DHCP4D_LEASELOG_PATH=" + filepath.Join(dir, "logs", "leases.json")}, "DHCP4D_LEASELOG_PATH: the directory " + filepath.Join(dir, "logs") + " does not exist now"},
 		{"an address", "02:00:00:00:00:01", []string{"DHCP4D_IPC_LISTEN=[2001:db8::77]:6768", "DHCP4D_IPC_INSECURE=true"}, "DHCP4D_IPC_LISTEN: this host has no address 2001:db8::77"},
+		{"a default route", "02:00:00:00:00:01, options: {routers: [192.0.2.1], classless-static-route: [10.0.0.0/8 via 192.0.2.1]}", nil, "DHCP4D_SUBNETS: line 1, column 171: subnets[0].reservations[0].options.classless-static-route: has no default route"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, said strings.Builder

@@ -39,8 +39,14 @@ func (r RelayInfo) Sub(code byte) ([]byte, bool) {
 
 // LinkSelection returns suboption 5, the subnet that the relay wants (RFC 3527 section 3). One that
 // is not four octets long counts as absent.
-func (r RelayInfo) LinkSelection() (netip.Addr, bool) {
-	v, _ := r.Sub(SubLinkSelection)
+func (r RelayInfo) LinkSelection() (netip.Addr, bool) { return r.addr(SubLinkSelection) }
+
+// ServerID returns suboption 11, the address by which clients are to know their server (RFC 5107
+// section 4). One that is not four octets long counts as absent.
+func (r RelayInfo) ServerID() (netip.Addr, bool) { return r.addr(SubServerID) }
+
+func (r RelayInfo) addr(code byte) (netip.Addr, bool) {
+	v, _ := r.Sub(code)
 	if len(v) != 4 {
 		return netip.Addr{}, false
 	}

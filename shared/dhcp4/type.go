@@ -89,6 +89,7 @@ const (
 	OptDomainSearch          = 119 // RFC 3397
 	OptClasslessStaticRoute  = 121 // RFC 3442
 	OptPortParameters        = 159 // RFC 7618
+	OptMSClasslessRoute      = 249 // [MS-DHCPE] section 2.2.8, the format of 121
 	OptEnd                   = 255
 )
 
@@ -97,6 +98,7 @@ const (
 	SubCircuitID     = 1  // RFC 3046 section 3.1
 	SubRemoteID      = 2  // RFC 3046 section 3.2
 	SubLinkSelection = 5  // RFC 3527
+	SubServerID      = 11 // RFC 5107: server identifier override
 	SubRelayPort     = 19 // RFC 8357 section 4.1: echoed, means nothing behind DHCPv6
 )
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
@@ -56,7 +55,7 @@ type classDoc struct {
 	testAt  *value
 	timesAt *value
 	traits  network.Traits
-	builder option.Builder
+	builder optionsDoc
 }
 
 // classes reads the classes of a level. A class can be asked for by those after it: in the level,
@@ -98,6 +97,9 @@ func (r *reader) classes(v *value, l *level) {
 		}
 		if c.Gives() {
 			all = append(all, c.Class)
+		}
+		if c.builder.isSet() {
+			l.routing = append(l.routing, c.builder.routing)
 		}
 	}
 	l.classes = network.NewClassList(all, first, l.scope.Count())

@@ -76,6 +76,11 @@ func (c Config) Warnings() []string {
 	if id, weak := c.IPCKeys.Weak(); weak {
 		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", id))
 	}
+	if c.Subnets != nil {
+		for _, w := range c.Subnets.Warnings {
+			warnings = append(warnings, Prefix+"SUBNETS: "+w)
+		}
+	}
 	return warnings
 }
 
@@ -192,12 +197,12 @@ func Load(environ []string) (Config, error) {
 
 // checkServerIDs checks the identifiers of RFC 2131 section 4.3.1.
 func (c *Config) checkServerIDs(l *config.Loader) {
-	if id := c.defaults.ServerID; id.IsValid() && !isHost(id) {
+	if id := c.defaults.ServerID; id.IsValid() && !network.IsHost(id) {
 		l.Mistake("SERVER_ID", id.String()+" is not the IPv4 address of a host", "give an address that clients can be routed to")
 	}
 	for i, id := range c.PeerServerIDs {
 		switch {
-		case !isHost(id):
+		case !network.IsHost(id):
 			l.Mistake("PEER_SERVER_IDS", id.String()+" is not the IPv4 address of a host", "give what the peer has as its server identifier")
 		case slices.Contains(c.PeerServerIDs[:i], id):
 			l.Mistake("PEER_SERVER_IDS", id.String()+" is listed twice", "remove one of them")
@@ -206,10 +211,10 @@ func (c *Config) checkServerIDs(l *config.Loader) {
 		}
 	}
 	// What is wrong was said; the document is checked against what is right.
-	if !isHost(c.defaults.ServerID) {
+	if !network.IsHost(c.defaults.ServerID) {
 		c.defaults.ServerID = netip.Addr{}
 	}
 	c.defaults.PeerServerIDs = slices.DeleteFunc(slices.Clone(c.PeerServerIDs), func(id netip.Addr) bool {
-		return !isHost(id) || id == c.defaults.ServerID
+		return !network.IsHost(id) || id == c.defaults.ServerID
 	})
 }

@@ -36,6 +36,11 @@ func (m Mistake) Error() string {
 	return b.String()
 }
 
+// compare orders mistakes by where they are in the document.
+func (m Mistake) compare(o Mistake) int {
+	return cmp.Or(cmp.Compare(m.Line, o.Line), cmp.Compare(m.Column, o.Column))
+}
+
 // Mistakes is everything that is wrong with a document, in its order.
 type Mistakes []Mistake
 
@@ -73,12 +78,19 @@ func (v *value) path() string {
 // reader collects the mistakes while a document is read.
 type reader struct {
 	mistakes Mistakes
+	warnings Mistakes // what is valid and yet probably not meant
+	warnedOf map[*value]bool
 	source   source
 }
 
 // fail reports a mistake at a value.
 func (r *reader) fail(v *value, format string, args ...any) {
 	r.failAt(v.Node, v.path(), fmt.Sprintf(format, args...))
+}
+
+// warn says of a value that it is probably not what was meant.
+func (r *reader) warn(v *value, problem string) {
+	r.warnings = append(r.warnings, Mistake{v.Line, v.Column, v.path(), problem})
 }
 
 func (r *reader) failAt(n *yaml.Node, path, problem string) {
@@ -90,10 +102,17 @@ func (r *reader) err() error {
 	if len(r.mistakes) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.mistakes, func(a, b Mistake) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortStableFunc(r.mistakes, Mistake.compare)
 	return slices.Compact(r.mistakes)
+}
+
+// told returns the warnings as text, in the order of the document.
+func (r *reader) told() (lines []string) {
+	slices.SortStableFunc(r.warnings, Mistake.compare)
+	for _, m := range r.warnings {
+		lines = append(lines, m.Error())
+	}
+	return lines
 }
 
 // parse reads the one YAML document that doc must be. JSON is YAML.

@@ -6,7 +6,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
@@ -14,8 +13,9 @@ import (
 // level is what one level of the document says: its top, or a subnet.
 type level struct {
 	network.Policy
-	options option.Builder     // of this level only
+	options optionsDoc         // of this level only
 	classes *network.ClassList // of this level only
+	routing []routing          // of the classes, where they say something of it
 	scope   *expression.Scope  // the names of classes of this level and those above
 
 	// Where the last word on these was said, for checks that need several.
@@ -80,6 +80,9 @@ func levelFields() []field[level] {
 		{"pad-to-300", "true or false", "fills replies with zeros up to 300 octets, for old clients behind a 4o6 relay agent", func(r *reader, v *value, l *level) {
 			r.boolean(v, &l.PadTo300)
 		}},
+		{"exclude-first-last-24", "true or false", "no pool hands out an address that ends in .0 or .255, which some devices take for a network's own or a broadcast address; reservations may have them", func(r *reader, v *value, l *level) {
+			r.boolean(v, &l.SkipEnds)
+		}},
 		{"options", "mapping of option name or code to value", "DHCPv4 options, sent to clients that ask for them", func(r *reader, v *value, l *level) {
 			r.options(v, &l.options, true)
 		}},
@@ -107,7 +110,7 @@ func (r *reader) moves(v *value, into *lease.Moves) {
 }
 
 // v6OnlyWait reads the value of option 108 (RFC 8925 section 3.1).
-func (r *reader) v6OnlyWait(v *value, into *option.Builder) {
+func (r *reader) v6OnlyWait(v *value, into *optionsDoc) {
 	var wait uint32
 	if (v.Kind != yaml.ScalarNode || v.Value != "0") && !r.seconds(v, &wait) {
 		return
@@ -117,7 +120,7 @@ func (r *reader) v6OnlyWait(v *value, into *option.Builder) {
 
 // options reads a mapping of options. Option 108 decides whether there is a
 // lease at all, before there is an address: a pool cannot have it.
-func (r *reader) options(v *value, into *option.Builder, addressless bool) {
+func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 	if v.Kind != yaml.MappingNode {
 		r.fail(v, "must be a mapping of option names or codes to values")
 		return
@@ -140,7 +143,7 @@ func (r *reader) options(v *value, into *option.Builder, addressless bool) {
 }
 
 // alwaysSend reads the options that are sent unasked.
-func (r *reader) alwaysSend(v *value, into *option.Builder) {
+func (r *reader) alwaysSend(v *value, into *optionsDoc) {
 	for _, item := range r.list(v, "option names or codes") {
 		if item.Kind != yaml.ScalarNode || item.Value == "" {
 			r.fail(item, "must be the name or the code of an option")
@@ -154,14 +157,6 @@ func (r *reader) alwaysSend(v *value, into *option.Builder) {
 			into.Always(code)
 		}
 	}
-}
-
-func (r *reader) putOption(at *value, into *option.Builder, code byte, wire []byte) {
-	if into.Has(code) {
-		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
-		return
-	}
-	into.Put(code, wire)
 }
 
 // checkTimes completes the times of a level and checks them against each other.

@@ -11,7 +11,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 )
 
 // span is a range of addresses as numbers, both ends included.
@@ -61,6 +60,20 @@ func without(spans []span, cut span) []span {
 	return left
 }
 
+// withoutEnds returns what is left of spans without the addresses that end in .0 or .255.
+func withoutEnds(spans []span) []span {
+	var left []span
+	for _, s := range spans {
+		for first := uint64(s.first); first <= uint64(s.last); first = (first | 255) + 1 {
+			begin, end := max(first, first&^255+1), min(uint64(s.last), (first|255)-1)
+			if begin <= end {
+				left = append(left, span{uint32(begin), uint32(end)})
+			}
+		}
+	}
+	return left
+}
+
 // span reads a range: first-last, a prefix, or an address.
 func (r *reader) span(v *value) (s span, isPrefix, ok bool) {
 	text, ok := r.scalar(v, rangeKind)
@@ -100,7 +113,7 @@ type poolDoc struct {
 	isPrefix bool
 	ok       bool
 	exclude  []span
-	options  option.Builder
+	options  optionsDoc
 }
 
 func poolFields() []field[poolDoc] {
@@ -167,6 +180,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 		sound = append(sound, p)
 		if pool, ok := r.carve(s, &p, subnet, never); ok {
 			pool.Options = in.set(p.options.Set())
+			r.checkRouting(p.options.over(s.options.routing))
 			compiled = append(compiled, pool)
 		}
 	}
@@ -196,6 +210,9 @@ func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr
 	}
 	for _, a := range never {
 		left = without(left, span{number4(a), number4(a)})
+	}
+	if s.SkipEnds {
+		left = withoutEnds(left)
 	}
 	if len(left) == 0 {
 		r.fail(p.at, "has no address left: %s is excluded, or the server's own", p.span)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
@@ -15,7 +14,7 @@ type reservationDoc struct {
 	at, addrAt *value
 	addr       netip.Addr
 	hwType     uint32
-	options    option.Builder
+	options    optionsDoc
 }
 
 var reservationFields = []field[reservationDoc]{
@@ -110,6 +109,7 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 			r.fail(item, "the same client or attachment point has a reservation already in line %d", byKey[key])
 		default:
 			byAddr[d.addr], byKey[key] = item.Line, item.Line
+			r.checkRouting(d.options.over(s.options.routing))
 			list = append(list, network.Reservation{Addr: d.addr, For: key, Options: in.set(d.options.Set())})
 		}
 	}

@@ -86,7 +86,7 @@ func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
 		r.fail(v, "%q must be an IPv4 prefix such as 192.0.2.0/24", text)
 	case p != p.Masked():
 		r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
-	case p.Bits() < 8 || !isHost(p.Addr()):
+	case p.Bits() < 8 || !network.IsHost(p.Addr()):
 		r.fail(v, "%s cannot be a subnet: it must be within 1.0.0.0 to 223.255.255.255, of at least 8 bits", p)
 	default:
 		s.prefix, s.prefixAt = p, v
@@ -155,7 +155,7 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 	docs := make([]subnetDoc, 0, len(items))
 	for _, item := range items {
 		s := subnetDoc{level: *top, at: item}
-		s.options, s.classes, s.scope = option.Builder{}, nil, top.scope.Inner()
+		s.options, s.classes, s.routing, s.scope = optionsDoc{}, nil, nil, top.scope.Inner()
 		before := len(r.mistakes)
 		if !mapping(r, item, "a subnet", fields, &s) {
 			continue
@@ -249,19 +249,26 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
 		s := network.Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, Classes: d.classes}
-		s.Pools = r.compilePools(d, d.pools, never, in)
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}
 		var mask option.Builder
 		mask.Put(dhcp4.OptSubnetMask, maskOctets(d.prefix))
+		d.options.routing = d.options.over(top.options.routing)
+		r.checkRouting(d.options.routing)
+		for _, class := range slices.Concat(top.routing, d.routing) {
+			r.checkRouting(class.over(d.options.routing))
+		}
 		s.Options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		s.Pools = r.compilePools(d, d.pools, never, in)
 		if d.reservations != nil {
 			s.Reservations = r.compileReservations(d, d.reservations, never, in)
 		}
 		all = append(all, s)
 	}
-	return network.NewSubnets(all, classes, top.classes)
+	compiled := network.NewSubnets(all, classes, top.classes)
+	compiled.Warnings = r.told()
+	return compiled
 }
 
 func maskOctets(p netip.Prefix) []byte {

@@ -501,7 +501,7 @@ func FuzzParseSubnets(f *testing.F) {
 }
 
 func checkInvariants(t *testing.T, s *network.Subnets, sub *network.Subnet) {
-	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !isHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 || &s.All[sub.Position] != sub {
+	if s.ByID(sub.ID) != sub || s.Containing(sub.Prefix.Addr()) != sub || !network.IsHost(sub.ServerID) || sub.PoolOf(sub.ServerID) >= 0 || &s.All[sub.Position] != sub {
 		t.Fatalf("%+v", sub)
 	}
 	if l := sub.Lease; l.Min == 0 || l.Min > l.Default || l.Default > l.Max {

@@ -119,18 +119,12 @@ func (r *reader) addr4(v *value, into *netip.Addr) bool {
 	case err != nil || !a.Is4():
 		r.fail(v, "%q is no IPv4 address", s)
 		return false
-	case !isHost(a):
+	case !network.IsHost(a):
 		r.fail(v, "%s is not the address of a host", a)
 		return false
 	}
 	*into = a
 	return true
-}
-
-// isHost tells whether an IPv4 address can be a host's: neither "this
-// network", nor multicast, reserved or broadcast.
-func isHost(a netip.Addr) bool {
-	return a.Is4() && a.As4()[0] != 0 && a.As4()[0] < 224
 }
 
 // prefix6 reads an IPv6 prefix; an address alone is a prefix of 128 bits.

@@ -44,6 +44,8 @@ type Subnets struct {
 	// Classes are the conditions of all classes, those of the top and those of subnets.
 	Classes    *expression.Classes
 	TopClasses *ClassList // a later class wins over an earlier one
+	// Warnings say what is valid and yet probably not meant.
+	Warnings []string
 
 	byID     map[uint32]int32
 	byPrefix bart.Table[int32]

@@ -12,6 +12,7 @@ type Policy struct {
 	ServerID      netip.Addr  // option 54, in no pool
 	Authoritative bool        // answers where another server might know better
 	PadTo300      bool        // replies are filled up to 300 octets
+	SkipEnds      bool        // no pool hands out an address that ends in .0 or .255
 	Moves         lease.Moves // of clients to another attachment point
 
 	Limit       uint32 // leases, offers and quarantine per attachment point, 0 = no limit
@@ -22,6 +23,12 @@ type Policy struct {
 	NextServer     netip.Addr // siaddr, 0.0.0.0 if not set
 	ServerHostname string     // sname, at most 63 octets
 	BootFileName   string     // file, at most 127 octets
+}
+
+// IsHost reports whether an address can be the IPv4 address of a host: neither "this network", nor
+// multicast, reserved or broadcast.
+func IsHost(a netip.Addr) bool {
+	return a.Is4() && a.As4()[0] != 0 && a.As4()[0] < 224
 }
 
 // LeaseTimes are the times of a lease, [lease.Infinite] for one without end.

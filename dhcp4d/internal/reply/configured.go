@@ -194,7 +194,7 @@ func (f *filling) take(r *Reply, code byte) {
 	if !ok || len(value) == 0 {
 		return
 	}
-	if code == dhcp4.OptRouter || code == dhcp4.OptClasslessStaticRoute {
+	if code == dhcp4.OptRouter || code == dhcp4.OptClasslessStaticRoute || code == dhcp4.OptMSClasslessRoute {
 		f.take(r, dhcp4.OptSubnetMask) // without it a client knows no route (RFC 2132 section 3.3)
 	}
 	f.place(code, value)

@@ -326,6 +326,7 @@ func TestOrder(t *testing.T) {
 		{"O4-11 1 before 3 where both are always sent", "3701 0f", func(r *Reply) { r.Options = sends{r.Options.(configured), []byte{3, 1}} }, []byte{53, 54, 51, 15, 1, 3}},
 		{"D4-75 the mask goes with the routers", "3701 03", nil, []byte{53, 54, 51, 1, 3}},
 		{"D4-75 the mask goes with classless routes", "3701 79", func(r *Reply) { r.Options.(configured)[121] = unhex("00c6336401") }, []byte{53, 54, 51, 1, 121}},
+		{"O4-16 the mask goes with option 249", "3701 f9", func(r *Reply) { r.Options.(configured)[249] = unhex("00c6336401") }, []byte{53, 54, 51, 1, 249}},
 		{"D4-75 no mask for the sake of routers that are not configured", "3701 03", func(r *Reply) { delete(r.Options.(configured), 3) }, []byte{53, 54, 51}},
 		{"D4-75 no mask that is not configured", "3701 03", func(r *Reply) { delete(r.Options.(configured), 1) }, []byte{53, 54, 51, 3}},
 		{"D4-34 with 121 requested, 3 and 33 are absent", "3705 01 03 21 79 06", func(r *Reply) {

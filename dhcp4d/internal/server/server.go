@@ -112,6 +112,7 @@ type exchange struct {
 	member   expression.Membership // in classes, as far as anybody asked
 	reserved *network.Reservation
 	terms    lease.Query // the same in the terms of the rules
+	serverID netip.Addr  // option 54 of the reply
 
 	silence silence.Reason // why it gets no answer, if its fate is silent
 	decided lease.Decision
@@ -271,7 +272,22 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	}
 	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
+	s.identify(q)
 	return undecided, drop.None
+}
+
+// identify says how the client of a query knows us: by the server identifier of its subnet, or by
+// the address that a 4o6 relay agent which we trust puts in its place, to get the client's renewals
+// (RFC 5107 section 4).
+func (s *Server) identify(q *exchange) {
+	q.serverID = q.chosen.Subnet.ServerID
+	if !q.chosen.Trusted || !network.IsHost(q.who.serverID) {
+		return
+	}
+	q.serverID = q.who.serverID
+	if q.terms.ServerID == q.serverID {
+		q.terms.ServerID = q.chosen.Subnet.ServerID
+	}
 }
 
 // evaluate has expressions look at a query.
@@ -444,7 +460,7 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	*r = reply.Reply{
 		Type:                answerOf(d.Kind),
 		YIAddr:              d.Addr,
-		ServerID:            sub.ServerID,
+		ServerID:            q.serverID,
 		EchoSubnetSelection: q.chosen.Step == network.SubnetSelection,
 		Room:                reply.Room(chain),
 		Pad:                 sub.PadTo300,

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"net/netip"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/reply"
@@ -18,8 +20,9 @@ type asker struct {
 	where    network.Facts
 	identity network.Identity
 	path     attachment.Path
-	client   []byte // key, see lease.AppendKey
-	point    []byte // attachment point
+	client   []byte     // key, see lease.AppendKey
+	point    []byte     // attachment point
+	serverID netip.Addr // of option 82: how the client is to know us (RFC 5107)
 
 	reply reply.Reply
 }
@@ -46,8 +49,10 @@ func (a *asker) read(f *ipc.Query, m *dhcp4.Message, from *Peer) drop.Reason {
 	a.where = network.Facts{GIAddr: m.GIAddr()}
 	a.where.Locate(&a.path)
 	a.where.SubnetSelection, _ = m.Addr(dhcp4.OptSubnetSelection)
+	a.serverID = netip.Addr{}
 	if info, ok := m.RelayInfo(); ok {
 		a.where.LinkSelection, _ = info.LinkSelection()
+		a.serverID, _ = info.ServerID()
 	}
 	a.point = a.path.AppendPoint(a.point[:0])
 

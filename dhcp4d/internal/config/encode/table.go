@@ -157,6 +157,8 @@ var table = []Definition{
 	{Code: 211, Name: "pxelinux-reboot-time", Aliases: []string{"reboottime"}, kind: uint32s},
 	{Code: 212, Name: "option-6rd", kind: opaque},
 	{Code: 213, Name: "v4-access-domain", kind: plainName},
+	{Code: 249, Name: "ms-classless-static-route", kind: routes},         // [MS-DHCPE] section 2.2.8
+	{Code: 252, Name: "wpad", Aliases: []string{"wpad-url"}, kind: text}, // draft-ietf-wrec-wpad-01
 }
 
 // refused lists the options that are not configured as options, and why.
