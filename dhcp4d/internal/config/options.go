@@ -47,8 +47,8 @@ func (p routing) over(below routing) routing {
 	return p
 }
 
-// checkRouting warns of clients that ask for classless routes and lose the default route by it: they
-// ignore option 3 (RFC 3442, section "DHCP Client Behavior").
+// checkRouting warns of clients that ask for classless routes and lose the default route by it.
+// They ignore option 3 (RFC 3442, section "DHCP Client Behavior").
 func (r *reader) checkRouting(p routing) {
 	if p.routers && p.lacking != nil && !r.warnedOf[p.lacking] {
 		if r.warnedOf == nil {
