@@ -46,7 +46,7 @@ const document = `
    reservations: [{client-id: "ff:aa", address: 198.51.100.99}, {hw-address: "02:00:00:00:00:98", address: 198.51.100.98}]}
 - {id: 3, subnet: 203.0.113.0/25, pools: [203.0.113.10-203.0.113.20], match: [{prefix: "2001:db8:3::/64"}], state: drain}
 - {id: 4, subnet: 203.0.113.128/25, pools: [203.0.113.130-203.0.113.131], match: [{prefix: "2001:db8:4::/48"}], limit: 1}
-- {id: 5, subnet: 11.0.0.0/8, pools: [11.0.0.10-11.15.255.250], match: [{prefix: "2001:db8:5::/48"}]}
+- {id: 5, subnet: 11.0.0.0/8, pools: [11.0.0.10-11.15.255.250], match: [{prefix: "2001:db8:5::/48"}], offer-hold: 1d}
 - {id: 6, subnet: 172.16.0.0/16, pools: [172.16.0.10-172.16.255.250], match: [{prefix: "2001:db8:6::/64"}], limit: 16}
 - {id: 7, subnet: 192.0.0.0/24, pools: [192.0.0.10-192.0.0.250], match: [{prefix: "2001:db8:70::/48"}], moves: refuse, authoritative: false}
 `
