@@ -39,7 +39,7 @@ COMPARE ?=
 # cp out/bench.txt out/bench.svg docs/.
 OUT     ?= out
 
-.PHONY: help build clients rules demo test interop bench bench-compare flame lint fmt fuzz soak
+.PHONY: help build clients rules manual demo test interop bench bench-compare flame lint fmt fuzz soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ clients: ## build the client, the load generator and the relays in bin/, static
 
 rules: ## compare docs/rules.md with the names of the tests
 	@go run ./test/cmd/rules
+
+manual: build clients ## write manual pages and completions of all programs, in OUT
+	mkdir -p $(OUT)/man $(OUT)/completion/{bash,zsh,fish}
+	for p in dhcp6d dhcp4d $(notdir $(wildcard clients/cmd/*)); do \
+		case $$p in dhcp6d|dhcp4d) n=8;; *) n=1;; esac; \
+		bin/$$p manual man > $(OUT)/man/$$p.$$n && bin/$$p manual bash > $(OUT)/completion/bash/$$p && \
+		bin/$$p manual zsh > $(OUT)/completion/zsh/_$$p && bin/$$p manual fish > $(OUT)/completion/fish/$$p.fish || exit; \
+	done
 
 demo: build ## show clients that get leases on a throw-away IPv6-only network; no root if the kernel allows user namespaces
 	@$(GOBUILD) -ldflags '-s -w $(LDFLAGS)' -o bin/ ./test/cmd/demo

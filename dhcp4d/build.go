@@ -92,7 +92,9 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	rt.OnReload(d.reload)
 
 	parts = append(parts, daemon.Func("names", d.link.runNames))
-	web, err := c.API.Open(api.NewHandler(d.core.Operator(), hub), access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D)), rt.Log.With("package", "api"))
+	log := rt.Log.With("package", "api")
+	handler := api.NewHandler(api.Options{Leases: d.core.Operator(), Trace: hub, Registry: rt.Registry, Log: log})
+	web, err := c.API.Open(handler, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)
 	if err != nil {
 		return err
 	}

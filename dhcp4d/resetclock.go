@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,15 +12,26 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 // resetClock is the command reset-clock.
 func resetClock(sys clock.System) daemon.Command {
-	return daemon.Command{
-		Name:  "reset-clock",
+	about := manual.Command{
+		Words: "reset-clock",
 		About: "of a stopped dhcp4d: take the leases that a clock ahead of its time has written as written now",
+	}
+	return daemon.Command{
+		Name:  about.Words,
+		About: about.About,
 		Run: func(_ context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			if len(args) > 0 {
+			f := manual.Flags("dhcp4d", about, stderr)
+			if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if f.NArg() > 0 {
 				return fmt.Errorf("reset-clock takes no arguments; the store is the one of %sSTORE", config.Prefix)
 			}
 			c, err := config.Load(environ)

@@ -49,7 +49,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Serve:   serve,
 		Host:    host,
 		Commands: []daemon.Command{
-			{Name: "trace", About: "follow the packets of one subscriber through a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+			{Name: "trace", About: follow.About + " a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 			}},
 		},
@@ -225,7 +225,8 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		c = next
 		return c.Settings(), nil
 	})
-	api, err := c.API.Open(follow.NewHandler(tracing.Hub), access.NewRefused(reg, metric.Namespace(drop.DHCP6D)), rt.Log.With("package", "api"))
+	apiLog := rt.Log.With("package", "api")
+	api, err := c.API.Open(follow.NewHandler(tracing.Hub), access.NewRefused(reg, metric.Namespace(drop.DHCP6D), apiLog), apiLog)
 	if err != nil {
 		return err
 	}

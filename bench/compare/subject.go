@@ -469,7 +469,7 @@ func (s *subject) readBack() (leases int, err error) {
 			return 0, err
 		}
 		for series, v := range m {
-			if state(series, "active") {
+			if state(series, "bound") {
 				leases += int(v)
 			}
 		}

@@ -19,7 +19,7 @@ const token = "s3cret-s3cret-s3cret"
 func TestOpen(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	shown := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	refused := NewRefused(prometheus.NewRegistry(), "dhcp4d")
+	refused := NewRefused(prometheus.NewRegistry(), "dhcp4d", log)
 	open := func(c Config) (*Server, error) {
 		c.Prefix = "DHCP4D_"
 		return c.Open(shown, refused, log)

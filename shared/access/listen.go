@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/dhcp4o6/dhcp4o6/shared/web"
 )
 
@@ -25,7 +23,7 @@ type Server struct {
 // Open opens the listener of the API, which h serves for whoever shows the token. It returns nil
 // where the API is off. An API that was not asked for does not stop the daemon: if its address is
 // taken or its token cannot be kept, Open logs that and returns nil.
-func (c Config) Open(h http.Handler, refused prometheus.Counter, log *slog.Logger) (*Server, error) {
+func (c Config) Open(h http.Handler, refused *Refused, log *slog.Logger) (*Server, error) {
 	if c.Listen == "" {
 		return nil, nil
 	}
@@ -65,30 +63,19 @@ func (s *Server) Run(ctx context.Context) error {
 // Guard is a handler that lets requests with the token through to another one.
 type Guard struct {
 	token   [sha256.Size]byte // its digest
-	refused prometheus.Counter
+	refused *Refused
 	inner   http.Handler
 }
 
-// NewGuard makes a guard. refused counts requests without the token; nil counts nothing.
-func NewGuard(token string, refused prometheus.Counter, inner http.Handler) *Guard {
+// NewGuard makes a guard. refused is told of requests without the token.
+func NewGuard(token string, refused *Refused, inner http.Handler) *Guard {
 	return &Guard{sha256.Sum256([]byte(token)), refused, inner}
-}
-
-// NewRefused makes the counter of requests that are refused, at zero.
-func NewRefused(reg prometheus.Registerer, namespace string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: namespace, Name: "api_unauthorized_total", Help: "Requests to the API with a wrong token or none.",
-	})
-	reg.MustRegister(c)
-	return c
 }
 
 // ServeHTTP implements http.Handler.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.knows(r) {
-		if g.refused != nil {
-			g.refused.Inc()
-		}
+		g.refused.note(r)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		w.WriteHeader(http.StatusUnauthorized)
 		return

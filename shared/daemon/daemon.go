@@ -28,6 +28,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
 
@@ -92,6 +93,8 @@ type Switch struct {
 type Command struct {
 	Name  string
 	About string // one line
+	// Actions are the words that must follow, nil if none must.
+	Actions []string
 	// Run gets the arguments after the word. With -h it explains itself.
 	Run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error
 }
@@ -109,6 +112,13 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		if len(args) > 0 && args[0] == c.Name {
 			return c.Run(ctx, args[1:], environ, stdout, stderr)
 		}
+	}
+	if len(args) > 0 && args[0] == manual.Word {
+		m, err := p.manual(ctx)
+		if err != nil {
+			return err
+		}
+		return m.Write(stdout, args[1:])
 	}
 	command := ""
 	if len(args) > 0 {
@@ -168,20 +178,69 @@ func (p Program[C]) host(c C) (warnings []string) {
 	return warnings
 }
 
+// questions are the flags that ask something in place of serving.
+func questions() []manual.Flag {
+	return []manual.Flag{
+		{Name: "-check", About: "check the configuration and print what is in effect"},
+		{Name: "-health", About: "ask the running daemon of the same environment whether it lives"},
+		{Name: "-version", About: "print the version"},
+		{Name: "-h", About: "print the commands and variables"},
+	}
+}
+
+// manual describes the program.
+func (p Program[C]) manual(ctx context.Context) (*manual.Program, error) {
+	c, _ := p.Load(nil) // an empty environment lacks required variables; the table is complete
+	m := &manual.Program{
+		Name: metric.Namespace(p.Daemon), Section: 8, About: p.About, Groups: map[string]string{},
+		Description: []string{
+			"Without an argument the program serves until a signal stops it. All its settings are variables of the environment.",
+			"X_FILE may name a file that holds the value of any variable X, except that both may not be set; empty means unset. What is reloadable and given by file is read again on SIGHUP.",
+		},
+		Statuses: []manual.Status{
+			{Code: 0, About: "Success"}, {Code: exit.Failed, About: "Any other error"},
+			{Code: exit.StatusNotFound, About: "The answer is known: there is no such thing"},
+			{Code: exit.StatusCannotAsk, About: "The answer is not known: who knows it, or what holds it, cannot be read"},
+		},
+	}
+	for _, s := range p.Switches {
+		m.Switches = append(m.Switches, manual.Flag{Name: s.Flag, About: "serve " + s.About})
+	}
+	m.Switches = append(m.Switches, questions()...)
+	for _, v := range c.Variables() {
+		m.Variables = append(m.Variables, manual.Variable{Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning})
+	}
+	var explain []func(c *manual.Collector) error
+	for _, command := range p.Commands {
+		calls := [][]string{{"-h"}}
+		if command.Actions != nil {
+			calls, m.Groups[command.Name] = nil, command.About
+			for _, a := range command.Actions {
+				calls = append(calls, []string{a, "-h"})
+			}
+		}
+		for _, args := range calls {
+			explain = append(explain, func(c *manual.Collector) error { return command.Run(ctx, args, nil, io.Discard, c) })
+		}
+	}
+	var err error
+	m.Commands, err = manual.Describe(explain...)
+	return m, err
+}
+
 func (p Program[C]) help(w io.Writer, name string, vs []config.Variable) error {
 	type line struct{ argument, about string }
 	lines := []line{{"", "serve"}}
 	for _, s := range p.Switches {
 		lines = append(lines, line{s.Flag, "serve " + s.About})
 	}
-	lines = append(lines,
-		line{"-check", "check the configuration and print what is in effect"},
-		line{"-health", "ask the running daemon of the same environment whether it lives"},
-		line{"-version", "print the version"},
-		line{"-h", "print this"})
+	for _, f := range questions() {
+		lines = append(lines, line{f.Name, f.About})
+	}
 	for _, c := range p.Commands {
 		lines = append(lines, line{c.Name, c.About + "; " + c.Name + " -h tells more"})
 	}
+	lines = append(lines, line{manual.Word, manual.About})
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n\n", name, p.About)
 	for _, l := range lines {

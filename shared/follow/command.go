@@ -17,8 +17,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
+
+// About begins what the command does.
+const About = "follow the packets of one subscriber through"
 
 // Command is the command trace of a daemon: it tells what becomes of the packets of one subscriber
 // in a running one, until ctx ends. load reads where the API is and who may come in.
@@ -35,13 +39,8 @@ func run(ctx context.Context, args []string, load func() (access.Config, error),
 	if err != nil {
 		return err
 	}
-	f := flag.NewFlagSet("trace", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	daemon := strings.ToLower(strings.TrimSuffix(own.Prefix, "_"))
-	f.Usage = func() {
-		_, _ = fmt.Fprintf(stderr, "usage: %s trace [flags that say whom to follow]\n", daemon) // there is no other place to say it
-		f.PrintDefaults()
-	}
+	f := manual.Flags(daemon, manual.Command{Words: "trace", Arguments: "[flags that say whom to follow]", About: About + " a running " + daemon}, stderr)
 	base := f.String("api", "", "`URL` of the API (default http:// and "+own.Prefix+"API_LISTEN)")
 	packets := f.Bool("packets", false, "print the DHCPv4 messages too, in full")
 	file := f.String("w", "", "write the datagrams as a capture (pcapng) to a `file`, or with - to the standard output in place of text")

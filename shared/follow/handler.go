@@ -29,7 +29,7 @@ type selector struct{ name, about string }
 
 func selectors() []selector {
 	return []selector{
-		{"hw_address", "hardware address, in `hex` with colons, dashes, dots or nothing between"},
+		{"hw_address", "hardware address, in `any notation`: 02:00:5e:10:00:01, 02-00-5e-10-00-01, 0200.5e10.0001, 02005e100001"},
 		{"client_id", "client identifier in `hex`"},
 		{"source", "IPv6 `address` or prefix, of the client or of a relay on the way"},
 		{"interface_id", "Interface-Id of a relay on the way: `text, or 0x and hex`"},
@@ -56,7 +56,7 @@ func subscriber(q url.Values) (s trace.Subscriber, err error) {
 			}
 		}
 	}
-	identifier("hw_address", octets.ParseHex, &s.HWAddr)
+	identifier("hw_address", octets.ParseHWAddress, &s.HWAddr)
 	identifier("client_id", octets.ParseHex, &s.ClientID)
 	identifier("interface_id", octets.Parse, &s.InterfaceID)
 	identifier("remote_id", octets.ParseRemoteID, &s.RemoteID)

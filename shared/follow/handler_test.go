@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 func TestFollow(t *testing.T) {
 	const token = "s3cret-s3cret-s3cret"
-	hub, refused := new(trace.Hub), access.NewRefused(prometheus.NewRegistry(), "dhcp6d")
+	hub, refused := new(trace.Hub), access.NewRefused(prometheus.NewRegistry(), "dhcp6d", slog.New(slog.DiscardHandler))
 	h := access.NewGuard(token, refused, NewHandler(hub))
 	call := func(target, token string) *httptest.ResponseRecorder {
 		r, w := httptest.NewRequest(http.MethodGet, target, nil), httptest.NewRecorder()

@@ -51,6 +51,24 @@ func Decode(digits string) ([]byte, error) {
 	}
 }
 
+// ParseHWAddress reads a hardware address as any device writes it: 02:00:5e:10:00:01,
+// 2-0-5E-10-0-1, 0200.5e10.0001, 02005e-100001, 02 00 5e 10 00 01 or 0x02005e100001.
+func ParseHWAddress(s string) ([]byte, error) {
+	digits := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "0x")
+	groups := strings.FieldsFunc(digits, func(r rune) bool { return r == ':' || r == '-' || r == ' ' })
+	if len(groups) > 1 {
+		for i, g := range groups {
+			if len(g) == 1 { // an octet without its leading zero
+				groups[i] = "0" + g
+			}
+		}
+		if n := strings.Count(digits, ":") + strings.Count(digits, "-") + strings.Count(digits, " "); n == len(groups)-1 {
+			digits = strings.Join(groups, ":")
+		}
+	}
+	return parseHex(s, digits)
+}
+
 // parseHex reads the digits of s.
 func parseHex(s, digits string) ([]byte, error) {
 	b, err := Decode(digits)

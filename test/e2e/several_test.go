@@ -191,7 +191,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 			release := c.Message(dhcpv4.MessageTypeRelease, dhcpv4.OptServerIdentifier(ack.ServerIdentifier()))
 			release.ClientIPAddr = ack.YourIPAddr
 			s.both(c, release, true, 0)
-			s.series(s.four, `dhcp4d_leases{state="active",subnet="1"}`, is(0))
+			s.series(s.four, `dhcp4d_leases{state="bound",subnet="1"}`, is(0))
 			again := equal(c.Message(dhcpv4.MessageTypeDiscover), false)
 			if !again.YourIPAddr.Equal(ack.YourIPAddr) {
 				t.Errorf("D4-24 after its release the client is offered %s, it had %s", again.YourIPAddr, ack.YourIPAddr)
@@ -224,7 +224,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		s.series(s.four, `dhcp4d_leases{state="active",subnet="1"}`, is(12))
+		s.series(s.four, `dhcp4d_leases{state="bound",subnet="1"}`, is(12))
 		if a, b := s.sum(s.one, "dhcp6d_packets_answered_total"), s.sum(s.two, "dhcp6d_packets_answered_total"); a != 12 || b != 12 {
 			t.Errorf("Information-requests answered: %v and %v", a, b)
 		}
@@ -251,7 +251,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 			// A lease whose ACK was lost is one more. Each dhcp6d keeps the order of what it
 			// carries. So the last message that comes through both is the client's last one, unless
 			// one dhcp6d ends between a REQUEST and its RELEASE.
-			leases, between := s.sum(s.four, `dhcp4d_leases{state="active",subnet="1"}`), 0.0
+			leases, between := s.sum(s.four, `dhcp4d_leases{state="bound",subnet="1"}`), 0.0
 			if kill {
 				between = 16
 			}

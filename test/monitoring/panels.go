@@ -31,7 +31,7 @@ func overview() Dashboard {
 			{Title: "Fullest pool", About: "How full the fullest pool of any dhcp4d is.", Kind: Tile, Width: 4, Unit: "percentunit", Above: []float64{0.9, 0.98},
 				Queries: []Query{{`max(job_instance_subnet_pool:dhcp4d_pool_assigned:ratio)`, ""}}},
 			{Title: "Active leases", About: "Leases that have not ended, of all subnets.", Kind: Tile, Width: 4, Unit: "short",
-				Queries: []Query{{`sum(dhcp4d_leases{state="active"})`, ""}}},
+				Queries: []Query{{`sum(dhcp4d_leases{state="bound"})`, ""}}},
 			{Title: "Alerts", About: "Alerts that fire; docs/runbook.md has a section for each.", Kind: Tile, Width: 4, Unit: "none", Above: []float64{1, 3},
 				Queries: []Query{{`count(ALERTS{alertname=~"Dhcp.*", alertstate="firing", cluster=~"$cluster"}) or vector(0)`, ""}}},
 		}},
@@ -123,7 +123,7 @@ func leases() Dashboard {
 		Rows: []Row{
 			{Height: 4, Panels: []Panel{
 				{Title: "Active", About: "Leases that have not ended.", Kind: Tile, Width: 5, Unit: "short",
-					Queries: []Query{{`sum(dhcp4d_leases{state="active", subnet=~"$subnet"})`, ""}}},
+					Queries: []Query{{`sum(dhcp4d_leases{state="bound", subnet=~"$subnet"})`, ""}}},
 				{Title: "Offered", About: "Addresses held for a client that has been offered one.", Kind: Tile, Width: 5, Unit: "short",
 					Queries: []Query{{`sum(dhcp4d_leases{state="offered", subnet=~"$subnet"})`, ""}}},
 				{Title: "In quarantine", About: "Addresses that a client found in use by somebody else.", Kind: Tile, Width: 5, Unit: "short",

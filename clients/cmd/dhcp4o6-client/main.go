@@ -28,6 +28,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 func main() {
@@ -37,6 +38,17 @@ func main() {
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "dhcp4o6-client:", err)
 		os.Exit(1)
+	}
+}
+
+// description is what the manual says beside the flags.
+func description() manual.Program {
+	return manual.Program{
+		About: "a DHCPv4-over-DHCPv6 client for labs",
+		Description: []string{
+			"It does what a CPE does: it learns the servers from option 88 and asks for it again in time, obtains a lease, renews and rebinds it, and starts again when it is refused. At the end it gives the lease back. It prints a line of text or JSON for each change. With -configure it also configures an interface.",
+		},
+		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
 }
 
@@ -56,7 +68,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.UintVar(&iaid, "iaid", 1, "IAID of the client identifier (RFC 4361)")
 	flags.BoolVar(&s.Once, "once", false, "obtain a lease, print it, and exit without releasing it")
 	flags.BoolVar(&r.json, "json", false, "print JSON")
-	flags.StringVar(&r.state, "state", "", "file that keeps the lease across a restart")
+	flags.StringVar(&r.state, "state", "", "`file` that keeps the lease across a restart")
 	flags.BoolVar(&s.Release, "release", true, "release the lease at the end; with -state the default is false")
 	flags.StringVar(&configure, "configure", "", "interface that gets the address and the routes of the lease (needs CAP_NET_ADMIN)")
 	flags.UintVar(&metric, "metric", 0, "metric of those routes")
@@ -65,6 +77,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&relays, "relays", 0, "levels of Relay-forward around each message, 0 to 9; the client acts as its own relays, so -source must be an address that the server accepts relays from")
 	flags.TextVar(&link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
 	flags.BoolVar(&verbose, "v", false, "log every message")
+	if asked, err := manual.Alone(description(), flags, args, out); asked {
+		return err
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/clients/load"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 func main() {
@@ -38,6 +39,17 @@ func main() {
 		os.Exit(2)
 	case failed:
 		os.Exit(1)
+	}
+}
+
+// description is what the manual says beside the flags.
+func description() manual.Program {
+	return manual.Program{
+		About: "load for a DHCPv4-over-DHCPv6 server, with every answer checked",
+		Description: []string{
+			"It is to DHCPv4 over DHCPv6 what perfdhcp is to DHCP. It uses a port of its own. With -relays it must run where the server accepts relays.",
+		},
+		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "The server made a mistake, or answered nothing"}, {Code: 2, About: "Any other error"}},
 	}
 }
 
@@ -74,6 +86,9 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
 	flags.StringVar(&pids, "pid", "", "ids of processes whose CPU time is reported, separated by commas")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
+	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
+		return false, err
+	}
 	if err := flags.Parse(args); err != nil {
 		return false, err
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 func main() {
@@ -33,6 +34,17 @@ func main() {
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "dhcp4o6-relay:", err)
 		os.Exit(1)
+	}
+}
+
+// description is what the manual says beside the flags.
+func description() manual.Program {
+	return manual.Program{
+		About: "a DHCPv4-over-DHCPv6 relay agent for labs",
+		Description: []string{
+			"It carries the messages of unmodified DHCPv4 clients on one interface to servers behind another (RFC 9928). The renewals of the clients must pass its host, or its host must own the server identifier as an address.",
+		},
+		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
 }
 
@@ -48,6 +60,9 @@ func run(ctx context.Context, args []string) error {
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "our IPv6 address; by default the kernel chooses")
 	flags.DurationVar(&refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or after a day")
 	flags.BoolVar(&verbose, "v", false, "log every message")
+	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
+		return err
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

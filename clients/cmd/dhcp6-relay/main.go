@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 func main() {
@@ -34,6 +35,17 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dhcp6-relay:", err)
 		os.Exit(1)
+	}
+}
+
+// description is what the manual says beside the flags.
+func description() manual.Program {
+	return manual.Program{
+		About: "a DHCPv6 relay agent for labs",
+		Description: []string{
+			"It forwards between clients on one interface and servers behind another (RFC 9915 section 19). An interface may also be given by the prefix of one of its addresses. That is for containers, in which the names depend on the order of the networks.",
+		},
+		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
 }
 
@@ -53,6 +65,9 @@ func run(ctx context.Context, args []string) error {
 	flags.UintVar(&enterprise, "enterprise", 2495, "enterprise number of the Remote-Id")
 	flags.UintVar(&port, "port", relay.ServerPort, "UDP source port towards the servers; another than 547 adds Relay Port (RFC 8357)")
 	flags.BoolVar(&verbose, "v", false, "log every datagram")
+	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
+		return err
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -32,9 +32,11 @@ type Leases interface {
 	Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (next leases.Place, err error)
 	// OfClient copies what the client with a key has or had.
 	OfClient(key []byte, into *lease.Batch)
-	// Subnets tells of all configured subnets, and Orphaned whether none of them has an address.
+	// Subnets tells of all configured subnets. Subnet tells of the one that has an address, and
+	// SubnetNamed of the one with a name; they are false if there is none.
 	Subnets() []leases.Usage
-	Orphaned(a netip.Addr) bool
+	Subnet(a netip.Addr) (name string, ok bool)
+	SubnetNamed(name string) (id uint32, ok bool)
 	// Release ends the lease of an address, Reserve makes one. They return
 	// when that is on stable storage, with the record. Errors of theirs are,
 	// wrapped, those of package leases.
@@ -52,6 +54,7 @@ type (
 	// subnet is a leases.Usage.
 	subnet struct {
 		ID       uint32       `json:"id"`
+		Name     string       `json:"name"`
 		Prefix   netip.Prefix `json:"prefix"`
 		State    string       `json:"state"`
 		Size     uint32       `json:"pool_addresses"`
@@ -60,6 +63,13 @@ type (
 		Offered  int          `json:"offered"`
 		Declined int          `json:"declined"`
 		Former   int          `json:"former"`
+		Pools    []pool       `json:"pools"`
+	}
+	// pool is a leases.PoolUsage. A range is first-last.
+	pool struct {
+		Ranges []string `json:"ranges"`
+		Size   uint32   `json:"pool_addresses"`
+		Free   uint32   `json:"free_addresses"`
 	}
 	// subnetList is the answer of the subnets.
 	subnetList struct {

@@ -13,11 +13,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
 // filterNames are the parameters that choose leases; all that are given must
 // fit.
-var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source"}
+var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source", "interface_id", "remote_id", "link_address"}
 
 // filter chooses leases.
 type filter struct {
@@ -28,11 +30,17 @@ type filter struct {
 	subnetSet bool
 	state     leasefile.State
 	source    netip.Prefix
-	now       lease.Time
+
+	// What the attachment point must have. Identifiers are nil if they do not matter.
+	interfaceID, remoteID []byte
+	link                  netip.Prefix
+
+	now lease.Time
 }
 
-func newFilter(q url.Values, now lease.Time) (*filter, error) {
-	f := &filter{now: now}
+// newFilter reads the parameters of a request. all knows the names of subnets.
+func newFilter(q url.Values, all Leases) (*filter, error) {
+	f := &filter{now: all.Now()}
 	for _, name := range filterNames {
 		s := q.Get(name)
 		if s == "" {
@@ -47,23 +55,41 @@ func newFilter(q url.Values, now lease.Time) (*filter, error) {
 		case "client_id":
 			f.clientID, err = leasefile.Octets(s)
 		case "hw_address":
-			f.hwAddress, err = leasefile.Octets(s)
+			f.hwAddress, err = octets.ParseHWAddress(s)
 		case "subnet":
-			var n uint64
-			n, err = strconv.ParseUint(s, 10, 32)
-			f.subnet, f.subnetSet = uint32(n), true
+			f.subnet, err = subnetOf(s, all)
+			f.subnetSet = true
 		case "state":
-			if f.state = leasefile.State(s); !slices.Contains(leasefile.States(), f.state) {
-				err = fmt.Errorf("is none of %v", leasefile.States())
+			if f.state = leasefile.State(s); f.state != leasefile.Former && !slices.Contains(leasefile.States(), f.state) {
+				err = fmt.Errorf("is none of %v, and not %s", leasefile.States(), leasefile.Former)
 			}
 		case "source":
 			f.source, err = addrOrPrefix(s)
+		case "interface_id":
+			f.interfaceID, err = octets.Parse(s)
+		case "remote_id":
+			f.remoteID, err = octets.ParseRemoteID(s)
+		case "link_address":
+			f.link, err = addrOrPrefix(s)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s %.80q: %w", name, s, err)
 		}
 	}
 	return f, nil
+}
+
+// subnetOf reads the id or the name of a subnet. A name is never a number.
+func subnetOf(s string, all Leases) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err == nil {
+		return uint32(n), nil
+	}
+	id, ok := all.SubnetNamed(s)
+	if !ok {
+		return 0, errors.New("is neither a number nor the name of a subnet")
+	}
+	return id, nil
 }
 
 func addrOrPrefix(s string) (netip.Prefix, error) {
@@ -78,10 +104,13 @@ func (f *filter) match(b *lease.Binding) bool {
 	switch {
 	case f.subnetSet && b.Subnet != f.subnet,
 		f.address.IsValid() && b.Addr != f.address,
-		f.state != "" && leasefile.StateOf(b, f.now) != f.state,
+		f.state != "" && !leasefile.StateOf(b, f.now).Is(f.state),
 		f.source.IsValid() && !f.source.Contains(b.Source),
 		f.hwAddress != nil && !bytes.Equal(b.HWAddr, f.hwAddress),
-		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier || !bytes.Equal(b.Client[1:], f.clientID)):
+		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier || !bytes.Equal(b.Client[1:], f.clientID)),
+		f.interfaceID != nil && !attachment.Has(b.Point, attachment.InterfaceID, f.interfaceID),
+		f.remoteID != nil && !attachment.Has(b.Point, attachment.RemoteID, f.remoteID),
+		f.link.IsValid() && !attachment.Behind(b.Point, f.link):
 		return false
 	}
 	return true

@@ -4,9 +4,12 @@ import (
 	_ "embed" // of the reference
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/shared/follow"
@@ -25,10 +28,19 @@ var reference []byte
 
 // Handler serves the API.
 type Handler struct {
-	leases Leases
-	slots  chan struct{}
-	mux    *http.ServeMux
-	trace  *trace.Hub
+	leases  Leases
+	slots   chan struct{}
+	mux     *http.ServeMux
+	trace   *trace.Hub
+	changes *changes
+}
+
+// Options are what a handler is made from. All are required.
+type Options struct {
+	Leases   Leases
+	Trace    *trace.Hub // where subscribers are followed
+	Registry prometheus.Registerer
+	Log      *slog.Logger
 }
 
 // route is a method and path, and the parameters that it takes.
@@ -55,10 +67,9 @@ func routes() []route {
 	}
 }
 
-// NewHandler makes a handler. It serves everybody: an [access.Guard] lets those in who may. hub is
-// where subscribers are followed.
-func NewHandler(l Leases, hub *trace.Hub) *Handler {
-	h := &Handler{leases: l, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: hub}
+// NewHandler makes a handler. It serves everybody: an [access.Guard] lets those in who may.
+func NewHandler(o Options) *Handler {
+	h := &Handler{leases: o.Leases, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: o.Trace, changes: newChanges(o.Registry, o.Log)}
 	for _, r := range routes() {
 		h.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			for name := range req.URL.Query() {
@@ -105,8 +116,14 @@ func fail(w http.ResponseWriter, status int, why string) { answer(w, status, pro
 
 // failed answers with an error of Leases.
 func failed(w http.ResponseWriter, err error) {
-	status := http.StatusGatewayTimeout // the change may yet become durable
-	why := "the change was not on stable storage in time; whether it will be is not known"
+	status, why := statusOf(err)
+	fail(w, status, why)
+}
+
+// statusOf is what an error of Leases means to whoever asked.
+func statusOf(err error) (status int, why string) {
+	status = http.StatusGatewayTimeout // the change may yet become durable
+	why = "the change was not on stable storage in time; whether it will be is not known"
 	for _, c := range []struct {
 		err    error
 		status int
@@ -118,5 +135,5 @@ func failed(w http.ResponseWriter, err error) {
 			status, why = c.status, err.Error()
 		}
 	}
-	fail(w, status, why)
+	return status, why
 }

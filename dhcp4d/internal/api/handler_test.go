@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,9 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
@@ -70,12 +74,17 @@ func (f *fake) OfClient(key []byte, into *lease.Batch) {
 }
 
 func (f *fake) Subnets() []leases.Usage {
-	return []leases.Usage{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), State: "drain", Size: 9, Free: 7, Bound: 2}}
+	return []leases.Usage{{
+		ID: 1, Name: "north", Prefix: netip.MustParsePrefix("192.0.2.0/24"), State: "drain", Size: 9, Free: 7, Bound: 2,
+		Pools: []leases.PoolUsage{{Ranges: []network.Range{{First: netip.MustParseAddr("192.0.2.1"), Last: netip.MustParseAddr("192.0.2.9")}}, Size: 9, Free: 7}},
+	}}
 }
 
-func (f *fake) Orphaned(a netip.Addr) bool {
-	return !netip.MustParsePrefix("192.0.2.0/24").Contains(a)
+func (f *fake) Subnet(a netip.Addr) (string, bool) {
+	return "north", netip.MustParsePrefix("192.0.2.0/24").Contains(a)
 }
+
+func (f *fake) SubnetNamed(name string) (uint32, bool) { return 1, name == "north" }
 
 func (f *fake) Release(_ context.Context, id lease.ID, by string) (lease.Binding, error) {
 	f.ordered = append(f.ordered, fmt.Sprint("release ", id.Addr, " by ", by))
@@ -106,7 +115,8 @@ const token = "s3cret-s3cret-s3cret"
 
 // guarded makes a handler that wants the token.
 func guarded(l Leases) http.Handler {
-	return access.NewGuard(token, nil, NewHandler(l, new(trace.Hub)))
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	return access.NewGuard(token, access.NewRefused(reg, "dhcp4d", log), NewHandler(Options{Leases: l, Trace: new(trace.Hub), Registry: reg, Log: log}))
 }
 
 // call makes a request with the token, or with the headers given, as a program on this host does.
@@ -309,7 +319,7 @@ func TestShowAndSubnets(t *testing.T) {
 	if w := call(h, "GET", "/v1/leases/192.0.2.99", ""); w.Code != http.StatusNotFound {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	want := `{"subnets":[{"id":1,"prefix":"192.0.2.0/24","state":"drain","pool_addresses":9,"free_addresses":7,"bound":2,"offered":0,"declined":0,"former":0}]}` + "\n"
+	want := `{"subnets":[{"id":1,"name":"north","prefix":"192.0.2.0/24","state":"drain","pool_addresses":9,"free_addresses":7,"bound":2,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.1-192.0.2.9"],"pool_addresses":9,"free_addresses":7}]}]}` + "\n"
 	if w := call(h, "GET", "/v1/subnets", ""); w.Body.String() != want {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

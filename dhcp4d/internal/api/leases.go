@@ -17,6 +17,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 	"github.com/dhcp4o6/dhcp4o6/shared/web"
 )
 
@@ -36,7 +38,7 @@ var types = map[leasefile.Format]string{
 // list answers with a page of leases, or streams all of them.
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	f, err := newFilter(q, h.leases.Now())
+	f, err := newFilter(q, h.leases)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
@@ -74,7 +76,8 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 // shown is a lease as it is at a time.
 func shown(all Leases, b *lease.Binding, now lease.Time) leasefile.Lease {
 	l := leasefile.Of(b, now)
-	l.Orphaned = all.Orphaned(l.Address)
+	name, ok := all.Subnet(l.Address)
+	l.SubnetName, l.Orphaned = name, !ok
 	return l
 }
 
@@ -168,56 +171,77 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) subnets(w http.ResponseWriter, _ *http.Request) {
 	list := subnetList{Subnets: []subnet{}}
 	for _, u := range h.leases.Subnets() {
-		list.Subnets = append(list.Subnets, subnet(u))
+		s := subnet{u.ID, u.Name, u.Prefix, u.State, u.Size, u.Free, u.Bound, u.Offered, u.Declined, u.Former, []pool{}}
+		for _, p := range u.Pools {
+			s.Pools = append(s.Pools, pool{rangesOf(p.Ranges), p.Size, p.Free})
+		}
+		list.Subnets = append(list.Subnets, s)
 	}
 	answer(w, http.StatusOK, list)
+}
+
+func rangesOf(ranges []network.Range) []string {
+	texts := []string{}
+	for _, r := range ranges {
+		texts = append(texts, r.First.String()+"-"+r.Last.String())
+	}
+	return texts
 }
 
 func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 	a, ok := address(w, r)
 	if !ok {
+		h.changes.note(releasing, by(r), a, http.StatusBadRequest, errors.New("no IPv4 address"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxOrder)
 	defer cancel()
 	b, err := h.leases.Release(ctx, lease.ID{Addr: a}, by(r))
+	h.changed(w, r, releasing, a, &b, err)
+}
+
+// changed answers what became of a change.
+func (h *Handler) changed(w http.ResponseWriter, r *http.Request, change string, a netip.Addr, b *lease.Binding, err error) {
 	if err != nil {
-		failed(w, err)
+		status, why := statusOf(err)
+		h.changes.note(change, by(r), a, status, err)
+		fail(w, status, why)
 		return
 	}
-	answer(w, http.StatusOK, shown(h.leases, &b, h.leases.Now()))
+	h.changes.note(change, by(r), a, http.StatusOK, nil)
+	answer(w, http.StatusOK, shown(h.leases, b, h.leases.Now()))
 }
 
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
-	// A form in a browser cannot send this type without having asked before.
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		fail(w, http.StatusUnsupportedMediaType, "the request must be application/json")
-		return
-	}
-	o := order{HWType: 1}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		fail(w, http.StatusBadRequest, "the request cannot be read: "+err.Error())
-		return
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		fail(w, http.StatusBadRequest, "something follows the request")
-		return
-	}
-	wanted, err := o.reservation()
+	o, wanted, status, err := readOrder(r)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+		h.changes.note(reserving, by(r), o.Address, status, err)
+		fail(w, status, err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxOrder)
 	defer cancel()
 	b, err := h.leases.Reserve(ctx, wanted, by(r))
-	if err != nil {
-		failed(w, err)
-		return
+	h.changed(w, r, reserving, o.Address, &b, err)
+}
+
+// readOrder reads the request of a reservation. With an error it returns the status that says it.
+func readOrder(r *http.Request) (o order, wanted *leases.Reservation, status int, err error) {
+	// A form in a browser cannot send this type without having asked before.
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return o, nil, http.StatusUnsupportedMediaType, errors.New("the request must be application/json")
 	}
-	answer(w, http.StatusOK, shown(h.leases, &b, h.leases.Now()))
+	o.HWType = 1
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		return o, nil, http.StatusBadRequest, fmt.Errorf("the request cannot be read: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return o, nil, http.StatusBadRequest, errors.New("something follows the request")
+	}
+	wanted, err = o.reservation()
+	return o, wanted, http.StatusBadRequest, err
 }
 
 // reservation checks an order.
@@ -227,7 +251,10 @@ func (o *order) reservation() (*leases.Reservation, error) {
 	if r.ClientID, err = leasefile.Octets(o.ClientID); err != nil {
 		return nil, fmt.Errorf("client_id: %w", err)
 	}
-	if r.HWAddr, err = leasefile.Octets(o.HWAddress); err != nil {
+	if o.HWAddress != "" {
+		r.HWAddr, err = octets.ParseHWAddress(o.HWAddress)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("hw_address: %w", err)
 	}
 	if r.Client, err = leasefile.Key(r.ClientID, r.HWType, r.HWAddr, lease.Bound); err != nil {

@@ -99,7 +99,7 @@ func TestReferenceHasTheRoutesAndParametersOfTheCode(t *testing.T) {
 func TestReferenceHasTheFieldsOfTheCode(t *testing.T) {
 	d := openAPI(t)
 	for name, v := range map[string]any{
-		"Lease": leasefile.Lease{}, "Point": leasefile.Point{}, "Page": page{}, "Subnet": subnet{}, "SubnetList": subnetList{}, "Order": order{}, "Problem": problem{},
+		"Lease": leasefile.Lease{}, "Point": leasefile.Point{}, "Page": page{}, "Subnet": subnet{}, "SubnetList": subnetList{}, "Pool": pool{}, "Order": order{}, "Problem": problem{},
 		"Record": trace.Record{}, "Datagram": trace.Datagram{},
 	} {
 		s := d.Components.Schemas[name]

@@ -20,21 +20,24 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/follow"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 // All are the commands, on a machine with those clocks.
 func All(clocks clock.System) []daemon.Command {
+	of := func(run func(c *call, args []string) error) func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+		return func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+			return helped(run(&call{ctx, clocks, environ, stdout, stderr}, args))
+		}
+	}
 	return []daemon.Command{
-		{Name: "leases", About: "look at, release, reserve, export and import leases", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			return leasesCommand(&call{ctx, clocks, environ, stdout, stderr}, args)
-		}},
-		{Name: "store", About: "check the store of a stopped dhcp4d, and repair it if it is damaged", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			return stores(&call{ctx, clocks, environ, stdout, stderr}, args)
-		}},
-		{Name: "trace", About: "follow the packets of one subscriber through a running dhcp4d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+		{Name: "subnets", About: descriptionOf("subnets").About, Run: of((*call).subnets)},
+		{Name: "leases", About: "look at, release, reserve, export and import leases", Actions: names(actions()), Run: of(leasesCommand)},
+		{Name: "store", About: "check the store of a stopped dhcp4d, and repair it if it is damaged", Actions: names(storeActions()), Run: of(stores)},
+		{Name: "trace", About: follow.About + " a running dhcp4d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 		}},
-		{Name: "explain", About: "tell which subnet a query would get, and why", Run: explain},
+		{Name: "explain", About: descriptionOf("explain").About, Run: explain},
 	}
 }
 
@@ -59,54 +62,91 @@ func (c *call) client(base string) (*access.Client, error) {
 	return own.Client(base)
 }
 
-// action is what leases does.
+// action is what leases or store does.
 type action struct {
 	name, arguments, about string
+	more                   string // of its help, may be empty
 	run                    func(c *call, args []string) error
+}
+
+func names(all []action) (names []string) {
+	for _, a := range all {
+		names = append(names, a.name)
+	}
+	return names
 }
 
 func actions() []action {
 	return []action{
-		{"list", "[filters] [-json]", "list leases", (*call).list},
-		{"show", "[-json] ADDRESS", "show what is known of an address", (*call).show},
-		{"history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]", "tell from the lease log who had an address, from when to when; with TIME, at that time", (*call).history},
-		{"release", "[-json] ADDRESS", "end a lease, as if its client had given it back, or a quarantine", (*call).release},
-		{"reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS", "lease an address to a client that has not asked for it yet", (*call).reserve},
-		{"export", "[filters] [-format csv|ndjson|json] [-store]", "write leases as a file; -store reads the store of a stopped dhcp4d", (*call).export},
-		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the store of a stopped dhcp4d", (*call).importFiles},
+		{"list", "[filters] [-json]", "list leases", "", (*call).list},
+		{"show", "[-json] ADDRESS", "show what is known of an address", "", (*call).show},
+		{"history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]", "tell from the lease log who had an address, from when to when; with TIME, at that time",
+			`TIME has a time zone, as in 2026-11-29T08:00:00Z, "2026-11-29 08:00 +01:00" or "2026-11-29 08:00 Europe/Vienna".`, (*call).history},
+		{"release", "[-json] ADDRESS", "end a lease, as if its client had given it back, or a quarantine", "", (*call).release},
+		{"reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS", "lease an address to a client that has not asked for it yet", "", (*call).reserve},
+		{"export", "[filters] [-format csv|ndjson|json] [-store]", "write leases as a file; -store reads the store of a stopped dhcp4d", "", (*call).export},
+		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the store of a stopped dhcp4d", "", (*call).importFiles},
 	}
 }
 
-func leasesCommand(c *call, args []string) error {
+// descriptionOf is the description of a command by its words.
+func descriptionOf(words string) manual.Command {
+	first, second, _ := strings.Cut(words, " ")
+	var all []action
+	switch first {
+	case "leases":
+		all = actions()
+	case "store":
+		all = storeActions()
+	default:
+		second, all = first, []action{
+			{"subnets", "[-subnet ID|NAME] [-json]", "list subnets and pools by use, the fullest first", "", nil},
+			{"explain", "[flags that describe the query]", "tell which subnet a query would get, and why", "", nil},
+		}
+	}
+	for _, a := range all {
+		if a.name == second {
+			return manual.Command{Words: words, Arguments: a.arguments, About: a.about, More: a.more}
+		}
+	}
+	panic("command: no description of " + words)
+}
+
+// usageOf lists the actions of a command.
+func usageOf(command string, all []action) string {
+	var b strings.Builder
+	for _, a := range all {
+		fmt.Fprintf(&b, "  dhcp4d %s %s\n      %s\n", command, strings.TrimSpace(a.name+" "+a.arguments), a.about)
+	}
+	return b.String()
+}
+
+// act runs the action that the first argument names. help is what is said behind the list of them.
+func (c *call) act(command string, all []action, args []string, help string) error {
 	name := ""
 	if len(args) > 0 {
 		name = args[0]
 	}
-	for _, a := range actions() {
+	for _, a := range all {
 		if a.name == name {
-			return helped(a.run(c, args[1:]))
+			return a.run(c, args[1:])
 		}
 	}
-	var b strings.Builder
-	for _, a := range actions() {
-		fmt.Fprintf(&b, "  dhcp4d leases %s %s\n      %s\n", a.name, a.arguments, a.about)
+	if !strings.HasPrefix(name, "-") || strings.TrimLeft(name, "-") != "h" && strings.TrimLeft(name, "-") != "help" {
+		return fmt.Errorf("%s: say what to do:\n%s", command, usageOf(command, all))
 	}
-	if strings.TrimLeft(name, "-") != "h" && name != "-help" && name != "--help" {
-		return fmt.Errorf("leases: say what to do:\n%s", b.String())
-	}
-	_, err := io.WriteString(c.stdout, b.String()+"\nEach explains its flags with -h. The daemon is found by DHCP4D_API_LISTEN, or -api URL, and shown DHCP4D_API_TOKEN.\nThe status is 3 if there is no such lease, 4 if the answer is not known, 1 after any other error.\n")
+	_, err := io.WriteString(c.stdout, usageOf(command, all)+help)
 	return err
 }
 
-// flags makes the flags of an action.
-func (c *call) flags(name, arguments string) *flag.FlagSet {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(c.stderr)
-	f.Usage = func() {
-		_, _ = fmt.Fprintf(c.stderr, "usage: dhcp4d %s %s\n", name, arguments) // there is no other place to say it
-		f.PrintDefaults()
-	}
-	return f
+func leasesCommand(c *call, args []string) error {
+	return c.act("leases", actions(), args, "\nEach explains its flags with -h. The daemon is found by DHCP4D_API_LISTEN, or -api URL, and shown DHCP4D_API_TOKEN.\n"+
+		"The status is 3 if there is no such lease, 4 if the answer is not known, 1 after any other error.\n")
+}
+
+// flags makes the flags of a command with some words.
+func (c *call) flags(words string) *flag.FlagSet {
+	return manual.Flags("dhcp4d", descriptionOf(words), c.stderr)
 }
 
 // helped takes -h for what it is.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -13,13 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
 
@@ -53,8 +59,22 @@ func (d *running) Scan(_ leases.Place, match func(*lease.Binding) bool, into *le
 	return 0, nil
 }
 func (d *running) OfClient([]byte, *lease.Batch) {}
-func (d *running) Subnets() []leases.Usage       { return nil }
-func (d *running) Orphaned(a netip.Addr) bool    { return a == netip.MustParseAddr("192.0.2.11") }
+func (d *running) Subnets() []leases.Usage {
+	some := func(first, last string, size, free uint32) leases.PoolUsage {
+		return leases.PoolUsage{Ranges: []network.Range{{First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}}, Size: size, Free: free}
+	}
+	return []leases.Usage{
+		{ID: 1, Name: "north", Prefix: netip.MustParsePrefix("192.0.2.0/24"), State: "active", Size: 10, Free: 9, Bound: 1, Pools: []leases.PoolUsage{some("192.0.2.10", "192.0.2.19", 10, 9)}},
+		{ID: 2, Prefix: netip.MustParsePrefix("198.51.100.0/24"), State: "active"},
+		{ID: 3, Name: "south", Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "drain", Size: 2000, Free: 1, Bound: 1999,
+			Pools: []leases.PoolUsage{some("203.0.113.10", "203.0.113.19", 10, 0), some("203.0.113.30", "203.0.113.30", 1990, 1)}},
+	}
+}
+
+func (d *running) Subnet(a netip.Addr) (string, bool) {
+	return "north", a != netip.MustParseAddr("192.0.2.11")
+}
+func (d *running) SubnetNamed(name string) (uint32, bool) { return 1, name == "north" }
 func (d *running) Release(_ context.Context, id lease.ID, _ string) (lease.Binding, error) {
 	d.ordered = append(d.ordered, "release "+id.Addr.String())
 	return lease.Binding{ID: id, State: lease.Released}, nil
@@ -81,9 +101,15 @@ func run(t *testing.T, environ []string, args ...string) (string, error) {
 	return "", nil
 }
 
+// handler is the API of a dhcp4d, with its token.
+func handler(d *running) http.Handler {
+	reg, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	return access.NewGuard("s3cret-s3cret-s3cret", access.NewRefused(reg, "dhcp4d", log), api.NewHandler(api.Options{Leases: d, Trace: new(trace.Hub), Registry: reg, Log: log}))
+}
+
 func TestLeasesOfARunningDaemon(t *testing.T) {
 	d := &running{}
-	s := httptest.NewServer(access.NewGuard("s3cret-s3cret-s3cret", nil, api.NewHandler(d, new(trace.Hub))))
+	s := httptest.NewServer(handler(d))
 	defer s.Close()
 	secret := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(secret, []byte("s3cret-s3cret-s3cret\n"), 0o600); err != nil {
@@ -91,11 +117,16 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	}
 	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN_FILE=" + secret, "DHCP4D_SUBNETS=not a document"}
 	for _, c := range []struct{ line, want, err string }{
-		{"list", "192.0.2.10       1             bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01                           direct eth0 of east at 2001:db8::\n192.0.2.11       none, was 1   bound     never                 -                             hw 02:03                        not known yet\n", ""},
+		{"list", "192.0.2.10       1 (north)     bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01                           direct eth0 of east at 2001:db8::\n192.0.2.11       none, was 1   bound     never                 -                             hw 02:03                        not known yet\n", ""},
 		{"list -json -address 192.0.2.10", `{"address":"192.0.2.10","subnet":1,"state":"bound","client_id":"ff:01"`, ""},
 		{"list -state declined", "ADDRESS", ""},
 		{"list -state free", "", `state "free": is none of`},
 		{"list 192.0.2.10", "", "filters are flags"},
+		{"list -hw-address 2-3 -json", `"address":"192.0.2.11"`, ""},
+		{"list -subnet north -state bound -json", `"subnet_name":"north"`, ""},
+		{"list -subnet nowhere", "", `subnet "nowhere": is neither a number nor the name of a subnet`},
+		{"list -link-address router", "", `link_address "router"`},
+		{"list -remote-id line", "", "must be the enterprise number and the identifier"},
 		{"show 192.0.2.10", "attachment point  direct eth0 of east at 2001:db8::", ""},
 		{"show -json 192.0.2.11", `"expires": null`, ""},
 		{"show 192.0.2.12", "", "192.0.2.12: nothing is known of the address"},
@@ -261,10 +292,10 @@ func TestLeasesThatWouldNotBeRenewed(t *testing.T) {
 		}
 	}
 	t.Run("D4-79 of a running dhcp4d", func(t *testing.T) {
-		s := httptest.NewServer(access.NewGuard("secret", nil, api.NewHandler(&running{}, new(trace.Hub))))
+		s := httptest.NewServer(handler(&running{}))
 		defer s.Close()
 		at := "DHCP4D_API_LISTEN=" + strings.TrimPrefix(s.URL, "http://")
-		got := checked(t, "DHCP4D_STORE=memory:", at, "DHCP4D_API_TOKEN=secret", documents["the subnet is gone"].document)
+		got := checked(t, "DHCP4D_STORE=memory:", at, "DHCP4D_API_TOKEN=s3cret-s3cret-s3cret", documents["the subnet is gone"].document)
 		if !strings.HasPrefix(got, "leases in no subnet of DHCP4D_SUBNETS: 2 (192.0.2.10, 192.0.2.11);") {
 			t.Error(got)
 		}
@@ -309,4 +340,44 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSubnetsByUse(t *testing.T) {
+	s := httptest.NewServer(handler(&running{}))
+	defer s.Close()
+	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN=s3cret-s3cret-s3cret"}
+	for _, c := range []struct {
+		line, want, err string
+		code            int
+	}{
+		{"", `SUBNET  NAME   PREFIX           STATE   USED   FREE  ADDRESSES  BOUND  OFFERED  DECLINED  FORMER  POOLS
+3       south  203.0.113.0/24   drain   99.9%  1     2000       1999   0        0         0       2 pools:
+                 pool 0                 100%   0     10                                           203.0.113.10-203.0.113.19
+                 pool 1                 99.9%  1     1990                                         203.0.113.30-203.0.113.30
+1       north  192.0.2.0/24     active  10.0%  9     10         1      0        0         0       192.0.2.10-192.0.2.19
+2       -      198.51.100.0/24  active  -      0     0          0      0        0         0       none
+`, "", 0},
+		{"-json -subnet north", `{"id":1,"name":"north","prefix":"192.0.2.0/24","state":"active","pool_addresses":10,"free_addresses":9,"bound":1,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.10-192.0.2.19"],"pool_addresses":10,"free_addresses":9}]}` + "\n", "", 0},
+		{"-json -subnet 2", `"id":2`, "", 0},
+		{"-subnet west", "", `"west" is neither the id nor the name of a subnet`, exit.StatusNotFound},
+		{"north", "", "-subnet chooses one", exit.Failed},
+		{"-api http://127.0.0.1:1", "", "no answer from the API", exit.StatusCannotAsk},
+		{"-h", "usage: dhcp4d subnets [-subnet ID|NAME] [-json]", "", 0},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			got, err := run(t, environ, append([]string{"subnets"}, strings.Fields(c.line)...)...)
+			if exit.Code(err) != c.code || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(trimmed(got), c.want) {
+				t.Errorf("error %v (%d), want %q; wrote\n%s\nwant\n%s", err, exit.Code(err), c.err, got, c.want)
+			}
+		})
+	}
+}
+
+// trimmed is a text without blanks at the ends of lines.
+func trimmed(s string) string {
+	var lines []string
+	for l := range strings.Lines(s) {
+		lines = append(lines, strings.TrimRight(l, " \n"))
+	}
+	return strings.Join(lines, "\n") + "\n"
 }

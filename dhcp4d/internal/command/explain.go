@@ -67,7 +67,7 @@ func query(relays []relay) []byte {
 // the query and sends it the way of a packet.
 func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	c := &call{ctx: ctx, environ: environ, stdout: stdout, stderr: stderr}
-	f := c.flags("explain", "[flags that describe the query]")
+	f := c.flags("explain")
 	var q network.Facts
 	path := attachment.Path{Packet: new(dhcp6.Packet)}
 	var relays []relay
@@ -95,7 +95,7 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	addr("subnet-selection", "option 118, an IPv4 `address`", &q.SubnetSelection)
 	addr("giaddr", "giaddr, an IPv4 `address`", &q.GIAddr)
 	identifier("client-id", "client identifier in `hex`, to tell a reservation", octets.ParseHex, &id.ClientID)
-	identifier("hw-address", "hardware address of type 1 in `hex`, to tell a reservation", octets.ParseHex, &id.HWAddr)
+	identifier("hw-address", "hardware address of type 1 in any `notation`, to tell a reservation", octets.ParseHWAddress, &id.HWAddr)
 	kind := dhcp4.Discover
 	f.Func("message", "message `type`, such as request; DISCOVER if not given", func(s string) (err error) { kind, err = parseType(s); return err })
 	var options []byte

@@ -17,7 +17,7 @@ import (
 
 // history tells who had an address. It reads the lease log, and needs no dhcp4d that runs.
 func (c *call) history(args []string) error {
-	f := c.flags("leases history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]\nTIME has a time zone, as in 2026-11-29T08:00:00Z, \"2026-11-29 08:00 +01:00\" or \"2026-11-29 08:00 Europe/Vienna\".")
+	f := c.flags("leases history")
 	asJSON := f.Bool("json", false, "one JSON object a line")
 	zoneName := f.String("zone", "UTC", "time `zone` of the answer, and of a TIME without one, such as Europe/Vienna")
 	path := f.String("log", "", "`path` of the lease log (default DHCP4D_LEASELOG_PATH); its rotated files are read too")

@@ -10,7 +10,7 @@ import (
 )
 
 func (c *call) importFiles(args []string) (err error) {
-	f := c.flags("leases import", "[-dry-run] [-by-id] FILE...")
+	f := c.flags("leases import")
 	dry := f.Bool("dry-run", false, "print what would be done, and do nothing")
 	byID := f.Bool("by-id", false, "find the subnet by the id in the file, not by the address")
 	if err := f.Parse(args); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 // filterFlags are the flags that choose leases; all that are given must fit.
@@ -26,14 +27,22 @@ func filterFlags(f *flag.FlagSet) func() url.Values {
 	for _, x := range []struct{ flag, parameter, about string }{
 		{"address", "address", "this IPv4 `address`"},
 		{"client-id", "client_id", "this client identifier, in `hex`adecimal"},
-		{"hw-address", "hw_address", "this hardware address, in `hex`adecimal"},
-		{"subnet", "subnet", "the subnet with this `id`"},
-		{"state", "state", "in this `state`: offered, bound, expired, released or declined"},
+		{"hw-address", "hw_address", "this hardware address, in any `notation`: 02:00:5e:10:00:01, 2-0-5e-10-0-1, 0200.5e10.0001, 02005e100001"},
+		{"subnet", "subnet", "the subnet with this `id or name`"},
 		{"source", "source", "IPv6 source: this `address or prefix`"},
+		{"interface-id", "interface_id", "Interface-Id of the relay at the attachment point: `text, or 0x and hex`"},
+		{"remote-id", "remote_id", "Remote-Id of the relay at the attachment point, if it has no Interface-Id: `enterprise:text, or 0x and hex`"},
+		{"link-address", "link_address", "link-address of the relay at the attachment point: this `address or prefix`"},
 		{"limit", "limit", "so many at most"},
 	} {
 		values[x.parameter] = f.String(x.flag, "", x.about)
 	}
+	state := &manual.Choice{}
+	for _, s := range append(leasefile.States(), leasefile.Former) {
+		state.Of = append(state.Of, string(s))
+	}
+	values["state"] = &state.Value
+	f.Var(state, "state", "in this `state`: offered, bound, expired, released or declined; former is expired or released")
 	return func() url.Values {
 		q := url.Values{}
 		for parameter, v := range values {
@@ -46,7 +55,7 @@ func filterFlags(f *flag.FlagSet) func() url.Values {
 }
 
 func (c *call) list(args []string) error {
-	f := c.flags("leases list", "[filters] [-json]")
+	f := c.flags("leases list")
 	at, filters := clientFlag(f), filterFlags(f)
 	asJSON := f.Bool("json", false, "one JSON object a line")
 	if err := f.Parse(args); err != nil {
@@ -95,11 +104,14 @@ func (c *call) list(args []string) error {
 // row is a line of the table; it is written as leases come, however many.
 const row = "%-15v  %-12s  %-8v  %-20s  %-28s  %-30s  %s\n"
 
-// subnet is the id of the subnet that a lease was given in, marked if no subnet has its address
-// now.
+// subnet is the id of the subnet that a lease was given in, with the name if it has one, or marked
+// if no subnet has its address now.
 func subnet(l *leasefile.Lease) string {
-	if l.Orphaned {
+	switch {
+	case l.Orphaned:
 		return fmt.Sprintf("none, was %d", l.Subnet)
+	case l.SubnetName != "":
+		return fmt.Sprintf("%d (%s)", l.Subnet, l.SubnetName)
 	}
 	return strconv.FormatUint(uint64(l.Subnet), 10)
 }
@@ -148,7 +160,7 @@ func (c *call) release(args []string) error { return c.about("release", "DELETE"
 
 // about does something about one address and shows what comes of it.
 func (c *call) about(name, method string, args []string) error {
-	f := c.flags("leases "+name, "[-json] ADDRESS")
+	f := c.flags("leases " + name)
 	at, asJSON := clientFlag(f), f.Bool("json", false, "as a JSON object")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -169,10 +181,10 @@ func (c *call) about(name, method string, args []string) error {
 }
 
 func (c *call) reserve(args []string) error {
-	f := c.flags("leases reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS")
+	f := c.flags("leases reserve")
 	at, asJSON := clientFlag(f), f.Bool("json", false, "as a JSON object")
 	id := f.String("client-id", "", "client identifier (option 61), in `hex`adecimal")
-	hw := f.String("hw-address", "", "hardware address of a client without identifier, in `hex`adecimal")
+	hw := f.String("hw-address", "", "hardware address of a client without identifier, in any `notation`")
 	hwType := f.Uint("hw-type", 1, "hardware type")
 	long := f.Duration("time", 24*time.Hour, "how long the client has to come; 0 for ever")
 	if err := f.Parse(args); err != nil {
@@ -210,9 +222,10 @@ func (c *call) reserve(args []string) error {
 }
 
 func (c *call) export(args []string) error {
-	f := c.flags("leases export", "[filters] [-format csv|ndjson|json] [-store]")
+	f := c.flags("leases export")
 	at, filters := clientFlag(f), filterFlags(f)
-	format := f.String("format", string(leasefile.CSV), "csv, ndjson or json; only the first two can be imported")
+	format := &manual.Choice{Value: string(leasefile.CSV), Of: []string{string(leasefile.CSV), string(leasefile.NDJSON), string(leasefile.Array)}}
+	f.Var(format, "format", "`format`: csv, ndjson or json; only the first two can be imported")
 	offline := f.Bool("store", false, "read DHCP4D_STORE itself, of a dhcp4d that is stopped")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -225,13 +238,13 @@ func (c *call) export(args []string) error {
 		if len(q) > 0 {
 			return errors.New("leases export -store takes no filters")
 		}
-		return c.exportStore(leasefile.Format(*format))
+		return c.exportStore(leasefile.Format(format.Value))
 	}
 	x, err := c.client(*at)
 	if err != nil {
 		return err
 	}
-	asked := *format
+	asked := format.Value
 	if leasefile.Format(asked) == leasefile.Array {
 		asked = string(leasefile.NDJSON) // of which the array is made here; the API's is a page
 	}
@@ -241,7 +254,7 @@ func (c *call) export(args []string) error {
 		return err
 	}
 	defer body.Close() //nolint:errcheck // nothing was written to it
-	if asked == *format {
+	if asked == format.Value {
 		_, err := io.Copy(c.stdout, body)
 		return err
 	}

@@ -11,26 +11,26 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
-const storeUsage = `  dhcp4d store repair [-accept-loss]
-      say whether the store of a stopped dhcp4d is damaged, what can be saved and what is lost;
-      with -accept-loss repair it. Copy its directory away first. dhcp4d recovers afterwards, as with -recovery.
-  dhcp4d store migrate
-      make the tables of a store in a PostgreSQL database, or change those of an earlier version.
-      Stop every dhcp4d that uses them first.
-`
+func storeActions() []action {
+	return []action{
+		{"repair", "[-accept-loss]", "say whether the store of a stopped dhcp4d is damaged, what can be saved and what is lost; with -accept-loss repair it",
+			"Copy the directory of the store away first. dhcp4d recovers afterwards, as with -recovery.", (*call).repair},
+		{"migrate", "", "make the tables of a store in a PostgreSQL database, or change those of an earlier version",
+			"Stop every dhcp4d that uses the tables first.", (*call).migrate},
+	}
+}
 
 // stores is dhcp4d store.
 func stores(c *call, args []string) error {
-	if len(args) == 0 || (args[0] != "repair" && args[0] != "migrate") {
-		return fmt.Errorf("store: say what to do:\n%s", storeUsage)
-	}
-	if args[0] == "migrate" {
-		return c.migrate(args[1:])
-	}
-	f := c.flags("dhcp4d store repair", "")
+	return c.act("store", storeActions(), args, "\nEach tells more with -h.\n")
+}
+
+// repair looks at a store, and repairs it if that is wanted.
+func (c *call) repair(args []string) error {
+	f := c.flags("store repair")
 	accept := f.Bool("accept-loss", false, "give up what cannot be read, so that dhcp4d can start")
-	if err := f.Parse(args[1:]); err != nil {
-		return helped(err)
+	if err := f.Parse(args); err != nil {
+		return err
 	}
 	if f.NArg() > 0 {
 		return errors.New("store repair takes no arguments; the store is the one of DHCP4D_STORE")
@@ -52,9 +52,9 @@ func stores(c *call, args []string) error {
 
 // migrate makes the tables of a database.
 func (c *call) migrate(args []string) error {
-	f := c.flags("dhcp4d store migrate", "")
+	f := c.flags("store migrate")
 	if err := f.Parse(args); err != nil {
-		return helped(err)
+		return err
 	}
 	if f.NArg() > 0 {
 		return errors.New("store migrate takes no arguments; the database is the one of DHCP4D_STORE")

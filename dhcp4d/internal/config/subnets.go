@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -35,6 +37,8 @@ type subnetDoc struct {
 	prefixAt     *value
 	prefix       netip.Prefix
 	id           uint32
+	name         string
+	nameAt       *value
 	drain        bool
 	pools        []poolDoc
 	poolsAt      *value
@@ -48,6 +52,7 @@ type subnetDoc struct {
 func subnetFields(peers []string) []field[subnetDoc] {
 	fields := []field[subnetDoc]{
 		{"id", "number", "names the subnet in leases and metrics; must stay the same", func(r *reader, v *value, s *subnetDoc) { r.number(v, 1, 1<<32-1, &s.id) }},
+		{"name", "text", "what people call the subnet, in lists, on the page and in metrics; no two subnets have one name", func(r *reader, v *value, s *subnetDoc) { r.subnetName(v, s) }},
 		{"subnet", "IPv4 prefix", "the subnet", func(r *reader, v *value, s *subnetDoc) { r.subnetPrefix(v, s) }},
 		{"pools", "list of ranges, IPv4 prefixes or pools", "addresses to hand out; the server identifier is kept out", func(r *reader, v *value, s *subnetDoc) {
 			s.poolsAt = v
@@ -90,6 +95,29 @@ func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
 		r.fail(v, "%s cannot be a subnet: it must be within 1.0.0.0 to 223.255.255.255, of at least 8 bits", p)
 	default:
 		s.prefix, s.prefixAt = p, v
+	}
+}
+
+// maxName bounds the name of a subnet, in octets: it is a label of metrics.
+const maxName = 64
+
+// subnetName takes what can be a label, a word of a command and a cell of a table. A name that is a
+// number could be taken for an id.
+func (r *reader) subnetName(v *value, s *subnetDoc) {
+	text, ok := r.scalar(v, "a name")
+	if !ok {
+		return
+	}
+	_, number := strconv.ParseUint(text, 10, 64)
+	switch {
+	case len(text) > maxName:
+		r.fail(v, "the name has %d octets; at most %d are possible", len(text), maxName)
+	case number == nil:
+		r.fail(v, "%q would be taken for an id; give a name with letters", text)
+	case !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }):
+		r.fail(v, "%q has blanks at its ends, or characters that cannot be printed; leave them out", text)
+	default:
+		s.name, s.nameAt = text, v
 	}
 }
 
@@ -203,10 +231,10 @@ func (s *subnetDoc) has(key string) bool {
 	return false
 }
 
-// checkUnique reports ids and subnets that are there twice, and subnets that
+// checkUnique reports ids, names and subnets that are there twice, and subnets that
 // overlap.
 func (r *reader) checkUnique(docs []subnetDoc) {
-	lines := map[uint32]int{}
+	lines, named := map[uint32]int{}, map[string]int{}
 	var byAddress []*subnetDoc
 	for i := range docs {
 		s := &docs[i]
@@ -215,6 +243,13 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 				r.fail(s.at, "the id %d is taken by the subnet in line %d", s.id, line)
 			} else {
 				lines[s.id] = s.at.Line
+			}
+		}
+		if s.name != "" {
+			if line := named[s.name]; line != 0 {
+				r.fail(s.nameAt, "the name %q is taken by the subnet in line %d", s.name, line)
+			} else {
+				named[s.name] = s.at.Line
 			}
 		}
 		if s.prefix.IsValid() {
@@ -248,7 +283,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := network.Subnet{ID: d.id, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, Classes: d.classes}
+		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, Classes: d.classes}
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}

@@ -519,3 +519,13 @@ func checkInvariants(t *testing.T, s *network.Subnets, sub *network.Subnet) {
 		t.Fatal("no subnet mask")
 	}
 }
+
+func TestSubnetsHaveNames(t *testing.T) {
+	s := mustParse(t, strings.Replace(small, "id: 1", "id: 1\n  name: Süd 2, \"öst\"", 1))
+	if sub := s.ByName(`Süd 2, "öst"`); sub == nil || sub.ID != 1 || sub.String() != `1 (Süd 2, "öst")` || s.ByName("") != nil {
+		t.Errorf("%+v", sub)
+	}
+	if sub := mustParse(t, small).ByID(1); sub.Name != "" || sub.String() != "1" {
+		t.Errorf("%+v", sub)
+	}
+}

@@ -113,8 +113,8 @@ func logMade(log *slog.Logger, dir string) {
 
 // logLoaded says how many leases of which subnets were loaded from where.
 func logLoaded(log *slog.Logger, h leases.Holdings, place string, found store.Loaded) {
-	log.Info("leases loaded", "store", place, "active", h.Active, "in_quarantine", h.Declined, "former", h.Former,
-		"active_by_subnet", h.BySubnet, "took", found.Took)
+	log.Info("leases loaded", "store", place, "bound", h.Bound, "declined", h.Declined, "former", h.Former,
+		"bound_by_subnet", h.BySubnet, "took", found.Took)
 }
 
 // logSummed warns of subnets that metrics do not tell apart.

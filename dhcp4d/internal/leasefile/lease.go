@@ -44,6 +44,8 @@ type Lease struct {
 	// ends, and not renewed. It is about the configuration of the dhcp4d that was asked, so a file
 	// does not have it, and it is not read back.
 	Orphaned bool `json:"orphaned,omitempty"`
+	// SubnetName is the name of the subnet that has the address, of the same configuration.
+	SubnetName string `json:"subnet_name,omitempty"`
 }
 
 // State is what a lease is at the moment that it is shown.
@@ -57,6 +59,14 @@ const (
 	Released State = "released"
 	Declined State = "declined" // in quarantine
 )
+
+// Former is, in a question, Expired or Released.
+const Former State = "former"
+
+// Is reports whether a lease in a state is what a question for another state means.
+func (s State) Is(asked State) bool {
+	return s == asked || asked == Former && (s == Expired || s == Released)
+}
 
 // States are all of them.
 func States() []State { return []State{Offered, Bound, Expired, Released, Declined} }

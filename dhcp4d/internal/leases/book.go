@@ -129,8 +129,8 @@ func (b *Book) Reconfigure(next *Settings, install func()) {
 
 // Holdings is what the book holds, as a person reads it.
 type Holdings struct {
-	Active, Declined, Former int
-	BySubnet                 string // active leases as id:number, of the first subnets that have any
+	Bound, Declined, Former int
+	BySubnet                string // bound leases as id:number, of the first subnets that have any
 }
 
 // namedSubnets is how many subnets Holdings names.
@@ -143,7 +143,7 @@ func (b *Book) Holdings() (h Holdings) {
 	b.with(func(t *table.Table) {
 		for i := range b.settings.subnets.All {
 			c := t.Counts(i)
-			h.Active, h.Declined, h.Former = h.Active+c.Bound, h.Declined+c.Declined, h.Former+c.Former
+			h.Bound, h.Declined, h.Former = h.Bound+c.Bound, h.Declined+c.Declined, h.Former+c.Former
 			switch {
 			case c.Bound == 0:
 			case len(named) < namedSubnets:

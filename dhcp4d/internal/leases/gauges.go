@@ -32,12 +32,12 @@ func NewGauges(b *Book, most int) prometheus.Collector {
 	}
 	return &gauges{
 		book: b, most: most,
-		states: desc("leases", "Leases by subnet and state: offered, active, declined (in quarantine) "+
-			"and former (ended or released, still known).", "subnet", "state"),
+		states: desc("leases", "Leases by subnet and state: offered, bound, declined (in quarantine) "+
+			"and former (expired or released, still known).", "subnet", "state"),
 		size:     desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet", "pool"),
-		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, active or in quarantine.", "subnet", "pool"),
+		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, bound or declined.", "subnet", "pool"),
 		orphaned: desc("leases_orphaned", "Leases in force that no subnet of the configuration has: they are not renewed."),
-		info:     desc("subnet_info", "Always 1; joins a subnet's id with its prefix.", "subnet", "prefix"),
+		info:     desc("subnet_info", "Always 1; joins a subnet's id with its prefix and its name, which may be empty.", "subnet", "prefix", "name"),
 	}
 }
 
@@ -53,9 +53,9 @@ type use struct{ size, assigned uint32 }
 
 // level is what one subnet has.
 type level struct {
-	id, prefix string
-	counts     table.Counts
-	pools      []use
+	id, prefix, name string
+	counts           table.Counts
+	pools            []use
 }
 
 // Collect implements prometheus.Collector.
@@ -65,18 +65,18 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(g.orphaned, float64(g.book.orphaned()))
 	levels, full := g.levels()
-	prefixes := make(map[string]string) // of the subnets of full
+	infos := make(map[string]fullPool) // a pool of each subnet of full
 	for _, p := range full {
 		gauge(g.size, float64(p.size), p.id, strconv.Itoa(p.number))
 		gauge(g.assigned, float64(p.assigned), p.id, strconv.Itoa(p.number))
-		prefixes[p.id] = p.prefix
+		infos[p.id] = p
 	}
-	for id, prefix := range prefixes {
-		gauge(g.info, 1, id, prefix)
+	for id, p := range infos {
+		gauge(g.info, 1, id, p.prefix, p.name)
 	}
 	for _, l := range levels {
 		gauge(g.states, float64(l.counts.Offered), l.id, "offered")
-		gauge(g.states, float64(l.counts.Bound), l.id, "active")
+		gauge(g.states, float64(l.counts.Bound), l.id, "bound")
 		gauge(g.states, float64(l.counts.Declined), l.id, "declined")
 		gauge(g.states, float64(l.counts.Former), l.id, "former")
 		for i, p := range l.pools {
@@ -84,7 +84,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 			gauge(g.assigned, float64(p.assigned), l.id, strconv.Itoa(i))
 		}
 		if l.prefix != "" {
-			gauge(g.info, 1, l.id, l.prefix)
+			gauge(g.info, 1, l.id, l.prefix, l.name)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 	other := level{id: "other", pools: make([]use, 1)}
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
-		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String()}
+		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String(), name: sub.Name}
 		g.book.with(func(t *table.Table) {
 			if ok = g.book.settings == s; !ok {
 				return
@@ -133,7 +133,7 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 		other.counts.Declined += l.counts.Declined
 		other.counts.Former += l.counts.Former
 		for n, p := range l.pools {
-			out := full.add(fullPool{id: l.id, prefix: l.prefix, number: n, use: p})
+			out := full.add(fullPool{id: l.id, prefix: l.prefix, name: l.name, number: n, use: p})
 			other.pools[0].size += out.size
 			other.pools[0].assigned += out.assigned
 		}
@@ -146,8 +146,8 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 
 // fullPool is a pool of a subnet that has no series of its own.
 type fullPool struct {
-	id, prefix string
-	number     int
+	id, prefix, name string
+	number           int
 	use
 }
 

@@ -1,6 +1,7 @@
 package leases
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var (
 // Usage is how much of a configured subnet is used.
 type Usage struct {
 	ID     uint32
+	Name   string // empty if it has no name
 	Prefix netip.Prefix
 	State  string // active, drain or recovery
 	// Size and Free count addresses of the pools, without reserved ones.
@@ -34,6 +36,22 @@ type Usage struct {
 	// The leases of the subnet, outside the pools too. Former ones have ended or were released, and
 	// are still known.
 	Bound, Offered, Declined, Former int
+	Pools                            []PoolUsage // in the order of the document
+}
+
+// PoolUsage is how much of a pool is used. It counts as Usage does.
+type PoolUsage struct {
+	Ranges     []network.Range
+	Size, Free uint32
+}
+
+// Fuller orders subnets by their use, the fullest first. Subnets without addresses come last.
+func Fuller(a, b *Usage) int {
+	used := func(u *Usage) uint64 { return uint64(u.Size - u.Free) }
+	return cmp.Or(
+		cmp.Compare(min(b.Size, 1), min(a.Size, 1)),
+		cmp.Compare(used(b)*uint64(a.Size), used(a)*uint64(b.Size)), // a division less
+		cmp.Compare(a.Free, b.Free), cmp.Compare(a.ID, b.ID))
 }
 
 // Reservation is a lease that is to be made for a client.
@@ -129,7 +147,7 @@ func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 	now := o.Book.clock.Now()
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
-		u := Usage{ID: sub.ID, Prefix: sub.Prefix, State: "active"}
+		u := Usage{ID: sub.ID, Name: sub.Name, Prefix: sub.Prefix, State: "active"}
 		switch {
 		case sub.Drain:
 			u.State = "drain"
@@ -144,11 +162,14 @@ func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 			u.Bound, u.Offered, u.Declined, u.Former = c.Bound, c.Offered, c.Declined, c.Former
 			piece := 0
 			for p := range sub.Pools {
-				for range sub.Pools[p].Ranges {
+				pool := PoolUsage{Ranges: sub.Pools[p].Ranges}
+				for range pool.Ranges {
 					size, free := t.Pool(i, piece)
-					u.Size, u.Free = u.Size+size, u.Free+free
+					pool.Size, pool.Free = pool.Size+size, pool.Free+free
 					piece++
 				}
+				u.Size, u.Free = u.Size+pool.Size, u.Free+pool.Free
+				u.Pools = append(u.Pools, pool)
 			}
 		})
 		if !ok {
@@ -157,6 +178,24 @@ func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 		all = append(all, u)
 	}
 	return all, true
+}
+
+// SubnetNamed returns the id of the subnet with a name. It is false if there is none.
+func (o *Operator[R]) SubnetNamed(name string) (id uint32, ok bool) {
+	sub := o.Book.Settings().subnets.ByName(name)
+	if sub == nil {
+		return 0, false
+	}
+	return sub.ID, true
+}
+
+// Subnet tells of the subnet that has an address: its name, and whether there is one.
+func (o *Operator[R]) Subnet(a netip.Addr) (name string, ok bool) {
+	sub := o.Book.Settings().subnets.Containing(a)
+	if sub == nil {
+		return "", false
+	}
+	return sub.Name, true
 }
 
 // Release ends a lease or a quarantine. It returns when that is on stable
@@ -179,11 +218,6 @@ func (o *Operator[R]) Release(ctx context.Context, id lease.ID, by string) (leas
 		g.Replies.Changes().byOperator(lease.ReleasedEvent, n, by, o.Book.settings.Observed())
 		return nil
 	})
-}
-
-// Orphaned reports whether no subnet of the configuration has an address.
-func (o *Operator[R]) Orphaned(a netip.Addr) bool {
-	return o.Book.Settings().subnets.Containing(a) == nil
 }
 
 // Reserve leases an address to a client that has not asked for it yet. It is

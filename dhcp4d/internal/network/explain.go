@@ -32,7 +32,7 @@ func (s *Selector) Explain(f *Facts) []string {
 	}
 	switch {
 	case result.Subnet != nil:
-		say("result: subnet %d, %s, by %s%s", result.Subnet.ID, result.Subnet.Prefix, result.Step, draining(result.Subnet))
+		say("result: subnet %s, %s, by %s%s", result.Subnet, result.Subnet.Prefix, result.Step, draining(result.Subnet))
 	case result.Step == LinkSelection:
 		say("result: no subnet; link selection %s names none that may be chosen, and forbids any other", f.LinkSelection)
 	default:

@@ -30,7 +30,9 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/gaissmai/bart"
 
@@ -48,16 +50,20 @@ type Subnets struct {
 	Warnings []string
 
 	byID     map[uint32]int32
+	byName   map[string]int32
 	byPrefix bart.Table[int32]
 }
 
-// NewSubnets makes the indexes over subnets whose ids and prefixes are distinct. It keeps all.
+// NewSubnets makes the indexes over subnets whose ids, names and prefixes are distinct. It keeps all.
 func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subnets {
-	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all))}
+	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)), byName: map[string]int32{}}
 	for i := range all {
 		sub := &all[i]
 		sub.Position, sub.TopClasses = i, top
 		s.byID[sub.ID] = int32(i)
+		if sub.Name != "" {
+			s.byName[sub.Name] = int32(i)
+		}
 		s.byPrefix.Insert(sub.Prefix, int32(i))
 	}
 	return s
@@ -66,6 +72,14 @@ func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subn
 // ByID returns the subnet with an id, nil if there is none.
 func (s *Subnets) ByID(id uint32) *Subnet {
 	if i, ok := s.byID[id]; ok {
+		return &s.All[i]
+	}
+	return nil
+}
+
+// ByName returns the subnet with a name, nil if there is none.
+func (s *Subnets) ByName(name string) *Subnet {
+	if i, ok := s.byName[name]; ok {
 		return &s.All[i]
 	}
 	return nil
@@ -85,6 +99,7 @@ type Subnet struct {
 	Position int // in Subnets.All
 
 	ID     uint32
+	Name   string // what people call it, empty if it has no name
 	Prefix netip.Prefix
 	Drain  bool // renewals only
 	Policy
@@ -94,6 +109,14 @@ type Subnet struct {
 	TopClasses   *ClassList  // Subnets.TopClasses
 	Classes      *ClassList  // of the subnet, over those of the top
 	Options      *option.Set // global ones, laid over by the subnet's
+}
+
+// String is the subnet as people read it: its id, and its name if it has one.
+func (s *Subnet) String() string {
+	if s.Name == "" {
+		return strconv.FormatUint(uint64(s.ID), 10)
+	}
+	return fmt.Sprintf("%d (%s)", s.ID, s.Name)
 }
 
 // PoolOf returns the index of the pool that holds an address, -1 if none does.
