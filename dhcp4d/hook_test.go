@@ -69,9 +69,10 @@ func (o *output) reset() {
 
 // site is a dhcp4d of the test's process, and a socket that is its dhcp6d.
 type site struct {
-	t      *testing.T
-	log    output
-	socket *net.UDPConn
+	t       *testing.T
+	log     output
+	socket  *net.UDPConn
+	metrics string
 }
 
 func newSite(t *testing.T, environ ...string) *site {
@@ -89,6 +90,7 @@ func newSite(t *testing.T, environ ...string) *site {
 	}
 	t.Cleanup(func() { _ = s.socket.Close() })
 	metrics := freePort(t)
+	s.metrics = metrics
 	environ = append([]string{
 		"DHCP4D_STORE=journal:" + t.TempDir(), "DHCP4D_METRICS_LISTEN=" + metrics, "DHCP4D_API_LISTEN=off",
 		"DHCP4D_IPC_LISTEN=" + listen, "DHCP4D_IPC_PEERS=" + s.socket.LocalAddr().String(),
@@ -111,23 +113,7 @@ func newSite(t *testing.T, environ ...string) *site {
 // that gets none.
 func (s *site) ask(kind dhcp4.MessageType, client byte, ciaddr netip.Addr, options ...[]byte) dhcp4.Message {
 	s.t.Helper()
-	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CIAddr: ciaddr, CHAddr: [16]byte{2, 0, 0, 0, 0, client}})
-	m = dhcp4.AppendType(m, kind)
-	for _, o := range options {
-		m = append(m, o...)
-	}
-	m = dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, dhcp4.AppendEnd(m))
-	var p dhcp6.Packet
-	if why := p.Parse(m); why != drop.None {
-		s.t.Fatal(why)
-	}
-	q, why := ipc.AppendQuery(nil, &p, ipc.Context{Interface: []byte("eth0"), Source: netip.MustParseAddrPort("[fe80::1]:546")})
-	if why != drop.None {
-		s.t.Fatal(why)
-	}
-	if _, err := s.socket.Write(q); err != nil {
-		s.t.Fatal(err)
-	}
+	s.send(kind, client, ciaddr, options...)
 	if kind == dhcp4.Release || kind == dhcp4.Decline {
 		return dhcp4.Message{}
 	}
@@ -149,6 +135,28 @@ func (s *site) ask(kind dhcp4.MessageType, client byte, ciaddr netip.Addr, optio
 			s.t.Fatal(why)
 		}
 		return answer
+	}
+}
+
+// send sends a message of a client.
+func (s *site) send(kind dhcp4.MessageType, client byte, ciaddr netip.Addr, options ...[]byte) {
+	s.t.Helper()
+	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CIAddr: ciaddr, CHAddr: [16]byte{2, 0, 0, 0, 0, client}})
+	m = dhcp4.AppendType(m, kind)
+	for _, o := range options {
+		m = append(m, o...)
+	}
+	m = dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, dhcp4.AppendEnd(m))
+	var p dhcp6.Packet
+	if why := p.Parse(m); why != drop.None {
+		s.t.Fatal(why)
+	}
+	q, why := ipc.AppendQuery(nil, &p, ipc.Context{Interface: []byte("eth0"), Source: netip.MustParseAddrPort("[fe80::1]:546")})
+	if why != drop.None {
+		s.t.Fatal(why)
+	}
+	if _, err := s.socket.Write(q); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

@@ -112,11 +112,12 @@ func (n *node) depth(c *Classes) int {
 	return deepest
 }
 
-// Membership remembers of which classes a query was asked, and which it is in: two bits each. The
-// zero value has been asked of none. It takes memory when it is first asked, and keeps it.
+// Membership remembers of which classes a query was asked, which it is in, and into which it was
+// put: three bits each. The zero value has been asked of none. It takes memory when it is first
+// asked, and keeps it.
 type Membership struct {
-	begun     bool
-	asked, is []uint64
+	begun         bool
+	asked, is, by []uint64
 }
 
 // Forget begins a query.
@@ -126,11 +127,24 @@ func (m *Membership) begin(classes int) {
 	m.begun = true
 	words := (classes + 63) / 64
 	if cap(m.asked) < words {
-		m.asked, m.is = make([]uint64, words), make([]uint64, words)
+		m.asked, m.is, m.by = make([]uint64, words), make([]uint64, words), make([]uint64, words)
 		return
 	}
-	m.asked, m.is = m.asked[:words], m.is[:words]
+	m.asked, m.is, m.by = m.asked[:words], m.is[:words], m.by[:words]
 	clear(m.asked)
+	clear(m.by)
+}
+
+// Put puts the query into a class of the evaluator's Classes, whatever the condition of that says.
+// Other classes are asked anew, as they may depend on it.
+func (e *Evaluator) Put(i int) {
+	m := e.member
+	if !m.begun {
+		m.begin(e.classes.Len())
+	}
+	m.by[i/64] |= 1 << (i % 64)
+	copy(m.asked, m.by)
+	copy(m.is, m.by)
 }
 
 // Member reports whether the query is in a class of the evaluator's Classes. The first time it is

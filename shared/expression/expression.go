@@ -129,6 +129,9 @@ func (v *Value) String() string { return v.root.String() }
 // UsesKnown reports whether the value depends on whether the client has a reservation.
 func (v *Value) UsesKnown(c *Classes) bool { return v.root.usesKnown(c) }
 
+// UsesKnown reports whether the test depends on whether the client has a reservation.
+func (t *Test) UsesKnown(c *Classes) bool { return t.root.usesKnown(c) }
+
 // Key returns a value and the octets that it must have for the test to hold: of many tests with one
 // value between them, few need to be evaluated. It is not ok where the test has no such part.
 func (t *Test) Key() (value *Value, is []byte, ok bool) {

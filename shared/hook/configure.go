@@ -60,6 +60,22 @@ func Configure(l *config.Loader, prefix string, kinds []Kind) []Configured {
 	return run
 }
 
+// Completer is variables of a hook that need what is configured after the hooks, such as the
+// subnets of dhcp4d.
+type Completer[T any] interface {
+	// Complete reports what is wrong with the variables beside it.
+	Complete(with T, c *Check)
+}
+
+// Complete hands what is configured after the hooks to those that need it.
+func Complete[T any](l *config.Loader, prefix string, run []Configured, with T) {
+	for _, r := range run {
+		if v, ok := r.variables.(Completer[T]); ok {
+			v.Complete(with, &Check{l, prefix, strings.ToUpper(r.kind.Name) + "_"})
+		}
+	}
+}
+
 // Needer is variables of a hook that need something of the host.
 type Needer interface {
 	// Needs returns what the host lacks, by the variable, named without its prefix.

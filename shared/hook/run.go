@@ -16,14 +16,17 @@ type running[E any] struct {
 	metrics *series
 }
 
+// began is what runs are timed from: Since reads only the monotonic clock, Now reads two.
+var began = time.Now()
+
 // run takes one reading of the clock at every boundary between two hooks.
 func (l *List[E]) run(e *E) drop.Reason {
-	before := time.Now()
+	before := time.Since(began)
 	for i := range l.hooks {
 		h := &l.hooks[i]
 		why := l.guarded(h, e)
-		after := time.Now()
-		h.metrics.observe(after.Sub(before), why)
+		after := time.Since(began)
+		h.metrics.observe(after-before, why)
 		if why != Continue {
 			if c, ok := any(e).(blamer); ok {
 				c.blame(h.metrics.point, h.metrics.hook)
@@ -36,23 +39,28 @@ func (l *List[E]) run(e *E) drop.Reason {
 }
 
 // Culprit is the hook that dropped a packet, the zero value if none did. An event that embeds it is
-// told.
-type Culprit struct{ Point, Hook string }
+// told. Because is why, in a word of the operator's, if the hook has said so.
+type Culprit struct{ Point, Hook, Because string }
 
 type blamer interface{ blame(point, hook string) }
 
 func (c *Culprit) blame(point, hook string) { c.Point, c.Hook = point, hook }
 
 // String returns the culprit in words.
-func (c Culprit) String() string { return "hook " + c.Hook + " at " + c.Point }
+func (c Culprit) String() string {
+	if c.Because != "" {
+		return "hook " + c.Hook + " at " + c.Point + " (" + c.Because + ")"
+	}
+	return "hook " + c.Hook + " at " + c.Point
+}
 
 func (l *List[E]) tell(e *E) {
-	before := time.Now()
+	before := time.Since(began)
 	for i := range l.hooks {
 		h := &l.hooks[i]
 		why := l.guarded(h, e)
-		after := time.Now()
-		h.metrics.observe(after.Sub(before), why)
+		after := time.Since(began)
+		h.metrics.observe(after-before, why)
 		before = after
 	}
 }

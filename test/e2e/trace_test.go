@@ -138,6 +138,9 @@ func TestTraceNamesTheCause(t *testing.T) {
 		}, []string{"hook ratelimit at pkt6_receive does not let it pass", "dropped (rate_limited)"}, nil},
 		{"acl", six("DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=prefix=2001:db8:77::/64"), discover(topology.Multicast),
 			[]string{"hook acl at pkt6_receive does not let it pass", "dropped (hook)"}, nil},
+		{"rules", func(c *servers.Config) {
+			c.Env = append(c.Env, "DHCP4D_HOOKS=rules", "DHCP4D_RULES_REASONS=unpaid", "DHCP4D_RULES_LINES=pkt4_receive: member('ALL') -> drop unpaid")
+		}, discover(topology.Multicast), nil, []string{"hook rules at pkt4_receive (unpaid) does not let it pass", "dropped (hook)"}},
 		{"moved", subnets("{moves: refuse, subnets: [{" + ordered + "}, " + behind + "]}"), func(t *testing.T, b *bench) {
 			l := b.obtain(with(b, topology.Multicast, 1))
 			if l, err := with(b, topology.OneRelay, 1).Reboot(t.Context(), l.Address); err == nil {

@@ -200,16 +200,23 @@ func hooks() Dashboard {
 				Queries: []Query{{heat(`dhcp4d_hook_duration_seconds`, ""), "{{le}}"}}},
 		}},
 		{Height: 7, Panels: []Panel{
-			{Title: "Share of a core", About: "What all runs of a hook together cost.", Kind: Lines, Width: 8, Unit: "percentunit",
+			{Title: "Share of a core", About: "What all runs of a hook together cost.", Kind: Lines, Width: 6, Unit: "percentunit",
 				Queries: both(func(d string) string {
 					return `sum by (point, hook) (rate(` + d + `_hook_duration_seconds_sum` + rate + `))`
 				})},
-			{Title: "Verdicts", About: "continue, drop and panic.", Kind: Lines, Width: 8, Unit: "ops",
+			{Title: "Verdicts", About: "continue, drop and panic.", Kind: Lines, Width: 6, Unit: "ops",
 				Queries: []Query{
 					{`sum by (hook, result) (rate(dhcp6d_hook_results_total` + rate + `)) > 0`, "{{hook}} {{result}}"},
 					{`sum by (hook, result) (rate(dhcp4d_hook_results_total` + rate + `)) > 0`, "{{hook}} {{result}}"},
 				}},
-			{Title: "Panics and lost log lines", About: "All of them should be zero.", Kind: Lines, Width: 8, Unit: "short",
+			{Title: "Rules", About: "What the operator's rules drop and count, by his reasons and counters.", Kind: Lines, Width: 6, Unit: "ops",
+				Queries: []Query{
+					{`sum by (reason) (rate(dhcp6d_rules_dropped_total` + rate + `))`, "dhcp6d drops {{reason}}"},
+					{`sum by (counter) (rate(dhcp6d_rules_counted_total` + rate + `))`, "dhcp6d counts {{counter}}"},
+					{`sum by (reason) (rate(dhcp4d_rules_dropped_total` + rate + `))`, "dhcp4d drops {{reason}}"},
+					{`sum by (counter) (rate(dhcp4d_rules_counted_total` + rate + `))`, "dhcp4d counts {{counter}}"},
+				}},
+			{Title: "Panics and lost log lines", About: "All of them should be zero.", Kind: Lines, Width: 6, Unit: "short",
 				Queries: []Query{
 					{`increase(dhcp6d_panics_total[5m])`, "panics {{instance}}"},
 					{`increase(dhcp4d_panics_total[5m])`, "panics {{instance}}"},

@@ -18,6 +18,7 @@ func classFields() []field[classDoc] {
 	return []field[classDoc]{
 		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
 		{"test", testKind, "what is true of these clients' queries", func(_ *reader, v *value, c *classDoc) { c.testAt = v }},
+		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test", func(r *reader, v *value, c *classDoc) { r.boolean(v, &c.marked) }},
 		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
 		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
 		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
@@ -55,6 +56,7 @@ type classDoc struct {
 	testAt  *value
 	timesAt *value
 	traits  network.Traits
+	marked  bool
 	builder optionsDoc
 }
 
@@ -82,14 +84,26 @@ func (r *reader) classes(v *value, l *level) {
 			traits := c.traits
 			fits = traits.Fit
 		}
-		if fits == nil && test == nil {
-			r.fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address")
+		switch {
+		case c.marked && (fits != nil || test != nil):
+			r.fail(item, "is marked by rules, and has a condition beside that; leave one of them out")
+			continue
+		case c.marked && (l.marked == nil || c.Name == ""):
+			r.fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, with a name")
+			continue
+		case c.marked:
+			fits = func(*expression.Evaluator) bool { return false }
+		case fits == nil && test == nil:
+			r.fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, or marked: true if rules do")
 			continue
 		}
 		number, err := l.scope.Add(c.Name, test, fits)
 		if err != nil {
 			r.fail(item, "%v", err)
 			continue
+		}
+		if c.marked {
+			l.marked[c.Name] = number
 		}
 		c.Number, c.Options = number, c.builder.Set()
 		if test != nil {

@@ -191,6 +191,9 @@ func Load(environ []string) (Config, error) {
 				l.Mistake("SUBNETS", m.Error(), "")
 			}
 		}
+		if c.Subnets != nil {
+			hook.Complete(l, Prefix, run, c.Subnets)
+		}
 	}
 	return c, l.Err()
 }

@@ -17,6 +17,7 @@ type level struct {
 	classes *network.ClassList // of this level only
 	routing []routing          // of the classes, where they say something of it
 	scope   *expression.Scope  // the names of classes of this level and those above
+	marked  map[string]int     // numbers of classes that only rules put queries into; nil in a subnet
 
 	// Where the last word on these was said, for checks that need several.
 	leaseAt, timersAt, serverAt *value

@@ -130,7 +130,7 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 		return nil, r.err()
 	}
 	classes := new(expression.Classes)
-	top := level{scope: classes.Scope(), Policy: network.Policy{
+	top := level{scope: classes.Scope(), marked: map[string]int{}, Policy: network.Policy{
 		ServerID:      d.ServerID,
 		Authoritative: d.Authoritative,
 		OfferHold:     d.OfferHold,
@@ -183,7 +183,7 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 	docs := make([]subnetDoc, 0, len(items))
 	for _, item := range items {
 		s := subnetDoc{level: *top, at: item}
-		s.options, s.classes, s.routing, s.scope = optionsDoc{}, nil, nil, top.scope.Inner()
+		s.options, s.classes, s.routing, s.scope, s.marked = optionsDoc{}, nil, nil, top.scope.Inner(), nil
 		before := len(r.mistakes)
 		if !mapping(r, item, "a subnet", fields, &s) {
 			continue
@@ -302,7 +302,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		all = append(all, s)
 	}
 	compiled := network.NewSubnets(all, classes, top.classes)
-	compiled.Warnings = r.told()
+	compiled.Warnings, compiled.Names, compiled.Marked = r.told(), top.scope, top.marked
 	return compiled
 }
 

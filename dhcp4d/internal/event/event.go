@@ -14,8 +14,10 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
@@ -35,6 +37,12 @@ type Query struct {
 	Data []byte
 	// Message is the parsed query, nil at buffer4_receive.
 	Message *dhcp4.Message
+	// Evaluator has the query from pkt4_receive on: it answers expressions, and a hook may put the
+	// query into a class. It does not know before lease4_select whether the client has a
+	// reservation. What the class gives is given if the query is put into it before.
+	Evaluator *expression.Evaluator
+	// Options are set at pkt4_send only: what a hook sets goes into the reply.
+	Options *option.Overrides
 	// Subnet is set from subnet4_select on.
 	Subnet *network.Subnet
 	// Decision is set from lease4_select on. It is not to be changed.

@@ -11,6 +11,7 @@ func All() []hook.Kind {
 	return []hook.Kind{
 		hook.Define("leaselog", newLeaseLog, string(event.Leases4Committed)),
 		hook.Define("run", newRun, string(event.Leases4Committed)),
+		hook.Define("rules", newRules),
 		hook.Define("packetlog", newPacketLog),
 	}
 }

@@ -46,6 +46,10 @@ type Subnets struct {
 	// Classes are the conditions of all classes, those of the top and those of subnets.
 	Classes    *expression.Classes
 	TopClasses *ClassList // a later class wins over an earlier one
+	// Names are the classes of the document's top, by name.
+	Names *expression.Scope
+	// Marked are those of them that only rules put queries into, with their numbers.
+	Marked map[string]int
 	// Warnings say what is valid and yet probably not meant.
 	Warnings []string
 

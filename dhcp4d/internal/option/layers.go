@@ -5,15 +5,19 @@ import "slices"
 // Layers is what one client sees: sets laid over each other. It is a plain
 // value, made per packet without allocation.
 type Layers struct {
-	Top     *Set   // the client's reservation
-	Classes []*Set // the client's classes in the order of the configuration, the later wins
-	Pool    *Set   // the pool of its address
-	Base    *Set   // its subnet, laid over the global options
+	Hooks   *Overrides // set by hooks; nil: none
+	Top     *Set       // the client's reservation
+	Classes []*Set     // the client's classes in the order of the configuration, the later wins
+	Pool    *Set       // the pool of its address
+	Base    *Set       // its subnet, laid over the global options
 }
 
 // Lookup returns the value of an option from the uppermost set that has it.
 // The caller must not change it.
 func (l *Layers) Lookup(code byte) ([]byte, bool) {
+	if value, ok := l.Hooks.Lookup(code); ok {
+		return value, true
+	}
 	if value, ok := l.Top.Lookup(code); ok {
 		return value, true
 	}
@@ -43,6 +47,10 @@ func (l *Layers) Configured() (codes, always Codes) {
 	}
 	merge(l.Pool)
 	merge(l.Base)
+	if l.Hooks != nil {
+		codes.Merge(&l.Hooks.codes)
+		always.Merge(&l.Hooks.codes)
+	}
 	for i := range always {
 		always[i] &= codes[i]
 	}

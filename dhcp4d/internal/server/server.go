@@ -84,6 +84,7 @@ type Server struct {
 	// The query that is served.
 	proposed lease.Decision // as the hooks see it
 	options  option.Layers
+	byHooks  option.Overrides // by hooks at pkt4_send
 	classes  []*network.Class // that it is in, of those that give anything
 	sets     []*option.Set    // memory of options
 	eval     expression.Evaluator
@@ -249,19 +250,21 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if why := q.message.CheckRequest(); why != drop.None {
 		return dropped, why
 	}
-	q.event.Message = &q.message
+	q.who.locate(&q.frame, &peer)
+	q.event.Message, q.reserved = &q.message, nil
+	q.member.Forget()
+	q.who.where.Classes = nil
+	if s.set.asks {
+		s.evaluate(q)
+		q.event.Evaluator = &s.eval
+	}
 	if why := s.set.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
-	if why := q.who.read(&q.frame, &q.message, &peer); why != drop.None {
+	if why := q.who.read(&q.message); why != drop.None {
 		return dropped, why
 	}
-	q.member.Forget()
-	q.who.where.Classes = nil
-	if s.set.selector.Asks() {
-		s.evaluate(q)
-		q.who.where.Classes = &s.eval
-	}
+	q.who.where.Classes = q.event.Evaluator
 	q.chosen = s.set.selector.Select(&q.who.where)
 	if q.chosen.Subnet == nil {
 		return dropped, drop.NoSubnet
@@ -308,6 +311,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.StoreError
 	}
 	s.evaluate(q)
+	q.event.Evaluator = &s.eval
 	s.classes = q.chosen.Subnet.AppendClasses(s.classes[:0], &s.eval)
 	q.terms.Times = lease.Times{}
 	refused := network.NotRefused
@@ -353,15 +357,17 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	if why != drop.None {
 		return dropped, why
 	}
-	if !answer.LeftOut.Empty() {
-		s.leftOut(q, &answer.LeftOut)
-	}
 	if out, why = mark.End(out); why != drop.None {
 		return dropped, why
 	}
 	q.event.Data, q.event.Address = out[message:], d.Addr
-	if why := s.set.Hooks.Pkt4Send.Run(&q.event); why != hook.Continue {
-		return dropped, why
+	if !s.set.Hooks.Pkt4Send.Empty() {
+		if out, why = s.send(q, answer, &mark, out, message); why != drop.None {
+			return dropped, why
+		}
+	}
+	if !answer.LeftOut.Empty() {
+		s.leftOut(q, &answer.LeftOut)
 	}
 	if why := s.set.Hooks.Buffer4Send.Run(&q.event); why != hook.Continue {
 		return dropped, why
@@ -373,6 +379,25 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	*buf = s.sign(q, out, start)
 	s.ready.add((*buf)[start:], wayBack(q.in), answerOf(d.Kind))
 	return answered, drop.None
+}
+
+// send has the hooks at pkt4_send look at a reply, which begins at an offset of the response. If
+// they set options, the reply is built anew.
+func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
+	s.byHooks.Reset()
+	q.event.Options = &s.byHooks
+	why := s.set.Hooks.Pkt4Send.Run(&q.event)
+	q.event.Options = nil
+	if why != hook.Continue || s.byHooks.Empty() {
+		return out, why
+	}
+	s.options.Hooks = &s.byHooks
+	if out, why = reply.Append(out[:message], &q.message, r); why != drop.None {
+		return out, why
+	}
+	out, why = mark.End(out)
+	q.event.Data = out[message:]
+	return out, why
 }
 
 // sign authenticates the answer buf[start:] as its query was. It cannot fail: we have opened the

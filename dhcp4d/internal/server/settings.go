@@ -16,6 +16,7 @@ type Settings struct {
 	Leases *leases.Settings
 
 	selector *network.Selector
+	asks     bool // the selector or a hook may ask what a query is like, before there is a subnet
 	classes  *expression.Classes
 	boots    []boot // by position of the subnet
 }
@@ -27,6 +28,7 @@ type boot struct{ server, file []byte }
 // dhcp4d.
 func NewSettings(s *network.Subnets, peers []netip.Addr, hooks *event.Hooks) *Settings {
 	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s), classes: s.Classes, boots: make([]boot, len(s.All))}
+	set.asks = set.selector.Asks() || !hooks.Pkt4Receive.Empty() || !hooks.Subnet4Select.Empty()
 	set.Leases.Observers = &hooks.Leases4Committed
 	for i := range s.All {
 		sub := &s.All[i]

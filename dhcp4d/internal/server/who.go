@@ -31,20 +31,24 @@ type asker struct {
 // kind octet. Longer ones come only in pieces (RFC 3396), from nobody honest.
 const maxKey = 1 + 255
 
-// read takes everything from a query that is about its client.
-func (a *asker) read(f *ipc.Query, m *dhcp4.Message, from *Peer) drop.Reason {
+// locate takes from a query which way it came.
+func (a *asker) locate(f *ipc.Query, from *Peer) {
+	p, back := f.Packet(), f.Context()
+	a.path = attachment.Path{Packet: p, Believed: p.Relays(), Source: back.Source.Addr(), Interface: back.Interface, Server: from.Name}
+	if !from.Kea {
+		// A kea-dhcp6 does not say, and passes on what its clients say.
+		a.path.Believed = max(0, p.Relays()-int(back.Unbelieved))
+	}
+}
+
+// read takes everything else from it that is about its client.
+func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	var why drop.Reason
 	if a.client, why = m.AppendClientKey(a.client[:0]); why != drop.None {
 		return why
 	}
 	if len(a.client) > maxKey {
 		return drop.NotDHCPv4
-	}
-	p, back := f.Packet(), f.Context()
-	a.path = attachment.Path{Packet: p, Believed: p.Relays(), Source: back.Source.Addr(), Interface: back.Interface, Server: from.Name}
-	if !from.Kea {
-		// A kea-dhcp6 does not say, and passes on what its clients say.
-		a.path.Believed = max(0, p.Relays()-int(back.Unbelieved))
 	}
 	a.where = network.Facts{GIAddr: m.GIAddr()}
 	a.where.Locate(&a.path)

@@ -178,7 +178,7 @@ func TestMistakes(t *testing.T) {
 		{"option of RFC 7341", "OPTIONS=87:00", "OPTIONS: option 87 is for DHCPV4-QUERY and DHCPV4-RESPONSE only"},
 		{"option too long", "OPTIONS=59:" + strings.Repeat("00", 16385), "OPTIONS: option 59 is too long"},
 		{"options too long together", "OPTIONS=59:" + strings.Repeat("00", 9000) + ",60:" + strings.Repeat("00", 9000), "OPTIONS: 2 options of 18008 octets do not fit into an answer, at most 64 of 16384 do"},
-		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there are: acl, ratelimit, packetlog"},
+		{"unknown hook", "HOOKS=frob", "HOOKS: there is no hook frob; there are: acl, ratelimit, rules, packetlog"},
 		{"ratelimit not listed", "RATELIMIT_RATE=5", "HOOKS: the hook ratelimit is configured and not listed; add ratelimit, or unset DHCP6D_RATELIMIT_RATE"},
 		{"negative wait", "MAX_WAIT=-1s", "MAX_WAIT: a time below 0; give 0s for no limit"},
 		{"acl without list", "HOOKS=acl", "HOOKS: the hook acl has nothing to do; set DHCP6D_ACL_ALLOW or DHCP6D_ACL_DENY"},

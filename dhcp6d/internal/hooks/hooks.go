@@ -14,6 +14,7 @@ func All() []hook.Kind {
 	return []hook.Kind{
 		hook.Define("acl", newACL, string(event.Pkt6Receive)),
 		hook.Define("ratelimit", newRateLimit, string(event.Pkt6Receive)),
+		hook.Define("rules", newRules),
 		hook.Define("packetlog", newPacketLog),
 	}
 }

@@ -1,0 +1,190 @@
+package hooks
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/rule"
+)
+
+// subnets have a class that rules mark, and one with a condition of its own.
+func subnets(t testing.TB) *network.Subnets {
+	t.Helper()
+	classes := new(expression.Classes)
+	names := classes.Scope()
+	never := func(*expression.Evaluator) bool { return false }
+	marked, err := names.Add("phones", nil, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := names.Add("own", nil, never); err != nil {
+		t.Fatal(err)
+	}
+	s := network.NewSubnets(nil, classes, nil)
+	s.Names, s.Marked = names, map[string]int{"phones": marked}
+	return s
+}
+
+// ruled makes the hooks of rules as the daemon does.
+func ruled(t testing.TB, s *network.Subnets, lines string) (*event.Hooks, error) {
+	t.Helper()
+	l := config.New("DHCP4D_", []string{"DHCP4D_HOOKS=rules", "DHCP4D_RULES_REASONS=unpaid", "DHCP4D_RULES_COUNTERS=seen", "DHCP4D_RULES_LINES=" + lines})
+	c := hook.Configure(l, "DHCP4D_", All())
+	hook.Complete(l, "DHCP4D_", c, s)
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	host := hook.NewHost(prometheus.NewRegistry(), drop.DHCP4D, prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), slog.New(slog.DiscardHandler), All())
+	set, err := host.Make(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event.NewHooks(set), nil
+}
+
+func TestMistakesOfRules(t *testing.T) {
+	for lines, want := range map[string]string{
+		"pkt4_receive: known -> drop unpaid":                               "line 1, column 15: depends on whether the client has a reservation: that is known only from lease4_select on",
+		"subnet4_select: member('ALL') -> option routers 192.0.2.1":        "line 1, column 34: option has no effect at subnet4_select; use it at pkt4_send",
+		"buffer4_send: member('ALL') -> drop unpaid":                       "line 1, column 1: at buffer4_send no rule runs: there are only bytes; use pkt4_send",
+		"leases4_committed: member('ALL') -> count seen":                   "line 1, column 1: at leases4_committed no rule runs: it has happened, and there may be no query; use the hooks leaselog and run",
+		"pkt4_receive: member('ALL') -> class own":                         "line 1, column 38: the class own has a condition of its own in DHCP4D_SUBNETS; take another, with marked: true",
+		"pkt4_receive: member('ALL') -> class fones":                       `line 1, column 38: no class "fones" is marked by rules; did you mean phones?`,
+		"pkt4_send: member('ALL') -> option rooters 192.0.2.1":             "line 1, column 36: option rooters is no option known by name; did you mean routers?",
+		"pkt4_send: member('ALL') -> option dhcp-lease-time 5":             "line 1, column 36: option dhcp-lease-time cannot be configured",
+		"pkt4_send: member('ALL') -> option v6-only-preferred 5m":          "line 1, column 36: option v6-only-preferred decides whether a client needs an address, which has been decided; give it to a class",
+		"pkt4_send: member('ALL') -> option routers":                       "line 1, column 43: option routers has no value; write option NAME VALUE, or option NAME = EXPRESSION",
+		"pkt4_send: member('ALL') -> option routers =":                     "line 1, column 45: has no expression behind =; '' leaves the option out",
+		"pkt4_send: member('ALL') -> option routers [192.0.2.1, 192.0.2]":  "line 1, column 56: option routers[1]: ",
+		"pkt4_send: member('ALL') -> option routers [192.0.2.1":            "line 1, column 44: option routers has a value that cannot be read; write it as in the subnets document",
+		"pkt4_send: member('ALL') -> option host-name = option[60].exists": "line 1, column 48: is true or false, and a value is asked for",
+		"pkt4_send: member('ALL') -> pool 192.0.2.1":                       `line 1, column 29: there is no action "pool"; at pkt4_send there are drop REASON, count COUNTER, option NAME VALUE, or NAME = EXPRESSION`,
+	} {
+		_, err := ruled(t, subnets(t), lines)
+		if want = "configuration: DHCP4D_RULES_LINES: " + want; err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s:\n%v\nwant\n%s", lines, err, want)
+		}
+	}
+}
+
+// TestTheRulesOfTheDocsCompile: an operator may paste what docs/hooks.md shows.
+func TestTheRulesOfTheDocsCompile(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/hooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "    # /etc/dhcp4d/rules\n")
+	block, _, closed := strings.Cut(rest, "\n\n")
+	if !found || !closed {
+		t.Fatal("the page shows no rules")
+	}
+	lines := strings.ReplaceAll("\n"+block, "\n    ", "\n")
+	if _, err := ruled(t, subnets(t), strings.ReplaceAll(lines, "count phones", "count seen")); err != nil {
+		t.Error(err)
+	}
+}
+
+// asking is a query at a point, as the packet loop has it.
+func asking(t testing.TB, s *network.Subnets) (e *event.Query, begin func()) {
+	t.Helper()
+	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, 1}})
+	m = dhcp4.AppendOption(dhcp4.AppendType(m, dhcp4.Discover), dhcp4.OptVendorClass, []byte("Acme-Phone 1.0"))
+	m = dhcp4.AppendEnd(m)
+	datagram := dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, m)
+	p, message := new(dhcp6.Packet), new(dhcp4.Message)
+	if why := p.Parse(datagram); why != drop.None {
+		t.Fatal(why)
+	}
+	if why := message.Parse(m); why != drop.None {
+		t.Fatal(why)
+	}
+	eval, member := new(expression.Evaluator), new(expression.Membership)
+	q := expression.Query{Path: &attachment.Path{Packet: p, Source: netip.MustParseAddr("fe80::1"), Interface: []byte("eth1")}, Message: message}
+	e = &event.Query{Data: m, Message: message, Evaluator: eval, Options: new(option.Overrides)}
+	return e, func() {
+		member.Forget()
+		eval.Begin(q, s.Classes, member)
+		e.Options.Reset()
+	}
+}
+
+const threePoints = `pkt4_receive: substring(option[60].hex, 0, 10) == 'Acme-Phone' and pkt.iface == 'eth1' -> class phones
+pkt4_receive: pkt.src == fe80::bad -> drop unpaid
+subnet4_select: member('phones') -> count seen
+subnet4_select: option[61].hex == 0x01020304 -> drop unpaid
+pkt4_send: member('phones') -> option tftp-server-name tftp.example
+pkt4_send: not member('phones') -> option host-name = 'host-' + hexstring(pkt4.mac, '')
+`
+
+// TestRulesDoNotAllocate runs the rules without the hook around them: its histogram makes a bucket
+// when a time comes that was never there before.
+func TestRulesDoNotAllocate(t *testing.T) {
+	s := subnets(t)
+	v := &rulesVariables{Variables: rule.Variables{Reasons: []string{"unpaid"}, Counters: []string{"seen"}}}
+	v.tally = rule.NewTally(&v.Variables)
+	v.tally.Register(prometheus.NewRegistry(), drop.DHCP4D)
+	program, mistakes := rule.Compile(threePoints, v.language(s))
+	if mistakes != nil {
+		t.Fatal(mistakes)
+	}
+	e, begin := asking(t, s)
+	run := func() {
+		begin()
+		for _, p := range []hook.FilterPoint[event.Query]{event.Pkt4Receive, event.Subnet4Select, event.Pkt4Send} {
+			if program.At(string(p)).Run(e, e.Evaluator) != hook.Continue {
+				t.Fatal("a query is dropped")
+			}
+		}
+		if value, _ := e.Options.Lookup(dhcp4.OptTFTPServerName); string(value) != "tftp.example" {
+			t.Fatalf("option 66 is %q", value)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(100, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTheHookRunsWhereItHasRules(t *testing.T) {
+	h, err := ruled(t, subnets(t), threePoints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Pkt4Receive.Empty() || h.Subnet4Select.Empty() || h.Pkt4Send.Empty() {
+		t.Error("it does not run where it has rules")
+	}
+	if !h.Buffer4Receive.Empty() || h.Deciding() || !h.Buffer4Send.Empty() || !h.Leases4Committed.Empty() {
+		t.Error("it runs where it has none")
+	}
+}
+
+func BenchmarkRulesAtThreePoints(b *testing.B) {
+	s := subnets(b)
+	h, err := ruled(b, s, threePoints)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, begin := asking(b, s)
+	b.ReportAllocs()
+	for b.Loop() {
+		begin()
+		h.Pkt4Receive.Run(e)
+		h.Subnet4Select.Run(e)
+		h.Pkt4Send.Run(e)
+	}
+}

@@ -1,0 +1,342 @@
+// Package rule is what the hooks rules of both daemons have in common: lines of the operator's,
+//
+//	point: expression -> action
+//
+// each of which says what is done at a hook point with the packets that a test is true of.
+//
+// [Compile] reads the lines for a [Language]: the points and actions of a daemon, and the words of
+// its expressions. It reports every mistake with line and column, and what to do. A [Program] is
+// the rules of each point. [List.Run] runs them in the order of the lines. It allocates nothing.
+package rule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+)
+
+// The bounds of what is compiled.
+const (
+	MaxText  = 1 << 20 // octets of all lines
+	MaxRules = 4096    // each costs its test for every packet at its point
+)
+
+// Action is what a rule does with a packet that its test is true of. E is the event of the point.
+// The packet goes on if it returns drop.None.
+type Action[E any] func(e *E, of *expression.Evaluator) drop.Reason
+
+// Argument is what stands behind the name of an action.
+type Argument struct {
+	Text string // without blanks around
+	at   int    // offset in the lines
+	all  string
+}
+
+// Fail returns a mistake at an offset of the argument. The problem ends with what to do.
+func (a Argument) Fail(offset int, format string, args ...any) *Mistake {
+	return mistake(a.all, a.at+offset, fmt.Sprintf(format, args...))
+}
+
+// Cut returns the first word of the argument, and what follows it.
+func (a Argument) Cut() (word, rest Argument) {
+	n := strings.IndexFunc(a.Text, blank)
+	if n < 0 {
+		n = len(a.Text)
+	}
+	word, rest = a, a
+	word.Text = a.Text[:n]
+	behind := strings.TrimLeftFunc(a.Text[n:], blank)
+	rest.at, rest.Text = a.at+len(a.Text)-len(behind), behind
+	return word, rest
+}
+
+// Value compiles the argument as an expression that is octets.
+func (a Argument) Value(v *expression.Vocabulary) (*expression.Value, *Mistake) {
+	value, err := expression.CompileValue(a.Text, v)
+	if err != nil {
+		return nil, inside(a.all, a.at, err)
+	}
+	return value, nil
+}
+
+// Verb is an action by its name.
+type Verb[E any] struct {
+	Name  string
+	Takes string // what stands behind it, such as REASON
+	// Make makes the action of an argument, which may be empty.
+	Make func(of Argument) (Action[E], *Mistake)
+}
+
+// Point is a hook point where rules run.
+type Point struct {
+	Name string
+	// Verbs are the names of the actions that have an effect there.
+	Verbs []string
+	// Unknown is why it is not known there whether the client has a reservation, and what to do;
+	// empty: it is known.
+	Unknown string
+}
+
+// Language is what the rules of a daemon may say.
+type Language[E any] struct {
+	Points []Point // in the order of a packet's way
+	// Closed are the other points of the daemon, and why no rule runs there.
+	Closed     map[string]string
+	Verbs      []Verb[E]
+	Vocabulary *expression.Vocabulary
+	// Classes are the classes that the vocabulary knows; nil: none.
+	Classes *expression.Classes
+}
+
+// Mistake is one thing that is wrong with the lines.
+type Mistake struct {
+	Line, Column int    // from 1, columns in octets
+	Problem      string // what is wrong and what to do
+}
+
+// Error returns the mistake on one line.
+func (m *Mistake) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s", m.Line, m.Column, m.Problem)
+}
+
+func mistake(text string, at int, problem string) *Mistake {
+	before := text[:at]
+	return &Mistake{strings.Count(before, "\n") + 1, at - strings.LastIndexByte(before, '\n'), problem}
+}
+
+// inside is a mistake in an expression that begins at an offset of the lines.
+func inside(text string, begin int, err error) *Mistake {
+	e, ok := err.(*expression.Error) //nolint:errorlint // the compiler of expressions says that it is one
+	if !ok {
+		return mistake(text, begin, err.Error())
+	}
+	return mistake(text, begin+e.Offset, e.Problem)
+}
+
+// Program is compiled rules.
+type Program[E any] struct {
+	points map[string]List[E]
+	rules  int
+}
+
+// Len is the number of rules.
+func (p *Program[E]) Len() int { return p.rules }
+
+// At returns the rules of a point, nil if there are none.
+func (p *Program[E]) At(point string) List[E] { return p.points[point] }
+
+// List is the rules of a point, in the order of the lines. It never changes.
+type List[E any] []Rule[E]
+
+// Rule is a compiled line.
+type Rule[E any] struct {
+	Line int    // where it begins
+	Does string // its action as it was written
+	test *expression.Test
+	do   Action[E]
+}
+
+// Run does what the rules say that are true of the query of the evaluator, up to the first that
+// drops it.
+func (l List[E]) Run(e *E, of *expression.Evaluator) drop.Reason {
+	for i := range l {
+		if !l[i].test.Holds(of) {
+			continue
+		}
+		if why := l[i].do(e, of); why != drop.None {
+			return why
+		}
+	}
+	return drop.None
+}
+
+func blank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' }
+
+// Compile compiles lines. An empty line, and one that begins with #, says nothing. A line that
+// begins with a blank goes on with the one before it.
+func Compile[E any](text string, l *Language[E]) (*Program[E], []*Mistake) {
+	if len(text) > MaxText {
+		return nil, []*Mistake{{1, 1, fmt.Sprintf("%d octets are too many; give at most %d", len(text), MaxText)}}
+	}
+	p := &Program[E]{points: map[string]List[E]{}}
+	var mistakes []*Mistake
+	for _, s := range spans(text) {
+		if p.rules++; p.rules > MaxRules {
+			return nil, append(mistakes, mistake(text, s.begin, fmt.Sprintf("more than %d rules; put what they have in common into classes", MaxRules)))
+		}
+		point, rule, wrong := l.rule(text, s)
+		if wrong != nil {
+			mistakes = append(mistakes, wrong)
+			continue
+		}
+		p.points[point] = append(p.points[point], rule)
+	}
+	if len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return p, nil
+}
+
+// span is where a rule stands in the text.
+type span struct {
+	begin, end int
+	orphan     bool // it goes on with a line that is not there
+}
+
+func spans(text string) (all []span) {
+	at, open := 0, false
+	for line := range strings.Lines(text) {
+		begin := at
+		at += len(line)
+		content := strings.TrimFunc(line, blank)
+		switch {
+		case content == "":
+			open = false
+		case content[0] == '#':
+		case !blank(rune(line[0])):
+			all, open = append(all, span{begin: begin, end: at}), true
+		case open:
+			all[len(all)-1].end = at
+		default:
+			all, open = append(all, span{begin: begin + strings.Index(line, content), end: at, orphan: true}), true
+		}
+	}
+	return all
+}
+
+// plain is the text of a rule: comments in it are blanks.
+func (s span) plain(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text[s.begin:s.end]) {
+		if strings.HasPrefix(strings.TrimLeftFunc(line, blank), "#") {
+			line = strings.Repeat(" ", len(line)-1) + "\n"
+		}
+		b.WriteString(line)
+	}
+	return strings.TrimRightFunc(b.String(), blank)
+}
+
+const form = "point: expression -> action"
+
+func (l *Language[E]) rule(text string, s span) (point string, r Rule[E], wrong *Mistake) {
+	fail := func(at int, format string, args ...any) (string, Rule[E], *Mistake) {
+		return "", r, mistake(text, s.begin+at, fmt.Sprintf(format, args...))
+	}
+	if s.orphan {
+		return fail(0, "goes on with a rule that is not there; begin a rule without a blank, as in %s", form)
+	}
+	line := s.plain(text)
+	colon := strings.IndexByte(line, ':')
+	arrow := outside(line, "->")
+	if colon < 0 || (arrow >= 0 && arrow < colon) {
+		return fail(0, "names no point before a colon; write %s", form)
+	}
+	name := strings.TrimFunc(line[:colon], blank)
+	at := slices.IndexFunc(l.Points, func(p Point) bool { return p.Name == name })
+	if at < 0 {
+		if why := l.Closed[name]; why != "" {
+			return fail(0, "at %s no rule runs: %s", name, why)
+		}
+		return fail(0, "there is no point %s; %s", quote(name), expression.Suggest(name, l.names()))
+	}
+	if arrow < 0 {
+		return fail(len(line), "has no -> and no action behind it; write %s", form)
+	}
+	test, wrong := l.test(text, s.begin, line[:arrow], colon+1, &l.Points[at])
+	if wrong != nil {
+		return "", r, wrong
+	}
+	r = Rule[E]{Line: strings.Count(text[:s.begin], "\n") + 1, Does: strings.Join(strings.Fields(line[arrow+2:]), " "), test: test}
+	r.do, wrong = l.action(text, s.begin, line, arrow+2, &l.Points[at])
+	return name, r, wrong
+}
+
+// test compiles the test that stands at an offset of a line.
+func (l *Language[E]) test(text string, begin int, line string, at int, p *Point) (*expression.Test, *Mistake) {
+	at = len(line) - len(strings.TrimLeftFunc(line[at:], blank))
+	if at == len(line) {
+		return nil, mistake(text, begin+at, "has no expression before ->; member('ALL') is true of every packet")
+	}
+	test, err := expression.CompileTest(strings.TrimRightFunc(line[at:], blank), l.Vocabulary)
+	switch {
+	case err != nil:
+		return nil, inside(text, begin+at, err)
+	case p.Unknown != "" && test.UsesKnown(l.Classes):
+		return nil, mistake(text, begin+at, "depends on whether the client has a reservation: "+p.Unknown)
+	}
+	return test, nil
+}
+
+// action makes the action that stands at an offset of a line.
+func (l *Language[E]) action(text string, begin int, line string, at int, p *Point) (Action[E], *Mistake) {
+	at = len(line) - len(strings.TrimLeftFunc(line[at:], blank))
+	word, rest := Argument{Text: line[at:], at: begin + at, all: text}.Cut()
+	i := slices.IndexFunc(l.Verbs, func(v Verb[E]) bool { return v.Name == word.Text })
+	switch {
+	case word.Text == "":
+		return nil, word.Fail(0, "has no action behind ->; at %s there are %s", p.Name, l.usage(p))
+	case i < 0:
+		return nil, word.Fail(0, "there is no action %s; at %s there are %s", quote(word.Text), p.Name, l.usage(p))
+	case !slices.Contains(p.Verbs, word.Text):
+		return nil, word.Fail(0, "%s has no effect at %s; use it at %s", word.Text, p.Name, strings.Join(l.where(word.Text), " or "))
+	case rest.Text == "":
+		return nil, rest.Fail(0, "%s needs something behind it; write %s", word.Text, l.Verbs[i].usage())
+	}
+	return l.Verbs[i].Make(rest)
+}
+
+func (v *Verb[E]) usage() string { return v.Name + " " + v.Takes }
+
+// usage is the actions of a point, as they are written.
+func (l *Language[E]) usage(p *Point) string {
+	var all []string
+	for i := range l.Verbs {
+		if slices.Contains(p.Verbs, l.Verbs[i].Name) {
+			all = append(all, l.Verbs[i].usage())
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// where is the points at which an action has an effect.
+func (l *Language[E]) where(verb string) (points []string) {
+	for _, p := range l.Points {
+		if slices.Contains(p.Verbs, verb) {
+			points = append(points, p.Name)
+		}
+	}
+	return points
+}
+
+func (l *Language[E]) names() (names []string) {
+	for _, p := range l.Points {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// outside returns where a sign stands outside of single quotes, -1 if nowhere.
+func outside(line, sign string) int {
+	quoted := false
+	for i := range len(line) {
+		switch {
+		case line[i] == '\'':
+			quoted = !quoted
+		case !quoted && strings.HasPrefix(line[i:], sign):
+			return i
+		}
+	}
+	return -1
+}
+
+// quote is a word of the operator's in an error, shortened.
+func quote(word string) string {
+	const most = 40
+	if len(word) > most {
+		word = word[:most] + "…"
+	}
+	return fmt.Sprintf("%q", word)
+}
