@@ -90,6 +90,19 @@ func (c *Clock) at(r Reading) lease.Time {
 // Now is the time that leases go by.
 func (c *Clock) Now() lease.Time { return c.at(c.sys.Read()) }
 
+// Up is the boot clock.
+func (c *Clock) Up() time.Duration { return c.sys.Read().Boot }
+
+// At is the time that leases go by at a moment of the boot clock.
+func (c *Clock) At(up time.Duration) time.Time { return time.Unix(0, c.anchor.Load()+int64(up)) }
+
+// Follow has the time of leases be t at a moment of the boot clock. A store that several dhcp4d
+// share keeps all of them at one time this way.
+func (c *Clock) Follow(t time.Time, up time.Duration) {
+	c.anchor.Store(t.UnixNano() - int64(up))
+	c.line.Store(true)
+}
+
 // Wall is the time of day.
 func (c *Clock) Wall() time.Time { return c.sys.Read().Wall }
 

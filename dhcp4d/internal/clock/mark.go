@@ -52,7 +52,10 @@ func (c *Clock) Resume(m Mark) Basis {
 	return basis
 }
 
-// since is how much time has passed since m, at the least.
+// Since is how much time has passed since m, at the least.
+func (c *Clock) Since(m Mark) (Basis, time.Duration) { return c.since(m, c.sys.Read()) }
+
+// since is the same at a reading.
 func (c *Clock) since(m Mark, r Reading) (Basis, time.Duration) {
 	switch boot := c.sys.Boot(); {
 	case boot != "" && boot == m.Boot && r.Boot >= m.Up:
