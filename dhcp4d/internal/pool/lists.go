@@ -1,5 +1,7 @@
 package pool
 
+import "iter"
+
 // The states of an offset that is not fresh.
 const (
 	out uint8 = iota
@@ -86,8 +88,13 @@ func (l *lists) first(list uint32) (uint32, bool) {
 	return 0, false
 }
 
-func (l *lists) each(list uint32, fn func(off uint32)) {
-	for i := l.heads[list].next; i != list; i = l.node(i).next {
-		fn(i - uint32(len(l.heads)))
+// all iterates over a list.
+func (l *lists) all(list uint32) iter.Seq[uint32] {
+	return func(yield func(off uint32) bool) {
+		for i := l.heads[list].next; i != list; i = l.node(i).next {
+			if !yield(i - uint32(len(l.heads))) {
+				return
+			}
+		}
 	}
 }

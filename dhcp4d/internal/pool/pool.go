@@ -28,7 +28,26 @@ type Pool struct {
 	fresh    bitmap
 	cursor   uint32
 	lists    lists
+	share    Share
+	dry      bool // no address of our share is fresh
 }
+
+// Share is the part of the addresses that this process gives out first: every Of-th one. Others
+// that lease the same addresses have the other parts, so that two of them seldom try the same one.
+// The zero value is all of them.
+type Share struct{ Index, Of uint32 }
+
+// Has reports whether an address is in the share.
+func (s Share) Has(addr uint32) bool { return s.Of <= 1 || addr%s.Of == s.Index }
+
+// distance is how far the next address of the share is behind one that is not in it.
+func (s Share) distance(addr uint32) uint32 { return (s.Index + s.Of - addr%s.Of) % s.Of }
+
+// shareQueue is how many queued addresses are looked at for one of our share.
+const shareQueue = 64
+
+// SetShare says which addresses Next returns first.
+func (p *Pool) SetShare(s Share) { p.share, p.dry = s, false }
 
 // piece is a run of addresses of one configured pool without exclusions.
 type piece struct {
@@ -136,6 +155,12 @@ func (p *Pool) offset(addr uint32) (uint32, *piece) {
 
 // addr is the address at a place.
 func (p *Pool) addr(off uint32) uint32 {
+	c := p.pieceAt(off)
+	return c.first + off - c.base
+}
+
+// pieceAt is the piece of a place.
+func (p *Pool) pieceAt(off uint32) *piece {
 	lo, hi := 0, len(p.pieces)-1
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
@@ -145,7 +170,7 @@ func (p *Pool) addr(off uint32) uint32 {
 			hi = mid - 1
 		}
 	}
-	return p.pieces[lo].first + off - p.pieces[lo].base
+	return &p.pieces[lo]
 }
 
 // Contains reports whether the address is in one of the ranges and not
@@ -170,11 +195,51 @@ func (p *Pool) Free(addr uint32) bool {
 
 // Next is the address to give out next. It stays free until it is taken.
 func (p *Pool) Next() (addr uint32, ok bool) {
+	if p.share.Of > 1 {
+		if addr, ok := p.nextOfShare(); ok {
+			return addr, true
+		}
+	}
 	if off, ok := p.fresh.next(p.cursor); ok {
 		return p.addr(off), true
 	}
 	if off, ok := p.lists.first(queueList); ok {
 		return p.addr(off), true
+	}
+	return 0, false
+}
+
+// nextOfShare is the same among the addresses of our share.
+func (p *Pool) nextOfShare() (addr uint32, ok bool) {
+	if !p.dry {
+		for start, wrapped := p.cursor, false; ; {
+			off, ok := p.fresh.from(start)
+			switch {
+			case !ok && wrapped, ok && wrapped && off >= p.cursor:
+				p.dry = true
+			case !ok:
+				start, wrapped = 0, true
+				continue
+			default:
+				piece := p.pieceAt(off)
+				addr := piece.first + off - piece.base
+				if p.share.Has(addr) {
+					return addr, true
+				}
+				start = off + min(p.share.distance(addr), piece.last-addr+1)
+				continue
+			}
+			break
+		}
+	}
+	looked := 0
+	for off := range p.lists.all(queueList) {
+		if a := p.addr(off); p.share.Has(a) {
+			return a, true
+		}
+		if looked++; looked == shareQueue {
+			break
+		}
 	}
 	return 0, false
 }
@@ -207,6 +272,7 @@ func (p *Pool) Return(addr uint32, used bool) {
 		p.lists.append(off, queueList, queued)
 	} else {
 		p.fresh.set(off)
+		p.dry = false
 	}
 	p.pools[c.pool].free++
 }
@@ -242,7 +308,9 @@ func (p *Pool) Wake(addr uint32) {
 
 // Queued calls fn for the queued addresses, the longest unused first.
 func (p *Pool) Queued(fn func(addr uint32)) {
-	p.lists.each(queueList, func(off uint32) { fn(p.addr(off)) })
+	for off := range p.lists.all(queueList) {
+		fn(p.addr(off))
+	}
 }
 
 // Use returns how many addresses of a configured pool may be given out at all,

@@ -23,6 +23,7 @@ type twin struct {
 	queue    []uint32
 	rest     [][]uint32
 	reserved map[uint32]bool
+	share    Share
 }
 
 func newTwin(pools, excluded []Range, reserved []netip.Addr) *twin {
@@ -52,6 +53,16 @@ func newTwin(pools, excluded []Range, reserved []netip.Addr) *twin {
 }
 
 func (w *twin) next() (uint32, bool) {
+	for i := range w.all {
+		if a := w.all[(w.cursor+i)%len(w.all)]; w.fresh[a] && w.share.Has(a) {
+			return a, true
+		}
+	}
+	for _, a := range w.queue[:min(len(w.queue), shareQueue)] {
+		if w.share.Has(a) {
+			return a, true
+		}
+	}
 	for i := range w.all {
 		if a := w.all[(w.cursor+i)%len(w.all)]; w.fresh[a] {
 			return a, true
@@ -153,6 +164,11 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 				}
 			},
 			"wake": func(t *rapid.T) { a := anyAddr(t); p.Wake(a); w.wake(a) },
+			"share": func(t *rapid.T) {
+				w.share.Of = rapid.Uint32Range(0, 3).Draw(t, "shares")
+				w.share.Index = rapid.Uint32Range(0, max(w.share.Of, 1)-1).Draw(t, "share")
+				p.SetShare(w.share)
+			},
 			"": func(t *rapid.T) {
 				g, gok := p.Next()
 				e, eok := w.next()
@@ -170,7 +186,9 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 				var queue, rest, wantRest []uint32
 				p.Queued(func(a uint32) { queue = append(queue, a) })
 				for i := range pools {
-					p.lists.each(restList+uint32(i), func(off uint32) { rest = append(rest, p.addr(off)) })
+					for off := range p.lists.all(restList + uint32(i)) {
+						rest = append(rest, p.addr(off))
+					}
 				}
 				for _, r := range w.rest {
 					wantRest = append(wantRest, r...)

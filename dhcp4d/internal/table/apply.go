@@ -119,6 +119,9 @@ func (t *Table) offer(v *view, addr, ref uint32, until lease.Time) {
 
 // bind gives an address to a client, whoever has it.
 func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
+	if ref != 0 {
+		t.takeFrom(v, ref, now, group)
+	}
 	ref = t.seize(v, addr, ref)
 	e := t.entries.at(ref)
 	t.unschedule(ref)
@@ -126,6 +129,18 @@ func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint6
 	t.setPhase(e, bound)
 	t.setPoint(ref, v.q.Point)
 	t.extend(v.q, ref, until, now, seq, group)
+}
+
+// takeFrom writes that another client loses an address that v gets. The record says to a store that
+// several processes share whom this process believes to have the address.
+func (t *Table) takeFrom(v *view, ref uint32, now lease.Time, group *lease.Batch) {
+	e := t.entries.at(ref)
+	if e.phase != bound || t.is(e, v.slot, v.hash, v.q.Client) {
+		return
+	}
+	t.fill(ref, &t.scratch)
+	t.scratch.State, t.scratch.Changed, t.scratch.Expires = lease.Released, now, now
+	group.Add(&t.scratch)
 }
 
 // extend writes a binding anew.

@@ -2,6 +2,7 @@ package table
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -65,21 +66,33 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 // changes if a later group has a record of the identity: the store judges that one too. The address
 // of a holder that cannot be loaded becomes free; the error is that of Load.
 func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now lease.Time) error {
-	ref := t.byAddr(pool.Number(id.Addr))
+	if holder.ID != id {
+		err := fmt.Errorf("%v is held as %v", id.Addr, holder.Addr)
+		return errors.Join(err, t.Foreign(&lease.Binding{ID: id}, seq, now))
+	}
+	return t.Foreign(holder, seq, now)
+}
+
+// Foreign takes over what another process has made of an identity, read from the store after commit
+// group seq. In lease.NoState it is nobody's any more. Nothing changes if a later group has a
+// record of the identity: the store judges that one. If the record cannot be loaded, the address
+// becomes free; the error is that of Load.
+func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) error {
+	ref := t.byAddr(pool.Number(b.Addr))
 	if ref != 0 {
 		e := t.entries.at(ref)
 		if e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0 {
 			return nil
 		}
 	}
-	err := fmt.Errorf("%v is held as %v", id.Addr, holder.Addr)
-	if holder.ID == id {
-		err = t.Load(holder, now)
+	var err error
+	if b.State != lease.NoState {
+		if err = t.Load(b, now); err == nil {
+			t.Loaded(now)
+			return nil
+		}
 	}
-	switch {
-	case err == nil:
-		t.Loaded(now)
-	case ref != 0:
+	if ref != 0 {
 		addr, p := t.entries.at(ref).addr, t.poolOf(t.entries.at(ref).addr, t.entries.at(ref).slot)
 		t.forget(ref)
 		if p != nil {
@@ -260,6 +273,7 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 			continue
 		}
 		sl.set(&subnets[i])
+		sl.pool.SetShare(t.share)
 		changed = true
 	}
 	t.prefixes = t.prefixes[:0]

@@ -90,6 +90,7 @@ type Table struct {
 	point    []byte        // of the record at hand
 	ahead    []ahead       // of the batch at hand
 	read     uint32        // by Ahead
+	share    pool.Share
 }
 
 // slot is a subnet, for good: a subnet that leaves the configuration keeps
@@ -140,6 +141,17 @@ func (t *Table) clear() {
 
 // Len is the number of entries of all kinds.
 func (t *Table) Len() int { return t.entries.n }
+
+// SetShare says which free addresses are given out first, because other processes lease the same
+// ones.
+func (t *Table) SetShare(s pool.Share) {
+	t.share = s
+	for i := range t.slots {
+		if p := t.slots[i].pool; p != nil {
+			p.SetShare(s)
+		}
+	}
+}
 
 // Counts of the subnet at a position of the configuration.
 func (t *Table) Counts(subnet int) Counts {
