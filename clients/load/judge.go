@@ -174,6 +174,7 @@ func (e *engine) content(s *slot, a *answer) fault {
 	switch owner := e.owners.of(a.address); {
 	case owner == quarantine:
 		return declinedGiven
+	case s.want == offer && e.config.Shared:
 	case owner != nobody && owner != s.client+1 && e.now < e.clients[owner-1].until:
 		return twiceGiven
 	}

@@ -67,6 +67,9 @@ type Config struct {
 	// addresses must be in it.
 	Require []byte
 	Expect  netip.Prefix
+	// Shared says that several servers share the addresses. Then an OFFER may be of an address that
+	// another client got a moment ago; its REQUEST is refused.
+	Shared bool
 	// Bare accepts answers without server identifier and lease time. A program that only turns
 	// queries into answers does not add them.
 	Bare bool

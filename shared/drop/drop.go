@@ -72,6 +72,7 @@ const (
 	Draining
 	StoreError
 	LeaseRefused
+	LeaseChanged
 	QueueFull
 	ReplyTooBig
 
@@ -129,6 +130,7 @@ var table = Table[Reason]{
 	Draining:          {"draining", DHCP4D, "the subnet takes no new client"},
 	StoreError:        {"store_error", DHCP4D, "the lease could not be put on stable storage"},
 	LeaseRefused:      {"lease_refused", DHCP4D, "the lease store has the address for another client, who came first"},
+	LeaseChanged:      {"lease_changed", DHCP4D, "another dhcp4d has changed the lease, or could not be asked, while a NAK was made; the client asks again"},
 	QueueFull:         {"queue_full", both, "more work in flight than is allowed"},
 	ReplyTooBig:       {"reply_too_big", both, "the mandatory options do not fit into the reply"},
 }

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/clients/load"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
@@ -17,6 +22,13 @@ func startOnDatabase(t *testing.T) (*bench, *postgrestest.Server) {
 	t.Helper()
 	database := postgrestest.Start(t)
 	place := "DHCP4D_STORE=" + database.URL()
+	migrateDatabase(t, place)
+	return start(t, func(c *servers.Config) { c.Env = []string{place} }), database
+}
+
+// migrateDatabase makes the tables of a store.
+func migrateDatabase(t *testing.T, place string) {
+	t.Helper()
 	path, err := servers.Find("dhcp4d")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +38,6 @@ func startOnDatabase(t *testing.T) (*bench, *postgrestest.Server) {
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
 	}
-	return start(t, func(c *servers.Config) { c.Env = []string{place} }), database
 }
 
 func TestDatabase(t *testing.T) {
@@ -72,34 +83,165 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("renewed: %+v, %v; want %v", renewed, err, l.Address)
 		}
 	})
-	t.Run("DB-3 one dhcp4d at a time has a database, a second waits and takes over", func(t *testing.T) {
+	t.Run("DB-3 any of three dhcp4d renews the lease of any client, whichever is killed", func(t *testing.T) {
 		t.Parallel()
-		b, _ := startOnDatabase(t)
-		c := b.client(topology.Multicast, 1, client.Options{})
-		l := b.obtain(c)
-		standby := b.config
-		standby.Patience = time.Minute
-		standby.Env = append(standby.Env[:1:1], "DHCP4D_METRICS_LISTEN=[::1]:9569", "DHCP4D_API_LISTEN=off")
-		type started struct {
-			half *servers.Half
-			err  error
+		b := startSeveral(t, "192.0.2.10", "192.0.2.250")
+		var clients []*client.Client
+		var leases []*client.Lease
+		for n := range 9 {
+			c := b.client(topology.Multicast, n+1, client.Options{})
+			clients, leases = append(clients, c), append(leases, b.obtain(c))
 		}
-		ready := make(chan started)
-		go func() {
-			half, err := servers.StartV4(b.Server, servers.Ours, standby)
-			ready <- started{half, err}
-		}()
-		if renewed, err := c.Renew(t.Context(), l); err != nil || renewed.Address != l.Address {
-			t.Errorf("renewed: %+v, %v; want %v", renewed, err, l.Address)
+		for _, name := range []string{"a", "b", "c"} {
+			b.halves[name].Kill()
+			b.series(b.six, `dhcp6d_ipc_backend_up{backend="`+name+`"}`, is(0))
+			for i, c := range clients {
+				if again, err := c.Renew(t.Context(), leases[i]); err != nil || again.Address != leases[i].Address {
+					t.Errorf("without %s, renewal of %s: %+v, %v", name, leases[i].Address, again, err)
+				}
+				if again, err := c.Reboot(t.Context(), leases[i].Address); err != nil || again.Address != leases[i].Address {
+					t.Errorf("without %s, reboot with %s: %+v, %v", name, leases[i].Address, again, err)
+				}
+			}
+			c := b.client(topology.Multicast, 100+int(name[0]), client.Options{})
+			clients, leases = append(clients, c), append(leases, b.obtain(c))
+			b.start4(name)
 		}
-		b.four.Kill()
-		second := <-ready
-		if second.err != nil {
-			t.Fatal(second.err)
+		if err := clients[0].Release(leases[0]); err != nil {
+			t.Fatal(err)
 		}
-		b.four = second.half
-		if renewed, err := c.Renew(t.Context(), l); err != nil || renewed.Address != l.Address {
-			t.Errorf("renewed with the second: %+v, %v; want %v", renewed, err, l.Address)
+		held := map[netip.Addr]bool{}
+		for _, l := range leases {
+			if held[l.Address] {
+				t.Errorf("%s is held twice", l.Address)
+			}
+			held[l.Address] = true
 		}
 	})
+	t.Run("DB-3 dhcp4d that fight for a pool give no address twice", func(t *testing.T) {
+		t.Parallel()
+		const first, addresses = 10, 60
+		b := startSeveral(t, "192.0.2.10", fmt.Sprintf("192.0.2.%d", first+addresses-1))
+		found := make(chan *client.Lease, addresses)
+		var all sync.WaitGroup
+		for n := range addresses {
+			c := b.client(topology.Multicast, n+1, client.Options{})
+			all.Go(func() {
+				for { // a NAK, and no address while another one's offer holds the last, are right
+					l, err := c.Obtain(t.Context())
+					if err == nil {
+						found <- l
+						return
+					}
+					if t.Context().Err() != nil {
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		held := map[netip.Addr]int{}
+		for range addresses {
+			l := <-found
+			held[l.Address]++
+		}
+		if len(held) != addresses {
+			t.Errorf("%d clients hold %d addresses: %v", addresses, len(held), held)
+		}
+		if n := b.database.Query(t, "SELECT count(DISTINCT client) FROM dhcp4d.lease WHERE state = 2"); n != fmt.Sprint(addresses) {
+			t.Errorf("the database has %s clients", n)
+		}
+	})
+	t.Run("DB-3 no address is given twice while dhcp4d and the database are killed under load", func(t *testing.T) {
+		t.Parallel()
+		b := startSeveral(t, "192.0.2.10", "192.0.2.210")
+		ctx, cancel := context.WithCancel(t.Context())
+		killing := make(chan struct{})
+		done := make(chan load.Report, 1)
+		go func() {
+			r, err := loaded(ctx, b.Clients, load.Config{
+				Interface: "access", InFlight: 16, Clients: 180, Shuffle: true, Renew: 0.5, Release: 0.3, Timeout: 4 * time.Second, Seed: 1,
+				Shared: true, Duration: time.Minute, // or until all were killed
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			done <- r
+		}()
+		go func() {
+			defer close(killing)
+			for round, name := range []string{"a", "b", "c", "a", "b"} {
+				time.Sleep(300 * time.Millisecond) // of load
+				if round == 2 {
+					b.database.Kill(t)
+					b.database.Restart(t)
+				}
+				b.halves[name].Kill()
+				b.start4(name)
+			}
+		}()
+		<-killing
+		cancel()
+		r := <-done
+		delete(r.Faults, "refused") // by a NAK: another client got the address after the OFFER
+		if r.Completed == 0 || len(r.Faults) > 0 {
+			t.Errorf("faults %v of %d exchanges", r.Faults, r.Completed)
+		}
+		t.Logf("%d exchanges, %d lost, %d addresses held", r.Completed, r.Lost, r.Addresses)
+	})
+}
+
+// shared is a network with three dhcp4d that use one database, and dhcp6d before them.
+type shared struct {
+	*bench
+	database *postgrestest.Server
+	halves   map[string]*servers.Half
+	started  map[string]servers.Config
+}
+
+// startSeveral builds the network. The dhcp4d are configured alike, with one pool.
+func startSeveral(t *testing.T, first, last string) *shared {
+	t.Helper()
+	s := &shared{bench: network(t, "dhcp6d", "dhcp4d"), database: postgrestest.Start(t), halves: map[string]*servers.Half{}, started: map[string]servers.Config{}}
+	place := "DHCP4D_STORE=" + s.database.URL()
+	migrateDatabase(t, place)
+	for i, name := range []string{"a", "b", "c"} {
+		one := s.config
+		one.Env = []string{
+			place, "DHCP4D_NAME=" + name, "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS=" + firstKey,
+			fmt.Sprintf("DHCP4D_IPC_LISTEN=[::1]:%d", 6768+i), fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", 9567+100*i),
+			fmt.Sprintf(`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, server-id: 192.0.2.1, pools: [%s-%s], match: [{interface: access}]}]`, first, last),
+		}
+		s.started[name] = one
+		s.start4(name)
+	}
+	s.config.Env = []string{"DHCP6D_IPC_BACKENDS=a@[::1]:6768,b@[::1]:6769,c@[::1]:6770", "DHCP6D_IPC_KEYS=" + firstKey}
+	s.start6()
+	s.series(s.six, "dhcp6d_ipc_backend_up", is(3))
+	t.Cleanup(func() {
+		settled(t, s.six, "dhcp6d")
+		for _, h := range s.halves {
+			settled(t, h, "dhcp4d")
+		}
+		if t.Failed() {
+			t.Logf("dhcp6d said:\n%s", tailOf(s.six.Output()))
+			for name, h := range s.halves {
+				t.Logf("%s said:\n%s", name, tailOf(h.Output()))
+			}
+		}
+	})
+	return s
+}
+
+// start4 starts one dhcp4d, and waits until dhcp6d uses it.
+func (s *shared) start4(name string) {
+	s.t.Helper()
+	h, err := servers.StartV4(s.Server, servers.Ours, s.started[name])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.halves[name] = h
+	if s.six != nil {
+		s.series(s.six, `dhcp6d_ipc_backend_up{backend="`+name+`"}`, is(1))
+	}
 }

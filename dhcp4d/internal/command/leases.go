@@ -289,6 +289,6 @@ func (c *call) openStore() (store.Store, config.Config, *clock.Clock, error) {
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	now := clock.New(c.clocks)
-	s, err := store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now})
+	s, err := store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now, Clock: now})
 	return s, conf, now, err
 }

@@ -11,7 +11,9 @@
 // with back-off, and the table is loaded from it. Until then no group takes anything.
 //
 // A store that several dhcp4d share may refuse single records of a group, because another client
-// holds the address. The other records of the group are durable. See Config.Refused.
+// holds the address. The other records of the group are durable. See Config.Refused. What the
+// others change is read ten times a second, and after a group with a reply that may rest on it, a
+// NAK: see Config.Foreign.
 //
 // The order of the locks stands in the package comment of package leases.
 //
@@ -50,6 +52,8 @@ var errFailed = errors.New("the lease store has failed")
 type Replies interface {
 	Len() int // how many wait
 	Reset()   // forgets them and keeps the memory
+	// Unsure reports whether one of them rests on what other dhcp4d may have changed meanwhile.
+	Unsure() bool
 }
 
 // Group is a commit group: records that one synced write makes durable, and the replies that wait
@@ -62,6 +66,10 @@ type Group[R Replies] struct {
 	// Refused are the records that the store has not taken, because another client holds their
 	// identity. It is valid in the calls of Config.Refused and Config.Done.
 	Refused []store.Refusal
+	// Foreign are the leases that other dhcp4d have changed since the group began to gather, if its
+	// replies are unsure. Blind says that they are not known. Both are valid in Config.Done.
+	Foreign lease.Batch
+	Blind   bool
 }
 
 func (g *Group[R]) empty() bool { return len(g.Records.Records) == 0 && g.Replies.Len() == 0 }
@@ -69,7 +77,8 @@ func (g *Group[R]) empty() bool { return len(g.Records.Records) == 0 && g.Replie
 func (g *Group[R]) reset() {
 	g.Records.Reset()
 	g.Replies.Reset()
-	g.Refused = nil
+	g.Refused, g.Blind = nil, false
+	g.Foreign.Reset()
 }
 
 // Config is what a Committer needs. All of it is required.
@@ -81,6 +90,10 @@ type Config[R Replies] struct {
 	// takes them back. The call comes before Done, and before the group counts as durable: nobody
 	// may take a refused record for a durable one.
 	Refused func(g *Group[R])
+	// Foreign is called with what other dhcp4d have changed in a store that several share, as it is
+	// after commit group seq, and Share when this one's share of the free addresses changes.
+	Foreign func(changed []lease.Binding, seq uint64)
+	Share   func(store.Share)
 	// Done is called with every group that is not empty, in the order of Seq, and the group is
 	// emptied when it returns. Without an error all records but the refused ones are durable, and
 	// the replies leave that rest on none of those. With an error no reply may leave. Whoever
@@ -98,17 +111,21 @@ type Config[R Replies] struct {
 
 // Committer commits groups, one after the other.
 type Committer[R Replies] struct {
-	cfg  Config[R]
-	wake chan struct{} // holds one token when the goroutine has something to do
-	stop chan struct{}
-	done sync.WaitGroup // of the goroutines
+	cfg Config[R]
+	// shared is the store if several dhcp4d use it, else nil.
+	shared store.Shared
+	wake   chan struct{} // holds one token when the goroutine has something to do
+	stop   chan struct{}
+	done   sync.WaitGroup // of the goroutines
 
 	failed  atomic.Bool
 	durable atomic.Uint64
 	quick   atomic.Bool // the last commit took at most quickLimit
 
-	disk  turn.Lock // held by whoever commits, or opens the store again
-	spare *Group[R] // guarded by disk; the group that is being committed, or an empty one
+	disk   turn.Lock   // held by whoever commits, or opens the store again
+	spare  *Group[R]   // guarded by disk; the group that is being committed, or an empty one
+	share  store.Share // guarded by disk
+	looked time.Time   // guarded by disk; when the changes of others were read
 
 	mu        sync.Mutex
 	gathering *Group[R] // guarded by mu
@@ -123,6 +140,7 @@ func New[R Replies](cfg Config[R]) *Committer[R] {
 		gathering: &Group[R]{Replies: cfg.Replies(), Seq: 1},
 		spare:     &Group[R]{Replies: cfg.Replies()},
 	}
+	c.shared, _ = cfg.Store.(store.Shared)
 	c.done.Go(c.run)
 	c.done.Go(c.watch)
 	return c
@@ -193,6 +211,10 @@ func (c *Committer[R]) Durable() uint64 { return c.durable.Load() }
 // Failed reports whether the store has failed and is not yet back.
 func (c *Committer[R]) Failed() bool { return c.failed.Load() }
 
+// Shared reports whether other dhcp4d use the store too. Then a reply that may rest on what they
+// have changed waits for a group.
+func (c *Committer[R]) Shared() bool { return c.shared != nil }
+
 // State says whether commits succeed.
 type State uint8
 
@@ -257,16 +279,26 @@ func (c *Committer[R]) fail(err error) {
 }
 
 func (c *Committer[R]) run() {
+	var look <-chan time.Time
+	if c.shared != nil {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		look = tick.C
+	}
 	for {
 		stopped := false
 		select {
 		case <-c.wake:
+		case <-look:
 		case <-c.stop:
 			stopped = true
 		}
 		c.disk.Lock()
 		if !c.failed.Load() {
 			c.once()
+		}
+		if c.shared != nil && !c.failed.Load() && time.Since(c.looked) >= lookEvery {
+			_, _ = c.look(c.durable.Load()) // an error that lasts fails Check
 		}
 		if c.failed.Load() {
 			c.finish(c.take(), errFailed) // the group that gathered when the check failed
@@ -286,6 +318,13 @@ func (c *Committer[R]) run() {
 func (c *Committer[R]) once() bool {
 	g := c.take()
 	err := c.commit(g)
+	if err == nil && c.shared != nil && g.Replies.Unsure() {
+		changed, err := c.look(g.Seq)
+		for i := range changed {
+			g.Foreign.Add(&changed[i])
+		}
+		g.Blind = err != nil
+	}
 	if err == nil {
 		c.finish(g, nil)
 		return true
@@ -294,6 +333,37 @@ func (c *Committer[R]) once() bool {
 	c.finish(g, err)
 	c.finish(c.take(), err)
 	return false
+}
+
+// lookEvery is how often the changes of other dhcp4d are read.
+const lookEvery = 100 * time.Millisecond
+
+// look reads what other dhcp4d have changed, as it is after group seq, and has the table know it.
+// The group that gathers notes it: some of its replies may have been decided before. The caller
+// holds disk. What it returns is valid until the next call.
+func (c *Committer[R]) look(seq uint64) ([]lease.Binding, error) {
+	if s := c.shared.Share(); s != c.share {
+		c.share = s
+		c.cfg.Share(s)
+	}
+	changed, err := c.shared.Foreign()
+	if err != nil {
+		return nil, err // a store that stays away fails its Check
+	}
+	c.looked = time.Now()
+	c.cfg.Metrics.looked(c.looked, len(changed))
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	c.cfg.Foreign(changed, seq)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gathering.Replies.Unsure() {
+		for i := range changed {
+			c.gathering.Foreign.Add(&changed[i])
+		}
+	}
+	return changed, nil
 }
 
 // take swaps the two groups and returns the one that gathered.

@@ -17,8 +17,10 @@ type Metrics struct {
 	errs    *prometheus.CounterVec
 	replay  prometheus.Gauge
 	refused prometheus.Counter
+	foreign prometheus.Counter
 
 	made  time.Time
+	seen  atomic.Int64 // when the changes of others were read, in nanoseconds after made; 0 for never
 	began atomic.Int64 // when the commit under way began, in nanoseconds after made; 0 for none
 
 	commitErrors, checkErrors, reopenErrors, loadErrors prometheus.Counter // of errs
@@ -48,11 +50,19 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 		Name: "dhcp4d_store_records_refused_total",
 		Help: "Bindings that the lease store did not take, because another client holds the address.",
 	})
+	m.foreign = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "dhcp4d_store_foreign_changes_total",
+		Help: "Changes of leases by other dhcp4d that use the same database.",
+	})
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "dhcp4d_store_foreign_age_seconds",
+		Help: "How long ago the changes of other dhcp4d were read, 0 for a store that one dhcp4d has to itself.",
+	}, m.age)
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dhcp4d_store_commit_waiting_seconds",
 		Help: "How long the commit under way has been waiting for the disk, 0 if there is none.",
 	}, m.waiting)
-	r.MustRegister(errs, m.commits, m.replay, m.refused, waiting, figures{s})
+	r.MustRegister(errs, m.commits, m.replay, m.refused, m.foreign, age, waiting, figures{s})
 	return m
 }
 
@@ -68,6 +78,21 @@ func (m *Metrics) waiting() float64 {
 	return 0
 }
 
+// looked notes that the changes of others were read.
+func (m *Metrics) looked(now time.Time, n int) {
+	m.seen.Store(int64(now.Sub(m.made)))
+	m.foreign.Add(float64(n))
+}
+
+// age returns how long ago that was, in seconds.
+func (m *Metrics) age() float64 {
+	seen := m.seen.Load()
+	if seen == 0 {
+		return 0
+	}
+	return (time.Since(m.made) - time.Duration(seen)).Seconds()
+}
+
 // Loaded notes how long a loading took.
 func (m *Metrics) Loaded(took time.Duration) { m.replay.Set(took.Seconds()) }
 
@@ -79,6 +104,8 @@ var (
 	recordsDesc     = prometheus.NewDesc("dhcp4d_store_wal_records_total", "Bindings committed to the lease store.", nil, nil)
 	compactionsDesc = prometheus.NewDesc("dhcp4d_store_compactions_total", "Pieces of the lease store that were cleared of replaced bindings: compactions of Pebble, segments of a journal.", nil, nil)
 	memoryDesc      = prometheus.NewDesc("dhcp4d_store_memory_bytes", "Memory held by the lease store: the index of a journal; the cache and tables of Pebble.", nil, nil)
+	unknownDesc     = prometheus.NewDesc("dhcp4d_store_unknown_outcomes_total", "Commits to a database whose answer was lost, so that their outcome was asked for.", nil, nil)
+	processesDesc   = prometheus.NewDesc("dhcp4d_store_processes", "Running dhcp4d that use the database, this one among them; 0 for another store.", nil, nil)
 )
 
 func (f figures) Describe(ch chan<- *prometheus.Desc) {
@@ -86,6 +113,8 @@ func (f figures) Describe(ch chan<- *prometheus.Desc) {
 	ch <- recordsDesc
 	ch <- compactionsDesc
 	ch <- memoryDesc
+	ch <- unknownDesc
+	ch <- processesDesc
 }
 
 func (f figures) Collect(ch chan<- prometheus.Metric) {
@@ -100,4 +129,6 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	counter(recordsDesc, s.Records)
 	counter(compactionsDesc, s.Compactions)
 	gauge(memoryDesc, s.Memory)
+	counter(unknownDesc, s.Unknown)
+	gauge(processesDesc, uint64(s.Processes))
 }

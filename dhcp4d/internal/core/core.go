@@ -32,7 +32,7 @@ type Options struct {
 	Runtime *daemon.Runtime
 	Clock   *clock.Clock
 	URL     string        // of the store
-	Store   store.Options // its Log, Now and Made are set by Open
+	Store   store.Options // its Log, Now, Clock and Made are set by Open
 	Config  Config        // in effect at the start
 	// MetricsSubnets is how many subnets the metrics tell apart.
 	MetricsSubnets int
@@ -69,7 +69,7 @@ type Core struct {
 // until ctx ends at most. Close must follow.
 func Open(ctx context.Context, o Options) (_ *Core, err error) {
 	c := &Core{rt: o.Runtime, clock: o.Clock, place: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
-	o.Store.Log, o.Store.Now = o.Runtime.Log.With("package", "store"), o.Clock.Now
+	o.Store.Log, o.Store.Now, o.Store.Clock = o.Runtime.Log.With("package", "store"), o.Clock.Now, o.Clock
 	o.Store.Made = func(dir string) { logMade(c.rt.Log, dir) }
 	if c.disk, err = c.openStore(ctx, o.Store); err != nil {
 		return nil, err

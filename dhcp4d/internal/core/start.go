@@ -58,8 +58,7 @@ func (c *Core) rightClock(ctx context.Context, load func() error) error {
 // storeEvery is the pause between two attempts to open a store that is not to be had.
 const storeEvery = time.Second
 
-// openStore opens the store. It waits for a database that cannot be reached, or that another dhcp4d
-// has: this one takes over when that one ends.
+// openStore opens the store. It waits for a database that cannot be reached.
 func (c *Core) openStore(ctx context.Context, o store.Options) (store.Store, error) {
 	disk, err := store.Open(c.place, o)
 	if err == nil || !store.MayPass(err) {

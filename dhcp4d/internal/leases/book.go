@@ -32,6 +32,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -53,6 +54,7 @@ type Book struct {
 	loads    uint32      // tables so far: a Place is in one of them only
 	ended    endings     // since the last Notifier took them
 	facts    lease.Facts // of the decision at hand
+	share    pool.Share  // of the free addresses; what ends by time in it is told by this process
 
 	orphans atomic.Bool // some lease was in no subnet when they were counted last
 }
@@ -77,6 +79,9 @@ func New(c *clock.Clock, s *Settings, m *Metrics) *Book {
 
 func (b *Book) newTable(s *Settings) *table.Table {
 	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding) {
+		if e != lease.ReleasedEvent && !b.share.Has(pool.Number(l.Addr)) {
+			return // by time: each process sees it
+		}
 		b.ended.events = append(b.ended.events, e)
 		b.ended.bindings.Add(l)
 	}})
@@ -102,6 +107,7 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	if b.settings != settings { // reloaded meanwhile
 		t.Reconfigure(b.settings.layout())
 	}
+	t.SetShare(b.share)
 	b.table = t
 	b.loads++
 	return found, nil
@@ -275,6 +281,31 @@ func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uin
 		}
 	})
 	return err
+}
+
+// foreignAtOnce is how many leases are taken over while queries wait.
+const foreignAtOnce = 1024
+
+// Foreign takes over what other processes have made of leases, read from the store after commit
+// group seq. The error says which leases cannot be known; their addresses are free then.
+func (b *Book) Foreign(changed []lease.Binding, seq uint64) (err error) {
+	for some := range slices.Chunk(changed, foreignAtOnce) {
+		b.between(func(t *table.Table) {
+			over := b.clock.Now().Over()
+			for i := range some {
+				err = errors.Join(err, t.Foreign(&some[i], seq, over))
+			}
+		})
+	}
+	return err
+}
+
+// SetShare says which free addresses are given out first.
+func (b *Book) SetShare(s store.Share) {
+	b.between(func(t *table.Table) {
+		b.share = pool.Share{Index: uint32(s.Index), Of: uint32(s.Of)}
+		t.SetShare(b.share)
+	})
 }
 
 // isLast reports whether a record is the last one of its identity in a group. An earlier one is

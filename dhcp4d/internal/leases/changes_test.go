@@ -21,6 +21,7 @@ type testReplies struct{ changes Changes }
 
 func (r *testReplies) Len() int          { return r.changes.Operators() }
 func (r *testReplies) Reset()            { r.changes.Reset() }
+func (r *testReplies) Unsure() bool      { return false }
 func (r *testReplies) Changes() *Changes { return &r.changes }
 
 var _ commit.Replies = (*testReplies)(nil)

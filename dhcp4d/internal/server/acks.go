@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"log/slog"
 	"slices"
 
@@ -29,27 +30,32 @@ func (o *outgoing) add(data []byte, by way, kind dhcp4.MessageType) {
 	o.kinds = append(o.kinds, kind)
 }
 
-// Replies is what leaves when a commit group is durable: ACKs, and what operators and observers are
-// told.
+// Replies is what leaves when a commit group is durable: ACKs, what operators and observers are
+// told, and NAKs if other dhcp4d use the store too.
 type Replies struct {
 	outgoing
-	buf     []byte      // of the ACKs
+	buf     []byte      // of the answers
+	keys    []byte      // of the clients of NAKs
+	unsure  bool        // there are NAKs
 	peers   []*ipc.Peer // by packet: how it is authenticated
 	rests   []rest      // by packet: what must be durable
 	traced  []traced
 	changes leases.Changes
 }
 
-// rest is what an ACK rests on: the record of its lease.
+// rest is what an answer rests on: an ACK on the record of its lease, a NAK on what was known of
+// the address that the client has named, and of the leases of the client.
 type rest struct {
 	id     lease.ID
-	record int // index into the group's records, or inThisGroup or inEarlier
+	record int    // index into the group's records, or one of the constants
+	client []byte // of a NAK
 }
 
-// The records of an ACK that has none of its own, because its query has changed nothing.
+// The records of an answer that has none of its own, because its query has changed nothing.
 const (
 	inThisGroup = -1 - iota // an earlier query of the group has made the record
 	inEarlier               // the group before has it
+	ofNAK                   // there is none
 )
 
 // Len is the number of replies, those to operators included.
@@ -61,21 +67,32 @@ func (r *Replies) Reset() {
 	clear(r.peers)
 	clear(r.traced)
 	r.traced = r.traced[:0]
-	r.buf, r.peers, r.rests = r.buf[:0], r.peers[:0], r.rests[:0]
+	r.buf, r.keys, r.unsure, r.peers, r.rests = r.buf[:0], r.keys[:0], false, r.peers[:0], r.rests[:0]
 	r.changes.Reset()
 }
 
 // Changes is what the group changes.
 func (r *Replies) Changes() *leases.Changes { return &r.changes }
 
-// addACK adds the ACK buf[start:] and returns buf. The trailer comes when it leaves, in the order
-// in which the other side sees them, and finds its room behind the ACK.
-func (r *Replies) addACK(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on rest) []byte {
+// Unsure reports whether a NAK waits: another dhcp4d may have changed what it rests on.
+func (r *Replies) Unsure() bool { return r.unsure }
+
+// nak returns what the NAK to a query rests on.
+func (r *Replies) nak(q *lease.Query) rest {
+	r.unsure = true
+	n := len(r.keys)
+	r.keys = append(r.keys, q.Client...)
+	return rest{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)]}
+}
+
+// add adds the answer buf[start:] and returns buf. The trailer comes when it leaves, in the order
+// in which the other side sees them, and finds its room behind the answer.
+func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on rest) []byte {
 	end := len(buf)
 	if peer != nil {
 		buf = append(buf, room[:]...)
 	}
-	r.add(buf[start:end:len(buf)], by, kind)
+	r.outgoing.add(buf[start:end:len(buf)], by, kind)
 	r.peers = append(r.peers, peer)
 	r.rests = append(r.rests, on)
 	return buf
@@ -84,19 +101,36 @@ func (r *Replies) addACK(buf []byte, start int, by way, kind dhcp4.MessageType, 
 // dropRefused removes the ACKs that rest on a refused record, of this group or of the one before,
 // and returns how many.
 func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, before []lease.ID) int {
+	return r.drop(refusedRecord, func(on *rest) bool {
+		switch on.record {
+		case ofNAK:
+			return false
+		case inEarlier:
+			return slices.Contains(before, on.id)
+		case inThisGroup:
+			return slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == on.id })
+		}
+		return leases.IsRefused(refused, on.record)
+	})
+}
+
+// dropChanged removes the NAKs that rest on a lease which another dhcp4d has changed, or all of
+// them if that is not known, and returns how many. Each of their clients asks again, as nothing
+// comes, and is answered by what is known then.
+func (r *Replies) dropChanged(changed []lease.Binding, blind bool) int {
+	return r.drop(changedLease, func(on *rest) bool {
+		return on.record == ofNAK && (blind || slices.ContainsFunc(changed, func(b lease.Binding) bool {
+			return b.ID == on.id || bytes.Equal(b.Client, on.client)
+		}))
+	})
+}
+
+// drop removes answers, and returns how many. Place is what their traces are told.
+func (r *Replies) drop(place int, gone func(on *rest) bool) int {
 	kept := 0
 	for i, on := range r.rests {
-		var gone bool
-		switch on.record {
-		case inEarlier:
-			gone = slices.Contains(before, on.id)
-		case inThisGroup:
-			gone = slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == on.id })
-		default:
-			gone = leases.IsRefused(refused, on.record)
-		}
-		if gone {
-			r.retrace(i, refusedRecord)
+		if gone(&on) {
+			r.retrace(i, place)
 			continue
 		}
 		r.retrace(i, kept)
@@ -141,7 +175,13 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 				c.Log.Error("the lease store says that another client has an address, but not which one can be known", "error", err)
 			}
 		},
-		Done: a.done,
+		Foreign: func(changed []lease.Binding, seq uint64) {
+			if err := book.Foreign(changed, seq); err != nil {
+				c.Log.Error("another dhcp4d has changed a lease, but to what cannot be known", "error", err)
+			}
+		},
+		Share: book.SetShare,
+		Done:  a.done,
 		Rebuild: func(s store.Store) error {
 			found, err := book.Load(s)
 			if err == nil {
@@ -170,6 +210,9 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 		if len(g.Refused) > 0 || len(a.refused) > 0 {
 			a.dropRefused(g)
 		}
+		if r.unsure && (g.Blind || len(g.Foreign.Records) > 0) {
+			a.Ledger.changed(r.dropChanged(g.Foreign.Records, g.Blind))
+		}
 		now := a.Clock.Wall()
 		for i := range r.packets {
 			r.packets[i].Data, _ = a.Signer.Append(r.packets[i].Data, 0, r.peers[i], now) // we have opened its query
@@ -177,7 +220,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 		a.Writer.Write(r.packets)
 		a.Ledger.sent(&r.outgoing)
 		if len(r.traced) > 0 {
-			r.traced = committed(r.traced, r.packets)
+			r.traced = committed(r.traced, r.packets, r.kinds)
 		}
 	}
 	a.Notifier.Committed(g.Records.Records, g.Refused, &r.changes, err)

@@ -133,6 +133,9 @@ func (l *Ledger) failed(n int) {
 // refused enters ACKs that were dropped because the store has refused their lease.
 func (l *Ledger) refused(n int) { l.drops.Add(drop.LeaseRefused, n) }
 
+// changed enters NAKs that were dropped because another dhcp4d may have changed what they rest on.
+func (l *Ledger) changed(n int) { l.drops.Add(drop.LeaseChanged, n) }
+
 func (l *Ledger) flush() {
 	l.received.Flush()
 	l.sentBy.Flush()

@@ -345,6 +345,12 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return silent, drop.None
 	}
 	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
+	if d.Kind == lease.Nak && s.Commits.Shared() {
+		if s.Commits.Full(s.group) {
+			return dropped, drop.QueueFull
+		}
+		waits, on = true, s.group.Replies.nak(&q.terms)
+	}
 	buf := &s.buf
 	if waits {
 		buf = &s.group.Replies.buf
@@ -373,7 +379,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, why
 	}
 	if waits {
-		*buf = s.group.Replies.addACK(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
+		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
 		return waiting, drop.None
 	}
 	*buf = s.sign(q, out, start)
@@ -424,7 +430,7 @@ func (s *Server) decide(q *exchange) rest {
 	before := len(records.Records)
 	d := &q.decided
 	*d = s.Book.Decide(&q.terms, wanted, s.now, leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
-	on := rest{d.ID, inEarlier}
+	on := rest{id: d.ID, record: inEarlier}
 	switch last := len(records.Records) - 1; {
 	case last >= before: // what the client loses for this lease comes first
 		on.record = last

@@ -141,7 +141,7 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 		Ledger: series.NewLedger(), Notifier: b.book.NewNotifier(), Clock: b.clock,
 	}
 	b.commits = NewCommitter(Commits{Store: b.store, Limit: 8, Log: log, Metrics: commit.NewMetrics(b.registry, b.store)}, b.book, b.done)
-	t.Cleanup(b.commits.Close)
+	t.Cleanup(func() { b.commits.Close() })
 	peers := new(atomic.Pointer[Peers])
 	peers.Store(&Peers{sixd: {Name: "six", Link: b.end.Peer("dhcp4d")}})
 	b.server = &Server{
@@ -481,6 +481,12 @@ func TestAccount(t *testing.T) {
 		b.server.Settings.Load().Leases.Recover(b.clock.Now())
 		check(t, silent+"recovering", func() {
 			b.server.batch([]udp.Packet{in(message(dhcp4.Request, 70, addrOption(dhcp4.OptRequestedAddress, "192.0.2.70")))})
+		})
+	})
+	t.Run("DB-9 another dhcp4d cannot be asked whether a NAK is right", func(t *testing.T) {
+		b.several(t).change(errBroken)
+		check(t, "lease_changed", func() {
+			b.server.batch([]udp.Packet{in(message(dhcp4.Request, 62, addrOption(dhcp4.OptRequestedAddress, "203.0.113.1")))})
 		})
 	})
 	for _, r := range drop.Of(drop.DHCP4D) {

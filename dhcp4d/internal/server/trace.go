@@ -44,8 +44,11 @@ func (t *traced) complete(p *udp.Packet) {
 	t.to.Send(t.record)
 }
 
-// refusedRecord is the place of an answer that the lease store has refused.
-const refusedRecord = -1
+// The places of answers that do not leave.
+const (
+	refusedRecord = -1 - iota // the lease store has refused their record
+	changedLease              // another dhcp4d may have changed what they rest on
+)
 
 // retrace says that the answer at a place has another one.
 func (r *Replies) retrace(from, to int) {
@@ -58,15 +61,23 @@ func (r *Replies) retrace(from, to int) {
 }
 
 // committed is completed for the answers of a commit group.
-func committed(ts []traced, left []udp.Packet) []traced {
+func committed(ts []traced, left []udp.Packet, kinds []dhcp4.MessageType) []traced {
 	for i := range ts {
 		t := &ts[i]
-		if t.at == refusedRecord {
-			t.record.Say("dropped (%s): %s", drop.LeaseRefused.Label(), drop.LeaseRefused.Meaning())
+		if t.at < 0 {
+			why := drop.LeaseRefused
+			if t.at == changedLease {
+				why = drop.LeaseChanged
+			}
+			t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
 			t.to.Send(t.record)
 			continue
 		}
-		t.record.Say("committed: the lease is on stable storage")
+		if kinds[t.at] == dhcp4.NAK {
+			t.record.Say("no other dhcp4d has changed the lease meanwhile")
+		} else {
+			t.record.Say("committed: the lease is on stable storage")
+		}
 		t.complete(&left[t.at])
 	}
 	clear(ts)

@@ -149,6 +149,11 @@ type Resumed struct {
 // Resume has c go on with the time line of s, which is not loaded yet. After it, Load hands out
 // times that can be compared with c's.
 func Resume(s Store, c *clock.Clock) (Resumed, error) {
+	if p, ok := s.(*postgres); ok { // its own clock goes by the time line already
+		up := p.clock.Up()
+		c.Follow(p.clock.At(up), up)
+		return Resumed{Wall: true}, nil
+	}
 	m, err := s.ClockMark()
 	switch {
 	case err == nil:
@@ -195,6 +200,13 @@ func (e *ClockError) Still(wall time.Time) bool {
 // [ClockError] if the store has none yet and the wall clock is behind it.
 func Settle(s Store, l Loaded, c *clock.Clock) error {
 	now := c.Now()
+	if p, ok := s.(*postgres); ok && l.Newest > now+clockSlack {
+		if err := p.advance(l.Newest); err != nil {
+			return err
+		}
+		p.o.Log.Warn("the clock of the database is behind what is written there; the time of leases goes on from that",
+			"by", time.Duration(l.Newest-now)*time.Second)
+	}
 	switch {
 	case c.Own():
 	case l.Newest > now+clockSlack:
@@ -202,7 +214,7 @@ func Settle(s Store, l Loaded, c *clock.Clock) error {
 	default:
 		c.Begin()
 	}
-	if l.Newest > now {
+	if _, shared := s.(*postgres); l.Newest > now && !shared {
 		c.Set(l.Newest)
 	}
 	_ = s.KeepClockMark(c.Mark()) // without it the next start is safe too; clock.Watch tries again

@@ -18,54 +18,75 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// holding is the row of the table holder.
-type holding struct {
-	term   int64 // counts the processes that have had the store
-	writer int64 // random, names the process that has it
-	wseq   int64 // of its last commit
-}
-
-// postgres is a store in a PostgreSQL database, which may be on another host. One dhcp4d uses it at
-// a time; when that one is gone, another may go on, on any host.
+// postgres is a store in a PostgreSQL database, which may be on another host. Any number of dhcp4d
+// use it at once.
 //
 // # A commit
 //
-// A commit is one pipeline, which PostgreSQL runs as one transaction: first the row of the table
-// holder, then the records. The row names the process that has the store, and the number of its
-// last commit. A commit changes it from the number before to its own, and fails where it finds
-// anything else. So one row does three things:
+// A commit is one pipeline, which PostgreSQL runs as one transaction: first the row of this process
+// in the table process, then the records. The row has the number of the last commit of the process.
+// A commit changes it from the number before to its own, and fails where it finds anything else. So
+// the row does two things:
 //
-//   - It keeps out every other process. Who takes the store over writes its own name there, and
-//     waits for the commit that has the row locked.
 //   - It tells the outcome of a commit whose answer was lost with the connection. The commit is
 //     made again under the same number. If that succeeds, the first attempt has not happened and
 //     cannot happen any more. If the row has the number already, the first attempt has happened.
 //   - It shows that commits are gone which were acknowledged, as after a failover to a standby that
-//     had not received them: term or number are lower than they were.
+//     had not received them: the number is lower than it was.
+//
+// A record is stored only if no other client holds the address: see sqlPut. Those that are not
+// stored are refused.
+//
+// # What others have changed
+//
+// Each commit notes in the table change which identities it has changed. [postgres.Foreign] reads
+// what the commits of other processes have noted since the last time, and then the rows of those
+// identities. It reads them between two commits of its own, so a row is never older than what this
+// process has made of it.
+//
+// # The time of leases
+//
+// All processes go by one time line: the clock of the database and a number of seconds, which is in
+// the table line. See postgres_line.go.
 type postgres struct {
 	place  string
 	config *pgx.ConnConfig
 	o      Options
+	clock  *clock.Clock
 	doubt  atomic.Bool // the server said that a commit may not have reached a standby
 
-	conn  *pgx.Conn // of Load and Commit; nil while there is none
-	mine  holding   // what the table holder has, as far as is known
-	lost  error     // commits that were acknowledged are gone
-	group rows      // of the commit
+	conn  *pgx.Conn       // of Load, Commit and Foreign; nil while there is none
+	mine  position        // of the last commit of ours that is known to stand
+	seen  map[int64]int64 // the last commit of each other process that Load or Foreign has read
+	lost  error           // commits that were acknowledged are gone
+	group rows            // of the commit
+	feed  feed            // memory of Foreign
 
 	closing chan struct{} // closed by Close
 
+	share  atomic.Pointer[Share]
+	behind atomic.Bool // Foreign has missed changes: everything must be loaded again
+
 	side struct { // of what runs beside the commits
 		sync.Mutex
-		conn    *pgx.Conn
-		writer  int64     // ours, of mine
-		seen    time.Time // when the database has answered last
-		sized   time.Time
-		id      string // of the store
-		repair  bool   // leases may be missing
-		clocked bool
+		conn     *pgx.Conn
+		writer   int64     // ours, of mine
+		seen     time.Time // when the database has answered last
+		sized    time.Time
+		cleaned  time.Time
+		id       string  // of the store
+		repair   bool    // leases may be missing
+		ahead    float64 // of the table line, as it was read or written last
+		compared float64 // when our clock was compared last, by that of the database
 	}
-	bytes, records atomic.Uint64
+	bytes, records, unknown atomic.Uint64
+	live                    atomic.Int64
+}
+
+// position is the number of a commit of a process.
+type position struct {
+	writer int64 // random, names the process
+	wseq   int64
 }
 
 const (
@@ -74,8 +95,8 @@ const (
 	// settleWithin is how long a commit is tried before the store counts as failed. Clients have
 	// repeated their messages by then.
 	settleWithin = 5 * time.Second
-	// leaseOfStore is how long a process that has said nothing is believed to have the store.
-	leaseOfStore = 3 * time.Second
+	// liveFor is how long a process that has said nothing is believed to run, in seconds.
+	liveFor = 5
 )
 
 // openPostgres opens the database and takes the store.
@@ -96,7 +117,15 @@ func newPostgres(text string, o Options) (*postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &postgres{place: text, config: config, o: o, closing: make(chan struct{})}
+	p := &postgres{place: text, config: config, o: o, clock: o.Clock, closing: make(chan struct{})}
+	if p.clock == nil {
+		machine, err := clock.NewMachine()
+		if err != nil {
+			return nil, err
+		}
+		p.clock = clock.New(machine)
+	}
+	p.share.Store(new(Share))
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Code == codeWarning { // the wait for a synchronous standby was cancelled
 			p.doubt.Store(true)
@@ -135,8 +164,7 @@ func drop(c **pgx.Conn) {
 	*c = nil
 }
 
-// take connects, checks the database, and writes our name into the table holder. Nobody else
-// commits from then on.
+// take connects, checks the database, and makes a row for this process in the table process.
 func (p *postgres) take() error {
 	if p.lost != nil {
 		return p.lost
@@ -148,18 +176,52 @@ func (p *postgres) take() error {
 	drop(&p.conn)
 	p.conn = conn
 	err = p.check()
-	if err == nil && p.mine.term != 0 {
-		if err = p.compare(); errors.Is(err, errTaken) {
-			err = nil // by one that may be gone
-		}
+	if err == nil && p.mine.writer != 0 {
+		err = p.leave()
 	}
 	if err == nil {
-		err = p.claim()
+		err = p.enter()
 	}
 	if err != nil {
 		return fmt.Errorf("lease store %s: %w", p.place, err)
 	}
 	return nil
+}
+
+// leave makes sure that no commit of ours happens any more under the writer that we were: one whose
+// connection broke may be under way still. It waits for that one.
+func (p *postgres) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	if _, err := p.conn.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.mine.writer); err != nil {
+		return fmt.Errorf("leaving the table process: %w", err)
+	}
+	return p.compare()
+}
+
+// enter makes our row.
+func (p *postgres) enter() error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	p.side.Lock()
+	defer p.side.Unlock()
+	writer := newWriter()
+	// We have been seen when our clock was compared last, under whatever number.
+	if _, err := p.conn.Exec(ctx, `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
+		VALUES ($1, $2, coalesce(nullif($3, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)`,
+		writer, hostname(), p.side.compared); err != nil {
+		return fmt.Errorf("entering the table process: %w", err)
+	}
+	p.mine, p.side.writer, p.side.seen = position{writer: writer}, writer, time.Now()
+	p.behind.Store(false)
+	var repair string
+	if err := p.conn.QueryRow(ctx, `SELECT max(v) FILTER (WHERE k = 'store'), coalesce(max(v) FILTER (WHERE k = 'repaired'), '')
+		FROM dhcp4d.meta`).Scan(&p.side.id, &repair); err != nil {
+		return fmt.Errorf("reading the table meta: %w", err)
+	}
+	p.side.repair = repair == "yes"
+	_, err := p.keepTime(p.conn)
+	return err
 }
 
 // check looks whether the database can be a store.
@@ -181,64 +243,9 @@ func (p *postgres) check() error {
 	return nil
 }
 
-// claim waits until nobody has the store, and takes it.
-func (p *postgres) claim() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*leaseOfStore)
-	defer cancel()
-	for began := time.Now(); ; {
-		var name string
-		var age float64
-		err := p.conn.QueryRow(ctx, `SELECT u.name, extract(epoch FROM now() - u.seen)::float8 FROM dhcp4d.holder h
-			JOIN dhcp4d.process u ON u.writer = h.writer WHERE h.writer <> $1`, p.mine.writer).Scan(&name, &age)
-		if errors.Is(err, pgx.ErrNoRows) || (err == nil && age > leaseOfStore.Seconds()) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("looking who has the store: %w", err)
-		}
-		if time.Since(began) > 2*leaseOfStore {
-			return &heldError{name}
-		}
-		time.Sleep(leaseOfStore / 10)
-	}
-	h := holding{writer: newWriter()}
-	if err := pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "DELETE FROM dhcp4d.process"); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.process (writer, name, seen) VALUES ($1, $2, now())", h.writer, hostname()); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, "UPDATE dhcp4d.holder SET term = term + 1, writer = $1, wseq = 0 RETURNING term", h.writer).Scan(&h.term)
-	}); err != nil {
-		return fmt.Errorf("taking the store: %w", err)
-	}
-	p.side.Lock()
-	defer p.side.Unlock()
-	p.mine, p.side.writer, p.side.seen = h, h.writer, time.Now()
-	var repair, mark string
-	err := p.conn.QueryRow(ctx, `SELECT max(v) FILTER (WHERE k = 'store'), coalesce(max(v) FILTER (WHERE k = 'repaired'), ''),
-		coalesce(max(v) FILTER (WHERE k = 'clock'), '') FROM dhcp4d.meta`).Scan(&p.side.id, &repair, &mark)
-	if err != nil {
-		return fmt.Errorf("reading the table meta: %w", err)
-	}
-	p.side.repair, p.side.clocked = repair == "yes", mark != ""
-	return nil
-}
-
-// heldError says that another dhcp4d has the database.
-type heldError struct{ host string }
-
-func (e *heldError) Error() string {
-	return "the dhcp4d on " + e.host + " has it; this one can have it when that one has ended"
-}
-
 // MayPass reports whether [Open] may succeed later although nobody changes the configuration: a
-// database that cannot be reached comes back, and another dhcp4d that has it ends.
+// database that cannot be reached comes back.
 func MayPass(err error) bool {
-	if _, held := errors.AsType[*heldError](err); held {
-		return true
-	}
 	if _, connecting := errors.AsType[*pgconn.ConnectError](err); !connecting {
 		return false
 	}
@@ -258,6 +265,10 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 		return l, fmt.Errorf("lease store %s: %w", p.place, ErrFailed)
 	}
 	began := time.Now()
+	// What is committed from now on is read again by Foreign.
+	if err := p.readPositions(); err != nil {
+		return l, fmt.Errorf("lease store %s: %w", p.place, err)
+	}
 	err = loadRows(context.Background(), p.conn, func(b *lease.Binding) error {
 		l.count(b)
 		return fn(b)
@@ -269,32 +280,33 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 	return l, nil
 }
 
-// Check implements Store. It says that this process lives, and looks whether it still has the
-// store.
+// Check implements Store. It says that this process lives, and goes by the time line.
 func (p *postgres) Check() error {
+	if p.behind.Load() {
+		return fmt.Errorf("lease store %s: %w", p.place, errBehind)
+	}
 	p.side.Lock()
 	defer p.side.Unlock()
-	err := p.aside(func(ctx context.Context, c *pgx.Conn) error {
-		var ours bool
-		err := c.QueryRow(ctx, `WITH alive AS (UPDATE dhcp4d.process SET seen = now() WHERE writer = $1)
-			SELECT writer = $1 FROM dhcp4d.holder`, p.side.writer).Scan(&ours)
-		if err == nil && !ours {
-			return errTaken
-		}
+	err := p.aside(func(_ context.Context, c *pgx.Conn) error {
+		_, err := p.keepTime(c)
 		return err
 	})
 	switch {
 	case err == nil:
 		p.side.seen = time.Now()
 		p.size()
+		p.clean()
 		return nil
-	case errors.Is(err, errTaken), time.Since(p.side.seen) > settleWithin:
+	case errors.Is(err, errLost), time.Since(p.side.seen) > settleWithin:
 		return fmt.Errorf("lease store %s: %w", p.place, err)
 	}
 	return nil // a moment without the database; a commit that needs it waits
 }
 
-var errTaken = errors.New("another dhcp4d has taken the store")
+var (
+	errLost   = errors.New("the database has lost the row of this dhcp4d in the table process")
+	errBehind = errors.New("this dhcp4d has missed what others have changed, and loads all leases again")
+)
 
 // size notes once a minute how large the store is. The caller holds side.
 func (p *postgres) size() {
@@ -332,10 +344,17 @@ func (p *postgres) aside(fn func(ctx context.Context, c *pgx.Conn) error) error 
 func (p *postgres) ClockMark() (m clock.Mark, err error) {
 	p.side.Lock()
 	defer p.side.Unlock()
-	var text string
-	err = p.aside(func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, "SELECT v FROM dhcp4d.meta WHERE k = 'clock'").Scan(&text)
+	err = p.aside(func(ctx context.Context, c *pgx.Conn) (err error) {
+		m, err = p.readMark(ctx, c)
+		return err
 	})
+	return m, err
+}
+
+// readMark reads the clock mark. The caller holds side.
+func (p *postgres) readMark(ctx context.Context, c *pgx.Conn) (m clock.Mark, err error) {
+	var text string
+	err = c.QueryRow(ctx, "SELECT v FROM dhcp4d.meta WHERE k = 'clock'").Scan(&text)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return m, ErrNoMark
@@ -377,14 +396,10 @@ func (p *postgres) setRepaired(yes bool) error {
 	return nil
 }
 
-// setMeta writes a row of the table meta, if we have the store. The caller holds side.
+// setMeta writes a row of the table meta. The caller holds side.
 func (p *postgres) setMeta(k, v string) error {
 	err := p.aside(func(ctx context.Context, c *pgx.Conn) error {
-		tag, err := c.Exec(ctx, `INSERT INTO dhcp4d.meta (k, v) SELECT $2, $3 FROM dhcp4d.holder WHERE writer = $1
-			ON CONFLICT (k) DO UPDATE SET v = excluded.v`, p.side.writer, k, v)
-		if err == nil && tag.RowsAffected() == 0 {
-			return errTaken
-		}
+		_, err := c.Exec(ctx, "INSERT INTO dhcp4d.meta (k, v) VALUES ($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v", k, v)
 		return err
 	})
 	if err != nil {
@@ -393,13 +408,13 @@ func (p *postgres) setMeta(k, v string) error {
 	return nil
 }
 
-// Reopen implements Store. Taking the store under another name makes sure that an attempt whose
-// outcome is unknown either stands or never will.
+// Reopen implements Store. This process goes on under another number, so an attempt whose outcome
+// is unknown either stands or never will.
 func (p *postgres) Reopen() error { return p.take() }
 
 // Stats implements Store.
 func (p *postgres) Stats() Stats {
-	return Stats{Bytes: p.bytes.Load(), Records: p.records.Load()}
+	return Stats{Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(), Processes: int(p.live.Load())}
 }
 
 // Close implements Store.
@@ -408,9 +423,9 @@ func (p *postgres) Close() error {
 	drop(&p.conn)
 	p.side.Lock()
 	defer p.side.Unlock()
-	if p.side.writer != 0 { // so that the next one need not wait until we count as gone
+	if p.side.writer != 0 { // so that the others take over our part of the free addresses at once
 		_ = p.aside(func(ctx context.Context, c *pgx.Conn) error {
-			_, err := c.Exec(ctx, "DELETE FROM dhcp4d.process WHERE writer = $1", p.side.writer)
+			_, err := c.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.side.writer)
 			return err
 		})
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,28 +14,64 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// sqlHold changes the number of the last commit. Where the process does not have the store, or the
-// number is another one, the division by zero ends the transaction with everything in it.
-const sqlHold = `WITH held AS (UPDATE dhcp4d.holder SET wseq = $2 WHERE writer = $1 AND wseq = $2 - 1 RETURNING 1)
+// sqlHold changes the number of our last commit. Where the number is another one, where we have
+// left, or where our clock ($3) is not at the time line, the division by zero ends the transaction
+// with everything in it.
+const sqlHold = `WITH held AS (UPDATE dhcp4d.process SET wseq = $2
+		WHERE writer = $1 AND wseq = $2 - 1 AND NOT gone AND
+			(SELECT abs(extract(epoch FROM clock_timestamp())::float8 + ahead - $3) < $4 FROM dhcp4d.line)
+		RETURNING 1)
 	SELECT 1 / count(*) FROM held`
 
-// sqlPut writes records, sqlRemove removes them. The arrays are in the order of the primary key, so
-// that two transactions cannot wait for each other.
+// The parts of a commit, in their order. Each writes down in the table change which identities it
+// has changed, under its number. The arrays are in the order of the primary key, so that two
+// transactions seldom wait for each other.
+//
+// sqlPut stores records. It stores none over the binding in force of another client. The same
+// client identifier may be used by several hosts, so the client is the same only if the binding
+// goes on that it had (start), or if it is the same place or the same hardware. A release is stored
+// over records of its client only. It returns how many records it has stored; the table change says
+// which.
+//
+// sqlEnd ends bindings whose client has lost them to another one, by the rules of package lease:
+// a reserved address. The record that sqlPut stores for the other one comes right after.
 const (
-	sqlPut = `INSERT INTO dhcp4d.lease (addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
-	SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int2[], $5::int2[], $6::bytea[], $7::bytea[], $8::bytea[],
-		$9::bytea[], $10::int8[], $11::int8[], $12::int8[])
-	ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state, hwtype = excluded.hwtype,
-		hw = excluded.hw, client = excluded.client, point = excluded.point, source = excluded.source, start = excluded.start,
-		changed = excluded.changed, expires = excluded.expires`
-	sqlRemove = `DELETE FROM dhcp4d.lease USING unnest($1::int8[], $2::int8[]) r(addr, ports)
-	WHERE lease.addr = r.addr AND lease.ports = r.ports`
+	partRemoved = iota
+	partEnded
+	partPut
+
+	note = ` noted AS (INSERT INTO dhcp4d.change (writer, wseq, part, addrs, ports)
+		SELECT $1::int8, $2::int8, $3::int2, array_agg(addr), array_agg(ports) FROM done HAVING count(*) > 0)
+	SELECT count(*) FROM done`
+
+	sqlRemove = `WITH done AS (DELETE FROM dhcp4d.lease l USING unnest($4::int8[], $5::int8[]) r(addr, ports)
+		WHERE l.addr = r.addr AND l.ports = r.ports RETURNING l.addr, l.ports),` + note
+
+	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed
+		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[]) r(addr, ports, client, changed)
+		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2 RETURNING l.addr, l.ports),` + note
+
+	sqlPut = `WITH done AS (INSERT INTO dhcp4d.lease AS l (addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
+		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[], $11::bytea[],
+			$12::bytea[], $13::int8[], $14::int8[], $15::int8[])
+		ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state, hwtype = excluded.hwtype,
+			hw = excluded.hw, client = excluded.client, point = excluded.point, source = excluded.source, start = excluded.start,
+			changed = excluded.changed, expires = excluded.expires
+		WHERE (l.client = excluded.client AND (l.state <> 2 OR l.start = excluded.start OR l.point = excluded.point
+				OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw)))
+			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16))
+		RETURNING l.addr, l.ports),` + note
 )
 
 // rows are the records of a commit as arrays of columns. Each identity is there once.
 type rows struct {
-	last    []*lease.Binding // in the order of the primary key
+	sorted  []*lease.Binding // by the primary key, and of one identity in their order
+	last    []lease.ID       // the identities of the columns below
 	removed struct{ addr, ports []int64 }
+	ended   struct {
+		addr, ports, changed []int64
+		client               [][]byte
+	}
 
 	addr, ports, subnet     []int64
 	state, hwType           []int16
@@ -43,37 +80,52 @@ type rows struct {
 	start, changed, expires []int64
 }
 
-// fill takes records. Of those of one identity the last one counts.
+// fill takes records. Of those of one identity the last one is stored. One before it that removes
+// the identity is carried out before, and one of another client ends the binding of that one: the
+// first of the records says who has the identity, as far as we know.
 func (r *rows) fill(records []lease.Binding) {
-	r.last = r.last[:0]
+	r.sorted = r.sorted[:0]
 	for i := range records {
-		r.last = append(r.last, &records[i])
+		r.sorted = append(r.sorted, &records[i])
 	}
-	slices.SortStableFunc(r.last, func(a, b *lease.Binding) int { return compareIDs(a.ID, b.ID) })
-	kept := r.last[:0]
-	for i, b := range r.last {
-		if i+1 == len(r.last) || r.last[i+1].ID != b.ID {
-			kept = append(kept, b)
-		}
-	}
-	r.last = kept
+	slices.SortStableFunc(r.sorted, func(a, b *lease.Binding) int { return compareIDs(a.ID, b.ID) })
+	r.last = r.last[:0]
 	r.removed.addr, r.removed.ports = r.removed.addr[:0], r.removed.ports[:0]
+	r.ended.addr, r.ended.ports, r.ended.changed = r.ended.addr[:0], r.ended.ports[:0], r.ended.changed[:0]
+	r.ended.client = r.ended.client[:0]
 	r.addr, r.ports, r.subnet = r.addr[:0], r.ports[:0], r.subnet[:0]
 	r.state, r.hwType = r.state[:0], r.hwType[:0]
 	r.hw, r.client, r.point, r.source = r.hw[:0], r.client[:0], r.point[:0], r.source[:0]
 	r.start, r.changed, r.expires = r.start[:0], r.changed[:0], r.expires[:0]
-	for _, b := range r.last {
-		r.add(b)
+	for rest := r.sorted; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].ID == rest[0].ID {
+			n++
+		}
+		r.addRun(rest[:n])
+		rest = rest[n:]
+	}
+}
+
+// addRun adds the records of one identity, in their order.
+func (r *rows) addRun(run []*lease.Binding) {
+	first, last := run[0], run[len(run)-1]
+	addr, ports := addressNumber(last.Addr), int64(last.Ports)
+	switch {
+	case slices.ContainsFunc(run, func(b *lease.Binding) bool { return b.State == lease.NoState }):
+		r.removed.addr, r.removed.ports = append(r.removed.addr, addr), append(r.removed.ports, ports)
+	case !bytes.Equal(first.Client, last.Client):
+		r.ended.addr, r.ended.ports = append(r.ended.addr, addr), append(r.ended.ports, ports)
+		r.ended.client, r.ended.changed = append(r.ended.client, first.Client), append(r.ended.changed, int64(last.Changed))
+	}
+	if last.State != lease.NoState {
+		r.add(last)
 	}
 }
 
 func (r *rows) add(b *lease.Binding) {
-	addr, ports := addressNumber(b.Addr), int64(b.Ports)
-	if b.State == lease.NoState {
-		r.removed.addr, r.removed.ports = append(r.removed.addr, addr), append(r.removed.ports, ports)
-		return
-	}
-	r.addr, r.ports, r.subnet = append(r.addr, addr), append(r.ports, ports), append(r.subnet, int64(b.Subnet))
+	r.last = append(r.last, b.ID)
+	r.addr, r.ports, r.subnet = append(r.addr, addressNumber(b.Addr)), append(r.ports, int64(b.Ports)), append(r.subnet, int64(b.Subnet))
 	r.state, r.hwType = append(r.state, int16(b.State)), append(r.hwType, int16(b.HWType))
 	r.hw, r.client, r.point = append(r.hw, notNil(b.HWAddr)), append(r.client, notNil(b.Client)), append(r.point, notNil(b.Point))
 	var source []byte // NULL: not known
@@ -96,54 +148,184 @@ func notNil(b []byte) []byte {
 // settleWithin.
 func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
 	p.group.fill(records)
-	if err := p.settle(&p.group); err != nil {
+	refused, err := p.settle(records)
+	if err != nil {
 		drop(&p.conn)
 		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, err)
 	}
-	p.records.Add(uint64(len(records)))
-	return nil, nil
+	p.records.Add(uint64(len(records) - len(refused)))
+	return refused, nil
 }
 
-// settle makes the next commit, until it is known to stand.
-func (p *postgres) settle(group *rows) error {
-	began, seq := time.Now(), p.mine.wseq+1
+// settle makes the next commit, until it is known to stand, and returns which records it has
+// refused.
+func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error) {
+	began := time.Now()
+	group, seq := &p.group, p.mine.wseq+1
+	var all bool     // records are stored
+	var stands int64 // the number under which group stands, though nobody has heard of it in time
 	again := false
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		err := p.attempt(seq, group)
+		all, err = p.attempt(seq, group)
 		if errors.Is(err, errNotHeld) {
-			var stands bool
-			if stands, err = p.outcome(seq); stands {
+			err = p.compare()
+			switch {
+			case err != nil:
+			case p.mine.wseq == seq && stands == 0:
 				// It stands in this server, and nobody has heard whether in its standby too. The
 				// commit that follows tells: it is behind this one in the log.
-				group, seq, again = &rows{}, seq+1, true
+				group, stands, seq, again = &rows{}, seq, seq+1, true
 				continue
-			}
-			if err == nil {
-				err = errNotHeld // but it is: the first attempt ended in between
+			case p.mine.wseq == seq: // the one that was to tell
+				seq, again = seq+1, true
+				continue
+			default:
+				err = p.timeIsRight()
 			}
 		}
 		if err == nil {
-			p.mine.wseq = seq
-			if again {
-				p.o.Log.Info("the outcome of commits to the database was unknown and is settled", "after", time.Since(began))
-			}
-			return nil
+			break
 		}
 		if p.lost != nil || !passing(err) || time.Since(began) > settleWithin {
-			return err
+			return nil, err
 		}
 		again = true
 		select {
 		case <-p.closing:
-			return err
+			return nil, err
 		case <-time.After(pause):
 		}
 	}
+	p.mine.wseq = seq
+	if again {
+		p.unknown.Add(1)
+		p.o.Log.Info("the outcome of a commit to the database was unknown and is settled", "after", time.Since(began))
+	}
+	switch {
+	case stands != 0:
+		return p.refusals(stands, records)
+	case !all:
+		return p.refusals(seq, records)
+	}
+	return nil, nil
+}
+
+// timeIsRight compares our clock with the time line, because a commit has found them apart or its
+// first attempt has ended just now. It returns an error that passes if the commit can be made
+// again, and errTime if our clock was wrong, and with it the times of the records.
+func (p *postgres) timeIsRight() error {
+	p.side.Lock()
+	defer p.side.Unlock()
+	jumped, err := p.keepTime(p.conn)
+	switch {
+	case err != nil:
+		return err
+	case jumped:
+		return errTime
+	}
+	return errNotHeld
 }
 
 // attempt makes a commit once. Without an error it stands, on the disk of the database, and on that
-// of a synchronous standby if there is one.
-func (p *postgres) attempt(seq int64, group *rows) error {
+// of a synchronous standby if there is one. All says that no record is refused.
+func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
+	if p.conn == nil {
+		c, err := p.connect()
+		if err != nil {
+			return false, err
+		}
+		p.conn = c
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	p.doubt.Store(false)
+	var batch pgx.Batch
+	now := p.reckoned()
+	batch.Queue(sqlHold, p.mine.writer, seq, now, float64(mostApart))
+	if r := &group.removed; len(r.addr) > 0 {
+		batch.Queue(sqlRemove, p.mine.writer, seq, partRemoved, r.addr, r.ports)
+	}
+	if r := &group.ended; len(r.addr) > 0 {
+		batch.Queue(sqlEnd, p.mine.writer, seq, partEnded, r.addr, r.ports, r.client, r.changed)
+	}
+	stored := 0
+	if r := group; len(r.addr) > 0 {
+		batch.Queue(sqlPut, p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
+			r.source, r.start, r.changed, r.expires, int64(now)-mostApart).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
+	}
+	err = p.conn.SendBatch(ctx, &batch).Close()
+	if p.conn.IsClosed() {
+		drop(&p.conn)
+	}
+	if sqlState(err) == codeDivisionByZero {
+		return false, errNotHeld
+	}
+	if err == nil && p.doubt.Load() {
+		return false, errDoubt
+	}
+	return stored == len(group.addr), err
+}
+
+var (
+	errNotHeld = errors.New("the row of this dhcp4d in the table process has another number")
+	errDoubt   = errors.New("the database has stopped waiting for its standby")
+	errTime    = errors.New("the clock of this machine was wrong: it was paused")
+)
+
+// refusals returns the records that our commit seq has not stored, with what the database has for
+// their identities.
+func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	lost := make(map[lease.ID]lease.Binding) // by identity, what the database has for it
+	for _, id := range p.group.last {
+		lost[id] = lease.Binding{ID: id}
+	}
+	var addrs, ports []int64
+	err := p.conn.QueryRow(ctx, "SELECT addrs, ports FROM dhcp4d.change WHERE writer = $1 AND wseq = $2 AND part = $3",
+		p.mine.writer, seq, partPut).Scan(&addrs, &ports)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // no row: all are refused
+		return nil, fmt.Errorf("reading which records were stored: %w", err)
+	}
+	for i, a := range addrs {
+		delete(lost, idOf(a, ports[i]))
+	}
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	addrs, ports = addrs[:0], ports[:0]
+	for id := range lost {
+		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
+	}
+	rows, err := p.conn.Query(ctx, sqlRowsOf, addrs, ports)
+	if err != nil {
+		return nil, fmt.Errorf("reading who holds the addresses that were refused: %w", err)
+	}
+	defer rows.Close()
+	var holders lease.Batch
+	for rows.Next() {
+		var b lease.Binding
+		if err := decodeRow(&b, rows.RawValues()); err != nil {
+			return nil, err
+		}
+		holders.Add(&b)
+		lost[b.ID] = holders.Records[len(holders.Records)-1]
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading who holds the addresses that were refused: %w", err)
+	}
+	var refused []Refusal
+	for i := range records {
+		if holder, ok := lost[records[i].ID]; ok {
+			refused = append(refused, Refusal{Record: i, Holder: holder})
+		}
+	}
+	return refused, nil
+}
+
+// compare reads our row in the table process.
+func (p *postgres) compare() error {
 	if p.conn == nil {
 		c, err := p.connect()
 		if err != nil {
@@ -153,61 +335,15 @@ func (p *postgres) attempt(seq int64, group *rows) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	p.doubt.Store(false)
-	var batch pgx.Batch
-	batch.Queue(sqlHold, p.mine.writer, seq)
-	if r := &group.removed; len(r.addr) > 0 {
-		batch.Queue(sqlRemove, r.addr, r.ports)
-	}
-	if r := group; len(r.addr) > 0 {
-		batch.Queue(sqlPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point, r.source, r.start, r.changed, r.expires)
-	}
-	err := p.conn.SendBatch(ctx, &batch).Close()
-	if p.conn.IsClosed() {
-		drop(&p.conn)
-	}
-	if sqlState(err) == codeDivisionByZero {
-		return errNotHeld
-	}
-	if err == nil && p.doubt.Load() {
-		return errDoubt
-	}
-	return err
-}
-
-var (
-	errNotHeld = errors.New("the table holder names another process or commit")
-	errDoubt   = errors.New("the database has stopped waiting for its standby")
-)
-
-// outcome reports whether a commit whose answer was lost stands.
-func (p *postgres) outcome(seq int64) (stands bool, err error) {
-	if p.conn == nil {
-		if p.conn, err = p.connect(); err != nil {
-			return false, err
-		}
-	}
-	if err := p.compare(); err != nil {
-		return false, err
-	}
-	return p.mine.wseq == seq, nil
-}
-
-// compare reads the table holder. [errTaken] says that another process has the store.
-func (p *postgres) compare() error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
-	defer cancel()
-	var h holding
-	if err := p.conn.QueryRow(ctx, "SELECT term, writer, wseq FROM dhcp4d.holder").Scan(&h.term, &h.writer, &h.wseq); err != nil {
-		return fmt.Errorf("reading the table holder: %w", err)
-	}
+	var wseq int64
+	err := p.conn.QueryRow(ctx, "SELECT wseq FROM dhcp4d.process WHERE writer = $1", p.mine.writer).Scan(&wseq)
 	switch {
-	case h.term < p.mine.term, h.term == p.mine.term && (h.wseq < p.mine.wseq || h.writer != p.mine.writer):
+	case errors.Is(err, pgx.ErrNoRows), err == nil && wseq < p.mine.wseq:
 		return p.forgotten()
-	case h.term > p.mine.term:
-		return errTaken
+	case err != nil:
+		return fmt.Errorf("reading the table process: %w", err)
 	}
-	p.mine = h
+	p.mine.wseq = wseq
 	return nil
 }
 
@@ -217,10 +353,7 @@ func (p *postgres) forgotten() error {
 	p.lost = errors.New("the database has forgotten commits that were acknowledged, as a failover to a standby that is not synchronous does: start dhcp4d again, and it recovers as with DHCP4D_RECOVERY=true")
 	p.side.Lock()
 	defer p.side.Unlock()
-	if err := p.aside(func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "INSERT INTO dhcp4d.meta (k, v) VALUES ('repaired', 'yes') ON CONFLICT (k) DO UPDATE SET v = excluded.v")
-		return err
-	}); err != nil {
+	if err := p.setMeta("repaired", "yes"); err != nil {
 		p.lost = fmt.Errorf("%w, which you must set, because it could not be noted: %w", p.lost, err)
 	}
 	return p.lost
@@ -228,7 +361,7 @@ func (p *postgres) forgotten() error {
 
 // passing reports whether an error may be over soon, or leaves the outcome unknown.
 func passing(err error) bool {
-	if errors.Is(err, errTaken) {
+	if errors.Is(err, errTime) || errors.Is(err, errLost) {
 		return false
 	}
 	state := sqlState(err)

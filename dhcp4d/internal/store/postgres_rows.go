@@ -74,6 +74,13 @@ func decodeRow(b *lease.Binding, v [][]byte) error {
 	return nil
 }
 
+// addressOf is the address of a number of the table lease.
+func addressOf(n int64) netip.Addr {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	return netip.AddrFrom4([4]byte(b[4:]))
+}
+
 // addressNumber returns an IPv4 address as the table lease has it.
 func addressNumber(a netip.Addr) int64 {
 	b := a.As4()

@@ -19,8 +19,14 @@ const schemaFormat = 1
 var migrations = [schemaFormat]string{`
 CREATE SCHEMA dhcp4d;
 CREATE TABLE dhcp4d.meta (k text PRIMARY KEY, v text NOT NULL);
-CREATE TABLE dhcp4d.holder (one int2 PRIMARY KEY CHECK (one = 1), term int8 NOT NULL, writer int8 NOT NULL, wseq int8 NOT NULL);
-CREATE TABLE dhcp4d.process (writer int8 PRIMARY KEY, name text NOT NULL, seen timestamptz NOT NULL);
+CREATE TABLE dhcp4d.line (one int2 PRIMARY KEY CHECK (one = 1), ahead float8 NOT NULL);
+CREATE TABLE dhcp4d.process (
+	writer int8 PRIMARY KEY, name text NOT NULL, seen float8 NOT NULL, gone boolean NOT NULL,
+	wseq int8 NOT NULL, trimmed int8 NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE dhcp4d.change (
+	writer int8 NOT NULL, wseq int8 NOT NULL, part int2 NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+	addrs int8[] NOT NULL, ports int8[] NOT NULL,
+	PRIMARY KEY (writer, wseq, part));
 CREATE TABLE dhcp4d.lease (
 	addr int8 NOT NULL, ports int8 NOT NULL,
 	subnet int8 NOT NULL, state int2 NOT NULL,
@@ -34,7 +40,7 @@ CREATE VIEW dhcp4d.leases AS SELECT
 	to_timestamp(changed) AS changed,
 	CASE WHEN expires = 9223372036854775807 THEN 'infinity' ELSE to_timestamp(expires) END AS expires
 	FROM dhcp4d.lease;
-INSERT INTO dhcp4d.holder VALUES (1, 0, 0, 0);
+INSERT INTO dhcp4d.line VALUES (1, 0);
 INSERT INTO dhcp4d.meta VALUES ('format', '0');
 `}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,14 +35,16 @@ func openDatabase(t testing.TB, url string) *postgres {
 	return p
 }
 
-// some returns records of n addresses that differ with every call of the same r.
+// some returns records of n addresses and of a few clients.
 func some(r *rand.Rand, n int) []lease.Binding {
+	now := lease.Time(time.Now().Unix())
 	var batch lease.Batch
 	for range n {
 		b := lease.Binding{
-			ID:     lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(256))}), Ports: lease.PortSet(r.IntN(2))},
-			Subnet: r.Uint32(), State: lease.Bound + lease.State(r.IntN(3)), Client: fmt.Append(nil, r.Uint64()), HWType: byte(r.IntN(256)),
-			HWAddr: fmt.Append(nil, r.IntN(1000)), Start: lease.Time(r.Uint32()), Changed: lease.Time(r.Uint32()), Expires: lease.Time(r.Uint32()),
+			ID:     lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(64))}), Ports: lease.PortSet(r.IntN(2))},
+			Subnet: r.Uint32(), State: lease.Bound + lease.State(r.IntN(3)), Client: fmt.Append(nil, r.IntN(3)), HWType: byte(r.IntN(2)),
+			HWAddr: fmt.Append(nil, r.IntN(2)), Start: lease.Time(r.IntN(2)), Changed: lease.Time(r.Uint32()),
+			Expires: now + []lease.Time{-100_000, 100_000}[r.IntN(2)],
 		}
 		if r.IntN(2) == 0 {
 			b.Source, b.Point = netip.AddrFrom16([16]byte{0x20, 1, 15: byte(r.IntN(256))}), []byte("a point")
@@ -55,6 +58,76 @@ func some(r *rand.Rand, n int) []lease.Binding {
 		batch.Add(&b)
 	}
 	return batch.Records
+}
+
+// judge is a store that judges records as a database does. Its Commit has no mercy: it returns
+// which records it has not stored.
+type judge struct{ Store }
+
+func newJudge() judge { return judge{newMemory()} }
+
+func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
+	now := lease.Time(time.Now().Unix())
+	rows := map[lease.ID]lease.Binding{}
+	if _, err := j.Load(func(b *lease.Binding) error { rows[b.ID] = clone(b); return nil }); err != nil {
+		return nil, err
+	}
+	runs := map[lease.ID][]int{}
+	for i := range records {
+		runs[records[i].ID] = append(runs[records[i].ID], i)
+	}
+	var refused []Refusal
+	for id, run := range runs {
+		row, last := rows[id], &records[run[len(run)-1]]
+		if first := &records[run[0]]; row.State == lease.Bound && string(first.Client) != string(last.Client) && string(first.Client) == string(row.Client) {
+			row.State, row.Changed, row.Expires = lease.Released, last.Changed, last.Changed
+		}
+		for _, i := range run {
+			if records[i].State == lease.NoState {
+				row = lease.Binding{ID: id}
+			}
+		}
+		mine := string(row.Client) == string(last.Client)
+		same := row.Start == last.Start || string(row.Point) == string(last.Point) || (row.HWType == last.HWType && string(row.HWAddr) == string(last.HWAddr))
+		free := row.State != lease.Bound || row.Expires < now
+		store := row
+		switch {
+		case row.State == lease.NoState, last.State == lease.NoState, mine && (row.State != lease.Bound || same), last.State != lease.Released && free:
+			store = *last
+		default:
+			for _, i := range run {
+				refused = append(refused, Refusal{Record: i, Holder: clone(&row)})
+			}
+		}
+		if _, err := j.Store.Commit([]lease.Binding{store}); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(refused, func(a, b Refusal) int { return a.Record - b.Record })
+	return refused, nil
+}
+
+// clone copies a binding.
+func clone(b *lease.Binding) lease.Binding {
+	var copied lease.Batch
+	copied.Add(b)
+	return copied.Records[0]
+}
+
+// committed commits to both, and compares what they refuse.
+func committed(t *testing.T, p, twin Store, records []lease.Binding) {
+	t.Helper()
+	got, err := p.Commit(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := twin.Commit(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Fatalf("refused\n%+v, want\n%+v", got, want)
+	}
 }
 
 // sameAs compares a store with a memory store that has had the same commits.
@@ -73,16 +146,10 @@ func sameAs(t *testing.T, got, want Store) {
 
 func TestDB_1_TheDatabaseHoldsWhatIsCommitted(t *testing.T) {
 	s := migrated(t)
-	p, twin := openDatabase(t, s.URL()), newMemory()
+	p, twin := openDatabase(t, s.URL()), newJudge()
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
-		records := some(r, 1+r.IntN(64))
-		if refused, err := p.Commit(records); err != nil || refused != nil {
-			t.Fatal(refused, err)
-		}
-		if _, err := twin.Commit(records); err != nil {
-			t.Fatal(err)
-		}
+		committed(t, p, twin, some(r, 1+r.IntN(64)))
 	}
 	sameAs(t, p, twin)
 	mark := clock.Mark{Leases: time.Unix(1_700_000_000, 0).UTC(), Wall: time.Unix(1_700_000_009, 0).UTC(), Boot: "b", Up: time.Hour}
@@ -150,42 +217,171 @@ func TestDB_6_WhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestDB_3_OneProcessHasTheDatabase(t *testing.T) {
+// foreign returns what a process finds that others have changed.
+func foreign(t *testing.T, p *postgres) map[string]lease.Binding {
+	t.Helper()
+	found, err := p.Foreign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]lease.Binding{}
+	for i := range found {
+		m[found[i].Addr.String()] = clone(&found[i])
+	}
+	return m
+}
+
+// bindingOf returns a binding in force of a client.
+func bindingOf(address, client string) lease.Binding {
+	now := lease.Time(time.Now().Unix())
+	return lease.Binding{
+		ID: lease.ID{Addr: netip.MustParseAddr(address)}, Subnet: 1, State: lease.Bound, Client: []byte(client), HWType: 1,
+		HWAddr: []byte(client), Point: []byte("point of " + client), Start: now, Changed: now, Expires: now + 3600,
+	}
+}
+
+func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	s := migrated(t)
-	first := openDatabase(t, s.URL())
-	defer first.Close()
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() { // as the committer does
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(leaseOfStore / 5):
-				_ = first.Check()
-			}
+	a, b := openDatabase(t, s.URL()), openDatabase(t, s.URL())
+	defer a.Close()
+	for _, p := range []*postgres{a, b} {
+		contents(t, p)
+	}
+	commit := func(p *postgres, records ...lease.Binding) []Refusal {
+		t.Helper()
+		refused, err := p.Commit(records)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	if _, err := openPostgres(s.URL(), quiet()); err == nil || !strings.Contains(err.Error(), "when that one has ended") {
-		t.Errorf("a second one: %v", err)
+		return refused
 	}
-	close(stop)
-	<-done
-	second := openDatabase(t, s.URL()) // the first says nothing any more
-	defer second.Close()
-	records := some(rand.New(rand.NewPCG(1, 1)), 8)
-	if _, err := first.Commit(records); !errors.Is(err, errTaken) {
-		t.Errorf("the first commits: %v", err)
+	first := bindingOf("192.0.2.1", "one")
+	if refused := commit(a, first, bindingOf("192.0.2.2", "two")); refused != nil {
+		t.Fatalf("refused: %+v", refused)
 	}
-	if err := first.Check(); !errors.Is(err, errTaken) {
-		t.Errorf("the first is checked: %v", err)
+	// b does not know of it yet.
+	refused := commit(b, bindingOf("192.0.2.1", "three"), bindingOf("192.0.2.3", "three"))
+	if len(refused) != 1 || refused[0].Record != 0 || fmt.Sprintf("%+v", refused[0].Holder) != fmt.Sprintf("%+v", first) {
+		t.Errorf("refused: %+v, want the first for %+v", refused, first)
 	}
-	if got := contents(t, second); len(got) != 0 {
-		t.Errorf("%d leases of the first are there", len(got))
+	if found := foreign(t, b); len(found) != 2 || string(found["192.0.2.1"].Client) != "one" || string(found["192.0.2.2"].Client) != "two" {
+		t.Errorf("the second finds %+v", found)
 	}
-	if _, err := second.Commit(records); err != nil {
+	if found := foreign(t, a); len(found) != 1 || string(found["192.0.2.3"].Client) != "three" {
+		t.Errorf("the first finds %+v", found)
+	}
+	renewed := first
+	renewed.Changed, renewed.Expires = first.Changed+1, first.Expires+1
+	if refused := commit(b, renewed); refused != nil {
+		t.Errorf("a client of the first cannot renew with the second: %+v", refused)
+	}
+	released := renewed
+	released.State = lease.Released
+	if refused := commit(b, released, lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.2")}}); refused != nil {
+		t.Errorf("it cannot release: %+v", refused)
+	}
+	found := foreign(t, a)
+	if gone, ok := found["192.0.2.2"]; !ok || gone.State != lease.NoState || found["192.0.2.1"].State != lease.Released || len(found) != 2 {
+		t.Errorf("the first finds %+v", found)
+	}
+	if found := foreign(t, a); len(found) != 0 {
+		t.Errorf("and again %+v", found)
+	}
+	// One that starts later reads all by Load, and then what is new.
+	c := openDatabase(t, s.URL())
+	defer c.Close()
+	if n := len(contents(t, c)); n != 2 {
+		t.Errorf("the third loads %d leases", n)
+	}
+	commit(a, bindingOf("192.0.2.9", "nine"))
+	if found := foreign(t, c); len(found) != 1 {
+		t.Errorf("the third finds %+v", found)
+	}
+	commit(c, bindingOf("192.0.2.10", "ten"))
+	if found := foreign(t, a); len(found) != 1 {
+		t.Errorf("the first finds %+v of the third", found)
+	}
+	// The shares are those of the processes that run.
+	for _, p := range []*postgres{a, b, c} {
+		if err := p.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+	seen := map[int]bool{}
+	for _, p := range []*postgres{a, b, c} {
+		share := p.Share()
+		if seen[share.Index] = true; share.Of != 3 || p.Stats().Processes != 3 {
+			t.Errorf("share %+v, %d processes", share, p.Stats().Processes)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("shares %v", seen)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Check(); err != nil || a.Share().Of != 2 {
+		t.Errorf("after one has ended: %v, share %+v", err, a.Share())
+	}
+}
+
+// TestDB_3_WhoIsFarBehindLoadsAnew has the changes that a process has not read yet removed.
+func TestDB_3_WhoIsFarBehindLoadsAnew(t *testing.T) {
+	s := migrated(t)
+	a, b := openDatabase(t, s.URL()), openDatabase(t, s.URL())
+	defer a.Close()
+	defer b.Close()
+	contents(t, b)
+	if _, err := a.Commit([]lease.Binding{bindingOf("192.0.2.1", "one")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Query(t, "UPDATE dhcp4d.change SET at = at - interval '1 hour'")
+	if err := a.Check(); err != nil { // it removes them
+		t.Fatal(err)
+	}
+	if n := s.Query(t, "SELECT count(*) FROM dhcp4d.change"); n != "0" {
+		t.Fatalf("%s changes are left", n)
+	}
+	if _, err := b.Foreign(); !errors.Is(err, errBehind) {
+		t.Errorf("the changes are missing: %v", err)
+	}
+	if err := b.Check(); !errors.Is(err, errBehind) {
+		t.Errorf("it is checked: %v", err)
+	}
+	if err := b.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(contents(t, b)); n != 1 {
+		t.Errorf("it loads %d leases", n)
+	}
+	if err := b.Check(); err != nil {
 		t.Error(err)
+	}
+	if found := foreign(t, b); len(found) != 0 {
+		t.Errorf("it finds %+v", found)
+	}
+}
+
+// TestDB_4_WhoHasLeftCommitsNoMore has a commit under way under the number that a process had
+// before it opened its store again.
+func TestDB_4_WhoHasLeftCommitsNoMore(t *testing.T) {
+	s := migrated(t)
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	before := p.mine
+	if err := p.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	now := p.mine
+	p.mine = before
+	group := new(rows)
+	group.fill([]lease.Binding{bindingOf("192.0.2.1", "one")})
+	if _, err := p.attempt(before.wseq+1, group); !errors.Is(err, errNotHeld) {
+		t.Errorf("the old commit: %v", err)
+	}
+	p.mine = now
+	if n := len(contents(t, p)); n != 0 {
+		t.Errorf("%d leases", n)
 	}
 }
 
@@ -199,7 +395,7 @@ func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 		{"it has happened", func(p *postgres, records []lease.Binding) {
 			group := new(rows)
 			group.fill(records)
-			if err := p.attempt(p.mine.wseq+1, group); err != nil {
+			if _, err := p.attempt(p.mine.wseq+1, group); err != nil {
 				t.Fatal(err)
 			}
 			drop(&p.conn)
@@ -210,20 +406,15 @@ func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := openDatabase(t, s.URL())
 			defer p.Close()
-			twin := newMemory()
+			twin := newJudge()
 			r := rand.New(rand.NewPCG(7, 7))
-			if err := loadRows(t.Context(), p.conn, func(b *lease.Binding) error { _, err := twin.Commit([]lease.Binding{*b}); return err }); err != nil {
+			if err := loadRows(t.Context(), p.conn, func(b *lease.Binding) error { _, err := twin.Store.Commit([]lease.Binding{*b}); return err }); err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
 				records := some(r, 20)
 				c.then(p, records)
-				if _, err := p.Commit(records); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := twin.Commit(records); err != nil {
-					t.Fatal(err)
-				}
+				committed(t, p, twin, records)
 				sameAs(t, p, twin)
 			}
 		})
@@ -233,7 +424,7 @@ func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 // TestDB_1_NoCommitIsLostWhenTheServerIsKilled kills the server under load.
 func TestDB_1_NoCommitIsLostWhenTheServerIsKilled(t *testing.T) {
 	s := migrated(t)
-	p, twin := openDatabase(t, s.URL()), newMemory()
+	p, twin := openDatabase(t, s.URL()), newJudge()
 	defer p.Close()
 	killed := make(chan struct{})
 	go func() {
@@ -258,8 +449,8 @@ func TestDB_1_NoCommitIsLostWhenTheServerIsKilled(t *testing.T) {
 			failed++
 			for p.Reopen() != nil {
 			}
-			twin = newMemory()
-			if _, err := p.Load(func(b *lease.Binding) error { _, err := twin.Commit([]lease.Binding{*b}); return err }); err != nil {
+			twin = newJudge()
+			if _, err := p.Load(func(b *lease.Binding) error { _, err := twin.Store.Commit([]lease.Binding{*b}); return err }); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -276,8 +467,8 @@ func TestDB_1_NoCommitIsLostWhenTheServerIsKilled(t *testing.T) {
 // that has committed since.
 func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 	for _, c := range []struct{ name, sql string }{
-		{"commits", "UPDATE dhcp4d.holder SET wseq = 1"},
-		{"the process", "UPDATE dhcp4d.holder SET term = term - 1, writer = 5, wseq = 9"},
+		{"commits", "UPDATE dhcp4d.process SET wseq = 1"},
+		{"the process", "DELETE FROM dhcp4d.process"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := migrated(t)

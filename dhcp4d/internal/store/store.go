@@ -65,10 +65,29 @@ type Store interface {
 	Close() error
 }
 
+// Shared is a store that several dhcp4d use at once. The clock that it was opened with goes by one
+// time line for all of them.
+type Shared interface {
+	Store
+
+	// Foreign returns what other dhcp4d have changed since Load or the last call, as the store has
+	// it now. The caller does not call Commit at the same time. What it has committed itself is
+	// older than what Foreign returns. The bindings are valid until the next call. After an error
+	// nothing is known about what others have changed; the next call returns it.
+	Foreign() ([]lease.Binding, error)
+
+	// Share is the part of the free addresses that this dhcp4d gives out first. Any goroutine may
+	// call it.
+	Share() Share
+}
+
+// Share is a part of the free addresses: the Index-th of Of parts. Zero Of is one part of one.
+type Share struct{ Index, Of int }
+
 // Refusal says that a record was not stored, because another client holds its identity.
 type Refusal struct {
 	Record int           // index into the records of the commit
-	Holder lease.Binding // what the store has for the identity
+	Holder lease.Binding // what the store has for the identity; in lease.NoState it has nothing any more
 }
 
 // Loaded is what Load found.
@@ -89,12 +108,17 @@ type Stats struct {
 	Records     uint64 // committed by this process
 	Compactions uint64 // of Pebble since it was opened; of a journal the segments that were emptied
 	Memory      uint64 // the index of a journal; the block cache and memory tables of Pebble
+	Unknown     uint64 // commits to a database whose answer was lost, so that their outcome was asked for
+	Processes   int    // dhcp4d that use a database now, this one among them
 }
 
 // Options are what a store needs beside its place.
 type Options struct {
 	Log *slog.Logger      // required
 	Now func() lease.Time // required: the time of leases, remembered in the store
+	// Clock is the clock that goes by the time line of a database. Nil makes one, for who only
+	// reads and writes leases.
+	Clock *clock.Clock
 
 	// Made is called when a new store was made, if it is not nil.
 	Made func(dir string)

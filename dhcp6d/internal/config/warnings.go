@@ -13,7 +13,7 @@ func (c *Config) warn() {
 	}
 	for _, b := range c.Backends {
 		if len(c.Backends) > 1 && !b.Kea && !slices.ContainsFunc(c.Ranges, func(r Range) bool { return r.Backend == b.Name }) {
-			c.warnings = append(c.warnings, "no range of "+Prefix+"IPC_RANGES is "+b.Name+"'s: a client that comes from or goes to another dhcp4d, also when one is added, loses its lease")
+			c.warnings = append(c.warnings, "no range of "+Prefix+"IPC_RANGES is "+b.Name+"'s: a client that comes from or goes to another dhcp4d, also when one is added, loses its lease, unless they share a database")
 		}
 	}
 	const effect = "a client that takes the first Reply may end up with none: set " + Prefix + "DNS_SERVERS"

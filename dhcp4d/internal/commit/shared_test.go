@@ -1,0 +1,108 @@
+package commit
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+// sharedDisk is a store that others use too. Each call of Foreign returns the next answer.
+type sharedDisk struct {
+	store.Store
+	mu      sync.Mutex
+	changed []lease.Binding // guarded by mu
+	err     error           // guarded by mu
+	share   store.Share     // guarded by mu
+}
+
+func (d *sharedDisk) set(err error, changed ...netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed, d.err = nil, err
+	for _, a := range changed {
+		d.changed = append(d.changed, lease.Binding{ID: lease.ID{Addr: a}})
+	}
+}
+
+func (d *sharedDisk) Foreign() ([]lease.Binding, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changed := d.changed
+	d.changed = nil
+	return changed, d.err
+}
+
+func (d *sharedDisk) Share() store.Share {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.share
+}
+
+// TestDB_9_WhoIsUnsureLooksFirst has a group with a reply that may rest on what others change. What
+// they have changed until it is committed is known when it is done, whoever has read it.
+func TestDB_9_WhoIsUnsureLooksFirst(t *testing.T) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &sharedDisk{Store: m, share: store.Share{Index: 1, Of: 2}}
+	type told struct {
+		replies string
+		foreign int
+		blind   bool
+	}
+	var mu sync.Mutex
+	var order []string // guarded by mu
+	say := func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, s)
+	}
+	done := make(chan told, 9)
+	c := New(Config[*replies]{
+		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry(), d),
+		Foreign: func(changed []lease.Binding, _ uint64) { say(fmt.Sprintf("foreign %d", len(changed))) },
+		Share:   func(s store.Share) { say(fmt.Sprintf("share %d of %d", s.Index, s.Of)) },
+		Done: func(g *Group[*replies], err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			say("done")
+			done <- told{fmt.Sprint(g.Replies.list), len(g.Foreign.Records), g.Blind}
+		},
+	})
+	defer c.Close()
+	add := func(before func(), list ...int) told {
+		g := c.LockGroup()
+		g.Replies.list = append(g.Replies.list, list...)
+		before() // while the group is locked, nobody can have read it for this group
+		c.UnlockAndWake(g)
+		return <-done
+	}
+	if got := add(func() { d.set(nil, addr(1), addr(2)) }, 1, unsure); got != (told{"[1 -1]", 2, false}) {
+		t.Errorf("two leases changed: %+v", got)
+	}
+	mu.Lock()
+	if order[0] != "share 1 of 2" || order[len(order)-2] != "foreign 2" || order[len(order)-1] != "done" {
+		t.Errorf("order: %q", order)
+	}
+	mu.Unlock()
+	if got := add(func() {}, unsure); got != (told{"[-1]", 0, false}) {
+		t.Errorf("nothing changed: %+v", got)
+	}
+	if got := add(func() { d.set(errors.New("away")) }, unsure); got != (told{"[-1]", 0, true}) {
+		t.Errorf("nobody can say: %+v", got)
+	}
+	if got := add(func() {}, 2); got.blind || got.foreign != 0 {
+		t.Errorf("a reply that rests on nothing else: %+v", got)
+	}
+}

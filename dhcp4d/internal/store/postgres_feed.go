@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// sqlFeed reads what the commits of other processes have changed since those that were read last.
+// A process that has started since is read from its first commit on. Trimmed is the last commit of
+// a process that is not in the table change any more.
+const sqlFeed = `SELECT w.writer, w.wseq, w.trimmed, c.addrs, c.ports
+	FROM dhcp4d.process w
+	LEFT JOIN unnest($2::int8[], $3::int8[]) s(writer, seen) ON s.writer = w.writer
+	LEFT JOIN dhcp4d.change c ON c.writer = w.writer AND c.wseq > coalesce(s.seen, 0)
+	WHERE w.writer <> $1 AND w.wseq <> coalesce(s.seen, 0)
+	LIMIT $4`
+
+const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`
+
+const (
+	// mostChanges is how many changes are read at once. Whoever is further behind loads all leases.
+	mostChanges = 5000
+	// keepChanges is for how long changes are kept for others to read.
+	keepChanges = 15 * time.Minute
+	// forgetProcess is after how long a process that has ended is forgotten.
+	forgetProcess = 24 * time.Hour
+)
+
+// readPositions notes the last commit of each other process.
+func (p *postgres) readPositions() error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	rows, err := p.conn.Query(ctx, "SELECT writer, wseq FROM dhcp4d.process WHERE writer <> $1", p.mine.writer)
+	if err != nil {
+		return fmt.Errorf("reading the table process: %w", err)
+	}
+	defer rows.Close()
+	p.seen = make(map[int64]int64)
+	for rows.Next() {
+		var at position
+		if err := rows.Scan(&at.writer, &at.wseq); err != nil {
+			return fmt.Errorf("reading the table process: %w", err)
+		}
+		p.seen[at.writer] = at.wseq
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading the table process: %w", err)
+	}
+	return nil
+}
+
+// Foreign implements Shared.
+func (p *postgres) Foreign() ([]lease.Binding, error) {
+	p.feed.batch.Reset()
+	if p.lost != nil {
+		return nil, p.lost
+	}
+	if p.conn == nil {
+		c, err := p.connect()
+		if err != nil {
+			return nil, err
+		}
+		p.conn = c
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	err := p.readChanges(ctx)
+	if err == nil && len(p.feed.keys) > 0 {
+		err = p.readKeys(ctx)
+	}
+	if err != nil {
+		if p.conn != nil && p.conn.IsClosed() {
+			drop(&p.conn)
+		}
+		return nil, fmt.Errorf("lease store %s: reading what others have changed: %w", p.place, err)
+	}
+	for _, at := range p.feed.read {
+		p.seen[at.writer] = at.wseq
+	}
+	return p.feed.batch.Records, nil
+}
+
+// feed is the memory of Foreign.
+type feed struct {
+	read  []position // after which the changes end that were read
+	keys  map[lease.ID]bool
+	batch lease.Batch
+}
+
+// readChanges reads which identities others have changed.
+func (p *postgres) readChanges(ctx context.Context) error {
+	f := &p.feed
+	f.read = f.read[:0]
+	if f.keys == nil {
+		f.keys = make(map[lease.ID]bool)
+	}
+	clear(f.keys)
+	writers, seen := make([]int64, 0, len(p.seen)), make([]int64, 0, len(p.seen))
+	for w, s := range p.seen {
+		writers, seen = append(writers, w), append(seen, s)
+	}
+	rows, err := p.conn.Query(ctx, sqlFeed, p.mine.writer, writers, seen, mostChanges+1)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		var at position
+		var trimmed int64
+		var addrs, ports []int64
+		if err := rows.Scan(&at.writer, &at.wseq, &trimmed, &addrs, &ports); err != nil {
+			return err
+		}
+		switch {
+		case at.wseq < p.seen[at.writer]:
+			rows.Close()
+			return p.forgotten()
+		case trimmed > p.seen[at.writer], n == mostChanges:
+			p.behind.Store(true)
+			return errBehind
+		}
+		f.read = append(f.read, at)
+		for i, a := range addrs {
+			f.keys[idOf(a, ports[i])] = true
+		}
+	}
+	return rows.Err()
+}
+
+// readKeys reads the rows of f.keys. What has none is gone.
+func (p *postgres) readKeys(ctx context.Context) error {
+	f := &p.feed
+	addrs, ports := make([]int64, 0, len(f.keys)), make([]int64, 0, len(f.keys))
+	for id := range f.keys {
+		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
+	}
+	rows, err := p.conn.Query(ctx, sqlRowsOf, addrs, ports)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var b lease.Binding
+	for rows.Next() {
+		if err := decodeRow(&b, rows.RawValues()); err != nil {
+			return err
+		}
+		delete(f.keys, b.ID)
+		f.batch.Add(&b)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for id := range f.keys {
+		f.batch.Add(&lease.Binding{ID: id})
+	}
+	return nil
+}
+
+// idOf is the identity of a row's key.
+func idOf(addr, ports int64) lease.ID {
+	return lease.ID{Addr: addressOf(addr), Ports: lease.PortSet(ports & math.MaxUint32)}
+}
+
+// clean removes once a minute what nobody needs to read any more. The caller holds side.
+func (p *postgres) clean() {
+	if time.Since(p.side.cleaned) < time.Minute {
+		return
+	}
+	p.side.cleaned = time.Now()
+	_ = p.aside(func(ctx context.Context, c *pgx.Conn) error { // what stays is removed the next time
+		// One after the other: a process that reads must find its gap in trimmed.
+		_, err := c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.change WHERE writer = $1 AND at < now() - make_interval(secs => $2) RETURNING wseq)
+			UPDATE dhcp4d.process SET trimmed = greatest(trimmed, (SELECT max(wseq) FROM old)) WHERE writer = $1 AND EXISTS (SELECT 1 FROM old)`,
+			p.side.writer, keepChanges.Seconds())
+		if err != nil {
+			return err
+		}
+		_, err = c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.process WHERE writer <> $1 AND seen < extract(epoch FROM now())::float8 - $2 RETURNING writer)
+			DELETE FROM dhcp4d.change WHERE writer IN (SELECT writer FROM old)`, p.side.writer, forgetProcess.Seconds())
+		return err
+	})
+}

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// The time line of a database is its clock, and the number of seconds in the table line by which
+// the time of leases is ahead of it. Each process compares its own clock with the line about once a
+// second, and goes by the line.
+//
+// Somebody may set the clock of the database. Then the line would jump: a jump forward ends leases
+// that clients still use. A process that finds the line more than leastJump away from its own
+// reckoning therefore changes the number in the table, so that the line goes on where it was. The
+// first one to notice does this; for the others the line has never jumped.
+//
+// The reckoning of a process is wrong itself if its machine was paused, as virtual machines are.
+// Then other processes have been seen meanwhile, and this one goes by the line. It does so too if
+// somebody else has changed the number since it has looked: the first one decides.
+//
+// A commit compares too, in its transaction. So no process writes the end of a lease by a clock
+// that differs from the others'.
+const (
+	// leastJump is more than clocks differ that are compared once a second.
+	leastJump = time.Second
+	// mostApart is how far the clock of a process may be from the line when it commits, in seconds.
+	mostApart = 2
+	// imprecise is how long an answer of the database may take that tells the time.
+	imprecise = 500 * time.Millisecond
+)
+
+// lineNow is what the database says about time and processes at one moment.
+type lineNow struct {
+	now    float64 // its clock, in seconds since 1970
+	ahead  float64 // the number in the table line
+	others float64 // when another process was seen last, 0 for never
+	ours   float64 // when we were
+	live   []int64 // the processes that run
+}
+
+const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS now)
+	SELECT t.now, l.ahead,
+		coalesce((SELECT max(seen) FROM dhcp4d.process WHERE writer <> $1 AND NOT gone), 0),
+		coalesce((SELECT seen FROM dhcp4d.process WHERE writer = $1 AND NOT gone), -1),
+		ARRAY(SELECT writer FROM dhcp4d.process p WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)
+	FROM t, dhcp4d.line l`
+
+// keepTime compares our clock with the time line, and has one of them go by the other. It reports
+// whether our clock has jumped. It notes too that this process lives. The caller holds side.
+func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	var t lineNow
+	before := p.clock.Up()
+	if err := c.QueryRow(ctx, sqlLine, p.side.writer, float64(liveFor)).Scan(&t.now, &t.ahead, &t.others, &t.ours, &t.live); err != nil {
+		return false, fmt.Errorf("reading the time line: %w", err)
+	}
+	after := p.clock.Up()
+	if t.ours < 0 {
+		return false, errLost
+	}
+	at := before + (after-before)/2
+	line := secondsToTime(t.now + t.ahead)
+	switch {
+	case !p.clock.Own():
+		jumped, err = true, p.beginTime(ctx, c, &t, at)
+	case after-before > imprecise:
+		return false, nil // seen stays: see below
+	case p.clock.At(at).Sub(line).Abs() < leastJump:
+		p.clock.Follow(line, at)
+	case t.others > t.ours+leastJump.Seconds(), t.ahead != p.side.ahead:
+		jumped = true
+		p.o.Log.Warn("other dhcp4d go by another time, and this one goes by it now; this machine was paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
+		p.clock.Follow(line, at)
+	default:
+		p.o.Log.Warn("the clock of the database has been set; this moves no lease", "by", line.Sub(p.clock.At(at)))
+		t.ahead, err = setAhead(ctx, c, t.ahead, t.ahead+p.clock.At(at).Sub(line).Seconds())
+	}
+	p.side.ahead, p.side.compared = t.ahead, t.now
+	if err != nil {
+		return jumped, err
+	}
+	p.divide(t.live)
+	// The time that was read, not that of now: for the others we have been seen when we compared.
+	if _, err := c.Exec(ctx, "UPDATE dhcp4d.process SET seen = $2 WHERE writer = $1", p.side.writer, t.now); err != nil {
+		return jumped, fmt.Errorf("writing the table process: %w", err)
+	}
+	return jumped, nil
+}
+
+// setAhead changes the number in the table line, unless somebody else has. It returns the number
+// that was there, or that is there now.
+func setAhead(ctx context.Context, c *pgx.Conn, from, to float64) (float64, error) {
+	tag, err := c.Exec(ctx, "UPDATE dhcp4d.line SET ahead = $2 WHERE ahead = $1", from, to)
+	switch {
+	case err != nil:
+		return from, fmt.Errorf("writing the table line: %w", err)
+	case tag.RowsAffected() == 0:
+		return from, nil
+	}
+	return to, nil
+}
+
+// beginTime has our clock go by the time line for the first time. If no other process runs, the
+// clock of the database may have been set since the last one has ended: the mark of that one tells,
+// if this machine can say how much time has passed since.
+func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at time.Duration) error {
+	line := secondsToTime(t.now + t.ahead)
+	if len(t.live) <= 1 {
+		m, err := p.readMark(ctx, c)
+		switch {
+		case err == nil:
+			basis, passed := p.clock.Since(m)
+			if by := m.Leases.Add(passed); basis != clock.Standing && by.Sub(line).Abs() > clockSlack*time.Second {
+				p.o.Log.Warn("the clock of the database was set while no dhcp4d ran; this moves no lease", "by", line.Sub(by))
+				if t.ahead, err = setAhead(ctx, c, t.ahead, t.ahead+by.Sub(line).Seconds()); err != nil {
+					return err
+				}
+				line = by
+			}
+		case !errors.Is(err, ErrNoMark) && !errors.Is(err, ErrMarkLost):
+			return err
+		}
+	}
+	p.clock.Follow(line, at)
+	return nil
+}
+
+// advance has the time line go on from t at the least: a record was written at t.
+func (p *postgres) advance(t lease.Time) error {
+	p.side.Lock()
+	defer p.side.Unlock()
+	return p.aside(func(ctx context.Context, c *pgx.Conn) error {
+		late := time.Unix(int64(t), 0).Sub(p.clock.At(p.clock.Up()))
+		if late <= 0 {
+			return nil
+		}
+		if err := c.QueryRow(ctx, "UPDATE dhcp4d.line SET ahead = ahead + $1 RETURNING ahead", late.Seconds()).Scan(&p.side.ahead); err != nil {
+			return fmt.Errorf("writing the table line: %w", err)
+		}
+		p.clock.Set(t)
+		return nil
+	})
+}
+
+// divide notes which processes run, and which share of the free addresses is ours. The caller holds
+// side.
+func (p *postgres) divide(live []int64) {
+	p.live.Store(int64(len(live)))
+	i := slices.Index(live, p.side.writer)
+	if share := (Share{Index: max(i, 0), Of: len(live)}); i >= 0 && share != *p.share.Load() {
+		p.share.Store(&share)
+	}
+}
+
+// Share implements Shared.
+func (p *postgres) Share() Share { return *p.share.Load() }
+
+// secondsToTime converts seconds since 1970.
+func secondsToTime(s float64) time.Time {
+	whole := int64(s)
+	return time.Unix(whole, int64((s-float64(whole))*1e9))
+}
+
+// reckoned is the time of leases by our clock, in seconds since 1970.
+func (p *postgres) reckoned() float64 {
+	return float64(p.clock.At(p.clock.Up()).UnixNano()) / 1e9
+}
