@@ -231,7 +231,18 @@ func TestLife(t *testing.T) {
 	if code, body := get(t, "http://"+at+"/readyz"); code != 200 || body != "running: ok\nbackend: ok\n" {
 		t.Errorf("readyz after: %d %q", code, body)
 	}
-	expectNotification(t, manager, "READY=1")
+	for _, want := range []string{
+		"STATUS=Starting", "STATUS=Not ready. running: starting; backend: none answers yet",
+		"STATUS=Not ready. backend: none answers yet", "READY=1\nSTATUS=Serving",
+	} {
+		expectNotification(t, manager, want)
+	}
+	c.Unmet("silent")
+	expectNotification(t, manager, "STATUS=Not ready. backend: silent")
+	c.Unmet("deaf")
+	expectNotification(t, manager, "STATUS=Not ready. backend: deaf")
+	c.Met()
+	expectNotification(t, manager, "STATUS=Serving")
 	if err := p.Run(t.Context(), []string{"-health"}, environ, io.Discard, io.Discard); err != nil {
 		t.Errorf("-health of a daemon that lives: %v", err)
 	}
@@ -273,7 +284,7 @@ func TestLife(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
-	expectNotification(t, manager, "STOPPING=1")
+	expectNotification(t, manager, "STOPPING=1\nSTATUS=Stopping")
 	for _, part := range []string{"starting", "mind the gap", "ready", "not reloaded", "refused", "stopping", "stopped", "said before the level is changed"} {
 		if !strings.Contains(stderr.String(), part) {
 			t.Errorf("the log lacks %q:\n%s", part, stderr.String())
@@ -329,12 +340,35 @@ func hangup(t *testing.T) {
 	}
 }
 
+// The status says why the service is down, also when it never came up.
+func TestStatusOfFailure(t *testing.T) {
+	notify := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = manager.Close() }()
+	t.Setenv("NOTIFY_SOCKET", notify)
+	p := program(func(context.Context, *daemon.Runtime, settings) error { return errors.New("opening the IPC: in use\nmore") })
+	if err := p.Run(t.Context(), nil, []string{"DHCP4D_METRICS_LISTEN=" + metricsAt(t)}, io.Discard, io.Discard); err == nil {
+		t.Error("no error without a pool")
+	}
+	expectNotification(t, manager, "STATUS=configuration: DHCP4D_POOL: not set; give text: pool")
+	environ := []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=" + metricsAt(t)}
+	if err := p.Run(t.Context(), nil, environ, io.Discard, io.Discard); err == nil {
+		t.Error("no error of Serve")
+	}
+	for _, want := range []string{"STATUS=Starting", "STATUS=Not ready. running: stopped", "STATUS=opening the IPC: in use (the log has more)"} {
+		expectNotification(t, manager, want)
+	}
+}
+
 func expectNotification(t *testing.T, manager *net.UnixConn, want string) {
 	t.Helper()
 	if err := manager.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, 64)
+	b := make([]byte, 512)
 	n, err := manager.Read(b)
 	if err != nil || string(b[:n]) != want {
 		t.Errorf("service manager got %q, %v, want %q", b[:n], err, want)

@@ -13,7 +13,7 @@ type Readiness struct {
 
 	telling sync.Mutex // held while changed runs, so that its calls are in order
 	changed func(ready bool, report string)
-	was     bool
+	told    string // the report of the last call
 }
 
 // Condition is one condition for a daemon to be ready. Any goroutine may set it.
@@ -72,18 +72,18 @@ func (r *Readiness) Report() (ready bool, report string) {
 	return ready, b.String()
 }
 
-// update calls changed if the daemon has become ready, or is no longer.
+// update calls changed if the report is another than at the last call.
 func (r *Readiness) update() {
 	r.telling.Lock()
 	defer r.telling.Unlock()
 	ready, report := r.Report()
-	if ready != r.was && r.changed != nil {
+	if report != r.told && r.changed != nil {
 		r.changed(ready, report)
 	}
-	r.was = ready
+	r.told = report
 }
 
-// hush stops readiness logging during shutdown.
+// hush stops the calls of changed during shutdown.
 func (r *Readiness) hush() {
 	r.telling.Lock()
 	defer r.telling.Unlock()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,8 +21,21 @@ import (
 // grace is how long the components have to stop after the first signal.
 const grace = 10 * time.Second
 
-// serve loads the configuration, runs the daemon and handles signals until it has stopped.
+// serve serves, and leaves the error as the last status of the service.
 func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Writer) error {
+	err := p.run(ctx, environ, stderr)
+	if err != nil {
+		status, _, more := strings.Cut(err.Error(), "\n")
+		if more {
+			status += " (the log has more)"
+		}
+		notify("STATUS="+status, slog.New(slog.DiscardHandler))
+	}
+	return err
+}
+
+// run loads the configuration, runs the daemon and handles signals until it has stopped.
+func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer) error {
 	c, err := p.Load(environ)
 	if err != nil {
 		return err
@@ -51,6 +65,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
 
+	notify("STATUS=Starting", log)
 	log.Info("starting", "version", p.Version, "revision", metric.Revision(), "pid", os.Getpid())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, rt, c) }()
@@ -93,7 +108,7 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 			ending, reload = nil, nil
 			rt.Ready.hush()
 			rt.running.Unmet("stopping")
-			notify("STOPPING=1", log)
+			notify("STOPPING=1\nSTATUS=Stopping", log)
 			expired = time.After(grace)
 		case <-expired:
 			if ended {
@@ -110,20 +125,38 @@ func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Write
 	return nil
 }
 
-// readyLog logs changes of readiness, and notifies systemd the first time that the daemon is ready.
+// readyLog logs changes of readiness, and tells systemd what the daemon waits for, and the first time
+// that it is ready.
 func readyLog(log *slog.Logger) func(bool, string) {
-	told := false
+	was, told := false, false
 	return func(ready bool, report string) {
-		if !ready {
-			log.Warn("not ready", "conditions", report)
-			return
-		}
-		log.Info("ready")
-		if !told {
+		switch {
+		case ready && !told:
+			notify("READY=1\nSTATUS=Serving", log)
 			told = true
-			notify("READY=1", log)
+		case ready:
+			notify("STATUS=Serving", log)
+		default:
+			notify("STATUS="+waiting(report), log)
+		}
+		if ready && !was {
+			log.Info("ready")
+		} else if !ready && was {
+			log.Warn("not ready", "conditions", report)
+		}
+		was = ready
+	}
+}
+
+// waiting is the conditions of a report that are not met, in one line.
+func waiting(report string) string {
+	var unmet []string
+	for line := range strings.Lines(report) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.HasSuffix(line, ": ok") {
+			unmet = append(unmet, line)
 		}
 	}
+	return "Not ready. " + strings.Join(unmet, "; ")
 }
 
 // registerReady registers <daemon>_ready.
