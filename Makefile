@@ -99,6 +99,7 @@ flame: clients ## draw flame graphs of both daemons and the kernel with 64 excha
 
 lint: ## check code, format and imports, and build each module alone; needs no installation
 	$(LINTER) run $(PACKAGES)
+	GOWORK=off go -C tools/kubernetes test ./... # deploy/kubernetes/base
 	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./...) || exit 1; done
 
 fmt: ## format the code

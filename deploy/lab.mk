@@ -5,7 +5,7 @@ COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compos
 LAB      := VERSION=$(VERSION) REVISION=$(REVISION) BUILT=$(BUILT) $(COMPOSE)
 PROFILES := --profile client --profile relay --profile load
 
-.PHONY: lab-up lab-down lab-client lab-load lab-test dist
+.PHONY: lab-up lab-down lab-client lab-load lab-test dist deb packages-test
 
 lab-up: ## the lab in containers: dhcp6d, two dhcp4d, Prometheus, Grafana, a client
 	$(LAB) up -d --build
@@ -27,3 +27,10 @@ lab-test: ## test the lab on a Docker engine; needs no registry (some minutes)
 
 dist: ## release archives for amd64 and arm64 in dist/, with checksums
 	deploy/dist $(VERSION) $(REVISION)
+
+deb: ## Debian packages for amd64 and arm64 in dist/; ARCHES=amd64 makes those of one
+	deploy/deb $(VERSION) $(REVISION)
+
+packages-test: ## install, upgrade, remove and purge the packages in a clean Debian under systemd; needs root
+	.ci/install mmdebstrap mmdebstrap systemd-nspawn systemd-container nsenter util-linux
+	DHCP4O6_PACKAGES=1 go test -count=1 -timeout 30m -v ./test/packages
