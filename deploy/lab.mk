@@ -25,11 +25,11 @@ lab-load: ## run the load generator in the lab once, as .env says
 lab-test: ## test the lab on a Docker engine; needs no registry (some minutes)
 	DHCP4O6_LAB=1 go test -count=1 -timeout 30m -v ./test/compose
 
-dist: ## release archives for amd64 and arm64 in dist/, with checksums
-	deploy/dist $(VERSION) $(REVISION)
+dist: manual ## release archives for amd64 and arm64 in dist/, with checksums
+	MANUAL=$(OUT) deploy/dist $(VERSION) $(REVISION)
 
-deb: ## Debian packages for amd64 and arm64 in dist/; ARCHES=amd64 makes those of one
-	deploy/deb $(VERSION) $(REVISION)
+deb: manual ## Debian packages for amd64 and arm64 in dist/; ARCHES=amd64 makes those of one
+	MANUAL=$(OUT) deploy/deb $(VERSION) $(REVISION)
 
 packages-test: ## install, upgrade, remove and purge the packages in a clean Debian under systemd; needs root
 	.ci/install mmdebstrap mmdebstrap systemd-nspawn systemd-container nsenter util-linux

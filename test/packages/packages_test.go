@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/test/docs"
 )
 
 // Env switches the tests on: they need root, mmdebstrap, systemd-nspawn and an archive of Debian.
@@ -87,7 +89,8 @@ func TestPackages(t *testing.T) {
 	s := system{root, t}
 	for _, v := range []string{"1.0.0", "1.1.0"} {
 		out := filepath.Join(root.Dir, "packages", v)
-		if _, err := command(t.Context(), "env", "COMPRESSION=none", "OUT="+out, "ARCHES="+runtime.GOARCH, "../../deploy/deb", "v"+v, "abc"); err != nil {
+		if _, err := command(t.Context(), "make", "-C", "../..", "deb", "VERSION=v"+v, "REVISION=abc", "ARCHES="+runtime.GOARCH,
+			"COMPRESSION=none", "DIST="+out, "OUT="+filepath.Join(dir, "out")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +101,17 @@ func TestPackages(t *testing.T) {
 		for _, d := range strings.Fields(daemons) {
 			s.is("/var/lib/"+d+" /usr/sbin/nologin", "getent passwd "+d+" | cut -d: -f6,7 --output-delimiter=' '")
 			s.is(d+" v1.0.0", d+" -version | cut -d' ' -f1,2")
-			s.run("set -a; . /etc/dhcp4o6/" + d + ".env; " + d + " -check; test -s /usr/share/doc/" + d + "/docs/install.md")
+			s.run("set -a; . /etc/dhcp4o6/" + d + ".env; " + d + " -check")
+			s.run("test -s /usr/share/man/man8/" + d + ".8.gz -a -s /usr/share/bash-completion/completions/" + d)
+			broken, err := docs.Broken(filepath.Join(s.Dir, "usr/share/doc", d))
+			if err != nil || len(broken) > 0 {
+				s.t.Errorf("documents with links to nothing: %q, %v", broken, err)
+			}
+			var bill struct{ Components []struct{ PURL string } }
+			text := s.run("cat /usr/share/doc/" + d + "/" + d + ".cdx.json")
+			if err := json.Unmarshal([]byte(text), &bill); err != nil || len(bill.Components) < 5 {
+				s.t.Errorf("the list of modules has %d, %v", len(bill.Components), err)
+			}
 		}
 		s.run("echo '# ours' >>/etc/dhcp4o6/dhcp4d.env; mkdir -p /var/lib/dhcp4d && touch /var/lib/dhcp4d/a")
 		s.run(install("1.1.0"))
