@@ -349,7 +349,9 @@ func TestStatusOfFailure(t *testing.T) {
 	}
 	defer func() { _ = manager.Close() }()
 	t.Setenv("NOTIFY_SOCKET", notify)
-	p := program(func(context.Context, *daemon.Runtime, settings) error { return errors.New("opening the IPC: in use\nmore") })
+	p := program(func(context.Context, *daemon.Runtime, settings) error {
+		return errors.New("opening the IPC: in use\nmore")
+	})
 	if err := p.Run(t.Context(), nil, []string{"DHCP4D_METRICS_LISTEN=" + metricsAt(t)}, io.Discard, io.Discard); err == nil {
 		t.Error("no error without a pool")
 	}

@@ -125,8 +125,8 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 	return nil
 }
 
-// readyLog logs changes of readiness, and tells systemd what the daemon waits for, and the first time
-// that it is ready.
+// readyLog logs changes of readiness, and tells systemd what the daemon waits for, and the first
+// time that it is ready.
 func readyLog(log *slog.Logger) func(bool, string) {
 	was, told := false, false
 	return func(ready bool, report string) {

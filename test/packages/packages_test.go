@@ -98,7 +98,7 @@ func TestPackages(t *testing.T) {
 	s.part("a chroot without systemd running: install, upgrade, remove, purge", func(s system) {
 		s.run("mv /usr/bin/systemd-sysusers /usr/bin/aside; dpkg -i /packages/1.0.0/dhcp4d_*.deb; mv /usr/bin/aside /usr/bin/systemd-sysusers")
 		s.run("dpkg -i /packages/1.0.0/dhcp6d_*.deb /packages/1.0.0/dhcp4o6-clients_*.deb")
-		for _, d := range strings.Fields(daemons) {
+		for d := range strings.FieldsSeq(daemons) {
 			s.is("/var/lib/"+d+" /usr/sbin/nologin", "getent passwd "+d+" | cut -d: -f6,7 --output-delimiter=' '")
 			s.is(d+" v1.0.0", d+" -version | cut -d' ' -f1,2")
 			s.run("set -a; . /etc/dhcp4o6/" + d + ".env; " + d + " -check")
@@ -132,7 +132,7 @@ func TestPackages(t *testing.T) {
 		s.run(install("1.0.0"))
 		s.is("inactive\ninactive", "systemctl is-active "+daemons+" || true")
 		s.is("disabled\ndisabled", "systemctl is-enabled "+daemons+" || true")
-		s.is("", "systemd-analyze verify dhcp4d.service dhcp6d.service 2>&1 | grep -v 'man dhcp' || true")
+		s.is("", "systemd-analyze verify dhcp4d.service dhcp6d.service 2>&1 | grep -v 'man dhcp' || true") //nolint:misspell // a name
 	})
 
 	s.part("a daemon waits for its backend and its interface, says so, and then serves", func(s system) {
@@ -166,7 +166,7 @@ func TestPackages(t *testing.T) {
 	// kept says whether a version serves, with the lease.
 	kept := func(s system, version string) {
 		s.t.Helper()
-		for _, d := range strings.Fields(daemons) {
+		for d := range strings.FieldsSeq(daemons) {
 			s.until("active 0 "+d+" "+version, `pid=$(systemctl show -P MainPID `+d+`)
 				echo "$(systemctl is-active `+d+` || true) $(systemctl list-jobs --no-legend | grep -c "`+d+`.service" || true) $(
 					test "$pid" = 0 || /proc/$pid/exe -version | cut -d' ' -f1,2)"`)

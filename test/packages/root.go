@@ -101,7 +101,7 @@ func (r *Root) Close() error {
 func child(nspawn int) string {
 	p := strconv.Itoa(nspawn)
 	children, _ := os.ReadFile(filepath.Join("/proc", p, "task", p, "children")) // it may have ended
-	for _, c := range strings.Fields(string(children)) {
+	for c := range strings.FieldsSeq(string(children)) {
 		if name, err := os.ReadFile(filepath.Join("/proc", c, "comm")); err == nil && string(name) == "systemd\n" {
 			return c
 		}
