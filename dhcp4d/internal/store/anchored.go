@@ -13,10 +13,10 @@ import (
 )
 
 // anchored is the operating system's file system. It reaches one directory, and every file in it,
-// through an open handle on that directory. So what a running store makes, renames, removes or
-// syncs goes into the directory that it has opened, whatever is at the path meanwhile.
+// through an open handle on that directory. So whatever a running store makes, renames, removes or
+// syncs is in the directory that it has opened, even if another one is at the path by now.
 //
-// Names are paths, as everywhere in package vfs. A path outside of the directory goes to
+// Names are paths, as everywhere in package vfs. For a path outside of the directory it uses
 // vfs.Default.
 type anchored struct {
 	vfs.FS
@@ -35,13 +35,14 @@ func anchor(dir string) (*anchored, error) {
 
 func (a *anchored) close() error { return a.root.Close() }
 
-// local returns what a path is called inside of the directory; ok is false if it is outside.
+// local returns the name of a path inside of the directory. It is not ok if the path is outside.
 func (a *anchored) local(path string) (name string, ok bool) {
 	name, err := filepath.Rel(a.dir, path)
 	return name, err == nil && filepath.IsLocal(name)
 }
 
-// named gives an error of os.Root the name and the words that it would have without the handle.
+// named returns an error of os.Root with the path and the words that it would have without the
+// handle.
 func (a *anchored) named(err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return &fs.PathError{Op: strings.TrimSuffix(e.Op, "at"), Path: filepath.Join(a.dir, e.Path), Err: e.Err}
@@ -77,7 +78,7 @@ func (a *anchored) open(path string, flags int, options ...vfs.OpenOption) (vfs.
 	return file, nil
 }
 
-// Create implements vfs.FS. As vfs wants it, a file that is there is removed first.
+// Create implements vfs.FS. As package vfs demands, it first removes a file of that name.
 func (a *anchored) Create(path string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	for {
 		f, err := a.open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
@@ -198,7 +199,8 @@ func (a *anchored) GetDiskUsage(path string) (u vfs.DiskUsage, err error) {
 	return u, nil
 }
 
-// Lock implements vfs.FS. The lock is the process's: closing the file by any other handle drops it.
+// Lock implements vfs.FS. The lock belongs to the process: it is lost when the process closes any
+// handle of the file.
 func (a *anchored) Lock(path string) (io.Closer, error) {
 	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
@@ -214,7 +216,7 @@ func (a *anchored) Lock(path string) (io.Closer, error) {
 // Unwrap implements vfs.FS.
 func (a *anchored) Unwrap() vfs.FS { return a.FS }
 
-// anchoredFile does with a file what the files of vfs.Default do on Linux.
+// anchoredFile behaves like the files of vfs.Default on Linux.
 type anchoredFile struct{ *os.File }
 
 // Prefetch implements vfs.File.
@@ -235,12 +237,12 @@ func (f anchoredFile) SyncData() error {
 	return nil
 }
 
-// SyncTo implements vfs.File. It starts the writing of what is in the page cache and waits for an
-// earlier one, so that a large table is not written all at once by the sync at its end. It promises
-// nothing.
+// SyncTo implements vfs.File. It starts writing the page cache to disk, and waits for the writing
+// that it started before. So the sync at the end of a large table has less to write. It makes
+// nothing durable.
 func (f anchoredFile) SyncTo(length int64) (full bool, err error) {
 	err = unix.SyncFileRange(int(f.Fd()), 0, length, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE)
-	if err != nil { // not on this file system
+	if err != nil { // this file system cannot do that
 		return true, f.SyncData()
 	}
 	return false, nil

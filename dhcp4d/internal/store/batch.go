@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// blockSize is what a write is a multiple of: no disk has larger sectors.
+	// blockSize is the unit of a write, in octets: no disk has larger sectors.
 	blockSize = 4096
-	// batchSize bounds what one write takes.
+	// batchSize is the most octets of one write.
 	batchSize = 256 << 10
 
 	batchMagic = 0x5ab81fe3
@@ -25,7 +25,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// A batchHeader is what a batch says of itself.
+// A batchHeader is the header of a batch, see the package comment.
 type batchHeader struct {
 	format  int // 1 or 2; 0 is no header
 	number  uint64
@@ -46,13 +46,13 @@ func (h *batchHeader) headerLen() int {
 	return headerLen
 }
 
-// length is that of the whole batch on disk.
+// length returns how many octets the batch takes on disk.
 func (h *batchHeader) length() int { return wholeBlocks(h.headerLen() + h.octets) }
 
 func wholeBlocks(octets int) int { return (octets + blockSize - 1) / blockSize * blockSize }
 
-// parseBatchHeader reads the header that b begins with; its format is 0 when there is none. The
-// checksum is not looked at.
+// parseBatchHeader reads the header at the start of b, and does not check the checksum. The format
+// is 0 if there is no header.
 func parseBatchHeader(b []byte) (h batchHeader) {
 	if len(b) < headerLen {
 		return h
@@ -83,8 +83,8 @@ func parseBatchHeader(b []byte) (h batchHeader) {
 	return h
 }
 
-// parseBatch reads the header of the batch that b begins with; its format is 0 when there is none,
-// or none that is whole.
+// parseBatch reads the header of the batch at the start of b. The format is 0 if there is no whole
+// batch.
 func parseBatch(b []byte) (h batchHeader) {
 	h = parseBatchHeader(b)
 	end := h.headerLen() + h.octets
@@ -94,8 +94,8 @@ func parseBatch(b []byte) (h batchHeader) {
 	return h
 }
 
-// seal writes the header of the batch b, whose records are there, fills its last block with zeros,
-// and returns the whole and its checksum.
+// seal writes the header in front of the records of the batch b, fills its last block with zeros,
+// and returns the whole batch and its checksum.
 func seal(b []byte, h *batchHeader) (whole []byte, sum uint32) {
 	whole = b[:wholeBlocks(len(b))]
 	clear(whole[len(b):])
@@ -112,7 +112,7 @@ func seal(b []byte, h *batchHeader) (whole []byte, sum uint32) {
 	return whole, sum
 }
 
-// recordLen is the length of what appendRecord appends.
+// recordLen returns how many octets appendRecord appends.
 func recordLen(r *lease.Binding) int { return lengthLen + keyLen + valueLen(r) }
 
 func appendRecord(b []byte, r *lease.Binding) []byte {
@@ -120,18 +120,18 @@ func appendRecord(b []byte, r *lease.Binding) []byte {
 	return appendValue(appendKey(b, r), r)
 }
 
-// appendCopy appends a record that was read.
+// appendCopy appends a record that was read from a segment.
 func appendCopy(b, record []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(record))), record...)
 }
 
-// A cursor goes through the records of a segment whose batches are known to be whole.
+// A cursor iterates over the records of a segment. All of its batches must be whole.
 type cursor struct {
 	content []byte
-	at, end int // in the batch at hand
+	at, end int // in the current batch
 }
 
-// next is the next record, nil behind the last.
+// next returns the next record, nil behind the last.
 func (c *cursor) next() []byte {
 	for c.at == c.end {
 		c.at = wholeBlocks(c.at)
@@ -154,7 +154,7 @@ func (c *cursor) next() []byte {
 	return c.content[start:c.at:c.at]
 }
 
-// rest is what is left of a batch, which is no record.
+// rest returns what is left of a batch: it is too short for a record.
 func (c *cursor) rest(start int) []byte {
 	c.at = c.end
 	return c.content[start:c.end:c.end]

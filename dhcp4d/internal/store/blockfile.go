@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A blockFile is written in whole blocks, each write durable when it returns.
+// A blockFile is written in whole blocks. A write is durable when it returns.
 type blockFile struct {
 	direct *direct  // where the kernel can write past its cache
 	file   vfs.File // elsewhere
 	noSync bool
 }
 
-// openBlockFile opens a file that is there.
+// openBlockFile opens a file that exists.
 func openBlockFile(o Options, path string) (*blockFile, error) {
 	if a, ok := o.FS.(*anchored); ok && !o.noSync {
 		switch d, err := a.openDirect(path); {
@@ -53,8 +53,8 @@ func (f *blockFile) close() error {
 	return f.file.Close()
 }
 
-// newBlockBuffer is memory as writes that bypass the page cache want it: whole pages, which the
-// garbage collector does not know.
+// newBlockBuffer returns memory for writes that bypass the page cache: whole pages outside of the
+// Go heap.
 func newBlockBuffer(size int) []byte {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
@@ -69,21 +69,21 @@ func freeBlockBuffer(b []byte) {
 	}
 }
 
-// A direct is a file that is written past the page cache, each write durable when it returns: one
-// system call.
+// A direct is a file that is written past the page cache. A write is one system call, and durable
+// when it returns.
 //
-// While the disk is quick the call is made without telling the scheduler. If the scheduler knew of
-// it, its monitor would look every 20 µs whether to take the processor away from the call, take it,
-// wake a thread for it and put that to sleep again; with 16 exchanges in flight that cost more CPU
-// than the writing. The price is that a garbage collection may wait for a write. So after a write
-// that took long the scheduler is told of the next, and one slow write at most holds a processor.
+// While the disk is quick, the Go scheduler does not know about the call. If it knew, its monitor
+// would take the processor away after 20 µs, wake another thread for it, and put that thread to
+// sleep again. With 16 exchanges in flight this cost more CPU than the writing. The price is that a
+// garbage collection may have to wait for a write. So the scheduler knows about the write that
+// follows a slow one, and at most one slow write holds a processor.
 type direct struct {
 	file *os.File
 	fd   int
 	slow bool // the last write took long
 }
 
-// patience is the longest that a write may take which the scheduler does not know of.
+// patience is how long a write may take before the scheduler is told about the next one.
 const patience = 5 * time.Millisecond
 
 // openDirect fails with EINVAL where the file system cannot do it.

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// checked does what Check does in both kinds of store: it looks whether the directory is still
-// there and writes the watermark. Commit fails with the error from then on.
+// checked is Check of both kinds of store on disk. It checks that the directory is still there and
+// writes the watermark. From an error on, every Commit fails with it.
 func checked(p *claim, m *marker, l *failure) error {
 	err := p.check()
 	if err == nil {
@@ -20,7 +20,7 @@ func checked(p *claim, m *marker, l *failure) error {
 	return err
 }
 
-// failure is an error that was met beside the commits. Any goroutine may ask for it.
+// failure is an error of the work beside the commits. Any goroutine may read it.
 type failure struct{ cause atomic.Pointer[error] }
 
 func (f *failure) err() error {

@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// claim is the directory of an open store. It holds the directory against other processes, and
-// knows whether it is still the one at its path.
+// claim is the directory of an open store. It keeps other processes out, and knows whether the
+// directory is still the one at its path.
 //
-// Three locks hold it, because each can be got around. The kernel drops all of them when the
+// There are three locks, because each of them has a hole. The kernel drops all of them when the
 // process ends.
 //
 //   - The file LOCK, which tells others who has it. It can be deleted, and a new one locked.
@@ -29,7 +29,7 @@ import (
 //   - The path, by an abstract socket. It is known to the processes that have the same network and
 //     the same mounts.
 type claim struct {
-	paths  vfs.FS // by which the path is looked at
+	paths  vfs.FS // for looking at the path
 	dir    string
 	prefix string // of the label
 
@@ -42,16 +42,15 @@ type claim struct {
 	files  map[string]fileID // guarded by mu: by name, what must be there; "" is the directory
 }
 
-// fs is the file system by which the claimed directory is read and changed: [anchored] in it, but
-// in a file system of a test. It is another one after renew has claimed another directory. Any
-// goroutine may call it.
+// fs returns the file system of the claimed directory: an [anchored] one, or that of a test. It is
+// another one after renew has claimed another directory. Any goroutine may call it.
 func (p *claim) fs() vfs.FS {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.inside
 }
 
-// fileID tells a file from another one of the same name. It is zero in a file system of a test.
+// fileID identifies a file, whatever its name. It is zero in a file system of a test.
 type fileID struct{ dev, ino uint64 }
 
 func identify(fsys vfs.FS, path string) (id fileID, err error) {
@@ -65,9 +64,9 @@ func identify(fsys vfs.FS, path string) (id fileID, err error) {
 	return id, nil
 }
 
-// claimDirectory takes the directory of a store, which it makes if there is none, and reads its
-// label. The label of a store that has to be made first says so. A directory that is refused has
-// not been changed.
+// claimDirectory locks the directory of a store and reads its label. It makes the directory if
+// there is none, with a label that says that the store is being made. If it fails, it has not
+// changed the directory.
 func claimDirectory(fsys vfs.FS, dir, prefix string) (_ *claim, names []string, l label, err error) {
 	p := &claim{paths: fsys, inside: fsys, dir: dir, prefix: prefix, path: -1}
 	defer func() {
@@ -90,7 +89,7 @@ func claimDirectory(fsys vfs.FS, dir, prefix string) (_ *claim, names []string, 
 	if err := p.acquire(); err != nil {
 		return nil, nil, l, err
 	}
-	// Somebody else may have made it meanwhile.
+	// Another process may have made a store before we had the lock.
 	names, l, there, err = look(p.fs(), dir, prefix)
 	if err == nil && !there {
 		l = label{format: format, making: true}
@@ -136,7 +135,7 @@ func (p *claim) acquire() error {
 func lockHandle(a *anchored) (*os.File, error) {
 	d, err := a.root.Open(".")
 	if err != nil {
-		return nil, nil //nolint:nilnil,nilerr // the other locks have to do
+		return nil, nil //nolint:nilnil,nilerr // the other locks must suffice
 	}
 	switch err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 	case err == nil:
@@ -145,7 +144,7 @@ func lockHandle(a *anchored) (*os.File, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	_ = d.Close()
-	return nil, nil //nolint:nilnil // the other locks have to do
+	return nil, nil //nolint:nilnil // the other locks must suffice
 }
 
 func takenBy(lockFile string, err error) error {
@@ -156,8 +155,8 @@ func takenBy(lockFile string, err error) error {
 	return fmt.Errorf("is in use by %s; stop it, or give each dhcp4d a store of its own (%w)", who, err)
 }
 
-// holder is the process that holds the lock on a file, 0 if none is found. It must not be asked
-// about a lock of our own, which closing the file drops.
+// holder returns the process that holds the lock on a file, 0 if it finds none. It must not be
+// called for a lock of our own: it closes the file, which would drop that lock.
 func holder(name string) int {
 	f, err := os.Open(name)
 	if err != nil {
@@ -171,7 +170,7 @@ func holder(name string) int {
 	return int(l.Pid)
 }
 
-// lockPath locks the path. Where that cannot be done the other locks have to do.
+// lockPath locks the path. If the kernel cannot do that, the other locks must suffice.
 func (p *claim) lockPath() error {
 	if p.paths != vfs.Default {
 		return nil
@@ -179,11 +178,11 @@ func (p *claim) lockPath() error {
 	path, err := realPath(p.dir)
 	mounts, err2 := os.Readlink("/proc/self/ns/mnt")
 	if err != nil || err2 != nil {
-		return nil //nolint:nilerr // the other locks have to do
+		return nil //nolint:nilerr // the other locks must suffice
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil //nolint:nilerr // the other locks have to do
+		return nil //nolint:nilerr // the other locks must suffice
 	}
 	name := fmt.Sprintf("@dhcp4d-store-%x", sha256.Sum256([]byte(mounts+path)))
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
@@ -197,7 +196,7 @@ func (p *claim) lockPath() error {
 	return nil
 }
 
-// realPath is a path without symbolic links. Its end need not exist.
+// realPath returns a path without symbolic links. Its last element need not exist.
 func realPath(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -211,7 +210,7 @@ func realPath(dir string) (string, error) {
 	return path, err
 }
 
-// keep notes that a file of the directory must stay what it is.
+// keep notes that a file of the directory must stay in its place.
 func (p *claim) keep(name string) error {
 	fsys := p.fs()
 	id, err := identify(fsys, fsys.PathJoin(p.dir, name))
@@ -236,14 +235,14 @@ func (p *claim) here() error { return p.checkFile(p.paths, "", p.id("")) }
 // check reports whether the directory and the files that are kept are still there. Any goroutine
 // may call it.
 func (p *claim) check() error {
-	if err := p.here(); err != nil { // its files are gone with it
+	if err := p.here(); err != nil { // without the directory there are no files to check
 		return err
 	}
 	p.mu.Lock()
 	files, fsys := maps.Clone(p.files), p.inside
 	p.mu.Unlock()
 	delete(files, "")
-	for _, name := range slices.Sorted(maps.Keys(files)) { // each run of a simulation makes the same calls
+	for _, name := range slices.Sorted(maps.Keys(files)) { // sorted, so that a simulation can be repeated
 		id := files[name]
 		if err := p.checkFile(fsys, name, id); err != nil && p.id(name) == id { // not dropped meanwhile
 			return err
@@ -279,8 +278,8 @@ func (p *claim) checkFile(fsys vfs.FS, name string, id fileID) error {
 	return nil
 }
 
-// renew takes the directory again after a failure, in which it may have been lost: the same one, or
-// another one with the same store. It makes nothing but the file LOCK, and keeps no other file.
+// renew locks the directory again after a failure, in which it may have been replaced: the same
+// directory, or another one with the same store. It makes no file but LOCK.
 func (p *claim) renew(store storeID) error {
 	if err := p.same(p.paths, store); err != nil {
 		return err

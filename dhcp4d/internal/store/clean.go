@@ -6,19 +6,19 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// The oldest segment is emptied when there are more than allowed: with each commit some of its
-// records are looked at, and those that the index still points to are written again with that
-// commit's. When all have been looked at its file is free.
+// The oldest segment is emptied when there are more segments than allowed. Each commit looks at
+// some of its records, and writes those again that the index still points to. When it has looked at
+// all of them, the file is free.
 
 const (
-	// leastSegments is how many may be in use whatever they hold.
+	// leastSegments is how many segments may always be in use.
 	leastSegments = 4
-	// emptying is how many octets of the oldest segment are looked at for each octet written, when
-	// there are too many segments.
+	// emptying is how many octets of the oldest segment a commit looks at for each octet that it
+	// writes, while there are too many segments.
 	emptying = 4
 )
 
-// cleaning is how far the emptying of the oldest segment has come.
+// cleaning is the state of emptying the oldest segment.
 type cleaning struct {
 	oldest *ahead // its content; nil while none is emptied
 	spare  []byte // memory for that
@@ -33,7 +33,7 @@ func (c *cleaning) stop() {
 	}
 }
 
-// allow reckons how many segments may be in use: twice what is needed.
+// allow computes how many segments may be in use: twice as many as the live records need.
 func (j *journal) allow() {
 	octets := 0
 	for _, s := range j.segments {
@@ -44,9 +44,9 @@ func (j *journal) allow() {
 	j.allowed = max(leastSegments, 2*(octets/j.size+1))
 }
 
-// move appends to the batch b, for which there is room in s, some of what still counts of the
-// oldest segment. It returns that segment when all of it has been looked at: it is free when the
-// batch is durable.
+// move appends to the batch b some records of the oldest segment that still count, as far as room
+// and s allow. It returns that segment once it has looked at all of it: the segment is free when
+// the batch is durable.
 func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error) {
 	c := &j.clean
 	if c.oldest == nil {
@@ -63,7 +63,7 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 		}), cursor{}, 0
 	}
 	if !j.o.Small && !c.oldest.ready() {
-		return b, nil, nil // the disk is reading
+		return b, nil, nil // the segment is still being read
 	}
 	r, from := c.oldest.result(), j.segments[0]
 	if r.err != nil {
@@ -94,7 +94,7 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 	return b, nil, nil
 }
 
-// counts reports whether a segment's nth record is what there is of its binding.
+// counts reports whether a segment's nth record is the latest of its binding.
 func (j *journal) counts(record []byte, s *segment, nth int) bool {
 	return len(record) > keyLen+1 && record[keyLen+1] != byte(lease.NoState) && j.index.get(record) == place(s.number, nth)
 }

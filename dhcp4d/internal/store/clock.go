@@ -10,10 +10,10 @@ import (
 
 // ResetClock makes a store usable again that was written while the wall clock was ahead of the true
 // time. It is for stores whose times are the wall clock's ([ErrNoMark]). It forgets the latest time
-// that the store has seen, and moves every record of the future so that it was written now. A lease
-// keeps its length, counted from now. So it ends no earlier than its client believes, who counts
-// from a moment that has passed. If ResetClock is cut short it can be repeated. It returns how many
-// records were moved.
+// that the store has seen, and moves every record of the future, as if it had been written now. A
+// lease keeps its length, counted from now. So it ends no earlier than its client believes, because
+// the client counts from a moment in the past. If ResetClock is cut short, it can be repeated. It
+// returns how many records it has moved.
 func ResetClock(url string, o Options) (moved int, err error) {
 	s, err := Open(url, o)
 	if err != nil {
@@ -25,7 +25,7 @@ func ResetClock(url string, o Options) (moved int, err error) {
 		}
 	}()
 	if _, err := s.ClockMark(); !errors.Is(err, ErrNoMark) {
-		return 0, nil // its time line is its own, and no clock can be behind it
+		return 0, nil // it has a time line of its own, which no wall clock can be behind
 	}
 	now := o.Now()
 	var future lease.Batch
@@ -46,7 +46,7 @@ func ResetClock(url string, o Options) (moved int, err error) {
 	if c, ok := s.(clocked); ok {
 		c.forgetClock()
 	}
-	// What is not there is removed, so that the time is written in any case.
+	// Removing a record that does not exist writes the time even if there is nothing to move.
 	future.Add(&lease.Binding{ID: lease.ID{Addr: netip.IPv4Unspecified()}})
 	for at := 0; at < len(future.Records); at += resetBatch {
 		if _, err := s.Commit(future.Records[at:min(at+resetBatch, len(future.Records))]); err != nil {
@@ -56,8 +56,8 @@ func ResetClock(url string, o Options) (moved int, err error) {
 	return len(future.Records) - 1, nil
 }
 
-// clocked is a store that keeps the latest time that it has seen. After forgetClock the next commit
-// writes the time of now, even if that is earlier.
+// clocked is a store that remembers the latest time that it has seen. After forgetClock the next
+// commit writes the present time, even if that is earlier.
 type clocked interface{ forgetClock() }
 
 func (s *pebbleStore) forgetClock() { s.header.clock, s.anew = 0, true }

@@ -14,16 +14,16 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 )
 
-// What Mark fails with.
+// Errors of ClockMark.
 var (
-	// ErrNoMark says that the store has never kept a mark. Its times are the wall clock's.
+	// ErrNoMark means that the store has never kept a mark. Its times are the wall clock's.
 	ErrNoMark = errors.New("the store has no clock mark")
-	// ErrMarkLost says that the store has kept a mark, which is missing or damaged.
+	// ErrMarkLost means that the store has kept a mark, but it is missing or damaged.
 	ErrMarkLost = errors.New("the clock mark of the store is lost")
 )
 
-// The mark is a file of its own, beside the records of a journal or a Pebble database. It is
-// replaced as a whole, and an old one is as safe as a new one: see package clock.
+// The mark is a file of its own beside a journal or a Pebble database. It is replaced as a whole.
+// An old mark is as safe as a new one: see package clock.
 const (
 	clockName        = "dhcp4d-store.clock"
 	clockScratchName = "dhcp4d-store.clock.tmp"
@@ -37,8 +37,8 @@ type clockMark struct {
 	label  *label // as the store has read or made it
 
 	mu       turn.Lock // one KeepClockMark at a time
-	clocked  bool      // guarded by mu: the label says that there is a mark
-	repaired bool      // guarded by mu: and that the store was repaired
+	clocked  bool      // guarded by mu: whether the label says that there is a mark
+	repaired bool      // guarded by mu: whether it says that the store was repaired
 }
 
 // ClockMark implements Store.
@@ -77,7 +77,7 @@ func (k *clockMark) KeepClockMark(m clock.Mark) error {
 
 func (k *clockMark) replace(m clock.Mark) error {
 	fsys := k.claim.fs()                   // one directory for all that follows
-	if err := k.claim.here(); err != nil { // nobody would find it there
+	if err := k.claim.here(); err != nil { // a start would not find the mark
 		return err
 	}
 	scratch := fsys.PathJoin(k.dir, clockScratchName)
@@ -102,7 +102,7 @@ func (k *clockMark) replace(m clock.Mark) error {
 	return nil
 }
 
-// relabel writes the label with those lines. The caller holds mu.
+// relabel writes the label, with the lines that clocked and repaired ask for. The caller holds mu.
 func (k *clockMark) relabel(fsys vfs.FS, clocked, repaired bool) error {
 	l := *k.label
 	l.clocked, l.repaired = clocked, repaired
@@ -134,20 +134,19 @@ func (k *clockMark) setRepaired(yes bool) error {
 	return nil
 }
 
-// Resumed is how the time line of a store was taken up.
+// Resumed describes how [Resume] has continued the time line of a store.
 type Resumed struct {
-	// Wall is true for a store without a mark, whose times are the wall clock's, and for an empty
-	// one.
+	// Wall is true if the store has no mark, so that its times are the wall clock's, or is empty.
 	Wall bool
-	// Lost is true if the mark is missing or damaged. No time is taken to have passed since the
+	// Lost is true if the mark is missing or damaged. Then no time counts as passed since the
 	// newest record.
 	Lost  bool
-	Mark  clock.Mark  // the one found; zero without
-	Basis clock.Basis // what tells how much time has passed since
+	Mark  clock.Mark  // zero if there is none
+	Basis clock.Basis // how the time that has passed since was measured
 }
 
-// Resume has c go on with the time line of s, which is not loaded yet. After it, Load hands out
-// times that can be compared with c's.
+// Resume sets c so that it continues the time line of s, which is not loaded yet. From then on the
+// times of s can be compared with those of c.
 func Resume(s Store, c *clock.Clock) (Resumed, error) {
 	if p, ok := s.(*postgres); ok { // its own clock goes by the time line already
 		up := p.clock.Up()
@@ -177,12 +176,12 @@ func Resume(s Store, c *clock.Clock) (Resumed, error) {
 	return Resumed{Lost: true, Basis: clock.Standing}, nil
 }
 
-// clockSlack is how far, in seconds, the wall clock may be behind what a store has seen whose times
-// are the wall clock's: clocks are stepped back a little when they are set.
+// clockSlack is how many seconds the wall clock may be behind a store whose times are the wall
+// clock's: setting a clock may step it back a little.
 const clockSlack = 5
 
-// ClockError says that a store whose times are the wall clock's has seen a later time than the
-// clock tells.
+// ClockError means that a store, whose times are the wall clock's, has seen a later time than the
+// clock shows.
 type ClockError struct{ Written lease.Time }
 
 func (e *ClockError) Error() string {
@@ -190,14 +189,14 @@ func (e *ClockError) Error() string {
 		time.Unix(int64(e.Written), 0).UTC().Format(time.RFC3339))
 }
 
-// Still reports whether it is still so at another reading of the wall clock.
+// Still reports whether the error holds at another reading of the wall clock.
 func (e *ClockError) Still(wall time.Time) bool {
 	return e.Written > lease.Time(wall.Unix())+clockSlack
 }
 
-// Settle has c, which was resumed, go on behind the newest time that Load has found: the mark may
-// be older. From then on the time is the store's own, and the store has a mark. It returns a
-// [ClockError] if the store has none yet and the wall clock is behind it.
+// Settle moves c, which Resume has set, past the newest time that Load has found, as the mark may
+// be older. From then on the store has a time line of its own and a mark. Settle returns a
+// [ClockError] if the store had no mark and the wall clock is behind it.
 func Settle(s Store, l Loaded, c *clock.Clock) error {
 	now := c.Now()
 	if p, ok := s.(*postgres); ok && l.Newest > now+clockSlack {
@@ -217,6 +216,6 @@ func Settle(s Store, l Loaded, c *clock.Clock) error {
 	if _, shared := s.(*postgres); l.Newest > now && !shared {
 		c.Set(l.Newest)
 	}
-	_ = s.KeepClockMark(c.Mark()) // without it the next start is safe too; clock.Watch tries again
+	_ = s.KeepClockMark(c.Mark()) // the next start is safe without it; clock.Watch tries again
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// damage is what a start finds to be wrong with a store. The directory stands in front of it.
+// damage is the error of a store that is damaged. Its text follows the name of the directory.
 type damage struct {
 	file string
 	at   int64 // offset in the file; -1 where there is none
@@ -17,9 +17,9 @@ type damage struct {
 	lost loss
 }
 
-// loss says which acknowledged changes cannot be read any more, at most.
+// loss is the most that has been lost of the acknowledged changes.
 type loss struct {
-	known       bool       // nothing is known about it otherwise
+	known       bool       // whether the other fields are known
 	first, last uint64     // batches; first > last: none
 	since       lease.Time // the time of the last batch before them, 0 if that is not known
 }

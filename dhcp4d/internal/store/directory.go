@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// makeDir makes dir, synced. What it lies in must be there: a path that is mistyped, or on a file
-// system that is not mounted, must not become a new store.
+// makeDir makes dir, and makes that durable. The parent directory must exist: a mistyped path, or
+// one on a file system that is not mounted, must not become a new store.
 func makeDir(fsys vfs.FS, dir string) error {
 	if _, err := fsys.Stat(dir); err == nil {
 		return nil
@@ -33,8 +33,8 @@ func syncDir(fsys vfs.FS, dir string) error {
 
 const probeName = "dhcp4d-store.probe"
 
-// probe checks that a mebibyte can be written to dir, in a file that is removed again. Without it a
-// start on a full disk would replay and rebuild everything, and then fail at its first commit.
+// probe checks that there is room for a mebibyte in dir. Without it, a start on a full disk would
+// read and rebuild everything, and then fail at its first commit.
 func probe(fsys vfs.FS, dir string) error {
 	scratch := fsys.PathJoin(dir, probeName)
 	f, err := fsys.Create(scratch, vfs.WriteCategoryUnspecified)

@@ -1,26 +1,24 @@
 // Package store keeps bindings on stable storage.
 //
-// It owns what is on disk and the moment from which it is there: when Commit
-// has returned nil a power cut does not take the records away. It knows
-// nothing of packets, clients' rights or time limits, and it is never asked
-// on the packet path what it holds: the table is filled from it at the start
-// and answers from then on.
+// It owns what is on disk, and the promise of a commit: when Commit has returned nil, the records
+// survive a power cut. It knows nothing of packets, clients' rights or time limits. The packet path
+// never reads from it: the table is filled from the store at the start, and answers from then on.
 //
-// There are two kinds: a journal of our own, which is the default because it
-// costs a quarter to a half less CPU, and Pebble. What is promised of one is
-// proved of both.
+// There are two kinds on disk, a journal of our own and Pebble. The journal is the default, because
+// it costs a quarter to a half less CPU. The tests prove every promise for both. A third kind is a
+// PostgreSQL database.
 //
-// Beside the leases each has two files: the label, see label.go, and the
-// watermark, see watermark.go.
+// Beside the leases each directory has two files: the label (label.go) and the watermark
+// (watermark.go).
 //
-// A running store reaches its files through a handle on the directory that it
-// has opened, see anchored.go. When the directory is renamed, or another one is
-// put in its place, nothing of the store goes anywhere else.
+// A running store reaches its files through a handle on the directory that it has opened
+// (anchored.go). If somebody renames the directory, or puts another one in its place, the store
+// still writes into its own directory.
 //
 // # Journal
 //
-// The directory has segments of 4 MiB, segment-0000000001 and on. A segment is
-// batches, each beginning at a block of 4096 octets and filled up with zeros:
+// The directory has segments of 4 MiB, from segment-0000000001 on. A segment is a row of batches.
+// Each batch begins at a block of 4096 octets, and zeros fill its last block:
 //
 //	batch    4  magic
 //	         4  CRC-32C of what follows, without the filling
@@ -33,23 +31,22 @@
 //	         4  length of the records
 //	            records, each a length of 2 octets, a key and a value as below
 //
-// The later record of a key replaces the earlier. One write, past the page
-// cache and synced, makes a batch durable. Segments are written to from the
-// beginning on and never again, until nothing in them counts; then they are
-// used again, uncleared, because number and segment tell what is old. All is
-// checked at every start. See journal for how the space stays bounded, and scan
-// for what is damage and what a write that was cut short.
+// A later record of a key replaces an earlier one. One write, past the page cache and synced, makes
+// a batch durable. A segment is filled from its beginning and no part of it is written twice. When
+// no record in it counts any more, its file is used again without being cleared: the numbers of
+// batch and segment show what is old. Every start checks everything. The type journal explains how
+// the space stays bounded, and its method scan how damage differs from a write that was cut short.
 //
-// A segment of format 1 is read as long as it is needed. Its batches have
-// another magic, neither store, segment nor checksum of the batch before, and
-// in front of the first batch that is still needed the batch that must be there
-// if this one is to count (8 octets): each start of format 1 wrote the last
-// batch again as the first one of a new segment.
+// A segment of format 1 is read as long as it is needed. Its batches have another magic. They have
+// no store, no segment and no checksum of the batch before. In front of the first batch that is
+// still needed they have 8 octets more: the number of the batch that must be there if this one is
+// to count, because each start of format 1 wrote the last batch again as the first one of a new
+// segment.
 //
 // # Pebble
 //
-// The directory is a Pebble database. Keys and values; integers are big-endian,
-// times are Unix seconds:
+// The directory is a Pebble database with these keys and values. Integers are big-endian, times are
+// seconds on the store's time line:
 //
 //	header   key    1  0x00
 //	         value  1  version of the header, 2
@@ -75,30 +72,27 @@
 //	                2  length of the attachment point
 //	                   hardware address, client key, attachment point
 //
-// Every commit merges a header of one commit into the one that is there.
-// Version 1 was written about once a minute and had times only.
+// Every commit merges a header of its own into the one that is there. Version 1 of the header was
+// written about once a minute and had times only.
 //
-// In a Pebble store there is no checksum of ours: Pebble has one over every
-// block of a table and every chunk of its log, and checks them whenever it
-// reads. That nothing is missing in between, the commits in the header tell;
-// that the end is there, the watermark tells.
+// A Pebble store has no checksum of ours: Pebble has one over every block of a table and every
+// chunk of its log, and checks them whenever it reads. The commits in the header show that nothing
+// is missing in between. The watermark shows that the end is there.
 //
-// A change of the layout takes a new record version, which this package then
-// writes while it reads both; only when an older dhcp4d must not touch the
-// store at all does the format in the label go up.
+// A change of the layout takes a new record version. This package then writes the new version and
+// reads both. The format in the label goes up only if an older dhcp4d must not touch the store at
+// all.
 //
 // # Damage
 //
-// A start serves everything that was acknowledged, or is refused with an error
-// that says which file is damaged, where, and what is lost at most. After a
-// stop there is no exception. After a crash the watermark may be a second old:
-// where the end of the newest file is damaged as well, what was acknowledged in
-// the last second before the crash can be gone without a word, because the
-// damage looks like a write that was cut short.
+// A start serves everything that was acknowledged, or fails with an error that says which file is
+// damaged, where, and what is lost at most. After a stop there is no exception. After a crash there
+// is one, because the watermark may be a second old. If the end of the newest file is damaged as
+// well, the damage looks like a write that was cut short. Changes of the last second before the
+// crash can then be gone without a word.
 //
 // # Failure
 //
-// Every error of the disk makes the store fail for good: each Commit returns
-// [ErrFailed] until Reopen has opened it anew, in the same process. See fence
-// for how Pebble is kept out of it.
+// Any error of the disk makes the store fail: each Commit returns [ErrFailed] until Reopen has
+// opened the store anew, in the same process. The type fence keeps such errors from Pebble.
 package store

@@ -11,32 +11,32 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A fence stands between Pebble and the disk. It falls at the first change that the disk refuses.
+// A fence stands between Pebble and the disk. It closes at the first change that the disk refuses.
 //
 // Pebble expects the process to end when a write fails. Depending on where the write fails, Pebble
 // calls Logger.Fatalf and reports success when that returns, or panics while it holds its locks, or
 // repeats the same flush for ever. A server that has to outlive a full disk can use none of this.
 // So the fence hides the error from Pebble: it notes the error, discards every later change, and
-// reports success. Nothing that depends on a lost write reaches the disk, and Pebble can be closed
-// as usual. The error is noted before the failed call returns. A commit asks the fence before it
-// believes Pebble.
+// reports success to Pebble. Nothing that depends on a lost write reaches the disk, and Pebble can
+// be closed as usual. The fence notes the error before the failed call returns, and a commit checks
+// the fence before it believes Pebble.
 //
 // Reads go through, and Pebble reports their errors. A removal that fails only leaves a file too
-// many, so the fence does not fall. It does fall when a directory cannot be listed or opened:
-// Pebble does both late in Open, when a compaction may already run, and would free the memory that
-// the compaction uses.
+// many, so the fence stays open. It closes if a directory cannot be listed or opened: Pebble does
+// both late in Open, when a compaction may already run, and after an error would free the memory
+// that the compaction uses.
 type fence struct {
 	vfs.FS
 	cause atomic.Pointer[error]
 }
 
-// errSealed is the cause of a fence that never let anything through.
+// errSealed is the cause of a fence that is closed from the start, for reading only.
 var errSealed = errors.New("opened for reading only")
 
-// fail lets the fence fall; the first cause is kept.
+// fail closes the fence. The first cause is kept.
 func (f *fence) fail(err error) { f.cause.CompareAndSwap(nil, &err) }
 
-// err is why the fence has fallen, or nil.
+// err returns why the fence is closed, nil while it is open.
 func (f *fence) err() error {
 	if p := f.cause.Load(); p != nil {
 		return *p
@@ -46,12 +46,12 @@ func (f *fence) err() error {
 
 func (f *fence) fallen() bool { return f.cause.Load() != nil }
 
-// took notes the outcome of a change: the error is the fence's, not Pebble's.
+// took notes the outcome of a change. Pebble does not see the error.
 func (f *fence) took(verb, name string, err error) {
 	if err == nil {
 		return
 	}
-	// The name is in what the os package returns, and in nothing else.
+	// Errors of package os contain the name. Others need it.
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		f.fail(err)
 		return
@@ -73,9 +73,8 @@ func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 		return &fencedFile{fence: f, name: name}, nil
 	}
 	if strings.HasPrefix(f.PathBase(name), "marker.") {
-		// A marker says which manifest counts. Pebble syncs the directory
-		// only once both are in it, and trusts the file system that the
-		// marker does not survive a power cut alone.
+		// A marker says which manifest counts. Pebble syncs the directory only once both are in it.
+		// It relies on the file system not to keep the marker alone in a power cut.
 		dir := f.PathDir(name)
 		f.took("sync", dir, syncDir(f.FS, dir))
 	}
@@ -155,8 +154,8 @@ func (f *fence) RemoveAll(name string) error {
 
 func (f *fence) Unwrap() vfs.FS { return f.FS }
 
-// A fencedFile is a file open for writing. It has no file beneath when it was
-// opened after the fence had fallen, or made it fall.
+// A fencedFile is a file open for writing. There is no file beneath it if it was opened while the
+// fence was closed, or if opening it has closed the fence.
 type fencedFile struct {
 	fence *fence
 	name  string
@@ -204,7 +203,7 @@ func (f *fencedFile) SyncTo(length int64) (bool, error) {
 	return full, nil
 }
 
-// Preallocate may fail: the write that needs the space will tell.
+// Preallocate may fail: the write that needs the space fails then.
 func (f *fencedFile) Preallocate(offset, length int64) error {
 	if !f.fence.fallen() {
 		_ = f.file.Preallocate(offset, length)
@@ -235,7 +234,7 @@ func (f *fencedFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *fencedFile) Stat() (vfs.FileInfo, error) {
 	if f.file == nil {
-		return noInfo(f.name), nil // Pebble panics where it cannot learn the size of a log
+		return noInfo(f.name), nil // Pebble panics if it cannot learn the size of a log
 	}
 	info, err := f.file.Stat()
 	if err != nil {
@@ -259,7 +258,7 @@ func (f *fencedFile) Fd() uintptr {
 	return f.file.Fd()
 }
 
-// noInfo describes a file that is not there.
+// noInfo describes a file that does not exist.
 type noInfo string
 
 func (n noInfo) Name() string         { return string(n) }

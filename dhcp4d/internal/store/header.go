@@ -10,9 +10,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// A header is what a Pebble store says of itself. Every commit merges a header of its own, of one
-// commit, into the one that is there. So number and commits differ when a log or a table between
-// the first and the newest commit has gone.
+// A header is a record of a Pebble store about itself. Every commit merges a header of its own,
+// which counts one commit, into the one that is there. So number and commits differ if a log or a
+// table between the first and the newest commit is lost.
 type header struct {
 	store   storeID
 	number  uint64 // of the newest commit
@@ -38,8 +38,7 @@ func (h *header) append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(h.clock))
 }
 
-// parseHeader reads a header of version 2, or of version 1, which names no store and counts no
-// commits.
+// parseHeader reads a header of version 2 or 1. Version 1 names no store and counts no commits.
 func parseHeader(value []byte) (h header, err error) {
 	switch {
 	case len(value) == headerValueLen && value[0] == headerVersion:
@@ -56,10 +55,10 @@ func parseHeader(value []byte) (h header, err error) {
 	return h, nil
 }
 
-// noStore is the store of a header that was merged from those of several.
+// noStore is the store of a header that was merged from headers of several stores.
 const noStore = ^storeID(0)
 
-// merge adds what another header says, whichever is older.
+// merge adds another header, older or newer.
 func (h *header) merge(other *header) {
 	switch {
 	case h.store == 0:
@@ -69,12 +68,12 @@ func (h *header) merge(other *header) {
 	}
 	h.number = max(h.number, other.number)
 	h.commits += other.commits
-	h.created = max(h.created, other.created) // all but one are 0
+	h.created = max(h.created, other.created) // only one header has it
 	h.clock = max(h.clock, other.clock)
 }
 
-// headerMerger is how Pebble merges headers. The name is the one that stores of format 1 have,
-// where nothing was merged: Pebble refuses to open a store by another name.
+// headerMerger merges headers for Pebble. It has the name of the merger of format 1, which never
+// merged anything, because Pebble refuses to open a store whose merger has another name.
 var headerMerger = &pebble.Merger{
 	Name: "pebble.concatenate",
 	Merge: func(_, value []byte) (pebble.ValueMerger, error) {

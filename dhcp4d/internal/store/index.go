@@ -8,41 +8,40 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// An index says where in a journal the latest record of a binding is: 8 octets
-// of a table that is at most seven eighths full. It consists of shards, each
-// of which grows by itself, so that no commit waits until a table of millions
-// is built anew. Bindings that share an address by port sets, of which there
-// are few, are in a map.
+// An index has the place in a journal of each binding's latest record. An entry takes 8 octets of a
+// hash table that is at most seven eighths full. The index consists of shards. Each shard grows by
+// itself, so that no commit waits until a table of millions is rebuilt. The few bindings that share
+// an address by port sets are in a map.
 type index struct {
 	shards [shards]shard
 	spare  [32][]entry // memory for the next shards that grow, by the logarithm of their size
 	shared map[uint64]uint32
-	read   uint32 // by ahead
+	read   uint32 // written by ahead
 }
 
-// A shard is a table with open addressing: a power of two of entries, of which
-// some are used.
+// A shard is a hash table with open addressing. Its number of entries is a power of two.
 type shard struct {
 	entries []entry
 	used    int
 }
 
-// An entry is an address and a place; place 0 is none.
+// An entry is an address and a place. Place 0 is none.
 type entry struct{ addr, at uint32 }
 
 const (
 	shardBits = 8
 	shards    = 1 << shardBits
 	leastSize = 8
-	// From this size on all shards get their memory together, as they grow at
-	// about the same time: huge pages fit into it then.
+	// From this size on, all shards get their memory together, so that it can be huge pages. They
+	// grow at about the same time.
 	together = 1024
 )
 
-// place is a record of a segment, by the low half of the segment's number.
+// place returns the place of the nth record of a segment: the low half of the segment's number, and
+// nth.
 func place(segment uint32, nth int) uint32 { return segment<<16 | uint32(nth) }
 
-// keyOf takes a record's key apart: see appendKey.
+// keyOf parses the key of a record: see appendKey.
 func keyOf(record []byte) (addr, ports uint32) {
 	return binary.BigEndian.Uint32(record[1:]), binary.BigEndian.Uint32(record[5:])
 }
@@ -56,8 +55,7 @@ func (x *index) octets() (n int) {
 	return n + 64*len(x.shared)
 }
 
-// hashOf spreads addresses: the high bits choose the shard, the low ones the
-// place in it.
+// hashOf returns the hash of an address: its high bits choose the shard, its low bits the entry.
 func hashOf(addr uint32) uint32 {
 	h := addr * 0x9e3779b1
 	h ^= h >> 15
@@ -70,7 +68,7 @@ func (x *index) of(addr uint32) (s *shard, hash uint32) {
 	return &x.shards[hash>>(32-shardBits)], hash
 }
 
-// find is where addr is or would be in a shard that has room.
+// find returns the number of the entry that addr has or would get. The shard must have room.
 func (s *shard) find(addr, hash uint32) uint32 {
 	mask := uint32(len(s.entries) - 1)
 	i := hash & mask
@@ -80,9 +78,8 @@ func (s *shard) find(addr, hash uint32) uint32 {
 	return i
 }
 
-// ahead reads, for all records of a commit, what put is about to read for
-// each: so they are fetched from memory at the same time, and not one after
-// the other.
+// ahead reads for all records of a commit what put is about to read for each of them, so that the
+// cache misses overlap.
 func (x *index) ahead(records []lease.Binding) {
 	sum := uint32(0)
 	for i := range records {
@@ -92,10 +89,10 @@ func (x *index) ahead(records []lease.Binding) {
 			sum += s.entries[hash&uint32(n-1)].at
 		}
 	}
-	x.read = sum // so that the compiler does not leave it out
+	x.read = sum // so that the compiler keeps the reads
 }
 
-// get is the place of the record that has the key of this one, 0 for none.
+// get returns the place of the record with the same key, 0 if there is none.
 func (x *index) get(record []byte) uint32 {
 	addr, ports := keyOf(record)
 	if ports != 0 {
@@ -108,7 +105,7 @@ func (x *index) get(record []byte) uint32 {
 	return s.entries[s.find(addr, hash)].at
 }
 
-// put notes the place of a record and returns the place that it had.
+// put notes the place of a record and returns the place of the one that it replaces.
 func (x *index) put(record []byte, at uint32) (old uint32, had bool) {
 	addr, ports := keyOf(record)
 	if ports != 0 {
@@ -151,7 +148,7 @@ func (x *index) remove(record []byte) (old uint32, had bool) {
 		return 0, false
 	}
 	s.used--
-	// Entries behind the hole that collided on their way move up.
+	// Move up the entries behind the hole that collisions have put there.
 	mask := uint32(len(s.entries) - 1)
 	for i := (hole + 1) & mask; s.entries[i].at != 0; i = (i + 1) & mask {
 		if home := hashOf(s.entries[i].addr) & mask; (i-home)&mask >= (i-hole)&mask {

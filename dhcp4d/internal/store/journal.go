@@ -10,21 +10,21 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// journal is the store as a log of batches in segments, see the package comment for the bytes.
+// journal is the store as a log of batches in segments. The package comment has the bytes.
 //
-// A commit is one write of whole blocks behind the last batch, durable when it returns. An index in
-// memory says where the latest record of every binding is. The oldest segment is emptied beside the
-// commits, see clean.go, and when it holds nothing that counts its file is written over, without
-// being cleared: what is left of its old batches has old numbers.
+// A commit is one write of whole blocks behind the last batch, which is durable when the write
+// returns. An index in memory has the place of the latest record of every binding. The oldest
+// segment is emptied beside the commits (clean.go). When no record in it counts any more, its file
+// is written over without being cleared: what is left of its old batches has old numbers.
 //
-// A journal that is opened goes on behind the last whole batch of its newest segment. That batch
-// may be readable without being durable, so it is first written again, in its place and unchanged.
-// What is behind it is a write that was cut short, and is overwritten.
+// After an opening, the journal goes on behind the last whole batch of its newest segment. That
+// batch may be readable without being durable, so it is first written again, in its place and
+// unchanged. What lies behind it is a write that was cut short, and is overwritten.
 //
-// The space is bounded whatever fails. A start needs no file. The next segment is made when the
-// newest is half full, out of an old one if there is one. A new file is made under another name and
-// renamed when it is whole, so that an attempt that fails leaves at most that one file, and the
-// next attempt overwrites it. Old segments beyond keepUnused are removed.
+// The space stays bounded whatever fails. A start needs no new file. The next segment is made when
+// the newest is half full, out of an old file if there is one. A new file is made under another
+// name, and renamed when it is whole. So an attempt that fails leaves at most that one file, and
+// the next attempt overwrites it. Old segments beyond keepUnused are removed.
 type journal struct {
 	dir   string
 	o     Options
@@ -46,14 +46,14 @@ type journal struct {
 	index    index
 
 	out   *blockFile // the newest segment's, nil while the journal is not open for writing
-	batch []byte     // the one that is made
+	batch []byte     // memory of the batch that is being made
 	next  *ahead     // the segment after the newest
 	clean cleaning
 
-	allowed int       // segments before the oldest is emptied
+	allowed int       // how many segments there may be before the oldest is emptied
 	noFile  bool      // the last failure was that the next segment could not be made
-	found   watermark // on disk when scan read it
-	needs   uint64    // while a repair is not finished: a batch that is not there, and that every batch needs
+	found   watermark // as scan has read it
+	needs   uint64    // until a repair is finished: a batch that every batch needs and that does not exist
 	durable progress  // of the last batch that was acknowledged, or found at the start
 
 	mark    marker
@@ -63,7 +63,7 @@ type journal struct {
 	memory  atomic.Uint64
 }
 
-// keepUnused is how many files wait to be written over.
+// keepUnused is how many free files are kept to be written over.
 const keepUnused = 2
 
 var errClosed = errors.New("it is not open for writing")
@@ -117,7 +117,7 @@ func (j *journal) make() error {
 	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
 		return err
 	}
-	j.loaded = true // there is nothing to look at first
+	j.loaded = true // a new store needs no Load
 	return nil
 }
 
@@ -144,7 +144,7 @@ func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	var l Loaded
 	var err error
 	if j.loaded && j.out != nil {
-		err = j.settle() // what is read is what counts now
+		err = j.settle() // so that what is read is what counts
 	} else {
 		err = j.scan()
 	}
@@ -168,10 +168,10 @@ func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	return l, nil
 }
 
-// begin opens for writing what scan has found.
+// begin opens for writing the journal that scan has read.
 func (j *journal) begin() error {
-	// A name that is found may not be durable: an error, or the end of a process, may have come
-	// between its making and the sync.
+	// A name in the directory may not be durable yet: an error, or the end of a process, may have
+	// come between its making and the sync.
 	if err := syncDir(j.o.FS, j.dir); err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (j *journal) begin() error {
 	}
 	j.trim()
 	for _, name := range j.surplus {
-		_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many is no harm
+		_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many does no harm
 	}
 	j.surplus = nil
 	for _, s := range j.segments {
@@ -216,7 +216,7 @@ func (j *journal) writeLastAgain() (err error) {
 	if j.out, err = openBlockFile(j.o, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
 		return err
 	}
-	if j.last <= j.found.batch { // it is
+	if j.last <= j.found.batch { // the watermark says that it is durable
 		return nil
 	}
 	at, last, err := j.lastBatch(s, j.batch)
@@ -228,7 +228,8 @@ func (j *journal) writeLastAgain() (err error) {
 
 func (j *journal) current() *segment { return j.segments[len(j.segments)-1] }
 
-// account makes the next record of s the one that counts for its binding.
+// account enters the next record of s into the index, where it replaces an earlier record of its
+// binding.
 func (j *journal) account(record []byte, s *segment) {
 	at := place(s.number, s.records)
 	s.records++
@@ -248,7 +249,8 @@ func (j *journal) account(record []byte, s *segment) {
 	}
 }
 
-// segmentOf is the segment of a place. Numbers rise, mostly by one.
+// segmentOf returns the segment of a place, nil if it is not in use any more. Numbers rise, mostly
+// by one.
 func (j *journal) segmentOf(at uint32) *segment {
 	number := uint16(at >> 16)
 	for i := min(int(number-uint16(j.segments[0].number)), len(j.segments)-1); i >= 0; i-- {
@@ -280,7 +282,8 @@ func (j *journal) Commit(records []lease.Binding) ([]Refusal, error) {
 	return nil, nil
 }
 
-// commit writes as many records as one batch takes, and moves some of the oldest segment's.
+// commit writes as many records as one batch takes, and moves some records out of the oldest
+// segment.
 func (j *journal) commit(records []lease.Binding) (n int, err error) {
 	switch end := j.current().end; {
 	case end+blockSize > j.size:
@@ -318,7 +321,8 @@ func (j *journal) commit(records []lease.Binding) (n int, err error) {
 	return n, nil
 }
 
-// write writes the batch b behind the last one in s, from when on nothing in freed is needed.
+// write writes the batch b behind the last one in s. When it is durable, nothing in freed is needed
+// any more.
 func (j *journal) write(b []byte, s, freed *segment) error {
 	j.clock = max(j.clock, j.o.Now())
 	h := batchHeader{store: j.label.store, segment: s.number, before: j.sum, number: j.last + 1, clock: j.clock}
@@ -362,7 +366,7 @@ func (j *journal) advance() error {
 		j.prepare()
 	}
 	r := j.next.result()
-	if r.err != nil { // that was a while ago, perhaps
+	if r.err != nil { // it may have failed a while ago: try again
 		j.prepare()
 		r = j.next.result()
 	}
@@ -401,7 +405,7 @@ func (j *journal) prepare() {
 			}
 		}
 		for _, name := range surplus {
-			_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many is no harm
+			_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many does no harm
 		}
 		return a
 	})
@@ -415,8 +419,8 @@ func (j *journal) nextNumber() uint32 {
 	return following(j.current().number)
 }
 
-// trim has the unused files beyond keepUnused removed, but not the next segment if that has been
-// made: the watermark says that it is there.
+// trim marks the unused files beyond keepUnused as surplus. It keeps the next segment if that has
+// been made, because the watermark says that it is there.
 func (j *journal) trim() {
 	j.keepFirst(segmentName(j.nextNumber()))
 	if n := len(j.unused); n > keepUnused {
@@ -425,7 +429,7 @@ func (j *journal) trim() {
 	}
 }
 
-// measure reckons what the journal takes on disk.
+// measure computes how much of the disk the journal takes.
 func (j *journal) measure() {
 	files := len(j.segments) + len(j.unused) + len(j.surplus)
 	if j.next != nil {
@@ -434,7 +438,7 @@ func (j *journal) measure() {
 	j.bytes.Store(uint64(files)*uint64(j.size) + 2*blockSize)
 }
 
-// settle has what is under way end.
+// settle waits for the end of what goes on beside the commits.
 func (j *journal) settle() error {
 	j.clean.stop()
 	return j.broken
@@ -448,8 +452,8 @@ func (j *journal) Reopen() error {
 	}
 	j.o.FS = j.claim.fs()
 	if j.noFile {
-		// Without the next segment it would fail again at once. The file is made before everything
-		// is read, which takes longer.
+		// Without the next segment the journal would fail again at once. Making the file takes less
+		// time than reading everything, so it comes first.
 		if err := makeFile(j.o, j.dir, segmentName(j.nextNumber()), j.size); err != nil {
 			return fmt.Errorf("lease store %s: %w", j.dir, err)
 		}
@@ -484,7 +488,7 @@ func (j *journal) Close() error {
 	return nil
 }
 
-// shut closes every file. The watermark is exact then; what was committed needs nothing more.
+// shut closes every file. It leaves an exact watermark. Commits need no sync: they are durable.
 func (j *journal) shut() error {
 	_ = j.settle()
 	var errs []error
@@ -509,7 +513,7 @@ func (j *journal) release() {
 	}
 }
 
-// ahead is work that goes on while commits do, and what came of it.
+// ahead is work that goes on beside the commits, and its result.
 type ahead struct {
 	done chan struct{}
 

@@ -12,16 +12,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The label is the file dhcp4d-store. It says what kind of store the directory holds, in which
-// format, and which store it is, and is read before anything else is touched:
+// The label is the file dhcp4d-store. It has the kind of the store in the directory, the format,
+// and the identity of the store. It is read before anything else is touched:
 //
 //	dhcp4d lease journal, format 2
 //	store 9c3f0a17c2d4e5f6
 //
-// While a new store is being made the second line ends in ", being made". Such a store has never
-// acknowledged anything. A line "clock mark" says that the store has a clock mark, and a line
-// "repaired" behind it that leases may be missing, see [MustRecover]. A label of format 1 has the
-// first line only.
+// While a new store is being made, the second line ends in ", being made". Such a store has never
+// acknowledged anything. A line "clock mark" means that the store has a clock mark. A line
+// "repaired" behind it means that leases may be missing, see [MustRecover]. A label of format 1 has
+// the first line only.
 type label struct {
 	format   int
 	store    storeID
@@ -30,7 +30,7 @@ type label struct {
 	repaired bool
 }
 
-// storeID tells one store from another. It is random, and 0 in format 1.
+// storeID identifies a store. It is random, and 0 in format 1.
 type storeID uint64
 
 func (id storeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
@@ -41,8 +41,8 @@ func newStoreID() storeID {
 	return storeID(binary.BigEndian.Uint64(b[:]) | 1)
 }
 
-// format is the version of everything that this package writes. A store of a higher one is refused,
-// one of format 1 is taken over.
+// format is the version of everything that this package writes. A store of a higher format is
+// refused. A store of format 1 is converted.
 const format = 2
 
 const (
@@ -67,8 +67,8 @@ func (l label) text(prefix string) string {
 	return fmt.Sprintf("%s%d\nstore %v%s\n%s%s", prefix, l.format, l.store, making, clocked, repaired)
 }
 
-// look lists what is in dir and reads its label, whose first line must begin with prefix. Without a
-// label the directory must be empty or missing; found is false then.
+// look lists dir and reads its label, whose first line must begin with prefix. Found is false if
+// there is no label. Then the directory must be empty or missing.
 func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool, err error) {
 	names, err = fsys.List(dir)
 	switch {
@@ -82,7 +82,7 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 		switch name {
 		case labelName:
 			found = true
-		case scratchName, lockName: // a first start was cut short
+		case scratchName, lockName: // left by a first start that was cut short
 		case "lost+found": // the root of a file system of its own
 		default:
 			other = name
@@ -130,7 +130,7 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 	return label{}, &damage{file: labelName, why: fmt.Sprintf("it reads %q", text)}
 }
 
-// writeLabel replaces the label of dir, synced.
+// writeLabel replaces the label of dir, and makes that durable.
 func writeLabel(fsys vfs.FS, dir, prefix string, l label) error {
 	scratch := fsys.PathJoin(dir, scratchName)
 	f, err := fsys.Create(scratch, vfs.WriteCategoryUnspecified)

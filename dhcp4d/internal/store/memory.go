@@ -8,8 +8,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// memory is the store that lasts as long as the process. Tests compare the stores on disk with it,
-// and it is for users who do not want leases to be kept.
+// memory is the store that forgets everything when the process ends. It is for users who do not
+// want leases to be kept, and tests compare the other stores with it.
 type memory struct {
 	mu      sync.Mutex // for Stats, which any goroutine may call
 	records map[[keyLen]byte][]byte
@@ -54,7 +54,7 @@ func (m *memory) Commit(records []lease.Binding) ([]Refusal, error) {
 
 func (m *memory) Check() error { return nil }
 
-// ClockMark implements Store: nothing is left of an earlier run.
+// ClockMark implements Store. There is never a mark: nothing is left of an earlier run.
 func (m *memory) ClockMark() (clock.Mark, error) { return clock.Mark{}, ErrNoMark }
 
 // KeepClockMark implements Store.

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unfinishedName is the name of a segment that is being made. There is one such file at most.
+// unfinishedName is the name of a segment that is being made. There is at most one.
 const unfinishedName = "segment.unfinished"
 
-// newSegment makes a file for writing whose blocks are all there, so that a write to it changes
-// nothing but them: old, if there is one, under its new name, or a new file of zeros.
+// newSegment returns a file for writing, all of whose blocks are allocated, so that a write need
+// not change the file's metadata. It renames the file old, or makes a new file of zeros if old is
+// empty.
 func newSegment(o Options, dir, old, name string, size int) (*blockFile, error) {
 	path := o.FS.PathJoin(dir, name)
 	switch old {
@@ -32,7 +33,7 @@ func newSegment(o Options, dir, old, name string, size int) (*blockFile, error) 
 	return openBlockFile(o, path)
 }
 
-// makeFile makes a file of zeros that is on disk as it is, or none.
+// makeFile makes a durable file of zeros, or none.
 func makeFile(o Options, dir, name string, size int) error {
 	unfinished := o.FS.PathJoin(dir, unfinishedName)
 	err := zeros(o, unfinished, size)
@@ -40,17 +41,17 @@ func makeFile(o Options, dir, name string, size int) error {
 		err = o.FS.Rename(unfinished, o.FS.PathJoin(dir, name))
 	}
 	if err != nil {
-		_ = o.FS.Remove(unfinished) // or the next attempt overwrites it
+		_ = o.FS.Remove(unfinished) // if that fails, the next attempt overwrites the file
 		return err
 	}
 	return syncDir(o.FS, dir)
 }
 
-// zeros makes a file of zeros, synced.
+// zeros makes a file of zeros and syncs it.
 func zeros(o Options, path string, size int) error {
 	if a, ok := o.FS.(*anchored); ok && !o.noSync {
-		// Past the page cache too: there it would cost more than all the batches that come to lie
-		// in it.
+		// The zeros bypass the page cache too: with it they would cost more than all batches of the
+		// segment.
 		if err := a.directZeros(path, size); !errors.Is(err, unix.EINVAL) {
 			return err
 		}
@@ -63,7 +64,7 @@ func zeros(o Options, path string, size int) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// directZeros makes a file of zeros past the page cache, synced. It fails with EINVAL where the
+// directZeros makes a file of zeros past the page cache and syncs it. The error is EINVAL if the
 // file system cannot do that.
 func (a *anchored) directZeros(path string, size int) error {
 	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_DIRECT, 0o644)
@@ -71,7 +72,7 @@ func (a *anchored) directZeros(path string, size int) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it is synced, or has failed
-	// Memory that is never written to is one page of zeros, however much of it.
+	// Memory that nobody writes to takes one page of zeros, however large it is.
 	b, err := unix.Mmap(-1, 0, min(size, batchSize), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return os.NewSyscallError("mmap", err)

@@ -14,41 +14,38 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// ErrFailed is what every Commit returns, wrapped, from the first error of
-// the disk until [Store.Reopen].
+// Every Commit returns ErrFailed, wrapped, from the first error of the disk until [Store.Reopen].
 var ErrFailed = errors.New("the lease store has failed")
 
 // Store keeps bindings on stable storage.
 //
-// One goroutine at a time calls it, except for Stats and Keep. The order of calls is
-// Load once, then Commit; after a Commit that failed Reopen until it returns
-// nil, and Load again: what the disk holds is the truth, and a record of the
-// failed Commit may or may not be among it.
+// One goroutine at a time calls it, except for Check, Stats and KeepClockMark. First comes one
+// Load, then any number of Commits. After a Commit that failed, Reopen is called until it returns
+// nil, and then Load again: what the disk holds is the truth, and records of the failed Commit may
+// or may not be among it.
 type Store interface {
-	// Load calls fn for every binding, in no particular order. The binding
-	// and what its slices point to belong to the store and are valid only
-	// during the call. The first error of fn ends the loading and is returned.
+	// Load calls fn for every binding, in no particular order. The binding and what its slices
+	// point to belong to the store, and are valid only during the call. The first error of fn ends
+	// the loading, and Load returns it.
 	Load(fn func(*lease.Binding) error) (Loaded, error)
 
-	// Commit returns without an error only once every record but the refused ones
-	// is on stable storage. A record replaces what the store has for its
-	// identity, the address and port set; one in lease.NoState removes it.
-	// Refused are the records whose identity another client holds, in their
-	// order, valid until the next call. A store that has one dhcp4d to itself
-	// refuses none. If several records of a commit have one identity, each is
-	// judged by what the ones before it have left. After an error the store has
-	// failed, and nothing is known about the records.
+	// Commit returns no error only once every record but the refused ones is on stable storage. A
+	// record replaces what the store has for its identity, the address and port set. A record in
+	// lease.NoState removes it. Refused lists the records whose identity another client holds, in
+	// their order, and is valid until the next call. A store that only one dhcp4d uses refuses
+	// none. If several records of a commit have one identity, each is judged by what the ones
+	// before it have left. After an error the store has failed, and nothing is known about the
+	// records.
 	Commit(records []lease.Binding) (refused []Refusal, err error)
 
-	// Check looks whether the store's directory is still the one that was
-	// opened, and notes how far the commits have come, so that a start notices
-	// when the end of what was acknowledged is gone. It is called about once a
-	// second, by one goroutine beside the commits. After an error the store has
-	// failed.
+	// Check returns an error if the store's directory is not the one any more that was opened; the
+	// store has failed then. It also notes how far the commits have come, so that a start notices
+	// if the end of what was acknowledged is gone. One goroutine calls it about once a second,
+	// beside the commits.
 	Check() error
 
-	// ClockMark is the clock mark that was kept last, from before Load on. Without one the error is
-	// ErrNoMark, and ErrMarkLost if there was one that is missing or damaged.
+	// ClockMark returns the clock mark that was kept last. It may be called before Load. The error
+	// is ErrNoMark if none was ever kept, and ErrMarkLost if it is missing or damaged.
 	ClockMark() (clock.Mark, error)
 
 	// KeepClockMark puts a clock mark on stable storage, once the store is loaded. Any goroutine
@@ -90,7 +87,7 @@ type Refusal struct {
 	Holder lease.Binding // what the store has for the identity; in lease.NoState it has nothing any more
 }
 
-// Loaded is what Load found.
+// Loaded is what Load has found.
 type Loaded struct {
 	Records int           // bindings handed out
 	Newest  lease.Time    // the latest time that the store has seen
@@ -112,7 +109,7 @@ type Stats struct {
 	Processes   int    // dhcp4d that use a database now, this one among them
 }
 
-// Options are what a store needs beside its place.
+// Options are what a store needs besides its URL.
 type Options struct {
 	Log *slog.Logger      // required
 	Now func() lease.Time // required: the time of leases, remembered in the store
@@ -120,14 +117,13 @@ type Options struct {
 	// reads and writes leases.
 	Clock *clock.Clock
 
-	// Made is called when a new store was made, if it is not nil.
+	// Made, unless nil, is called when a new store has been made.
 	Made func(dir string)
 	// FS is the file system; nil is the operating system's.
 	FS vfs.FS
-	// Go runs a piece of the journal's work beside the commits: reading the
-	// oldest segment, making the next one. Nil starts a goroutine for each. A
-	// simulation calls work at once, so that each run makes the same calls of
-	// FS in the same order. Pebble has goroutines of its own.
+	// Go runs work of the journal beside the commits: it reads the oldest segment, or makes the
+	// next one. If Go is nil, each work gets a goroutine. A simulation calls work at once, so that
+	// each run makes the same calls of FS in the same order. Pebble has goroutines of its own.
 	Go func(work func())
 	// Small makes segments and tables so small that a short run fills, empties
 	// and compacts them.
@@ -137,14 +133,14 @@ type Options struct {
 	accept   bool // commits of a Pebble store that are missing are accepted
 
 	// For tests.
-	wrap   func(vfs.FS) vfs.FS // put between the fence and Pebble
+	wrap   func(vfs.FS) vfs.FS // goes between the fence and Pebble
 	noSync bool                // the negative control of the crash tests
 }
 
 // Open opens the store that url names: "memory:", which forgets everything when the process ends,
 // "journal:DIR", "pebble:DIR", or "postgres://…", a PostgreSQL database. It makes a directory that
-// does not exist. Where it refuses, it has changed nothing: a directory or database held by another
-// process, of a newer format, damaged, or with something else in it.
+// does not exist. It refuses a directory or database that another process holds, that has a newer
+// format, that is damaged, or that has something else in it. Then it has changed nothing.
 func Open(url string, o Options) (Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
