@@ -19,11 +19,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// pebbleStore is the store in Pebble.
+// pebbleStore is the store in a Pebble database.
 //
-// It is opened for reading only. Load, which meets every record, then opens
-// it for writing; so a store that is refused for what is found in it has not
-// been changed. The lock on the directory is ours and held all along.
+// It is first opened for reading only. Load reads every record and then opens it for writing, so a
+// store that Load refuses has not been changed. The lock on the directory is ours, and held all the
+// time.
 type pebbleStore struct {
 	dir     string
 	o       Options
@@ -38,14 +38,14 @@ type pebbleStore struct {
 	fence  *fence
 	batch  *pebble.Batch
 	header header
-	given  uint64 // commits that were missing, and that a repair has given up
-	anew   bool   // the next commit replaces the header and all that it is made of
+	given  uint64 // missing commits that a repair has given up
+	anew   bool   // whether the next commit replaces the header and everything merged into it
 	loaded bool
 	sync   *pebble.WriteOptions
 
 	records atomic.Uint64
 
-	mu sync.RWMutex // guards db against Stats; set by the one caller
+	mu sync.RWMutex // Stats reads db under it; the one caller of the other methods sets db under it
 	db *pebble.DB
 }
 
@@ -109,7 +109,7 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 
 // make makes a new store in a directory that holds nothing that was acknowledged.
 func (s *pebbleStore) make(names []string) error {
-	for _, name := range names { // of a first start that was cut short
+	for _, name := range names { // left by a first start that was cut short
 		if name != labelName && name != lockName && name != "lost+found" {
 			if err := s.o.FS.Remove(s.o.FS.PathJoin(s.dir, name)); err != nil {
 				return err
@@ -134,15 +134,16 @@ func (s *pebbleStore) make(names []string) error {
 	return writeLabel(s.o.FS, s.dir, pebbleLabel, s.label)
 }
 
-// formatVersion is by name: a newer Pebble must not change what is on disk before this line does.
+// formatVersion is pinned: a newer Pebble must not change the format on disk until this line
+// changes.
 const formatVersion = pebble.FormatValueSeparation
 
 func hasTables(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".sst") })
 }
 
-// options are Pebble's for small records, most of which replace older ones,
-// synced a batch at a time.
+// options returns Pebble's options for our use: small records, most of which replace older ones,
+// and one sync for each batch.
 func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 s.outer(),
@@ -151,14 +152,13 @@ func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 		Merger:             headerMerger,
 		Logger:             logger{s.fence, s.o.Log},
 		FormatMajorVersion: formatVersion,
-		// The leases are in the daemon's own table and nothing is looked up
-		// here, so the cache only serves compactions.
+		// The daemon has the leases in its own table and never reads them here, so the cache serves
+		// compactions only.
 		CacheSize: 4 << 20,
-		// Two of these at most: one is written while one goes into a table,
-		// and takes a second to fill when that takes a tenth. A third costs
-		// 6 MB and spares nothing. Larger ones take up more of the
-		// overwriting in memory and make a start after a crash replay more:
-		// with a million leases 8 MB spare a tenth of a renewal over 4 MB.
+		// There are at most two: one is filled while the other becomes a table, which takes a tenth
+		// of the time. A third costs 6 MB and saves nothing. Larger ones absorb more overwriting in
+		// memory, but a start after a crash then replays more. With a million leases, 8 MB save a
+		// tenth of a renewal's cost over 4 MB.
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 2,
 		L0CompactionThreshold:       8,
@@ -175,7 +175,7 @@ func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 32 << 10
-		// Client identifiers and addresses hardly shrink.
+		// Client identifiers and addresses hardly compress.
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	for i := range o.TargetFileSizes {
@@ -189,7 +189,7 @@ func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	return o
 }
 
-// outer is the file system that Pebble sees.
+// outer returns the file system that Pebble sees.
 func (s *pebbleStore) outer() vfs.FS {
 	if s.o.wrap != nil {
 		return s.o.wrap(s.fence)
@@ -216,7 +216,7 @@ func (s *pebbleStore) open() error {
 	return s.apply()
 }
 
-// openMark opens the watermark; that of a store of format 1 is made first.
+// openMark opens the watermark. For a store of format 1 it makes one first.
 func (s *pebbleStore) openMark() error {
 	if s.o.accept {
 		s.found = watermark{store: s.label.store, number: 2, batch: s.header.number}
@@ -274,8 +274,8 @@ func (s *pebbleStore) readHeader() error {
 	return nil
 }
 
-// checkTables compares the first and the last key of every table with what the manifest says of it:
-// Pebble would take one table for another of the same length.
+// checkTables compares the first and the last key of every table with the manifest: Pebble would
+// not notice another table of the same length in its place.
 func (s *pebbleStore) checkTables() error {
 	levels, err := s.db.SSTables()
 	if err != nil {
@@ -297,7 +297,7 @@ func (s *pebbleStore) checkTables() error {
 	return nil
 }
 
-// bounds reads the first and the last key of a table.
+// bounds returns the first and the last key of a table.
 func (s *pebbleStore) bounds(name string) (first, last string, err error) {
 	f, err := s.o.FS.Open(s.o.FS.PathJoin(s.dir, name))
 	if err != nil {
@@ -399,7 +399,7 @@ func (s *pebbleStore) Commit(records []lease.Binding) ([]Refusal, error) {
 	return nil, nil
 }
 
-// put encodes a record where Pebble will read it from.
+// put encodes a record into the batch, where Pebble reads it.
 func (s *pebbleStore) put(r *lease.Binding) error {
 	if r.State == lease.NoState {
 		op := s.batch.DeleteDeferred(keyLen)
@@ -412,7 +412,7 @@ func (s *pebbleStore) put(r *lease.Binding) error {
 	return op.Finish()
 }
 
-// apply commits s.batch, with the header.
+// apply commits s.batch with a header.
 func (s *pebbleStore) apply() error {
 	own := header{store: s.label.store, number: s.header.number + 1, commits: 1, clock: max(s.header.clock, s.o.Now())}
 	s.header.merge(&own)
@@ -430,7 +430,7 @@ func (s *pebbleStore) apply() error {
 	if err != nil {
 		s.fence.fail(err)
 	}
-	// Pebble's word is not enough: see fence.
+	// Pebble reports success even if the fence has discarded the write.
 	if err := s.fence.err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
@@ -443,8 +443,7 @@ func (s *pebbleStore) apply() error {
 // Check implements Store.
 func (s *pebbleStore) Check() error { return checked(s.claim, &s.mark, &s.lost) }
 
-// Reopen opens for writing at once: what was found sound at the start is not
-// looked at again before it is written to.
+// Reopen opens the store for writing at once. It does not check again what the start has checked.
 func (s *pebbleStore) Reopen() error {
 	if err := s.shut(); err != nil {
 		s.o.Log.Debug("lease store closed after its failure", "error", err)
@@ -483,8 +482,8 @@ func (s *pebbleStore) Stats() Stats {
 	}
 }
 
-// Close leaves everything in tables: they have checksums throughout, while
-// damage at the end of a log passes for a write that a crash cut short.
+// Close leaves everything in tables, which have checksums throughout. Damage at the end of a log
+// would look like a write that a crash has cut short.
 func (s *pebbleStore) Close() error {
 	var err error
 	if s.batch != nil && !s.fence.fallen() {
@@ -529,7 +528,7 @@ func (s *pebbleStore) set(db *pebble.DB) {
 	s.mu.Unlock()
 }
 
-// logger is what Pebble says.
+// logger takes Pebble's log lines.
 type logger struct {
 	fence *fence
 	log   *slog.Logger
@@ -541,8 +540,8 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Debug("pebble", "says", fmt.Sprintf(format, args...))
 }
 
-// Fatalf returns, though Pebble does not expect it. The store has failed
-// before it does, so that no Commit is believed that Pebble reports as done.
+// Fatalf returns, which Pebble does not expect. Before it returns, the store has failed, so that
+// nobody believes a Commit that Pebble reports as done.
 func (l logger) Fatalf(format string, args ...any) {
 	l.fence.fail(fmt.Errorf(format, args...))
 }

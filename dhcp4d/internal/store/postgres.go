@@ -90,7 +90,7 @@ type position struct {
 }
 
 const (
-	// answerWithin bounds how long one attempt takes.
+	// answerWithin is the most time that one attempt may take.
 	answerWithin = 5 * time.Second
 	// settleWithin is how long a commit is tried before the store counts as failed. Clients have
 	// repeated their messages by then.
@@ -153,14 +153,14 @@ func (p *postgres) connect() (*pgx.Conn, error) {
 	return c, nil
 }
 
-// drop closes a connection without waiting for the server.
+// drop closes a connection and does not wait for the server.
 func drop(c **pgx.Conn) {
 	if *c == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_ = (*c).Close(ctx) // what was wrong was said already
+	_ = (*c).Close(ctx) // the error that led here was reported
 	*c = nil
 }
 
@@ -252,7 +252,7 @@ func MayPass(err error) bool {
 	return passing(err)
 }
 
-// newWriter names a process. No two have the same name.
+// newWriter returns a random name for this process.
 func newWriter() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
@@ -300,7 +300,7 @@ func (p *postgres) Check() error {
 	case errors.Is(err, errLost), time.Since(p.side.seen) > settleWithin:
 		return fmt.Errorf("lease store %s: %w", p.place, err)
 	}
-	return nil // a moment without the database; a commit that needs it waits
+	return nil // the database is away for a moment; commits wait for it
 }
 
 var (
@@ -308,7 +308,7 @@ var (
 	errBehind = errors.New("this dhcp4d has missed what others have changed, and loads all leases again")
 )
 
-// size notes once a minute how large the store is. The caller holds side.
+// size notes the size of the store once a minute. The caller holds side.
 func (p *postgres) size() {
 	if time.Since(p.side.sized) < time.Minute {
 		return
@@ -322,7 +322,7 @@ func (p *postgres) size() {
 	}
 }
 
-// aside calls fn with the connection beside the commits. The caller holds side.
+// aside calls fn with the connection for the work beside the commits. The caller holds side.
 func (p *postgres) aside(fn func(ctx context.Context, c *pgx.Conn) error) error {
 	if p.side.conn == nil {
 		c, err := p.connect()

@@ -63,7 +63,7 @@ const (
 		RETURNING l.addr, l.ports),` + note
 )
 
-// rows are the records of a commit as arrays of columns. Each identity is there once.
+// rows are the records of a commit as arrays of columns. Each identity occurs once.
 type rows struct {
 	sorted  []*lease.Binding // by the primary key, and of one identity in their order
 	last    []lease.ID       // the identities of the columns below
@@ -136,7 +136,7 @@ func (r *rows) add(b *lease.Binding) {
 	r.start, r.changed, r.expires = append(r.start, int64(b.Start)), append(r.changed, int64(b.Changed)), append(r.expires, int64(b.Expires))
 }
 
-// notNil returns b as a value that is not NULL.
+// notNil returns b, which PostgreSQL must not take for NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -144,8 +144,8 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-// Commit implements Store. It makes the commit again as long as its outcome is unknown, up to
-// settleWithin.
+// Commit implements Store. While the outcome of the commit is unknown, it makes the commit again,
+// up to settleWithin.
 func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
 	p.group.fill(records)
 	refused, err := p.settle(records)
@@ -347,8 +347,8 @@ func (p *postgres) compare() error {
 	return nil
 }
 
-// forgotten notes that the database has lost commits. Clients hold leases that nobody knows of, so
-// dhcp4d must start anew and recover.
+// forgotten notes that the database has lost commits. Clients hold leases that the store does not
+// know, so dhcp4d must start anew and recover.
 func (p *postgres) forgotten() error {
 	p.lost = errors.New("the database has forgotten commits that were acknowledged, as a failover to a standby that is not synchronous does: start dhcp4d again, and it recovers as with DHCP4D_RECOVERY=true")
 	p.side.Lock()
@@ -359,13 +359,13 @@ func (p *postgres) forgotten() error {
 	return p.lost
 }
 
-// passing reports whether an error may be over soon, or leaves the outcome unknown.
+// passing reports whether an error may pass, or leaves the outcome of a commit unknown.
 func passing(err error) bool {
 	if errors.Is(err, errTime) || errors.Is(err, errLost) {
 		return false
 	}
 	state := sqlState(err)
-	if state == "" { // not of the server: the connection, or a time limit
+	if state == "" { // not an error of the server, but of the connection or a time limit
 		return true
 	}
 	switch state {

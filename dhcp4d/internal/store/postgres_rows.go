@@ -39,7 +39,7 @@ func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) e
 	return nil
 }
 
-var errRow = errors.New("a row of the table lease is none that dhcp4d has written")
+var errRow = errors.New("dhcp4d has not written this row of the table lease")
 
 // decodeRow reads a row of sqlLoad in PostgreSQL's binary format: integers are big-endian, NULL is
 // nil. The slices of b point into it.
@@ -87,12 +87,12 @@ func addressNumber(a netip.Addr) int64 {
 	return int64(binary.BigEndian.Uint32(b[:]))
 }
 
-// compareIDs is the order of the primary key.
+// compareIDs orders identities like the primary key.
 func compareIDs(a, b lease.ID) int {
 	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Ports, b.Ports))
 }
 
-// hostname names this machine for people.
+// hostname returns the name of this machine for messages.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {

@@ -11,11 +11,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 )
 
-// schemaFormat is the version of the tables that this dhcp4d makes and knows.
+// schemaFormat is the version of the tables of this dhcp4d.
 const schemaFormat = 1
 
-// migrations are the steps to each version from the one before. A step is never changed once it has
-// been released.
+// migrations are the steps from each version to the next. A released step is never changed.
 var migrations = [schemaFormat]string{`
 CREATE SCHEMA dhcp4d;
 CREATE TABLE dhcp4d.meta (k text PRIMARY KEY, v text NOT NULL);
@@ -44,11 +43,12 @@ INSERT INTO dhcp4d.line VALUES (1, 0);
 INSERT INTO dhcp4d.meta VALUES ('format', '0');
 `}
 
-// Migrated is what [Migrate] has done: the versions of the tables before and after. 0 is none.
+// Migrated is the result of [Migrate]: the versions of the tables before and after. Version 0 means
+// no tables.
 type Migrated struct{ From, To int }
 
-// Migrate makes the tables of a store in a PostgreSQL database, or changes those of an earlier
-// version, in one transaction. No dhcp4d may use them meanwhile.
+// Migrate makes the tables of a store in a PostgreSQL database, or converts those of an earlier
+// version, in one transaction. No dhcp4d may use them at the same time.
 func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 	config, err := database.Parse(url)
 	if err != nil {
@@ -85,7 +85,7 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 	return m, nil
 }
 
-// formatOf returns the version of the tables, 0 where there are none.
+// formatOf returns the version of the tables, 0 if there are none.
 func formatOf(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (int, error) {
@@ -99,12 +99,12 @@ func formatOf(ctx context.Context, q interface {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("the table dhcp4d.meta says that its format is %q, which is none", text)
+		return 0, fmt.Errorf("the table dhcp4d.meta has the format %q, which is not a number", text)
 	}
 	return n, nil
 }
 
-// checkFormat checks that this dhcp4d knows the tables.
+// checkFormat returns an error if the tables have another version than this dhcp4d needs.
 func checkFormat(ctx context.Context, c *pgx.Conn) error {
 	switch n, err := formatOf(ctx, c); {
 	case err != nil:

@@ -13,9 +13,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// Read calls fn for every binding of a store that no process has open, and changes nothing. Where
-// there is no store yet, the error is fs.ErrNotExist. The newest time that it returns is as in
-// [Loaded].
+// Read calls fn for every binding of a store that no process has open, and changes nothing. It
+// returns the newest time, as in [Loaded]. If there is no store yet, the error is fs.ErrNotExist.
 func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -47,7 +46,7 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 	return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
 }
 
-// readPostgres reads a database although a dhcp4d may use it.
+// readPostgres reads a database, which a dhcp4d may be using.
 func readPostgres(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
 	p, err := newPostgres(url, o)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// The kinds of keys. The layout of both is in the package comment.
+// The kinds of keys. The package comment has the layout of both.
 const (
 	headerKind  = 0x00
 	bindingKind = 0x01
@@ -22,19 +22,19 @@ const (
 	fixedLen      = 1 + 1 + 1 + 1 + 4 + 3*8 + 16 + 2 + 2
 )
 
-// appendKey appends the key of the address and port set of r.
+// appendKey appends the key of r: its address and port set.
 func appendKey(dst []byte, r *lease.Binding) []byte {
 	a := r.Addr.As4()
 	dst = append(dst, bindingKind, a[0], a[1], a[2], a[3])
 	return binary.BigEndian.AppendUint32(dst, uint32(r.Ports))
 }
 
-// valueLen is the length of what appendValue appends.
+// valueLen returns how many octets appendValue appends.
 func valueLen(r *lease.Binding) int {
 	return fixedLen + len(r.HWAddr) + len(r.Client) + len(r.Point)
 }
 
-// appendValue appends everything else of r.
+// appendValue appends everything of r but its key.
 func appendValue(dst []byte, r *lease.Binding) []byte {
 	if len(r.HWAddr) > math.MaxUint8 || len(r.Client) > math.MaxUint16 || len(r.Point) > math.MaxUint16 {
 		panic("store: a binding longer than anything that DHCPv4 can carry")
@@ -58,7 +58,7 @@ func appendValue(dst []byte, r *lease.Binding) []byte {
 
 var errRecord = errors.New("record is malformed")
 
-// decode reads a record into r, whose slices point into value afterwards.
+// decode reads a record into r. The slices of r then point into value.
 func decode(r *lease.Binding, key, value []byte) error {
 	if len(key) != keyLen || key[0] != bindingKind || len(value) < 1 {
 		return errRecord

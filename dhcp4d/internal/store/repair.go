@@ -14,25 +14,24 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// Repaired is what Repair has found and done.
+// Repaired is the result of [Repair].
 type Repaired struct {
-	Damage  error      // what a start would refuse; nil if the store is sound
+	Damage  error      // why a start would fail; nil if the store is sound
 	Leases  int        // records that can be read
-	Lost    uint64     // batches, or commits of a Pebble store, that cannot; after a crash those of the last second may not be counted
-	Since   lease.Time // the time of the last batch before the first that is lost; 0 if it is not known
+	Lost    uint64     // batches, or commits of a Pebble store, that cannot be read; after a crash, without those of the last second
+	Since   lease.Time // the time of the last batch before the first lost one; 0 if it is not known
 	Changed bool
 }
 
-// Repair says what can be read of a damaged store that no process has open. With accept it gives up
-// the rest, so that the store can be opened; without, it changes nothing. A store that is sound is
-// never changed.
+// Repair reports how much of a damaged store can be read. No process may have the store open. With
+// accept it gives up the rest, so that the store can be opened. Without accept, or if the store is
+// sound, it changes nothing.
 //
-// What is read may be older than what was acknowledged: the change that came last may be among
-// those that are lost. So the store says that it was repaired ([MustRecover]), and the daemon that
-// opens it gives no address to a client that is new to it until every lease that may be missing has
-// ended.
+// A lease that can be read may be older than what was acknowledged, because its last change may be
+// lost. So the store notes that it was repaired ([MustRecover]). The daemon that opens it gives no
+// client an address that is new to it, until every lease that may be missing has ended.
 //
-// An error says why the store cannot be repaired. Cut short, a repair can be begun again.
+// The error is why the store cannot be repaired. A repair that was cut short can be repeated.
 func Repair(url string, o Options, accept bool) (Repaired, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -55,14 +54,14 @@ func Repair(url string, o Options, accept bool) (Repaired, error) {
 	return Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
 }
 
-// salvage is what can be read of a journal.
+// salvage is everything of a journal that can be read.
 type salvage struct {
 	j       *journal
 	batches []foundBatch // in the order of their numbers, from the first that is needed on
 	index   index        // the latest record of each binding, by place(file+1, nth)
 	names   []string     // of the files
 	strange []string     // files that begin with a batch of another store
-	highest uint64       // number of a batch that was written or acknowledged
+	highest uint64       // the highest number of a batch that was written or acknowledged
 	segment uint32       // the highest number of a segment
 	out     Repaired
 }
@@ -121,7 +120,7 @@ func repairJournal(dir string, o Options, accept bool) (_ Repaired, err error) {
 	return s.out, nil
 }
 
-// read finds every whole batch in every file.
+// read reads every whole batch of every file.
 func (s *salvage) read() (err error) {
 	j := s.j
 	if s.names, err = segmentNames(j.o.FS, j.dir); err != nil {
@@ -166,7 +165,7 @@ func (s *salvage) read() (err error) {
 	return s.sort()
 }
 
-// sort leaves out the batches that were not needed any more, counts the missing ones, and finds the
+// sort leaves out the batches that are not needed any more, counts the missing ones, and finds the
 // latest record of each binding.
 func (s *salvage) sort() error {
 	next := uint64(1)
@@ -185,7 +184,8 @@ func (s *salvage) sort() error {
 		lose(b.number - next)
 		next, clock = b.number+1, b.clock
 	}
-	// A batch that was cut short at the end was never acknowledged, but that is all that is known.
+	// Batches may be missing at the end. If a write was cut short there, that batch was never
+	// acknowledged.
 	if s.highest >= next {
 		lose(s.highest - next + 1)
 	}
@@ -231,8 +231,9 @@ func (s *salvage) each(fn func(b foundBatch, nth int, record []byte) error) erro
 	return nil
 }
 
-// write writes what was read into new segments. Until the last batch, which says that nothing
-// before is needed, the store stays damaged: every batch needs one that does not exist.
+// write writes the salvaged records into new segments. The store stays damaged until the last batch
+// is written: every batch before it needs a batch that does not exist. The last one says that
+// nothing before it is needed.
 func (s *salvage) write() error {
 	old := s.j
 	for _, name := range s.strange {
@@ -288,7 +289,7 @@ func (s *salvage) write() error {
 		return err
 	}
 	j.needs = 0
-	group.Add(&lease.Binding{ID: lease.ID{Addr: netip.IPv4Unspecified()}}) // what is not there is removed
+	group.Add(&lease.Binding{ID: lease.ID{Addr: netip.IPv4Unspecified()}}) // a record that removes nothing
 	if err := commit(); err != nil {
 		return err
 	}
@@ -303,7 +304,7 @@ func (s *salvage) write() error {
 	return writeLabel(j.o.FS, j.dir, journalLabel, j.label)
 }
 
-// repairPebble accepts that commits are missing. What Pebble itself cannot read cannot be repaired.
+// repairPebble accepts that commits are missing. It cannot repair what Pebble itself cannot read.
 func repairPebble(url string, o Options, accept bool) (Repaired, error) {
 	var out Repaired
 	count := func(o Options) (leases int, given uint64, err error) {
@@ -311,7 +312,7 @@ func repairPebble(url string, o Options, accept bool) (Repaired, error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		defer s.Close() //nolint:errcheck // what it has is in its log
+		defer s.Close() //nolint:errcheck // its log has everything
 		if o.accept && !o.readOnly {
 			if err := s.(*pebbleStore).setRepaired(true); err != nil {
 				return 0, 0, fmt.Errorf("noting the repair: %w", err)

@@ -8,13 +8,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// scan reads all segments, checks that nothing is missing, and makes the index. It changes nothing
-// on disk.
+// scan reads all segments, checks that nothing is missing, and makes the index. It does not change
+// the disk.
 //
 // A write that was cut short leaves a batch that is not whole behind the last one, and nothing
-// behind that. Everything else is damage: a batch that does not follow the one before by number and
-// checksum, a file of another length, of another store or of another number, and an end before the
-// watermark.
+// behind it. Everything else is damage: a batch whose number or checksum does not follow from the
+// batch before; a file with another length, from another store, or of another number; an end before
+// the watermark.
 func (j *journal) scan() error {
 	j.segments, j.unused, j.surplus, j.last, j.sum = nil, nil, nil, 0, 0
 	j.index.reset()
@@ -32,7 +32,7 @@ func (j *journal) scan() error {
 		}
 	}
 	mark := j.found
-	if known := j.durable; known.batch > mark.batch { // when it is opened again
+	if known := j.durable; known.batch > mark.batch { // the journal is opened again
 		mark.batch, mark.sum = known.batch, known.sum
 	}
 	scratch := make([]byte, j.size+1)
@@ -58,25 +58,24 @@ func (j *journal) scan() error {
 	return nil
 }
 
-// A survey is what is found in the file of a segment.
+// A survey is what survey has found in the file of a segment.
 type survey struct {
 	segment
 	length int
-	head   uint64     // the first batch that is needed, by the last batch
+	head   uint64     // the first batch that is needed, as the last batch says
 	clock  lease.Time // of the last batch
-	// trail is the header of a batch of this segment that lies behind the last whole batch, the one
+	// trail is a header behind the last whole batch: of the batches of this segment there, the one
 	// with the highest number. In format 2 that batch need not be whole.
 	trail   batchHeader
 	trailAt int
-	// stray is the header of the batch that the file begins with where that belongs to another
-	// segment or store.
+	// stray is the header of the file's first batch, if that belongs to another segment or store.
 	stray batchHeader
-	// marked is the header of the batch of the watermark, if that is here.
+	// marked is the header of the batch that the watermark names, if it is in this file.
 	marked *batchHeader
 }
 
-// survey finds the batches of a segment: from the beginning on, each with the number after the one
-// before, and in format 2 with its checksum.
+// survey finds the batches of a segment, from the beginning on. Each has the number after the one
+// before, and in format 2 its checksum.
 func (j *journal) survey(name string, content []byte) *survey {
 	s := &survey{length: len(content)}
 	s.name = name
@@ -123,7 +122,7 @@ func (j *journal) own(h *batchHeader, number uint32) bool {
 	return h.store == j.label.store && h.segment == number
 }
 
-// order returns the segments that count, oldest first, and enters the other files as unused or
+// order returns the segments that count, oldest first. It notes the other files as unused or
 // surplus. The error is a *damage.
 func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err error) {
 	newest := &survey{}
@@ -161,7 +160,7 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 		case counts:
 		case s.length == j.size:
 			j.unused = append(j.unused, s.name)
-		default: // format 1 made files under their final name
+		default: // in format 1 a file had its final name while it was made
 			j.surplus = append(j.surplus, s.name)
 		}
 	}
@@ -171,8 +170,8 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 	return inUse, j.atTheEnd(all, present, newest, mark)
 }
 
-// follows reports whether s can come after the segments before, of which head is the first batch
-// that is needed.
+// follows checks that s can come after the segments before it. Head is the first batch that is
+// needed.
 func (j *journal) follows(before []*survey, s *survey, head, highest uint64) error {
 	if len(before) == 0 {
 		if s.format == 2 && s.first > head || s.format == 1 && s.after >= head {
@@ -198,7 +197,7 @@ func (j *journal) follows(before []*survey, s *survey, head, highest uint64) err
 	return &damage{file: p.name, at: int64(p.end), why: why, lost: lost(p, highest)}
 }
 
-// atTheEnd checks what is behind the last whole batch.
+// atTheEnd checks what lies behind the last whole batch.
 func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *survey, mark watermark) error {
 	name := newest.name
 	if name == "" {
@@ -209,9 +208,9 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 		highest = max(highest, s.trail.number)
 	}
 	for _, s := range all {
-		allowed := newest.last + 1 // the write that was cut short
+		allowed := newest.last + 1 // a write that was cut short
 		if s.trail.format == 1 {
-			allowed = newest.last // it is whole
+			allowed = newest.last // the watermark names it, so it is whole
 		}
 		if s.trail.number > allowed {
 			return &damage{file: name, at: int64(newest.end), lost: lost(newest, highest),
@@ -220,7 +219,7 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 	}
 	number := newest.number
 	if newest.last == 0 && mark.segment > 0 {
-		number = mark.segment - 1 // those before may have been removed
+		number = mark.segment - 1 // earlier ones may have been removed
 	}
 	for number < mark.segment {
 		number = following(number)
@@ -242,7 +241,8 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 	return nil
 }
 
-// lost is what is behind the last batch of s, up to the batch with the highest number.
+// lost returns the loss of everything behind the last batch of s, up to the batch with the highest
+// number.
 func lost(s *survey, highest uint64) loss {
 	return loss{known: true, first: s.last + 1, last: highest, since: s.clock}
 }
@@ -267,7 +267,7 @@ func (j *journal) take(s *segment, scratch []byte) error {
 	}
 }
 
-// each hands out every record that counts.
+// each calls fn for every record that counts.
 func (j *journal) each(fn func(*lease.Binding) error) error {
 	var b lease.Binding
 	scratch := make([]byte, j.size)
@@ -296,8 +296,8 @@ func (j *journal) each(fn func(*lease.Binding) error) error {
 	return nil
 }
 
-// lastBatch reads the last batch of a segment into b, which has the room, and returns where in the
-// segment it is.
+// lastBatch reads the last batch of a segment into b, which must have the room, and returns its
+// place in the segment.
 func (j *journal) lastBatch(s *segment, b []byte) (at int, batch []byte, err error) {
 	content, err := readSegment(j.o.FS, j.dir, s, make([]byte, s.end))
 	if err != nil {
@@ -319,7 +319,7 @@ func (j *journal) unreadable(err error) error {
 	return fmt.Errorf("lease store %s cannot be read: %w", j.dir, err)
 }
 
-// keepFirst moves the file with that name to the front of the unused ones.
+// keepFirst moves the file of that name to the front of the unused ones.
 func (j *journal) keepFirst(name string) {
 	if i := slices.Index(j.unused, name); i > 0 {
 		j.unused[0], j.unused[i] = j.unused[i], j.unused[0]

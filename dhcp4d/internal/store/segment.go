@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A segment is a file of the journal, by what is in it.
+// A segment describes a file of the journal.
 type segment struct {
 	name        string
 	number      uint32
@@ -34,13 +34,13 @@ const (
 
 func segmentName(number uint32) string { return fmt.Sprintf("%s%010d", segmentPrefix, number) }
 
-// segmentNumber is the number in a name that segmentName has made.
+// segmentNumber returns the number in a name that segmentName has made.
 func segmentNumber(name string) (number uint32, ok bool) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(name, segmentPrefix), 10, 32)
 	return uint32(n), err == nil && segmentName(uint32(n)) == name
 }
 
-// following is the number of the segment after another. Those whose low half is 0 are left out:
+// following returns the number of the next segment. It skips numbers whose low half is 0, because
 // place 0 is none.
 func following(number uint32) uint32 {
 	if number++; uint16(number) == 0 {
@@ -49,7 +49,7 @@ func following(number uint32) uint32 {
 	return number
 }
 
-// segmentNames are the files of segments, in the order of their numbers.
+// segmentNames returns the names of the segments' files, in the order of their numbers.
 func segmentNames(fsys vfs.FS, dir string) ([]string, error) {
 	names, err := fsys.List(dir)
 	if err != nil {
@@ -79,7 +79,7 @@ func readFile(fsys vfs.FS, dir, name string, b []byte) ([]byte, error) {
 	return b[:n], nil
 }
 
-// readSegment reads what counts of a segment into b, which has the room.
+// readSegment reads the batches of a segment into b, which must have the room.
 func readSegment(fsys vfs.FS, dir string, s *segment, b []byte) ([]byte, error) {
 	b, err := readFile(fsys, dir, s.name, b[:s.end])
 	if err == nil && len(b) < s.end {

@@ -13,13 +13,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 )
 
-// A watermark says how far the commits of a store had come. Without it, the end of a log that has
-// been cut off or zeroed looks like space that was never written. It is written once a second while
-// there are commits, beside them, and when the store is closed: after a stop it is exact, after a
-// crash the commits of the last second may be missing from it.
+// A watermark is the number of a commit that was acknowledged. Without it, a log whose end was cut
+// off or zeroed would look like one that was never written any further. It is written beside the
+// commits, once a second while there are any, and when the store is closed. So it is exact after a
+// stop. After a crash, the commits of the last second may be missing from it.
 //
-// The file dhcp4d-store.mark has two slots of 4096 octets, which are written in turn, so that a
-// write that is cut short leaves the other one. A slot is filled up with zeros:
+// The file dhcp4d-store.mark has two slots of 4096 octets. They are written in turn, so that a
+// write that is cut short leaves the other one intact. A slot is filled up with zeros:
 //
 //	4  magic
 //	4  CRC-32C of what follows, without the filling
@@ -42,7 +42,7 @@ const (
 	watermarkLen   = 4 + 4 + 8 + 8 + 8 + 4 + 4
 )
 
-// slot is where in the file the watermark goes.
+// slot returns the offset of the watermark in the file.
 func (w *watermark) slot() int64 { return int64(w.number%2) * blockSize }
 
 func (w *watermark) encode(slot []byte) {
@@ -56,7 +56,7 @@ func (w *watermark) encode(slot []byte) {
 	binary.BigEndian.PutUint32(slot[4:], crc32.Checksum(slot[8:watermarkLen], castagnoli))
 }
 
-// decodeWatermark reads one slot; ok is false when it was not written whole.
+// decodeWatermark reads one slot. It is not ok if the slot is not whole.
 func decodeWatermark(slot []byte) (w watermark, ok bool) {
 	if binary.BigEndian.Uint32(slot) != watermarkMagic ||
 		binary.BigEndian.Uint32(slot[4:]) != crc32.Checksum(slot[8:watermarkLen], castagnoli) {
@@ -71,8 +71,7 @@ func decodeWatermark(slot []byte) (w watermark, ok bool) {
 	}, true
 }
 
-// readWatermark reads the watermark of a store. The error is a *damage where the disk is not at
-// fault.
+// readWatermark reads the watermark of a store. The error is a *damage unless reading failed.
 func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, err error) {
 	broken := func(why string) error {
 		return &damage{file: watermarkName, at: -1, why: why + ", so nobody knows whether the newest leases are there"}
@@ -102,7 +101,7 @@ func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, er
 	return newest, nil
 }
 
-// newWatermark makes the file anew, in place of any that is there.
+// newWatermark makes the file, and replaces one that exists.
 func newWatermark(o Options, dir string, w watermark) error {
 	scratch := o.FS.PathJoin(dir, watermarkName+".tmp")
 	f, err := o.FS.Create(scratch, vfs.WriteCategoryUnspecified)
@@ -124,7 +123,7 @@ func newWatermark(o Options, dir string, w watermark) error {
 	return syncDir(o.FS, dir)
 }
 
-// progress is how far the commits of a store have come: a batch and its checksum.
+// progress is how far the commits of a store have come: the last batch and its checksum.
 type progress struct {
 	batch uint64
 	sum   uint32
@@ -141,14 +140,14 @@ type marker struct {
 	slot []byte
 }
 
-// note remembers that a batch has been acknowledged. It waits for no disk.
+// note remembers that a batch has been acknowledged. It does not wait for the disk.
 func (m *marker) note(p progress) {
 	m.shared.Lock()
 	m.acked = p
 	m.shared.Unlock()
 }
 
-// open opens the file for writing; w is what was read from it.
+// open opens the file for writing. W is the watermark that was read from it.
 func (m *marker) open(o Options, dir string, w watermark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -163,10 +162,10 @@ func (m *marker) open(o Options, dir string, w watermark) error {
 	return nil
 }
 
-// flush writes what was noted, if the watermark on disk is older.
+// flush writes the noted progress, if the watermark on disk is older.
 func (m *marker) flush() error { return m.raise(0) }
 
-// raise writes what was noted, and that a segment is there, if the watermark on disk is older.
+// raise writes the noted progress, and that a segment exists, if the watermark on disk is older.
 func (m *marker) raise(segment uint32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -193,7 +192,7 @@ func (m *marker) raise(segment uint32) error {
 	return nil
 }
 
-// close writes what was noted and closes the file.
+// close writes the noted progress and closes the file.
 func (m *marker) close() error {
 	err := m.flush()
 	m.mu.Lock()
