@@ -1,5 +1,5 @@
-// Package leases is the book of leases of a running dhcp4d: what is known of every address, kept in
-// memory, in front of the store.
+// Package leases is the book of leases of a running dhcp4d: everything that is known about every
+// address, in memory, in front of the store.
 //
 //   - [Book] has the table behind its locks and goes by one clock. It decides about queries.
 //   - [Changes] is what a commit group changes, until the group is durable.
@@ -8,7 +8,7 @@
 //
 // # Locks
 //
-// From the outside in; who holds one of them takes only those below it:
+// From the outside in: a goroutine that holds one of them takes only those below it.
 //
 //	Committer.disk     a group is being written, or the store is opened again
 //	Book.batch         a batch of queries is decided, or the configuration changes
@@ -16,7 +16,7 @@
 //	Book.mu            the table
 //
 // None of the last three is held over a system call. Book.mu is held for one decision, never over a
-// hook. Nobody outside of this package takes a lock of the book.
+// hook. No other package takes the locks of the book.
 package leases
 
 import (
@@ -44,8 +44,8 @@ type Book struct {
 	clock   *clock.Clock
 	metrics *Metrics
 
-	// batch is held while the queries of a batch are decided, and by whoever acts between two of
-	// them.
+	// batch is held while the queries of a batch are decided, and for anything that must happen
+	// between two batches.
 	batch sync.Mutex
 
 	mu       sync.Mutex
@@ -56,10 +56,10 @@ type Book struct {
 	facts    lease.Facts // of the decision at hand
 	share    pool.Share  // of the free addresses; what ends by time in it is told by this process
 
-	orphans atomic.Bool // some lease was in no subnet when they were counted last
+	orphans atomic.Bool // whether some lease was in no subnet when they were last counted
 }
 
-// endings is what ended by time, or because its client took another address.
+// endings are leases that have ended by time, or because their clients took other addresses.
 type endings struct {
 	events   []lease.Event
 	bindings lease.Batch
@@ -87,9 +87,9 @@ func (b *Book) newTable(s *Settings) *table.Table {
 	}})
 }
 
-// Load replaces the table by one of what the store holds; the clock goes by the store's time
-// already ([store.Resume]). The store is read without a lock: until Load returns, the old table is
-// what there is.
+// Load replaces the table by one with the leases of the store. The clock must already follow the
+// store's time line ([store.Resume]). Reading the store takes no lock: the old table is in use
+// until Load returns.
 func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	settings, over := b.Settings(), b.clock.Now().Over()
 	t := b.newTable(settings)
@@ -104,7 +104,7 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t.Loaded(over)
-	if b.settings != settings { // reloaded meanwhile
+	if b.settings != settings { // the configuration was reloaded meanwhile
 		t.Reconfigure(b.settings.layout())
 	}
 	t.SetShare(b.share)
@@ -113,17 +113,18 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	return found, nil
 }
 
-// Settings is the configuration in effect.
+// Settings returns the configuration in effect.
 func (b *Book) Settings() *Settings {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.settings
 }
 
-// Reconfigure puts another configuration into effect, between two batches of queries. Install is
-// called with it, for what else takes effect at that moment. Leases outside of the configuration
-// are kept until they end, and not renewed. A change of pools or reservations takes 20 ms for each
-// million of leases, in which queries wait in the socket; everything else takes none.
+// Reconfigure puts another configuration into effect, between two batches of queries. It calls
+// install at the same moment, for everything else that takes effect then. Leases outside of the
+// configuration are kept until they end, but are not renewed. A change of pools or reservations
+// takes 20 ms for each million of leases, and queries wait in the socket meanwhile. No other change
+// takes such time.
 func (b *Book) Reconfigure(next *Settings, install func()) {
 	layout := next.layout()
 	b.between(func(t *table.Table) {
@@ -133,10 +134,10 @@ func (b *Book) Reconfigure(next *Settings, install func()) {
 	})
 }
 
-// Holdings is what the book holds, as a person reads it.
+// Holdings is how many leases the book holds, for a log line.
 type Holdings struct {
 	Bound, Declined, Former int
-	BySubnet                string // bound leases as id:number, of the first subnets that have any
+	BySubnet                string // bound leases as id:number, for the first subnets that have any
 }
 
 // namedSubnets is how many subnets Holdings names.
@@ -166,14 +167,14 @@ func (b *Book) Holdings() (h Holdings) {
 	return h
 }
 
-// unrenewedAtOnce is how many leases are looked at under the lock.
+// unrenewedAtOnce is how many leases Unrenewed looks at under one lock.
 const unrenewedAtOnce = 4096
 
 // Unrenewed is what [Book.Unrenewed] counts.
 type Unrenewed = table.Unrenewed
 
-// Unrenewed counts the leases in force that the configuration has no place for. No query waits long
-// for that.
+// Unrenewed counts the leases in force that the configuration does not renew. No query waits long
+// for it.
 func (b *Book) Unrenewed() (u Unrenewed) {
 	for from, more := uint32(0), true; more; {
 		b.with(func(t *table.Table) { from = t.Unrenewed(from, unrenewedAtOnce, &u) })
@@ -183,8 +184,8 @@ func (b *Book) Unrenewed() (u Unrenewed) {
 	return u
 }
 
-// orphaned counts the leases in force that no subnet has. There are none to count but after a start
-// or a reload that found some.
+// orphaned returns how many leases in force are in no subnet. It counts only if the last start or
+// reload has found any.
 func (b *Book) orphaned() int {
 	if !b.orphans.Load() {
 		return 0
@@ -192,8 +193,8 @@ func (b *Book) orphaned() int {
 	return b.Unrenewed().NoSubnet
 }
 
-// BeginBatch begins a batch of queries: until EndBatch the configuration does not change. It
-// returns the time of day and the time that leases go by.
+// BeginBatch begins a batch of queries. The configuration does not change until EndBatch. It
+// returns the time of day and the time of leases.
 func (b *Book) BeginBatch() (time.Time, lease.Time) {
 	b.batch.Lock()
 	return b.clock.Read()
@@ -202,7 +203,7 @@ func (b *Book) BeginBatch() (time.Time, lease.Time) {
 // EndBatch ends a batch.
 func (b *Book) EndBatch() { b.batch.Unlock() }
 
-// Prefetch tells the table of the queries of a batch before the first is decided, so that cache
+// Prefetch reads the table for all queries of a batch before the first is decided, so that cache
 // misses overlap ([table.Table.Ahead]).
 func (b *Book) Prefetch(queries []*lease.Query) {
 	b.mu.Lock()
@@ -222,11 +223,11 @@ func (b *Book) decide(q *lease.Query, now lease.Time) lease.Decision {
 	return lease.Decide(q, &b.settings.Policies[q.Subnet], &b.facts, now)
 }
 
-// Group is where the records of decisions go: the group that gathers.
+// Group is the commit group that takes the records of decisions.
 type Group struct {
 	Records *lease.Batch
 	Seq     uint64
-	Full    bool // it takes no more records
+	Full    bool // whether it takes no more records
 }
 
 // Decide decides about a query, carries the decision out in memory, and adds its record to the
@@ -238,7 +239,7 @@ func (b *Book) Decide(q *lease.Query, wanted netip.Addr, now lease.Time, g Group
 	if wanted.IsValid() && wanted != d.Addr {
 		standing := b.table.Stand(q, wanted, now.Over())
 		if !d.Redirect(q, &b.settings.Policies[q.Subnet], &standing, now) {
-			return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // they ask for what is not to be had
+			return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // the hooks want an address that the client cannot have
 		}
 	}
 	if d.Change == lease.None {
@@ -251,8 +252,8 @@ func (b *Book) Decide(q *lease.Query, wanted netip.Addr, now lease.Time, g Group
 	return d
 }
 
-// Standing copies what is known of an address, with the times of the wall clock. It reports whether
-// anything is.
+// Standing returns a copy of what is known about an address, with times of the wall clock. It is
+// not ok if nothing is known.
 func (b *Book) Standing(a netip.Addr) (found lease.Binding, ok bool) {
 	var copied lease.Batch
 	b.with(func(t *table.Table) {
@@ -268,9 +269,9 @@ func (b *Book) Standing(a netip.Addr) (found lease.Binding, ok bool) {
 	return copied.Records[0], true
 }
 
-// Refused takes back the records of commit group seq that the store has refused, and makes those
-// who hold the addresses known. The error says that a holder cannot be known; its address is free
-// then.
+// Refused takes back the records of commit group seq that the store has refused, and enters the
+// holders of their addresses. An error means that the record of a holder is not valid. Its address
+// counts as free then.
 func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uint64) (err error) {
 	b.between(func(t *table.Table) {
 		over := b.clock.Now().Over()
@@ -314,8 +315,8 @@ func isLast(records []lease.Binding, i int) bool {
 	return !slices.ContainsFunc(records[i+1:], func(r lease.Binding) bool { return r.ID == records[i].ID })
 }
 
-// between calls fn with the table between two batches of queries. Who took mu alone, between two
-// queries of a batch, could make each of them wait.
+// between calls fn with the table, between two batches of queries. With mu alone, fn could run
+// between two queries of a batch and make them wait.
 func (b *Book) between(fn func(t *table.Table)) {
 	b.batch.Lock()
 	defer b.batch.Unlock()
@@ -336,7 +337,7 @@ func (b *Book) expire() (more bool) {
 	return more
 }
 
-// take moves what has ended into n, which must be empty, and returns who is to be told.
+// take moves the leases that have ended into n, which must be empty, and returns the observers.
 func (b *Book) take(n *endings) *hook.Observers[event.Lease] {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
-// Changes is what a commit group changes, kept until the group is durable: for the metrics, for the
-// observers, and for operators who wait.
+// Changes are the changes of a commit group, until the group is durable. They are for the metrics,
+// for the observers, and for operators who wait.
 type Changes struct {
 	events     []eventOf
 	list       []change // for observers
@@ -21,22 +21,22 @@ type Changes struct {
 	operators  []waiting
 }
 
-// eventOf is what happened to the lease of a record.
+// eventOf is the event of a record.
 type eventOf struct {
 	event  lease.Event
 	record int // index into the group's records
 }
 
-// waiting is an operator who waits for a record; done takes one error or nil.
+// waiting is an operator who waits for a record. Done receives one error or nil.
 type waiting struct {
 	record int
 	done   chan<- error
 }
 
-// change is a lease that changed; its relays are a part of Changes.relays.
+// change is a change of a lease. Its relays are a part of Changes.relays.
 type change struct {
 	event    lease.Event
-	by       string // who ordered it
+	by       string // the operator who ordered it
 	record   int    // index into the group's records
 	ifc      string
 	from, to int
@@ -49,11 +49,11 @@ func (c *Changes) Reset() {
 	c.operators = c.operators[:0]
 }
 
-// Operators is how many operators wait.
+// Operators returns how many operators wait.
 func (c *Changes) Operators() int { return len(c.operators) }
 
-// ByQuery notes a change that a query has made, whose record is the group's i-th. Observed says
-// whether observers are to be told.
+// ByQuery notes a change by a query. Its record is the group's i-th. Observed says whether there
+// are observers.
 func (c *Changes) ByQuery(e lease.Event, i int, f *ipc.Query, observed bool) {
 	if e == lease.NoEvent {
 		return
@@ -74,7 +74,7 @@ func (c *Changes) ByQuery(e lease.Event, i int, f *ipc.Query, observed bool) {
 	c.list = append(c.list, n)
 }
 
-// byOperator notes a change that an operator has ordered, whose record is the group's i-th.
+// byOperator notes a change by an operator. Its record is the group's i-th.
 func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
 	c.events = append(c.events, eventOf{e, i})
 	if observed {
@@ -82,7 +82,7 @@ func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
 	}
 }
 
-// tellOperators tells those who wait what became of the group, and of their record in it.
+// tellOperators sends the operators who wait the outcome of the group and of their record.
 func (c *Changes) tellOperators(refused []store.Refusal, err error) {
 	for _, o := range c.operators {
 		if err == nil && IsRefused(refused, o.record) {
@@ -93,7 +93,7 @@ func (c *Changes) tellOperators(refused []store.Refusal, err error) {
 	}
 }
 
-// errRefused is what an operator is told whose record was refused.
+// errRefused is the outcome for an operator whose record was refused.
 var errRefused = fmt.Errorf("%w: the lease store has it for another client", ErrConflict)
 
 // IsRefused reports whether the store has refused a record of a group.
@@ -104,7 +104,7 @@ func IsRefused(refused []store.Refusal, record int) bool {
 // maxNames bounds the names of interfaces that are kept.
 const maxNames = 1024
 
-// name is the name of an interface as a string, mostly one that was made before.
+// name returns the name of an interface as a string. It allocates only for a new name.
 func (c *Changes) name(b []byte) string {
 	if s, ok := c.interfaces[string(b)]; ok {
 		return s
@@ -117,7 +117,7 @@ func (c *Changes) name(b []byte) string {
 	return s
 }
 
-// keep copies b; where ids moves to a larger array, earlier copies stay in the old one.
+// keep returns a copy of b. When ids moves to a larger array, earlier copies stay in the old one.
 func (c *Changes) keep(b []byte) []byte {
 	if b == nil {
 		return nil

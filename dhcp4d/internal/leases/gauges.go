@@ -13,10 +13,10 @@ import (
 // Fullest is how many pools have series of their own although their subnets do not.
 const Fullest = 32
 
-// gauges are the levels of the table, read when they are scraped. Subnets
-// after the first most count together as "other", so that a large network
-// does not drown its Prometheus. The fullest of their pools have series of their
-// own all the same, and are not in "other": a pool that is full must be seen.
+// gauges are the numbers of leases in the table, which a scrape reads. Subnets after the first most
+// count together as "other", so that a large network does not overload its Prometheus. The fullest
+// pools of these subnets still have series of their own, so that a full pool can be seen. They do
+// not count in "other".
 type gauges struct {
 	book *Book
 	most int
@@ -24,8 +24,7 @@ type gauges struct {
 	states, size, assigned, info, orphaned *prometheus.Desc
 }
 
-// NewGauges makes the collector of leases by subnet and state, and of pools by
-// subnet and number.
+// NewGauges returns the collector of leases by subnet and state, and of pools by subnet and number.
 func NewGauges(b *Book, most int) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName("dhcp4d", "", name), help, labels, nil)
@@ -48,10 +47,10 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// use is how much of a pool is taken.
+// use is how many addresses a pool has, and how many of them are taken.
 type use struct{ size, assigned uint32 }
 
-// level is what one subnet has.
+// level has the numbers of one subnet.
 type level struct {
 	id, prefix, name string
 	counts           table.Counts
@@ -89,7 +88,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// levels reads the table, a subnet at a time so that no query waits long.
+// levels reads the table. It locks the table for one subnet at a time, so that no query waits long.
 func (g *gauges) levels() ([]level, fullest) {
 	for {
 		if all, full, ok := g.levelsOf(g.book.Settings()); ok {
@@ -98,7 +97,7 @@ func (g *gauges) levels() ([]level, fullest) {
 	}
 }
 
-// levelsOf fails when s is not in effect any more.
+// levelsOf is not ok if s is no longer in effect.
 func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 	ok = true
 	other := level{id: "other", pools: make([]use, 1)}
@@ -154,15 +153,15 @@ type fullPool struct {
 // fullest are the fullest pools that were added, at most Fullest of them, the fullest first.
 type fullest []fullPool
 
-// add adds a pool if it is among the fullest. It returns what is not among them any more or never
-// was.
+// add adds a pool if it is among the fullest. It returns the use of the pool that it leaves out:
+// the new one or one that it replaces.
 func (f *fullest) add(p fullPool) (out use) {
 	if p.size == 0 {
 		return out
 	}
 	at, _ := slices.BinarySearchFunc(*f, p, func(a, b fullPool) int {
-		// By assigned/size, falling, without a division. A pool that is as full as another one
-		// comes behind it.
+		// Order by falling assigned/size, without a division. A new pool comes behind one that is
+		// as full.
 		l, r := uint64(a.assigned)*uint64(b.size), uint64(b.assigned)*uint64(a.size)
 		return cmp.Or(cmp.Compare(r, l), -1)
 	})

@@ -10,19 +10,19 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
-// Notifier counts changes of leases and tells the observers, for one goroutine at a time. Who
-// commits has one, and the expiry another.
+// Notifier counts changes of leases and calls the observers. One goroutine at a time uses it: the
+// committer has one, the expiry another.
 type Notifier struct {
 	book      *Book
-	observers *hook.Observers[event.Lease] // in effect when this call began
+	observers *hook.Observers[event.Lease] // of the settings in effect when the call began
 	ended     endings
-	event     event.Lease // that is told
+	event     event.Lease // memory of the current event
 }
 
 // NewNotifier makes a notifier.
 func (b *Book) NewNotifier() *Notifier { return &Notifier{book: b} }
 
-// Ended tells what has ended since anybody last did.
+// Ended notifies about the leases that have ended since the last call.
 func (n *Notifier) Ended() {
 	n.ended.reset()
 	n.observers = n.book.take(&n.ended)
@@ -34,8 +34,9 @@ func (n *Notifier) Ended() {
 	}
 }
 
-// Committed tells what became of a group: of a durable one what it has changed, after what ended
-// before, and its operators in any case. Of a refused record only its operator is told.
+// Committed notifies about the outcome of a group. If the group is durable, observers see first the
+// leases that have ended before, then the changes of the group, without refused records. Operators
+// get their outcome in any case.
 func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c *Changes, err error) {
 	defer c.tellOperators(refused, err)
 	if err != nil {
@@ -67,13 +68,13 @@ func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c
 	}
 }
 
-// The expiry runs once a second and holds the lock for so many leases at a time.
+// The expiry runs once a second, and ends at most expireBatch leases under one lock.
 const (
 	expireEvery = time.Second
 	expireBatch = 256
 )
 
-// Expiry ends what has run out. It is a component of the daemon.
+// Expiry ends leases whose time has run out. It is a component of the daemon.
 type Expiry struct{ notifier *Notifier }
 
 // NewExpiry makes the expiry of a book.

@@ -13,28 +13,28 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 )
 
-// Place is where a scan of the leases goes on; 0 is the start, and the end.
+// Place is where a scan of the leases continues. 0 is the start and the end.
 type Place uint64
 
-// What an order may fail with.
+// Errors of an order.
 var (
 	ErrNotFound = errors.New("nothing is known of the address")
 	ErrConflict = errors.New("not possible for this address")
-	ErrStale    = errors.New("the leases were loaded again since the cursor was given; start again without it")
+	ErrStale    = errors.New("the leases were loaded anew after this cursor was returned; start again without a cursor")
 	ErrBusy     = errors.New("too many changes wait for the disk; try again")
 	ErrStore    = errors.New("the lease store has failed")
 )
 
-// Usage is how much of a configured subnet is used.
+// Usage is how much of a subnet is in use.
 type Usage struct {
 	ID     uint32
 	Name   string // empty if it has no name
 	Prefix netip.Prefix
 	State  string // active, drain or recovery
-	// Size and Free count addresses of the pools, without reserved ones.
+	// Size and Free count the addresses of the pools, without reserved ones.
 	Size, Free uint32
-	// The leases of the subnet, outside the pools too. Former ones have ended or were released, and
-	// are still known.
+	// The leases of the subnet, inside and outside of the pools. Former leases have ended or were
+	// released, and are still known.
 	Bound, Offered, Declined, Former int
 	Pools                            []PoolUsage // in the order of the document
 }
@@ -54,7 +54,7 @@ func Fuller(a, b *Usage) int {
 		cmp.Compare(a.Free, b.Free), cmp.Compare(a.ID, b.ID))
 }
 
-// Reservation is a lease that is to be made for a client.
+// Reservation is an order to lease an address to a client.
 type Reservation struct {
 	Address  netip.Addr
 	Client   []byte // key, see lease.AppendKey
@@ -64,36 +64,36 @@ type Reservation struct {
 	Time     uint32 // seconds, lease.Infinite for no end
 }
 
-// Replies is what waits for a commit group, the changes that the group makes among it.
+// Replies is everything that waits for a commit group, with the changes that the group makes.
 type Replies interface {
 	commit.Replies
 	Changes() *Changes
 }
 
-// Operator is what people do with the leases, beside the clients. The times that it takes and shows
-// are the wall clock's. Any goroutine may call it: it holds the lock for a bounded number of leases
-// at a time, and never over anything that waits.
+// Operator has the operations of people on leases. It takes and returns times of the wall clock.
+// Any goroutine may call it. It holds the lock for a bounded number of leases at a time, and never
+// while it waits.
 type Operator[R Replies] struct {
 	Book    *Book
 	Commits *commit.Committer[R]
 }
 
-// How many places or subnets are looked at under one lock: some 20 µs.
+// How many places or subnets one lock is held for: some 20 µs.
 const (
 	scanBatch   = 256
 	subnetBatch = 64
 )
 
-// Now is the time of leases as people see it.
+// Now returns the time of leases as a time of the wall clock.
 func (o *Operator[R]) Now() lease.Time { return o.Book.clock.Shown() }
 
-// shown adds a copy of b as people see it: its times are the wall clock's.
+// shown adds a copy of b with times of the wall clock.
 func (o *Operator[R]) shown(into *lease.Batch, b *lease.Binding) {
 	moved := b.Moved(o.Book.clock.Ahead())
 	into.Add(&moved)
 }
 
-// Get copies what is known of an address.
+// Get copies what is known about an address.
 func (o *Operator[R]) Get(a netip.Addr, into *lease.Batch) {
 	o.Book.between(func(t *table.Table) {
 		var b lease.Binding
@@ -103,8 +103,8 @@ func (o *Operator[R]) Get(a netip.Addr, into *lease.Batch) {
 	})
 }
 
-// Scan copies the matching ones of some leases and returns where to go on, 0
-// at the end. The place is ErrStale when the table was made anew since.
+// Scan copies the leases that match, out of a bounded number, and returns where to continue, 0 at
+// the end. The error is ErrStale if the table was replaced after the place was returned.
 func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *lease.Batch) (next Place, err error) {
 	o.Book.between(func(t *table.Table) {
 		table := Place(o.Book.loads) << 32
@@ -124,7 +124,7 @@ func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *le
 	return next, err
 }
 
-// OfClient copies what a client has or had in any subnet.
+// OfClient copies the leases that a client has or had, in all subnets.
 func (o *Operator[R]) OfClient(key []byte, into *lease.Batch) {
 	for at, more := uint32(0), true; more; more = at != 0 {
 		o.Book.between(func(t *table.Table) {
@@ -133,7 +133,7 @@ func (o *Operator[R]) OfClient(key []byte, into *lease.Batch) {
 	}
 }
 
-// Subnets tells how much of each subnet is used.
+// Subnets returns how much of each subnet is in use.
 func (o *Operator[R]) Subnets() []Usage {
 	for {
 		if all, ok := o.subnetsOf(o.Book.Settings()); ok {
@@ -142,7 +142,7 @@ func (o *Operator[R]) Subnets() []Usage {
 	}
 }
 
-// subnetsOf fails when s is not in effect any more.
+// subnetsOf is not ok if s is no longer in effect.
 func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 	now := o.Book.clock.Now()
 	for i := range s.subnets.All {
@@ -180,7 +180,7 @@ func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 	return all, true
 }
 
-// SubnetNamed returns the id of the subnet with a name. It is false if there is none.
+// SubnetNamed returns the id of the subnet with a name. It is not ok if there is none.
 func (o *Operator[R]) SubnetNamed(name string) (id uint32, ok bool) {
 	sub := o.Book.Settings().subnets.ByName(name)
 	if sub == nil {
@@ -189,7 +189,7 @@ func (o *Operator[R]) SubnetNamed(name string) (id uint32, ok bool) {
 	return sub.ID, true
 }
 
-// Subnet tells of the subnet that has an address: its name, and whether there is one.
+// Subnet returns the name of the subnet that has an address. It is not ok if there is none.
 func (o *Operator[R]) Subnet(a netip.Addr) (name string, ok bool) {
 	sub := o.Book.Settings().subnets.Containing(a)
 	if sub == nil {
@@ -198,8 +198,7 @@ func (o *Operator[R]) Subnet(a netip.Addr) (name string, ok bool) {
 	return sub.Name, true
 }
 
-// Release ends a lease or a quarantine. It returns when that is on stable
-// storage.
+// Release ends a lease or a quarantine. When it returns, that is on stable storage.
 func (o *Operator[R]) Release(ctx context.Context, id lease.ID, by string) (lease.Binding, error) {
 	return o.order(ctx, func(t *table.Table, g *commit.Group[R]) error {
 		now := o.Book.clock.Now()
@@ -242,7 +241,7 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 		if other := leased(t, sub.ID, w, now); other.IsValid() {
 			return fmt.Errorf("%w: the client has %v", ErrConflict, other)
 		}
-		if a.Standing == lease.Mine { // the same order again, say; it is durable with this group at the latest
+		if a.Standing == lease.Mine { // such as the same order again; it is durable with this group at the latest
 			var b lease.Binding
 			t.Get(lease.ID{Addr: w.Address}, &b)
 			g.Records.Add(&b)
@@ -255,8 +254,7 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 	})
 }
 
-// refuse says why an address cannot be leased to the client of q, empty if it
-// can.
+// refuse returns why an address cannot be leased to the client of q, "" if it can.
 func refuse(q *lease.Query, a *lease.Address, p *lease.Policy, now lease.Time) string {
 	own := q.Reservation.IsValid()
 	switch {
@@ -276,12 +274,12 @@ func refuse(q *lease.Query, a *lease.Address, p *lease.Policy, now lease.Time) s
 	case p.Drain:
 		return "its subnet only renews leases (state: drain)"
 	case now < p.RecoverTill:
-		return "its subnet recovers, and gives out no new address"
+		return "its subnet is in recovery and gives out no new address"
 	}
 	return ""
 }
 
-// leased is another address that the client has in the subnet.
+// leased returns another address that the client has in the subnet.
 func leased(t *table.Table, subnet uint32, w *Reservation, now lease.Time) (other netip.Addr) {
 	t.ByClient(subnet, w.Client, func(b *lease.Binding) {
 		if b.State == lease.Bound && b.Expires > now.Over() && b.ID != (lease.ID{Addr: w.Address}) {
@@ -291,8 +289,8 @@ func leased(t *table.Table, subnet uint32, w *Reservation, now lease.Time) (othe
 	return other
 }
 
-// order has the last record that change adds to the group that gathers made
-// durable, and returns it.
+// order calls change, which adds records to the gathering group, waits until they are durable, and
+// returns the last one.
 func (o *Operator[R]) order(ctx context.Context, change func(*table.Table, *commit.Group[R]) error) (lease.Binding, error) {
 	g := o.Commits.LockGroup()
 	if g == nil {

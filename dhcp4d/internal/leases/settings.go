@@ -11,16 +11,16 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
-// Settings is what a configuration says about leases. It never changes once it is in effect.
+// Settings is the configuration of leases. It never changes once it is in effect.
 type Settings struct {
-	// Observers are told of changes. They are set before the configuration is in effect.
+	// Observers are called for changes. They are set before the configuration is in effect.
 	Observers *hook.Observers[event.Lease]
 	Policies  []lease.Policy // by position of the subnet
 
 	subnets *network.Subnets
 }
 
-// NewSettings makes the settings of a configuration. The peers are the server identifiers of other
+// NewSettings returns the settings for a configuration. Peers are the server identifiers of other
 // dhcp4d.
 func NewSettings(s *network.Subnets, peers []netip.Addr) *Settings {
 	r := &Settings{Observers: new(hook.Observers[event.Lease]), subnets: s, Policies: make([]lease.Policy, len(s.All))}
@@ -36,7 +36,7 @@ func NewSettings(s *network.Subnets, peers []netip.Addr) *Settings {
 			Hold:          sub.OfferHold,
 			Quarantine:    sub.DeclineTime,
 			Limit:         int(sub.Limit),
-			V6Mostly:      true, // where option 108 is configured: the query says so
+			V6Mostly:      true, // Query.V6Only is set only if option 108 is configured
 			Moves:         sub.Moves,
 			T2:            sub.Lease.T2,
 			Drain:         sub.Drain,
@@ -45,12 +45,12 @@ func NewSettings(s *network.Subnets, peers []netip.Addr) *Settings {
 	return r
 }
 
-// Observed reports whether a hook wants to know of changes of leases.
+// Observed reports whether a hook observes changes of leases.
 func (s *Settings) Observed() bool { return !s.Observers.Empty() }
 
-// Recover makes every subnet give no new address for one lease time from the start: the longest
-// that it gives, because so old may be the leases that a restored backup does not know of. A subnet
-// whose leases never end does not recover; [Settings.RecoverTill] tells.
+// Recover makes every subnet give no new address for one lease time from the start. It is the
+// longest lease time of the subnet, because a restored backup may lack leases as old as that. A
+// subnet whose leases never end never leaves recovery: see [Settings.RecoverTill].
 func (s *Settings) Recover(start lease.Time) {
 	for i := range s.Policies {
 		sub := &s.subnets.All[i]
@@ -58,7 +58,7 @@ func (s *Settings) Recover(start lease.Time) {
 	}
 }
 
-// RecoverTill is when the last subnet recovers, zero if none has to.
+// RecoverTill returns when the last subnet leaves recovery, zero if none is in it.
 func (s *Settings) RecoverTill() (till lease.Time) {
 	for i := range s.Policies {
 		till = max(till, s.Policies[i].RecoverTill)
@@ -66,7 +66,7 @@ func (s *Settings) RecoverTill() (till lease.Time) {
 	return till
 }
 
-// layout is what the table must know of the subnets.
+// layout returns the subnets in the form of package table.
 func (s *Settings) layout() []table.Subnet {
 	layout := make([]table.Subnet, len(s.subnets.All))
 	for i := range s.subnets.All {

@@ -13,24 +13,25 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Ability knows whether this dhcp4d can acknowledge leases. Answers to probes
-// say it, readiness shows it, and every dhcp6d that has probed of late is told
-// when it changes. All exported fields are set before Run.
+// Ability knows whether this dhcp4d can acknowledge leases. It appears in answers to probes and in
+// readiness. When it changes, every dhcp6d that has probed recently gets a notice. All exported
+// fields are set before Run.
 type Ability struct {
 	Store interface{ State() commit.State }
 	Ready Condition
 
-	// Notices leave by Writer, authenticated by Signer; nobody else uses either.
+	// Notices leave by Writer, authenticated by Signer. Both belong to Ability alone.
 	Writer udp.Writer
 	Signer *ipc.Signer
 
-	// Peers are those who should probe, and Log says when one does not. Both may be nil.
+	// Peers are the dhcp6d that should probe. Log gets a line about one that does not. Both may be
+	// nil.
 	Peers *atomic.Pointer[Peers]
 	Log   *slog.Logger
 
 	mu      sync.Mutex
-	leaving bool              // guarded by mu
-	said    ipc.Ability       // guarded by mu: what those who probe were told last
+	leaving bool              // guarded by mu: whether this dhcp4d ends
+	said    ipc.Ability       // guarded by mu: the ability in the last notices
 	probers map[prober]probed // guarded by mu
 	missing expected          // guarded by mu
 }
@@ -47,27 +48,26 @@ type prober struct {
 	peer *ipc.Peer // nil: it knows no keys
 }
 
-// probed is the last probe of one.
+// probed is the last probe of a prober.
 type probed struct {
 	at   time.Time
 	mark uint32
 }
 
 const (
-	// abilityEvery is how often the store is looked at.
+	// abilityEvery is how often Run checks the store.
 	abilityEvery = 100 * time.Millisecond
-	// proberGone is how long after its last probe a dhcp6d is told nothing
-	// any more.
+	// proberGone is how long after its last probe a dhcp6d gets no more notices.
 	proberGone = 5 * time.Second
-	// maxProbers bounds those who are told. There are more addresses only if
-	// the configured peers change all the time.
+	// maxProbers bounds how many dhcp6d get notices. There are more only if the configured peers
+	// change all the time.
 	maxProbers = 256
-	// farewell is how long a notice may be on its way before dhcp6d sends no
-	// more queries.
+	// farewell is how long Leave waits, so that the notices arrive and queries on the way are
+	// answered.
 	farewell = 20 * time.Millisecond
 )
 
-// Now returns the ability. Without an Ability a server is always able.
+// Now returns the ability. A nil Ability is always able.
 func (a *Ability) Now() ipc.Ability {
 	if a == nil {
 		return ipc.Able
@@ -90,7 +90,7 @@ func (a *Ability) nowLocked() ipc.Ability {
 	return ipc.StoreFailed
 }
 
-// probed remembers who sent a full probe, and returns the ability for the answer.
+// probed remembers the sender of a full probe, and returns the ability for the answer.
 func (a *Ability) probed(by way, peer *ipc.Peer, p ipc.Probe, now time.Time) ipc.Ability {
 	if a == nil {
 		return ipc.Able
@@ -131,8 +131,8 @@ func (a *Ability) Run(ctx context.Context) error {
 	}
 }
 
-// Leave tells every dhcp6d that this dhcp4d ends. When it returns they send no
-// more queries.
+// Leave sends every dhcp6d the notice that this dhcp4d ends. When it returns, they send no more
+// queries.
 func (a *Ability) Leave() {
 	a.mu.Lock()
 	a.leaving = true
@@ -142,8 +142,8 @@ func (a *Ability) Leave() {
 	}
 }
 
-// look makes readiness true, and tells a change to who wants to know it. It
-// returns how many that were.
+// look updates readiness, and sends a notice to every prober if the ability has changed. It returns
+// how many notices it has sent.
 func (a *Ability) look(now time.Time) (told int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +151,7 @@ func (a *Ability) look(now time.Time) (told int) {
 	switch ability {
 	case ipc.Able:
 		a.Ready.Met()
-	case ipc.Leaving: // readiness says so already
+	case ipc.Leaving: // the shutdown has ended readiness already
 	default:
 		a.Ready.Unmet("dhcp4d " + ability.String() + ", no lease is acknowledged")
 	}
@@ -168,7 +168,7 @@ func (a *Ability) look(now time.Time) (told int) {
 			delete(a.probers, who)
 			continue
 		}
-		// The mark is one that was taken: a notice says nothing new of it.
+		// The mark is that of the last probe: a notice does not answer a new one.
 		frame := ipc.Probe{Full: true, Mark: last.mark}.AppendReply(nil, ability)
 		frame, ok := a.Signer.Append(frame, 0, who.peer, now)
 		if !ok {

@@ -16,8 +16,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// outgoing is datagrams that are to be sent by one writer; kinds says what
-// each is, zero being the answer to a probe.
+// outgoing is a row of datagrams for one writer. Kinds has their message types. Zero is the answer
+// to a probe.
 type outgoing struct {
 	packets []udp.Packet
 	kinds   []dhcp4.MessageType
@@ -58,7 +58,7 @@ const (
 	ofNAK                   // there is none
 )
 
-// Len is the number of replies, those to operators included.
+// Len returns the number of replies, including those to operators.
 func (r *Replies) Len() int { return len(r.packets) + r.changes.Operators() }
 
 // Reset forgets everything and keeps the memory.
@@ -71,7 +71,7 @@ func (r *Replies) Reset() {
 	r.changes.Reset()
 }
 
-// Changes is what the group changes.
+// Changes returns the changes that the group makes.
 func (r *Replies) Changes() *leases.Changes { return &r.changes }
 
 // Unsure reports whether a NAK waits: another dhcp4d may have changed what it rests on.
@@ -144,7 +144,7 @@ func (r *Replies) drop(place int, gone func(on *rest) bool) int {
 
 var room [ipc.SignatureLen]byte
 
-// Acks sends the ACKs of a group that is durable. It belongs to whoever commits, one at a time.
+// Acks sends the ACKs of a durable group. It belongs to the committer.
 type Acks struct {
 	Writer   udp.Writer
 	Signer   *ipc.Signer
@@ -155,24 +155,24 @@ type Acks struct {
 	refused []lease.ID // in the group before
 }
 
-// Commits is how many replies and records may wait for one sync, and what a committer needs
-// besides.
+// Commits are the settings of a committer. Limit is how many replies and records may wait for one
+// sync.
 type Commits struct {
-	Store   store.Store // loaded; the committer's until its Close returns
+	Store   store.Store // loaded; belongs to the committer until its Close returns
 	Limit   int
 	Log     *slog.Logger
 	Metrics *commit.Metrics
 }
 
-// NewCommitter makes the committer of groups whose ACKs a sends. After a failure of the store it
-// has the book made anew.
+// NewCommitter makes a committer, for whose groups a sends the ACKs. After a failure of the store
+// it loads the book anew.
 func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Replies] {
 	return commit.New(commit.Config[*Replies]{
 		Store:   c.Store,
 		Replies: func() *Replies { return new(Replies) },
 		Refused: func(g *commit.Group[*Replies]) {
 			if err := book.Refused(g.Records.Records, g.Refused, g.Seq); err != nil {
-				c.Log.Error("the lease store says that another client has an address, but not which one can be known", "error", err)
+				c.Log.Error("the lease store has refused a lease for another client, whose record cannot be used", "error", err)
 			}
 		},
 		Foreign: func(changed []lease.Binding, seq uint64) {
@@ -195,12 +195,12 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 	})
 }
 
-// done is what the committer calls with every group, durable or failed.
+// done handles a group that is durable or has failed. The committer calls it for every group.
 func (a *Acks) done(g *commit.Group[*Replies], err error) {
 	r := g.Replies
 	if err != nil {
 		a.Ledger.failed(len(r.packets))
-		a.refused = a.refused[:0] // the book is made anew
+		a.refused = a.refused[:0] // the book is loaded anew
 		for i := range r.traced {
 			t := &r.traced[i]
 			t.record.Say("dropped (%s): %s: %v", drop.StoreError.Label(), drop.StoreError.Meaning(), err)
@@ -215,7 +215,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 		}
 		now := a.Clock.Wall()
 		for i := range r.packets {
-			r.packets[i].Data, _ = a.Signer.Append(r.packets[i].Data, 0, r.peers[i], now) // we have opened its query
+			r.packets[i].Data, _ = a.Signer.Append(r.packets[i].Data, 0, r.peers[i], now) // cannot fail: we have opened its query
 		}
 		a.Writer.Write(r.packets)
 		a.Ledger.sent(&r.outgoing)
@@ -226,9 +226,9 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 	a.Notifier.Committed(g.Records.Records, g.Refused, &r.changes, err)
 }
 
-// dropRefused drops the ACKs whose lease the store has refused. No NAK goes in their place: when
-// the client asks again, after some 4 s (RFC 2131 section 4.1), the book knows who holds the
-// address, and the ordinary rules decide, hooks included. In SELECTING that is a NAK (RFC 2131
+// dropRefused drops the ACKs whose lease the store has refused. It sends no NAK in their place.
+// When the client repeats its REQUEST after some 4 s (RFC 2131 section 4.1), the book knows who
+// holds the address, and the ordinary rules and hooks decide. In SELECTING that is a NAK (RFC 2131
 // section 4.3.2).
 func (a *Acks) dropRefused(g *commit.Group[*Replies]) {
 	a.Ledger.refused(g.Replies.dropRefused(g.Records.Records, g.Refused, a.refused))
@@ -238,7 +238,7 @@ func (a *Acks) dropRefused(g *commit.Group[*Replies]) {
 	}
 }
 
-// answerOf is the message type of an answer.
+// answerOf returns the message type of an answer.
 func answerOf(k lease.Kind) dhcp4.MessageType {
 	switch k {
 	case lease.Offer:

@@ -14,13 +14,13 @@ const (
 	// time between two about the same peer.
 	complainAgain = time.Minute
 	complainSame  = 10 * time.Minute
-	// probeWithin is how long a configured dhcp6d may be silent before that is said.
+	// probeWithin is how long a configured dhcp6d may send no probe before that is logged.
 	probeWithin = 15 * time.Second
 )
 
-// complaints are log lines about an IPC that is set up wrong: what arrives and is dropped before it
-// is a query. Anybody may send that, so there are few lines however many datagrams there are. The
-// server's goroutine owns them.
+// complaints are log lines about an IPC that is set up wrong: about datagrams that are dropped
+// before they are known to be queries. Anybody may send those, so the number of lines does not grow
+// with the number of datagrams. The server's goroutine owns them.
 type complaints struct {
 	strangers, forgers complaint
 }
@@ -29,7 +29,7 @@ type complaints struct {
 type complaint struct {
 	peer      netip.AddrPort // of the last line
 	at        time.Time      // of the last line
-	datagrams int            // since then
+	datagrams int            // since the last line
 }
 
 // due counts a datagram, and reports whether a line about it is due.
@@ -46,28 +46,28 @@ func (c *complaint) due(peer netip.AddrPort, now time.Time) bool {
 	return true
 }
 
-// about says whose datagrams are dropped, and what to do. Name is ours, as a backend.
+// about logs whose datagrams are dropped, and what to do. Name is ours, as a backend.
 func (c *complaints) about(log *slog.Logger, name string, peer netip.AddrPort, why drop.Reason, now time.Time) {
 	switch {
 	case why == drop.WrongPeer && c.strangers.due(peer, now):
-		log.Warn("datagrams from an address that is no dhcp6d of ours are dropped", "peer", peer, "datagrams", c.strangers.datagrams,
+		log.Warn("dropped datagrams from an address that is not in DHCP4D_IPC_PEERS", "peer", peer, "datagrams", c.strangers.datagrams,
 			"remedy", fmt.Sprintf("if it is a dhcp6d, add %v to DHCP4D_IPC_PEERS, or have it send from an address that is there (DHCP6D_IPC_LISTEN)", peer))
 		c.strangers.datagrams = 0
 	case why == drop.Unauthentic && c.forgers.due(peer, now):
-		log.Warn("datagrams of a dhcp6d are not authentic and dropped", "peer", peer, "datagrams", c.forgers.datagrams,
+		log.Warn("dropped datagrams of a dhcp6d, which are not authentic", "peer", peer, "datagrams", c.forgers.datagrams,
 			"remedy", fmt.Sprintf("give DHCP4D_IPC_KEYS here and DHCP6D_IPC_KEYS there a key in common; DHCP6D_IPC_BACKENDS there must name us %q (DHCP4D_NAME); write \"%v kea\" in DHCP4D_IPC_PEERS if it is a kea-dhcp6", name, peer))
 		c.forgers.datagrams = 0
 	}
 }
 
-// expected are the dhcp6d that are configured and have not probed yet. Every dhcp6d of ours probes
-// as long as it runs.
+// expected are the configured dhcp6d that have not probed yet. Every dhcp6d probes as long as it
+// runs.
 type expected struct {
-	since map[netip.AddrPort]time.Time // when we began to wait; zero once it has probed, or it was said
+	since map[netip.AddrPort]time.Time // when we began to wait; zero once it has probed or was logged
 }
 
-// other reports whether another address of the same name has probed, or was told about: a dhcp6d
-// sends from one of its addresses.
+// other reports whether another address of the same name has probed or was logged: a dhcp6d sends
+// from one of its addresses.
 func (e *expected) other(peers Peers, at netip.AddrPort) bool {
 	for a, p := range peers {
 		if since, known := e.since[a]; a != at && p.Name == peers[at].Name && known && since.IsZero() {
@@ -84,7 +84,7 @@ func (e *expected) probed(peer netip.AddrPort) {
 	}
 }
 
-// look says which of the peers have not probed.
+// look logs which of the peers have not probed.
 func (e *expected) look(log *slog.Logger, peers Peers, now time.Time) {
 	if e.since == nil {
 		e.since = make(map[netip.AddrPort]time.Time)

@@ -9,24 +9,23 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
-// fate is what becomes of a datagram.
+// fate is what has become of a datagram.
 type fate uint8
 
 const (
-	dropped   fate = iota // with a reason
+	dropped   fate = iota // for a reason
 	answered              // leaves with the batch
 	waiting               // leaves when its commit group is durable
-	silent                // by rule
-	probe                 // a dhcp6d asked whether we are alive
-	undecided             // read, and not yet served
+	silent                // understood, no answer by a rule
+	probe                 // a probe of a dhcp6d
+	undecided             // read and not yet served
 )
 
-// Ledger is the account of the IPC's socket:
+// Ledger counts the datagrams of the IPC's socket, so that
 //
 //	received = sent + silent + probes + dropped (+ what waits for the disk)
 //
-// Two goroutines settle it, the server's and the committer's; each has a
-// Ledger of its own over the same series.
+// The server's goroutine and the committer's each have a Ledger of their own over the same series.
 type Ledger struct {
 	received *metric.Tally[dhcp4.MessageType]
 	sentBy   *metric.Tally[dhcp4.MessageType]
@@ -80,8 +79,8 @@ func (s *Series) NewLedger() *Ledger {
 	return l
 }
 
-// byType is a tally by message type; what is not among the types counts as
-// "other" if the first type is one that clients send.
+// byType returns a tally by message type. If the first of the types is one that clients send, all
+// types that are not listed count as "other".
 func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tally[dhcp4.MessageType] {
 	counters := make([]prometheus.Counter, len(dhcp4.MessageTypes())+2)
 	for _, t := range types {
@@ -94,8 +93,8 @@ func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tall
 	return metric.NewTally[dhcp4.MessageType](counters)
 }
 
-// settle enters one datagram of the given type: that it was received, and
-// what became of it unless that depends on sending it.
+// settle counts a received datagram of the given type, and its fate. An answer counts when it is
+// sent.
 func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule silence.Reason) {
 	if f == probe {
 		l.probes.Add(0, 1)
@@ -110,11 +109,11 @@ func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule si
 	}
 }
 
-// sent enters what one writer wanted to send, and ends a batch.
+// sent counts what a writer has sent, and ends a batch.
 func (l *Ledger) sent(o *outgoing) {
 	for i := range o.packets {
 		switch {
-		case o.kinds[i] == 0: // the answer to a probe is in no account
+		case o.kinds[i] == 0: // answers to probes are not counted
 		case o.packets[i].Err != nil:
 			l.drops.Add(drop.SendError, 1)
 		default:
@@ -124,13 +123,13 @@ func (l *Ledger) sent(o *outgoing) {
 	l.flush()
 }
 
-// failed enters replies that were dropped because their group failed.
+// failed counts replies that were dropped because their group failed.
 func (l *Ledger) failed(n int) {
 	l.drops.Add(drop.StoreError, n)
 	l.flush()
 }
 
-// refused enters ACKs that were dropped because the store has refused their lease.
+// refused counts ACKs that were dropped because the store has refused their lease.
 func (l *Ledger) refused(n int) { l.drops.Add(drop.LeaseRefused, n) }
 
 // changed enters NAKs that were dropped because another dhcp4d may have changed what they rest on.

@@ -1,5 +1,5 @@
-// Package server is a query's way through dhcp4d, and the only package that knows its order. In
-// capitals are the hook points.
+// Package server takes a query through dhcp4d. It is the only package that knows the order of the
+// steps. Hook points are in capitals.
 //
 //	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message → PKT4_RECEIVE
 //	        → who asks and from where → subnet → SUBNET4_SELECT → reservation
@@ -8,9 +8,10 @@
 //	        → at once: sign → IPC
 //	        → an ACK whose lease is not durable yet: with its commit group, see below
 //
-// One goroutine takes a batch ([Server.batch]), reads all of its queries, serves one after the
-// other to its end, and writes what need not wait: OFFERs, NAKs, what changes nothing. Between
-// reading and serving the book is told of the whole batch, so that its cache misses overlap.
+// One goroutine takes a batch ([Server.batch]). It reads all queries of the batch, serves one after
+// the other, and writes the answers that need not wait for the disk: OFFERs, NAKs, and ACKs that
+// change nothing. Between reading and serving, the book prefetches the whole batch, so that its
+// cache misses overlap.
 //
 // # The way of an ACK
 //
@@ -21,11 +22,10 @@
 //	[Acks.done]           is called with the group: sign → IPC, or all dropped if the store has failed
 //	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
 //
-// Goroutines share the book of leases only. Its lock is held for a decision at a time, never over a
-// hook or a system call.
+// Goroutines share nothing but the book of leases. Its lock is held for one decision at a time,
+// never over a hook or a system call.
 //
-// What becomes of each datagram is a fate, and if it is dropped one drop.Reason; the ledger counts
-// both.
+// Every datagram has one fate, and a dropped one also has one drop.Reason. The ledger counts both.
 package server
 
 import (
@@ -54,54 +54,54 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Server serves queries. All exported fields are set before Run and belong to
-// it from then on.
+// Server serves queries. All exported fields are set before Run, and belong to the server from then
+// on.
 type Server struct {
 	Log      *slog.Logger
 	IPC      udp.Reader // from dhcp6d
-	Replies  udp.Writer // what need not wait
+	Replies  udp.Writer // for answers that need not wait for the disk
 	Peers    *atomic.Pointer[Peers]
 	Auth     Auth
 	Settings *atomic.Pointer[Settings]
 	Book     *leases.Book
 	Commits  *commit.Committer[*Replies]
-	Ability  *Ability // nil is able
+	Ability  *Ability // nil: always able
 	Ledger   *Ledger
 	Trace    *trace.Hub // nil: nobody can follow a subscriber
-	// Local is where the IPC's socket is bound, for traces.
+	// Local is the address of the IPC's socket, for traces.
 	Local netip.AddrPort
 
-	// The batch at hand.
+	// The current batch.
 	received time.Time
 	now      lease.Time
 	set      *Settings
 	peers    Peers
 	group    *commit.Group[*Replies] // nil while the store has failed
-	tookOver time.Time               // when logTakenOver last said so
+	tookOver time.Time               // when logTakenOver last logged
 	queries  []*exchange             // their memory is used again
-	open     []*lease.Query          // the terms of those that are read and not yet served
+	open     []*lease.Query          // the terms of the queries that are read and not yet served
 
-	// The query that is served.
+	// The query that is being served.
 	proposed lease.Decision // as the hooks see it
 	options  option.Layers
 	byHooks  option.Overrides // by hooks at pkt4_send
 	classes  []*network.Class // that it is in, of those that give anything
 	sets     []*option.Set    // memory of options
 	eval     expression.Evaluator
-	warned   time.Time // of options that did not fit
+	warned   time.Time // when leftOut last warned
 
 	complaints complaints
 
-	tracing *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
-	traced  []traced       // of what leaves at once
+	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
+	traced  []traced       // the records of answers that leave at once
 	seen    seen
 
-	// What leaves at once: buf holds the bytes.
+	// Answers that leave at once; buf holds their bytes.
 	buf   []byte
 	ready outgoing
 }
 
-// exchange is a query, and what is known of it before anybody decides about it.
+// exchange is a query and everything that is known about it.
 type exchange struct {
 	in       *udp.Packet
 	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
@@ -110,9 +110,9 @@ type exchange struct {
 	event    event.Query
 	who      asker
 	chosen   network.Result
-	member   expression.Membership // in classes, as far as anybody asked
+	member   expression.Membership // in classes, as far as it has been evaluated
 	reserved *network.Reservation
-	terms    lease.Query // the same in the terms of the rules
+	terms    lease.Query // the query in the terms of package lease
 	serverID netip.Addr  // option 54 of the reply
 
 	silence silence.Reason // why it gets no answer, if its fate is silent
@@ -121,18 +121,18 @@ type exchange struct {
 	raw []byte // the datagram with its signature, if somebody follows a subscriber
 }
 
-// Peers are the dhcp6d, or kea-dhcp6, that queries are taken from. They never
-// change; a reload replaces them.
+// Peers are the dhcp6d or kea-dhcp6 whose queries we take. The map never changes: a reload replaces
+// it.
 type Peers map[netip.AddrPort]Peer
 
-// Peer is one of them.
+// Peer is a dhcp6d or a kea-dhcp6.
 type Peer struct {
 	Name string    // in match entries
-	Kea  bool      // it knows no keys and no probes
-	Link *ipc.Peer // how it is authenticated; nil for a Kea
+	Kea  bool      // a kea-dhcp6, which knows neither keys nor probes
+	Link *ipc.Peer // authenticates its datagrams; nil for a Kea
 }
 
-// Auth authenticates what goes between us and our peers. Without keys it does nothing. Each
+// Auth authenticates datagrams between us and our peers. Without keys it does nothing. Each
 // goroutine that signs has a Signer of its own.
 type Auth struct {
 	Name   string // ours, as a backend
@@ -149,7 +149,7 @@ func (s *Server) Run(context.Context) error {
 	return nil
 }
 
-// batch takes the datagrams of one read to their end.
+// batch handles the datagrams of one read.
 func (s *Server) batch(in []udp.Packet) {
 	s.received, s.now = s.Book.BeginBatch()
 	s.set, s.peers = s.Settings.Load(), *s.Peers.Load()
@@ -188,7 +188,7 @@ func (s *Server) batch(in []udp.Packet) {
 	}
 }
 
-// place is memory for the i-th query of a batch.
+// place returns the memory for the i-th query of a batch.
 func (s *Server) place(i int) *exchange {
 	if i == len(s.queries) {
 		s.queries = append(s.queries, new(exchange))
@@ -196,7 +196,7 @@ func (s *Server) place(i int) *exchange {
 	return s.queries[i]
 }
 
-// settle enters what became of a query.
+// settle counts, traces and logs the fate of a datagram.
 func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 	s.Ledger.settle(q.who.kind, f, why, q.silence)
 	switch f {
@@ -209,15 +209,15 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 		s.follow(q, f, why)
 	}
 	if why == drop.Unauthentic && s.Auth.Opener.AfterRestart() {
-		s.logDrop(q, why) // nothing is set up wrong
+		s.logDrop(q, why) // after a restart this is normal
 	} else if why != drop.None {
 		s.complaints.about(s.Log, s.Auth.Name, q.in.Peer, why, s.received)
 		s.logDrop(q, why)
 	}
 }
 
-// read takes one datagram from bytes to a query of a known subnet, which is
-// undecided, or to its end.
+// read parses a datagram and finds the subnet of its query, which is then undecided. Any other fate
+// is final.
 func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	in := q.in
 	q.who.kind, q.who.client, q.silence = 0, q.who.client[:0], silence.None
@@ -279,9 +279,9 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	return undecided, drop.None
 }
 
-// identify says how the client of a query knows us: by the server identifier of its subnet, or by
-// the address that a 4o6 relay agent which we trust puts in its place, to get the client's renewals
-// (RFC 5107 section 4).
+// identify sets the server identifier that the client of a query knows: that of its subnet, or the
+// address that a trusted 4o6 relay agent puts in its place to get the client's renewals (RFC 5107
+// section 4).
 func (s *Server) identify(q *exchange) {
 	q.serverID = q.chosen.Subnet.ServerID
 	if !q.chosen.Trusted || !network.IsHost(q.who.serverID) {
@@ -293,12 +293,13 @@ func (s *Server) identify(q *exchange) {
 	}
 }
 
-// evaluate has expressions look at a query.
+// evaluate sets the query that expressions look at.
 func (s *Server) evaluate(q *exchange) {
 	s.eval.Begin(expression.Query{Path: &q.who.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.reserved != nil}, s.set.classes, &q.member)
 }
 
-// optionsFor are the options that the client of a query sees, with those of a pool or -1.
+// optionsFor returns the options for the client of a query. Pool is the number of its address's
+// pool, or -1.
 func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
 	l := q.chosen.Subnet.OptionsFor(s.classes, pool, q.reserved, s.sets[:0])
 	s.sets = l.Classes
@@ -413,9 +414,9 @@ func (s *Server) sign(q *exchange, buf []byte, start int) []byte {
 	return buf
 }
 
-// decide decides about a query, has the decision carried out in memory, and notes it for the disk.
-// Hooks have their say about a proposal, without a lock; as the table may have changed meanwhile,
-// the decision is then made anew. An ACK rests on the record that is returned.
+// decide decides about a query, carries the decision out in memory, and adds its record to the
+// commit group. If there are hooks, they first see a proposal, without a lock. The table may change
+// meanwhile, so the decision is then made anew. decide returns the record that an ACK rests on.
 func (s *Server) decide(q *exchange) rest {
 	var wanted netip.Addr
 	if s.set.Hooks.Deciding() {
@@ -432,7 +433,7 @@ func (s *Server) decide(q *exchange) rest {
 	*d = s.Book.Decide(&q.terms, wanted, s.now, leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
 	on := rest{id: d.ID, record: inEarlier}
 	switch last := len(records.Records) - 1; {
-	case last >= before: // what the client loses for this lease comes first
+	case last >= before: // the last record: what the client loses for this lease comes first
 		on.record = last
 		s.group.Replies.changes.ByQuery(d.Event, last, &q.frame, s.set.Leases.Observed())
 	case d.After == s.group.Seq:
@@ -441,8 +442,8 @@ func (s *Server) decide(q *exchange) rest {
 	return on
 }
 
-// logTakenOver tells that a reserved address goes to another client of the same
-// hardware address or attachment point, at most once a second.
+// logTakenOver logs that a reserved address goes to another client of the same hardware address or
+// attachment point, at most once a second.
 func (s *Server) logTakenOver(q *exchange, d *lease.Decision) {
 	if s.received.Sub(s.tookOver) < time.Second {
 		return
@@ -452,8 +453,7 @@ func (s *Server) logTakenOver(q *exchange, d *lease.Decision) {
 		"client", hex.EncodeToString(q.terms.Client), "hardware", hex.EncodeToString(q.terms.HWAddr))
 }
 
-// askHooks has the hooks have their say about a proposal. Wanted is valid if they want another
-// address.
+// askHooks runs the hooks for a proposal. Wanted is valid if they want another address.
 func (s *Server) askHooks(q *exchange, d *lease.Decision) (wanted netip.Addr, why drop.Reason) {
 	hooks := s.leaseHooks(d.Change)
 	if hooks == nil || hooks.Empty() {
@@ -469,7 +469,7 @@ func (s *Server) askHooks(q *exchange, d *lease.Decision) (wanted netip.Addr, wh
 	return q.event.Address, hook.Continue
 }
 
-// leaseHooks are the hooks that have a say in a change, nil for none.
+// leaseHooks returns the hooks that run before a change, nil if there are none.
 func (s *Server) leaseHooks(c lease.Change) *hook.List[event.Query] {
 	switch c {
 	case lease.Hold, lease.Bind:
@@ -484,7 +484,7 @@ func (s *Server) leaseHooks(c lease.Change) *hook.List[event.Query] {
 	return nil
 }
 
-// reply is the decision in the terms of package reply.
+// reply returns the decision in the terms of package reply.
 func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int) *reply.Reply {
 	sub := q.chosen.Subnet
 	r := &q.who.reply
@@ -520,7 +520,7 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	}
 	address := d.Addr
 	if q.message.Type() == dhcp4.Inform {
-		address = q.terms.CIAddr // it has no lease of ours, and its address may be in a pool
+		address = q.terms.CIAddr // an INFORM has no lease of ours, but its address may be in a pool
 	}
 	s.options = s.optionsFor(q, sub.PoolOf(address))
 	r.Options = &s.options
@@ -533,7 +533,7 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 // leftOutEvery is the least time between two warnings of options that did not fit.
 const leftOutEvery = time.Minute
 
-// leftOut tells of options that a client should have got and that its reply has no room for.
+// leftOut logs the options that a client should have got, but that its reply has no room for.
 func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 	s.Ledger.leftOut.Add(0, 1)
 	level := slog.LevelDebug
@@ -546,8 +546,8 @@ func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 	}
 }
 
-// probed answers a dhcp6d that asks whether we are alive and able to serve. A probe that may be a
-// replay is answered too, so that its sender can prove itself. But it counts as dropped.
+// probed answers a probe: it says that we are alive, and whether we are able to serve. A probe that
+// may be a replay is answered too, so that its sender can prove itself, but it counts as dropped.
 func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
 	ability, sender := s.Ability.Now(), q.peer.Sender()
 	if p.Full && sender == ipc.Present {
@@ -565,7 +565,7 @@ func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
 	return probe, drop.None
 }
 
-// logDrop tells at debug level, and only there, whose query was dropped.
+// logDrop logs a dropped query at debug level. No other level names clients.
 func (s *Server) logDrop(q *exchange, why drop.Reason) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", q.in.Peer, "type", q.who.kind,
@@ -573,7 +573,8 @@ func (s *Server) logDrop(q *exchange, why drop.Reason) {
 	}
 }
 
-// logSilent tells at debug level, and only there, whose query gets no answer, and by which rule.
+// logSilent logs a query that gets no answer, and the rule for that, at debug level. No other level
+// names clients.
 func (s *Server) logSilent(q *exchange) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.Log.Debug("query not answered, by rule", "reason", q.silence.Label(), "meaning", q.silence.Meaning(), "dhcp6d", q.in.Peer,

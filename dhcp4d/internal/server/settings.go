@@ -9,8 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Settings is the configuration that queries are decided by. It never changes once it is in effect;
-// a reload replaces it as a whole, and a batch uses one from end to end.
+// Settings is the configuration for queries. It never changes once it is in effect. A reload
+// replaces it as a whole, and a batch uses the same one from its start to its end.
 type Settings struct {
 	Hooks  *event.Hooks
 	Leases *leases.Settings
@@ -21,10 +21,10 @@ type Settings struct {
 	boots    []boot // by position of the subnet
 }
 
-// boot is what a subnet says of a boot server, as the reply wants it.
+// boot is the boot server of a subnet in the form of package reply.
 type boot struct{ server, file []byte }
 
-// NewSettings makes the tables of a configuration. The peers are the server identifiers of other
+// NewSettings returns the settings for a configuration. Peers are the server identifiers of other
 // dhcp4d.
 func NewSettings(s *network.Subnets, peers []netip.Addr, hooks *event.Hooks) *Settings {
 	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s), classes: s.Classes, boots: make([]boot, len(s.All))}

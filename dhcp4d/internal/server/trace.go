@@ -17,23 +17,23 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// seen is memory for what is read again of a query that somebody may follow.
+// seen is memory for reading a query again that somebody may follow.
 type seen struct {
 	who     trace.Who
 	frame   ipc.Query
 	message dhcp4.Message
 }
 
-// traced is the record of a query whose answer is on its way: it is complete when the answer has
+// traced is the record of a query whose answer has not left yet. It is complete when the answer has
 // left.
 type traced struct {
-	at     int // of the answer in its outgoing
+	at     int // index of the answer in its outgoing
 	to     trace.Watches
 	record *trace.Record
 	local  netip.AddrPort // of our socket
 }
 
-// complete says what became of an answer, and hands the record over.
+// complete adds to the record what became of the answer, and publishes the record.
 func (t *traced) complete(p *udp.Packet) {
 	if p.Err != nil {
 		t.record.Say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
@@ -50,7 +50,7 @@ const (
 	changedLease              // another dhcp4d may have changed what they rest on
 )
 
-// retrace says that the answer at a place has another one.
+// retrace changes the index of an answer.
 func (r *Replies) retrace(from, to int) {
 	for i := range r.traced {
 		if r.traced[i].at == from {
@@ -84,7 +84,7 @@ func committed(ts []traced, left []udp.Packet, kinds []dhcp4.MessageType) []trac
 	return ts[:0]
 }
 
-// completed hands over the records of the packets that have left, and returns the slice for others.
+// completed completes the records of the packets that have left, and returns the empty slice.
 func completed(ts []traced, left []udp.Packet) []traced {
 	for i := range ts {
 		ts[i].complete(&left[ts[i].at])
@@ -93,21 +93,21 @@ func completed(ts []traced, left []udp.Packet) []traced {
 	return ts[:0]
 }
 
-// forget readies q for a query that somebody may follow: nothing in it is an earlier query's.
+// forget clears q, so that nothing of an earlier query gets into the record of this one.
 func (q *exchange) forget() {
 	q.event, q.decided, q.reserved, q.raw = event.Query{}, lease.Decision{}, nil, q.in.Data
 }
 
-// follow makes the record of a query, if somebody follows its subscriber. It is called while there
-// are watches only, and reads the query again: what a query is that was dropped early nobody else
-// knows.
+// follow makes the record of a query, if somebody follows its subscriber. It is called only while
+// there are watches. It parses the query again, because a query that was dropped early was not
+// parsed as a whole.
 func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 	if f == probe {
 		return
 	}
 	who, frame, message := &s.seen.who, &s.seen.frame, &s.seen.message
 	if frame.Parse(ipc.Content(q.raw)) != drop.None {
-		return // it tells of no subscriber
+		return // it names no subscriber
 	}
 	*who = trace.Who{Source: frame.Context().Source.Addr(), Chain: frame.Packet()}
 	broken := message.Parse(frame.DHCPv4())
@@ -153,7 +153,7 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 	to.Send(t.record)
 }
 
-// tellOf tells the way of a query up to the decision.
+// tellOf adds to the record the steps of a query up to the decision.
 func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool, m *dhcp4.Message) {
 	back := frame.Context()
 	t.record.Say("received from dhcp6d at %v, %d octets; it came to that by %s from %v through %d relays",
@@ -181,7 +181,7 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 	}
 }
 
-// tellOfAddress tells who has the address that a client asks for in vain.
+// tellOfAddress adds to the record why a client cannot have the address that it asks for.
 func (s *Server) tellOfAddress(r *trace.Record, q *exchange, m *dhcp4.Message) {
 	asked := m.CIAddr()
 	if asked.IsUnspecified() {
@@ -218,8 +218,8 @@ func (s *Server) tellOfAddress(r *trace.Record, q *exchange, m *dhcp4.Message) {
 	}
 }
 
-// inWords is a decision as a person reads it; nothing for silence and drops, of which the fate
-// tells.
+// inWords returns a decision as text. It is empty for silence and drops: their fate is in the
+// record.
 func inWords(d *lease.Decision) string {
 	lasting := fmt.Sprint(time.Duration(d.Time) * time.Second)
 	if d.Time == lease.Infinite {

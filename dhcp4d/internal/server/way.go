@@ -6,19 +6,19 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// way is how an answer goes: to the dhcp6d that has asked, from the address
-// that it has asked. A host may have several, and dhcp6d takes answers from
-// the one that it knows only.
+// way has the addresses of an answer: to the dhcp6d that sent the query, from the address that it
+// sent the query to. A host may have several addresses, and dhcp6d takes answers only from the one
+// that it knows.
 type way struct {
 	to   netip.AddrPort
 	from netip.Addr // invalid: the socket is bound to one address
-	ifc  int        // of a link-local destination, else 0
+	ifc  int        // interface of a link-local destination, else 0
 }
 
-// wayBack is the way of the answer to a datagram.
+// wayBack returns the way of the answer to a datagram.
 func wayBack(in *udp.Packet) way {
 	w := way{to: in.Peer}
-	if !in.Local.IsMulticast() { // no source of a datagram
+	if !in.Local.IsMulticast() { // a multicast address cannot be a source
 		w.from = in.Local
 	}
 	if in.Peer.Addr().IsLinkLocalUnicast() {

@@ -12,9 +12,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
-// asker is who asks and from where, in the terms of the stages that want to
-// know. Its slices lie in the query or in its own buffers, and are used again
-// for the next query.
+// asker is the client of a query and where it is, in the terms of each stage. Its slices lie in the
+// query or in buffers of its own, which the next query reuses.
 type asker struct {
 	kind     dhcp4.MessageType
 	where    network.Facts
@@ -27,8 +26,8 @@ type asker struct {
 	reply reply.Reply
 }
 
-// maxKey is the longest key of a client: what one option 61 can hold, and the
-// kind octet. Longer ones come only in pieces (RFC 3396), from nobody honest.
+// maxKey is the most octets of a client's key: the kind octet and one whole option 61. Only a split
+// option (RFC 3396) could be longer, and no honest client sends that.
 const maxKey = 1 + 255
 
 // locate takes from a query which way it came.
@@ -68,7 +67,7 @@ func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	return drop.None
 }
 
-// fill puts the query into the terms of the rules.
+// fill sets the query in the terms of package lease.
 func (a *asker) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *network.Reservation) {
 	*q = lease.Query{
 		Type:   m.Type(),
