@@ -80,7 +80,6 @@ func (x *bench) exchange(q *lease.Query) lease.Decision {
 	x.t.Apply(q, &d, x.now, x.seq, &x.group)
 	if len(x.group.Records) == 64 {
 		x.group.Reset()
-		x.t.Durable(x.seq)
 		x.seq++
 	}
 	return d

@@ -50,7 +50,6 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	}
 	t.addrs.add(t.addrHash(addr), ref)
 	t.clients.add(e.hash, ref)
-	t.newest = max(t.newest, b.Changed)
 	if b.State == lease.Bound && b.Expires > now {
 		t.setPhase(e, bound)
 		t.schedule(ref)
@@ -153,10 +152,6 @@ func (t *Table) hasLater(e *entry) bool {
 	}
 	return false
 }
-
-// Newest returns the latest time at which a loaded record was written. A clock that shows an
-// earlier time is wrong.
-func (t *Table) Newest() lease.Time { return t.newest }
 
 // slotOf is the slot of a configured id, whether it is configured now or not.
 func (t *Table) slotOf(id uint32) uint32 {

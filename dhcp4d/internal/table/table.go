@@ -82,9 +82,7 @@ type Table struct {
 	spans    []span            // all pools, ascending
 	prefixes []span            // all configured subnets, ascending
 	hint     uint32            // an entry that may be asked for next, or has ended
-	durable  uint64
 	latest   uint64
-	newest   lease.Time
 	unsorted []uint32      // loaded entries that are not in force, until Loaded
 	scratch  lease.Binding // for callbacks
 	point    []byte        // of the record at hand
@@ -114,29 +112,11 @@ func New(subnets []Subnet, options Options) *Table {
 		options.Offers = 65536
 	}
 	t := &Table{options: options, seed: maphash.MakeSeed(), mix: rand.Uint32(), byID: map[uint32]uint32{}}
-	t.clear()
-	t.configure(subnets)
-	return t
-}
-
-// Reset forgets all bindings and offers, so that they can be loaded again. The subnets stay.
-func (t *Table) Reset() {
-	confs := make([]Subnet, len(t.order))
-	for i, s := range t.order {
-		confs[i] = t.slots[s].conf
-	}
-	t.clear()
-	t.slots, t.byID = nil, map[uint32]uint32{}
-	t.newest, t.unsorted = 0, nil
-	t.configure(confs)
-}
-
-func (t *Table) clear() {
-	t.entries, t.arena, t.wheel = slab{}, arena{}, wheel{}
 	t.points = newPoints()
-	t.offers, t.hint = offers{}, 0
 	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
 	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
+	t.configure(subnets)
+	return t
 }
 
 // Len is the number of entries of all kinds.
@@ -165,19 +145,11 @@ func (t *Table) Pool(subnet, index int) (size, free uint32) {
 	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
-// Durable notes that the commit groups up to seq are on stable storage. A caller that compares
-// lease.Facts.After itself need not call it.
-func (t *Table) Durable(seq uint64) { t.durable = max(t.durable, seq) }
-
-// pending returns the commit group that makes e durable, 0 if e is known to be durable. An entry
-// keeps the low 32 bits of the number. Numbers wrap at 2^32: an entry that old may wait for an
-// unrelated group, which is harmless.
+// pending returns the commit group that makes e durable, 0 if the entry was loaded. It is durable
+// if that group is. An entry keeps the low 32 bits of the number. Numbers wrap at 2^32: an entry
+// that old may wait for an unrelated group, which is harmless.
 func (t *Table) pending(e *entry) uint64 {
-	seq := t.latest - uint64(uint32(t.latest)-e.seq)
-	if seq <= t.durable {
-		return 0
-	}
-	return seq
+	return t.latest - uint64(uint32(t.latest)-e.seq)
 }
 
 func (t *Table) addrHash(addr uint32) uint32 {

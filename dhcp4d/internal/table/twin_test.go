@@ -338,7 +338,7 @@ func (x *machine) give(t *rapid.T) {
 
 func (x *machine) restart(t *rapid.T) {
 	x.m.tidy(x.now)
-	x.t.Reset()
+	x.t = New(x.conf, Options{})
 	x.m.recs = map[netip.Addr]*rec{}
 	var records []lease.Binding
 	for _, b := range x.disk {
