@@ -1,11 +1,11 @@
-// Package commit makes the records of the packet loop durable, many at a time.
+// Package commit makes the records of the packet loop durable, many with one sync.
 //
 // Records and the replies that wait for them gather in a commit group. One synced write makes the
 // records durable; then the replies leave, never before. Groups are committed one after the other.
 //
-// While the disk is quick, the packet loop commits the group itself: that costs less than to wake
-// another goroutine. When a commit takes longer, a goroutine of this package makes the next ones,
-// and one group gathers while another is written.
+// While the disk is quick, the packet loop commits the group itself, which costs less than waking
+// another goroutine. After a commit that took longer, a goroutine of this package makes the next
+// ones, and one group gathers while another is written.
 //
 // When the store fails, the replies of all waiting groups are dropped. The store is opened again,
 // with back-off, and the table is loaded from it. Until then no group takes anything.
@@ -43,12 +43,12 @@ const (
 // checkEvery is how often the store is checked.
 const checkEvery = time.Second
 
-// quickLimit is the longest that a commit may take for the packet loop to make the next one itself.
+// quickLimit is how long a commit may take so that the packet loop makes the next one itself.
 const quickLimit = time.Millisecond
 
 var errFailed = errors.New("the lease store has failed")
 
-// Replies are what waits for the records of a group.
+// Replies are the replies that wait for the records of a group.
 type Replies interface {
 	Len() int // how many wait
 	Reset()   // forgets them and keeps the memory
@@ -81,14 +81,14 @@ func (g *Group[R]) reset() {
 	g.Foreign.Reset()
 }
 
-// Config is what a Committer needs. All of it is required.
+// Config is what a Committer needs. Every field is required.
 type Config[R Replies] struct {
-	Store store.Store // loaded; the Committer's until Close returns
+	Store store.Store // loaded; belongs to the Committer until Close returns
 	// Replies makes the replies of a group. It is called twice.
 	Replies func() R
 	// Refused is called with a group of which the store has refused records, so that the table
-	// takes them back. The call comes before Done, and before the group counts as durable: nobody
-	// may take a refused record for a durable one.
+	// takes them back. The call comes before Done, and before the group counts as durable, so that
+	// no refused record can pass for a durable one.
 	Refused func(g *Group[R])
 	// Foreign is called with what other dhcp4d have changed in a store that several share, as it is
 	// after commit group seq, and Share when this one's share of the free addresses changes.
@@ -99,11 +99,11 @@ type Config[R Replies] struct {
 	// the replies leave that rest on none of those. With an error no reply may leave. Whoever
 	// commits calls it, one at a time, and holds no lock that LockGroup waits for.
 	Done func(g *Group[R], err error)
-	// Rebuild loads the table again from the store after a failure. A record that was written but
-	// never acknowledged may be on the disk, so only the disk can say. No group takes anything
-	// meanwhile. After an error it is called again.
+	// Rebuild loads the table again from the store after a failure, because the disk may have
+	// records that were written but never acknowledged. No group takes anything meanwhile. After an
+	// error it is called again.
 	Rebuild func(store.Store) error
-	// Limit is how many replies, and how many records, one group takes.
+	// Limit is the most replies, and the most records, of one group.
 	Limit   int
 	Log     *slog.Logger
 	Metrics *Metrics
@@ -120,7 +120,7 @@ type Committer[R Replies] struct {
 
 	failed  atomic.Bool
 	durable atomic.Uint64
-	quick   atomic.Bool // the last commit took at most quickLimit
+	quick   atomic.Bool // whether the last commit took at most quickLimit
 
 	disk   turn.Lock   // held by whoever commits, or opens the store again
 	spare  *Group[R]   // guarded by disk; the group that is being committed, or an empty one
@@ -131,7 +131,7 @@ type Committer[R Replies] struct {
 	gathering *Group[R] // guarded by mu
 }
 
-// New makes a committer and starts its goroutines, which end in Close.
+// New makes a committer and starts its goroutines. Close ends them.
 func New[R Replies](cfg Config[R]) *Committer[R] {
 	c := &Committer[R]{
 		cfg:       cfg,
@@ -146,8 +146,8 @@ func New[R Replies](cfg Config[R]) *Committer[R] {
 	return c
 }
 
-// LockGroup locks the group that gathers and returns it. The caller asks Full before it adds a
-// record, and unlocks the group soon, because commits wait for it: with UnlockGroup and then
+// LockGroup locks the gathering group and returns it. The caller must check Full before it adds a
+// record, and must unlock the group soon, because commits wait for it: with UnlockGroup and then
 // Commit, or with UnlockAndWake. While the store has failed, LockGroup locks nothing and returns
 // nil.
 //
@@ -166,23 +166,24 @@ func (c *Committer[R]) Full(g *Group[R]) bool {
 	return len(g.Records.Records) >= c.cfg.Limit || g.Replies.Len() >= c.cfg.Limit
 }
 
-// UnlockGroup unlocks the group that LockGroup has returned. It reports whether the group holds
-// something: then Commit must follow soon.
+// UnlockGroup unlocks the group that LockGroup has returned. It reports whether anything waits in
+// the group. If so, the caller must call Commit soon.
 func (c *Committer[R]) UnlockGroup(g *Group[R]) (pending bool) {
 	pending = !g.empty()
 	c.mu.Unlock()
 	return pending
 }
 
-// UnlockAndWake unlocks the group that LockGroup has returned, and has the goroutine commit it.
+// UnlockAndWake unlocks the group that LockGroup has returned, and wakes the goroutine to commit
+// it.
 func (c *Committer[R]) UnlockAndWake(g *Group[R]) {
 	if c.UnlockGroup(g) {
 		c.wakeUp()
 	}
 }
 
-// Commit commits the group that gathers, before it returns, if the disk is quick and idle.
-// Otherwise the goroutine does.
+// Commit commits the gathering group before it returns, if the disk is quick and idle. Otherwise it
+// wakes the goroutine to do so.
 func (c *Committer[R]) Commit() {
 	if c.quick.Load() && c.disk.TryLock() {
 		ok := c.once()
@@ -197,7 +198,7 @@ func (c *Committer[R]) Commit() {
 	runtime.Gosched()
 }
 
-// wakeUp has the goroutine commit the group that gathers.
+// wakeUp wakes the goroutine to commit the gathering group.
 func (c *Committer[R]) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
@@ -222,11 +223,11 @@ type State uint8
 const (
 	Working State = iota
 	Broken        // the store has failed and is not yet back
-	Hanging       // the commit under way has taken longer than hangsAfter
+	Hanging       // the current commit has taken longer than hangsAfter
 )
 
-// hangsAfter is longer than a healthy disk takes, and shorter than a client waits before it sends
-// its message again.
+// hangsAfter is longer than a commit to a healthy disk takes, and shorter than the time after which
+// a client repeats its message.
 const hangsAfter = time.Second
 
 // State returns the state. Any goroutine may call it.
@@ -240,8 +241,8 @@ func (c *Committer[R]) State() State {
 	return Working
 }
 
-// Close commits the group that gathers and ends the goroutines. The store stays open. LockGroup
-// must not be called any more.
+// Close commits the gathering group and ends the goroutines. The store stays open. LockGroup must
+// not be called after Close.
 func (c *Committer[R]) Close() {
 	close(c.stop)
 	c.done.Wait()
@@ -268,7 +269,7 @@ func (c *Committer[R]) watch() {
 	}
 }
 
-// fail notes that the store has failed: from then on LockGroup returns nil.
+// fail notes that the store has failed. From then on LockGroup returns nil.
 func (c *Committer[R]) fail(err error) {
 	c.mu.Lock()
 	before := c.failed.Swap(true)
@@ -313,8 +314,7 @@ func (c *Committer[R]) run() {
 	}
 }
 
-// once commits the group that gathers, and reports whether the store has taken it. The caller holds
-// disk.
+// once commits the gathering group, and reports whether that succeeded. The caller holds disk.
 func (c *Committer[R]) once() bool {
 	g := c.take()
 	err := c.commit(g)
@@ -409,7 +409,7 @@ func (c *Committer[R]) finish(g *Group[R], err error) {
 	}
 }
 
-// recover opens the store again and rebuilds the table. It reports false if Close has ended it. The
+// recover opens the store again and rebuilds the table. It returns false if Close has ended it. The
 // caller holds disk.
 func (c *Committer[R]) recover() bool {
 	began := time.Now()
@@ -430,9 +430,9 @@ func (c *Committer[R]) recover() bool {
 		if err == nil {
 			break
 		}
-		if err.Error() != logged { // not a line for each attempt
+		if err.Error() != logged { // log each error once, not each attempt
 			logged = err.Error()
-			c.cfg.Log.Error("lease store cannot be opened; dhcp4d goes on trying", "error", err)
+			c.cfg.Log.Error("lease store cannot be opened; dhcp4d keeps trying", "error", err)
 		}
 	}
 	c.failed.Store(false)

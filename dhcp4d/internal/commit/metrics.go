@@ -66,11 +66,11 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	return m
 }
 
-// begin and end note that a commit begins and ends, because one that hangs is in no histogram.
+// begin and end note that a commit begins and ends, because a commit that hangs is in no histogram.
 func (m *Metrics) begin(now time.Time) { m.began.Store(int64(now.Sub(m.made))) }
 func (m *Metrics) end()                { m.began.Store(0) }
 
-// waiting returns how long the commit under way has taken until now, in seconds.
+// waiting returns how long the current commit has taken so far, in seconds.
 func (m *Metrics) waiting() float64 {
 	if began := m.began.Load(); began > 0 {
 		return (time.Since(m.made) - time.Duration(began)).Seconds()

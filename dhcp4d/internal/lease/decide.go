@@ -11,17 +11,18 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
-// rules is one query with all that is known of it.
+// rules is one query with everything that is known about it.
 type rules struct {
 	q   *Query
 	p   *Policy
 	f   *Facts
 	now Time
 
-	// What the facts say of three addresses, by the policy for moves: what the
-	// identifier has elsewhere is another client's, or the client's own.
+	// The facts about three addresses, after the policy for moves has decided whether what the
+	// identifier has elsewhere belongs to this client or to another one.
 	own, named, reservation Address
-	// away: the named address is the identifier's elsewhere, so another client's.
+	// away: the named address belongs to the identifier at another attachment point, so to another
+	// client.
 	away bool
 }
 
@@ -54,8 +55,8 @@ func (r *rules) move() {
 	r.keepApart(&r.reservation, follows)
 }
 
-// keepApart makes an address that the identifier has elsewhere another
-// client's, unless it is silent there and may follow. It reports whether it did.
+// keepApart makes an address that the identifier has elsewhere another client's, unless its holder
+// is silent there and the lease may follow. It reports whether it did so.
 func (r *rules) keepApart(a *Address, follows bool) bool {
 	switch {
 	case a.Here(), follows && r.silent(a):
@@ -71,8 +72,8 @@ func (r *rules) keepApart(a *Address, follows bool) bool {
 	return true
 }
 
-// silent reports whether a is a binding whose client has not renewed it until
-// T2, so that it has probably left the place where it was.
+// silent reports whether a is a binding that its client has not renewed before T2. Such a client
+// has probably moved.
 func (r *rules) silent(a *Address) bool {
 	if a.Standing != Mine || a.Expires == Never {
 		return false
@@ -104,8 +105,8 @@ func (r *rules) discover() Decision {
 	case r.elsewhere():
 		return silent(silence.Elsewhere)
 	case r.p.V6Mostly && r.q.V6Only:
-		// RFC 8925 section 3.3: no address is kept for a client that can do
-		// without; when it wants one all the same it asks again without 108.
+		// RFC 8925 section 3.3: no address is kept for a client that can do without one. If it
+		// still wants one, it asks again without option 108.
 		d := Decision{Kind: Offer, ID: ID{Addr: netip.IPv4Unspecified()}, V6Only: true}
 		d.Time = r.wanted()
 		return d
@@ -154,28 +155,27 @@ func (r *rules) offer(a Address) Decision {
 	case a.Standing == Mine && a.Expires >= hold:
 		// The binding itself holds the address.
 	case a.Standing == Taken:
-		// Reserved for the attachment point, where the holder is about to
-		// lose it: nobody else can have it meanwhile.
+		// The address is reserved for the attachment point, and its holder there is about to lose
+		// it. Nobody else can have it meanwhile.
 	default:
 		d.Change, d.Expires = Hold, hold
 	}
 	return d
 }
 
-// request tells the states of a client apart (RFC 2131 section 4.3.2 and
-// table 4) by what the message holds, never by how it came.
+// request distinguishes the states of a client (RFC 2131 section 4.3.2 and table 4) by the content
+// of the message, never by the path that it took.
 func (r *rules) request() Decision {
 	server := isSet(r.q.ServerID)
 	other := server && r.q.ServerID != r.p.ServerID && !isSet(r.q.CIAddr)
 	switch {
 	case r.away && r.own.Standing != Mine && !other:
-		// Not for us to answer: perhaps the same message came by another way
-		// too, on which the client has the address, and a NAK would end that.
+		// No answer: the same message may also have come by another path, on which the client has
+		// the address. A NAK would end that lease.
 		return r.unhold(silent(silence.Elsewhere))
 	case isSet(r.q.CIAddr):
-		// A client that has an address asks for no other. What options 50 and
-		// 54 say besides, which must not be there, changes nothing: an old
-		// server identifier, say, of a server that was configured anew.
+		// A client that has an address asks for no other one. Options 50 and 54 must not be there,
+		// and are ignored: option 54 may be an old identifier of a server that was reconfigured.
 		return r.renewing()
 	case other:
 		return r.choseOther()
@@ -189,8 +189,8 @@ func (r *rules) request() Decision {
 	return r.nameless()
 }
 
-// unnamed is SELECTING without option 50: the client takes our offer and does
-// not repeat the address. There is one at most that it can mean.
+// unnamed is SELECTING without option 50: the client accepts our offer without repeating the
+// address. There is at most one offer that it can mean.
 func (r *rules) unnamed() Decision {
 	own := &r.own
 	if own.Standing == Held || own.Standing == Mine {
@@ -199,9 +199,9 @@ func (r *rules) unnamed() Decision {
 	return nak(NotOffered)
 }
 
-// nameless is a REQUEST for no address, of no server. It belongs to no state
-// of RFC 2131 section 4.3.2, so a client that sends it will not get on by
-// itself: it is told to start again, unless it may be another server's.
+// nameless is a REQUEST that names neither an address nor a server. It belongs to no state of RFC
+// 2131 section 4.3.2, so its client would not recover by itself. A NAK makes it start again, unless
+// it may be another server's client.
 func (r *rules) nameless() Decision {
 	if r.p.Authoritative || r.own.Standing == Held || r.own.Standing == Mine {
 		return nak(NothingRequested)
@@ -235,14 +235,14 @@ func (r *rules) selecting(named *Address) Decision {
 func (r *rules) choseOther() Decision {
 	d := silent(silence.ChoseOtherServer)
 	if slices.Contains(r.p.Peers, r.q.ServerID) {
-		// dhcp6d sends it here only while that peer is out: the client had
-		// better start again at once.
+		// dhcp6d sends it here only while that peer is down, so the client should start again at
+		// once.
 		d = nak(PeerServer)
 	}
 	return r.unhold(d)
 }
 
-// unhold adds to a decision that what was offered to the client is free again.
+// unhold adds to a decision that the address offered to the client becomes free.
 func (r *rules) unhold(d Decision) Decision {
 	if r.own.Standing == Held && r.own.Here() {
 		d.Change, d.Addr = Unhold, r.own.Addr
@@ -263,8 +263,8 @@ func (r *rules) initReboot() Decision {
 	case named.Standing == Held, named.Standing == Former:
 		return r.ack(named, false)
 	case r.p.Authoritative && r.now < r.p.RecoverTill:
-		// Without an answer a client goes on with a lease that has not ended
-		// (RFC 2131 section 3.2); while we recover, it may well have one.
+		// Without an answer a client keeps a lease that has not ended (RFC 2131 section 3.2).
+		// During recovery it may have such a lease.
 		return silent(silence.Recovering)
 	case r.p.Authoritative:
 		return nak(NoRecord)
@@ -291,8 +291,7 @@ func (r *rules) renewing() Decision {
 	return r.ack(named, true)
 }
 
-// confirm makes the checks that are the same for every client that believes
-// it has an address already.
+// confirm makes the checks that are common to all clients that believe they have an address.
 func (r *rules) confirm(named *Address) (d Decision, done bool) {
 	mine := named.Standing == Mine
 	switch {
@@ -341,9 +340,9 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 	moved := !a.Here()
 	if !r.ours(a) || (moved && r.full() && !r.reserved(a)) {
 		if a.Expires <= r.now {
-			return nak(NotAvailable) // it is in its last second
+			return nak(NotAvailable) // the lease is in its last second
 		}
-		// Confirmed for the time that remains, no longer.
+		// Confirm it only for the time that remains.
 		d.Time = remaining(a.Expires, r.now)
 		d.Expires = a.Expires
 		return d
@@ -356,8 +355,8 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 	return d
 }
 
-// decline follows RFC 2131 section 4.3.3. One client must not be able to put
-// another's address into quarantine.
+// decline follows RFC 2131 section 4.3.3. No client can put another client's address into
+// quarantine.
 func (r *rules) decline() Decision {
 	a := &r.named
 	switch {
@@ -381,10 +380,9 @@ func (r *rules) release() Decision {
 	return Decision{Silence: silence.Released, Change: Release, Event: ReleasedEvent, ID: a.ID, Expires: r.now}
 }
 
-// otherServer reports whether a RELEASE or DECLINE names a server that is not
-// us. One that names none is for whoever gave out the address: option 54 must
-// be there (RFC 2131 table 5), but without it a client would be given an
-// address that is in use again and again.
+// otherServer reports whether a RELEASE or DECLINE names another server. Option 54 must be there
+// (RFC 2131 table 5), but a message without it counts as ours: otherwise a client that declines an
+// address without it would be offered that address again and again.
 func (r *rules) otherServer() bool {
 	return isSet(r.q.ServerID) && r.q.ServerID != r.p.ServerID
 }
@@ -397,17 +395,17 @@ func (r *rules) inform() Decision {
 	return Decision{Kind: Inform}
 }
 
-// reserved tells whether a is the address reserved for the client.
+// reserved reports whether a is the address reserved for the client.
 func (r *rules) reserved(a *Address) bool {
 	return r.q.Reservation.IsValid() && a.Addr == r.q.Reservation
 }
 
-// reservable tells whether the client can have its reservation now.
+// reservable reports whether the client can have its reservation now.
 func (r *rules) reservable() bool {
 	return r.q.Reservation.IsValid() && r.obtainable(&r.reservation)
 }
 
-// obtainable tells whether nobody stands in the way of the client's having a.
+// obtainable reports whether no other client keeps this client from having a.
 func (r *rules) obtainable(a *Address) bool {
 	switch a.Standing {
 	case Free, Former, Held, Mine:
@@ -416,19 +414,18 @@ func (r *rules) obtainable(a *Address) bool {
 		if !r.reserved(a) {
 			return false
 		}
-		// A reservation of an attachment point moves at once to whoever is
-		// there, one of a hardware address to another identifier of it (a
-		// boot loader, then the system).
+		// A reservation of an attachment point moves at once to the client that is there. A
+		// reservation of a hardware address moves to another identifier with that address, such as
+		// from a boot loader to the operating system.
 		samePlace := a.Place != attachment.Apart
 		return (r.q.ByPoint && samePlace && !isSet(r.q.CIAddr)) || (r.q.ByHardware && a.SameHW && a.Here())
 	}
 	return false
 }
 
-// Redirect puts another address into an Offer or an Ack that gives an address,
-// as a hook may want to before it is stored: one that a stands for, seen by
-// the same query. It reports false, and changes nothing, when the client
-// cannot have that address.
+// Redirect replaces the address of an Offer, or of an Ack that gives a new address, by a, as a hook
+// may order before the lease is stored. The facts of a must be those for q. It returns false, and
+// changes nothing, if the client cannot have that address.
 func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	at := *a
 	r := rules{q: q, p: p, f: &Facts{}, now: now}
@@ -451,43 +448,39 @@ func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	return true
 }
 
-// ours tells whether the configuration lets the client have a.
+// ours reports whether the configuration lets the client have a.
 func (r *rules) ours(a *Address) bool { return a.allowed(r.q) }
 
-// full tells whether one more client is too many at the attachment point.
-// Who has an address there already, or at the same place by another address of
-// its own, is not one more.
+// full reports whether one more client would be too many at the attachment point. A client that has
+// an address there already is not one more.
 func (r *rules) full() bool {
 	own := &r.own
 	counted := own.Here() && (own.Standing == Mine || own.Standing == Held)
 	return r.p.Limit > 0 && !counted && r.f.AtPoint >= r.p.Limit
 }
 
-// crowdLimit is how many hosts of one link may have leases under one client
-// identifier.
+// crowdLimit is how many hosts of one link may have leases with the same client identifier.
 const crowdLimit = 4
 
-// crowded reports whether too many hosts of the link use the identifier. Then
-// most of them made it up.
+// crowded reports whether too many hosts of the link use the identifier. Then most of them are
+// probably forgeries.
 func (r *rules) crowded() bool {
 	has := r.own.Standing == Mine || r.own.Standing == Held
 	return r.f.Crowd >= crowdLimit && !has && r.p.Moves != MoveAtOnce
 }
 
-// closedTo tells whether a, which is not the client's yet, may not become
-// so now.
+// closedTo reports whether the client may not get a now, if it does not have it yet.
 func (r *rules) closedTo(a *Address) bool {
 	return a.Standing != Mine && (r.p.Drain || (r.now < r.p.RecoverTill && !r.reserved(a)))
 }
 
-// elsewhere tells whether the client has a binding at another attachment
-// point, where the operator wants it to stay.
+// elsewhere reports whether the client has a binding at another attachment point, and the policy does
+// not let it move.
 func (r *rules) elsewhere() bool {
 	return r.p.Moves == MoveNever && r.own.Standing == Mine && !r.own.Here()
 }
 
-// wanted is the lease time: the client's wish within the limits, else the
-// default.
+// wanted returns the lease time: the client's wish within the limits, else the default.
 func (r *rules) wanted() uint32 {
 	times := r.q.Times
 	if times == (Times{}) {

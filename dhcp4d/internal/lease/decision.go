@@ -5,17 +5,17 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 )
 
-// Kind is what the client is told.
+// Kind is the kind of answer to the client.
 type Kind uint8
 
 // The kinds of answer.
 const (
-	Silent  Kind = iota // nothing: by the rule that Decision.Silence names
-	Dropped             // nothing: Decision.Drop is the reason to count
+	Silent  Kind = iota // no answer, by the rule in Decision.Silence
+	Dropped             // no answer, for the reason in Decision.Drop
 	Offer
 	Ack
 	Nak
-	Inform // an ACK with parameters only (RFC 2131 section 4.3.5)
+	Inform // an ACK with options only (RFC 2131 section 4.3.5)
 )
 
 // Why explains a NAK to the client (option 56).
@@ -24,10 +24,10 @@ type Why uint8
 // The explanations.
 const (
 	NoWhy            Why = iota
-	PeerServer           // the client chose a peer that is out
+	PeerServer           // the client chose a peer that is down
 	NoRecord             // no record, and authoritative
 	WrongSubnet          // the address is not of this subnet
-	NotAvailable         // bound, offered or reserved for somebody else, or in quarantine
+	NotAvailable         // bound to, offered to or reserved for another client, or in quarantine
 	NotOffered           // another address is held for the client
 	OtherAddress         // the client has another address, or another reservation
 	NoNewClients         // draining, recovering, or the attachment point is full
@@ -42,7 +42,7 @@ var whys = [...]string{
 	Refused: "clients of this kind are not served",
 }
 
-// String is a few words for the log.
+// String returns a few words for the log.
 func (w Why) String() string {
 	if int(w) < len(whys) {
 		return whys[w]
@@ -50,18 +50,18 @@ func (w Why) String() string {
 	return "?"
 }
 
-// Change is what the table must do, to Decision.Addr.
+// Change is what the table must do with Decision.Addr.
 type Change uint8
 
 // The changes. Bind, Extend, Release and Decline are written to disk.
 const (
 	None    Change = iota
-	Hold           // keep it for the client until Expires, in memory
+	Hold           // keep it for the client until Expires, in memory only
 	Unhold         // forget the offer
-	Bind           // give it to the client, whoever had it before
+	Bind           // give it to the client, even if another one had it before
 	Extend         // move the end of the client's binding to Expires
 	Release        // end the client's binding
-	Decline        // end it, and keep the address out of use until Expires
+	Decline        // end the binding, and keep the address out of use until Expires
 )
 
 // Durable reports whether the change is written to disk.
@@ -75,17 +75,17 @@ const (
 	NoEvent       Event = iota
 	Allocated           // a client got an address that was not its own
 	Renewed             // a binding was extended
-	Reused              // a client got the address back that it had before
-	ReleasedEvent       // ended by its client, the operator, or the client's next binding
-	DeclinedEvent       // put into quarantine
-	ExpiredEvent        // a binding ended unused
+	Reused              // a client got the address that it had before
+	ReleasedEvent       // a binding was ended by its client, by the operator, or by the client's next binding
+	DeclinedEvent       // an address was put into quarantine
+	ExpiredEvent        // a binding ended by time
 	Reclaimed           // a quarantine ended
 	EventCount    = iota
 )
 
 var events = [EventCount]string{"none", "allocated", "renewed", "reused", "released", "declined", "expired", "reclaimed"}
 
-// String is the label of the event.
+// String returns the label of the event.
 func (e Event) String() string {
 	if int(e) < EventCount {
 		return events[e]
@@ -93,12 +93,11 @@ func (e Event) String() string {
 	return "?"
 }
 
-// Decision is the answer to a query and the change that goes with it. An Ack
-// must not leave before the record of its change, or if there is no change
-// the commit group After, is on stable storage; other answers wait for
-// nothing.
+// Decision is the answer to a query and the change that goes with it. An Ack must not leave before
+// the record of its change is on stable storage or, if there is no change, the commit group After.
+// Other answers need not wait.
 type Decision struct {
-	ID // what is offered (0.0.0.0: nothing, RFC 8925), acknowledged or changed
+	ID // offered (0.0.0.0: none, RFC 8925), acknowledged or changed
 
 	Kind    Kind
 	Why     Why            // of a Nak
@@ -110,8 +109,8 @@ type Decision struct {
 	// reservation.
 	TakenOver bool
 
-	Moved  bool // the client's lease follows it to another attachment point
-	Apart  bool // what its identifier has at another attachment point stays
+	Moved  bool // the lease follows its client to another attachment point
+	Apart  bool // leases of the identifier at other attachment points stay
 	V6Only bool // the answer carries option 108
 
 	Time    uint32 // option 51, seconds

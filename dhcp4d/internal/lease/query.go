@@ -7,11 +7,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
-// Query is a client's message as the rules see it. The broadcast flag and the
-// U flag of the DHCPV4-QUERY are not in it: no answer depends on them.
+// Query is a client's message in the terms of the rules. The broadcast flag and the U flag of the
+// DHCPV4-QUERY are not in it, because no answer depends on them.
 type Query struct {
 	Type   dhcp4.MessageType
-	Subnet int // position of the selected subnet in the running configuration
+	Subnet int // position of the selected subnet in the configuration in effect
 
 	CIAddr    netip.Addr // 0.0.0.0 or invalid: none
 	Requested netip.Addr // option 50, invalid: absent
@@ -19,18 +19,17 @@ type Query struct {
 	Wish      uint32     // option 51 in seconds, meaningless without HasWish
 	HasWish   bool
 	V6Only    bool // option 108 is in the parameter request list
-	// Times, if not zero, are the lease times of the client instead of the policy's.
+	// Times, if not zero, replace the lease times of the policy for this client.
 	Times Times
 
-	// Reservation is the address that the configuration keeps for this
-	// client, invalid without one. ByPoint says that it belongs to the
-	// attachment point, whoever the client there is.
-	// ByHardware says that it belongs to a hardware address, whatever the
-	// client identifier.
+	// Reservation is the address that the configuration reserves for this client. It is invalid if
+	// there is none. ByPoint means that it is reserved for the attachment point, for any client
+	// there. ByHardware means that it is reserved for a hardware address, with any client
+	// identifier.
 	Reservation         netip.Addr
 	ByPoint, ByHardware bool
 
-	// Who asks and from where; kept in the binding.
+	// The client and where it is. The binding keeps this.
 	Client []byte
 	HWType byte
 	HWAddr []byte
@@ -38,9 +37,9 @@ type Query struct {
 	Source netip.Addr
 }
 
-// Named is the address that the message is about: ciaddr where it is set and
-// means something, else option 50; invalid without either. A DECLINE has it in
-// option 50 (RFC 2131 table 5), and if not, in ciaddr.
+// Named returns the address that the message is about: ciaddr if it is set and has a meaning in
+// this message, else option 50. It is invalid if there is neither. A DECLINE has it in option 50
+// (RFC 2131 table 5), else in ciaddr.
 func (q *Query) Named() netip.Addr {
 	switch q.Type {
 	case dhcp4.Request:
@@ -57,49 +56,44 @@ func (q *Query) Named() netip.Addr {
 	return q.Requested
 }
 
-// Times are lease times in seconds: of clients that do not ask for one, and the bounds for those
-// that do. The zero value says nothing.
+// Times are lease times in seconds: the default for clients that do not ask for one, and the bounds
+// for those that do. The zero value means that none are given.
 type Times struct{ Default, Min, Max uint32 }
 
-// Policy is what the operator wants in one subnet. Times are in seconds.
+// Policy has the operator's settings for one subnet. Times are in seconds.
 type Policy struct {
 	ServerID      netip.Addr   // option 54 of our answers
 	Peers         []netip.Addr // option 54 of other dhcp4d whose clients may come here
 	Authoritative bool
 
-	Default, Min, Max uint32 // lease time; Infinite is given only where one of them is
-	// T2 is when a client of a lease of so many seconds begins to rebind, in
-	// seconds from the last renewal.
+	Default, Min, Max uint32 // lease time; a lease is infinite only if one of them is
+	// T2 returns when a client begins to rebind, in seconds from its last renewal.
 	T2         func(leaseTime uint32) uint32
 	Hold       uint32 // how long an OFFER holds its address
-	Quarantine uint32 // how long a declined address rests
+	Quarantine uint32 // how long a declined address stays in quarantine
 
-	Limit       int   // leases, offers and quarantine per attachment point, 0 = any number
+	Limit       int   // most leases, offers and quarantines at an attachment point, 0 = no limit
 	Moves       Moves // of clients to another attachment point
-	V6Mostly    bool  // option 108 is given to those who ask for it
-	Drain       bool  // renewals only
-	RecoverTill Time  // until then no new address is given out (-recovery)
+	V6Mostly    bool  // option 108 is sent to clients that ask for it
+	Drain       bool  // leases are renewed, but no new ones are given
+	RecoverTill Time  // no new address is given out before this time (DHCP4D_RECOVERY)
 }
 
-// Moves says what becomes of the lease of a client identifier that turns up at
-// another attachment point. Whoever knows the identifier of a client can
-// send it, from his own place too.
+// Moves is the policy for a client identifier that appears at another attachment point than its
+// lease. Anyone who knows the identifier of a client can send it from another place.
 type Moves uint8
 
-// The ways. With MoveWhenSilent the lease follows only when its client should
-// have renewed it and did not, that is past T2: by then a client that is
-// still there has had the time from T1 on to renew. Before that its lease is
-// as safe from whoever sends its identifier elsewhere as from any other
-// client, and whoever does is served like a new client, with another address.
-// So a client that really moved has an address at once, and a thief gets none
-// but his own.
+// The policies. With MoveWhenSilent, the lease follows only if its client has not renewed it by T2:
+// a client that is still there has had the time since T1 to renew. Before T2, a client with the
+// same identifier elsewhere is served like a new client, with another address. So a client that
+// really moved has an address at once, and a thief cannot get the client's address.
 const (
 	MoveWhenSilent Moves = iota
-	MoveAtOnce           // the lease follows whoever sends the identifier
-	MoveNever            // who sends it from elsewhere gets no answer
+	MoveAtOnce           // the lease follows the identifier at once
+	MoveNever            // the identifier gets no answer elsewhere
 )
 
-// Standing is how an address stands to the client who asks.
+// Standing is the relation of an address to the client of a query.
 type Standing uint8
 
 // The standings. All but Unnamed and Outside lie in the subnet's prefix, or
@@ -116,8 +110,7 @@ const (
 	Quarantined                 // declined
 )
 
-// Address is what the table knows of one address, seen by the client who
-// asks.
+// Address is what the table knows about one address, in relation to the client of a query.
 type Address struct {
 	ID
 	Standing Standing
@@ -127,18 +120,18 @@ type Address struct {
 	Known    bool   // its last record is this client's (Former, Mine, and Held where it had the address before)
 	Expires  Time   // end of the binding (Mine, Taken), else 0
 	Changed  Time   // when the binding was last written (Mine, Taken), else 0
-	After    uint64 // commit group that makes the binding durable, 0 = is durable
+	After    uint64 // commit group that makes the binding durable; 0: it is durable
 
-	// How its holder (Held to Taken) compares with who asks. What follows Place is
-	// known only where it matters: where hosts share the place, and SameHW for a
+	// How its holder (Held to Taken) compares with the client of the query. The fields after Place
+	// are set only where they matter: where hosts share the place, and SameHW also for a
 	// reservation by hardware address.
-	Place      attachment.Relation // of the attachment points; SamePort where nobody knows the holder's
+	Place      attachment.Relation // of the attachment points; SamePort if the holder's is not known
 	SameHW     bool                // hardware type and address
 	SameSource bool                // IPv6 address
 }
 
-// Rank orders the addresses of one client: the binding that can go on, the
-// offer, the binding that cannot, the former one; 0 is none of them.
+// Rank orders the addresses of one client: a binding that can be renewed, an offer, a binding that
+// cannot be renewed, a former one. 0 is none of these.
 func (a *Address) Rank(q *Query) int {
 	switch {
 	case a.Standing == Mine && a.allowed(q):
@@ -159,9 +152,8 @@ func (a *Address) allowed(q *Query) bool {
 	return a.InSubnet && !a.ForOther && (a.InPool || reserved)
 }
 
-// Here reports whether the holder of a is where the query comes from. On a
-// link that hosts share it may be any of them: the one with the same hardware
-// address, or with the same IPv6 address.
+// Here reports whether the holder of a is where the query comes from. On a link that hosts share,
+// the holder must also have the same hardware address or the same IPv6 address.
 func (a *Address) Here() bool {
 	switch a.Place {
 	case attachment.SamePort:
@@ -174,22 +166,20 @@ func (a *Address) Here() bool {
 	return false
 }
 
-// mayEnd reports whether the holder of a may end its lease from where the
-// query comes from. On a link that hosts share the hardware address must
-// agree; IPv6 addresses come and go (RFC 8981).
+// mayEnd reports whether the query may end the lease of a's holder. On a link that hosts share, the
+// hardware address must agree: IPv6 addresses come and go (RFC 8981).
 func (a *Address) mayEnd() bool { return a.Here() && (a.SameHW || a.Place == attachment.SamePort) }
 
-// Facts is what the table knows for one query.
+// Facts are what the table knows for one query.
 type Facts struct {
-	// Own is what the client has where the query comes from, or last had
-	// anywhere in the subnet: a binding that can go on, an offer, a binding that
-	// cannot, a former one, in this order. Away is the binding and AwayOffer
-	// the offer that its identifier has elsewhere.
+	// Own is the client's address where the query comes from, or the last one that it had anywhere
+	// in the subnet: the first by Rank. Away is the binding, and AwayOffer the offer, of its
+	// identifier at another attachment point.
 	Own, Away, AwayOffer Address
 	Named                Address // Query.Named
 	Reserved             Address // Query.Reservation
-	// Next is the address that a new client would get, invalid when none is
-	// free. Looked up for a DISCOVER only.
+	// Next is the address that a new client would get. It is invalid if none is free, or if the
+	// query is no DISCOVER.
 	Next ID
 	// AtPoint counts the leases, offers and quarantined addresses of the
 	// query's attachment point.
@@ -199,5 +189,5 @@ type Facts struct {
 	Crowd int
 }
 
-// isSet tells whether a header field names an address.
+// isSet reports whether a header field has an address.
 func isSet(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }
