@@ -33,7 +33,7 @@ func TestCheckSaysWhatTheHostLacks(t *testing.T) {
 			if err := run(t.Context(), []string{"-check"}, environ, &out, &said); err != nil {
 				t.Fatal(err)
 			}
-			if text := said.String(); c.want == "" && text != "" || !strings.Contains(text, c.want) {
+			if text := said.String(); (c.want == "" && text != "") || !strings.Contains(text, c.want) {
 				t.Errorf("%q, want %q", text, c.want)
 			}
 		})

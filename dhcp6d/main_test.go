@@ -29,7 +29,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 			if err != nil {
 				text += err.Error()
 			}
-			if c.want == "" && text != "" || !strings.Contains(text, c.want) {
+			if (c.want == "" && text != "") || !strings.Contains(text, c.want) {
 				t.Errorf("%q, want %q", text, c.want)
 			}
 		})

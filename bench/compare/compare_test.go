@@ -122,7 +122,7 @@ func TestArguments(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &subject{name: tt.subject, peak: 4000}
 			got := strings.Join(s.arguments(tt.options, tt.load), " ")
-			if !strings.Contains(got, tt.want) || tt.not != "" && strings.Contains(got, tt.not) {
+			if !strings.Contains(got, tt.want) || (tt.not != "" && strings.Contains(got, tt.not)) {
 				t.Errorf("%s\nwant %q and not %q", got, tt.want, tt.not)
 			}
 			if again := strings.Join(s.arguments(tt.options, tt.load), " "); again == got {

@@ -77,7 +77,7 @@ func TestMeasure(t *testing.T) {
 					}
 				}
 			}
-			if given == 0 || tt.held > 0 && result.ReadBack != tt.held || result.ReadBack == 0 {
+			if given == 0 || (tt.held > 0 && result.ReadBack != tt.held) || result.ReadBack == 0 {
 				t.Errorf("%d leases were there after a kill, want %d", result.ReadBack, tt.held)
 			}
 			var table, plot strings.Builder

@@ -88,7 +88,7 @@ func read(b []byte, chain []byte) (a answer, why fault) {
 	var carried []byte
 	for o := b[4:]; len(o) > 0; {
 		code, value, rest, ok := option6(o)
-		if !ok || code == optionDHCPv4 && carried != nil {
+		if !ok || (code == optionDHCPv4 && carried != nil) {
 			return a, malformed
 		}
 		if code == optionDHCPv4 {

@@ -106,8 +106,8 @@ func newEngine(c Config) (*engine, error) {
 
 // ended reports whether no further exchange may start.
 func (e *engine) ended() bool {
-	return e.config.Count > 0 && e.started >= uint64(e.config.Count) ||
-		e.config.Duration > 0 && e.now >= e.config.Duration
+	return (e.config.Count > 0 && e.started >= uint64(e.config.Count)) ||
+		(e.config.Duration > 0 && e.now >= e.config.Duration)
 }
 
 func (e *engine) done() bool { return e.ended() && len(e.free) == e.config.InFlight }

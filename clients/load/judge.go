@@ -18,12 +18,12 @@ func (e *engine) receive(b []byte, local netip.Addr, now time.Duration) {
 		return
 	}
 	n := a.xid & (slots - 1)
-	if int(n) >= e.config.InFlight || a.xid>>16 > e.sequence && e.sequence < slots {
+	if int(n) >= e.config.InFlight || (a.xid>>16 > e.sequence && e.sequence < slots) {
 		e.faults[unexpected]++
 		return
 	}
 	s := &e.slots[n]
-	if !s.busy || s.xid != a.xid || a.kind == offer && s.kind == request {
+	if !s.busy || s.xid != a.xid || (a.kind == offer && s.kind == request) {
 		e.late++ // its exchange was given up, or it is a second copy
 		return
 	}
@@ -162,7 +162,7 @@ func (e *engine) content(s *slot, a *answer) fault {
 		}
 		return none
 	}
-	if a.address == 0 || !e.config.Bare && a.lease == 0 {
+	if a.address == 0 || (!e.config.Bare && a.lease == 0) {
 		return incomplete
 	}
 	if s.want == ack && a.address != s.address {

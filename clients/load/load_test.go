@@ -173,7 +173,7 @@ func TestExchanges(t *testing.T) {
 		t.Run(name+": all complete, no fault", func(t *testing.T) {
 			server := &responder{t: t}
 			r := play(t, c, server)
-			if r.Failed() || r.Completed != r.Started || r.Completed == 0 || r.Lost > 0 || c.Count > 0 && r.Completed != uint64(c.Count) {
+			if r.Failed() || r.Completed != r.Started || r.Completed == 0 || r.Lost > 0 || (c.Count > 0 && r.Completed != uint64(c.Count)) {
 				t.Errorf("%+v", r)
 			}
 			if (r.Renewed > 0) != (c.Renew > 0) {

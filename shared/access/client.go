@@ -56,7 +56,7 @@ func reachable(at string) string {
 	if err != nil {
 		return at
 	}
-	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+	if a, err := netip.ParseAddr(host); host == "" || (err == nil && a.IsUnspecified()) {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)

@@ -75,7 +75,7 @@ func (c *Config) local() bool {
 		return false
 	}
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	return host == "localhost" || (err == nil && addr.IsLoopback())
 }
 
 // Own returns those variables of an environment that a client of the API needs: all that begin with

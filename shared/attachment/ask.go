@@ -13,7 +13,7 @@ func Has(point []byte, kind Kind, id []byte) bool {
 		if !ok {
 			return false
 		}
-		if p.Kind == kind && (!p.Digest && string(p.Name) == string(id) || p.Digest && isDigest(&p, id)) {
+		if p.Kind == kind && ((!p.Digest && string(p.Name) == string(id)) || (p.Digest && isDigest(&p, id))) {
 			return true
 		}
 		point = p.Within

@@ -150,7 +150,7 @@ func shared(k Kind) bool { return k == Relay || k == Direct }
 func Stored(point []byte) []byte {
 	p, ok := Split(point)
 	switch {
-	case !ok || p.Digest && shared(p.Kind):
+	case !ok || (p.Digest && shared(p.Kind)):
 		return point
 	case p.Kind == Direct:
 		h := host(p.Address)

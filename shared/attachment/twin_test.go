@@ -39,7 +39,7 @@ func twinLevels(t *Trust, all []seen, ifc, around string) int {
 	}
 	listed := func(list []netip.Prefix, a netip.Addr) (found bool) {
 		for _, p := range list {
-			found = found || usable(a) && p.Masked().Contains(a)
+			found = found || (usable(a) && p.Masked().Contains(a))
 		}
 		return found
 	}
@@ -104,7 +104,7 @@ func twinPoint(p *Path) (point, place, subscriber string) {
 	place = twinPlace(all, string(p.Interface), p.Server)
 	subscriber = twinHost(client) + " at " + place
 	point = place
-	if len(all) == 0 || len(all[len(all)-1].iid) == 0 && all[len(all)-1].rid == nil && all[len(all)-1].sid == nil {
+	if len(all) == 0 || (len(all[len(all)-1].iid) == 0 && all[len(all)-1].rid == nil && all[len(all)-1].sid == nil) {
 		point = subscriber
 	}
 	return point, place, subscriber

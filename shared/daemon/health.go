@@ -51,7 +51,7 @@ func reachable(at config.Listen) string {
 	if err != nil {
 		return string(at)
 	}
-	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+	if a, err := netip.ParseAddr(host); host == "" || (err == nil && a.IsUnspecified()) {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)

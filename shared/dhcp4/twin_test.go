@@ -69,7 +69,7 @@ func twin(b []byte) map[byte][]byte {
 		values[o.code] = append(append([]byte{}, values[o.code]...), o.value...)
 		count[o.code]++
 	}
-	if kind, there := values[53]; there && (len(kind) != 1 || count[53] > 1) || !ok || instances > MaxOptions {
+	if kind, there := values[53]; (there && (len(kind) != 1 || count[53] > 1)) || !ok || instances > MaxOptions {
 		return nil
 	}
 	request, decline := bytes.Equal(values[53], []byte{3}), bytes.Equal(values[53], []byte{4})
@@ -79,7 +79,7 @@ func twin(b []byte) map[byte][]byte {
 		60: func(n int) bool { return n == 0 }, 61: func(n int) bool { return n < 2 }, 77: func(n int) bool { return n == 0 },
 	} {
 		if v, there := values[code]; there && wrong(len(v)) {
-			if code == 50 && (request || decline) || code == 54 && request {
+			if (code == 50 && (request || decline)) || (code == 54 && request) {
 				return nil
 			}
 			delete(values, code)
@@ -106,17 +106,17 @@ func checkView(t *testing.T, b []byte) (m Message, ok bool) {
 		if ok != there || !bytes.Equal(v, w) || m.Has(code) != there {
 			t.Fatalf("option %d is %x, %v; want %x, %v", code, v, ok, w, there)
 		}
-		if a, ok := m.Addr(code); ok != (there && len(w) == 4) || ok && !bytes.Equal(a.AsSlice(), w) {
+		if a, ok := m.Addr(code); ok != (there && len(w) == 4) || (ok && !bytes.Equal(a.AsSlice(), w)) {
 			t.Fatalf("option %d as an address is %v, %v; want %x", code, a, ok, w)
 		}
-		if v, ok := m.Uint16(code); ok != (len(w) == 2) || ok && (byte(v>>8) != w[0] || byte(v) != w[1]) {
+		if v, ok := m.Uint16(code); ok != (len(w) == 2) || (ok && (byte(v>>8) != w[0] || byte(v) != w[1])) {
 			t.Fatalf("option %d as two octets is %x, %v; want %x", code, v, ok, w)
 		}
 		if m.Requested(code) != (bytes.IndexByte(want[55], code) >= 0) {
 			t.Fatalf("requested %d is %v", code, m.Requested(code))
 		}
 		echo := m.AppendEcho(nil, code)
-		if len(echo) != m.EchoLen(code) || there && !bytes.Equal(echo, AppendOption(nil, code, w)) {
+		if len(echo) != m.EchoLen(code) || (there && !bytes.Equal(echo, AppendOption(nil, code, w))) {
 			t.Fatalf("echo of option %d is %x; want %x", code, echo, w)
 		}
 	}

@@ -68,11 +68,11 @@ func TestOracle(t *testing.T) {
 			sameOptions(t, r.Options(), want.Options.Options)
 			for c, got := range map[dhcpv6.OptionCode][]byte{18: r.InterfaceID(), 37: r.RemoteID()} {
 				o := want.GetOneOption(c)
-				if (o == nil) != (got == nil) || o != nil && !bytes.Equal(o.ToBytes(), got) {
+				if (o == nil) != (got == nil) || (o != nil && !bytes.Equal(o.ToBytes(), got)) {
 					t.Errorf("level %d option %d: %x, want %v", i, c, got, o)
 				}
 			}
-			if port, ok := r.RelayPort(); ok != (want.Options.RelayPort() != nil) || ok && port != want.Options.RelayPort().DownstreamSourcePort {
+			if port, ok := r.RelayPort(); ok != (want.Options.RelayPort() != nil) || (ok && port != want.Options.RelayPort().DownstreamSourcePort) {
 				t.Errorf("level %d: relay port %d, %v", i, port, ok)
 			}
 			decoded = want.Options.RelayMessage()

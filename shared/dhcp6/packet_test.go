@@ -364,7 +364,7 @@ func TestBeginReply(t *testing.T) {
 			p := mustParse(t, relayed(1, query(carried())))
 			got, chain := dhcp6.BeginReply([]byte("before"), p)
 			got, why := chain.End(append(got, make([]byte, length)...))
-			if why != want || why != drop.None && string(got) != "before" {
+			if why != want || (why != drop.None && string(got) != "before") {
 				t.Errorf("%d octets: %d, %v", length, len(got), why)
 			}
 		}
@@ -438,7 +438,7 @@ func work(p *dhcp6.Packet, b, out []byte) []byte {
 	_, why := m.DHCPv4()
 	_, client := m.Option(dhcp6.OptClientID)
 	_, unknown := m.Option(200)
-	if why != drop.None || unknown || client && m.Count(88) > 0 || p.LinkAddress() == netip.IPv6LinkLocalAllNodes() {
+	if why != drop.None || unknown || (client && m.Count(88) > 0) || p.LinkAddress() == netip.IPv6LinkLocalAllNodes() {
 		panic("benchmark datagram is not what it should be")
 	}
 	out, chain := dhcp6.BeginReply(out[:0], p)

@@ -361,7 +361,7 @@ func TestAppendQueryReasons(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, why := ipc.AppendQuery([]byte("before"), mustParse(t, tt.sent), tt.context)
-			if why != tt.want || why != drop.None && string(got) != "before" {
+			if why != tt.want || (why != drop.None && string(got) != "before") {
 				t.Errorf("AppendQuery = %d octets, %v, want %v", len(got), why, tt.want)
 			}
 		})
@@ -538,7 +538,7 @@ func TestDestination(t *testing.T) {
 				t.Fatal(why)
 			}
 			to, why := r.Destination()
-			if tt.want == "" && why != drop.IPCDestination || tt.want != "" && (why != drop.None || to.String() != tt.want) {
+			if (tt.want == "" && why != drop.IPCDestination) || (tt.want != "" && (why != drop.None || to.String() != tt.want)) {
 				t.Errorf("Destination = %v, %v, want %q", to, why, tt.want)
 			}
 		})
@@ -551,7 +551,7 @@ func TestResponseTooBig(t *testing.T) {
 	before := len(b)
 	for n, want := range map[int]drop.Reason{dhcp6.MaxDatagram - before: drop.None, dhcp6.MaxDatagram - before + 1: drop.ReplyTooBig, 70000: drop.ReplyTooBig} {
 		b, why := mark.End(append(b[:before:before], make([]byte, n)...))
-		if why != want || why != drop.None && len(b) != 0 {
+		if why != want || (why != drop.None && len(b) != 0) {
 			t.Errorf("RL-19 reply of %d octets: %d octets, %v, want %v", n, len(b), why, want)
 		}
 	}

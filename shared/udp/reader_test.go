@@ -95,7 +95,7 @@ func TestSplit(t *testing.T) {
 					if length > 0 && !p.Truncated && p.Data[0] != serial {
 						t.Errorf("read %d: packet %d where %d was due", i, p.Data[0], serial)
 					}
-					if cap(p.Data) > r.size || !p.Truncated && length > 0 && p.Data[length-1] != serial {
+					if cap(p.Data) > r.size || (!p.Truncated && length > 0 && p.Data[length-1] != serial) {
 						t.Errorf("read %d: packet %d runs into the next", i, serial)
 					}
 					serial++

@@ -167,7 +167,7 @@ func TestErrorOfOnePacket(t *testing.T) {
 					for _, e := range tc.want {
 						known = known || errors.Is(p.Err, e)
 					}
-					if isBad && !known || !isBad && p.Err != nil {
+					if (isBad && !known) || (!isBad && p.Err != nil) {
 						t.Errorf("packet %d: %v", i, p.Err)
 					}
 				}

@@ -153,7 +153,7 @@ func (i *intruder) listen(tap *os.File) {
 			return
 		}
 		d, ok := ethernet.Decode(bytes.Clone(frame[:n]))
-		if !ok || bytes.Equal(d.SourceMAC, i.mac) || d.Source.Port() != 6767 && d.Source.Port() != 6768 {
+		if !ok || bytes.Equal(d.SourceMAC, i.mac) || (d.Source.Port() != 6767 && d.Source.Port() != 6768) {
 			continue
 		}
 		i.mu.Lock()

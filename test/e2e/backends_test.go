@@ -287,7 +287,7 @@ func TestTwoBackends(t *testing.T) {
 			}
 			for i, l := range leases {
 				_, err := clients[i].Renew(t.Context(), l)
-				if here := ownerOf(l.Address) != gone; here && err != nil || !here && !errors.Is(err, client.ErrNoAnswer) {
+				if here := ownerOf(l.Address) != gone; (here && err != nil) || (!here && !errors.Is(err, client.ErrNoAnswer)) {
 					t.Errorf("renewal of %s: %v", l.Address, err)
 				}
 			}

@@ -73,7 +73,7 @@ func TestNestedRelays(t *testing.T) {
 				t.Errorf("level %d was %+v and is %+v", i, was, is)
 			}
 			for n, o := range was.Options {
-				if p := is.Options[n]; o.Code() != p.Code() || o.Code() != dhcpv6.OptionRelayMsg && !bytes.Equal(o.ToBytes(), p.ToBytes()) {
+				if p := is.Options[n]; o.Code() != p.Code() || (o.Code() != dhcpv6.OptionRelayMsg && !bytes.Equal(o.ToBytes(), p.ToBytes())) {
 					t.Errorf("level %d: option %d is %x, then option %d %x", i, o.Code(), o.ToBytes(), p.Code(), p.ToBytes())
 				}
 			}

@@ -240,7 +240,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 			r := s.load(load.Config{Interface: "access", InFlight: 16, Duration: 3 * time.Second, Clients: 2000, Renew: 0.3, Inform: 0.1, Release: 0.1, Seed: 1,
 				Expect: netip.MustParsePrefix("10.0.0.0/16"), Require: []byte{1, 3}})
 			t.Logf("%s", r)
-			if r.Failed() || r.Completed < 100 || r.Lost*100 > r.Completed || !kill && r.Late == 0 {
+			if r.Failed() || r.Completed < 100 || r.Lost*100 > r.Completed || (!kill && r.Late == 0) {
 				t.Error("a fault, nothing done, or much lost")
 			}
 			if kill {

@@ -266,7 +266,7 @@ func TestDashboardsAreReadable(t *testing.T) {
 			if p.Title == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
 				t.Errorf("%s: no title, unit or query: %+v", where, p)
 			}
-			if p.Type != "stat" && g.W < 6 || p.Type == "stat" && g.W < 4 {
+			if (p.Type != "stat" && g.W < 6) || (p.Type == "stat" && g.W < 4) {
 				t.Errorf("%s: too narrow to be read on a laptop", where)
 			}
 			// The unit must fit the expression.

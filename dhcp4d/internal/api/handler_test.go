@@ -303,7 +303,7 @@ func TestOrders(t *testing.T) {
 			if c.status == 200 {
 				got = strings.Join(f.ordered, "; ")
 			}
-			if w.Code != c.status || !strings.Contains(got, c.want) || c.status == 400 && f.ordered != nil {
+			if w.Code != c.status || !strings.Contains(got, c.want) || (c.status == 400 && f.ordered != nil) {
 				t.Errorf("%d %s, ordered %q; want %d %s", w.Code, w.Body, f.ordered, c.status, c.want)
 			}
 		})

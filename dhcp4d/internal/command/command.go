@@ -132,7 +132,7 @@ func (c *call) act(command string, all []action, args []string, help string) err
 			return a.run(c, args[1:])
 		}
 	}
-	if !strings.HasPrefix(name, "-") || strings.TrimLeft(name, "-") != "h" && strings.TrimLeft(name, "-") != "help" {
+	if !strings.HasPrefix(name, "-") || (strings.TrimLeft(name, "-") != "h" && strings.TrimLeft(name, "-") != "help") {
 		return fmt.Errorf("%s: say what to do:\n%s", command, usageOf(command, all))
 	}
 	_, err := io.WriteString(c.stdout, usageOf(command, all)+help)

@@ -147,7 +147,7 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			got, err := run(t, environ, append([]string{"leases"}, strings.Fields(c.line)...)...)
-			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
+			if (err == nil) != (c.err == "") || (err != nil && !strings.Contains(err.Error(), c.err)) || !strings.Contains(got, c.want) {
 				t.Errorf("error %v, want %q; wrote\n%s\nwant\n%s", err, c.err, got, c.want)
 			}
 		})
@@ -335,7 +335,7 @@ func TestExplain(t *testing.T) {
 			} else if none {
 				err = nil
 			}
-			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
+			if (err == nil) != (c.err == "") || (err != nil && !strings.Contains(err.Error(), c.err)) || !strings.Contains(got, c.want) {
 				t.Errorf("error %v, want %q; wrote\n%s\nwant\n%s", err, c.err, got, c.want)
 			}
 		})
@@ -366,7 +366,7 @@ func TestSubnetsByUse(t *testing.T) {
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			got, err := run(t, environ, append([]string{"subnets"}, strings.Fields(c.line)...)...)
-			if exit.Code(err) != c.code || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(trimmed(got), c.want) {
+			if exit.Code(err) != c.code || (err != nil && !strings.Contains(err.Error(), c.err)) || !strings.Contains(trimmed(got), c.want) {
 				t.Errorf("error %v (%d), want %q; wrote\n%s\nwant\n%s", err, exit.Code(err), c.err, got, c.want)
 			}
 		})

@@ -41,7 +41,7 @@ func TestHistory(t *testing.T) {
 		{"", "", exit.Failed, "want an address"},
 	} {
 		got, err := run(t, environ, append([]string{"leases", "history"}, strings.Fields(c.line)...)...)
-		if exit.Code(err) != c.code || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(got, c.want) {
+		if exit.Code(err) != c.code || (err != nil && !strings.Contains(err.Error(), c.err)) || !strings.Contains(got, c.want) {
 			t.Errorf("%s: status %d, error %v; wrote\n%s\nwant status %d, error %q\n%s", c.line, exit.Code(err), err, got, c.code, c.err, c.want)
 		}
 	}

@@ -121,7 +121,7 @@ func (r *reader) parse(doc []byte) *value {
 	decoder := yaml.NewDecoder(strings.NewReader(string(doc)))
 	var root, second yaml.Node
 	switch err := decoder.Decode(&root); {
-	case errors.Is(err, io.EOF) || err == nil && (len(root.Content) != 1 || root.Content[0].Tag == "!!null"):
+	case errors.Is(err, io.EOF) || (err == nil && (len(root.Content) != 1 || root.Content[0].Tag == "!!null")):
 		r.mistakes = append(r.mistakes, Mistake{Problem: "the document is empty; give a list of subnets"})
 		return nil
 	case err != nil:

@@ -188,7 +188,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 	for i := 1; i < len(sound); i++ {
 		a, b := &sound[i-1], &sound[i]
 		if a.span.overlaps(b.span) {
-			if a.at.Line > b.at.Line || a.at.Line == b.at.Line && a.at.Column > b.at.Column {
+			if a.at.Line > b.at.Line || (a.at.Line == b.at.Line && a.at.Column > b.at.Column) {
 				a, b = b, a
 			}
 			r.fail(b.at, "%s overlaps the pool %s in line %d", b.span, a.span, a.at.Line)

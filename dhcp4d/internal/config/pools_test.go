@@ -70,7 +70,7 @@ func TestO4_15RoutesWithoutADefaultRoute(t *testing.T) {
 			}
 			s := mustParse(t, c.top+"subnets:\n"+`  - {id: 1, subnet: 192.0.2.0/24, `+pools+`match: [{prefix: "2001:db8:1::/64"}], `+c.subnet+"}")
 			got := strings.Join(s.Warnings, "\n")
-			if c.want == "" && got != "" || !strings.Contains(got, c.want) || len(s.Warnings) > 1 {
+			if (c.want == "" && got != "") || !strings.Contains(got, c.want) || len(s.Warnings) > 1 {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

@@ -510,7 +510,7 @@ func checkInvariants(t *testing.T, s *network.Subnets, sub *network.Subnet) {
 	for i := range sub.Pools {
 		for j, r := range sub.Pools[i].Ranges {
 			if !sub.Prefix.Contains(r.First) || !sub.Prefix.Contains(r.Last) || r.Last.Less(r.First) ||
-				j > 0 && !sub.Pools[i].Ranges[j-1].Last.Less(r.First) || sub.PoolOf(r.First) != i {
+				(j > 0 && !sub.Pools[i].Ranges[j-1].Last.Less(r.First)) || sub.PoolOf(r.First) != i {
 				t.Fatalf("%+v", sub.Pools)
 			}
 		}

@@ -65,7 +65,7 @@ const Former State = "former"
 
 // Is reports whether a lease in a state is what a question for another state means.
 func (s State) Is(asked State) bool {
-	return s == asked || asked == Former && (s == Expired || s == Released)
+	return s == asked || (asked == Former && (s == Expired || s == Released))
 }
 
 // States are all of them.

@@ -240,7 +240,7 @@ func FuzzReadNDJSON(f *testing.F) {
 // readBack holds that a lease that was read is shown and read as the same.
 func readBack(t *testing.T, l *Lease) {
 	b, err := l.Binding()
-	if err != nil || b.Start < 0 || b.Start > now || b.Changed < 0 || b.Changed > now || b.Expires != lease.Never && (b.Expires < 0 || b.Expires > now) {
+	if err != nil || b.Start < 0 || b.Start > now || b.Changed < 0 || b.Changed > now || (b.Expires != lease.Never && (b.Expires < 0 || b.Expires > now)) {
 		return
 	}
 	shown := Of(&b, now)

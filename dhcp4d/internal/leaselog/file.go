@@ -71,7 +71,7 @@ func (f *File) Due(r Rotation, octets int, now time.Time) bool {
 		f.day = today
 		return false
 	}
-	return r.Daily && f.day != today || r.Size > 0 && uint64(info.Size())+uint64(octets) > r.Size
+	return (r.Daily && f.day != today) || (r.Size > 0 && uint64(info.Size())+uint64(octets) > r.Size)
 }
 
 // Rotate gives the file a name of its time and returns the new file at its path. After an error f

@@ -121,7 +121,7 @@ func files(path string) ([]string, error) {
 		suffix, ours := strings.CutPrefix(name, path)
 		plain, zipped := strings.CutSuffix(name, compressed)
 		switch {
-		case !ours || suffix != "" && suffix[0] != '-' && suffix[0] != '.' || strings.HasSuffix(name, unfinished):
+		case !ours || (suffix != "" && suffix[0] != '-' && suffix[0] != '.') || strings.HasSuffix(name, unfinished):
 			continue
 		case zipped && slices.ContainsFunc(found, func(f file) bool { return f.name == plain }):
 			continue // it is being compressed

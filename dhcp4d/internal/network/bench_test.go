@@ -55,7 +55,7 @@ func TestSelectDoesNotAllocate(t *testing.T) {
 	sel := NewSelector(network(100))
 	for name, f := range queries(100) {
 		t.Run(name, func(t *testing.T) {
-			if r := sel.Select(&f); (r.Subnet == nil) != (name == "no subnet at all") || r.Subnet != nil && r.Subnet.ID != 100 {
+			if r := sel.Select(&f); (r.Subnet == nil) != (name == "no subnet at all") || (r.Subnet != nil && r.Subnet.ID != 100) {
 				t.Fatalf("%+v", r)
 			}
 			if n := testing.AllocsPerRun(100, func() { sel.Select(&f) }); n != 0 {

@@ -18,7 +18,7 @@ func (s *Selector) Explain(f *Facts) []string {
 	result := s.Select(f)
 
 	say("query: %s", describe(f))
-	inner := f.LinkSelection.IsValid() || f.SubnetSelection.IsValid() || f.GIAddr.IsValid() && !f.GIAddr.IsUnspecified()
+	inner := f.LinkSelection.IsValid() || f.SubnetSelection.IsValid() || (f.GIAddr.IsValid() && !f.GIAddr.IsUnspecified())
 	switch {
 	case !inner:
 		say("steps 1 to 3, inner octets: the query has no link selection, option 118 or giaddr")
@@ -102,7 +102,7 @@ func (s *Selector) explainInner(f *Facts, say func(string, ...any)) {
 		step Step
 		addr netip.Addr
 	}{{LinkSelection, f.LinkSelection}, {SubnetSelection, f.SubnetSelection}, {GIAddr, f.GIAddr}} {
-		if !step.addr.IsValid() || step.step == GIAddr && step.addr.IsUnspecified() {
+		if !step.addr.IsValid() || (step.step == GIAddr && step.addr.IsUnspecified()) {
 			say("step %d, %s: not in the query", step.step, step.step)
 			continue
 		}

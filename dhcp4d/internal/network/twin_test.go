@@ -98,7 +98,7 @@ func someClasses() *expression.Classes {
 
 func twinFits(m *Match, f *Facts) bool {
 	same := func(want, have []byte) bool {
-		return want == nil || have != nil && string(want) == string(have)
+		return want == nil || (have != nil && string(want) == string(have))
 	}
 	if m.Prefix.IsValid() && !m.Prefix.Contains(f.Source) {
 		return false
@@ -219,7 +219,7 @@ func TestD4_12SelectorAgreesWithTheListAppliedLiterally(t *testing.T) {
 				m := drawMatch(t)
 				claim := m
 				claim.TrustInner = false
-				if !m.Claims() && !m.TrustInner || m.Claims() && claims[claim.String()] {
+				if (!m.Claims() && !m.TrustInner) || (m.Claims() && claims[claim.String()]) {
 					continue // the configuration refuses these
 				}
 				claims[claim.String()] = true

@@ -148,7 +148,7 @@ func check(t *testing.T, q *dhcp4.Message, r *Reply, c sends, b []byte, why drop
 	checkConfigured(t, q, r, c, &m, most-need)
 	checkFields(t, r, &m)
 	n := len(bytes.TrimRight(b, "\x00"))
-	if n != len(b) && (!r.Pad || len(b) != min(300, most)) || r.Pad && len(b) < min(300, most) {
+	if (n != len(b) && (!r.Pad || len(b) != min(300, most))) || (r.Pad && len(b) < min(300, most)) {
 		t.Fatalf("%d octets after the end", len(b)-n)
 	}
 	if text := dhcp4.OptionLen(len(r.Message)); r.Message != "" && !m.Has(56) && n+text <= most {

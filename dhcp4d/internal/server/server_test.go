@@ -273,7 +273,7 @@ func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
 				k, v, _ := strings.Cut(w, "=")
 				found := false
 				for _, l := range m.GetLabel() {
-					found = found || l.GetName() == k && l.GetValue() == v
+					found = found || (l.GetName() == k && l.GetValue() == v)
 				}
 				if !found {
 					continue series
@@ -417,7 +417,7 @@ func TestAccount(t *testing.T) {
 		eventually(t, want+" grows", func() bool { return value(want) == before[want]+1 })
 		for _, s := range all {
 			wanted := before[s]
-			if s == want || s == "dhcp4d_queries_received_total" && want != probes {
+			if s == want || (s == "dhcp4d_queries_received_total" && want != probes) {
 				wanted++
 			}
 			if now := value(s); now != wanted {

@@ -35,7 +35,7 @@ func (f *faults) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpLock {
 		return nil
 	}
-	if !strings.Contains(op.Path, f.only) || f.except != "" && strings.Contains(op.Path, f.except) {
+	if !strings.Contains(op.Path, f.only) || (f.except != "" && strings.Contains(op.Path, f.except)) {
 		return nil
 	}
 	n := f.seen.Add(1) - 1

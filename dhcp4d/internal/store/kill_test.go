@@ -53,7 +53,7 @@ func survivesKills(t *testing.T, kind string) {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			f := strings.Fields(lines.Text())
-			if len(f) < 2 || f[0] != "try" && f[0] != "ack" {
+			if len(f) < 2 || (f[0] != "try" && f[0] != "ack") {
 				if strings.Contains(lines.Text(), "kill_test.go") {
 					t.Error(lines.Text())
 				}

@@ -134,7 +134,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 					_ = s.Close()
 				}
 				again, err := Repair("journal:/leases", small(fsys), true)
-				if err != nil || again.Damage != nil && again.Leases != want.Leases {
+				if err != nil || (again.Damage != nil && again.Leases != want.Leases) {
 					t.Errorf("cut at %d: %+v, %v", at, again, err)
 				}
 				s.reopened(t, "after a second repair", fsys)

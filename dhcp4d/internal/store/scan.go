@@ -153,7 +153,7 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 			}
 			inUse = append(inUse, s)
 		}
-		madeWhole := counts || s.number >= newest.number && s.number <= mark.segment
+		madeWhole := counts || (s.number >= newest.number && s.number <= mark.segment)
 		switch {
 		case s.length != j.size && madeWhole:
 			return nil, &damage{file: s.name, at: int64(min(s.length, j.size)), why: fmt.Sprintf("its length is not %d", j.size), lost: lost(s, highest)}
@@ -174,7 +174,7 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 // needed.
 func (j *journal) follows(before []*survey, s *survey, head, highest uint64) error {
 	if len(before) == 0 {
-		if s.format == 2 && s.first > head || s.format == 1 && s.after >= head {
+		if (s.format == 2 && s.first > head) || (s.format == 1 && s.after >= head) {
 			return &damage{file: s.name, at: 0, why: fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
 				lost: loss{known: true, first: head, last: highest}}
 		}

@@ -146,7 +146,7 @@ func (t *Table) hasLater(e *entry) bool {
 		if o == e || !t.is(o, e.slot, e.hash, client) || o.record == lease.Declined {
 			continue
 		}
-		if o.phase == bound || o.expires > e.expires || o.expires == e.expires && o.addr > e.addr {
+		if o.phase == bound || o.expires > e.expires || (o.expires == e.expires && o.addr > e.addr) {
 			return true
 		}
 	}

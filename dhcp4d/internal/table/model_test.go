@@ -65,7 +65,7 @@ func (m *model) configure(conf []Subnet) {
 }
 
 func (r *rec) laterThan(o *rec) bool {
-	return r.changed > o.changed || r.changed == o.changed && r.order > o.order
+	return r.changed > o.changed || (r.changed == o.changed && r.order > o.order)
 }
 func (r *rec) bound(now lease.Time) bool { return r.state == lease.Bound && r.expires > now }
 func (r *rec) declined(now lease.Time) bool {
@@ -83,7 +83,7 @@ func (m *model) tidy(now lease.Time) {
 			continue
 		}
 		r.hold = 0
-		if r.state == lease.NoState || r.state == lease.Declined || !m.inAnyPool(a) && !m.reservedIn(r.subnet, a) {
+		if r.state == lease.NoState || r.state == lease.Declined || (!m.inAnyPool(a) && !m.reservedIn(r.subnet, a)) {
 			delete(m.recs, a)
 		}
 	}
@@ -170,7 +170,7 @@ func (k *asked) behind(a netip.Addr, r *rec) bool {
 		if b == a || !k.same(o) || !o.bound(k.now) || k.here(o) {
 			continue
 		}
-		if k.allowed(b) && !k.allowed(a) || k.allowed(b) == k.allowed(a) && o.laterThan(r) {
+		if (k.allowed(b) && !k.allowed(a)) || (k.allowed(b) == k.allowed(a) && o.laterThan(r)) {
 			return true
 		}
 	}
@@ -197,7 +197,7 @@ func (k *asked) allowed(a netip.Addr) bool {
 // several.
 func (k *asked) find(fits func(a netip.Addr, r *rec) bool) (found netip.Addr) {
 	for a, r := range k.m.recs {
-		if k.mine(r) && !k.behind(a, r) && !r.declined(k.now) && fits(a, r) && (!found.IsValid() || r.laterThan(k.m.recs[found]) || !k.m.recs[found].laterThan(r) && found.Less(a)) {
+		if k.mine(r) && !k.behind(a, r) && !r.declined(k.now) && fits(a, r) && (!found.IsValid() || r.laterThan(k.m.recs[found]) || (!k.m.recs[found].laterThan(r) && found.Less(a))) {
 			found = a
 		}
 	}
@@ -259,7 +259,7 @@ func (k *asked) near(r *rec) bool {
 		return true
 	}
 	a, b := spots[r.point], spots[string(k.q.Point)]
-	return a.server != b.server && a.shared && b.shared || a.server == b.server && a.place == b.place
+	return (a.server != b.server && a.shared && b.shared) || (a.server == b.server && a.place == b.place)
 }
 
 // here: and it is of whom the query comes from.
@@ -562,7 +562,7 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 		if !moved && r.point != "" {
 			point = r.point
 		}
-		if !k.allowed(a) || moved && k.full() && a != k.q.Reservation {
+		if !k.allowed(a) || (moved && k.full() && a != k.q.Reservation) {
 			v.time = uint32(r.expires - k.now)
 			return v
 		}
@@ -571,7 +571,7 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 		}
 	} else {
 		offered := k.mine(r) && r.offered(k.now)
-		if (k.full() || k.crowded()) && a != k.q.Reservation || k.p.Drain && !offered {
+		if ((k.full() || k.crowded()) && a != k.q.Reservation) || (k.p.Drain && !offered) {
 			return verdict{kind: lease.Nak}
 		}
 		for b, o := range k.m.recs {

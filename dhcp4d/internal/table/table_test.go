@@ -734,7 +734,7 @@ func TestARefusedRecordGivesWayToTheHolders(t *testing.T) {
 				t.Errorf("it belongs to %q, want %q", known.Client, c.want)
 			}
 			size, free := tab.Pool(0, 0)
-			if wanted := size - 1; c.want != "" && free != wanted || c.want == "" && free != size {
+			if wanted := size - 1; (c.want != "" && free != wanted) || (c.want == "" && free != size) {
 				t.Errorf("%d of %d addresses are free", free, size)
 			}
 			f := new(lease.Facts)

@@ -196,7 +196,7 @@ func (x *machine) exchange(t *rapid.T, q *lease.Query, id string) lease.Decision
 		v.addr = d.Addr
 		k.hold(d.Addr)
 	}
-	if d.Kind != v.kind || d.Drop != v.drop || d.Time != v.time || (d.Kind == lease.Offer || d.Kind == lease.Ack) && d.Addr != v.addr {
+	if d.Kind != v.kind || d.Drop != v.drop || d.Time != v.time || ((d.Kind == lease.Offer || d.Kind == lease.Ack) && d.Addr != v.addr) {
 		t.Fatalf("%+v\nfacts %+v\ndecided %+v\nthe model says %+v", *q, f, d, v)
 	}
 	writes := map[netip.Addr]lease.State{}
@@ -251,7 +251,7 @@ func (x *machine) compare(t *rapid.T) {
 		if r.offered(x.now) {
 			state, end = lease.Offered, r.hold
 		}
-		if b.State != state || b.Expires != end || string(b.Client) != r.client || b.Subnet != r.subnet || r.active(x.now) && string(b.Point) != r.point {
+		if b.State != state || b.Expires != end || string(b.Client) != r.client || b.Subnet != r.subnet || (r.active(x.now) && string(b.Point) != r.point) {
 			t.Fatalf("%+v\nthe model has %+v", *b, *r)
 		}
 	})
@@ -320,7 +320,7 @@ func (x *machine) give(t *rapid.T) {
 		}
 	}
 	stand := x.t.Stand(&q, a, x.now)
-	if k.main().IsValid() && k.main() != a || !stand.InPool || stand.ForOther || stand.Standing != lease.Free && stand.Standing != lease.Former && stand.Standing != lease.Held {
+	if (k.main().IsValid() && k.main() != a) || !stand.InPool || stand.ForOther || (stand.Standing != lease.Free && stand.Standing != lease.Former && stand.Standing != lease.Held) {
 		return
 	}
 	until := x.now + 500

@@ -101,7 +101,7 @@ func TestDUIDMistakes(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := answer.DUID(filepath.Join(file, "dir")); err == nil || !strings.Contains(err.Error(), "DHCP6D_STATE_DIR") && !strings.Contains(err.Error(), "not a directory") {
+	if _, err := answer.DUID(filepath.Join(file, "dir")); err == nil || (!strings.Contains(err.Error(), "DHCP6D_STATE_DIR") && !strings.Contains(err.Error(), "not a directory")) {
 		t.Errorf("state directory below a file: %v", err)
 	}
 }

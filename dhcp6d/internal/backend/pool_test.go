@@ -165,7 +165,7 @@ func TestAClientStaysWithItsBackend(t *testing.T) {
 	t.Run("a backend that goes out moves only its own clients, and gets them back", func(t *testing.T) {
 		three.pass(5*time.Second, "a", "c")
 		for i, w := range where(three) {
-			if before[i] != "b" && w != before[i] || w == "b" {
+			if (before[i] != "b" && w != before[i]) || w == "b" {
 				t.Fatalf("client %d went from %s to %s", i, before[i], w)
 			}
 		}

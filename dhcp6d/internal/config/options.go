@@ -153,7 +153,7 @@ func (s *servers4o6) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%s stands alone, not in a list", entry)
 		default:
 			var err error
-			if a, err = netip.ParseAddr(entry); err != nil || !isHost(a) && !isGroup(a) {
+			if a, err = netip.ParseAddr(entry); err != nil || (!isHost(a) && !isGroup(a)) {
 				return fmt.Errorf("%q is no IPv6 address that a client could send to", entry)
 			}
 		}

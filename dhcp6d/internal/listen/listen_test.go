@@ -177,7 +177,7 @@ func TestQ34_servedInterfaces(t *testing.T) {
 			t.Errorf("packet %d: %q from %v to %v, want %q to %v", i, p.Data, p.Peer, p.Local, want.text, want.local)
 		}
 		i := l.Interfaces().ByIndex(p.Interface)
-		if served := i != nil; served != want.served || served && i.Name != "served" {
+		if served := i != nil; served != want.served || (served && i.Name != "served") {
 			t.Errorf("%q: interface %d is %+v", p.Data, p.Interface, i)
 		}
 	}

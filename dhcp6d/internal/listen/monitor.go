@@ -62,7 +62,7 @@ func (m *monitor) wait() (n news, err error) {
 				err = nil
 				return heard > 0
 			case errors.Is(err, unix.EINTR):
-			case errors.Is(err, unix.ENOBUFS) || err == nil && length > len(m.buf):
+			case errors.Is(err, unix.ENOBUFS) || (err == nil && length > len(m.buf)):
 				n.lost = true
 				err = nil
 			case err != nil:

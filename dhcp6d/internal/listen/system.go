@@ -64,7 +64,7 @@ func dump(kind, family int) ([]syscall.NetlinkMessage, error) {
 // parseLink reads RTM_NEWLINK and RTM_DELLINK. It is not ok for messages that are not about the
 // interface itself but about its role in a bridge, for instance.
 func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
-	if m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
+	if (m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK) || len(m.Data) < unix.SizeofIfInfomsg {
 		return s, false
 	}
 	// struct ifinfomsg: family 1, pad 1, type 2, index 4, flags 4, change 4.
@@ -128,7 +128,7 @@ func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) 
 	}
 	// struct ifaddrmsg: family 1, prefix length 1, flags 1, scope 1, index 4.
 	flags, index := m.Data[2], int(binary.NativeEndian.Uint32(m.Data[4:]))
-	if flags&unix.IFA_F_DADFAILED != 0 || flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0 {
+	if flags&unix.IFA_F_DADFAILED != 0 || (flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0) {
 		return 0, a, false
 	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
