@@ -15,6 +15,8 @@ func storeActions() []action {
 	return []action{
 		{"repair", "[-accept-loss]", "say whether the store of a stopped dhcp4d is damaged, what can be saved and what is lost; with -accept-loss repair it",
 			"Copy the directory of the store away first. dhcp4d recovers afterwards, as with -recovery.", (*call).repair},
+		{"check", "", "look whether a PostgreSQL database can be the store, without changing it",
+			"Other dhcp4d may use the database meanwhile.", (*call).checkStore},
 		{"migrate", "", "make the tables of a store in a PostgreSQL database, or change those of an earlier version",
 			"Stop every dhcp4d that uses the tables first.", (*call).migrate},
 	}
@@ -50,23 +52,54 @@ func (c *call) repair(args []string) error {
 	return c.report(r)
 }
 
-// migrate makes the tables of a database.
-func (c *call) migrate(args []string) error {
-	f := c.flags("store migrate")
+// database is the URL of the database for a command that takes no arguments.
+func (c *call) database(command string, args []string) (string, error) {
+	f := c.flags(command)
 	if err := f.Parse(args); err != nil {
-		return err
+		return "", err
 	}
 	if f.NArg() > 0 {
-		return errors.New("store migrate takes no arguments; the database is the one of DHCP4D_STORE")
+		return "", fmt.Errorf("%s takes no arguments; the database is the one of DHCP4D_STORE", command)
 	}
 	place, err := config.LoadStore(c.environ)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if place.Database == "" {
-		return fmt.Errorf("DHCP4D_STORE is %s, which needs no migration; want postgres://user@host/database", place.URL())
+		return "", fmt.Errorf("DHCP4D_STORE is %s, and %s is for a database: postgres://user@host/database", place.URL(), command)
 	}
-	m, err := store.Migrate(c.ctx, place.URL())
+	return place.URL(), nil
+}
+
+// checkStore looks at a database.
+func (c *call) checkStore(args []string) error {
+	url, err := c.database("store check", args)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, k := range store.CheckDatabase(c.ctx, url, store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(c.clocks).Now}) {
+		word := "ok  "
+		switch {
+		case k.Err != nil:
+			word, k.Note, failed = "FAIL", k.Err.Error(), errors.New("dhcp4d cannot use the database as it is")
+		case k.Warn:
+			word = "warn"
+		}
+		if _, err := fmt.Fprintf(c.stdout, "%s  %s: %s\n", word, k.What, k.Note); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// migrate makes the tables of a database.
+func (c *call) migrate(args []string) error {
+	url, err := c.database("store migrate", args)
+	if err != nil {
+		return err
+	}
+	m, err := store.Migrate(c.ctx, url)
 	switch {
 	case err != nil:
 		return err

@@ -139,6 +139,7 @@ const (
 	codeWarning        = "01000"
 	codeDivisionByZero = "22012"
 	codeNoTable        = "42P01"
+	codeNoSetting      = "42704"
 	codeNoSchema       = "3F000"
 )
 
@@ -231,6 +232,11 @@ func (p *postgres) check() error {
 	if err := checkFormat(ctx, p.conn); err != nil {
 		return err
 	}
+	return p.checkSettings(ctx)
+}
+
+// checkSettings looks whether a crash of the server loses commits.
+func (p *postgres) checkSettings(ctx context.Context) error {
 	for _, name := range []string{"fsync", "full_page_writes"} {
 		var value string
 		if err := p.conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {

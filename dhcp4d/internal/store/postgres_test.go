@@ -570,6 +570,42 @@ func TestDB_6_TheLeastPrivileges(t *testing.T) {
 	}
 }
 
+// TestDB_6_ADatabaseIsChecked looks at databases that can be the store, and at some that cannot.
+func TestDB_6_ADatabaseIsChecked(t *testing.T) {
+	s := migrated(t)
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	if _, err := p.Commit([]lease.Binding{bindingOf("192.0.2.1", "one")}); err != nil {
+		t.Fatal(err)
+	}
+	check := func() (text string, failed bool) {
+		t.Helper()
+		for _, c := range CheckDatabase(t.Context(), s.URL(), quiet()) {
+			text += fmt.Sprintln(c.What, c.Note, c.Err, c.Warn)
+			failed = failed || c.Err != nil
+		}
+		return text, failed
+	}
+	const state = "SELECT (SELECT count(*) FROM dhcp4d.lease) || ' ' || (SELECT count(*) FROM dhcp4d.process) || ' ' || (SELECT count(*) FROM dhcp4d.change)"
+	before := s.Query(t, state)
+	if text, failed := check(); failed || !strings.Contains(text, "version 1, 1 leases, 1 dhcp4d run") || !strings.Contains(text, "7 of them do what they should") {
+		t.Errorf("a good one:\n%s", text)
+	}
+	if after := s.Query(t, state); after != before {
+		t.Errorf("rows were %s, are %s", before, after)
+	}
+	for _, c := range []struct{ name, sql, want string }{
+		{"a standby that nobody waits for", "CREATE SCHEMA other", "there is no standby"},
+		{"a table that it may not write", "CREATE RULE stop AS ON UPDATE TO dhcp4d.lease DO INSTEAD NOTHING", "the statements of dhcp4d"},
+		{"tables of another version", "UPDATE dhcp4d.meta SET v = '99' WHERE k = 'format'", "newer dhcp4d"},
+	} {
+		s.Query(t, c.sql)
+		if text, failed := check(); !strings.Contains(text, c.want) || failed != (c.want != "there is no standby") {
+			t.Errorf("%s:\n%s", c.name, text)
+		}
+	}
+}
+
 // TestDB_2_ADatabaseThatIsAway has the database away for a moment, and for longer than a commit is
 // tried.
 func TestDB_2_ADatabaseThatIsAway(t *testing.T) {
