@@ -21,6 +21,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
@@ -63,6 +64,9 @@ func host(c config.Config) (warnings []string) {
 		if l.Interface != "" {
 			named["LINK_OPTIONS"] = append(named["LINK_OPTIONS"], l.Interface)
 		}
+	}
+	for _, l := range c.DHCPv6Links {
+		named["DHCPV6_LINK_ADDRESSES"] = append(named["DHCPV6_LINK_ADDRESSES"], l.Interface)
 	}
 	for _, variable := range slices.Sorted(maps.Keys(named)) {
 		if len(named[variable]) == 0 {
@@ -144,12 +148,13 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 
 	host := hook.NewHost(reg, drop.DHCP6D, rt.Panics, rt.Log, hooks.All())
 	defer host.Close()
+	passed := pass.NewMetrics(reg)
 	prepare := func(c config.Config) (*server.Settings, *hook.Set, error) {
 		made, err := host.Make(c.Hooks)
 		if err != nil {
 			return nil, nil, err
 		}
-		set, err := settings(c, duid, link.Interfaces, event.NewHooks(made))
+		set, err := settings(c, duid, link.Interfaces, event.NewHooks(made), passed)
 		if err != nil {
 			host.Discard(made)
 		}
@@ -161,6 +166,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		return err
 	}
 	running.Store(set)
+	passed.Keep(c.DHCPv6Servers)
 	host.Use(made)
 	upLedger, downLedger := server.NewLedgers(reg)
 	log := rt.Log.With("package", "server")
@@ -206,6 +212,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 			return err
 		}
 		running.Store(set)
+		passed.Keep(next.DHCPv6Servers)
 		host.Use(made)
 		end.Configure(next.IPCKeys, next.IPCOldPeers)
 		backends.Load().Configure(specs(next.Backends), ranges(next.Ranges))
@@ -262,7 +269,7 @@ func ending(c daemon.Component, ended chan<- struct{}) daemon.Component {
 }
 
 // settings returns the part of the configuration that a reload may change.
-func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks) (*server.Settings, error) {
+func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
 		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)
@@ -283,7 +290,12 @@ func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces
 		}
 		links = append(links, one)
 	}
+	servers, err := passTo(c, interfaces, passed)
+	if err != nil {
+		return nil, err
+	}
 	return &server.Settings{
+		Servers:  servers,
 		Access:   server.Access{Trust: attachment.Trust{Relays: c.Relays, Interfaces: ldra, Links: c.LDRALinks}},
 		Delivery: server.Delivery{ClientPort: c.ClientPort, Source: c.Source},
 		Answer:   answer.New(duid, c.Options),
@@ -291,6 +303,27 @@ func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces
 		Hooks:    at,
 		MaxWait:  backend.MaxWait{Query: c.MaxWait, Discover: c.DiscoverMaxWait},
 	}, nil
+}
+
+// passTo returns the DHCPv6 servers that messages are passed on to, nil if there are none.
+func passTo(c config.Config, interfaces func() *listen.Interfaces, metrics *pass.Metrics) (*pass.Servers, error) {
+	if len(c.DHCPv6Servers) == 0 {
+		return nil, nil
+	}
+	o := pass.Options{Servers: c.DHCPv6Servers, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
+	for _, l := range c.DHCPv6Links {
+		patterns, err := listen.ParsePatterns([]string{l.Interface})
+		if err != nil {
+			return nil, fmt.Errorf("reading DHCP6D_DHCPV6_LINK_ADDRESSES: %w", err)
+		}
+		o.Links = append(o.Links, pass.Link{Address: l.Address,
+			Interface: func(name []byte) bool { return interfaces().MatchesBytes(name, patterns) }})
+	}
+	var err error
+	if o.Key, err = pass.ReadKey(c.StateDir); err != nil {
+		return nil, err
+	}
+	return pass.New(o), nil
 }
 
 func specs(backends []config.Backend) []backend.Spec {

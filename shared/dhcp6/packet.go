@@ -266,6 +266,9 @@ func (r Relay) RelayPort() (port uint16, ok bool) {
 	return port, true
 }
 
+// Carried returns the data of the Relay Message option: the next level, or the message.
+func (r Relay) Carried() []byte { return optionData(r.data, r.relayMsg, 0) }
+
 // Options returns the options of this level as a row, see [Walk], in the order received, the Relay
 // Message among them.
 func (r Relay) Options() []byte { return r.data[int(r.start)+relayHeader : r.end] }

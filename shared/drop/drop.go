@@ -50,6 +50,10 @@ const (
 	OwnerDown
 	Oversize
 	NoSession
+	ReplySource
+	ReplyContext
+	ReplyMessage
+	ReplyInterface
 
 	// IPC, both daemons.
 	WrongPeer
@@ -87,7 +91,7 @@ var table = Table[Reason]{
 	ServerMessage:     {"server_message", DHCP6D, "message type that only servers send"},
 	RelayMessage:      {"relay_message", both, "relay level without exactly one usable Relay Message option"},
 	RelayDepth:        {"relay_depth", both, "more than nine relay levels"},
-	HopLimit:          {"hop_limit", both, "hop-count above eight"},
+	HopLimit:          {"hop_limit", both, "hop-count above eight, or one of eight in a message to pass on"},
 	NoMessage:         {"no_dhcpv4_msg", both, "DHCPV4-QUERY without option 87"},
 	ManyMessages:      {"multiple_dhcpv4_msg", both, "several options 87"},
 	ShortMessage:      {"dhcpv4_msg_too_short", both, "option 87 shorter than 240 octets"},
@@ -112,6 +116,10 @@ var table = Table[Reason]{
 	OwnerDown:         {"owner_down", DHCP6D, "the one dhcp4d that has the address is out"},
 	Oversize:          {"ipc_oversize", DHCP6D, "too long once the return context is added"},
 	NoSession:         {"no_session", DHCP6D, "the dhcp4d, or dhcp6d, has just started and they have no session yet"},
+	ReplySource:       {"reply_source", DHCP6D, "Relay-reply from an address of no configured DHCPv6 server"},
+	ReplyContext:      {"reply_context", DHCP6D, "Relay-reply for a client or relay that dhcp6d never passed a message on for"},
+	ReplyMessage:      {"reply_message", DHCP6D, "Relay-reply with a message that no DHCPv6 server sends there"},
+	ReplyInterface:    {"reply_interface", DHCP6D, "Relay-reply for an interface that is not served"},
 	WrongPeer:         {"wrong_peer", both, "IPC datagram from an address that is not a configured peer"},
 	Unauthentic:       {"unauthentic", both, "IPC datagram unsigned, forged, stale or replayed"},
 	Context:           {"ipc_context", both, "IPC datagram without a complete return context"},

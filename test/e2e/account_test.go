@@ -19,6 +19,7 @@ type account struct {
 var accounts = map[string][]account{
 	"dhcp6d": {
 		{"dhcp6d_packets_received_total", []string{"dhcp6d_queries_forwarded_total", "dhcp6d_packets_answered_total",
+			"dhcp6d_messages_passed_total", "dhcp6d_messages_returned_total",
 			`dhcp6d_packets_silent_total socket="link"`, `dhcp6d_packets_dropped_total socket="link"`}},
 		{"dhcp6d_ipc_packets_received_total", []string{"dhcp6d_responses_relayed_total", "dhcp6d_ipc_probe_replies_total",
 			`dhcp6d_packets_dropped_total socket="ipc"`}},

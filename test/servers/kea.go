@@ -55,10 +55,10 @@ func KeaVersion(ctx context.Context, dir string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// StartKeaDHCPv6 starts Kea's DHCPv6 server alone, not as a half, with the caller's configuration.
-// dir is for its files.
-func StartKeaDHCPv6(h *netns.Host, dir, config string) (*Half, error) {
-	return startKea(h, "kea-dhcp6", Config{Dir: dir}.withDefaults(), config)
+// StartKeaDHCPv6 starts Kea's DHCPv6 server alone, not as a half, with the caller's configuration
+// and further arguments. dir is for its files.
+func StartKeaDHCPv6(h *netns.Host, dir, config string, args ...string) (*Half, error) {
+	return startKea(h, "kea-dhcp6", Config{Dir: dir}.withDefaults(), config, args...)
 }
 
 // StartKeaDHCPv4 starts Kea's DHCPv4 server with the caller's configuration. dir is for its files.
@@ -68,7 +68,7 @@ func StartKeaDHCPv4(h *netns.Host, dir, config string) (*Half, error) {
 
 // startKea starts one of Kea's servers. The server says when it is ready; its sockets are open
 // before.
-func startKea(h *netns.Host, name string, c Config, config string) (*Half, error) {
+func startKea(h *netns.Host, name string, c Config, config string, args ...string) (*Half, error) {
 	path, err := findKea(c.KeaBin, name)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func startKea(h *netns.Host, name string, c Config, config string) (*Half, error
 	}
 	env := []string{"KEA_DHCP_DATA_DIR=" + c.Dir, "KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir, "KEA_LOGGER_DESTINATION=stderr"}
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
-	return start(h, Kea, c.Patience, env, "", []string{path, "-c", file}, func(p *netns.Process) error {
+	return start(h, Kea, c.Patience, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
 		if !strings.Contains(p.Output(), started) {
 			return fmt.Errorf("%s was not said", started)
 		}

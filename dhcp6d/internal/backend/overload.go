@@ -34,10 +34,15 @@ const (
 // queue is what is known of the queue in front of a backend. The loop that sends owns it.
 type queue struct {
 	left     [window]int64 // when each of the last queries left, by its number
-	lastLate int64         // when a query last came too late
-	lateFrom int64         // since when every query has come too late
-	overload bool
+	overload Overload
 	marked   int64 // when a full probe last followed a query
+}
+
+// Overload tells overload from a pause, by whether queries come too late. One goroutine owns it.
+type Overload struct {
+	lastLate int64 // when a query last came too late
+	lateFrom int64 // since when every query has come too late
+	on       bool
 }
 
 // A backend that reads a query may be silent about it by rule, so silence says nothing about its
@@ -82,7 +87,7 @@ func (s *state) full(discover bool, at int64) bool {
 func (s *state) late(q *Query, limits MaxWait, at int64) bool {
 	wait := q.Waited + s.behind(at)
 	tooLong := limits.Discover > 0 && wait > limits.Discover
-	overload := s.queue.overloaded(tooLong, at)
+	overload := s.queue.overload.Note(tooLong, at)
 	return (tooLong && overload && q.opens()) || (limits.Query > 0 && wait > limits.Query)
 }
 
@@ -104,18 +109,19 @@ func (s *state) behind(at int64) time.Duration {
 	return time.Duration(s.lag.Load())
 }
 
-// overloaded notes whether a query came too late, and reports whether the backend is overloaded.
-func (w *queue) overloaded(tooLong bool, at int64) bool {
-	over := at-w.lastLate > int64(standing)
+// Note notes whether a query came too late, and reports whether there is overload. at is in
+// nanoseconds.
+func (o *Overload) Note(tooLong bool, at int64) bool {
+	over := at-o.lastLate > int64(standing)
 	if over {
-		w.overload = false
+		o.on = false
 	}
 	if over || !tooLong {
-		w.lateFrom = at
+		o.lateFrom = at
 	}
 	if tooLong {
-		w.lastLate = at
+		o.lastLate = at
 	}
-	w.overload = w.overload || at-w.lateFrom > int64(standing)
-	return w.overload
+	o.on = o.on || at-o.lateFrom > int64(standing)
+	return o.on
 }

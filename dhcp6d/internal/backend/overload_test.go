@@ -14,7 +14,7 @@ import (
 var patience = MaxWait{Query: time.Second, Discover: 50 * time.Millisecond}
 
 func TestOverloadIsWhatStands(t *testing.T) {
-	var w queue
+	var w Overload
 	for _, step := range []struct {
 		name    string
 		at      time.Duration
@@ -32,7 +32,7 @@ func TestOverloadIsWhatStands(t *testing.T) {
 		{"and that is the end of it", time.Hour + 601*time.Millisecond, false, false},
 		{"the next pause is no overload either", time.Hour + 610*time.Millisecond, true, false},
 	} {
-		if got := w.overloaded(step.tooLong, int64(step.at)); got != step.want {
+		if got := w.Note(step.tooLong, int64(step.at)); got != step.want {
 			t.Errorf("%s: %v, want %v", step.name, got, step.want)
 		}
 	}

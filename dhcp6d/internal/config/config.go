@@ -59,6 +59,13 @@ type Config struct {
 	LinkOptions []LinkOptions
 	StateDir    string
 
+	// DHCPv6Servers are the servers that messages are passed on to, at most 8.
+	DHCPv6Servers []netip.AddrPort
+	// DHCPv6Links are the link-addresses for these messages. The first one that fits counts.
+	DHCPv6Links []LinkAddress
+	// DHCPv6Information passes every Information-request on.
+	DHCPv6Information bool
+
 	API access.Config
 
 	// Hooks are the hooks to run, in order, with their variables.
@@ -104,6 +111,10 @@ type raw struct {
 	Options     optionVariables
 	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the nine variables above for an Information-request on one link: an interface, for clients whose link no relay names, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
+	DHCPv6Servers     []dhcpv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or addresses" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; unset drops these messages"`
+	DHCPv6Links       []LinkAddress  `env:"DHCPV6_LINK_ADDRESSES" kind:"list of interface=address" reload:"true" desc:"the link-address of Relay-forwards for clients on an interface, by which the DHCPv6 servers choose the subnet; unset takes the lowest global address of the interface"`
+	DHCPv6Information bool           `env:"DHCPV6_INFORMATION" envDefault:"false" reload:"true" desc:"pass every Information-request on to the DHCPv6 servers, also those that dhcp6d has an answer to"`
+
 	State stateVariable
 
 	API apiVariables `envPrefix:"API_"`
@@ -148,6 +159,8 @@ func Load(environ []string) (Config, error) {
 		IPCOldPeers:     r.IPCOldPeers,
 		Options:         r.Options.check(l),
 		LinkOptions:     r.LinkOptions.check(l),
+		DHCPv6Servers:   addresses(r.DHCPv6Servers),
+		DHCPv6Links:     r.DHCPv6Links,
 		StateDir:        r.State.StateDir,
 		API:             r.API.in(r.State.StateDir),
 		Hooks:           run,
@@ -156,9 +169,11 @@ func Load(environ []string) (Config, error) {
 		settings:        rest.Settings,
 		variables:       l.Variables(),
 	}
+	c.DHCPv6Information = r.DHCPv6Information
 	c.settings.MetricsListen = rest.MetricsListen
 	c.checkLink(l)
 	c.checkIPC(l, r.IPCInsecure)
+	c.checkPass(l)
 	c.API.Check(l)
 	if c.MaxWait < 0 || c.DiscoverMaxWait < 0 {
 		l.Mistake("MAX_WAIT", "a time below 0", "give 0s for no limit")

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -102,6 +103,18 @@ func TestEverything(t *testing.T) {
 	}
 }
 
+func TestRL36WhereMessagesArePassedOn(t *testing.T) {
+	c, err := config.Load(environ("INTERFACES=eth0", "DHCPV6_SERVERS=2001:db8::1, [fd00::2]:1547,[::1]:1547,[2001:db8::3]",
+		"DHCPV6_LINK_ADDRESSES=eth*=2001:db8:a::1,br0=fd00:1::1", "DHCPV6_INFORMATION=true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := []config.LinkAddress{{Interface: "eth*", Address: addrs("2001:db8:a::1")[0]}, {Interface: "br0", Address: addrs("fd00:1::1")[0]}}
+	if fmt.Sprint(c.DHCPv6Servers) != "[[2001:db8::1]:547 [fd00::2]:1547 [::1]:1547 [2001:db8::3]:547]" || !slices.Equal(c.DHCPv6Links, links) || !c.DHCPv6Information {
+		t.Errorf("%v, %v, %v", c.DHCPv6Servers, c.DHCPv6Links, c.DHCPv6Information)
+	}
+}
+
 func TestJoinSite(t *testing.T) {
 	for env, want := range map[string]bool{
 		"": false, "RELAYS=2001:db8::/64": true, "JOIN_SITE=true": true,
@@ -119,6 +132,7 @@ func TestMistakes(t *testing.T) {
 	const remedy = "; keep it on the loopback interface, set DHCP6D_IPC_KEYS, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
 	const kea = "; give list of [name@]host:port[ kea]"
 	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
+	const passTo = "; give list of [address]:port or addresses"
 	const ranges = "; give list of name:prefix or name:first-last"
 	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
 	tests := []struct{ name, env, want string }{
@@ -166,6 +180,18 @@ func TestMistakes(t *testing.T) {
 		{"refresh time no time", "INFORMATION_REFRESH_TIME=1h0.5s", `INFORMATION_REFRESH_TIME: "1h0.5s" is no number of whole seconds; give seconds or a duration, 600s at least`},
 		{"D6-29 sol max rt of 59", "SOL_MAX_RT=59", "SOL_MAX_RT: 59 seconds are out of range; give 60 to 86400"},
 		{"D6-29 inf max rt of 86401", "INF_MAX_RT=86401", "INF_MAX_RT: 86401 seconds are out of range; give 60 to 86400"},
+		{"DHCPv6 server no address", "DHCPV6_SERVERS=dhcp.example.org", `DHCPV6_SERVERS: "dhcp.example.org" is neither [address]:port nor an IPv6 address` + passTo},
+		{"DHCPv6 server of a group", "DHCPV6_SERVERS=ff05::1:3", `DHCPV6_SERVERS: "ff05::1:3": ff05::1:3 is no global or unique local IPv6 address of a server, without zone` + passTo},
+		{"DHCPv6 server that is link-local", "DHCPV6_SERVERS=[fe80::1%eth0]:547", `DHCPV6_SERVERS: "[fe80::1%eth0]:547": fe80::1%eth0 is no global or unique local IPv6 address of a server, without zone` + passTo},
+		{"DHCPv6 server of IPv4", "DHCPV6_SERVERS=192.0.2.1:547", `DHCPV6_SERVERS: "192.0.2.1:547": 192.0.2.1 is no global or unique local IPv6 address of a server, without zone` + passTo},
+		{"DHCPv6 server with port 0", "DHCPV6_SERVERS=[2001:db8::1]:0", `DHCPV6_SERVERS: "[2001:db8::1]:0" has no port from 1 to 65535` + passTo},
+		{"DHCPv6 server twice", "DHCPV6_SERVERS=2001:db8::1,[2001:db8::1]:547", "DHCPV6_SERVERS: [2001:db8::1]:547 is listed twice; remove one of them"},
+		{"DHCPv6 server that is dhcp6d", "DHCPV6_SERVERS=[::1]:547", "DHCPV6_SERVERS: [::1]:547 is dhcp6d itself; give the port that the server of this host has, or give it a network namespace of its own"},
+		{"nine DHCPv6 servers", "DHCPV6_SERVERS=fd00::1,fd00::2,fd00::3,fd00::4,fd00::5,fd00::6,fd00::7,fd00::8,fd00::9", "DHCPV6_SERVERS: 9 servers; give at most 8"},
+		{"link-address without interface", "DHCPV6_LINK_ADDRESSES=2001:db8::1", `DHCPV6_LINK_ADDRESSES: "2001:db8::1" is no interface=address; give list of interface=address`},
+		{"link-address that is link-local", "DHCPV6_LINK_ADDRESSES=eth0=fe80::1", `DHCPV6_LINK_ADDRESSES: "fe80::1" is no global or unique local IPv6 address; give list of interface=address`},
+		{"link-address without a server", "DHCPV6_LINK_ADDRESSES=eth0=2001:db8::1", "DHCPV6_LINK_ADDRESSES: no server is listed that would get them; set DHCP6D_DHCPV6_SERVERS"},
+		{"Information-requests passed on to nobody", "DHCPV6_INFORMATION=true", "DHCPV6_INFORMATION: no server is listed to pass Information-requests on to; set DHCP6D_DHCPV6_SERVERS"},
 		{"option without colon", "OPTIONS=59", `OPTIONS: "59" has no colon after its code; give list of code:hex`},
 		{"option code", "OPTIONS=0:00", `OPTIONS: "0" is no option code from 1 to 65535; give list of code:hex`},
 		{"option not hex", "OPTIONS=59:xy", `OPTIONS: option 59: "xy" is not hexadecimal; give list of code:hex`},

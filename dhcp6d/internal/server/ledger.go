@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
@@ -15,7 +16,7 @@ import (
 
 // Two ledgers hold the account of the two sockets:
 //
-//	link  received = forwarded + answered + silent + dropped
+//	link  received = forwarded + answered + silent + passed + returned + dropped
 //	ipc   received = relayed + probes + dropped
 //
 // Each is written by the loop that reads the socket, once per batch.
@@ -25,6 +26,8 @@ type LinkLedger struct {
 	received   *metric.Tally[int] // by type and path
 	forwarded  *metric.Tally[int] // by path and destination
 	answered   *metric.Tally[int]
+	passed     *metric.Tally[int] // by path
+	returned   *metric.Tally[int] // by path
 	silent     *metric.Tally[silence.Reason]
 	drops      *metric.Tally[drop.Reason]
 	unbelieved *metric.Tally[int] // no fate: which it has is in the others
@@ -63,6 +66,8 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	forwards := counter("queries_forwarded_total", "DHCPV4-QUERY messages handed to a dhcp4d.", "path", "dest")
 	relays := counter("responses_relayed_total", "DHCPV4-RESPONSE messages sent to a client or relay.", "path")
 	answers := counter("packets_answered_total", "Messages that dhcp6d answered itself.", "type")
+	passes := counter("messages_passed_total", "Messages passed on to the DHCPv6 servers of DHCP6D_DHCPV6_SERVERS, each counted once.", "path")
+	returns := counter("messages_returned_total", "Messages of DHCPv6 servers sent to a client or relay.", "path")
 	silences := metric.NewSilences(reg, drop.DHCP6D, "packets_silent_total",
 		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")
 	unbelieved := counter("packets_relay_unbelieved_total",
@@ -70,7 +75,7 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	probes := counter("ipc_probe_replies_total", "Answers to probes received from dhcp4d.")
 	drops := metric.NewDrops(reg, drop.DHCP6D, "link", "ipc")
 
-	var byType, byDest, byPath []prometheus.Counter
+	var byType, byDest, byPath, passesByPath, returnsByPath []prometheus.Counter
 	for _, path := range pathLabels {
 		for _, t := range messageTypes {
 			byType = append(byType, received.WithLabelValues(typeLabel(t), path))
@@ -80,12 +85,16 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 			byDest = append(byDest, forwards.WithLabelValues(path, dest))
 		}
 		byPath = append(byPath, relays.WithLabelValues(path))
+		passesByPath = append(passesByPath, passes.WithLabelValues(path))
+		returnsByPath = append(returnsByPath, returns.WithLabelValues(path))
 	}
 	one := func(c prometheus.Counter) *metric.Tally[int] { return metric.NewTally[int]([]prometheus.Counter{c}) }
 	link := &LinkLedger{
 		received:  metric.NewTally[int](byType),
 		forwarded: metric.NewTally[int](byDest),
 		answered:  one(answers.WithLabelValues("reply")),
+		passed:    metric.NewTally[int](passesByPath),
+		returned:  metric.NewTally[int](returnsByPath),
 		silent:    silences.Tally("link"),
 		drops:     drops.Tally("link"),
 
@@ -135,8 +144,8 @@ func index(relayed bool, kind int) int {
 	return kind
 }
 
-// sent counts what a batch has sent, and adds the batch to the metrics.
-func (l *LinkLedger) sent(queries, answers *outgoing) {
+// sent counts what a batch has sent, and adds the batch to the metrics. servers get what is passed.
+func (l *LinkLedger) sent(queries, answers, passed, returned *outgoing, servers *pass.Servers) {
 	for i := range queries.packets {
 		switch {
 		case queries.paths[i].probe: // is in no account
@@ -153,12 +162,41 @@ func (l *LinkLedger) sent(queries, answers *outgoing) {
 		}
 		l.answered.Add(0, 1)
 	}
+	l.sentOn(passed, servers)
+	for i := range returned.packets {
+		if returned.packets[i].Err != nil {
+			l.drops.Add(drop.SendError, 1)
+			continue
+		}
+		l.returned.Add(returned.paths[i].byPath(), 1)
+	}
 	l.received.Flush()
 	l.forwarded.Flush()
 	l.answered.Flush()
+	l.passed.Flush()
+	l.returned.Flush()
 	l.silent.Flush()
 	l.drops.Flush()
 	l.unbelieved.Flush()
+}
+
+// sentOn counts what was sent to servers. The copies of a message for all servers follow each
+// other. It is dropped only if the kernel refused every copy.
+func (l *LinkLedger) sentOn(passed *outgoing, servers *pass.Servers) {
+	for i := 0; i < len(passed.packets); i += servers.Len() {
+		sent := false
+		for n := range servers.Len() {
+			if passed.packets[i+n].Err == nil {
+				sent = true
+				servers.Sent(n)
+			}
+		}
+		if sent {
+			l.passed.Add(passed.paths[i].byPath(), 1)
+		} else {
+			l.drops.Add(drop.SendError, 1)
+		}
+	}
 }
 
 // settle counts the fate of a datagram.

@@ -5,6 +5,9 @@
 //	      → levels that are believed, source and destination → validate → PKT6_RECEIVE
 //	      → a DHCPV4-QUERY: choose a dhcp4d → add the context → sign → IPC
 //	      → any other message: answer → PKT6_SEND → BUFFER6_SEND → link
+//	      → one that another DHCPv6 server is to answer: Relay-forward → that server
+//	    a Relay-reply of such a server, not stale → its context is ours → parse → interface and
+//	      destination from the context → BUFFER6_SEND → link
 //
 //	Down  IPC → from a backend → verify → parse → interface and destination from the context
 //	      → strip the context → BUFFER6_SEND → link
@@ -35,6 +38,8 @@ const (
 	silent                // understood, nothing to say
 	relayedOn             // an answer of a dhcp4d, sent on to its client or relay
 	probe                 // an answer to a probe of ours
+	passed                // to the DHCPv6 servers
+	returned              // a message of a DHCPv6 server, sent on to its client or relay
 )
 
 // path is how a query came. Its answer goes back the same way.

@@ -271,6 +271,20 @@ func patched(b []byte, at int, v ...byte) []byte {
 	return b
 }
 
+// want is what becomes of a datagram.
+type want struct {
+	fate fate
+	why  drop.Reason
+	rule silence.Reason
+}
+
+// accounted is a datagram of TestAccount.
+type accounted struct {
+	name string
+	in   udp.Packet
+	want want
+}
+
 // TestAccount sends a known mix through both halves and checks the ledgers: every datagram has one
 // fate, and there is one for every reason.
 func TestAccount(t *testing.T) {
@@ -308,18 +322,9 @@ func TestAccount(t *testing.T) {
 		return nil
 	})
 
-	type want struct {
-		fate fate
-		why  drop.Reason
-		rule silence.Reason
-	}
 	// local is a datagram of a relay on this host, which needs a port of its own (RFC 8357).
 	local := dhcp6.AppendRelayForward(nil, 0, us, client.Addr(), dhcp6.AppendOption(nil, dhcp6.OptRelayPort, []byte{0, 0}), good)
-	link := []struct {
-		name string
-		in   udp.Packet
-		want want
-	}{
+	link := []accounted{
 		{"Q-1 query by multicast", from(client, good), want{fate: forwarded}},
 		{"Q-31 query by unicast", unicast(from(netip.MustParseAddrPort("[2001:db8:1::99]:546"), good)), want{fate: forwarded}},
 		{"D6-5 query from another port", from(netip.AddrPortFrom(client.Addr(), 5000), good), want{fate: forwarded}},
@@ -380,11 +385,7 @@ func TestAccount(t *testing.T) {
 			dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, make([]byte, 65450)), infoRequest(wants88...)))), want{why: drop.ReplyTooBig}},
 		{"the kernel refuses our answer", unicast(from(refused, relayed(infoRequest(wants88...), 1))), want{why: drop.SendError}},
 	}
-	ipcs := []struct {
-		name string
-		in   udp.Packet
-		want want
-	}{
+	ipcs := []accounted{
 		{"response", udp.Packet{Data: answerTo(context), Peer: fourd}, want{fate: relayedOn}},
 		{"relayed response", udp.Packet{Data: back(t, frameOf(relayed(good, 2), ipc.Context{Interface: []byte("eth2"), Source: relay})), Peer: fourd}, want{fate: relayedOn}},
 		{"IPC-26 answer to a probe", udp.Packet{Data: ipc.AppendProbeReply(nil), Peer: fourd}, want{fate: probe}},
@@ -401,7 +402,7 @@ func TestAccount(t *testing.T) {
 	}
 
 	reached, silences := map[drop.Reason]bool{}, map[silence.Reason]bool{}
-	account := func(socket, name string, w want, step func()) {
+	account := func(b *bench, socket, name string, w want, step func()) {
 		t.Helper()
 		t.Run(socket+" "+name, func(t *testing.T) {
 			series, at := map[string]float64{}, b.scrape(t)
@@ -409,7 +410,8 @@ func TestAccount(t *testing.T) {
 				series["dropped "+r.Label()] = at("dhcp6d_packets_dropped_total", "socket="+socket, "reason="+r.Label())
 			}
 			fates := map[fate]string{forwarded: "dhcp6d_queries_forwarded_total", answered: "dhcp6d_packets_answered_total",
-				relayedOn: "dhcp6d_responses_relayed_total", probe: "dhcp6d_ipc_probe_replies_total"}
+				relayedOn: "dhcp6d_responses_relayed_total", probe: "dhcp6d_ipc_probe_replies_total",
+				passed: "dhcp6d_messages_passed_total", returned: "dhcp6d_messages_returned_total"}
 			for _, n := range fates {
 				series[n] = at(n)
 			}
@@ -448,10 +450,14 @@ func TestAccount(t *testing.T) {
 		})
 	}
 	for _, c := range link {
-		account("link", c.name, c.want, func() { b.up.batch([]udp.Packet{c.in}) })
+		account(b, "link", c.name, c.want, func() { b.up.batch([]udp.Packet{c.in}) })
+	}
+	passing := newPassBench(t, nil)
+	for _, c := range passAccount(t, passing) {
+		account(passing, "link", c.name, c.want, func() { passing.up.batch([]udp.Packet{c.in}) })
 	}
 	for _, c := range ipcs {
-		account("ipc", c.name, c.want, func() { b.down.batch([]udp.Packet{c.in}) })
+		account(b, "ipc", c.name, c.want, func() { b.down.batch([]udp.Packet{c.in}) })
 	}
 	t.Run("ipc IPC-27 unsigned", func(t *testing.T) {
 		keyed := newKeyedBench(t, ipc.Keys{key})

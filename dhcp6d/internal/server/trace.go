@@ -39,6 +39,7 @@ type seen struct {
 // traced is the record of a datagram that is on its way: it is complete when that has left.
 type traced struct {
 	at     int // in its outgoing
+	copies int // there, of the same datagram, behind the first
 	to     trace.Watches
 	record *trace.Record
 	sent   string         // the last step if the kernel takes the datagram
@@ -50,7 +51,11 @@ type traced struct {
 // completed hands over the records of what has left, and returns the slice for others.
 func completed(ts []traced, left []udp.Packet) []traced {
 	for i := range ts {
-		t, p := &ts[i], &left[ts[i].at]
+		t := &ts[i]
+		p := &left[t.at]
+		for n := 1; p.Err != nil && n <= t.copies; n++ {
+			p = &left[t.at+n]
+		}
 		if p.Err != nil {
 			t.record.Say("dropped (%s): the kernel refused to send to %v: %v", drop.SendError.Label(), p.Peer, p.Err)
 		} else {
@@ -73,6 +78,10 @@ func (u *Up) forget() {
 // there are watches only, and reads the datagram again: what one is that was dropped early nobody
 // else knows.
 func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
+	if u.set.Servers != nil && isReply(in) {
+		u.followReply(in, f, why)
+		return
+	}
 	who, packet, message := &u.seen.who, &u.seen.packet, &u.seen.message
 	*who = trace.Who{Source: in.Peer.Addr()}
 	var carried []byte
@@ -143,8 +152,54 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 			sent: fmt.Sprintf("answered by dhcp6d itself, sent to %v", p.Peer),
 		})
 		return
+	case passed:
+		n := u.set.Servers.Len()
+		for i := range n {
+			r.Say("passed on to the DHCPv6 server %v", u.set.Servers.Address(i))
+		}
+		u.tracedPassed = append(u.tracedPassed, traced{
+			at: len(u.passed.packets) - n, copies: n - 1, to: to, record: r, socket: trace.Link, bound: u.Trace.Link,
+			sent: "sent",
+		})
+		return
 	}
 	to.Send(r)
+}
+
+// followReply is follow for a Relay-reply.
+func (u *Up) followReply(in *udp.Packet, f fate, why drop.Reason) {
+	who, packet := &u.seen.who, &u.seen.packet
+	if packet.ParseReply(in.Data) != drop.None {
+		return // it tells of no subscriber
+	}
+	*who = trace.Who{Answer: true, Source: packet.Relay(0).PeerAddress(), Chain: packet}
+	to := u.tracing.Of(who, u.now)
+	if len(to) == 0 {
+		return
+	}
+	m := packet.Message()
+	r := &trace.Record{
+		Time: u.now, Daemon: "dhcp6d", Exchange: fmt.Sprintf("DHCPv6 transaction %x", m.TransactionID()),
+		In: trace.NewDatagram(u.now, trace.Link, nameOf(u.served, in.Interface), true, trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
+	}
+	r.Say("Relay-reply received from %v, %d octets, for %v", in.Peer, len(in.Data), who.Source)
+	r.Say("%v", m.Type())
+	if u.event.Interface != "" {
+		sayHooks(r, string(event.Buffer6Send), u.set.Hooks.Buffer6Send.Names(), &u.event)
+	}
+	if f == dropped {
+		sayCulprit(r, &u.event)
+		endWithDrop(r, why)
+		to.Send(r)
+		return
+	}
+	at := len(u.returned.packets) - 1
+	p := &u.returned.packets[at]
+	ifc := nameOf(u.served, p.Interface)
+	u.tracedReturned = append(u.tracedReturned, traced{
+		at: at, to: to, record: r, socket: trace.Link, bound: u.Trace.Link, ifc: ifc,
+		sent: fmt.Sprintf("sent to %v by %s", p.Peer, leavesBy(ifc)),
+	})
 }
 
 // nameOf returns the name of the interface that a datagram leaves by, empty if the routes choose

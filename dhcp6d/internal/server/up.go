@@ -11,6 +11,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -48,13 +49,19 @@ type Up struct {
 
 	silence silence.Reason // why the datagram at hand gets no answer, if its fate is silent
 
-	// The datagrams that the batch sends; buf holds the bytes of both.
-	buf     []byte
-	queries outgoing
-	answers outgoing
+	relay    pass.Codec
+	passLate backend.Overload // of messages that are passed on
+
+	// The datagrams that the batch sends; buf holds the bytes of the first three.
+	buf      []byte
+	queries  outgoing
+	answers  outgoing
+	passed   outgoing // to the DHCPv6 servers, one copy for each
+	returned outgoing // of these servers; the bytes are those received
 
 	tracing                      *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
 	tracedQueries, tracedAnswers []traced
+	tracedPassed, tracedReturned []traced
 	seen                         seen
 }
 
@@ -64,6 +71,8 @@ type Settings struct {
 	Access   Access
 	Delivery Delivery
 	Answer   *answer.Server
+	// Servers get what is not for us. It is nil where nobody does.
+	Servers *pass.Servers
 	// Links have an answer of their own in place of Answer; the first that fits counts.
 	Links []LinkAnswer
 	Hooks event.Hooks
@@ -111,6 +120,8 @@ func (u *Up) batch(in []udp.Packet) {
 	u.buf = u.buf[:0]
 	u.queries.reset()
 	u.answers.reset()
+	u.passed.reset()
+	u.returned.reset()
 	u.tracing = u.Trace.Hub.On()
 	for i := range in {
 		if u.tracing != nil {
@@ -129,10 +140,16 @@ func (u *Up) batch(in []udp.Packet) {
 	}
 	u.Queries.Write(u.queries.packets)
 	u.Answers.Write(u.answers.packets)
-	u.Ledger.sent(&u.queries, &u.answers)
+	if u.set.Servers != nil {
+		u.Answers.Write(u.passed.packets)
+		u.Answers.Write(u.returned.packets)
+	}
+	u.Ledger.sent(&u.queries, &u.answers, &u.passed, &u.returned, u.set.Servers)
 	if u.tracing != nil {
 		u.tracedQueries = completed(u.tracedQueries, u.queries.packets)
 		u.tracedAnswers = completed(u.tracedAnswers, u.answers.packets)
+		u.tracedPassed = completed(u.tracedPassed, u.passed.packets)
+		u.tracedReturned = completed(u.tracedReturned, u.returned.packets)
 	}
 }
 
@@ -144,8 +161,8 @@ func (u *Up) parsed() *dhcp6.Packet {
 	return &u.packet
 }
 
-// receive takes one datagram of a client or relay. It puts what is to be sent into queries or
-// answers, or returns a reason.
+// receive takes one datagram of a client, a relay or a DHCPv6 server. It puts what is to be sent
+// into one of the outgoing, or returns a reason.
 func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	u.valid, u.silence = false, silence.None
 	if in.Truncated {
@@ -153,6 +170,9 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	}
 	if limit := u.set.MaxWait.Query; limit > 0 && u.waited(in) > limit {
 		return dropped, drop.Stale
+	}
+	if u.set.Servers != nil && isReply(in) {
+		return u.giveBack(in) // servers may be reached by any interface
 	}
 	ifc := u.served.ByIndex(in.Interface)
 	if ifc == nil {
@@ -176,14 +196,19 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	if levels < u.packet.Relays() {
 		u.Ledger.unbelieved.Add(0, 1)
 	}
-	if why := u.set.Answer.Validate(&u.packet, in.Local); why != drop.None {
+	why = u.set.Answer.Validate(&u.packet, in.Local)
+	passOn := u.set.Servers != nil && u.passes(why)
+	if why != drop.None && !passOn {
 		return dropped, why
 	}
 	u.event.Packet, u.event.Path = &u.packet, &u.path
 	if why := u.set.Hooks.Pkt6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
-	if u.packet.Message().Type() == dhcp6.DHCPv4Query {
+	switch {
+	case passOn:
+		return u.passTo(in, ifc)
+	case u.packet.Message().Type() == dhcp6.DHCPv4Query:
 		return u.forward(in)
 	}
 	return u.answer(in, ifc)
@@ -264,6 +289,8 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	switch {
 	case why != drop.None:
 		return dropped, why
+	case len(buf) == start && u.set.Servers != nil:
+		return u.passTo(in, ifc) // they may have what we have not
 	case len(buf) == start:
 		u.silence = silence.NothingToOffer
 		return silent, drop.None

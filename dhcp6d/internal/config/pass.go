@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+)
+
+// maxDHCPv6Servers is the most servers that a message is passed on to.
+const maxDHCPv6Servers = 8
+
+// dhcpv6Server is where a DHCPv6 server listens.
+type dhcpv6Server netip.AddrPort
+
+// UnmarshalText parses "[address]:port" or "address", which has port 547.
+func (s *dhcpv6Server) UnmarshalText(text []byte) error {
+	place, err := netip.ParseAddrPort(string(text))
+	if err != nil {
+		a, err := netip.ParseAddr(strings.Trim(string(text), "[]"))
+		if err != nil {
+			return fmt.Errorf("%q is neither [address]:port nor an IPv6 address", text)
+		}
+		place = netip.AddrPortFrom(a, dhcp6.ServerPort)
+	}
+	if a := place.Addr(); !a.IsGlobalUnicast() && !a.IsLoopback() || !a.Is6() || a.Is4In6() || a.Zone() != "" {
+		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", a)
+	}
+	if place.Port() == 0 {
+		return fmt.Errorf("%q has no port from 1 to 65535", text)
+	}
+	*s = dhcpv6Server(place)
+	return nil
+}
+
+// addresses returns where servers listen.
+func addresses(servers []dhcpv6Server) (at []netip.AddrPort) {
+	for _, s := range servers {
+		at = append(at, netip.AddrPort(s))
+	}
+	return at
+}
+
+// LinkAddress is the link-address of an interface.
+type LinkAddress struct {
+	// Interface is a name or pattern.
+	Interface string
+	Address   netip.Addr
+}
+
+// UnmarshalText parses "interface=address".
+func (a *LinkAddress) UnmarshalText(text []byte) error {
+	name, address, found := strings.Cut(string(text), "=")
+	if _, err := path.Match(name, ""); err != nil || !found || name == "" || strings.ContainsAny(name, "/! \t") {
+		return fmt.Errorf("%q is no interface=address", text)
+	}
+	parsed, err := netip.ParseAddr(address)
+	if err != nil || !parsed.Is6() || parsed.Is4In6() || parsed.Zone() != "" || !parsed.IsGlobalUnicast() {
+		return fmt.Errorf("%q is no global or unique local IPv6 address", address)
+	}
+	*a = LinkAddress{name, parsed}
+	return nil
+}
+
+// checkPass checks where messages are passed on to.
+func (c *Config) checkPass(l *config.Loader) {
+	if n := len(c.DHCPv6Servers); n > maxDHCPv6Servers {
+		l.Mistake("DHCPV6_SERVERS", fmt.Sprintf("%d servers", n), fmt.Sprintf("give at most %d", maxDHCPv6Servers))
+	}
+	for i, s := range c.DHCPv6Servers {
+		if slices.Contains(c.DHCPv6Servers[:i], s) {
+			l.Mistake("DHCPV6_SERVERS", s.String()+" is listed twice", "remove one of them")
+		}
+		if s.Addr().IsLoopback() && s.Port() == c.ServerPort {
+			l.Mistake("DHCPV6_SERVERS", s.String()+" is dhcp6d itself", "give the port that the server of this host has, or give it a network namespace of its own")
+		}
+	}
+	if len(c.DHCPv6Servers) > 0 {
+		return
+	}
+	if len(c.DHCPv6Links) > 0 {
+		l.Mistake("DHCPV6_LINK_ADDRESSES", "no server is listed that would get them", "set "+Prefix+"DHCPV6_SERVERS")
+	}
+	if c.DHCPv6Information {
+		l.Mistake("DHCPV6_INFORMATION", "no server is listed to pass Information-requests on to", "set "+Prefix+"DHCPV6_SERVERS")
+	}
+}

@@ -1,0 +1,130 @@
+// Package pass is dhcp6d as a relay agent (RFC 9915 section 19): it wraps messages that another
+// DHCPv6 server is to answer into a Relay-forward, and says whose a Relay-reply is.
+//
+// It keeps nothing about a message. What delivers the answer travels in the Interface-Id option,
+// which every server returns unchanged (RFC 9915 section 21.18):
+//
+//	0    n   name of the interface that received the message, 1 to 15 octets
+//	n    1   0
+//	n+1  1   flags: 1 means that a relay sent the message
+//	n+2  2   UDP port that the answer goes to
+//	n+4  16  the unicast address of ours that the message was sent to, or ::
+//	n+20 8   the first octets of HMAC-SHA-256 over the above and the peer-address
+//
+// The key is in the state directory. Nobody else can make a context. An answer finds its way also
+// after a restart, and a Reconfigure finds it at any later time.
+package pass
+
+import (
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+)
+
+// Options say where messages go.
+type Options struct {
+	// Servers all get every message, as a relay agent sends it (RFC 9915 section 19.1).
+	Servers []netip.AddrPort
+	// Links are the link-addresses of interfaces; the first that fits counts. An interface that
+	// none fits has its lowest global address as link-address.
+	Links []Link
+	// Information passes every Information-request on, also those that dhcp6d could answer.
+	Information bool
+	// Port is our own port, to which servers answer.
+	Port    uint16
+	Key     Key
+	Metrics *Metrics
+}
+
+// Link is the link-address for messages from some interfaces.
+type Link struct {
+	Interface func(name []byte) bool
+	Address   netip.Addr
+}
+
+// Servers are the DHCPv6 servers that messages are passed on to, and which messages these are. It
+// never changes.
+type Servers struct {
+	list        []server
+	links       []Link
+	information bool
+	port        uint16
+	key         Key
+}
+
+type server struct {
+	address        netip.AddrPort
+	sent, received prometheus.Counter
+}
+
+// New returns the servers of valid options, nil if there are none.
+func New(o Options) *Servers {
+	if len(o.Servers) == 0 {
+		return nil
+	}
+	s := &Servers{links: o.Links, information: o.Information, port: o.Port, key: o.Key}
+	for _, a := range o.Servers {
+		s.list = append(s.list, server{a, o.Metrics.sent.WithLabelValues(a.String()), o.Metrics.received.WithLabelValues(a.String())})
+	}
+	return s
+}
+
+// Len returns the number of servers.
+func (s *Servers) Len() int { return len(s.list) }
+
+// Address returns where server i is.
+func (s *Servers) Address(i int) netip.AddrPort { return s.list[i].address }
+
+// Sent counts a message that the kernel took for server i.
+func (s *Servers) Sent(i int) { s.list[i].sent.Inc() }
+
+// Received counts a Relay-reply. It returns false if no server has the address that it came from. A
+// server may send from another port than it listens on, so the port only tells two servers on one
+// host apart.
+func (s *Servers) Received(from netip.AddrPort) bool {
+	found := -1
+	for i := range s.list {
+		if s.list[i].address == from {
+			found = i
+			break
+		}
+		if found < 0 && s.list[i].address.Addr() == from.Addr() {
+			found = i
+		}
+	}
+	if found < 0 {
+		return false
+	}
+	s.list[found].received.Inc()
+	return true
+}
+
+// Takes reports whether a message of a client is passed on although validation says why it cannot
+// be answered here: it is for another server, or of a type that we do not know, which a relay agent
+// passes on all the same (RFC 7283). What is wrong for every server is not passed on.
+func (s *Servers) Takes(why drop.Reason) bool {
+	return why == drop.AddressAssignment || why == drop.ForeignServer || why == drop.UnknownType
+}
+
+// TakesAll reports whether every message of a type is passed on, whoever could answer it.
+func (s *Servers) TakesAll(t dhcp6.Type) bool { return s.information && t == dhcp6.InformationRequest }
+
+// linkAddress returns the address that names the link of an interface with addresses of its own to
+// the servers, :: if there is none. A link-local address would name no link.
+func (s *Servers) linkAddress(ifc []byte, own []netip.Addr) netip.Addr {
+	for i := range s.links {
+		if s.links[i].Interface(ifc) {
+			return s.links[i].Address
+		}
+	}
+	lowest := netip.IPv6Unspecified()
+	for _, a := range own { // in no fixed order
+		if a.IsGlobalUnicast() && (lowest.IsUnspecified() || a.Less(lowest)) {
+			lowest = a
+		}
+	}
+	return lowest
+}
