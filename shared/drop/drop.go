@@ -68,7 +68,6 @@ const (
 	NoMessageType
 	NotForServer
 	NoClient
-	Contradiction
 	NoSubnet
 	ClassRefused
 	NoAddress
@@ -130,7 +129,6 @@ var table = Table[Reason]{
 	NoMessageType:     {"no_message_type", DHCP4D, "no DHCP message type: BOOTP"},
 	NotForServer:      {"not_for_server", DHCP4D, "DHCPv4 message type that a server does not take"},
 	NoClient:          {"no_client", DHCP4D, "neither client identifier nor hardware address"},
-	Contradiction:     {"contradiction", DHCP4D, "fields that no client state allows together"},
 	NoSubnet:          {"no_subnet", DHCP4D, "no subnet claims the client"},
 	ClassRefused:      {"class_refused", DHCP4D, "the client is in a class that is refused"},
 	NoAddress:         {"no_address", DHCP4D, "every address that the client may have is taken"},

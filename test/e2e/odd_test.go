@@ -28,7 +28,7 @@ func TestOddClients(t *testing.T) {
 			b.obtain(b.client(via, 1+i, client.Options{}))
 		}
 	})
-	t.Run("a reserved address stays with the hardware address when the client identifier changes", func(t *testing.T) {
+	t.Run("D4-85 a reserved address stays with the hardware address when the client identifier changes", func(t *testing.T) {
 		b := b.at(t)
 		for _, id := range [][]byte{nil, {}, {1, 2, 3}, {0xff, 0, 0, 0, 9, 0, 3, 0, 1, 7}} {
 			c, socket, err := b.Client(topology.Multicast, 3, client.Options{ClientID: id, Retransmit: patient})

@@ -92,16 +92,18 @@ func (r *rules) answer() Decision {
 	case dhcp4.Release:
 		return r.release()
 	case dhcp4.Inform:
-		return r.inform()
+		// RFC 2131 section 4.3.5. In DHCPv4 the ACK goes to ciaddr. Here it goes back by IPv6, so
+		// an INFORM without ciaddr has its answer too.
+		return Decision{Kind: Inform}
 	}
 	return dropped(drop.NotForServer)
 }
 
-// discover follows RFC 2131 section 4.3.1.
+// discover follows RFC 2131 section 4.3.1. A DISCOVER is for every server. A server identifier in
+// it, which must not be there (table 5), changes nothing: without an answer the client would send
+// the same again for ever.
 func (r *rules) discover() Decision {
 	switch {
-	case isSet(r.q.ServerID):
-		return dropped(drop.Contradiction)
 	case r.elsewhere():
 		return silent(silence.Elsewhere)
 	case r.p.V6Mostly && r.q.V6Only:
@@ -385,14 +387,6 @@ func (r *rules) release() Decision {
 // address without it would be offered that address again and again.
 func (r *rules) otherServer() bool {
 	return isSet(r.q.ServerID) && r.q.ServerID != r.p.ServerID
-}
-
-// inform follows RFC 2131 section 4.3.5.
-func (r *rules) inform() Decision {
-	if !isSet(r.q.CIAddr) {
-		return dropped(drop.Contradiction)
-	}
-	return Decision{Kind: Inform}
 }
 
 // reserved reports whether a is the address reserved for the client.

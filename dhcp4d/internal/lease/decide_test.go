@@ -202,8 +202,10 @@ func TestDecide(t *testing.T) {
 			facts(nothing, nothing).full(), want{kind: Dropped, drop: drop.NoAddress}},
 		{"D4-16 no free address, never a NAK for the requested one", policy(), wishing(addrB),
 			facts(nothing, at(addrB, Taken)).full(), want{kind: Dropped, drop: drop.NoAddress}},
-		{"D4-16 DISCOVER with a server identifier: drop", policy(), discover().from(server),
-			facts(nothing, nothing), want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-16 a DISCOVER that names us: offer", policy(), discover().from(server),
+			facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
+		{"D4-16 a DISCOVER that names another server: offer", policy(humble), discover().from(foreign),
+			facts(nothing, nothing), want{kind: Offer, addr: addrC, change: Hold}},
 
 		//
 		{"Q-36 one more than the limit gets no offer", policy(limit(2)), discover(),
@@ -409,6 +411,9 @@ func TestDecide(t *testing.T) {
 			want{addr: addrA, change: Release, event: ReleasedEvent, silence: silence.Released}},
 		{"D4-24 release with 54 of 0.0.0.0 frees", policy(), release(addrA, zero), only(at(addrA, Mine)),
 			want{addr: addrA, change: Release, event: ReleasedEvent, silence: silence.Released}},
+		{"D4-24 release with the address in option 50 frees", policy(), release(zero, server).asking(addrA), only(at(addrA, Mine)),
+			want{addr: addrA, change: Release, event: ReleasedEvent, silence: silence.Released}},
+		{"D4-24 release without any address does nothing", policy(), release(zero, server), facts(at(addrA, Mine), nothing), want{silence: silence.NotHolder}},
 		{"D4-24 release for another server does nothing", policy(), release(addrA, foreign), only(at(addrA, Mine)), want{silence: silence.NamesOtherServer}},
 		{"D4-24 release by another does nothing", policy(), release(addrB, server), facts(at(addrA, Mine), at(addrB, Taken).onPort()), want{silence: silence.NotHolder}},
 		{"D4-24 release from elsewhere does nothing", policy(), release(addrA, server), only(at(addrA, Mine).elsewhere()), want{silence: silence.NotHolder}},
@@ -417,7 +422,7 @@ func TestDecide(t *testing.T) {
 
 		// INFORM.
 		{"D4-25 INFORM: parameters, no lease looked up or made", policy(), Query{Type: dhcp4.Inform, CIAddr: far}, facts(nothing, nothing).full(), want{kind: Inform}},
-		{"D4-25 INFORM without ciaddr: drop", policy(), Query{Type: dhcp4.Inform, CIAddr: zero}, facts(nothing, nothing), want{kind: Dropped, drop: drop.Contradiction}},
+		{"D4-25 INFORM without ciaddr: parameters", policy(), Query{Type: dhcp4.Inform, CIAddr: zero}, facts(nothing, nothing), want{kind: Inform}},
 		{"D4-1 a type that no client sends: drop", policy(), Query{Type: 2}, facts(nothing, nothing), want{kind: Dropped, drop: drop.NotForServer}},
 
 		// What the operator may want besides.
@@ -688,6 +693,7 @@ func TestNamed(t *testing.T) {
 		{"D4-23 a DECLINE with 50 of 0.0.0.0 is about ciaddr", Query{Type: dhcp4.Decline, CIAddr: addrA, Requested: zero}, addrA},
 		{"D4-23 a DECLINE with both is about 50", Query{Type: dhcp4.Decline, CIAddr: addrA, Requested: addrB}, addrB},
 		{"D4-24 a RELEASE is about ciaddr", Query{Type: dhcp4.Release, CIAddr: addrA, Requested: addrB}, addrA},
+		{"D4-24 a RELEASE without ciaddr is about 50", Query{Type: dhcp4.Release, CIAddr: zero, Requested: addrB}, addrB},
 		{"D4-17 a REQUEST with ciaddr is about that", Query{Type: dhcp4.Request, CIAddr: addrA, Requested: addrB}, addrA},
 		{"D4-17 a REQUEST without is about 50", Query{Type: dhcp4.Request, CIAddr: zero, Requested: addrB}, addrB},
 	} {

@@ -39,15 +39,13 @@ type Query struct {
 
 // Named returns the address that the message is about: ciaddr if it is set and has a meaning in
 // this message, else option 50. It is invalid if there is neither. A DECLINE has it in option 50
-// (RFC 2131 table 5), else in ciaddr.
+// (RFC 2131 table 5), else in ciaddr. A RELEASE has it in ciaddr, else in option 50.
 func (q *Query) Named() netip.Addr {
 	switch q.Type {
-	case dhcp4.Request:
+	case dhcp4.Request, dhcp4.Release:
 		if isSet(q.CIAddr) {
 			return q.CIAddr
 		}
-	case dhcp4.Release:
-		return q.CIAddr
 	case dhcp4.Decline:
 		if !isSet(q.Requested) {
 			return q.CIAddr

@@ -365,7 +365,7 @@ func TestMoves(t *testing.T) {
 }
 
 func TestReservedByHardwareAddress(t *testing.T) {
-	t.Run("D4-15 a reserved address goes along when the client identifier changes", func(t *testing.T) {
+	t.Run("D4-85 a reserved address goes along when the client identifier changes", func(t *testing.T) {
 		b := newBench(t)
 		port := onPort("port7")
 		reserved := netip.MustParseAddr("198.51.100.98")

@@ -72,7 +72,7 @@ func TestASubscriberIsTraced(t *testing.T) {
 		"dropped by a hook":         {home(patched(message(dhcp4.Discover, 1), 44, 'D')), []string{"does not let it pass", "dropped (hook)"}},
 		"another server":            {home(requested(dhcp4.Request, 1, "192.0.2.10", "192.0.2.9")), []string{"no answer (chose_other_server)"}},
 		"no record":                 {from("[2001:db8:70::1]:546", message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "192.0.0.10"))), []string{"subnet 7", "no answer (no_record)"}},
-		"an INFORM with no address": {home(message(dhcp4.Inform, 1)), []string{"dropped (contradiction)"}},
+		"an INFORM with no address": {home(message(dhcp4.Inform, 1)), []string{"decision: ACK with options and no lease", "sent to"}},
 		"not a client's message":    {home(message(dhcp4.Offer, 1)), []string{"dropped (not_for_server)"}},
 	} {
 		t.Run(name, func(t *testing.T) { ask(t, w, c.data, c.parts...) })

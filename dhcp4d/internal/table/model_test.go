@@ -320,11 +320,15 @@ func (k *asked) answer() verdict {
 	case dhcp4.Discover:
 		return k.discover()
 	case dhcp4.Release:
-		r := k.m.recs[q.CIAddr]
+		a := q.CIAddr
+		if !isSet(a) {
+			a = q.Requested
+		}
+		r := k.m.recs[a]
 		if k.forUs() && k.same(r) && r.bound(k.now) && k.mayEnd(r) {
 			k.m.order++
 			r.state, r.expires, r.hold, r.changed, r.order = lease.Released, k.now, 0, k.now, k.m.order
-			return verdict{writes: map[netip.Addr]lease.State{q.CIAddr: lease.Released}}
+			return verdict{writes: map[netip.Addr]lease.State{a: lease.Released}}
 		}
 		return verdict{}
 	case dhcp4.Decline:
@@ -395,8 +399,6 @@ func (k *asked) discover() verdict {
 	own := k.m.recs[k.q.Reservation]
 	isCurrent := k.mine(own) && own.bound(k.now)
 	switch {
-	case isSet(k.q.ServerID):
-		return none(drop.Contradiction)
 	case k.elsewhere():
 		return verdict{}
 	case k.reservable(true) && (!k.p.Drain || isCurrent):

@@ -156,6 +156,9 @@ func (x *machine) message(t *rapid.T) {
 		}
 	case q.Type == dhcp4.Release:
 		q.CIAddr, q.ServerID = addr, server
+		if form == 0 {
+			q.Requested, q.CIAddr = addr, netip.IPv4Unspecified()
+		}
 	case form == 0: // SELECTING without an address
 		q.ServerID = server
 	case form < 4: // SELECTING

@@ -1,0 +1,569 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/clients/relay"
+	"github.com/dhcp4o6/dhcp4o6/test/netns"
+	"github.com/dhcp4o6/dhcp4o6/test/servers"
+	"github.com/dhcp4o6/dhcp4o6/test/topology"
+)
+
+// A dialogue is messages of clients, and what must come of each.
+type dialogue struct {
+	*bench
+	document string // the file of the subnets document
+	sockets  map[netip.Addr]*client.Socket
+}
+
+// converse starts both daemons with a subnets document in a file. Variables are added to the
+// environment of the daemon that they are for.
+func converse(t *testing.T, document string, env ...string) *dialogue {
+	t.Helper()
+	d := &dialogue{document: filepath.Join(t.TempDir(), "subnets.yaml"), sockets: map[netip.Addr]*client.Socket{}}
+	write(t, d.document, document)
+	t.Cleanup(func() {
+		for _, s := range d.sockets {
+			s.Close()
+		}
+	})
+	d.bench = start(t, func(c *servers.Config) {
+		c.Env = append(append(c.Env, "DHCP4D_SUBNETS=", "DHCP4D_SUBNETS_FILE="+d.document), env...)
+	})
+	return d
+}
+
+func (d *dialogue) at(t *testing.T) *dialogue {
+	return &dialogue{bench: d.bench.at(t), document: d.document, sockets: d.sockets}
+}
+
+// reload replaces the document and waits until it is in effect, or until it is refused.
+func (d *dialogue) reload(document string) {
+	d.t.Helper()
+	write(d.t, d.document, document)
+	before, err := d.four.Metrics()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // the time of the last reload has milliseconds
+	const at = "dhcp4d_config_last_reload_timestamp_seconds"
+	d.four.Signal(syscall.SIGHUP)
+	d.series(d.four, at, func(v float64) bool { return v > before[at] })
+}
+
+// host is a client with a hardware address, behind an address of the access link. Several clients
+// may be behind one address.
+func (d *dialogue) host(from netip.Addr, mac int, o client.Options) *client.Client {
+	d.t.Helper()
+	if o.Servers == nil {
+		o.Servers = []netip.Addr{topology.Server}
+	}
+	return d.behind(d.Clients, "access", netip.AddrPortFrom(from, relay.ClientPort), mac, o)
+}
+
+// relayed is a client behind the relay levels of its options. The outermost relay sends from an
+// address of core.
+func (d *dialogue) relayed(from netip.Addr, mac int, levels ...relay.Level) *client.Client {
+	d.t.Helper()
+	return d.behind(d.Relay1, "up", netip.AddrPortFrom(from, relay.ServerPort), mac, client.Options{Relays: levels, Servers: []netip.Addr{topology.ServerCore}})
+}
+
+func (d *dialogue) behind(h *netns.Host, name string, from netip.AddrPort, mac int, o client.Options) *client.Client {
+	d.t.Helper()
+	if o.HardwareAddr == nil {
+		o.HardwareAddr = topology.MAC(mac)
+	}
+	socket := d.sockets[from.Addr()]
+	if socket == nil {
+		if err := h.AddAddress(name, netip.PrefixFrom(from.Addr(), 64)); err != nil && !errors.Is(err, syscall.EEXIST) {
+			d.t.Fatal(err)
+		}
+		var err error
+		if socket, err = netns.In(h, func() (*client.Socket, error) { return client.Listen(name, from) }); err != nil {
+			d.t.Fatal(err)
+		}
+		d.sockets[from.Addr()] = socket
+	}
+	c, err := client.New(socket, o)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return c
+}
+
+// fates returns the series of all that the daemons leave unanswered.
+func (d *dialogue) fates() map[string]float64 {
+	d.t.Helper()
+	all := map[string]float64{}
+	for _, h := range []*servers.Half{d.six, d.four} {
+		series, err := h.Metrics()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		maps.Copy(all, series)
+	}
+	maps.DeleteFunc(all, func(name string, _ float64) bool {
+		return !strings.Contains(name, "_silent_total{") && !strings.Contains(name, "_dropped_total{")
+	})
+	return all
+}
+
+// say sends a message and returns what comes of it: the reply's type and address, or the reason for
+// which there is none.
+func (d *dialogue) say(c *client.Client, m *dhcpv4.DHCPv4) (fate string, reply *dhcpv4.DHCPv4) {
+	d.t.Helper()
+	before := d.fates()
+	if err := c.Send(c.Query(m.ToBytes(), false)); err != nil {
+		d.t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		datagram, from, err := c.Receive(time.Now().Add(50 * time.Millisecond))
+		if err == nil {
+			r, err := c.Parse(datagram, from)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			if r.DHCPv4.TransactionID != m.TransactionID {
+				continue
+			}
+			return strings.TrimSpace(r.DHCPv4.MessageType().String() + " " + given(r.DHCPv4)), r.DHCPv4
+		}
+		for name, v := range d.fates() {
+			if v > before[name] {
+				_, name, _ = strings.Cut(name, `reason="`)
+				name, _, _ = strings.Cut(name, `"`)
+				return name, nil
+			}
+		}
+	}
+	d.t.Fatalf("nothing came of a %s", m.MessageType())
+	return "", nil
+}
+
+// given is the address in a reply.
+func given(m *dhcpv4.DHCPv4) string {
+	if m.YourIPAddr.IsUnspecified() {
+		return ""
+	}
+	return m.YourIPAddr.String()
+}
+
+// expect says a message and checks what comes of it.
+func (d *dialogue) expect(want string, c *client.Client, m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+	d.t.Helper()
+	got, reply := d.say(c, m)
+	if got != want {
+		d.t.Errorf("%s gets %q, want %q", m.Summary(), got, want)
+	}
+	return reply
+}
+
+// Messages of a client. ciaddr is none if it is empty.
+func said(c *client.Client, kind dhcpv4.MessageType, ciaddr string, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
+	m := c.Message(kind, options...)
+	if ciaddr != "" {
+		m.ClientIPAddr = net.ParseIP(ciaddr)
+	}
+	return m
+}
+
+func wish(a string) dhcpv4.Option     { return dhcpv4.OptRequestedIPAddress(net.ParseIP(a)) }
+func serverID(a string) dhcpv4.Option { return dhcpv4.OptServerIdentifier(net.ParseIP(a)) }
+
+const (
+	discover = dhcpv4.MessageTypeDiscover
+	request  = dhcpv4.MessageTypeRequest
+	decline  = dhcpv4.MessageTypeDecline
+	release  = dhcpv4.MessageTypeRelease
+	inform   = dhcpv4.MessageTypeInform
+)
+
+// bind makes a lease, and checks its address unless want is empty.
+func (d *dialogue) bind(c *client.Client, want string) string {
+	d.t.Helper()
+	_, offer := d.say(c, said(c, discover, ""))
+	if offer == nil || offer.MessageType() != dhcpv4.MessageTypeOffer {
+		d.t.Fatalf("no offer: %v", offer)
+	}
+	a := offer.YourIPAddr.String()
+	if want != "" && a != want {
+		d.t.Errorf("offered %s, want %s", a, want)
+	}
+	d.expect("ACK "+a, c, said(c, request, "", wish(a), serverID(offer.ServerIdentifier().String())))
+	return a
+}
+
+// dhcp4d runs a command of dhcp4d in the environment of the one that runs.
+func (d *dialogue) dhcp4d(arguments ...string) (output string, status int) {
+	d.t.Helper()
+	path, err := servers.Find("dhcp4d")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", d.four.PID()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	p, err := d.Server.Start(strings.Split(strings.TrimSuffix(string(environ), "\x00"), "\x00"), append([]string{path}, arguments...)...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	status, err = p.Wait(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return p.Output(), status
+}
+
+const base = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: access}], options: {routers: [192.0.2.1], domain-name-servers: [192.0.2.53]}}]`
+
+func TestSubnetsThatChange(t *testing.T) {
+	t.Parallel()
+	const ten = `{id: %d, subnet: %s, pools: [%s], match: [{interface: access}]}`
+	doc := func(s ...string) string { return "[" + strings.Join(s, ", ") + "]" }
+	one := func(id int) string { return doc(fmt.Sprintf(ten, id, "192.0.2.0/24", "192.0.2.100-192.0.2.109")) }
+	d := converse(t, one(2))
+	var clients []*client.Client
+	var leases []string
+	for n := range 10 {
+		c := d.client(topology.Multicast, n+1, client.Options{})
+		clients, leases = append(clients, c), append(leases, d.bind(c, ""))
+	}
+	renewed := func(t *testing.T) {
+		t.Helper()
+		d := d.at(t)
+		for n, c := range clients {
+			d.expect("ACK "+leases[n], c, said(c, request, leases[n]))
+			d.expect("ACK "+leases[n], c, said(c, request, "", wish(leases[n])))
+			d.expect("OFFER "+leases[n], c, said(c, discover, ""))
+		}
+	}
+	for _, step := range []struct {
+		name, document string
+		bound          string // series with the leases
+	}{
+		{"D4-79 another id", one(1), `dhcp4d_leases{state="active",subnet="1"}`},
+		{"D4-79 another prefix, split: the lower half has the leases", doc(fmt.Sprintf(ten, 7, "192.0.2.0/25", "192.0.2.100-192.0.2.126"),
+			`{id: 8, subnet: 192.0.2.128/25, pools: [192.0.2.130-192.0.2.140], match: [{interface: core}]}`), `dhcp4d_leases{state="active",subnet="7"}`},
+		{"D4-79 merged into a greater one", doc(fmt.Sprintf(ten, 9, "192.0.2.0/23", "192.0.2.100-192.0.3.109")), `dhcp4d_leases{state="active",subnet="9"}`},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			d.at(t).reload(step.document)
+			renewed(t)
+			d.at(t).series(d.four, step.bound, is(10))
+		})
+	}
+	t.Run("D4-79 another id at a restart", func(t *testing.T) {
+		write(t, d.document, one(3))
+		if err := d.four.Stop(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		d.bench.t = t
+		d.start4()
+		d.at(t).series(d.six, "dhcp6d_ipc_backend_up", is(1))
+		renewed(t)
+	})
+	t.Run("D4-79 leases that no subnet has are told with numbers", func(t *testing.T) {
+		d := d.at(t)
+		write(t, d.document, doc(fmt.Sprintf(ten, 4, "198.18.0.0/24", "198.18.0.100-198.18.0.109")))
+		out, status := d.dhcp4d("-check")
+		if status != 0 || !strings.Contains(out, "leases in no subnet of DHCP4D_SUBNETS: 10 (") {
+			t.Errorf("-check ends with %d and says\n%s", status, out)
+		}
+		d.reload(doc(fmt.Sprintf(ten, 4, "198.18.0.0/24", "198.18.0.100-198.18.0.109")))
+		d.expect("NAK", clients[0], said(clients[0], request, leases[0]))
+		await(t, "the reload says it", func() bool { return strings.Contains(d.four.Output(), "no subnet") })
+		d.series(d.four, "dhcp4d_leases_orphaned", is(10))
+		out, _ = d.dhcp4d("leases", "list")
+		if strings.Count(out, "none, was") != 10 {
+			t.Errorf("the list says\n%s", out)
+		}
+	})
+}
+
+func TestWhatClientsAskFor(t *testing.T) {
+	t.Parallel()
+	const reserved = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: access}],
+		reservations: [{hw-address: "02:c1:1e:00:00:03", address: 192.0.2.30}]}]`
+	t.Run("outside the pools", func(t *testing.T) {
+		t.Parallel()
+		d := converse(t, reserved)
+		c := d.client(topology.Multicast, 3, client.Options{})
+		d.bind(c, "192.0.2.30")
+		stranger := d.client(topology.Multicast, 4, client.Options{})
+		bound := d.client(topology.Multicast, 5, client.Options{})
+		has := d.bind(bound, "")
+		for _, a := range []string{"192.0.2.20", "192.0.2.77", "192.0.2.250", "192.0.2.255"} {
+			t.Run("D4-21, D4-22 "+a, func(t *testing.T) {
+				d := d.at(t)
+				for _, c := range []*client.Client{c, stranger, bound} {
+					d.expect("NAK", c, said(c, request, "", wish(a)))
+					d.expect("NAK", c, said(c, request, a))
+					d.expect("NAK", c, said(c, request, "", wish(a), serverID("192.0.2.1")))
+				}
+			})
+		}
+		d.expect("ACK 192.0.2.30", c, said(c, request, "192.0.2.30"))
+		d.expect("ACK "+has, bound, said(bound, request, has))
+		t.Run("D4-21 a reservation that moved", func(t *testing.T) {
+			d := d.at(t)
+			d.reload(strings.ReplaceAll(reserved, "192.0.2.30", "192.0.2.31"))
+			d.expect("NAK", c, said(c, request, "192.0.2.30"))
+			d.bind(c, "192.0.2.31")
+		})
+		t.Run("D4-21 a pool that shrank", func(t *testing.T) {
+			d := d.at(t)
+			d.reload(strings.ReplaceAll(reserved, "192.0.2.100-", "192.0.2.150-"))
+			d.expect("ACK "+has, bound, said(bound, request, has)) // for what remains of it
+			if next := d.bind(bound, ""); next < "192.0.2.150" {
+				t.Errorf("then the client gets %s", next)
+			}
+			d.expect("NAK", stranger, said(stranger, request, "", wish("192.0.2.120")))
+		})
+	})
+	t.Run("D4-21 with another server of the subnet it is that one's to say", func(t *testing.T) {
+		t.Parallel()
+		for _, env := range []string{"DHCP4D_PEER_SERVER_IDS=192.0.2.2", "DHCP4D_AUTHORITATIVE=false"} {
+			d := converse(t, reserved, env)
+			c := d.client(topology.Multicast, 3, client.Options{})
+			d.bind(c, "192.0.2.30")
+			stranger := d.client(topology.Multicast, 4, client.Options{})
+			d.expect("not_our_pool", stranger, said(stranger, request, "", wish("192.0.2.77")))
+			d.expect("NAK", c, said(c, request, "", wish("192.0.2.77"))) // it has a reservation here
+		}
+	})
+	t.Run("D4-16, D4-18, D4-23, D4-24, D4-25 a server identifier or an address that is missing, none, or foreign", func(t *testing.T) {
+		t.Parallel()
+		d := converse(t, base)
+		c := d.client(topology.Multicast, 1, client.Options{})
+		other := d.client(topology.Multicast, 2, client.Options{})
+		for _, without := range [][]dhcpv4.Option{nil, {serverID("0.0.0.0")}} {
+			a := d.bind(c, "")
+			d.expect("not_holder", other, said(other, decline, "", append(without, wish(a))...))
+			d.expect("not_holder", other, said(other, release, a, without...))
+			d.expect("names_other_server", c, said(c, decline, "", wish(a), serverID("192.0.2.9")))
+			d.expect("declined", c, said(c, decline, "", append(without, wish(a))...))
+			b := d.bind(c, "")
+			if a == b {
+				t.Errorf("D4-23 %s was declined and is given out again", a)
+			}
+			d.expect("declined", c, said(c, decline, b, without...)) // in ciaddr
+			b = d.bind(c, "")
+			d.expect("released", c, said(c, release, b, without...))
+			_, offer := d.say(c, said(c, discover, ""))
+			d.expect("declined", c, said(c, decline, "", append(without, wish(given(offer)))...)) // offered only
+			b = d.bind(c, "")
+			// Fault 5.
+			d.expect("ACK "+b, c, said(c, request, "", serverID("192.0.2.1")))
+			d.expect("ACK "+b, c, said(c, request, b, wish(b)))
+			d.expect("ACK "+b, c, said(c, request, b, wish("192.0.2.150")))
+			d.expect("ACK "+b, c, said(c, request, b, serverID("0.0.0.0")))
+			d.expect("ACK "+b, c, said(c, request, b, serverID("192.0.2.9")))
+			d.expect("ACK "+b, c, said(c, request, b, serverID("192.0.2.1"), wish(b)))
+			d.expect("ACK "+b, c, said(c, request, "", serverID("0.0.0.0"), wish(b)))
+			d.expect("NAK", c, said(c, request, ""))
+			d.expect("NAK", c, said(c, request, "", serverID("0.0.0.0")))
+			d.expect("ACK "+b, c, said(c, request, "", wish("0.0.0.0"), serverID("192.0.2.1")))
+			d.expect("NAK", c, said(c, request, "", wish("0.0.0.0")))
+			d.expect("NAK", other, said(other, request, "", serverID("192.0.2.1")))
+			_, offer = d.say(other, said(other, discover, ""))
+			d.expect("ACK "+given(offer), other, said(other, request, "", serverID("192.0.2.1")))
+			d.expect("released", other, said(other, release, given(offer)))
+			for _, server := range []string{"192.0.2.1", "192.0.2.9", "0.0.0.0"} {
+				d.expect("OFFER "+b, c, said(c, discover, "", serverID(server)))
+			}
+			d.expect("OFFER "+b, c, said(c, discover, b))
+			for _, a := range []string{"", b, "10.9.9.9"} {
+				if ack := d.expect("ACK", c, said(c, inform, a)); ack.IPAddressLeaseTime(0) != 0 || ack.Router() == nil {
+					t.Errorf("D4-25 an INFORM from %q gets %s", a, ack.Summary())
+				}
+			}
+			d.expect("not_holder", other, said(other, release, "", append(without, wish(b))...))
+			d.expect("not_holder", c, said(c, release, "", without...))
+			d.expect("released", c, said(c, release, "", append(without, wish(b))...))
+		}
+	})
+	t.Run("D4-23 a quarantine is ended by the operator", func(t *testing.T) {
+		t.Parallel()
+		d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100], match: [{interface: access}]}]`)
+		c := d.client(topology.Multicast, 1, client.Options{})
+		d.bind(c, "192.0.2.100")
+		d.expect("declined", c, said(c, decline, "", wish("192.0.2.100")))
+		d.expect("no_address", c, said(c, discover, ""))
+		if out, status := d.dhcp4d("leases", "release", "192.0.2.100"); status != 0 {
+			t.Errorf("status %d: %s", status, out)
+		}
+		d.bind(c, "192.0.2.100")
+	})
+}
+
+// Addresses of hosts on access, of which the last octets are given.
+func linkLocal(n int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fe80::%x", n)) }
+func global(n int) netip.Addr    { return netip.MustParseAddr(fmt.Sprintf("2001:db8:a::%x", n)) }
+
+// TestHostsOfOneLink: a host on a link of dhcp6d speaks from any of its addresses (RFC 8981).
+func TestHostsOfOneLink(t *testing.T) {
+	t.Parallel()
+	for _, moves := range []string{"when-silent", "refuse", "follow"} {
+		t.Run("Q-37 moves: "+moves, func(t *testing.T) {
+			t.Parallel()
+			d := converse(t, strings.Replace(base, "options:", "moves: "+moves+", options:", 1))
+			from1, from2 := d.host(global(0x100), 1, client.Options{}), d.host(global(0x200), 1, client.Options{})
+			from3, fromLocal := d.host(global(0x300), 1, client.Options{}), d.host(linkLocal(0x100), 1, client.Options{})
+			// Another host that says it is this client.
+			thief := d.host(global(0x400), 2, client.Options{DUID: []byte{0, 3, 0, 1, 2, 0xc1, 0x1e, 0, 0, 1}})
+			for _, ends := range []*client.Client{from3, fromLocal} {
+				a := d.bind(from1, "")
+				for _, c := range []*client.Client{from2, from3, fromLocal, from1} {
+					d.expect("ACK "+a, c, said(c, request, a))
+					d.expect("ACK "+a, c, said(c, request, "", wish(a)))
+					d.expect("OFFER "+a, c, said(c, discover, ""))
+				}
+				d.expect("not_holder", thief, said(thief, release, a))
+				d.expect("not_holder", thief, said(thief, decline, "", wish(a)))
+				d.expect("released", ends, said(ends, release, a))
+				a = d.bind(fromLocal, "")
+				d.expect("declined", ends, said(ends, decline, "", wish(a)))
+			}
+		})
+	}
+	t.Run("Q-36, Q-37 a limit counts the host's /64, and its link-local address", func(t *testing.T) {
+		t.Parallel()
+		d := converse(t, strings.Replace(base, "options:", "limit: 2, options:", 1))
+		for n := range 2 {
+			d.bind(d.host(global(0x100+n), 10+n, client.Options{}), "")
+			d.bind(d.host(linkLocal(0x100), 20+n, client.Options{ClientID: []byte{7, 7, byte(n)}}), "")
+		}
+		for n := range 3 {
+			c := d.host(global(0x200+n), 30+n, client.Options{})
+			d.expect("point_limit", c, said(c, discover, ""))
+		}
+		c := d.host(linkLocal(0x100), 40, client.Options{})
+		d.expect("point_limit", c, said(c, discover, ""))
+		d.bind(d.host(linkLocal(0x101), 41, client.Options{}), "")
+	})
+}
+
+// Relays of a test: two hosts on core, and links behind them.
+var (
+	relayA = netip.MustParseAddr("2001:db8:c::a")
+	relayB = netip.MustParseAddr("2001:db8:c::b")
+	linkA  = netip.MustParseAddr("2001:db8:11::1")
+	linkB  = netip.MustParseAddr("2001:db8:12::1")
+	near   = netip.MustParseAddr("fe80::1:1")
+)
+
+// port is a relay level with an Interface-Id.
+func port(link netip.Addr, peer netip.Addr, id string) relay.Level {
+	l := relay.Level{LinkAddress: link, PeerAddress: peer}
+	if id != "" {
+		l.InterfaceID = []byte(id)
+	}
+	return l
+}
+
+// over puts a level around others.
+func over(outer relay.Level, inner ...relay.Level) []relay.Level {
+	outer.HopCount = inner[0].HopCount + 1
+	return append([]relay.Level{outer}, inner...)
+}
+
+const twoLinks = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}]},
+	{id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.100-198.51.100.199], match: [{link-address: "2001:db8:12::/64"}]}]`
+
+func TestPortsAndTheirRelays(t *testing.T) {
+	t.Parallel()
+	quiet := func(t *testing.T, document string, env ...string) *dialogue {
+		d := converse(t, document, env...)
+		d.StopRelays()
+		return d
+	}
+	const joined = `[{id: 1, subnet: 192.0.2.0/24, limit: 1, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}, {link-address: "2001:db8:12::/64"}, {prefix: "2001:db8:c::/64"}]}]`
+	local := linkLocal(1)
+	for name, by := range map[string][2][]relay.Level{
+		"two link-addresses":                        {{port(linkA, near, "ge-0/0/1")}, {port(linkB, near, "ge-0/0/1")}},
+		"the same link-local link-address":          {{port(local, near, "ge-0/0/1")}, {port(local, near, "ge-0/0/1")}},
+		"no link-address":                           {{port(netip.IPv6Unspecified(), near, "ge-0/0/1")}, {port(netip.IPv6Unspecified(), near, "ge-0/0/1")}},
+		"lightweight relay agents below two relays": {over(port(linkA, near, ""), port(netip.IPv6Unspecified(), near, "ge-0/0/1")), over(port(linkB, near, ""), port(netip.IPv6Unspecified(), near, "ge-0/0/1"))},
+	} {
+		t.Run("RL-21 "+name, func(t *testing.T) {
+			t.Parallel()
+			d := quiet(t, joined, "DHCP6D_LDRA_LINKS=2001:db8:11::/64,2001:db8:12::/64", "DHCP6D_HOOKS=ratelimit", "DHCP6D_RATELIMIT_RATE=1", "DHCP6D_RATELIMIT_BURST=20")
+			one, two := d.relayed(relayA, 1, by[0]...), d.relayed(relayB, 2, by[1]...)
+			a := d.bind(one, "")
+			b := d.bind(two, "") // the limit is 1 for each
+			same := d.relayed(relayB, 1, by[1]...)
+			d.expect("not_holder", same, said(same, release, a))
+			d.expect("ACK "+a, one, said(one, request, a))
+			for range 40 { // more than the burst
+				if err := one.Send(one.Query(said(one, request, a).ToBytes(), false)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.series(d.six, `dhcp6d_packets_dropped_total{reason="rate_limited",socket="link"}`, func(v float64) bool { return v > 0 })
+			d.expect("ACK "+b, two, said(two, request, b))
+		})
+	}
+	t.Run("RL-20 a link-local link-address names no link", func(t *testing.T) {
+		t.Parallel()
+		const reserved = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: core, link-address: "2001:db8:99::/64"}]},
+			{id: 7, subnet: 198.51.100.0/24, pools: [198.51.100.100-198.51.100.199], match: [{link-address: "2001:db8:11::/64"}],
+			reservations: [{interface-id: port9, link-address: "2001:db8:11::1", address: 198.51.100.9}]}]`
+		d := quiet(t, reserved, "DHCP6D_LDRA_LINKS=2001:db8:11::/64", "DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=prefix=2001:db8:11::/64")
+		for n, link := range []netip.Addr{netip.MustParseAddr("fe80::250:56ff:feaa:bb70"), netip.IPv6Unspecified()} {
+			c := d.relayed(relayA, 10+n, over(port(linkA, near, ""), port(link, local, "port8"))...)
+			if a := d.bind(c, ""); !strings.HasPrefix(a, "198.51.100.1") {
+				t.Errorf("behind %s: %s", link, a)
+			}
+			c = d.relayed(relayA, 20+n, over(port(linkA, near, ""), port(link, local, "port9"))...)
+			a := d.bind(c, "198.51.100.9")
+			d.expect("released", c, said(c, release, a))
+		}
+	})
+	t.Run("RL-22 a level that a client wrote", func(t *testing.T) {
+		t.Parallel()
+		d := quiet(t, strings.ReplaceAll(twoLinks, "pools:", "limit: 2, pools:"))
+		victim := d.relayed(relayB, 1, port(linkB, near, "port1"))
+		a := d.bind(victim, "")
+		forged := over(port(linkA, netip.MustParseAddr("fe80::bad"), "port6"), port(linkB, near, "port1"))
+		thief := d.relayed(relayA, 1, forged...)
+		d.expect("not_holder", thief, said(thief, release, a))
+		d.expect("not_holder", thief, said(thief, decline, "", wish(a)))
+		d.expect("NAK", thief, said(thief, request, a))
+		if got := d.bind(thief, ""); !strings.HasPrefix(got, "192.0.2.1") {
+			t.Errorf("the client with a level of its own gets %s, of the link that it wrote", got)
+		}
+		d.expect("ACK "+a, victim, said(victim, request, a))
+		// It counts where its relay says, however many ports it makes up.
+		d.bind(d.relayed(relayA, 2, over(port(linkA, netip.MustParseAddr("fe80::bad"), "port6"), port(linkB, near, "port2"))...), "")
+		third := d.relayed(relayA, 3, over(port(linkA, netip.MustParseAddr("fe80::bad"), "port6"), port(linkB, near, "port3"))...)
+		d.expect("point_limit", third, said(third, discover, ""))
+		d.series(d.six, "dhcp6d_packets_relay_unbelieved_total", func(v float64) bool { return v > 5 })
+	})
+	t.Run("D4-85 a reservation by hardware address holds whatever the client identifier", func(t *testing.T) {
+		t.Parallel()
+		d := quiet(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}, {interface: access}],
+			reservations: [{hw-address: "02:c1:1e:00:00:03", address: 192.0.2.50}]}]`)
+		for _, id := range [][]byte{nil, {}, {1, 2, 0xc1, 0x1e, 0, 0, 3}, {0xff, 0, 0, 0, 9, 0, 3, 0, 1, 7}, {0, 'p', 'x', 'e'}} {
+			direct := d.host(global(0x300), 3, client.Options{ClientID: id})
+			d.bind(direct, "192.0.2.50")
+			d.expect("ACK 192.0.2.50", direct, said(direct, request, "192.0.2.50"))
+			d.expect("ACK 192.0.2.50", direct, said(direct, request, "", wish("192.0.2.50")))
+		}
+		d.series(d.four, `dhcp4d_leases{state="active",subnet="1"}`, is(1))
+		await(t, "the log says it", func() bool { return strings.Contains(d.four.Output(), "client identifier") })
+	})
+}
