@@ -73,7 +73,7 @@ func TestLoadMistakes(t *testing.T) {
 		{"peer twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:6767", "[::1]:6767 is listed twice"},
 		{"peer's name twice", "DHCP4D_IPC_PEERS=[::1]:6767,a@[::1]:1,a@[::1]:2", "two peers have the name a"},
 		{"peer of another family", "DHCP4D_IPC_PEERS=[::1]:6767,127.0.0.1:6767", "127.0.0.1:6767 cannot be reached from [::1]:6768"},
-		{"peer with a zone", "DHCP4D_IPC_PEERS=[fe80::1%eth0]:6767", `DHCP4D_IPC_PEERS: "[fe80::1%eth0]:6767" has a zone`},
+		{"D6-42 peer with a zone", "DHCP4D_IPC_PEERS=[fe80::1%eth0]:6767", `DHCP4D_IPC_PEERS: "[fe80::1%eth0]:6767" has a zone`},
 		{"IPC-33 peer by name beyond this host", "DHCP4D_IPC_PEERS=six.example:6767", "DHCP4D_IPC_PEERS: six.example:6767 is on another host"},
 		{"IPC-33 peer by name twice", "DHCP4D_IPC_PEERS=localhost:6767,a@LOCALHOST:6767", "localhost:6767 is listed twice"},
 		{"IPC-33 peer by an address that lacks an octet", "DHCP4D_IPC_PEERS=192.0.2:6767", `"192.0.2" is neither an address nor the name of a host`},

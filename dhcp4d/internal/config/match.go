@@ -1,11 +1,11 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
@@ -24,7 +24,7 @@ func matchFields(peers []string) []field[matchDoc] {
 			r.identifier(v, octetsKind, octets.Parse, &m.SubscriberID)
 		}},
 		{"link-address", "IPv6 prefix or address", "link-address of the relay nearest to the client whose link-address is neither :: nor link-local", func(r *reader, v *value, m *matchDoc) {
-			if r.prefix6(v, &m.LinkAddress) && linkLocal.Overlaps(m.LinkAddress) && m.LinkAddress.Bits() >= linkLocal.Bits() {
+			if r.prefix6(v, &m.LinkAddress) && config.LinkLocal(m.LinkAddress) {
 				r.fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", m.LinkAddress)
 			}
 		}},
@@ -40,8 +40,6 @@ func matchFields(peers []string) []field[matchDoc] {
 		{"trust-inner", "true or false", "the query comes from a 4o6 relay agent: its giaddr, option 118 and link selection (option 82) may choose among the subnets that have an entry so marked; an entry with this key alone only marks its subnet", func(r *reader, v *value, m *matchDoc) { r.boolean(v, &m.TrustInner) }},
 	}
 }
-
-var linkLocal = netip.MustParsePrefix("fe80::/10")
 
 // matchDoc is a match entry and where it stands.
 type matchDoc struct {

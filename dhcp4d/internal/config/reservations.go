@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
@@ -44,8 +45,12 @@ var reservationFields = []field[reservationDoc]{
 		if !r.prefix6(v, &p) {
 			return
 		}
-		if p.Bits() != 128 {
+		switch {
+		case p.Bits() != 128:
 			r.fail(v, "%s must be an address, not a prefix", p)
+			return
+		case config.LinkLocal(p):
+			r.fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", p.Addr())
 			return
 		}
 		d.LinkAddress = p.Addr()

@@ -144,6 +144,9 @@ func (r *reader) prefix6(v *value, into *netip.Prefix) bool {
 	case p != p.Masked():
 		r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
 		return false
+	case config.NoHost(p):
+		r.fail(v, "%s holds no address that a host or a relay can have", p)
+		return false
 	}
 	*into = p
 	return true

@@ -134,6 +134,7 @@ func TestMistakes(t *testing.T) {
 	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
 	const passTo = "; give list of [address]:port or addresses"
 	const ranges = "; give list of name:prefix or name:first-last"
+	const ofLinks = "; give lines of a link and VARIABLE=value, with blanks between"
 	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
 	tests := []struct{ name, env, want string }{
 		{"no interface but exceptions", "INTERFACES=!eth0", `INTERFACES: "!eth0" takes no interface, it only excepts` + patterns},
@@ -141,17 +142,17 @@ func TestMistakes(t *testing.T) {
 		{"name too long", "INTERFACES=" + strings.Repeat("a", 128), `INTERFACES: "` + strings.Repeat("a", 128) + `" is longer than the 127 characters of an interface name` + patterns},
 		{"name with a slash", "INTERFACES=eth/0,a b", `INTERFACES: "eth/0" is no name of an interface, "a b" is no name of an interface` + patterns},
 		{"join site", "JOIN_SITE=maybe", `JOIN_SITE: "maybe" is none of true, false, auto; give true, false or auto`},
-		{"relay prefix of link-local addresses", "RELAYS=fe80::/10", "RELAYS: fe80::/10 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
-		{"relay prefix within fe80::/10", "RELAYS=fe80::1/128", "RELAYS: fe80::1/128 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
-		{"relay prefix multicast", "RELAYS=ff00::/8", "RELAYS: ff00::/8 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
-		{"relay prefix unspecified", "RELAYS=::/128", "RELAYS: ::/128 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
+		{"D6-42 relay prefix of link-local addresses", "RELAYS=fe80::/10", "RELAYS: fe80::/10 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
+		{"D6-42 relay prefix within fe80::/10", "RELAYS=fe80::1/128", "RELAYS: fe80::1/128 holds link-local addresses only, which name no relay beyond its link; a relay with such an address is taken on the interfaces in DHCP6D_LDRA_INTERFACES"},
+		{"D6-42 relay prefix multicast", "RELAYS=ff00::/8", "RELAYS: ff00::/8 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
+		{"D6-42 relay prefix unspecified", "RELAYS=::/128", "RELAYS: ::/128 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
 		{"relay prefix of IPv4", "RELAYS=192.0.2.0/24", "RELAYS: 192.0.2.0/24 is no IPv6 prefix; DHCPv6 relays have IPv6 addresses"},
 		{"relay prefix with host bits", "RELAYS=2001:db8::1/64", "RELAYS: 2001:db8::1/64 has bits set after its length; did you mean 2001:db8::/64?"},
 		{"relay without length", "RELAYS=2001:db8::1", `RELAYS: "2001:db8::1": no '/'; give list of IPv6 prefixes`},
 		{"server port 0", "SERVER_PORT=0", "SERVER_PORT: 0 is no port; leave it unset for 547"},
 		{"client port too high", "CLIENT_PORT=65536", `CLIENT_PORT: "65536": value out of range; give a port`},
 		{"source of IPv4", "SOURCE=192.0.2.1", "SOURCE: 192.0.2.1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
-		{"source multicast", "SOURCE=ff02::1", "SOURCE: ff02::1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
+		{"D6-42 source multicast", "SOURCE=ff02::1", "SOURCE: ff02::1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
 		{"ipc listen off loopback", "IPC_LISTEN=[::]:6767", "IPC_LISTEN: [::]:6767 can be reached from other hosts and nothing authenticates them" + remedy},
 		{"ipc listen without port", "IPC_LISTEN=localhost", `IPC_LISTEN: "localhost": not an ip:port; give address:port`},
 		{"backend off loopback", "IPC_BACKENDS=dhcp4d:6768", "IPC_BACKENDS: dhcp4d is on another host and nothing authenticates it" + remedy},
@@ -162,15 +163,17 @@ func TestMistakes(t *testing.T) {
 		{"backend with an empty name", "IPC_BACKENDS=@[::1]:1", `IPC_BACKENDS: "@[::1]:1" has no usable name before its @` + kea},
 		{"backend name twice", "IPC_BACKENDS=a@[::1]:1,a@[::1]:2", "IPC_BACKENDS: two backends have the name a; names must differ"},
 		{"backend twice", "IPC_BACKENDS=a@[::1]:1,b@[::1]:1", "IPC_BACKENDS: [::1]:1 is listed twice; remove one of them"},
-		{"backend everywhere", "IPC_BACKENDS=[::]:1", `IPC_BACKENDS: "::" is no unicast address without zone` + kea},
-		{"backend of a group", "IPC_BACKENDS=[ff02::1]:1", `IPC_BACKENDS: "ff02::1" is no unicast address without zone` + kea},
-		{"backend with a zone", "IPC_BACKENDS=[fe80::1%eth0]:1", `IPC_BACKENDS: "fe80::1%eth0" is no unicast address without zone` + kea},
+		{"D6-42 backend everywhere", "IPC_BACKENDS=[::]:1", `IPC_BACKENDS: "::" is no unicast address without zone` + kea},
+		{"D6-42 backend of a group", "IPC_BACKENDS=[ff02::1]:1", `IPC_BACKENDS: "ff02::1" is no unicast address without zone` + kea},
+		{"D6-42 backend with a zone", "IPC_BACKENDS=[fe80::1%eth0]:1", `IPC_BACKENDS: "fe80::1%eth0" is no unicast address without zone` + kea},
+		{"D6-42 link of a link-local prefix", "LINK_OPTIONS=fe80::/10 DNS_SERVERS=2001:db8::1", `LINK_OPTIONS: "fe80::/10" names no link, because no relay names one by such an address; for clients whose link no relay names give the interface` + ofLinks},
+		{"D6-42 link of a group", "LINK_OPTIONS=ff00::/8 DNS_SERVERS=2001:db8::1", `LINK_OPTIONS: "ff00::/8" names no link, because no relay names one by such an address; for clients whose link no relay names give the interface` + ofLinks},
 		{"insecure", "IPC_INSECURE=perhaps", `IPC_INSECURE: "perhaps": invalid syntax; give true or false`},
 		{"4o6 server of IPv4", "4O6_SERVERS=192.0.2.1", `4O6_SERVERS: "192.0.2.1" is no IPv6 address that a client could send to` + offers},
 		{"4o6 server unspecified", "4O6_SERVERS=::", `4O6_SERVERS: "::" is no IPv6 address that a client could send to` + offers},
 		{"4o6 server twice", "4O6_SERVERS=multicast,ff02::1:2", `4O6_SERVERS: "multicast,ff02::1:2": ff02::1:2 is listed twice` + offers},
 		{"4o6 none in a list", "4O6_SERVERS=none,multicast", `4O6_SERVERS: "none,multicast": none stands alone, not in a list` + offers},
-		{"dns server multicast", "DNS_SERVERS=ff02::fb", "DNS_SERVERS: ff02::fb is no unicast IPv6 address; give addresses of DNS servers, without zone"},
+		{"D6-42 dns server multicast", "DNS_SERVERS=ff02::fb", "DNS_SERVERS: ff02::fb is no unicast IPv6 address; give addresses of DNS servers, without zone"},
 		{"dns server no address", "DNS_SERVERS=x", `DNS_SERVERS: "x": unable to parse IP; give list of IPv6 addresses`},
 		{"domain with empty label", "DOMAIN_SEARCH=a..b", `DOMAIN_SEARCH: "a..b" is no domain name; give names such as example.org`},
 		{"ntp server of IPv4", "NTP_SERVERS=192.0.2.1", "NTP_SERVERS: 192.0.2.1 is no IPv6 address of a server; give IPv6 addresses without zone"},
@@ -229,6 +232,22 @@ func TestMistakes(t *testing.T) {
 			}
 			if got := mistakes.Error(); got != "DHCP6D_"+tt.want {
 				t.Errorf("got\n\t%s\nwant\n\t%s", got, "DHCP6D_"+tt.want)
+			}
+		})
+	}
+}
+
+func TestABackendOnALink(t *testing.T) {
+	for listen, want := range map[string]string{
+		"[::1]:6767":          "nothing says on which",
+		"[::]:6767":           "nothing says on which",
+		"[fe80::1]:6767":      "nothing says on which",
+		"[fe80::1%eth0]:6767": "",
+	} {
+		t.Run("D6-42 from "+listen, func(t *testing.T) {
+			_, err := config.Load(environ("IPC_INSECURE=true", "IPC_BACKENDS=[fe80::4]:6768", "IPC_LISTEN="+listen))
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("error %v, want %q", err, want)
 			}
 		})
 	}

@@ -109,6 +109,10 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", place, c.IPCListen),
 				"give both the same address family")
 		}
+		if err == nil && host.IsLinkLocalUnicast() && c.IPCListen.IsValid() && c.IPCListen.Addr().Zone() == "" {
+			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s is on some link, and nothing says on which", place),
+				"give an address beyond the link, or the link with "+Prefix+"IPC_LISTEN=[address%interface]:port")
+		}
 	}
 	c.checkRanges(l)
 	c.checkKeys(l, insecure)

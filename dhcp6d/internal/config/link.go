@@ -82,11 +82,11 @@ func checkPrefixes(l *config.Loader, name string, prefixes []netip.Prefix) {
 		if !p.Addr().Is6() || p.Addr().Is4In6() {
 			l.Mistake(name, p.String()+" is no IPv6 prefix", "DHCPv6 relays have IPv6 addresses")
 		}
-		switch a := p.Addr(); {
-		case a.IsLinkLocalUnicast() && p.Bits() >= 10:
+		switch {
+		case config.LinkLocal(p):
 			l.Mistake(name, p.String()+" holds link-local addresses only, which name no relay beyond its link",
 				"a relay with such an address is taken on the interfaces in "+Prefix+"LDRA_INTERFACES")
-		case a.IsMulticast() || (a.IsUnspecified() && p.Bits() == 128):
+		case config.NoHost(p):
 			l.Mistake(name, p.String()+" holds no address that a datagram can come from", "give the prefixes of the relays' own addresses")
 		}
 		if p != p.Masked() {

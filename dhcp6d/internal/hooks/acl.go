@@ -10,6 +10,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
@@ -209,13 +210,15 @@ func (r *aclRule) UnmarshalText(text []byte) error {
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Is6() && !a.Is4In6() && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
 	p, err := netip.ParsePrefix(s)
+	if a, errAddr := netip.ParseAddr(s); errAddr == nil && a.Zone() == "" {
+		p, err = netip.PrefixFrom(a, a.BitLen()), nil
+	}
 	switch {
 	case err != nil || !p.Addr().Is6() || p.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Errorf("%q is no IPv6 prefix or address", s)
+	case config.NoHost(p):
+		return netip.Prefix{}, fmt.Errorf("%q holds no address that a datagram can come from", s)
 	case p != p.Masked():
 		return netip.Prefix{}, fmt.Errorf("%q has bits set after its length (%v?)", s, p.Masked())
 	}

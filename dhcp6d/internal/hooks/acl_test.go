@@ -133,6 +133,8 @@ func TestRules(t *testing.T) {
 		"prefix=192.0.2.0/24":        "no IPv6 prefix",
 		"prefix=fe80::1%eth0":        "no IPv6 prefix",
 		"prefix=2001:db8::1/64":      "(2001:db8::/64?)",
+		"prefix=ff00::/8":            "no address that a datagram can come from",
+		"prefix=::":                  "no address that a datagram can come from",
 		"interface-id=":              "empty",
 		"interface-id=0x1":           "not hexadecimal",
 		"remote-id=box":              "enterprise number",
