@@ -68,8 +68,8 @@ func (d *dialogue) reload(document string) {
 // may be behind one address.
 func (d *dialogue) host(from netip.Addr, mac int, o client.Options) *client.Client {
 	d.t.Helper()
-	if o.Servers == nil {
-		o.Servers = []netip.Addr{topology.Server}
+	if o.Servers = []netip.Addr{topology.Server}; from.IsLinkLocalUnicast() {
+		o.Servers = []netip.Addr{client.Multicast}
 	}
 	return d.behind(d.Clients, "access", netip.AddrPortFrom(from, relay.ClientPort), mac, o)
 }
@@ -566,4 +566,197 @@ func TestPortsAndTheirRelays(t *testing.T) {
 		d.series(d.four, `dhcp4d_leases{state="active",subnet="1"}`, is(1))
 		await(t, "the log says it", func() bool { return strings.Contains(d.four.Output(), "client identifier") })
 	})
+}
+
+// routed is a socket that the routes bind, not an interface.
+type routed struct{ *net.UDPConn }
+
+func (r routed) Send(b []byte, to netip.Addr) error {
+	_, err := r.WriteToUDPAddrPort(b, netip.AddrPortFrom(to, relay.ServerPort))
+	return err
+}
+
+func (r routed) Receive(deadline time.Time) ([]byte, netip.AddrPort, error) {
+	b := make([]byte, 1<<16)
+	if err := r.SetReadDeadline(deadline); err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	n, from, err := r.ReadFromUDPAddrPort(b)
+	return b[:n], from, err
+}
+
+// TestWaysBack: queries come in by one interface of the server, and their senders are reached by
+// another.
+func TestWaysBack(t *testing.T) {
+	t.Parallel()
+	d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}, {prefix: "2001:db8:5::/64"}]}]`,
+		"DHCP6D_INTERFACES=core,back,access", "DHCP6D_RELAYS=2001:db8:5::/64", "DHCP6D_4O6_SERVERS=multicast")
+	d.StopRelays()
+	link := func(h *netns.Host, name, address string) netns.End {
+		return netns.End{Host: h, Name: name, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
+	}
+	if err := d.Lab.Link(link(d.Relay1, "back", "2001:db8:d::2/64"), link(d.Server, "back", "2001:db8:d::1/64")); err != nil {
+		t.Fatal(err)
+	}
+	// The sender's address is on no link of the server, and the route to it leads by back.
+	sender := netip.MustParseAddr("2001:db8:5::1")
+	if err := errors.Join(d.Relay1.AddAddress("lo", netip.PrefixFrom(sender, 128)),
+		d.Server.AddRoute(netip.PrefixFrom(sender, 64).Masked(), netip.MustParseAddr("2001:db8:d::2"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		port   uint16
+		levels []relay.Level
+	}{
+		{"D6-40 of a relay", relay.ServerPort, []relay.Level{port(linkA, near, "port1")}},
+		{"D6-40 of two relays", relay.ServerPort, over(relay.Level{PeerAddress: sender}, port(linkA, near, "port1"))},
+		{"Q-28 of a client", relay.ClientPort, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := d.at(t)
+			conn, err := netns.In(d.Relay1, func() (*net.UDPConn, error) {
+				return net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(sender, c.port)))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			who, err := client.New(routed{conn}, client.Options{HardwareAddr: topology.MAC(1), Relays: c.levels, Servers: []netip.Addr{topology.ServerCore}, Retransmit: patient})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.bind(who, "")
+			if c.port == relay.ClientPort {
+				return // an Information-request comes from the link, by multicast
+			}
+			if info, err := who.Information(t.Context()); err != nil || !info.Offered {
+				t.Errorf("an Information-request: %+v, %v", info, err)
+			}
+		})
+	}
+	d.series(d.six, `dhcp6d_packets_dropped_total{reason="send_error",socket="ipc"}`, is(0))
+}
+
+// TestWhatRepliesHold: options by what a client asks for, and what there is room for.
+func TestWhatRepliesHold(t *testing.T) {
+	t.Parallel()
+	const document = `
+options: {domain-name: example.org, 224: "0x010203"}
+classes: [{name: phones, vendor-class: "phone*", options: {tftp-server-name: tftp.example}}]
+subnets:
+  - id: 1
+    subnet: 192.0.2.0/24
+    pools: [{range: 192.0.2.100-192.0.2.149, options: {252: "0x687474703a2f2f77706164"}}, 192.0.2.150-192.0.2.199]
+    match: [{interface: access}, {link-address: "2001:db8:11::/64"}]
+    options:
+      routers: [192.0.2.1]
+      domain-name-servers: [192.0.2.53]
+      ntp-servers: [192.0.2.123]
+      boot-file-name: some/file
+      tftp-server-name: 192.0.2.69
+      domain-search: [%s]
+      classless-static-routes: [%s]
+      v6-only-preferred: 1800
+    always-send: [ntp-servers]
+    reservations: [{hw-address: "02:c1:1e:00:00:09", address: 192.0.2.9, options: {host-name: nine}}]
+`
+	var domains, routes []string
+	for n := range 6 {
+		domains = append(domains, fmt.Sprintf("department-%d.of-example-%d.org", n, n))
+	}
+	for n := range 21 {
+		routes = append(routes, fmt.Sprintf("10.%d.0.0/17 via 192.0.2.1", n))
+	}
+	d := converse(t, fmt.Sprintf(document, strings.Join(domains, ", "), strings.Join(routes, ", ")))
+	d.StopRelays()
+	list := func(codes ...uint8) dhcpv4.Option {
+		o := make(dhcpv4.OptionCodeList, len(codes))
+		for i, c := range codes {
+			o[i] = dhcpv4.GenericOptionCode(c)
+		}
+		return dhcpv4.OptParameterRequestList(o...)
+	}
+	has := func(t *testing.T, m *dhcpv4.DHCPv4, want []uint8, not ...uint8) {
+		t.Helper()
+		for _, c := range want {
+			if !m.Options.Has(dhcpv4.GenericOptionCode(c)) {
+				t.Errorf("option %d is missing in %s", c, m.Summary())
+			}
+		}
+		for _, c := range not {
+			if m.Options.Has(dhcpv4.GenericOptionCode(c)) {
+				t.Errorf("option %d is in %s", c, m.Summary())
+			}
+		}
+	}
+	all := []uint8{1, 3, 6, 15, 42, 66, 67, 224}
+	maxSize := func(n uint16) dhcpv4.Option { return dhcpv4.OptMaxMessageSize(n) }
+	phone := dhcpv4.OptClassIdentifier("phone 7")
+	for name, c := range map[string]struct {
+		options []dhcpv4.Option
+		want    []uint8
+		not     []uint8
+	}{
+		"D4-74 no request list":             {[]dhcpv4.Option{maxSize(1500)}, append([]uint8{119, 121, 252}, all...), nil},
+		"D4-74 an empty request list":       {[]dhcpv4.Option{maxSize(1500), dhcpv4.OptGeneric(dhcpv4.OptionParameterRequestList, nil)}, append([]uint8{119, 121}, all...), nil},
+		"D4-75, D4-76 routers alone":        {[]dhcpv4.Option{list(3)}, []uint8{1, 3, 42}, []uint8{6, 15, 66}},
+		"D4-75 classless routes alone":      {[]dhcpv4.Option{list(121)}, []uint8{1, 121, 42}, []uint8{3}},
+		"D4-77 no option 57":                {[]dhcpv4.Option{list(121, 119, 1, 3, 15, 6, 66, 67)}, []uint8{1, 6, 15, 51, 54, 66, 67}, []uint8{3}},
+		"D4-77 in the small room of 576":    {[]dhcpv4.Option{list(121, 119, 1, 3, 15, 6, 66, 67), maxSize(576)}, []uint8{1, 6, 15, 51, 54, 66, 67}, nil},
+		"D4-37 what 1500 octets hold":       {[]dhcpv4.Option{list(121, 119, 1, 3, 15, 6, 66, 67), maxSize(1500)}, []uint8{1, 6, 15, 66, 67, 119, 121}, nil},
+		"D4-74 what its class has, no list": {[]dhcpv4.Option{maxSize(1500), phone}, append([]uint8{119, 121}, all...), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := d.at(t)
+			who := d.host(linkLocal(0x100), 1, client.Options{})
+			for _, m := range []*dhcpv4.DHCPv4{said(who, discover, "", c.options...), said(who, inform, "192.0.2.101", c.options...)} {
+				if _, reply := d.say(who, m); reply == nil {
+					t.Errorf("no answer to %s", m.Summary())
+				} else if m.MessageType() == inform {
+					has(t, reply, without(c.want, 51), append(c.not, 51)...)
+				} else {
+					has(t, reply, append(c.want, 51, 54), c.not...)
+				}
+			}
+		})
+	}
+	t.Run("D4-77 what is left out is counted and logged", func(t *testing.T) {
+		d := d.at(t)
+		d.series(d.four, "dhcp4d_replies_incomplete_total", func(v float64) bool { return v > 0 })
+		if len(warned(d.four, "options left out of a reply")) == 0 {
+			t.Error("the log says nothing")
+		}
+	})
+	t.Run("D4-74 reservation, class and pool", func(t *testing.T) {
+		d := d.at(t)
+		nine := d.host(linkLocal(0x100), 9, client.Options{})
+		_, offer := d.say(nine, said(nine, discover, "", maxSize(1500), phone))
+		has(t, offer, append([]uint8{12}, all...), 252)
+		if got := string(offer.Options.Get(dhcpv4.OptionTFTPServerName)); got != "tftp.example" {
+			t.Errorf("option 66 is %q", got)
+		}
+	})
+	t.Run("D4-78 INFORM from a pool, and from elsewhere", func(t *testing.T) {
+		d := d.at(t)
+		c := d.host(linkLocal(0x100), 1, client.Options{})
+		has(t, d.expect("ACK", c, said(c, inform, "192.0.2.101", list(252))), []uint8{252})
+		has(t, d.expect("ACK", c, said(c, inform, "192.0.2.151", list(252))), nil, 252)
+	})
+	t.Run("D4-77 behind nine levels", func(t *testing.T) {
+		d := d.at(t)
+		levels := relay.Chain(9, linkA, near)
+		c := d.relayed(relayA, 1, levels...)
+		_, offer := d.say(c, said(c, discover, "", list(121, 119, 1, 3, 15, 6, 66, 67), maxSize(1500)))
+		has(t, offer, []uint8{1, 6, 15, 66, 67})
+	})
+}
+
+func without(list []uint8, code uint8) (rest []uint8) {
+	for _, c := range list {
+		if c != code && c != 54 {
+			rest = append(rest, c)
+		}
+	}
+	return rest
 }
