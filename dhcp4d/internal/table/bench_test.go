@@ -249,9 +249,6 @@ func heap() uint64 {
 }
 
 func TestBytesPerLease(t *testing.T) {
-	if testing.Short() {
-		t.Skip("loads 200 000 leases")
-	}
 	const n = 200_000
 	before := heap()
 	x := newBench(n)

@@ -346,7 +346,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("4O6_SERVERS", "multicast,2001:db8::1")
 	f.Fuzz(func(t *testing.T, variable, value string) {
 		if strings.HasSuffix(variable, "_FILE") {
-			t.Skip("would read whatever file the fuzzer names")
+			return // it would read whatever file the fuzzer names
 		}
 		c, err := config.Load(environ(variable + "=" + value))
 		if err == nil {
