@@ -324,28 +324,37 @@ func TestSilenceIsNoLoad(t *testing.T) {
 		{id: 1, subnet: 10.0.0.0/9, server-id: 10.0.0.1, pools: [10.0.1.0-10.0.255.255], match: [{interface: access}], options: {routers: [10.0.0.1]}},
 		{id: 2, subnet: 10.128.0.0/9, server-id: 10.128.0.1, pools: [10.128.1.0], match: [{link-address: "`+topology.Lan1Prefix.String()+`"}], options: {routers: [10.128.0.1]}}]`)
 	full := group{"whose subnet is full", s.relay, load.Config{Interface: "up", Local: topology.Relay1Core, Server: topology.ServerCore,
-		Relays: 1, Link: topology.Relay1Lan, Seed: 1, Rate: 3000, Duration: 5 * time.Second, Clients: 50_000}}
+		Relays: 1, Link: topology.Relay1Lan, Seed: 1, Rate: 3000, Count: 15_000, Clients: 50_000}}
 	first := full
-	first.config.Rate, first.config.InFlight, first.config.Duration, first.config.Count = 0, 1, 0, 1
+	first.config.Rate, first.config.InFlight, first.config.Count = 0, 1, 1
 	if r := <-first.run(t); r.Completed != 1 {
 		t.Fatalf("the only address: %v", r)
 	}
 	full.config.Seed = 2
 	flood := full.run(t)
-	others := group{"others", s.subscribers, load.Config{Interface: "eth0", Seed: 3, Rate: 9, Duration: 4 * time.Second, Timeout: 2 * time.Second, Clients: 1000}}
-	if r := <-others.run(t); r.Failed() || r.Started == 0 || r.Completed != r.Started {
-		t.Errorf("%d of %d exchanges of others succeeded, faults %v", r.Completed, r.Started, r.Faults)
+	// On a busy machine a datagram of theirs may be lost in a full socket, so they send again.
+	socket, err := netns.In(s.subscribers, func() (*client.Socket, error) { return client.Listen("eth0", netip.AddrPort{}) })
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := <-flood
-	if r.Started < 10_000 || r.Completed > 0 {
+	defer socket.Close()
+	for n := range 20 {
+		c, err := client.New(socket, client.Options{HardwareAddr: topology.MAC(100 + n), Servers: []netip.Addr{client.Multicast}, Retransmit: patient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Obtain(t.Context()); err != nil {
+			t.Errorf("client %d of another subnet: %v", n, err)
+		}
+	}
+	if r := <-flood; r.Started != uint64(full.config.Count) || r.Completed > 0 {
 		t.Errorf("%d exchanges were started and %d succeeded where there is no address", r.Started, r.Completed)
 	}
-	// On a busy machine some datagrams may wait in the link's socket for too long, and be dropped.
 	all, err := s.six.Metrics()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := servers.Sum(all, `dhcp6d_packets_dropped_total`); n > float64(r.Started)/20 {
-		t.Errorf("dhcp6d dropped %v of %d queries", n, r.Started)
+	if n, ok := all[`dhcp6d_packets_dropped_total{reason="queue_full",socket="link"}`]; !ok || n > 0 {
+		t.Errorf("%v queries were dropped as if dhcp4d were overloaded", n)
 	}
 }
