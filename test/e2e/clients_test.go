@@ -255,10 +255,10 @@ func TestSubnetsThatChange(t *testing.T) {
 		name, document string
 		bound          string // series with the leases
 	}{
-		{"D4-79 another id", one(1), `dhcp4d_leases{state="active",subnet="1"}`},
+		{"D4-79 another id", one(1), `dhcp4d_leases{state="bound",subnet="1"}`},
 		{"D4-79 another prefix, split: the lower half has the leases", doc(fmt.Sprintf(ten, 7, "192.0.2.0/25", "192.0.2.100-192.0.2.126"),
-			`{id: 8, subnet: 192.0.2.128/25, pools: [192.0.2.130-192.0.2.140], match: [{interface: core}]}`), `dhcp4d_leases{state="active",subnet="7"}`},
-		{"D4-79 merged into a greater one", doc(fmt.Sprintf(ten, 9, "192.0.2.0/23", "192.0.2.100-192.0.3.109")), `dhcp4d_leases{state="active",subnet="9"}`},
+			`{id: 8, subnet: 192.0.2.128/25, pools: [192.0.2.130-192.0.2.140], match: [{interface: core}]}`), `dhcp4d_leases{state="bound",subnet="7"}`},
+		{"D4-79 merged into a greater one", doc(fmt.Sprintf(ten, 9, "192.0.2.0/23", "192.0.2.100-192.0.3.109")), `dhcp4d_leases{state="bound",subnet="9"}`},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			d.at(t).reload(step.document)
@@ -563,7 +563,7 @@ func TestPortsAndTheirRelays(t *testing.T) {
 			d.expect("ACK 192.0.2.50", direct, said(direct, request, "192.0.2.50"))
 			d.expect("ACK 192.0.2.50", direct, said(direct, request, "", wish("192.0.2.50")))
 		}
-		d.series(d.four, `dhcp4d_leases{state="active",subnet="1"}`, is(1))
+		d.series(d.four, `dhcp4d_leases{state="bound",subnet="1"}`, is(1))
 		await(t, "the log says it", func() bool { return strings.Contains(d.four.Output(), "client identifier") })
 	})
 }

@@ -13,7 +13,11 @@ import (
 func matchFields(peers []string) []field[matchDoc] {
 	return []field[matchDoc]{
 		{"prefix", "IPv6 prefix or address", "IPv6 source address of the query; of a relayed query, the address of the relay nearest to dhcp6d", func(r *reader, v *value, m *matchDoc) { r.prefix6(v, &m.Prefix) }},
-		{"interface", "text", "interface of dhcp6d that the query came in by; alone, it takes what no other entry claims, whatever the source address", func(r *reader, v *value, m *matchDoc) { r.text(v, 15, &m.Interface) }},
+		{"interface", "text", "interface of dhcp6d, by the name that the kernel has for it, that the query came in by; alone, it takes what no other entry claims, whatever the source address", func(r *reader, v *value, m *matchDoc) {
+			if r.text(v, 255, &m.Interface); len(m.Interface) > interfaceName {
+				r.fail(v, "%q has more than %d characters; dhcp6d sends the kernel's name of an interface, not an alternative one", m.Interface, interfaceName)
+			}
+		}},
 		{"interface-id", "text, or 0x and hex", "option 18 of the relay nearest to the client", func(r *reader, v *value, m *matchDoc) {
 			r.identifier(v, octetsKind, octets.Parse, &m.InterfaceID)
 		}},
@@ -40,6 +44,9 @@ func matchFields(peers []string) []field[matchDoc] {
 		{"trust-inner", "true or false", "the query comes from a 4o6 relay agent: its giaddr, option 118 and link selection (option 82) may choose among the subnets that have an entry so marked; an entry with this key alone only marks its subnet", func(r *reader, v *value, m *matchDoc) { r.boolean(v, &m.TrustInner) }},
 	}
 }
+
+// interfaceName is the longest name that the kernel gives an interface.
+const interfaceName = 15
 
 // matchDoc is a match entry and where it stands.
 type matchDoc struct {

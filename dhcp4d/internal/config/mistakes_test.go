@@ -102,7 +102,7 @@ func TestMistakes(t *testing.T) {
 		{"D6-42 match prefix of a group", subnetWith("match: [{prefix: \"ff02::/16\"}]"), "no address that a host or a relay can have", 0},
 		{"D6-42 match unspecified link-address", subnetWith("match: [{link-address: \"::\"}]"), "no address that a host or a relay can have", 0},
 		{"D6-42 match link-local link-address", subnetWith("match: [{link-address: fe80::/64}]"), "is link-local", 0},
-		{"match long interface", subnetWith("match: [{interface: abcdefghijklmnop}]"), "has 16 octets; at most 15", 0},
+		{"D6-42 match long interface", subnetWith("match: [{interface: abcdefghijklmnop}]"), "dhcp6d sends the kernel's name of an interface", 0},
 		{"match remote-id without number", subnetWith("match: [{remote-id: foo}]"), "must be the enterprise number and the identifier", 0},
 		{"match remote-id too short", subnetWith("match: [{remote-id: 0x00000009}]"), "is too short", 0},
 		{"match interface-id with odd hex", subnetWith("match: [{interface-id: 0x0}]"), "must be hex", 0},
