@@ -24,7 +24,7 @@ func TestCheckSaysWhatTheHostLacks(t *testing.T) {
 		{"an address", "02:00:00:00:00:01", []string{"DHCP4D_IPC_LISTEN=[2001:db8::77]:6768", "DHCP4D_IPC_INSECURE=true"}, "DHCP4D_IPC_LISTEN: this host has no address 2001:db8::77"},
 		{"a default route", "02:00:00:00:00:01, options: {routers: [192.0.2.1], classless-static-route: [10.0.0.0/8 via 192.0.2.1]}", nil, "DHCP4D_SUBNETS: line 1, column 171: subnets[0].reservations[0].options.classless-static-route: has no default route"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("OP-2 "+c.name, func(t *testing.T) {
 			var out, said strings.Builder
 			environ := append([]string{"DHCP4D_API_LISTEN=off", "DHCP4D_STORE=journal:" + filepath.Join(dir, "leases"), strings.Replace(subnets, "%s", c.mac, 1)}, c.environ...)
 			if strings.HasPrefix(c.want, "DHCP4D_STORE") {

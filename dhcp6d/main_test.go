@@ -13,8 +13,14 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		want    string
 	}{
 		{"a level that there is not", []string{"DHCP6D_LOG_LEVEL=verbose"}, `DHCP6D_LOG_LEVEL: there is no level "verbose"; give debug, info, warn or error`},
-		{"an interface of LDRAs", []string{"DHCP6D_LDRA_INTERFACES=nope0"}, "DHCP6D_LDRA_INTERFACES: nope0 does not exist now"},
-		{"an interface of options", []string{"DHCP6D_LINK_OPTIONS=nope0 DNS_SERVERS=2001:db8::1"}, "DHCP6D_LINK_OPTIONS: nope0 does not exist now"},
+		{"an interface", []string{"DHCP6D_INTERFACES=lo,nope0"}, "DHCP6D_INTERFACES: nope0 fits no interface now"},
+		{"a pattern that nothing fits", []string{"DHCP6D_INTERFACES=nope*,none?"}, "DHCP6D_INTERFACES: nope*, none? fits no interface now"},
+		{"a pattern beside what is there", []string{"DHCP6D_INTERFACES=lo,nope*"}, ""},
+		{"the source of answers", []string{"DHCP6D_SOURCE=2001:db8::77"}, "DHCP6D_SOURCE: this host has no address 2001:db8::77"},
+		{"the address of the metrics", []string{"DHCP6D_METRICS_LISTEN=[2001:db8::77]:9566"}, "DHCP6D_METRICS_LISTEN: this host has no address 2001:db8::77"},
+		{"the address of the IPC", []string{"DHCP6D_IPC_INSECURE=true", "DHCP6D_IPC_LISTEN=[2001:db8::77]:6767"}, "DHCP6D_IPC_LISTEN: this host has no address 2001:db8::77"},
+		{"an interface of LDRAs", []string{"DHCP6D_LDRA_INTERFACES=nope0"}, "DHCP6D_LDRA_INTERFACES: nope0 fits no interface now"},
+		{"an interface of options", []string{"DHCP6D_LINK_OPTIONS=nope0 DNS_SERVERS=2001:db8::1"}, "DHCP6D_LINK_OPTIONS: nope0 fits no interface now"},
 		{"an address of the API", []string{"DHCP6D_API_LISTEN=[2001:db8::77]:9548", "DHCP6D_API_TOKEN=0123456789abcdef"}, "DHCP6D_API_LISTEN: this host has no address 2001:db8::77"},
 		{"an API that anybody reaches", []string{"DHCP6D_API_LISTEN=:9548"}, "DHCP6D_API_LISTEN: :9548 can be reached from other hosts"},
 		{"a short token", []string{"DHCP6D_API_TOKEN=short"}, "DHCP6D_API_TOKEN has fewer than 16 characters"},
@@ -22,7 +28,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		{"an option with dots", []string{"DHCP6D_OPTIONS=100:0102.0304"}, ""},
 		{"an identifier with dashes", []string{"DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=interface-id=0x02-00-01"}, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("OP-2 "+c.name, func(t *testing.T) {
 			var out, said strings.Builder
 			err := run(t.Context(), []string{"-check"}, append([]string{"DHCP6D_INTERFACES=lo", "DHCP6D_DNS_SERVERS=2001:db8::1"}, c.environ...), &out, &said)
 			text := said.String()

@@ -133,7 +133,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-func TestCheckWarnsLast(t *testing.T) {
+func TestOP_1_CheckWarnsLast(t *testing.T) {
 	p := program(nil)
 	p.Host = func(settings) []string { return []string{"no interface"} }
 	var both buffer

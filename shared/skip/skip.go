@@ -1,5 +1,6 @@
-// Package skip is the one way to skip a test: on a machine that lacks what the test needs. CI has all
-// of it. So with CI=true the test fails instead, because a skip would hide that nothing was proved.
+// Package skip is the one way to skip a test: on a machine that lacks what the test needs. CI has
+// all of it. So with CI=true the test fails instead, because a skip would hide that nothing was
+// proved.
 package skip
 
 import (

@@ -760,3 +760,52 @@ func without(list []uint8, code uint8) (rest []uint8) {
 	}
 	return rest
 }
+
+// TestListOfLeases: what the list shows of offers, of ports, and of a quarantine that was ended.
+func TestListOfLeases(t *testing.T) {
+	t.Parallel()
+	d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: access}, {link-address: "2001:db8:11::/64"}]}]`)
+	d.StopRelays()
+	c := d.client(topology.Multicast, 1, client.Options{})
+	_, offer := d.say(c, said(c, discover, ""))
+	d.bind(d.relayed(relayA, 2, port(linkA, near, "slot 1 port 7")), "")
+	d.bind(d.relayed(relayA, 3, port(linkA, near, "port\x00\x07")), "")
+	list, _ := d.dhcp4d("leases", "list")
+	show, _ := d.dhcp4d("leases", "show", given(offer))
+	for _, c := range []struct{ name, in, has, not string }{
+		{"OP-3 a port with blanks is text", list, `interface-id "slot 1 port 7" at 2001:db8:11::1`, ""},
+		{"OP-3 a port that is no text is octets", list, "interface-id 0x706f72740007 at 2001:db8:11::1", ""},
+		{"OP-3 an offer is offered", list, "offered", "1970"},
+		{"OP-3 an offer has no start", show, "not yet", "1970"},
+		{"OP-3 a host on a link of dhcp6d", list, "direct access", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(c.in, c.has) || c.not != "" && strings.Contains(c.in, c.not) {
+				t.Errorf("want %q and not %q in\n%s", c.has, c.not, c.in)
+			}
+		})
+	}
+}
+
+// TestARelayOnTheSameHost needs a port of its own, as the server has 547 (RFC 8357).
+func TestARelayOnTheSameHost(t *testing.T) {
+	t.Parallel()
+	d := converse(t, twoLinks, "DHCP6D_INTERFACES=lo,core", "DHCP6D_RELAYS=::1/128")
+	zero := uint16(0)
+	level := port(linkA, near, "port1")
+	level.RelayPort = &zero
+	t.Run("RL-24 from the loopback address", func(t *testing.T) {
+		d := d.at(t)
+		c := d.behind(d.Server, "lo", netip.MustParseAddrPort("[::1]:10547"), 1, client.Options{Relays: []relay.Level{level}, Servers: []netip.Addr{netip.IPv6Loopback()}})
+		a := d.bind(c, "")
+		d.expect("ACK "+a, c, said(c, request, a))
+		if info, err := c.Information(t.Context()); err != nil || !info.Offered {
+			t.Errorf("an Information-request: %+v, %v", info, err)
+		}
+	})
+	t.Run("RL-24, Q-34 from an address that is not listed", func(t *testing.T) {
+		d := d.at(t)
+		c := d.behind(d.Server, "core", netip.AddrPortFrom(topology.ServerCore, 10547), 2, client.Options{Relays: []relay.Level{level}, Servers: []netip.Addr{topology.ServerCore}})
+		d.expect("relay_forbidden", c, said(c, discover, ""))
+	})
+}

@@ -90,7 +90,8 @@ func (ps Patterns) missing(found []system) (absent []string) {
 }
 
 // MissingNames returns the names in a list that no interface of this host has now, and the names of
-// those that there are. Patterns are never missing.
+// those that there are. Patterns may fit none, except where nothing of the list fits any: then they
+// are missing too.
 func MissingNames(list []string) (missing, there []string, err error) {
 	ps, err := ParsePatterns(list)
 	if err != nil {
@@ -100,5 +101,9 @@ func MissingNames(list []string) (missing, there []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return ps.missing(found), names(found), nil
+	missing = ps.missing(found)
+	if !slices.ContainsFunc(found, func(s system) bool { return ps.Match(s.loopback, s.Names...) }) {
+		missing = append(missing, ps.patterns...)
+	}
+	return missing, names(found), nil
 }
