@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
@@ -440,6 +441,36 @@ func TestHostsOfOneLink(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Q-37 a rate limit counts the host's /64, and its link-local address", func(t *testing.T) {
+		t.Parallel()
+		d := converse(t, base, "DHCP6D_HOOKS=ratelimit", "DHCP6D_RATELIMIT_RATE=1", "DHCP6D_RATELIMIT_BURST=20")
+		far := netip.MustParseAddr("2001:db8:a:1::1")
+		begun := time.Now()
+		const each = 40 // more than the burst
+		for n := range 2 {
+			c := d.host(global(0x100*(n+1)), 1+n, client.Options{})
+			for range each {
+				if err := c.Send(c.Query(said(c, discover, "").ToBytes(), false)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		d.series(d.six, "dhcp6d_packets_received_total", func(v float64) bool { return v >= 2*each })
+		all, err := d.six.Metrics()
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := 21 + time.Since(begun).Seconds()
+		if n := servers.Sum(all, "dhcp6d_queries_forwarded_total"); n > most {
+			t.Errorf("%v queries of a /64 were taken, want %v at most", n, most)
+		}
+		d.bind(d.host(linkLocal(0x100), 3, client.Options{}), "")
+		d.bind(d.host(linkLocal(0x200), 4, client.Options{}), "")
+		if err := d.Server.AddRoute(netip.PrefixFrom(far, 64).Masked(), global(0x100)); err != nil {
+			t.Fatal(err)
+		}
+		d.bind(d.host(far, 5, client.Options{}), "") // of another /64
+	})
 	t.Run("Q-36, Q-37 a limit counts the host's /64, and its link-local address", func(t *testing.T) {
 		t.Parallel()
 		d := converse(t, strings.Replace(base, "options:", "limit: 2, options:", 1))
@@ -522,11 +553,19 @@ func TestPortsAndTheirRelays(t *testing.T) {
 		const reserved = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: core, link-address: "2001:db8:99::/64"}]},
 			{id: 7, subnet: 198.51.100.0/24, pools: [198.51.100.100-198.51.100.199], match: [{link-address: "2001:db8:11::/64"}],
 			reservations: [{interface-id: port9, link-address: "2001:db8:11::1", address: 198.51.100.9}]}]`
-		d := quiet(t, reserved, "DHCP6D_LDRA_LINKS=2001:db8:11::/64", "DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=prefix=2001:db8:11::/64")
+		d := quiet(t, reserved, "DHCP6D_LDRA_LINKS=2001:db8:11::/64", "DHCP6D_HOOKS=acl", "DHCP6D_ACL_ALLOW=prefix=2001:db8:11::/64",
+			"DHCP6D_DNS_SERVERS=2001:db8::53", "DHCP6D_LINK_OPTIONS=2001:db8:11::/64 DNS_SERVERS=2001:db8:11::53")
 		for n, link := range []netip.Addr{netip.MustParseAddr("fe80::250:56ff:feaa:bb70"), netip.IPv6Unspecified()} {
 			c := d.relayed(relayA, 10+n, over(port(linkA, near, ""), port(link, local, "port8"))...)
 			if a := d.bind(c, ""); !strings.HasPrefix(a, "198.51.100.1") {
 				t.Errorf("behind %s: %s", link, a)
+			}
+			info, err := c.Information(t.Context(), dhcpv6.OptionDNSRecursiveNameServer)
+			if err != nil {
+				t.Fatalf("behind %s: %v", link, err)
+			}
+			if dns := info.Reply.Options.DNS(); len(dns) != 1 || !dns[0].Equal(net.ParseIP("2001:db8:11::53")) {
+				t.Errorf("behind %s the DNS servers are %v", link, dns)
 			}
 			c = d.relayed(relayA, 20+n, over(port(linkA, near, ""), port(link, local, "port9"))...)
 			a := d.bind(c, "198.51.100.9")
