@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -111,11 +112,21 @@ func TestTheTokenOfTheFirstStart(t *testing.T) {
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 		t.Errorf("%v, %v: nothing but the token is left", files, err)
 	}
-	if err := os.WriteFile(path, []byte(" \n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := makeToken(path); err == nil || !strings.Contains(err.Error(), "is empty; remove it") {
-		t.Errorf("an empty file: %v", err)
+	for content, want := range map[string]string{
+		"":                       "is empty; remove it",
+		" \n":                    "is empty; remove it",
+		string(make([]byte, 27)): "zero octets only, as a power cut may leave it; remove it",
+		"half\x00\x00":           "no HTTP header can carry; remove it",
+		"two words\n":            "no HTTP header can carry; remove it",
+	} {
+		t.Run(fmt.Sprintf("OP-4 %q", content), func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if token, err := makeToken(path); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q, %v, want %q", token, err, want)
+			}
+		})
 	}
 	if _, err := makeToken(filepath.Join(dir, "missing", "api-token")); err == nil {
 		t.Error("a directory that is not there")

@@ -51,7 +51,7 @@ func (c *Config) In(dir string) {
 // Check checks who can reach the API, and whether that is meant.
 func (c *Config) Check(l *config.Loader) {
 	c.Asked = l.Variable("API_LISTEN").Source != ""
-	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if strings.ContainsFunc(c.Token, unsendable) {
 		l.Mistake("API_TOKEN", "holds a character that no HTTP header can carry (the value is secret and not shown)", "use letters, digits and -._~+/=")
 	}
 	if c.Listen != "" && c.Token == "" && !c.local() {

@@ -39,9 +39,19 @@ func ReadToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the token of the API: %w", err)
 	}
-	token := strings.TrimSpace(string(text))
-	if token == "" {
-		return "", fmt.Errorf("reading the token of the API: %s is empty; remove it and restart the daemon, which makes another", path)
+	token, wrong := strings.TrimSpace(string(text)), ""
+	switch {
+	case token == "":
+		wrong = "is empty"
+	case strings.Trim(token, "\x00") == "":
+		wrong = "holds zero octets only, as a power cut may leave it"
+	case strings.ContainsFunc(token, unsendable):
+		wrong = "holds a character that no HTTP header can carry"
+	default:
+		return token, nil
 	}
-	return token, nil
+	return "", fmt.Errorf("reading the token of the API: %s %s; remove it and restart the daemon, which makes another", path, wrong)
 }
+
+// unsendable reports whether an HTTP header cannot carry a character of a token.
+func unsendable(r rune) bool { return r <= ' ' || r > '~' }

@@ -74,7 +74,7 @@ func TestDUIDOfKea(t *testing.T) {
 	}
 }
 
-func TestDUIDMistakes(t *testing.T) {
+func TestOP_4_DUIDMistakes(t *testing.T) {
 	for content, want := range map[string]string{
 		"":                         "is empty",
 		" \n":                      "is empty",
