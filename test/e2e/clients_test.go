@@ -278,7 +278,7 @@ func TestSubnetsThatChange(t *testing.T) {
 		renewed(t)
 	})
 	t.Run("D4-79 leases that no subnet has are told with numbers", func(t *testing.T) {
-		d := d.at(t)
+		all, d := d, d.at(t)
 		write(t, d.document, doc(fmt.Sprintf(ten, 4, "198.18.0.0/24", "198.18.0.100-198.18.0.109")))
 		out, status := d.dhcp4d("-check")
 		if status != 0 || !strings.Contains(out, "leases in no subnet of DHCP4D_SUBNETS: 10 (") {
@@ -291,6 +291,14 @@ func TestSubnetsThatChange(t *testing.T) {
 		out, _ = d.dhcp4d("leases", "list")
 		if strings.Count(out, "none, was") != 10 {
 			t.Errorf("the list says\n%s", out)
+		}
+		if err := d.four.Stop(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		all.bench.t = t
+		all.start4()
+		if lines := warned(all.four, "in no subnet"); len(lines) != 1 || !strings.Contains(lines[0], "10") {
+			t.Errorf("the start says %q", lines)
 		}
 	})
 }
