@@ -779,9 +779,12 @@ subnets:
 		d := d.at(t)
 		nine := d.host(linkLocal(0x100), 9, client.Options{})
 		_, offer := d.say(nine, said(nine, discover, "", maxSize(1500), phone))
-		has(t, offer, append([]uint8{12}, all...), 252)
-		if got := string(offer.Options.Get(dhcpv4.OptionTFTPServerName)); got != "tftp.example" {
-			t.Errorf("option 66 is %q", got)
+		ack := d.expect("ACK", nine, said(nine, inform, "192.0.2.9", maxSize(1500), phone))
+		for _, m := range []*dhcpv4.DHCPv4{offer, ack} {
+			has(t, m, append([]uint8{12}, all...), 252)
+			if got := string(m.Options.Get(dhcpv4.OptionTFTPServerName)); got != "tftp.example" {
+				t.Errorf("option 66 is %q", got)
+			}
 		}
 	})
 	t.Run("D4-78 INFORM from a pool, and from elsewhere", func(t *testing.T) {
