@@ -39,6 +39,25 @@ func Start(t testing.TB, settings ...string) *Server {
 		skip.Test(t, err.Error())
 	}
 	s := &Server{bin: bin}
+	if os.Getuid() == 0 {
+		s.as = unprivileged(t)
+	}
+	s.makeDir(t)
+	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	for _, setting := range settings {
+		s.args = append(s.args, "-c", setting)
+	}
+	s.Restart(t)
+	return s
+}
+
+// makeDir makes the directory of the server, until the test ends.
+func (s *Server) makeDir(t testing.TB) {
+	t.Helper()
+	var err error
 	if s.dir, err = os.MkdirTemp("", "postgres"); err != nil { // shorter than t.TempDir, for the socket's path
 		t.Fatal(err)
 	}
@@ -46,22 +65,45 @@ func Start(t testing.TB, settings ...string) *Server {
 		s.Kill(t)
 		_ = os.RemoveAll(s.dir) // of /tmp
 	})
-	if os.Getuid() == 0 {
-		s.as = unprivileged(t)
+	if s.as != nil {
 		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
 	s.args = []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses="}
-	for _, setting := range settings {
-		s.args = append(s.args, "-c", setting)
+}
+
+// Standby makes and starts a server that follows s, and waits until it does.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	n := &Server{bin: s.bin, as: s.as}
+	n.makeDir(t)
+	backup := n.command("pg_basebackup", "-h", s.dir, "-U", "dhcp4d", "-D", n.data(), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	if out, err := backup.CombinedOutput(); err != nil {
+		t.Fatalf("pg_basebackup: %v\n%s", err, out)
 	}
-	s.Restart(t)
-	return s
+	n.Restart(t)
+	for s.Query(t, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "0" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return n
+}
+
+// Promote has a standby take writes.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if got := s.Query(t, "SELECT pg_promote()"); got != "t" {
+		t.Fatalf("pg_promote: %s", got)
+	}
+}
+
+// URLOf names the database of several servers, of which one takes writes.
+func URLOf(servers ...*Server) string {
+	var hosts, ports []string
+	for _, s := range servers {
+		hosts, ports = append(hosts, s.dir), append(ports, "5432")
+	}
+	return fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s", strings.Join(hosts, ","), strings.Join(ports, ","))
 }
 
 // binaries returns the directory of the newest PostgreSQL that is installed.

@@ -278,7 +278,8 @@ func (c *call) exportStore(format leasefile.Format) error {
 	return leasefile.Export(c.stdout, format, s, now)
 }
 
-// openStore opens the store of a dhcp4d that is stopped. The clock gives the time line of its leases.
+// openStore opens the store of a dhcp4d that is stopped. The clock gives the time line of its
+// leases.
 func (c *call) openStore() (store.Store, config.Config, *clock.Clock, error) {
 	conf, err := config.Load(c.environ)
 	if err != nil {

@@ -109,6 +109,11 @@ func openPostgres(text string, o Options) (*postgres, error) {
 		_ = p.Close()
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	if note, warn, err := p.lookAtStandbys(ctx); err == nil && warn {
+		o.Log.Warn("the database may lose acknowledged leases", "because", note)
+	}
 	return p, nil
 }
 

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -194,7 +196,7 @@ func TestDB_6_WhatIsRefused(t *testing.T) {
 		{"no tables", s.URL(), "", "store migrate"},
 		{"a server without fsync", s.URL(), "migrate", "fsync=on"},
 		{"tables of the future", s.URL(), "UPDATE dhcp4d.meta SET v = '99' WHERE k = 'format'", "newer dhcp4d"},
-		{"tables of nobody", s.URL(), "UPDATE dhcp4d.meta SET v = 'x' WHERE k = 'format'", "is none"},
+		{"tables of nobody", s.URL(), "UPDATE dhcp4d.meta SET v = 'x' WHERE k = 'format'", "is not a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			switch c.sql {
@@ -504,17 +506,10 @@ func TestDB_4_AStandbyThatDoesNotAnswer(t *testing.T) {
 	s := migrated(t)
 	p := openDatabase(t, s.URL())
 	defer p.Close()
-	standby := func(name string) {
-		s.Query(t, "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'")
-		s.Query(t, "SELECT pg_reload_conf()")
-		for s.Query(t, "SHOW synchronous_standby_names") != name {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
 	waiting := func() string {
 		return s.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dhcp4d' AND wait_event = 'SyncRep'")
 	}
-	standby("nobody")
+	follow(t, s, "nobody")
 	done := make(chan error)
 	records := some(rand.New(rand.NewPCG(1, 1)), 5)
 	go func() {
@@ -535,7 +530,7 @@ func TestDB_4_AStandbyThatDoesNotAnswer(t *testing.T) {
 		t.Fatalf("the commit is done without its standby: %v", err)
 	default:
 	}
-	standby("")
+	follow(t, s, "")
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -544,6 +539,82 @@ func TestDB_4_AStandbyThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameAs(t, p, twin)
+}
+
+// follow has s wait for its standbys, or not.
+func follow(t *testing.T, s *postgrestest.Server, names string) {
+	t.Helper()
+	s.Query(t, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'")
+	s.Query(t, "SELECT pg_reload_conf()")
+	for s.Query(t, "SHOW synchronous_standby_names") != names {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestDB_1_NoCommitIsLostWhenAStandbyTakesOver kills the server, and promotes the standby that it
+// has waited for.
+func TestDB_1_NoCommitIsLostWhenAStandbyTakesOver(t *testing.T) {
+	first := migrated(t)
+	second := first.Standby(t)
+	follow(t, first, "*")
+	p, twin := openDatabase(t, postgrestest.URLOf(first, second)), newJudge()
+	defer p.Close()
+	r := rand.New(rand.NewPCG(4, 4))
+	for range 20 {
+		committed(t, p, twin, some(r, 20))
+	}
+	first.Kill(t)
+	second.Promote(t)
+	for began := time.Now(); ; { // as the committer does
+		if err := p.Reopen(); err == nil {
+			break
+		} else if time.Since(began) > time.Minute {
+			t.Fatal(err)
+		}
+	}
+	sameAs(t, p, twin)
+	committed(t, p, twin, some(r, 20))
+	sameAs(t, p, twin)
+	if err := p.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDB_5_AStandbyThatLacksCommitsIsNoticed promotes a standby that was away for the last commits.
+func TestDB_5_AStandbyThatLacksCommitsIsNoticed(t *testing.T) {
+	first := migrated(t)
+	second := first.Standby(t)
+	var log bytes.Buffer
+	o := quiet()
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	p, err := openPostgres(postgrestest.URLOf(first, second), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if !strings.Contains(log.String(), "1 standbys, none of them synchronous") {
+		t.Errorf("it is not warned of: %s", log.String())
+	}
+	r := rand.New(rand.NewPCG(5, 5))
+	for i := range 6 {
+		if i == 3 {
+			second.Kill(t)
+		}
+		if _, err := p.Commit(some(r, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.Kill(t)
+	second.Restart(t)
+	second.Promote(t)
+	if _, err := p.Commit(some(r, 5)); err == nil || !strings.Contains(err.Error(), "forgotten") {
+		t.Errorf("the next commit: %v", err)
+	}
+	next := openDatabase(t, second.URL())
+	defer next.Close()
+	if !MustRecover(next) {
+		t.Error("the next dhcp4d does not recover")
+	}
 }
 
 // TestDB_6_TheLeastPrivileges has dhcp4d go by the privileges of docs/database.md, on the second of
