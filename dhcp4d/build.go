@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
@@ -11,6 +12,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/page"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
@@ -36,6 +39,19 @@ type instance struct {
 	hooks  *hook.Host
 	link   *link
 	core   *core.Core
+	// leaseLog is the path of the lease log, empty if there is none in a file.
+	leaseLog atomic.Pointer[string]
+}
+
+// setLeaseLog notes where the lease log of a configuration is.
+func (d *instance) setLeaseLog(c config.Config) {
+	path := ""
+	for _, h := range c.Hooks {
+		if h.Name() == "leaselog" {
+			path = c.LeaseLog()
+		}
+	}
+	d.leaseLog.Store(&path)
 }
 
 // serve builds the daemon from its configuration and runs it.
@@ -73,9 +89,10 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	d.link = newLink(c, end, end.Begin(ctx), rt.Log.With("package", "link"))
 	d.link.resolve(ctx, time.Now())
 	metric.WatchLink(rt.Registry, drop.DHCP4D, metric.Link{Causes: ipc.Refusals(), Refused: d.link.opener.Refused, OldPeers: d.link.oldPeers})
-	hub := new(trace.Hub)
+	hub, refused := new(trace.Hub), new(refusals.Recent)
 	parts := d.core.Serve(core.Link{
 		Trace:           hub,
+		Refusals:        refused,
 		Local:           socket.LocalAddr(),
 		Peers:           &d.link.peers,
 		Auth:            server.Auth{Name: c.Name, Opener: d.link.opener, Signer: d.link.replies},
@@ -94,7 +111,12 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	parts = append(parts, daemon.Func("names", d.link.runNames))
 	log := rt.Log.With("package", "api")
 	handler := api.NewHandler(api.Options{Leases: d.core.Operator(), Trace: hub, Registry: rt.Registry, Log: log})
-	web, err := c.API.Open(handler, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)
+	d.setLeaseLog(c)
+	pages := page.New(page.Options{
+		Leases: d.core.Operator(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version, Links: c.API.Pages,
+		LeaseLog: func() string { return *d.leaseLog.Load() },
+	})
+	web, err := c.API.Open(handler, pages, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)
 	if err != nil {
 		return err
 	}
@@ -124,6 +146,7 @@ func (d *instance) reload() (daemon.Settings, error) {
 	shared.WarnFixed(d.rt.Log, d.config.Variables(), next.Variables())
 	shared.WarnNoFiles(d.rt.Log, next.Variables())
 	d.config = next
+	d.setLeaseLog(next)
 	return next.Settings(), nil
 }
 

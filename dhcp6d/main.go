@@ -21,6 +21,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/page"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
@@ -233,7 +234,9 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		return c.Settings(), nil
 	})
 	apiLog := rt.Log.With("package", "api")
-	api, err := c.API.Open(follow.NewHandler(tracing.Hub), access.NewRefused(reg, metric.Namespace(drop.DHCP6D), apiLog), apiLog)
+	api, err := c.API.Open(follow.NewHandler(tracing.Hub), page.New(page.Options{
+		Backends: backends.Load().Status, Interfaces: link.Interfaces, Trace: tracing.Hub, Metrics: reg, Version: version, Links: c.API.Pages,
+	}), access.NewRefused(reg, metric.Namespace(drop.DHCP6D), apiLog), apiLog)
 	if err != nil {
 		return err
 	}

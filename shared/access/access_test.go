@@ -23,7 +23,7 @@ func TestOpen(t *testing.T) {
 	refused := NewRefused(prometheus.NewRegistry(), "dhcp4d", log)
 	open := func(c Config) (*Server, error) {
 		c.Prefix = "DHCP4D_"
-		return c.Open(shown, refused, log)
+		return c.Open(shown, nil, refused, log)
 	}
 	if s, err := open(Config{}); s != nil || err != nil {
 		t.Errorf("off: %v, %v", s, err)

@@ -25,6 +25,8 @@ type Config struct {
 	TokenPath string
 	// Asked is set if the variable of Listen was given.
 	Asked bool
+	// Pages are other pages that ours link to.
+	Pages []Page
 	// Home is the variable that names the directory of TokenPath, without its prefix.
 	Home string
 }

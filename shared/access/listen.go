@@ -23,7 +23,7 @@ type Server struct {
 // Open opens the listener of the API, which h serves for whoever shows the token. It returns nil
 // where the API is off. An API that was not asked for does not stop the daemon: if its address is
 // taken or its token cannot be kept, Open logs that and returns nil.
-func (c Config) Open(h http.Handler, refused *Refused, log *slog.Logger) (*Server, error) {
+func (c Config) Open(h http.Handler, pages Pages, refused *Refused, log *slog.Logger) (*Server, error) {
 	if c.Listen == "" {
 		return nil, nil
 	}
@@ -48,7 +48,7 @@ func (c Config) Open(h http.Handler, refused *Refused, log *slog.Logger) (*Serve
 	case err != nil:
 		return nil, err
 	}
-	return &Server{web.New(listener, NewGuard(token, refused, h), log), log}, nil
+	return &Server{web.New(listener, NewGuard(token, refused, h).With(strings.ToLower(strings.TrimSuffix(c.Prefix, "_")), pages), log), log}, nil
 }
 
 // Name is the component's name in logs and errors.
@@ -65,15 +65,28 @@ type Guard struct {
 	token   [sha256.Size]byte // its digest
 	refused *Refused
 	inner   http.Handler
+
+	name  string // of the daemon
+	pages Pages  // nil: there are none
+}
+
+// With adds the pages of a daemon to what a guard guards. The paths of the API begin with /v1/.
+func (g *Guard) With(daemon string, pages Pages) *Guard {
+	g.name, g.pages = daemon, pages
+	return g
 }
 
 // NewGuard makes a guard. refused is told of requests without the token.
 func NewGuard(token string, refused *Refused, inner http.Handler) *Guard {
-	return &Guard{sha256.Sum256([]byte(token)), refused, inner}
+	return &Guard{token: sha256.Sum256([]byte(token)), refused: refused, inner: inner}
 }
 
 // ServeHTTP implements http.Handler.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.pages != nil && !strings.HasPrefix(r.URL.Path, "/v1/") {
+		g.page(w, r)
+		return
+	}
 	if !g.knows(r) {
 		g.refused.note(r)
 		w.Header().Set("WWW-Authenticate", "Bearer")

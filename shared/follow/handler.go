@@ -45,8 +45,8 @@ func Parameters() (names []string) {
 	return names
 }
 
-// subscriber reads whom a request wants to follow.
-func subscriber(q url.Values) (s trace.Subscriber, err error) {
+// Subscriber reads whom a request wants to follow.
+func Subscriber(q url.Values) (s trace.Subscriber, err error) {
 	var errs []error
 	identifier := func(name string, parse func(string) ([]byte, error), into *[]byte) {
 		if v := q.Get(name); v != "" {
@@ -96,7 +96,7 @@ func NewHandler(hub *trace.Hub) http.Handler {
 // Serve streams what becomes of the packets of a subscriber, until whoever asked goes away. fail
 // answers that something is wrong.
 func Serve(w http.ResponseWriter, r *http.Request, hub *trace.Hub, fail func(w http.ResponseWriter, status int, why string)) {
-	of, err := subscriber(r.URL.Query())
+	of, err := Subscriber(r.URL.Query())
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return

@@ -19,7 +19,7 @@ import (
 
 // Connections is how many connections a listener has at the most. Each one costs some 20 kB,
 // and as much again as the answer that its client has not read.
-const Connections = 64
+const Connections = 128
 
 // The longest waits for a client.
 const (

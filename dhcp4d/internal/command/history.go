@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leaselog"
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 )
@@ -57,7 +55,7 @@ func (c *call) history(args []string) error {
 			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as dhcp4d has it, or name its file with -log", *path))
 		}
 	}
-	h, err := leaselog.ReadHistory(*path, a, now)
+	h, err := leaselog.ReadHistory(c.ctx, *path, a, now)
 	if err == nil && h.Begins.IsZero() {
 		err = fmt.Errorf("%s has no lines", *path)
 	}
@@ -189,7 +187,7 @@ func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON
 		if t.By != "" {
 			end += " by " + t.By
 		}
-		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, clientOf(&t.Client), orDash(t.Source), placeOf(&t.Client)); err != nil {
+		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(), orDash(t.Source), t.Client.Where()); err != nil {
 			return err
 		}
 	}
@@ -201,54 +199,4 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-func clientOf(c *leaselog.Client) string {
-	var parts []string
-	if c.ClientID != "" {
-		parts = append(parts, c.ClientID)
-	}
-	if c.HWAddress != "" {
-		parts = append(parts, "hw "+c.HWAddress)
-	}
-	if parts == nil {
-		return "not known"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// placeOf tells where a client was, from dhcp6d's interface to the relay next to it.
-func placeOf(c *leaselog.Client) string {
-	var parts []string
-	if c.Interface != "" {
-		parts = append(parts, "interface "+c.Interface)
-	}
-	for _, r := range c.Relays {
-		s := "relay link-address " + r.LinkAddress
-		if r.InterfaceID != "" {
-			s += " Interface-Id " + legible(r.InterfaceID)
-		}
-		if r.RemoteID != "" {
-			s += " Remote-Id " + legible(r.RemoteID)
-		}
-		parts = append(parts, s)
-	}
-	if parts == nil {
-		return "not known"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// legible is an identifier as text if it is text.
-func legible(hex string) string {
-	b, err := leasefile.Octets(hex)
-	if err != nil {
-		return hex
-	}
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			return hex
-		}
-	}
-	return strconv.Quote(string(b))
 }

@@ -11,11 +11,12 @@ import (
 type apiVariables struct {
 	Listen access.Listen `env:"LISTEN" envDefault:"[::1]:9568" kind:"[address]:port or off" desc:"where the API over leases is served, by HTTP; beyond this host it needs a token"`
 	Token  string        `env:"TOKEN" secret:"true" desc:"what a client of the API must show (Authorization: Bearer); unset means the one in the file api-token in the directory of the store, which is made at the first start"`
+	Pages  []access.Page `env:"PAGES" kind:"list of name=URL" desc:"pages that the page of the API links to; unset means that of a dhcp6d on the same host at its default port"`
 }
 
 // in returns the variables for a dhcp4d with a store.
 func (v apiVariables) in(s Store) access.Config {
-	c := access.Config{Prefix: Prefix, Home: "STORE", Listen: v.Listen, Token: v.Token}
+	c := access.Config{Prefix: Prefix, Home: "STORE", Listen: v.Listen, Token: v.Token, Pages: v.Pages}
 	c.In(s.Dir)
 	return c
 }
@@ -57,4 +58,14 @@ func LoadLeaseLog(environ []string) (path string, err error) {
 	}
 	l.Parse(&r)
 	return r.Path, l.Err()
+}
+
+// LeaseLog returns the path of the file that the hook leaselog writes, empty if it writes none.
+func (c Config) LeaseLog() string {
+	for _, v := range c.variables {
+		if v.Name == Prefix+"LEASELOG_PATH" && v.Value != "stdout" && v.Value != "stderr" {
+			return v.Value
+		}
+	}
+	return ""
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
@@ -113,6 +114,8 @@ type Link struct {
 	SignerOfAcks, SignerOfNotices *ipc.Signer
 
 	Trace *trace.Hub // nil: nobody can follow a subscriber
+	// Refusals are told of clients that are refused; nil: nobody looks.
+	Refusals *refusals.Recent
 	// Local is where the socket is bound, for traces.
 	Local     netip.AddrPort
 	GroupSize int // ACKs that may wait for one sync
@@ -149,6 +152,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 		Ability:  ability,
 		Ledger:   series.NewLedger(),
 		Trace:    l.Trace,
+		Refusals: l.Refusals,
 		Local:    l.Local,
 	}
 	return []daemon.Component{

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,14 +88,22 @@ type History struct {
 
 // ReadHistory reads the log at a path and its rotated files, plain and compressed, whoever has
 // rotated them. An error names the files that cannot be read; the history is that of the others.
-func ReadHistory(path string, a netip.Addr, now time.Time) (History, error) {
+//
+// The newest files are read first. When ctx ends, the rest is left out, and the error says so.
+func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) (History, error) {
 	var h History
 	var lines []line
 	names, err := files(path)
 	errs := []error{err}
-	for _, name := range names {
-		if err := h.read(name, a, &lines); err != nil {
+	for _, name := range slices.Backward(names) {
+		var own []line
+		err := h.read(ctx, name, a, &own)
+		lines = append(own, lines...)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("reading %s: %w", name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.Time.Compare(b.Time) })
@@ -164,7 +173,7 @@ func boolean(b bool) int {
 const maxLine = 1 << 20
 
 // read appends the lines of a file that are about an address.
-func (h *History) read(name string, a netip.Addr, lines *[]line) (err error) {
+func (h *History) read(ctx context.Context, name string, a netip.Addr, lines *[]line) (err error) {
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(name, compressed) {
 		name += compressed // since the files were listed
@@ -181,7 +190,7 @@ func (h *History) read(name string, a netip.Addr, lines *[]line) (err error) {
 		}
 	}
 	mark := []byte(`"address":"` + a.String() + `"`)
-	s := bufio.NewScanner(in)
+	s := bufio.NewScanner(untilDone{ctx, in})
 	s.Buffer(make([]byte, 64<<10), maxLine)
 	began := false
 	for s.Scan() {

@@ -97,7 +97,7 @@ func TestTenures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "log")
 			write(t, path, strings.Join(c.lines, ""))
-			h, err := ReadHistory(path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
+			h, err := ReadHistory(t.Context(), path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestFourClientsInRotatedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, err := ReadHistory(path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
+	h, err := ReadHistory(t.Context(), path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +158,10 @@ func TestFourClientsInRotatedFiles(t *testing.T) {
 	}
 	// What cannot be read is named, and the rest is told.
 	write(t, path+".2.gz", "no gzip")
-	if h, err := ReadHistory(path, netip.MustParseAddr("192.0.2.9"), at("11:30")); err == nil || !strings.Contains(err.Error(), "log.2.gz") || len(h.Tenures) != 3 {
+	if h, err := ReadHistory(t.Context(), path, netip.MustParseAddr("192.0.2.9"), at("11:30")); err == nil || !strings.Contains(err.Error(), "log.2.gz") || len(h.Tenures) != 3 {
 		t.Errorf("%v, and it tells %q", err, told(h))
 	}
-	if _, err := ReadHistory(filepath.Join(dir, "none"), netip.MustParseAddr("192.0.2.9"), day); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadHistory(t.Context(), filepath.Join(dir, "none"), netip.MustParseAddr("192.0.2.9"), day); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("of no log: %v", err)
 	}
 }

@@ -43,6 +43,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/reply"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -68,6 +69,8 @@ type Server struct {
 	Ability  *Ability // nil: always able
 	Ledger   *Ledger
 	Trace    *trace.Hub // nil: nobody can follow a subscriber
+	// Refusals are told of clients that are refused; nil: nobody looks.
+	Refusals *refusals.Recent
 	// Local is the address of the IPC's socket, for traces.
 	Local netip.AddrPort
 
@@ -188,6 +191,28 @@ func (s *Server) batch(in []udp.Packet) {
 	}
 }
 
+// refuses reports whether a reason is a decision against a client, and not against a datagram.
+func refuses(why drop.Reason) bool {
+	switch why {
+	case drop.NoSubnet, drop.ClassRefused, drop.NoAddress, drop.PointLimit, drop.Draining, drop.LeaseRefused:
+		return true
+	}
+	return false
+}
+
+// refuse notes that a client was refused, with a reason or by a NAK.
+func (s *Server) refuse(q *exchange, why drop.Reason) {
+	r := refusals.Refusal{Time: s.received.Unix(), Link: q.who.where.LinkAddress, Source: q.who.path.Client(), Why: why}
+	if q.chosen.Subnet != nil {
+		r.Subnet = q.chosen.Subnet.ID
+	}
+	if why == drop.None {
+		r.Nak = q.decided.Why
+	}
+	r.SetHWAddr(q.message.CHAddr())
+	s.Refusals.Add(&r)
+}
+
 // place returns the memory for the i-th query of a batch.
 func (s *Server) place(i int) *exchange {
 	if i == len(s.queries) {
@@ -204,6 +229,9 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 		s.Ability.heard(q.in.Peer)
 	case silent:
 		s.logSilent(q)
+	}
+	if s.Refusals != nil && (refuses(why) || f == answered && q.decided.Kind == lease.Nak) {
+		s.refuse(q, why)
 	}
 	if s.tracing != nil {
 		s.follow(q, f, why)

@@ -9,6 +9,7 @@ import (
 type apiVariables struct {
 	Listen access.Listen `env:"LISTEN" envDefault:"[::1]:9548" kind:"[address]:port or off" desc:"where the API, which follows the packets of a subscriber, is served by HTTP; beyond this host it needs a token"`
 	Token  string        `env:"TOKEN" secret:"true" desc:"what a client of the API must show (Authorization: Bearer); unset means the one in the file api-token in STATE_DIR, which is made at the first start"`
+	Pages  []access.Page `env:"PAGES" kind:"list of name=URL" desc:"pages that the page of the API links to; unset means that of a dhcp4d on the same host at its default port"`
 }
 
 // stateVariable is the variable of the directory, which clients of the API need too.
@@ -18,7 +19,7 @@ type stateVariable struct {
 
 // in returns the variables for a dhcp6d with a state directory.
 func (v apiVariables) in(dir string) access.Config {
-	c := access.Config{Prefix: Prefix, Home: "STATE_DIR", Listen: v.Listen, Token: v.Token}
+	c := access.Config{Prefix: Prefix, Home: "STATE_DIR", Listen: v.Listen, Token: v.Token, Pages: v.Pages}
 	c.In(dir)
 	return c
 }
