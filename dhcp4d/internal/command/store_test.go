@@ -16,7 +16,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
-// A store whose newest lease is overwritten is refused, explained, repaired, and opened.
+// A store whose label is missing, or whose newest lease is overwritten, is refused, explained,
+// repaired, and opened.
 func TestStoreRepair(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "leases")
 	environ := []string{
@@ -49,6 +50,18 @@ func TestStoreRepair(t *testing.T) {
 	}
 	if got := repair(); got != "the store is sound: 2 leases\n" {
 		t.Errorf("said %q", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "dhcp4d-store")); err != nil {
+		t.Fatal(err)
+	}
+	for _, say := range []string{"dhcp4d-store: it is missing\n2 leases can be read; 0 groups", "repaired: ", "the store is sound: 2 leases"} {
+		args := []string{"-accept-loss"}
+		if say != "repaired: " {
+			args = nil
+		}
+		if got := repair(args...); !strings.Contains(got, say) {
+			t.Errorf("store repair %q said %q, not %q", args, got, say)
+		}
 	}
 	name := filepath.Join(dir, "segment-0000000001")
 	content, err := os.ReadFile(name)

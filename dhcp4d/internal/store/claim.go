@@ -64,17 +64,24 @@ func identify(fsys vfs.FS, path string) (id fileID, err error) {
 	return id, nil
 }
 
-// claimDirectory locks the directory of a store and reads its label. It makes the directory if
-// there is none, with a label that says that the store is being made. If it fails, it has not
-// changed the directory.
-func claimDirectory(fsys vfs.FS, dir, prefix string) (_ *claim, names []string, l label, err error) {
-	p := &claim{paths: fsys, inside: fsys, dir: dir, prefix: prefix, path: -1}
+// claimDirectory locks the directory of a store and reads its label, unless o has one. It makes the
+// directory if there is none, with a label that says that the store is being made. If it fails, it
+// has not changed the directory.
+func claimDirectory(o Options, dir, prefix string) (_ *claim, names []string, l label, err error) {
+	p := &claim{paths: o.FS, inside: o.FS, dir: dir, prefix: prefix, path: -1}
+	look := func(fsys vfs.FS) (names []string, l label, found bool, err error) {
+		if o.label != nil {
+			names, err = fsys.List(dir)
+			return names, *o.label, true, err
+		}
+		return look(fsys, dir, prefix)
+	}
 	defer func() {
 		if err != nil {
 			p.release()
 		}
 	}()
-	_, _, there, err := look(fsys, dir, prefix)
+	_, _, there, err := look(o.FS)
 	if err != nil {
 		return nil, nil, l, err
 	}
@@ -82,7 +89,7 @@ func claimDirectory(fsys vfs.FS, dir, prefix string) (_ *claim, names []string, 
 		return nil, nil, l, err
 	}
 	if !there {
-		if err := makeDir(fsys, dir); err != nil {
+		if err := makeDir(o.FS, dir); err != nil {
 			return nil, nil, l, fmt.Errorf("cannot be made: %w", err)
 		}
 	}
@@ -90,7 +97,7 @@ func claimDirectory(fsys vfs.FS, dir, prefix string) (_ *claim, names []string, 
 		return nil, nil, l, err
 	}
 	// Another process may have made a store before we had the lock.
-	names, l, there, err = look(p.fs(), dir, prefix)
+	names, l, there, err = look(p.fs())
 	if err == nil && !there {
 		l = label{format: format, making: true}
 	}
@@ -104,7 +111,7 @@ func (p *claim) acquire() error {
 	if p.paths == vfs.Default {
 		a, err := anchor(p.dir)
 		if err != nil {
-			return fmt.Errorf("cannot be locked: %w", err)
+			return &lockError{err}
 		}
 		if p.self, err = lockHandle(a); err != nil {
 			return errors.Join(takenBy(lockFile, err), a.close())
@@ -116,18 +123,36 @@ func (p *claim) acquire() error {
 	p.mu.Unlock()
 	l, err := pebble.LockDirectory(p.dir, inside)
 	switch {
+	case errors.As(err, new(*fs.PathError)): // it cannot be opened
+		return &lockError{err}
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES):
 		return takenBy(lockFile, err)
 	case err != nil:
-		return fmt.Errorf("cannot be locked: %w", err)
+		return &lockError{err}
 	}
 	p.lock = l
 	for _, name := range []string{"", lockName} {
 		if err := p.keep(name); err != nil {
-			return fmt.Errorf("cannot be locked: %w", err)
+			return &lockError{err}
 		}
 	}
 	return nil
+}
+
+// lockError says why a directory cannot be locked, and what to do.
+type lockError struct{ err error }
+
+func (e *lockError) Unwrap() error { return e.err }
+
+func (e *lockError) Error() string {
+	text := fmt.Sprintf("cannot be locked: %v", e.err)
+	switch {
+	case errors.Is(e.err, fs.ErrPermission):
+		return text + "; give the directory to the user that dhcp4d runs as"
+	case errors.Is(e.err, syscall.EISDIR), errors.Is(e.err, syscall.ELOOP):
+		return text + "; move that away, dhcp4d makes the file anew"
+	}
+	return text
 }
 
 // lockHandle locks the directory itself. It returns nil where the file system knows no such lock,
@@ -305,6 +330,8 @@ func (p *claim) renew(store storeID) error {
 func (p *claim) same(fsys vfs.FS, store storeID) error {
 	_, l, there, err := look(fsys, p.dir, p.prefix)
 	switch {
+	case errors.Is(err, errNoLabel):
+		return errLabelLost
 	case err != nil:
 		return err
 	case !there:

@@ -51,12 +51,12 @@ func (k *clockMark) ClockMark() (m clock.Mark, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return m, ErrMarkLost
 	case err != nil:
-		return m, fmt.Errorf("lease store %s: %s cannot be read: %w", k.dir, clockName, err)
+		return m, fmt.Errorf("lease store %s %w", k.dir, &unreadableError{err})
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, 1024))
 	if err != nil {
-		return m, fmt.Errorf("lease store %s: %s cannot be read: %w", k.dir, clockName, err)
+		return m, fmt.Errorf("lease store %s %w", k.dir, &unreadableError{err})
 	}
 	if m.UnmarshalText(text) != nil || m.Store != k.label.store.String() {
 		return m, ErrMarkLost

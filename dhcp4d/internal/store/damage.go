@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
@@ -34,7 +36,7 @@ func (d *damage) Error() string {
 	if l := d.lost.String(); l != "" {
 		b.WriteString("; " + l)
 	}
-	b.WriteString("; restore a backup, or see what can be saved with dhcp4d store repair")
+	b.WriteString(remedy)
 	return b.String()
 }
 
@@ -55,11 +57,51 @@ func (l loss) String() string {
 	return text
 }
 
+// remedy is what a start says to do about a damage. A repair leaves it out.
+const remedy = "; restore a backup, or see what can be saved with dhcp4d store repair"
+
+// pebbleDamage is a damage that Pebble or the codec of records has found. There is no repair for
+// it.
+type pebbleDamage struct{ err error }
+
+func (d *pebbleDamage) Unwrap() error { return d.err }
+
+func (d *pebbleDamage) Error() string {
+	why, _, _ := strings.Cut(d.err.Error(), "\n") // Pebble's go on with details
+	return "is damaged: " + why + remedy
+}
+
 // damaged is a damage that Pebble or the codec of records has found.
 func damaged(err error) error {
-	if errors.As(err, new(*damage)) {
+	switch {
+	case errors.As(err, new(*damage)), errors.As(err, new(*pebbleDamage)), errors.As(err, new(*unreadableError)):
 		return err
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
+		return &unreadableError{err}
 	}
-	why, _, _ := strings.Cut(err.Error(), "\n") // Pebble's go on with details
-	return fmt.Errorf("is damaged: %s; restore a backup, or see what can be saved with dhcp4d store repair", why)
+	return &pebbleDamage{err}
+}
+
+// unreadableError says that a file or the directory of a store cannot be read, and what to do.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Unwrap() error {
+	if errors.Is(e.err, fs.ErrNotExist) { // which would say that there is no store
+		return nil
+	}
+	return e.err
+}
+
+func (e *unreadableError) Error() string {
+	why, _, _ := strings.Cut(e.err.Error(), "\n")
+	text := "cannot be read: " + why
+	switch {
+	case errors.Is(e.err, fs.ErrPermission):
+		return text + "; give it to the user that dhcp4d runs as"
+	case errors.Is(e.err, syscall.EISDIR):
+		return text + "; move that directory away, then" + remedy[1:]
+	case errors.Is(e.err, fs.ErrNotExist), errors.Is(e.err, syscall.ELOOP):
+		return text + ", although its name is there; remove that link, then" + remedy[1:]
+	}
+	return text + "; see in the kernel's log whether the disk fails, copy the directory to another, or" + remedy[1:]
 }

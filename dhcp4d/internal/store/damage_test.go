@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -129,7 +130,7 @@ func specimens(t *testing.T, kind string, commits int) map[string]*specimen {
 				older = imageOf(t, mem.CrashClone(vfs.CrashCloneCfg{}))
 			}
 			if n == commits-6 { // a second before the crash
-				if err := s.Check(); err != nil {
+				if err := errors.Join(s.Check(), s.KeepClockMark(clock.Mark{})); err != nil {
 					t.Fatal(err)
 				}
 				marked = n + 1

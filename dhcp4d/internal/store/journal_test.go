@@ -60,7 +60,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
 				t.Fatal(err)
 			}
-		}, "no lease store"},
+		}, "dhcp4d-store: it is missing"},
 		{"a store of the other kind", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, labelName), 0, pebbleLabel+"2\n")
 		}, "another kind; name it with pebble:"},

@@ -53,6 +53,9 @@ const (
 	journalLabel = "dhcp4d lease journal, format "
 )
 
+// labels has what the label of each kind of store begins with.
+var labels = map[string]string{"pebble": pebbleLabel, "journal": journalLabel}
+
 func (l label) text(prefix string) string {
 	making, clocked, repaired := "", "", ""
 	if l.making {
@@ -67,6 +70,9 @@ func (l label) text(prefix string) string {
 	return fmt.Sprintf("%s%d\nstore %v%s\n%s%s", prefix, l.format, l.store, making, clocked, repaired)
 }
 
+// errNoLabel says that files of a store are there, but its label is not. It is a *damage.
+var errNoLabel error = &damage{file: labelName, at: -1, why: "it is missing"}
+
 // look lists dir and reads its label, whose first line must begin with prefix. Found is false if
 // there is no label. Then the directory must be empty or missing.
 func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool, err error) {
@@ -75,9 +81,9 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, l, false, nil
 	case err != nil:
-		return nil, l, false, fmt.Errorf("cannot be read: %w", err)
+		return nil, l, false, &unreadableError{err}
 	}
-	other := ""
+	other, lost := "", false
 	for _, name := range names {
 		switch name {
 		case labelName:
@@ -86,9 +92,13 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 		case "lost+found": // the root of a file system of its own
 		default:
 			other = name
+			lost = lost || isSegment(name) || name == watermarkName || name == clockName
 		}
 	}
 	if !found {
+		if lost {
+			return names, l, false, errNoLabel
+		}
 		if other != "" {
 			return nil, l, false, fmt.Errorf("holds %q but no lease store; name an empty directory, or one that does not exist", other)
 		}
@@ -101,15 +111,15 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 	f, err := fsys.Open(fsys.PathJoin(dir, labelName))
 	if err != nil {
-		return l, fmt.Errorf("cannot be read: %w", err)
+		return l, &unreadableError{err}
 	}
 	defer func() { _ = f.Close() }()
 	octets, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
-		return l, fmt.Errorf("cannot be read: %w", err)
+		return l, &unreadableError{err}
 	}
 	text := string(octets)
-	for kind, p := range map[string]string{"pebble": pebbleLabel, "journal": journalLabel} {
+	for kind, p := range labels {
 		if p != prefix && strings.HasPrefix(text, p) {
 			return l, fmt.Errorf("is a store of another kind; name it with %s: before its directory", kind)
 		}
@@ -127,7 +137,7 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 			return l, nil
 		}
 	}
-	return label{}, &damage{file: labelName, why: fmt.Sprintf("it reads %q", text)}
+	return label{}, &damage{file: labelName, at: -1, why: fmt.Sprintf("it reads %q", text)}
 }
 
 // writeLabel replaces the label of dir, and makes that durable.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -62,7 +61,7 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 		}
 	}()
 	var names []string
-	if s.claim, names, s.label, err = claimDirectory(o.FS, dir, pebbleLabel); err != nil {
+	if s.claim, names, s.label, err = claimDirectory(o, dir, pebbleLabel); err != nil {
 		return nil, err
 	}
 	o.FS = s.claim.fs()
@@ -72,7 +71,7 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 	if err != nil {
 		return nil, damaged(err)
 	}
-	if s.label.making || (s.label.format == 1 && !desc.Exists && !hasTables(names)) {
+	if s.label.making || (s.label.format == 1 && !desc.Exists && !hasTables(names) && !slices.Contains(names, watermarkName)) {
 		if err := s.make(names); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
@@ -95,12 +94,12 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 	}
 	s.fence = &fence{FS: o.FS}
 	s.fence.fail(errSealed)
+	if err := s.checkOptions(desc.OptionsFilename); err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(dir, s.options(true))
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("cannot be read: %w", err)
-		}
-		return nil, damaged(err)
+		return nil, damaged(naming(err, names))
 	}
 	s.set(db)
 	o.Log.Debug("lease store opened", "dir", dir, "took", time.Since(began))
@@ -189,6 +188,43 @@ func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	return o
 }
 
+// naming adds to an error of Pebble the files that it can mean, if it names none.
+func naming(err error, names []string) error {
+	var logs []string
+	for _, name := range names {
+		if strings.Contains(err.Error(), strings.TrimSuffix(name, ".sst")) {
+			return err
+		}
+		if strings.HasSuffix(name, ".log") {
+			logs = append(logs, name)
+		}
+	}
+	if len(logs) == 0 || !strings.Contains(err.Error(), "WAL") {
+		return fmt.Errorf("its manifest: %w", err)
+	}
+	return fmt.Errorf("one of %s: %w", strings.Join(logs, ", "), err)
+}
+
+// checkOptions refuses the file of Pebble's options that is damaged. Pebble would not name it, and
+// it holds nothing that is needed.
+func (s *pebbleStore) checkOptions(name string) error {
+	if name == "" {
+		return nil
+	}
+	name = s.o.FS.PathBase(name)
+	text, err := readFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
+	if err != nil {
+		return damaged(err)
+	}
+	options := s.options(true)
+	options.EnsureDefaults()
+	if err := options.CheckCompatibility(s.dir, string(text)); err != nil {
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("is damaged: %s: %s; move that file away, no lease is in it", name, why)
+	}
+	return nil
+}
+
 // outer returns the file system that Pebble sees.
 func (s *pebbleStore) outer() vfs.FS {
 	if s.o.wrap != nil {
@@ -225,7 +261,7 @@ func (s *pebbleStore) openMark() error {
 		}
 	}
 	if s.label.format == 1 {
-		next := label{format: format, store: newStoreID()}
+		next := label{format: format, store: newStoreID(), repaired: s.o.accept}
 		s.found = watermark{store: next.store, number: 2}
 		if err := newWatermark(s.o, s.dir, s.found); err != nil {
 			return err
@@ -258,7 +294,7 @@ func (s *pebbleStore) readHeader() error {
 	acked := max(s.found.batch, s.durable.batch)
 	switch {
 	case h.store != s.label.store && h.number > 0:
-		return &damage{file: "its log", at: -1, why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store)}
+		return &damage{file: "a log or a table", at: -1, why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store)}
 	case h.commits > h.number:
 		return &damage{file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits some are there twice", h.number)}
 	case s.o.accept:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,27 +22,27 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 		return readPostgres(url, o, fn)
 	}
 	kind, dir, _ := strings.Cut(url, ":")
-	names, err := o.FS.List(dir)
-	if err != nil {
-		return 0, fmt.Errorf("lease store %s cannot be read: %w", dir, err)
+	prefix, ok := labels[kind]
+	if !ok {
+		return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
 	}
-	if !slices.Contains(names, labelName) {
+	switch _, _, found, err := look(o.FS, dir, prefix); {
+	case err != nil:
+		return 0, fmt.Errorf("lease store %s %w", dir, err)
+	case !found:
 		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
 	}
-	switch kind {
-	case "journal":
+	if kind == "journal" {
 		return readJournal(dir, o, fn)
-	case "pebble":
-		o.readOnly = true
-		s, err := Open(url, o)
-		if err != nil {
-			return 0, err
-		}
-		defer s.Close() //nolint:errcheck // it was read only
-		l, err := s.Load(fn)
-		return l.Newest, err
 	}
-	return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
+	o.readOnly = true
+	s, err := Open(url, o)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close() //nolint:errcheck // it was read only
+	l, err := s.Load(fn)
+	return l.Newest, err
 }
 
 // readPostgres reads a database, which a dhcp4d may be using.
@@ -79,7 +78,7 @@ func readJournal(dir string, o Options, fn func(*lease.Binding) error) (newest l
 		_ = j.shut()
 		j.release()
 	}()
-	if j.claim, _, j.label, err = claimDirectory(o.FS, dir, journalLabel); err != nil {
+	if j.claim, _, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
 		return 0, fmt.Errorf("lease store %s %w", dir, err)
 	}
 	if j.label.making {

@@ -33,6 +33,29 @@ type Repaired struct {
 //
 // The error is why the store cannot be repaired. A repair that was cut short can be repeated.
 func Repair(url string, o Options, accept bool) (Repaired, error) {
+	out, err := repair(url, o, accept)
+	if err != nil { // it would say to try a repair
+		err = &unremediedError{err, "; restore a backup"}
+	}
+	if out.Damage != nil {
+		out.Damage = &unremediedError{out.Damage, ""}
+	}
+	return out, err
+}
+
+// unremediedError is an error without the advice to try a repair.
+type unremediedError struct {
+	err     error
+	instead string
+}
+
+func (e *unremediedError) Unwrap() error { return e.err }
+
+func (e *unremediedError) Error() string {
+	return strings.ReplaceAll(strings.ReplaceAll(e.err.Error(), ", then"+remedy[1:], ", then try again"), remedy, e.instead)
+}
+
+func repair(url string, o Options, accept bool) (Repaired, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -40,18 +63,21 @@ func Repair(url string, o Options, accept bool) (Repaired, error) {
 		return Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools", url)
 	}
 	kind, dir, _ := strings.Cut(url, ":")
-	if names, err := o.FS.List(dir); err != nil {
+	prefix, ok := labels[kind]
+	if !ok {
+		return Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
+	}
+	if _, err := o.FS.List(dir); err != nil {
 		return Repaired{}, fmt.Errorf("lease store %s cannot be read: %w", dir, err)
-	} else if !slices.Contains(names, labelName) {
-		return Repaired{}, fmt.Errorf("lease store %s has no file %s, so it is none; restore that file or a backup", dir, labelName)
 	}
-	switch kind {
-	case "journal":
-		return repairJournal(dir, o, accept)
-	case "pebble":
-		return repairPebble(url, o, accept)
+	unlabelled, err := relabel(&o, dir, prefix)
+	if err != nil {
+		return Repaired{}, fmt.Errorf("lease store %s %w", dir, err)
 	}
-	return Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
+	if kind == "journal" {
+		return repairJournal(dir, o, accept, unlabelled)
+	}
+	return repairPebble(url, o, accept, unlabelled)
 }
 
 // salvage is everything of a journal that can be read.
@@ -77,7 +103,9 @@ type foundBatch struct {
 	nth    int // of its first record among those of the file
 }
 
-func repairJournal(dir string, o Options, accept bool) (_ Repaired, err error) {
+// repairJournal repairs a journal. Unlabelled is what is wrong with its label, for which o has
+// another one.
+func repairJournal(dir string, o Options, accept bool, unlabelled error) (_ Repaired, err error) {
 	o.Go = func(work func()) { work() }
 	j := &journal{dir: dir, o: o, size: segmentSize}
 	if o.Small {
@@ -88,7 +116,7 @@ func repairJournal(dir string, o Options, accept bool) (_ Repaired, err error) {
 		j.release()
 	}()
 	fail := func(err error) (Repaired, error) { return Repaired{}, fmt.Errorf("lease store %s %w", dir, err) }
-	if j.claim, _, j.label, err = claimDirectory(o.FS, dir, journalLabel); err != nil {
+	if j.claim, _, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
 		return fail(err)
 	}
 	j.o.FS = j.claim.fs()
@@ -102,8 +130,17 @@ func repairJournal(dir string, o Options, accept bool) (_ Repaired, err error) {
 	}
 	if s.out.Damage == nil {
 		err := j.each(func(*lease.Binding) error { s.out.Leases++; return nil })
-		return s.out, err
+		if s.out.Damage = unlabelled; err != nil || unlabelled == nil || !accept {
+			return s.out, err
+		}
+		j.label.repaired = true
+		if err := writeLabel(j.o.FS, dir, journalLabel, j.label); err != nil {
+			return fail(fmt.Errorf("cannot be repaired: %w", err))
+		}
+		s.out.Changed = true
+		return s.out, nil
 	}
+	s.out.Damage = errors.Join(unlabelled, s.out.Damage)
 	if err := s.read(); err != nil {
 		return fail(err)
 	}
@@ -305,7 +342,8 @@ func (s *salvage) write() error {
 }
 
 // repairPebble accepts that commits are missing. It cannot repair what Pebble itself cannot read.
-func repairPebble(url string, o Options, accept bool) (Repaired, error) {
+// Unlabelled is what is wrong with the label, for which o has another one.
+func repairPebble(url string, o Options, accept bool, unlabelled error) (Repaired, error) {
 	var out Repaired
 	count := func(o Options) (leases int, given uint64, err error) {
 		s, err := Open(url, o)
@@ -313,7 +351,8 @@ func repairPebble(url string, o Options, accept bool) (Repaired, error) {
 			return 0, 0, err
 		}
 		defer s.Close() //nolint:errcheck // its log has everything
-		if o.accept && !o.readOnly {
+		// A store of format 1 gets its label when it is opened for writing.
+		if o.accept && !o.readOnly && s.(*pebbleStore).label.format == format {
 			if err := s.(*pebbleStore).setRepaired(true); err != nil {
 				return 0, 0, fmt.Errorf("noting the repair: %w", err)
 			}
@@ -325,10 +364,16 @@ func repairPebble(url string, o Options, accept bool) (Repaired, error) {
 	look.readOnly = true
 	var err error
 	var d *damage
-	if out.Leases, _, err = count(look); err == nil || !errors.As(err, &d) {
+	switch out.Leases, _, err = count(look); {
+	case err == nil && unlabelled == nil:
+		return out, nil
+	case err == nil:
+		out.Damage = unlabelled
+	case errors.As(err, &d):
+		out.Damage, out.Since = errors.Join(unlabelled, err), d.lost.since
+	default:
 		return out, err
 	}
-	out.Damage, out.Since = err, d.lost.since
 	look.accept = true
 	if out.Leases, out.Lost, err = count(look); err != nil {
 		return out, fmt.Errorf("%w (Pebble cannot read it, so it cannot be repaired)", err)

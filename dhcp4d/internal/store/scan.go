@@ -316,7 +316,7 @@ func (j *journal) lastBatch(s *segment, b []byte) (at int, batch []byte, err err
 func (j *journal) inDir(err error) error { return fmt.Errorf("lease store %s %w", j.dir, err) }
 
 func (j *journal) unreadable(err error) error {
-	return fmt.Errorf("lease store %s cannot be read: %w", j.dir, err)
+	return j.inDir(&unreadableError{err})
 }
 
 // keepFirst moves the file of that name to the front of the unused ones.

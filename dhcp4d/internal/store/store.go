@@ -129,8 +129,9 @@ type Options struct {
 	// and compacts them.
 	Small bool
 
-	readOnly bool // Load does not open a Pebble store for writing
-	accept   bool // commits of a Pebble store that are missing are accepted
+	readOnly bool   // Load does not open a Pebble store for writing
+	accept   bool   // commits of a Pebble store that are missing are accepted
+	label    *label // in place of the one in the directory, which is damaged
 
 	// For tests.
 	wrap   func(vfs.FS) vfs.FS // goes between the fence and Pebble

@@ -308,7 +308,7 @@ func TestRefusals(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
 				t.Fatal(err)
 			}
-		}, "no lease store"},
+		}, "dhcp4d-store: it is missing"},
 		{"newer Pebble", func(t *testing.T, dir string) {
 			if err := os.WriteFile(filepath.Join(dir, "marker.format-version.000099.999"), nil, 0o600); err != nil {
 				t.Fatal(err)

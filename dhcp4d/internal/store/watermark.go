@@ -71,6 +71,9 @@ func decodeWatermark(slot []byte) (w watermark, ok bool) {
 	}, true
 }
 
+// anyStore stands for a store whose label is damaged.
+const anyStore = ^storeID(1)
+
 // readWatermark reads the watermark of a store. The error is a *damage unless reading failed.
 func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, err error) {
 	broken := func(why string) error {
@@ -81,7 +84,7 @@ func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, er
 	case errors.Is(err, fs.ErrNotExist):
 		return newest, broken("it is missing")
 	case err != nil:
-		return newest, fmt.Errorf("cannot be read: %w", err)
+		return newest, &unreadableError{err}
 	case len(content) != 2*blockSize:
 		return newest, broken(fmt.Sprintf("its length is %d, not %d", len(content), 2*blockSize))
 	}
@@ -95,8 +98,8 @@ func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, er
 	switch {
 	case !found:
 		return newest, broken("neither of its slots is whole")
-	case newest.store != store:
-		return newest, broken(fmt.Sprintf("it is of store %v, the label says %v", newest.store, store))
+	case newest.store != store && store != anyStore:
+		return newest, broken(fmt.Sprintf("it is of store %v, the label dhcp4d-store says %v", newest.store, store))
 	}
 	return newest, nil
 }
