@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // truth and octets are compiled nodes.
@@ -66,7 +68,9 @@ func (c *compiler) truth(n *node) truth {
 		value := c.octets(n.args[0])
 		return func(e *Evaluator) bool {
 			used := e.used
-			fits := pattern.Match(value(e))
+			octets := value(e)
+			budget.Spend(len(octets))
+			fits := pattern.Match(octets)
 			e.used = used
 			return fits
 		}
@@ -121,7 +125,7 @@ func (c *compiler) equal(left, right *node) truth {
 	if want, ok := literal(right); ok {
 		return func(e *Evaluator) bool {
 			used := e.used
-			same := bytes.Equal(a(e), want)
+			same := equal(a(e), want)
 			e.used = used
 			return same
 		}
@@ -133,6 +137,11 @@ func (c *compiler) equal(left, right *node) truth {
 		e.used = used
 		return same
 	}
+}
+
+func equal(a, b []byte) bool {
+	budget.Spend(min(len(a), len(b)))
+	return bytes.Equal(a, b)
 }
 
 func (c *compiler) member(n *node) truth {
@@ -153,7 +162,7 @@ func (c *compiler) member(n *node) truth {
 		used := e.used
 		value, ok := e.option4(optVendorClass)
 		e.used = used
-		return ok && bytes.Equal(value, want)
+		return ok && equal(value, want)
 	}
 }
 
@@ -390,11 +399,18 @@ func split(s, delimiters []byte, number int) []byte {
 	if len(delimiters) == 0 {
 		return s
 	}
+	// Both values may be the client's, so neither is walked once for each octet of the other.
+	var delimits [256]bool
+	for _, c := range delimiters {
+		delimits[c] = true
+	}
+	budget.Spend(len(delimiters))
 	for ; number > 0; number-- {
 		end := 0
-		for end < len(s) && bytes.IndexByte(delimiters, s[end]) < 0 {
+		for end < len(s) && !delimits[s[end]] {
 			end++
 		}
+		budget.Spend(1 + end)
 		switch {
 		case number == 1:
 			return s[:end]

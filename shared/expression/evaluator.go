@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
@@ -48,6 +49,7 @@ func (e *Evaluator) make(n int) []byte {
 		e.failed = true
 		return nil
 	}
+	budget.Spend(n)
 	b := e.scratch[e.used : e.used+n : e.used+n]
 	e.used += n
 	return b
@@ -62,6 +64,7 @@ func (e *Evaluator) keep(b []byte) []byte {
 		e.failed = true
 		return nil
 	}
+	budget.Spend(len(b))
 	e.used += len(b)
 	return b
 }
@@ -106,6 +109,7 @@ func (e *Evaluator) option4(code byte) ([]byte, bool) {
 	}
 	if isText4[code] {
 		for len(value) > 0 && value[len(value)-1] == 0 {
+			budget.Spend(1)
 			value = value[:len(value)-1]
 		}
 		return value, len(value) > 0
@@ -124,6 +128,7 @@ var isText4 = func() (is [256]bool) {
 // inside4 returns a sub-option: code, length and value in one, one and length octets.
 func inside4(options []byte, code uint16, padded bool) ([]byte, bool) {
 	for len(options) >= 2 {
+		budget.Spend(1)
 		c, n := options[0], int(options[1])
 		switch {
 		case padded && c == dhcp4.OptPad:
@@ -273,6 +278,7 @@ var (
 func vendorText(value []byte, v6 bool, index int) []byte {
 	rest := value[4:]
 	for {
+		budget.Spend(1)
 		var n, header int // octets of the text, and of its length
 		switch {
 		case v6 && len(rest) >= 2:

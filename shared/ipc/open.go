@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
@@ -76,6 +77,7 @@ func (o *Opener) Open(datagram []byte, from *Peer, now time.Time) ([]byte, drop.
 	if len(keys.keys) == 0 {
 		return datagram, drop.None
 	}
+	budget.Spend(len(datagram))
 	content, why := o.open(datagram, from, keys, now)
 	if why != accepted {
 		o.refuse(why)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Signer authenticates what one goroutine sends.
@@ -38,6 +40,7 @@ func (e *End) NewSigner() *Signer {
 // something from the peer. The result may exceed [dhcp6.MaxDatagram]; sending it then fails.
 func (s *Signer) Append(dst []byte, start int, to *Peer, now time.Time) ([]byte, bool) {
 	keys := s.keysFor(to)
+	budget.Spend(len(dst) - start)
 	switch {
 	case keys == nil:
 		return dst, true

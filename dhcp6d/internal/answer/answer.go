@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
@@ -104,6 +105,7 @@ func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 	}
 	dst = dhcp6.AppendOption(dst, dhcp6.OptServerID, s.duid)
 	for ; asked != 0; asked &= asked - 1 {
+		budget.Spend(len(s.offers[bits.TrailingZeros64(asked)].bytes))
 		dst = append(dst, s.offers[bits.TrailingZeros64(asked)].bytes...)
 	}
 	return chain.End(dst)
@@ -116,6 +118,7 @@ func (s *Server) asked(m *dhcp6.Message) (set uint64, useful bool) {
 	oro, _ := m.Option(dhcp6.OptORO)
 	wants, gets := false, false
 	for ; len(oro) >= 2; oro = oro[2:] {
+		budget.Spend(1)
 		code := dhcp6.Code(oro[0])<<8 | dhcp6.Code(oro[1])
 		i, found := slices.BinarySearchFunc(s.offers, code, func(f offer, c dhcp6.Code) int { return int(f.code) - int(c) })
 		if found {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
@@ -164,6 +165,7 @@ func keyOf(m []byte) uint64 {
 // kindOf reads the message type, and nothing else.
 func kindOf(m []byte) dhcp4.MessageType {
 	for m = m[dhcp4.HeaderLen:]; len(m) >= 3 && m[0] != dhcp4.OptEnd; {
+		budget.Spend(1)
 		switch {
 		case m[0] == dhcp4.OptMessageType:
 			return dhcp4.MessageType(m[2])
@@ -303,6 +305,7 @@ func (b *Backend) rank(q *Query) rank {
 
 // hash is FNV-1a of 64 bits. It is the same in every process and allocates nothing.
 func hash(b []byte) uint64 {
+	budget.Spend(len(b))
 	h := uint64(14695981039346656037)
 	for _, c := range b {
 		h = (h ^ uint64(c)) * 1099511628211

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -161,11 +162,13 @@ func (l *list) addresses(p *attachment.Path) bool {
 // identifiers reports whether an identifier that a relay added is listed.
 func (l *list) identifiers(r dhcp6.Relay) bool {
 	if id := r.InterfaceID(); id != nil && len(l.interfaceIDs) > 0 {
+		budget.Spend(len(id))
 		if _, ok := l.interfaceIDs[string(id)]; ok {
 			return true
 		}
 	}
 	if id := r.RemoteID(); id != nil && len(l.remoteIDs) > 0 {
+		budget.Spend(len(id))
 		if _, ok := l.remoteIDs[string(id)]; ok {
 			return true
 		}

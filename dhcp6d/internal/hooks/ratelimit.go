@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
@@ -111,6 +112,7 @@ func (l *limiter) run(e *event.Datagram) drop.Reason {
 	var mine *bucket
 	if l.sets != nil {
 		l.key = e.Path.AppendSubscriber(l.key[:0])
+		budget.Spend(len(l.key))
 		if mine = l.find(maphash.Bytes(l.seed, l.key), now); !l.point.has(mine, now) {
 			return drop.RateLimited
 		}
