@@ -3,7 +3,6 @@ package clock
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,8 +27,8 @@ import (
 // the difference of the wall clock and the monotonic clock. From one look to the next it counts by
 // the monotonic clock.
 type Machine struct {
-	start     time.Time     // when it was made, with a monotonic reading
-	namespace time.Duration // what our time namespace adds to CLOCK_BOOTTIME
+	start     time.Time // when it was made, with a monotonic reading
+	namespace offsets
 	boot      string
 	last      atomic.Pointer[look]
 
@@ -56,7 +55,7 @@ func (l *look) after(before *look) { l.least = before.at(min(l.mono, before.mono
 
 // NewMachine looks at the clocks for the first time.
 func NewMachine() (*Machine, error) {
-	m := &Machine{start: time.Now(), namespace: namespaceOffset()}
+	m := &Machine{start: time.Now(), namespace: readOffsets("/proc/self/timens_offsets")}
 	for _, id := range []int32{unix.CLOCK_BOOTTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_MONOTONIC_RAW} {
 		var t unix.Timespec
 		if err := unix.ClockGettime(id, &t); err != nil {
@@ -110,10 +109,10 @@ func (m *Machine) look() (time.Time, time.Duration, *look) {
 	var now time.Time
 	for range attempts {
 		_, before, gap := m.read()
-		boot := nanoseconds(unix.CLOCK_BOOTTIME)
+		boot := nanoseconds(unix.CLOCK_BOOTTIME) - m.namespace.boottime
 		// Suspended time does not become less.
-		m.suspended = max(m.suspended, boot-nanoseconds(unix.CLOCK_MONOTONIC)-m.namespace)
-		l.boot = nanoseconds(unix.CLOCK_MONOTONIC_RAW) + m.suspended
+		m.suspended = max(m.suspended, boot-(nanoseconds(unix.CLOCK_MONOTONIC)-m.namespace.monotonic))
+		l.boot = nanoseconds(unix.CLOCK_MONOTONIC_RAW) - m.namespace.monotonic + m.suspended
 		now, l.mono, l.gap = m.read()
 		if l.mono-before < jitter && (l.gap-gap).Abs() < jitter {
 			break
@@ -141,24 +140,29 @@ func (*Machine) Synchronised() bool {
 	return err == nil && t.Status&unix.STA_UNSYNC == 0
 }
 
-// namespaceOffset is what our time namespace adds to CLOCK_BOOTTIME: all namespaces of a machine
-// have the same boot id (time_namespaces(7)). What it adds to both monotonic clocks is of no
-// matter, because one is added and the other taken away.
-func namespaceOffset() time.Duration {
-	text, err := os.ReadFile("/proc/self/timens_offsets")
+// offsets are what our time namespace adds to CLOCK_BOOTTIME, and to CLOCK_MONOTONIC and
+// CLOCK_MONOTONIC_RAW. They are taken off, because all namespaces of a machine have the same boot id
+// (time_namespaces(7)): a dhcp4d that is started in another one must find the same boot clock.
+type offsets struct{ boottime, monotonic time.Duration }
+
+// readOffsets reads them from a file of the kernel's. They are 0 where it knows no time namespaces.
+func readOffsets(file string) (o offsets) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return 0
+		return o
 	}
 	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) != 3 || f[0] != "boottime" {
+		var clock string
+		var seconds, nanoseconds time.Duration
+		if _, err := fmt.Sscan(line, &clock, &seconds, &nanoseconds); err != nil {
 			continue
 		}
-		seconds, err1 := strconv.ParseInt(f[1], 10, 64)
-		nanoseconds, err2 := strconv.ParseInt(f[2], 10, 64)
-		if err1 == nil && err2 == nil {
-			return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
+		switch offset := seconds*time.Second + nanoseconds; clock {
+		case "boottime":
+			o.boottime = offset
+		case "monotonic":
+			o.monotonic = offset
 		}
 	}
-	return 0
+	return o
 }
