@@ -61,8 +61,8 @@ func TestBudgetOfTheWayUp(t *testing.T) {
 			forwarded += len(b.up.queries.packets)
 			answered += len(b.up.answers.packets)
 		})
-		if t.Logf("%d were forwarded, %d answered", forwarded, answered); forwarded < 100 {
-			t.Errorf("%s: only %d datagrams were forwarded", name, forwarded)
+		if t.Logf("%d were forwarded, %d answered", forwarded, answered); forwarded < 3 {
+			t.Errorf("%s: only %d datagrams were forwarded", name, forwarded) // of the seeds
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestBudgetOfTheWayDown(t *testing.T) {
 		b.down.batch([]udp.Packet{{Data: data, Peer: fourd}})
 		sent += len(b.down.responses.packets)
 	})
-	if t.Logf("%d were sent", sent); sent < 100 {
+	if t.Logf("%d were sent", sent); sent < 8 { // of the seeds
 		t.Errorf("only %d answers were sent", sent)
 	}
 }
