@@ -16,6 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -412,4 +413,40 @@ func newNamedForward(t *testing.T, name string) []byte {
 		t.Fatal(why)
 	}
 	return f
+}
+
+// The cost of a query is the same where other messages are passed on.
+func BenchmarkUpWhereOthersArePassedOn(b *testing.B) {
+	for _, on := range []bool{false, true} {
+		b.Run(map[bool]string{false: "off", true: "on"}[on], func(b *testing.B) {
+			up := queryLoop(b, 64, on)
+			for range b.N {
+				up()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(64*b.N), "ns/datagram")
+		})
+	}
+}
+
+// queryLoop is a loop of queries, with or without servers for other messages.
+func queryLoop(t testing.TB, n int, on bool) (up func()) {
+	b := newPassBench(t, nil)
+	b.up.Queries, b.up.Answers = sink{}, sink{}
+	plain := *b.up.Settings.Load()
+	plain.Hooks = event.Hooks{}
+	if !on {
+		plain.Servers = nil
+	}
+	b.up.Settings.Store(&plain)
+	in := batchOf(n)
+	b.up.batch(in)
+	var last ipc.Query
+	if why := last.Parse(b.up.queries.packets[n-1].Data); why != drop.None {
+		t.Fatal(why)
+	}
+	carried := bytes.Clone(last.DHCPv4())
+	return func() {
+		b.up.batch(in)
+		b.set.Answered(b.set.From(fourd), netip.Addr{}, carried, b.up.now) // keeps the window open
+	}
 }
