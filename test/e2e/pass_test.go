@@ -193,17 +193,21 @@ func TestPassedOn(t *testing.T) {
 func TestPassedInformationRequests(t *testing.T) {
 	t.Parallel()
 	b := start(t, func(c *servers.Config) {
-		c.Env = []string{"DHCP6D_DHCPV6_SERVERS=" + serverPlace, "DHCP6D_DHCPV6_INFORMATION=true", "DHCP6D_DHCPV6_LINK_ADDRESSES=core=2001:db8::1,acc*=2001:db8:a::ffff"}
+		c.Env = []string{"DHCP6D_DHCPV6_SERVERS=" + serverPlace, "DHCP6D_DHCPV6_INFORMATION=true", "DHCP6D_DHCPV6_SUPPLY=88", "DHCP6D_DHCPV6_LINK_ADDRESSES=core=2001:db8::1,acc*=2001:db8:a::ffff"}
 	})
 	server := b.dhcpv6Server(serverPlace)
 	c := b.client(topology.Multicast, 1, client.Options{})
-	t.Run("RL-32, RL-36 with the link-address and for the server that are configured", func(t *testing.T) {
+	t.Run("RL-32, RL-36, RL-40 with the link-address and the options that are configured", func(t *testing.T) {
 		if err := c.Send(message(dhcpv6.MessageTypeInformationRequest, clientID, dhcpv6.OptRequestedOption(dhcpv6.OptionDHCP4oDHCP6Server))); err != nil {
 			t.Fatal(err)
 		}
 		forward := server.next(t)
 		if forward.LinkAddr.String() != "2001:db8:a::ffff" {
 			t.Errorf("got %s", forward)
+		}
+		supplied := forward.GetOneOption(dhcpv6.OptionRSOO)
+		if want := append([]byte{0, 88, 0, 16}, client.Multicast.AsSlice()...); supplied == nil || !bytes.Equal(supplied.ToBytes(), want) {
+			t.Errorf("supplied are %v, want %x", supplied, want)
 		}
 		server.reply(t, forward, dhcpv6.MessageTypeReply, nil)
 		received(t, c, dhcpv6.MessageTypeReply)

@@ -35,7 +35,7 @@ type passing struct {
 }
 
 // newPassing starts the daemons, which pass messages on to a server. Clients ask for option 88.
-func newPassing(t *testing.T, server string) *passing {
+func newPassing(t *testing.T, server string, env ...string) *passing {
 	s := network(t, servers.Ours, servers.Ours)
 	b := &passing{t: t, Network: s}
 	var err error
@@ -49,7 +49,7 @@ func newPassing(t *testing.T, server string) *passing {
 		t.Fatal(err)
 	}
 	config := topology.Config(t.TempDir())
-	config.Env = []string{"DHCP6D_DHCPV6_SERVERS=" + server}
+	config.Env = append(env, "DHCP6D_DHCPV6_SERVERS="+server)
 	if b.six, b.four, err = servers.Start(s.Server, servers.Ours, servers.Ours, config); err != nil {
 		t.Fatal(err)
 	}
@@ -339,6 +339,26 @@ func TestRL30_RL31PassedOn(t *testing.T) {
 			on, back := servers.Sum(all, "dhcp6d_messages_passed_total"), servers.Sum(all, "dhcp6d_messages_returned_total")
 			if n := servers.Sum(all, "dhcp6d_packets_dropped_total"); n != 0 || on == 0 || on != back {
 				t.Errorf("%v dropped, %v passed on, %v came back", n, on, back)
+			}
+		})
+	}
+}
+
+// TestRL40KeaSuppliesOption88: a Kea that knows nothing of option 88 gives it to the clients of
+// dhcp6d that ask for it, and to no others.
+func TestRL40KeaSuppliesOption88(t *testing.T) {
+	b := newPassing(t, "2001:db8:5::2", "DHCP6D_DHCPV6_SUPPLY=88")
+	b.kea(b.theirs, `"relay-supplied-options": ["88"], `+perLink("eth1/2001:db8:5::2"))
+	for i, via := range []topology.Via{topology.Multicast, topology.OneRelay} {
+		t.Run(string(via), func(t *testing.T) {
+			s := b.stateful(t, via, i+1)
+			m := s.message(dhcpv6.MessageTypeSolicit, &dhcpv6.OptIANA{})
+			if o := option88(t, s.ask(m)); o != nil {
+				t.Errorf("option 88 for a client that does not ask for it: %v", o)
+			}
+			m.UpdateOption(dhcpv6.OptRequestedOption(dhcpv6.OptionDHCP4oDHCP6Server))
+			if o := option88(t, s.ask(m)); len(o) != 1 || o[0] != client.Multicast {
+				t.Errorf("option 88 is %v", o)
 			}
 		})
 	}

@@ -22,15 +22,42 @@ type Server struct {
 	duid   []byte
 	offers []offer // ascending by code
 	only   bool    // see Options.OnlyServer
+	// supply is the set of those offers that are supplied to other servers.
+	supply uint64
 }
 
 // New makes a server of valid options and a DUID as [DUID] returns it.
 func New(duid []byte, o Options) *Server {
-	return &Server{duid: bytes.Clone(duid), offers: o.encode(), only: o.OnlyServer}
+	s := &Server{duid: bytes.Clone(duid), offers: o.encode(), only: o.OnlyServer}
+	for i, f := range s.offers {
+		if slices.Contains(o.Supply, uint16(f.code)) {
+			s.supply |= 1 << i
+		}
+	}
+	return s
 }
 
 // DUID returns the server's identity, which the caller must not change.
 func (s *Server) DUID() []byte { return s.duid }
+
+// AppendSupplied appends the Relay-Supplied Options option (RFC 6422 section 4) for a message that
+// another server answers: of what is supplied, what the client asks for. It appends nothing if that
+// is nothing. Servers put these options into their answers whether or not the client asks.
+func (s *Server) AppendSupplied(dst []byte, m *dhcp6.Message) []byte {
+	if s.supply == 0 {
+		return dst
+	}
+	set, _ := s.asked(m)
+	if set &= s.supply; set == 0 {
+		return dst
+	}
+	dst, mark := dhcp6.BeginOption(dst, dhcp6.OptRSOO)
+	for ; set != 0; set &= set - 1 {
+		dst = append(dst, s.offers[bits.TrailingZeros64(set)].bytes...)
+	}
+	_ = dhcp6.EndOption(dst, mark) // fits: Check bounds all options together
+	return dst
+}
 
 // Validate checks a message, also a DHCPV4-QUERY, against the rules of RFC 9915 section 16 for its
 // type. Local is the destination address of the datagram. Validate does not look at the DHCPv4

@@ -26,6 +26,9 @@ type Options struct {
 	// OnlyServer means that no other server answers the clients. An Information-request then gets a
 	// Reply even if none of the options that it asks for is offered.
 	OnlyServer bool
+	// Supply are the codes of the options that other servers are to put into their answers, as far
+	// as they are offered and the client asks for them (RFC 6422).
+	Supply []uint16
 }
 
 // NTPServer is one suboption of option 56 (RFC 5908): exactly one field is set.
@@ -62,6 +65,11 @@ func (o Options) Any() bool {
 // 9915 section 18.2.6), so they are no reason to answer.
 func about(c dhcp6.Code) bool {
 	return c == dhcp6.OptRefreshTime || c == dhcp6.OptSolMaxRT || c == dhcp6.OptInfMaxRT
+}
+
+// Offers reports whether the option of a code is offered.
+func (o Options) Offers(code uint16) bool {
+	return slices.ContainsFunc(o.encode(), func(f offer) bool { return f.code == dhcp6.Code(code) })
 }
 
 // Check returns an error that names every option that cannot be offered.

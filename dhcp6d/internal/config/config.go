@@ -113,6 +113,7 @@ type raw struct {
 
 	DHCPv6Servers     []dhcpv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or addresses" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; unset drops these messages"`
 	DHCPv6Links       []LinkAddress  `env:"DHCPV6_LINK_ADDRESSES" kind:"list of interface=address" reload:"true" desc:"the link-address of Relay-forwards for clients on an interface, by which the DHCPv6 servers choose the subnet; unset takes the lowest global address of the interface"`
+	DHCPv6Supply      []uint16       `env:"DHCPV6_SUPPLY" kind:"list of option codes" reload:"true" desc:"options of the link's, such as 88, that go with a message to the DHCPv6 servers, if the client asks for them, for the servers to put them into their answers (RFC 6422); they must be offered by the variables above, and the servers must allow each code"`
 	DHCPv6Information bool           `env:"DHCPV6_INFORMATION" envDefault:"false" reload:"true" desc:"pass every Information-request on to the DHCPv6 servers, also those that dhcp6d has an answer to"`
 
 	State stateVariable
@@ -173,7 +174,7 @@ func Load(environ []string) (Config, error) {
 	c.settings.MetricsListen = rest.MetricsListen
 	c.checkLink(l)
 	c.checkIPC(l, r.IPCInsecure)
-	c.checkPass(l)
+	c.checkPass(l, r.DHCPv6Supply)
 	c.API.Check(l)
 	if c.MaxWait < 0 || c.DiscoverMaxWait < 0 {
 		l.Mistake("MAX_WAIT", "a time below 0", "give 0s for no limit")

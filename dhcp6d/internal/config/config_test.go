@@ -115,6 +115,25 @@ func TestRL36WhereMessagesArePassedOn(t *testing.T) {
 	}
 }
 
+func TestRL40WhatIsSupplied(t *testing.T) {
+	const servers, link = "DHCPV6_SERVERS=2001:db8::1", "LINK_OPTIONS=eth0 DNS_SERVERS=2001:db8::53"
+	c, err := config.Load(environ("INTERFACES=eth0", servers, "4O6_SERVERS=multicast", link, "DHCPV6_SUPPLY=88,23"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint16{88, 23}; !slices.Equal(c.Options.Supply, want) || !slices.Equal(c.LinkOptions[0].Options.Supply, want) {
+		t.Errorf("%v, %v", c.Options.Supply, c.LinkOptions[0].Options.Supply)
+	}
+	for supply, want := range map[string]string{
+		"DHCPV6_SUPPLY=24":    "DHCP6D_DHCPV6_SUPPLY: option 24 is offered on no link; configure it, such as with DHCP6D_4O6_SERVERS or DHCP6D_OPTIONS",
+		"DHCPV6_SUPPLY=88,88": "DHCP6D_DHCPV6_SUPPLY: option 88 is listed twice; remove one of them",
+	} {
+		if _, err := config.Load(environ("INTERFACES=eth0", servers, "4O6_SERVERS=multicast", link, supply)); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v", supply, err)
+		}
+	}
+}
+
 func TestJoinSite(t *testing.T) {
 	for env, want := range map[string]bool{
 		"": false, "RELAYS=2001:db8::/64": true, "JOIN_SITE=true": true,
@@ -195,6 +214,7 @@ func TestMistakes(t *testing.T) {
 		{"link-address that is link-local", "DHCPV6_LINK_ADDRESSES=eth0=fe80::1", `DHCPV6_LINK_ADDRESSES: "fe80::1" is no global or unique local IPv6 address; give list of interface=address`},
 		{"link-address without a server", "DHCPV6_LINK_ADDRESSES=eth0=2001:db8::1", "DHCPV6_LINK_ADDRESSES: no server is listed that would get them; set DHCP6D_DHCPV6_SERVERS"},
 		{"Information-requests passed on to nobody", "DHCPV6_INFORMATION=true", "DHCPV6_INFORMATION: no server is listed to pass Information-requests on to; set DHCP6D_DHCPV6_SERVERS"},
+		{"option to supply without a server", "DHCPV6_SUPPLY=88", "DHCPV6_SUPPLY: no server is listed that would get the options; set DHCP6D_DHCPV6_SERVERS"},
 		{"option without colon", "OPTIONS=59", `OPTIONS: "59" has no colon after its code; give list of code:hex`},
 		{"option code", "OPTIONS=0:00", `OPTIONS: "0" is no option code from 1 to 65535; give list of code:hex`},
 		{"option not hex", "OPTIONS=59:xy", `OPTIONS: option 59: "xy" is not hexadecimal; give list of code:hex`},

@@ -66,8 +66,12 @@ func (a *LinkAddress) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkPass checks where messages are passed on to.
-func (c *Config) checkPass(l *config.Loader) {
+// checkPass checks where messages are passed on to, and supplies the options of these codes.
+func (c *Config) checkPass(l *config.Loader, supply []uint16) {
+	c.Options.Supply = supply
+	for i := range c.LinkOptions {
+		c.LinkOptions[i].Options.Supply = supply
+	}
 	if n := len(c.DHCPv6Servers); n > maxDHCPv6Servers {
 		l.Mistake("DHCPV6_SERVERS", fmt.Sprintf("%d servers", n), fmt.Sprintf("give at most %d", maxDHCPv6Servers))
 	}
@@ -80,12 +84,29 @@ func (c *Config) checkPass(l *config.Loader) {
 		}
 	}
 	if len(c.DHCPv6Servers) > 0 {
+		c.checkSupply(l, supply)
 		return
 	}
 	if len(c.DHCPv6Links) > 0 {
 		l.Mistake("DHCPV6_LINK_ADDRESSES", "no server is listed that would get them", "set "+Prefix+"DHCPV6_SERVERS")
 	}
+	if len(supply) > 0 {
+		l.Mistake("DHCPV6_SUPPLY", "no server is listed that would get the options", "set "+Prefix+"DHCPV6_SERVERS")
+	}
 	if c.DHCPv6Information {
 		l.Mistake("DHCPV6_INFORMATION", "no server is listed to pass Information-requests on to", "set "+Prefix+"DHCPV6_SERVERS")
+	}
+}
+
+// checkSupply checks the codes of options that the servers get.
+func (c *Config) checkSupply(l *config.Loader, supply []uint16) {
+	for i, code := range supply {
+		offered := func(o LinkOptions) bool { return o.Options.Offers(code) }
+		switch {
+		case !c.Options.Offers(code) && !slices.ContainsFunc(c.LinkOptions, offered):
+			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code), "configure it, such as with "+Prefix+"4O6_SERVERS or "+Prefix+"OPTIONS")
+		case slices.Contains(supply[:i], code):
+			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is listed twice", code), "remove one of them")
+		}
 	}
 }

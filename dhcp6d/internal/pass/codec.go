@@ -48,9 +48,9 @@ type Codec struct {
 }
 
 // AppendForward appends the Relay-forward of a message. own are the addresses of the interface that
-// received it. The reasons are [drop.HopLimit] and [drop.RelayDepth] for a message that has passed
-// as many relays as it may, and [drop.Oversize].
-func (c *Codec) AppendForward(dst []byte, s *Servers, p *dhcp6.Packet, own []netip.Addr, back Context) ([]byte, drop.Reason) {
+// received it. supplied is an option to add, encoded, or nil. The reasons are [drop.HopLimit] and
+// [drop.RelayDepth] for a message that has passed as many relays as it may, and [drop.Oversize].
+func (c *Codec) AppendForward(dst []byte, s *Servers, p *dhcp6.Packet, own []netip.Addr, back Context, supplied []byte) ([]byte, drop.Reason) {
 	link, hops := s.linkAddress(back.Interface, own), uint8(0)
 	if back.Relayed {
 		hops = p.Relay(0).HopCount() + 1
@@ -64,7 +64,7 @@ func (c *Codec) AppendForward(dst []byte, s *Servers, p *dhcp6.Packet, own []net
 			link = netip.IPv6Unspecified() // the relay has named the link (RFC 9915 section 19.1.2)
 		}
 	}
-	c.options = c.appendContext(c.options[:0], s.key, back)
+	c.options = append(c.appendContext(c.options[:0], s.key, back), supplied...)
 	// A server answers to port 547 unless this option is there (RFC 8357 section 4.2). Its value is
 	// the port of the relay below.
 	var below uint16

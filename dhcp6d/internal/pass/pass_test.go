@@ -86,7 +86,7 @@ func TestRL38_RL39TheContextComesBackOrNothingDoes(t *testing.T) {
 		}
 		var c Codec
 		s := servers(Key{7})
-		forward, why := c.AppendForward(nil, s, parsed(t, message), own, back)
+		forward, why := c.AppendForward(nil, s, parsed(t, message), own, back, nil)
 		if why != drop.None {
 			t.Fatal(why)
 		}
@@ -127,7 +127,7 @@ func TestRL38_RL39TheContextComesBackOrNothingDoes(t *testing.T) {
 func FuzzContext(f *testing.F) {
 	var c Codec
 	s := servers(Key{7})
-	forward, _ := c.AppendForward(nil, s, parsed(f, solicit), own, Context{Interface: []byte("eth1"), Source: netip.MustParseAddrPort("[fe80::2]:546")})
+	forward, _ := c.AppendForward(nil, s, parsed(f, solicit), own, Context{Interface: []byte("eth1"), Source: netip.MustParseAddrPort("[fe80::2]:546")}, nil)
 	genuine := reply(forward)
 	f.Add(genuine)
 	f.Add(genuine[:40])

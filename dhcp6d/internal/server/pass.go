@@ -31,8 +31,9 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		return dropped, drop.Stale
 	}
 	back := pass.Context{Interface: u.name, Relayed: relayed, Source: toSource(&u.packet, in.Peer), Local: unicast(in.Local)}
+	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendSupplied(u.supplied[:0], u.packet.Message())
 	start := len(u.buf)
-	buf, why := u.relay.AppendForward(u.buf, u.set.Servers, &u.packet, ifc.Addresses, back)
+	buf, why := u.relay.AppendForward(u.buf, u.set.Servers, &u.packet, ifc.Addresses, back, u.supplied)
 	if why != drop.None {
 		return dropped, why
 	}

@@ -194,6 +194,44 @@ func TestRL36WhatIsPassedOn(t *testing.T) {
 	}
 }
 
+// What is supplied to servers is what is offered on the link, of the codes that are configured.
+func TestRL40OptionsOfTheLinkGoWithTheMessage(t *testing.T) {
+	b := newPassBench(t, nil)
+	set := *b.up.Settings.Load()
+	supply := []uint16{88, 23}
+	set.Answer = answer.New(duid, answer.Options{Offer4o6: true, RefreshTime: 600, Supply: supply})
+	set.Links = []LinkAnswer{
+		{Link: netip.MustParsePrefix("2001:db8:7::/64"), Answer: answer.New(duid, answer.Options{DNSServers: []netip.Addr{us}, Supply: supply})},
+		{Interface: func(name string) bool { return name == "eth2" }, Answer: answer.New(duid, answer.Options{DNSServers: []netip.Addr{us}})},
+	}
+	b.up.Settings.Store(&set)
+	dns := us.As16()
+	asks := append(bytes.Clone(solicit), 0, 6, 0, 6, 0, 88, 0, 23, 0, 32)
+	for name, c := range map[string]struct {
+		in   udp.Packet
+		want []byte // nil: the option is not there
+	}{
+		"on most links":                    {from(client, asks), []byte{0, 88, 0, 0}},
+		"on a link of a relay":             {udp.Packet{Data: relayed(asks, 1), Peer: relay, Local: us, Interface: eth1.Index}, append([]byte{0, 23, 0, 16}, dns[:]...)},
+		"on a link where none is supplied": {udp.Packet{Data: asks, Peer: client, Local: netip.MustParseAddr("ff02::1:2"), Interface: eth2.Index}, nil},
+		"to a client that does not ask":    {from(client, solicit), nil},
+	} {
+		var p dhcp6.Packet
+		if why := p.Parse(b.passOn(t, c.in)); why != drop.None {
+			t.Fatal(why)
+		}
+		var got []byte
+		for code, data := range dhcp6.Options(p.Relay(0).Options()) {
+			if code == dhcp6.OptRSOO {
+				got = data
+			}
+		}
+		if !bytes.Equal(got, c.want) {
+			t.Errorf("%s: %x, want %x", name, got, c.want)
+		}
+	}
+}
+
 // Every server gets every message. A message is dropped only if the kernel refuses all of them.
 func TestRL37EveryServerGetsEveryMessage(t *testing.T) {
 	b := newPassBench(t, func(o *pass.Options) { o.Servers = append(o.Servers, secondServer) })
@@ -308,8 +346,10 @@ func passLoop(t testing.TB, n int) (up, down func()) {
 	b.up.Queries, b.up.Answers = sink{}, sink{}
 	plain := *b.up.Settings.Load()
 	plain.Hooks = event.Hooks{}
+	plain.Answer = answer.New(duid, answer.Options{Offer4o6: true, Supply: []uint16{88}})
 	b.up.Settings.Store(&plain)
-	kinds := []udp.Packet{from(client, solicit), {Data: relayed(solicit, 2), Peer: relay, Local: us, Interface: eth1.Index}}
+	asks := append(bytes.Clone(solicit), 0, 6, 0, 2, 0, 88)
+	kinds := []udp.Packet{from(client, asks), {Data: relayed(solicit, 2), Peer: relay, Local: us, Interface: eth1.Index}}
 	var out, back []udp.Packet
 	for i := range n {
 		out = append(out, kinds[i%len(kinds)])
@@ -408,7 +448,7 @@ func newNamedForward(t *testing.T, name string) []byte {
 		t.Fatal(why)
 	}
 	b.up.path = attachment.Path{Packet: &p}
-	f, why := b.up.relay.AppendForward(nil, b.up.Settings.Load().Servers, &p, nil, pass.Context{Interface: []byte(name), Source: client})
+	f, why := b.up.relay.AppendForward(nil, b.up.Settings.Load().Servers, &p, nil, pass.Context{Interface: []byte(name), Source: client}, nil)
 	if why != drop.None {
 		t.Fatal(why)
 	}

@@ -50,6 +50,7 @@ type Up struct {
 	silence silence.Reason // why the datagram at hand gets no answer, if its fate is silent
 
 	relay    pass.Codec
+	supplied []byte           // options for the message at hand
 	passLate backend.Overload // of messages that are passed on
 
 	// The datagrams that the batch sends; buf holds the bytes of the first three.
