@@ -72,7 +72,8 @@ func Flags(program string, about Command, w io.Writer) *flag.FlagSet {
 			c.commands = append(c.commands, about)
 			return
 		}
-		_, _ = fmt.Fprintf(w, "usage: %s %s\n", f.Name(), about.Arguments) // there is no other place to say it
+		usage := strings.TrimSpace(f.Name() + " " + about.Arguments)
+		_, _ = fmt.Fprintf(w, "usage: %s\n%s\n", usage, about.About) // there is no other place to say it
 		if about.More != "" {
 			_, _ = fmt.Fprintln(w, about.More)
 		}

@@ -90,6 +90,9 @@ func claimDirectory(o Options, dir, prefix string) (_ *claim, names []string, l 
 	}
 	if !there {
 		if err := makeDir(o.FS, dir); err != nil {
+			if errors.Is(err, fs.ErrPermission) {
+				err = fmt.Errorf("%w; run dhcp4d as root, or make the directory and give it to the user of dhcp4d, or name another in DHCP4D_STORE", err)
+			}
 			return nil, nil, l, fmt.Errorf("cannot be made: %w", err)
 		}
 	}
