@@ -15,7 +15,7 @@
 //
 // # The way of an ACK
 //
-//	serve                 builds it into the group that gathers ([Replies.addACK])
+//	serve                 builds it into the group that gathers ([Replies.add])
 //	batch                 has the group committed when the batch is done: by itself while the disk is
 //	                      quick, else by the committer's goroutine
 //	commit.Committer      writes the group's records and syncs
