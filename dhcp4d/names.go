@@ -39,8 +39,8 @@ func networkOf(local netip.Addr) string {
 	return "ip6"
 }
 
-// runNames looks the names of peers up until ctx ends. It is a goroutine of its own, so that nobody
-// waits for a name server.
+// runNames looks up the names of peers until ctx ends. It is a goroutine of its own, so that
+// nothing else waits for a name server.
 func (l *link) runNames(ctx context.Context) error {
 	pause := resolveSoon
 	for {

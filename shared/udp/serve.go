@@ -10,10 +10,10 @@ import (
 // readPause is the time between a failed read and the next one.
 const readPause = 100 * time.Millisecond
 
-// Serve reads from r and calls batch with the packets of each read, until the socket is closed.
-// The packets are valid until batch returns. An error of a read does not end the loop: the kernel
-// may be short of memory for a moment, and a server that stopped for that would serve nobody any
-// more. Serve logs such an error and tries again after a pause.
+// Serve reads from r and calls batch with the packets of each read, until the socket is closed. The
+// packets are valid until batch returns. An error of a read does not end the loop, because it may
+// be transient, such as a lack of memory in the kernel. Serve logs it and tries again after a
+// pause.
 func Serve(r Reader, log *slog.Logger, batch func([]Packet)) {
 	for {
 		packets, err := r.Read()

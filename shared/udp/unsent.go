@@ -18,9 +18,9 @@ const (
 	unsentKinds = 64
 )
 
-// Unsent tells of the datagrams of a socket that the kernel refuses to send: of each at debug
-// level, and with one warning per kind and minute. A kind is an error and an interface. Goroutines
-// may share an Unsent.
+// Unsent logs the datagrams of a socket that the kernel refuses to send: each at debug level, and
+// one warning per kind and minute. A kind is an error and an interface. Goroutines may share an
+// Unsent.
 type Unsent struct {
 	log  *slog.Logger
 	name func(index int) string
@@ -37,16 +37,16 @@ type unsentKind struct {
 
 type unsentState struct {
 	warned time.Time
-	more   int // since then
+	more   int // not logged since then
 }
 
-// NewUnsent tells log, which should say which socket it is.
+// NewUnsent returns an Unsent that writes to log, which should name the socket.
 func NewUnsent(log *slog.Logger) *Unsent {
 	return &Unsent{log: log, name: interfaceName, now: time.Now, kinds: make(map[unsentKind]*unsentState)}
 }
 
-// Writer returns w with its refusals told. As long as there are none, it costs a comparison per
-// batch.
+// Writer returns a writer that sends by w and logs refusals. Without refusals it costs a comparison
+// per batch.
 func (u *Unsent) Writer(w Writer) Writer { return &tellingWriter{Writer: w, unsent: u} }
 
 type tellingWriter struct {
@@ -113,8 +113,8 @@ func (u *Unsent) one(p *Packet, now time.Time) {
 	u.log.LogAttrs(ctx, level, "the kernel refuses to send a datagram", facts...)
 }
 
-// interfaceName returns the name of an interface, and says so if there is none of that index any
-// more.
+// interfaceName returns the name of an interface, or a text that there is no interface of that
+// index any more.
 func interfaceName(index int) string {
 	if ifc, err := net.InterfaceByIndex(index); err == nil {
 		return ifc.Name
@@ -122,8 +122,7 @@ func interfaceName(index int) string {
 	return "gone"
 }
 
-// remedyOf says what usually is behind an error of sending, and what to do; nothing if it can be
-// anything.
+// remedyOf returns what to do about an error of sending, "" if the error has no usual cause.
 func remedyOf(err error) string {
 	errno, ok := errors.AsType[unix.Errno](err)
 	if !ok {

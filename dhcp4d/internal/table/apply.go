@@ -7,13 +7,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 )
 
-// Apply carries out the change of d, which was decided for q from facts that
-// are still true. What has to be written is added to group, whose number is
-// seq; numbers never fall. A client key has 1 to 256 octets.
+// Apply carries out the change of d, which was decided for q from facts that are still true. It
+// adds the records to be written to group, whose number is seq. The numbers of groups never fall. A
+// client key has 1 to 256 octets.
 //
-// What is written: a binding, and its end if its client, the operator or the client's next binding
-// ends it. What is not: an offer, and the end of a binding or quarantine by time. Their records
-// stay on disk until the next record of the address replaces them.
+// A binding is written, and so is its end by its client, by the operator, or by the client's next
+// binding. An offer is not written, nor is the end of a binding or quarantine by time: their
+// records stay on disk until the next record of the address replaces them.
 func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	if d.Change == lease.None {
 		return
@@ -55,10 +55,9 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	}
 }
 
-// leaveOthers ends what a client has besides the entry keep, because one client has one lease in a
-// subnet. Offers end in any case. Bindings, and what is remembered of former ones, end when the
-// client is about to be bound. Leases of the same identifier at other attachment points stay if
-// d.Apart says so.
+// leaveOthers ends all entries of a client but keep, because one client has one lease in a subnet.
+// Offers end in any case. Bindings and former bindings end if the client is about to be bound. With
+// d.Apart, leases of the same identifier at other attachment points stay.
 func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	var buf [maxOwn]uint32
 	for _, ref := range t.own(v, &buf) {
@@ -75,7 +74,7 @@ func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.T
 		if d.Change != lease.Bind {
 			continue
 		}
-		// The entry may be gone by now if nothing has its address any more.
+		// The entry may be gone by now, if its address was in no pool.
 		if e.phase == bound {
 			t.ended(lease.ReleasedEvent, ref)
 			t.release(ref, now, seq, group)
@@ -117,7 +116,7 @@ func (t *Table) offer(v *view, addr, ref uint32, until lease.Time) {
 	}
 }
 
-// bind gives an address to a client, whoever has it.
+// bind gives an address to a client, even if another one has it.
 func (t *Table) bind(v *view, addr, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
 	if ref != 0 {
 		t.takeFrom(v, ref, now, group)
@@ -143,7 +142,7 @@ func (t *Table) takeFrom(v *view, ref uint32, now lease.Time, group *lease.Batch
 	group.Add(&t.scratch)
 }
 
-// extend writes a binding anew.
+// extend moves the end of a binding, and writes its record.
 func (t *Table) extend(q *lease.Query, ref uint32, until, now lease.Time, seq uint64, group *lease.Batch) {
 	e := t.entries.at(ref)
 	if e.offer != 0 {
@@ -263,8 +262,8 @@ func (t *Table) letGo(ref uint32) {
 	t.giveBack(ref, e.used)
 }
 
-// retire makes an entry idle: the address is free, and its last client gets it back while nobody
-// else has taken it.
+// retire makes an entry idle: the address is free, and its last client gets it back until another
+// client has taken it.
 func (t *Table) retire(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)
@@ -289,7 +288,7 @@ func (t *Table) wake(ref uint32) {
 	t.giveBack(ref, true)
 }
 
-// giveBack removes an active entry and makes its address free.
+// giveBack ends an active entry and makes its address free.
 func (t *Table) giveBack(ref uint32, used bool) {
 	e := t.entries.at(ref)
 	addr, p := e.addr, t.poolOf(e.addr, e.slot)
@@ -316,7 +315,7 @@ func (t *Table) remove(ref uint32) {
 	t.entries.drop(ref)
 }
 
-// setPhase keeps the counts.
+// setPhase changes the phase of an entry, and the counts with it.
 func (t *Table) setPhase(e *entry, to phase) {
 	c := &t.slots[e.slot].counts
 	if e.phase != unused {

@@ -9,12 +9,13 @@ import (
 // arena keeps the byte strings of entries and points in blocks of a few sizes. A reference counts
 // units of 8 octets over all chunks and is never 0.
 //
-// The block of an entry: length of the client's key - 1, htype, hlen with 0x80 added when a source
-// follows, key, hardware address, source. The block of a point: length, octets. So each block tells
-// its own size.
+// The block of an entry has: the length of the client's key - 1, htype, hlen with 0x80 added if a
+// source follows, key, hardware address, source. The block of a point has its length and octets. So
+// the size of a block follows from its content.
 //
-// All blocks of a page have one size. A page without a block in use is there for any size again:
-// clients that cycle through lengths of identifiers take no more memory than those that keep one.
+// All blocks of a page have one size. A page without a block in use can take blocks of any size
+// again. So clients that cycle through lengths of identifiers take no more memory than those that
+// keep one.
 type arena struct {
 	chunks  pages.Chunks[[arenaChunk]byte]
 	pages   []arenaPage
@@ -53,7 +54,7 @@ func class(octets int) int {
 	panic("table: block too large")
 }
 
-// at is the memory from a block on.
+// at returns the memory from a block on.
 func (a *arena) at(ref uint32) []byte {
 	return a.chunks.All[ref/chunkUnits][ref%chunkUnits*unit:]
 }
@@ -96,7 +97,7 @@ func (a *arena) drop(ref uint32) {
 	}
 }
 
-// full reports whether no block can be made in the page.
+// full reports whether the page has no room for another block.
 func (p *arenaPage) full() bool { return p.free == 0 && p.fresh+sizes[p.class] > pageUnits }
 
 // take returns the number of an unused page, for blocks of a class. It is in no list.

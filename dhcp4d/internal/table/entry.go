@@ -8,21 +8,21 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// phase is what an entry is now. All but idle and unused are active: the
-// pool has the address as out or resting, the entry counts at its attachment
-// point, and it is in the wheel unless it never ends.
+// phase is the state of an entry. All phases but idle and unused are active: the pool has the
+// address as taken or resting, the entry counts at its attachment point, and it is in the wheel
+// unless it never ends.
 type phase uint8
 
 const (
 	unused  phase = iota
 	bound         // a binding in force; may have an offer that outlives it
-	offered       // held by an offer alone
+	offered       // held by an offer only
 	resting       // in quarantine
-	idle          // the binding ended by time or release; remembers whose it was
+	idle          // the binding has ended by time or release; the entry remembers its client
 	phases  = iota
 )
 
-// entry is what is known of one address.
+// entry is everything that is known about one address.
 type entry struct {
 	addr    uint32
 	slot    uint32 // subnet
@@ -38,18 +38,18 @@ type entry struct {
 	next    uint32 // the same; in an unused entry the next unused one
 	phase   phase
 	record  lease.State // what this client's record says; NoState: it has none
-	used    bool        // the address was bound before, to whomever
+	used    bool        // the address was bound before, to any client
 }
 
-// laterThan orders the entries of one client by when their records were written.
-// It is the order of addresses where nothing else says one.
+// laterThan orders the entries of one client by the time of their records, and by address if the
+// times are equal.
 func (e *entry) laterThan(o *entry) bool {
 	return cmp.Or(cmp.Compare(e.changed, o.changed), cmp.Compare(e.seq, o.seq), cmp.Compare(e.expires, o.expires), cmp.Compare(e.addr, o.addr)) > 0
 }
 
 const chunkSize = 1 << 12
 
-// slab holds the entries. Number 0 is nobody.
+// slab holds the entries. Number 0 means no entry.
 type slab struct {
 	chunks pages.Chunks[[chunkSize]entry]
 	used   uint32 // entries ever used, number 0 included

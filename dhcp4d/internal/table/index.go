@@ -11,17 +11,16 @@ import (
 // hashes are allowed: the caller compares the keys. The index consists of many small tables with
 // open addressing. Each grows by itself, so that no packet waits until a table of millions is
 // rebuilt. The high bits of a hash choose the small table, the low bits the slot in it. Eight bits
-// between them are kept in the slot beside the reference, so that nearly every reference that is
-// followed is the wanted one.
+// between them are kept in the slot beside the reference, so that a walk follows hardly any wrong
+// reference.
 type index struct {
 	segments []segment
 	hash     func(ref uint32) uint32
 	spare    [32][]byte // memory for the next segments that grow, by the logarithm of their size
 }
 
-// segment is a small table: slots of 5 octets, the reference, little-endian,
-// and eight bits of its hash. A slot and those that a walk goes on to lie side by
-// side, so a walk costs one or two lines of cache.
+// segment is a small table: slots of 5 octets, the reference, little-endian, and eight bits of its
+// hash. A walk goes to neighbouring slots, so it costs one or two lines of cache.
 type segment struct {
 	slots []byte
 	mask  uint32 // slots - 1
@@ -32,9 +31,9 @@ const (
 	segmentBits = 10
 	minSegment  = 8
 	slotSize    = 5
-	// few segments get their memory together while it is small, all of them
-	// when huge pages fit into it. Segments grow at about the same time; the
-	// collector takes the memory when the last of them has grown on.
+	// few segments get their memory together while they are small. When huge pages fit, all of them
+	// do. Segments grow at about the same time. The garbage collector takes the memory when the
+	// last of them has grown on.
 	few = 128
 )
 
@@ -67,7 +66,7 @@ func (x *index) probe(h uint32) probe {
 	return probe{s, h & s.mask, tag(h)}
 }
 
-// next is the next reference, 0 at the end.
+// next returns the next reference, 0 at the end.
 func (p *probe) next() uint32 {
 	if p.s.n == 0 {
 		return 0
@@ -127,7 +126,7 @@ func (x *index) grow(s *segment) {
 	}
 }
 
-// remove takes a reference out, and closes the gap so that no walk ends early.
+// remove removes a reference, and closes the gap so that no walk ends early.
 func (x *index) remove(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
 	hole := h & s.mask

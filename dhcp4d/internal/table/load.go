@@ -11,9 +11,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
-// Load takes a record from disk, in any order; Loaded must follow. A record
-// of an address that is known already takes its place. The error says what is
-// wrong with the record; the table is as before then.
+// Load adds a record from disk. Records may come in any order, and Loaded must follow the last one.
+// A record replaces an earlier one of the same address. The error says what is wrong with the
+// record. Then the table has not changed.
 func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	switch {
 	case !b.Addr.Is4():
@@ -101,7 +101,7 @@ func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) error {
 	return err
 }
 
-// forget removes an entry that is about to be replaced.
+// forget removes an entry that another one is about to replace.
 func (t *Table) forget(ref uint32) {
 	e := t.entries.at(ref)
 	if i := slices.Index(t.unsorted, ref); i >= 0 {
@@ -116,8 +116,8 @@ func (t *Table) forget(ref uint32) {
 	t.remove(ref)
 }
 
-// Loaded ends loading: quarantines go on, and what else is not in force
-// becomes free, the longest unused first.
+// Loaded ends loading. Quarantines continue. Other addresses that are not in force become free, the
+// longest unused first.
 func (t *Table) Loaded(now lease.Time) {
 	t.sortByEnd(t.unsorted)
 	for _, ref := range t.unsorted {
@@ -153,7 +153,7 @@ func (t *Table) hasLater(e *entry) bool {
 	return false
 }
 
-// slotOf is the slot of a configured id, whether it is configured now or not.
+// slotOf returns the slot of a subnet's id, even if the subnet is not configured now.
 func (t *Table) slotOf(id uint32) uint32 {
 	s, ok := t.byID[id]
 	if !ok {
@@ -164,10 +164,10 @@ func (t *Table) slotOf(id uint32) uint32 {
 	return s
 }
 
-// Reconfigure takes a new list of subnets. A lease belongs to the subnet that has its address,
-// under whatever id: one whose subnet got another id, was split or merged goes on. A binding
-// outside of all subnets stays until it ends: lease.Facts then says that it is not in the subnet or
-// in no pool. The cost is that of a walk over all entries, unless nothing changed.
+// Reconfigure takes a new list of subnets. A lease belongs to the subnet that has its address, so
+// it continues if its subnet gets another id, is split or is merged. A binding outside of all
+// subnets stays until it ends. lease.Facts says then that it is outside of the subnet or of its
+// pools. The cost is that of a walk over all entries, unless nothing has changed.
 func (t *Table) Reconfigure(subnets []Subnet) {
 	old, changed := t.configure(subnets)
 	if !changed {
@@ -214,15 +214,15 @@ func (t *Table) move(ref, to uint32) {
 	t.clients.add(e.hash, ref)
 }
 
-// Unrenewed counts leases in force that the configuration has no place for: they are kept until
-// they end, and not renewed.
+// Unrenewed counts leases in force that are not renewed, because their addresses are outside of the
+// configuration. They are kept until they end.
 type Unrenewed struct {
 	NoSubnet int // no subnet has the address
-	NoPool   int // a subnet has it, but none of its pools, and it is reserved for nobody
+	NoPool   int // a subnet has it, but no pool does, and it is not reserved
 }
 
-// Unrenewed adds what it finds among n entries from one on, and returns where to go on, as Scan
-// does.
+// Unrenewed counts among n entries from a place on, and returns the place to continue at, like
+// Scan.
 func (t *Table) Unrenewed(from uint32, n int, into *Unrenewed) (next uint32) {
 	for ref := max(from, 1); ref < t.entries.used; ref++ {
 		if n--; n < 0 {
@@ -248,8 +248,8 @@ func (t *Table) sortByEnd(refs []uint32) {
 	})
 }
 
-// configure makes the slots and pools of the subnets. It returns the pools that are not used any
-// more, and whether any subnet is not as before. A subnet that did not change keeps its pool.
+// configure makes the slots and pools of the subnets. It returns the pools that are no longer in
+// use, and whether any subnet has changed. A subnet that has not changed keeps its pool.
 func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed bool) {
 	old = map[uint32]*pool.Pool{}
 	for s := range t.slots {

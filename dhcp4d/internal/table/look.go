@@ -9,7 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
-// view is who looks, and from where.
+// view is the client of a query, and where it is.
 type view struct {
 	q     *lease.Query
 	slot  uint32
@@ -17,22 +17,21 @@ type view struct {
 	point uint32
 }
 
-// How many overdue entries a packet ends by the way, and how many it ends
-// when it finds no free address.
+// How many overdue entries a packet ends in passing, and how many if it finds no free address.
 const (
 	expireFew  = 16
 	expireMany = 256
 )
 
-// Look collects what is known for q into f. What it touches is ended first if
-// it is due, so that a client's facts do not depend on when Expire was called.
+// Look sets f to the facts for q. It first ends the entries of these facts that are due, so that
+// the facts do not depend on the time of the last Expire.
 func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	*f = lease.Facts{}
 	t.Expire(now, expireFew)
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
 
-	// First end what is due, then look: ending may change all of it.
+	// First end what is due, because that may change all facts.
 	var buf [maxOwn]uint32
 	own := t.own(&v, &buf)
 	ended := false
@@ -88,7 +87,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
 }
 
-// pointOf finds a point, which mostly is that of one of the client's entries.
+// pointOf returns the number of a point. Mostly it is the point of one of the client's entries.
 func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
 	for _, ref := range own {
 		if p := t.entries.at(ref).point; string(t.arena.bytes(t.pointAt(p).blob)) == string(octets) {
@@ -99,8 +98,8 @@ func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
 	return p
 }
 
-// Stand tells how one address stands to the client of q, for a hook that
-// wants another address than the one decided.
+// Stand returns the facts about one address for q, for a hook that wants another address than the
+// one decided.
 func (t *Table) Stand(q *lease.Query, addr netip.Addr, now lease.Time) lease.Address {
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
@@ -109,8 +108,7 @@ func (t *Table) Stand(q *lease.Query, addr netip.Addr, now lease.Time) lease.Add
 	return t.about(&v, addr, ref, &lease.Address{})
 }
 
-// fresh finds the entry of an address, 0 if there is none, after ending it if
-// it is due.
+// fresh returns the entry of an address, 0 if there is none. If the entry is due, it first ends it.
 func (t *Table) fresh(a netip.Addr, now lease.Time) uint32 {
 	if !a.Is4() {
 		return 0
@@ -131,7 +129,7 @@ func (t *Table) freshID(id lease.ID, now lease.Time) uint32 {
 	return t.fresh(id.Addr, now)
 }
 
-// compare says how the holder of an entry compares with who asks.
+// compare sets how the holder of an entry compares with the client of the query.
 func (t *Table) compare(v *view, e *entry, a *lease.Address) {
 	if e.point == v.point && v.point != 0 {
 		a.Place = attachment.Compare(v.q.Point, v.q.Point)
@@ -141,7 +139,7 @@ func (t *Table) compare(v *view, e *entry, a *lease.Address) {
 		a.Place = attachment.SamePort
 	}
 	if a.Place == attachment.Apart || (a.Place == attachment.SamePort && !v.q.ByHardware) {
-		return // the host does not matter
+		return // only the place matters
 	}
 	w := t.arena.who(e.blob)
 	a.SameHW = w.hwType == v.q.HWType && string(w.hwAddr) == string(v.q.HWAddr)
@@ -158,7 +156,7 @@ func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lea
 	return t.stand(v, pool.Number(a), ref)
 }
 
-// stand describes an address to the client of v.
+// stand returns the facts about an address for the client of v.
 func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	s := &t.slots[v.slot]
 	a := lease.Address{ID: lease.ID{Addr: pool.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr), InPool: s.pool.Contains(addr)}

@@ -1,7 +1,8 @@
 package table
 
 // offers are the offers in force, grouped by attachment point. The attachment points are grouped by
-// how many offers they have. So the oldest offer at the point with most offers is found at once.
+// how many offers they have. So the oldest offer at the point with the most offers can be found at
+// once.
 type offers struct {
 	offers  []offer
 	holders []holder
@@ -12,7 +13,7 @@ type offers struct {
 	most    uint32
 }
 
-// offer is a hold; number 0 is nobody.
+// offer is the hold of an OFFER. Number 0 means no offer.
 type offer struct {
 	entry    uint32
 	deadline uint32
@@ -21,12 +22,12 @@ type offer struct {
 	next     uint32
 }
 
-// holder is a point with offers; number 0 is nobody.
+// holder is a point with offers. Number 0 means no holder.
 type holder struct {
 	point      uint32
 	count      uint32
 	head, tail uint32 // oldest and newest offer
-	prev, next uint32 // holders with as many
+	prev, next uint32 // holders with the same number of offers
 }
 
 // hold adds an offer for an entry, which must have none, at its point.
@@ -50,7 +51,7 @@ func (t *Table) hold(ref uint32, deadline uint32) {
 	e.offer = i
 }
 
-// unhold takes the offer of an entry away.
+// unhold removes the offer of an entry.
 func (t *Table) unhold(ref uint32) {
 	o, e := &t.offers, t.entries.at(ref)
 	i := e.offer
@@ -110,7 +111,7 @@ func (o *offers) newHolder(point uint32) uint32 {
 	return i
 }
 
-// count moves a holder to those with n offers.
+// count moves a holder to the list of those with n offers.
 func (o *offers) count(i, n uint32) {
 	h := &o.holders[i]
 	if h.count > 0 {

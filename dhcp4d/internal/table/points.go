@@ -6,17 +6,17 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// point is an attachment point that some entry refers to.
+// point is an attachment point of some entry.
 type point struct {
 	hash   uint32
 	blob   uint32 // its octets; next unused point in the list of those
 	refs   uint32 // entries
-	active uint32 // those of them that are leases, offers or in quarantine
+	active uint32 // of these, leases, offers and quarantines
 	holder uint32 // in offers, 0 while it has none
 }
 
-// points are kept in one slice: they are few where clients share relays, and
-// as many as leases otherwise.
+// points are kept in one slice. There are few if clients share attachment points, else as many as
+// leases.
 type points struct {
 	chunks pages.Chunks[[chunkSize]point]
 	used   uint32
@@ -30,7 +30,7 @@ func (t *Table) pointAt(ref uint32) *point {
 	return &t.points.chunks.All[ref/chunkSize][ref%chunkSize]
 }
 
-// findPoint is the number of a point, 0 when no entry has it.
+// findPoint returns the number of a point, 0 if no entry has it.
 func (t *Table) findPoint(octets []byte) (ref, hash uint32) {
 	hash = uint32(maphash.Bytes(t.seed, octets))
 	if t.points.index.segments == nil {
@@ -46,7 +46,7 @@ func (t *Table) findPoint(octets []byte) (ref, hash uint32) {
 	return 0, hash
 }
 
-// takePoint finds or makes a point and counts a reference to it.
+// takePoint returns the number of a point, which it makes if need be, and counts a reference to it.
 func (t *Table) takePoint(octets []byte) uint32 {
 	octets = octets[:min(len(octets), 255)]
 	ref, hash := t.findPoint(octets)
@@ -73,7 +73,7 @@ func (t *Table) newPoint() uint32 {
 	return ref
 }
 
-// leavePoint gives a reference back.
+// leavePoint drops a reference.
 func (t *Table) leavePoint(ref uint32) {
 	q := t.pointAt(ref)
 	if q.refs--; q.refs > 0 {

@@ -5,9 +5,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 )
 
-// Release ends a binding by order of the operator and
-// reports whether there was one. The record to be written is added to group;
-// Options.Ended is not told.
+// Release ends a binding by order of the operator, and reports whether there was one. It adds the
+// record to group, and does not call Options.Ended.
 func (t *Table) Release(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
 	ref := t.freshID(id, now)
 	if ref == 0 || t.entries.at(ref).phase != bound {
@@ -17,8 +16,8 @@ func (t *Table) Release(id lease.ID, now lease.Time, seq uint64, group *lease.Ba
 	return true
 }
 
-// EndQuarantine makes an address in quarantine free by order of the operator. It
-// reports whether it was in quarantine.
+// EndQuarantine frees an address in quarantine by order of the operator. It reports whether the
+// address was in quarantine.
 func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
 	ref := t.freshID(id, now)
 	if ref == 0 || t.entries.at(ref).phase != resting {
@@ -34,7 +33,7 @@ func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *le
 	return true
 }
 
-// Get fills b with what is known of an identity. The bytes are valid until the table is changed.
+// Get sets b to what is known about an identity. The bytes are valid until the table changes.
 func (t *Table) Get(id lease.ID, b *lease.Binding) bool {
 	if !id.Addr.Is4() || id.Ports != lease.AllPorts {
 		return false
@@ -69,9 +68,9 @@ func (t *Table) each(slot uint32, client []byte, fn func(b *lease.Binding)) {
 	}
 }
 
-// OfClient calls fn for what a client has or had in any subnet, configured or
-// not. It looks at n subnets from place from on and returns the place where to
-// go on, 0 at the end. fn must not use the table; b is valid during the call.
+// OfClient calls fn for everything that a client has or had in any subnet, configured or not. It
+// looks at n subnets, beginning at from, and returns where to continue, 0 at the end. fn must not
+// use the table. b is valid during the call.
 func (t *Table) OfClient(client []byte, from, n uint32, fn func(b *lease.Binding)) (next uint32) {
 	slots := uint32(len(t.slots))
 	end := min(from+n, slots)
@@ -84,12 +83,10 @@ func (t *Table) OfClient(client []byte, from, n uint32, fn func(b *lease.Binding
 	return end
 }
 
-// Scan looks at n places from place from on (0 = the start), calls fn for the
-// entries there, in no particular order, and returns the place where to go on,
-// 0 at the end.
-// Entries that are made between two calls may be missed, none comes twice
-// unless it ended and was made again. fn must not use the table; b is valid
-// during the call. An expired binding is shown as bound with its end in the
+// Scan looks at n places, beginning at from (0 is the start), calls fn for the entries there, in no
+// particular order, and returns where to continue, 0 at the end. It may miss entries that are made
+// between two calls. No entry comes twice, unless it has ended and was made again. fn must not use
+// the table. b is valid during the call. An expired binding appears as bound with its end in the
 // past, as on disk.
 func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32) {
 	for ref := max(from, 1); ref < t.entries.used; ref++ {
@@ -105,7 +102,7 @@ func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32
 	return 0
 }
 
-// fill makes a binding of an entry; its slices are views.
+// fill sets b to the binding of an entry. Its slices are views.
 func (t *Table) fill(ref uint32, b *lease.Binding) {
 	e := t.entries.at(ref)
 	w := t.arena.who(e.blob)

@@ -1,5 +1,5 @@
-// Package table is the memory that decides: who has which address of which
-// subnet, what is offered, what is in quarantine, what is free.
+// Package table is the leases in memory: which client has which address of which subnet, and which
+// addresses are offered, in quarantine, or free.
 //
 // The table never locks, never reads a clock and never touches a disk. The caller holds one lock
 // around every call and passes the time. The table may be ahead of the disk by the commit groups in
@@ -7,15 +7,12 @@
 //
 // # Memory
 //
-// An address that somebody has, or had last, is an entry: 52 octets without
-// pointers in chunks that never move. The client's key, its hardware address
-// and its IPv6 source lie in a byte arena, the attachment point, which many
-// entries may share, in another place of it. Entries are found by client, by
-// address and, for the points, by content through hash tables of 5 octets for
-// a slot. Offers, which are few, have their links and deadlines in a slab of
-// their own; free addresses cost what package pool says. The garbage
-// collector has a few thousand pointers to follow, however many leases
-// there are.
+// An address that a client has or had is an entry: 52 octets without pointers, in chunks that never
+// move. The client's key, its hardware address and its IPv6 source lie in a byte arena. So does the
+// attachment point, which many entries may share. Hash tables with slots of 5 octets find entries
+// by client and by address, and points by content. The few offers have their links and deadlines in
+// a slab of their own. Package pool says what free addresses cost. The garbage collector has a few
+// thousand pointers to follow, however many leases there are.
 package table
 
 import (
@@ -29,14 +26,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
-// Subnet is what the table must know of a configured subnet. The position in
-// the slice given to New or Reconfigure is what lease.Query.Subnet means.
+// Subnet is what the table must know about a configured subnet. lease.Query.Subnet is the position
+// in the slice that New or Reconfigure got.
 type Subnet struct {
 	ID       uint32
 	Prefix   netip.Prefix
-	Pools    []pool.Range // what may be given to anybody
+	Pools    []pool.Range // given to any client
 	Excluded []pool.Range // but not these
-	Reserved []netip.Addr // given only to whom Query.Reservation names them for; also outside the pools
+	Reserved []netip.Addr // given only to clients whose Query.Reservation has them; inside or outside of the pools
 }
 
 func (s *Subnet) equal(o *Subnet) bool {
@@ -46,24 +43,22 @@ func (s *Subnet) equal(o *Subnet) bool {
 
 // Options are fixed for the life of a table.
 type Options struct {
-	// Offers is how many addresses may be held for an OFFER at one time.
-	// When there are more, the attachment point with most of them loses its
-	// oldest. 0 = 65536.
+	// Offers is how many addresses may be held for OFFERs at one time. If there are more, the
+	// attachment point with the most offers loses its oldest one. 0 means 65536.
 	Offers int
-	// Ended is told what ends by time or because somebody else takes its
-	// place: ExpiredEvent, Reclaimed, ReleasedEvent. It is called during any
-	// method that has a time argument, must not use the table, and b is
-	// valid during the call. It may be nil.
+	// Ended is called for leases that end by time, or because another lease replaces them:
+	// ExpiredEvent, Reclaimed, ReleasedEvent. Any method with a time argument may call it. It must
+	// not use the table, and b is valid during the call. It may be nil.
 	Ended func(e lease.Event, b *lease.Binding)
 }
 
 // Counts are the numbers of a subnet's entries by state.
 type Counts struct {
 	Bound, Offered, Declined int
-	Former                   int // expired or released, kept so that the client may have it again
+	Former                   int // expired or released, kept so that the client can have the address again
 }
 
-// Table is all of it. Not safe for concurrent use.
+// Table holds all leases of a dhcp4d. It is not safe for concurrent use.
 type Table struct {
 	options Options
 	seed    maphash.Seed
@@ -81,7 +76,7 @@ type Table struct {
 	order    []uint32          // position in the configuration to slot
 	spans    []span            // all pools, ascending
 	prefixes []span            // all configured subnets, ascending
-	hint     uint32            // an entry that may be asked for next, or has ended
+	hint     uint32            // the entry that was found last, or 0; it may have ended
 	latest   uint64
 	unsorted []uint32      // loaded entries that are not in force, until Loaded
 	scratch  lease.Binding // for callbacks
@@ -91,8 +86,8 @@ type Table struct {
 	share    pool.Share
 }
 
-// slot is a subnet, for good: a subnet that leaves the configuration keeps
-// its slot, because it may have bindings, and gets it again when it returns.
+// slot is a subnet that was ever configured. A subnet that leaves the configuration keeps its slot,
+// because it may have bindings, and has the same slot if it returns.
 type slot struct {
 	conf   Subnet
 	pool   *pool.Pool // nil while not configured
@@ -103,7 +98,7 @@ type slot struct {
 
 func (s *slot) covers(addr uint32) bool { return s.pool != nil && addr&s.mask == s.base }
 
-// span is a run of addresses of one pool, to find whose an address is.
+// span is a run of addresses of one pool, for finding the subnet of an address.
 type span struct{ first, last, slot uint32 }
 
 // New makes a table without bindings. The subnets must not overlap.
@@ -119,7 +114,7 @@ func New(subnets []Subnet, options Options) *Table {
 	return t
 }
 
-// Len is the number of entries of all kinds.
+// Len returns the number of entries in all phases.
 func (t *Table) Len() int { return t.entries.n }
 
 // SetShare says which free addresses are given out first, because other processes lease the same
@@ -133,7 +128,7 @@ func (t *Table) SetShare(s pool.Share) {
 	}
 }
 
-// Counts of the subnet at a position of the configuration.
+// Counts returns the counts of the subnet at a position of the configuration.
 func (t *Table) Counts(subnet int) Counts {
 	c := &t.slots[t.order[subnet]].counts
 	return Counts{Bound: c[bound], Offered: c[offered], Declined: c[resting], Former: c[idle]}
@@ -188,13 +183,13 @@ func (t *Table) is(e *entry, slot, hash uint32, client []byte) bool {
 	return e.hash == hash && e.slot == slot && string(t.arena.client(e.blob)) == string(client)
 }
 
-// maxOwn is how many entries of one client in one subnet are looked at. Two
-// are possible at one attachment point: a binding outside the configuration, and
-// an offer in its place. More are at others, or come from disk.
+// maxOwn is how many entries of one client in one subnet are considered. At one attachment point
+// there can be two: a binding outside of the configuration, and an offer to replace it. More are at
+// other points, or come from disk.
 const maxOwn = 8
 
-// own collects the entries of a client in a subnet. If there are more than maxOwn, those at other
-// attachment points are left out first.
+// own collects the entries of a client in a subnet. If there are more than maxOwn, it first leaves
+// out those at other attachment points.
 func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 	n := 0
 	p := t.clients.probe(v.hash)
@@ -220,8 +215,8 @@ func (t *Table) apart(v *view, e *entry) bool {
 	return e.phase.active() && a.Place == attachment.Apart
 }
 
-// poolOf is the pool that an address of a subnet returns to: the subnet's
-// own, or that of the subnet which has taken the address over.
+// poolOf returns the pool that an address returns to: that of its subnet, or of the subnet that has
+// taken over the address.
 func (t *Table) poolOf(addr, slot uint32) *pool.Pool {
 	if p := t.slots[slot].pool; p != nil && p.Contains(addr) {
 		return p

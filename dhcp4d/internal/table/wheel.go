@@ -2,10 +2,10 @@ package table
 
 import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 
-// wheel finds the entries that are due. It is a ring of seconds, each with a list of the entries
-// that end in it, in this round or a later one. A round takes 18 hours: the entry of a longer lease
-// is looked at once in each round. A renewed binding stays in its list until its old end comes,
-// because moving it with each renewal would touch four more places in memory.
+// wheel finds the entries that are due. It is a ring of seconds. Each has a list of the entries
+// that end in that second, in this round or a later one. A round takes 18 hours, so the entry of a
+// longer lease is looked at once a round. A renewed binding stays in its list until its old end
+// comes, because moving it at each renewal would touch four more places in memory.
 type wheel struct {
 	heads   []uint32
 	now     uint32 // the first second whose list has not been walked to its end
@@ -18,7 +18,7 @@ const (
 	isHead    = 1 << 31 // in entry.prev: the rest is a slot of the wheel
 )
 
-// due is the second at which an active entry ends.
+// due returns the second in which an active entry ends.
 func (t *Table) due(e *entry) uint32 {
 	if e.phase == offered {
 		return t.offers.offers[e.offer].deadline
@@ -69,16 +69,16 @@ func (t *Table) unschedule(ref uint32) {
 	e.prev, e.next = 0, 0
 }
 
-// Expire ends the holds, bindings and quarantines whose time has come. It
-// looks at no more than most entries and returns whether it has to be called again.
-// Nothing of it needs to be written: on disk a binding ends by its time.
+// Expire ends the holds, bindings and quarantines that are due. It looks at no more than most
+// entries, and reports whether it must be called again. It writes nothing: on disk a binding ends
+// by its time.
 func (t *Table) Expire(now lease.Time, most int) (more bool) {
 	w, until := &t.wheel, pack(now)
 	if w.heads == nil || until < w.now {
 		return false
 	}
 	if until-w.now >= wheelSize && !w.resumed {
-		// One round meets every entry.
+		// One round covers every entry.
 		w.now = until - wheelSize + 1
 	}
 	for ; w.now <= until; w.now++ {
@@ -100,7 +100,7 @@ func (t *Table) Expire(now lease.Time, most int) (more bool) {
 	return false
 }
 
-// settle ends an entry if its time has come, and reports whether it had.
+// settle ends an entry if it is due, and reports whether it was.
 func (t *Table) settle(ref uint32, now lease.Time) bool {
 	e := t.entries.at(ref)
 	if e.phase == idle || t.due(e) > pack(now) {
@@ -124,7 +124,7 @@ func (t *Table) settle(ref uint32, now lease.Time) bool {
 	return true
 }
 
-// ended reports an entry.
+// ended calls Options.Ended for an entry.
 func (t *Table) ended(event lease.Event, ref uint32) {
 	if t.options.Ended != nil {
 		t.fill(ref, &t.scratch)

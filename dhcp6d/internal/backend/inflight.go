@@ -19,8 +19,8 @@ const (
 // that sends, the loop that receives and Run, without a lock.
 //
 // A query that finds no room pushes out the oldest one of its row. An answer that finds no query is
-// delivered all the same. But flights count: a timeout tells that a Kea is silent, and an answer
-// tells which queries a backend has read.
+// delivered all the same. But flights matter: timeouts show that a Kea is silent, and an answer
+// shows which queries a backend has read.
 type flights struct {
 	rows [rows][ways]flight
 }
@@ -30,8 +30,8 @@ const (
 	ways = 4
 )
 
-// flight is one query. Whoever writes it sets the key to 0 first and to its value last. Whoever
-// ends it swaps the key for 0.
+// flight is one query. A writer first sets the key to 0, and last to its value. To end a flight,
+// the key is swapped for 0.
 type flight struct {
 	key  atomic.Uint64 // of the query and its answer; 0 is a free place
 	at   atomic.Int64  // when the query left, negated once it has timed out

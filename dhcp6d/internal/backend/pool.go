@@ -161,7 +161,7 @@ type state struct {
 	naming naming // owned by the resolver, under the lock of the Set
 }
 
-// said returns what the backend last said of its ability.
+// said returns the ability that the backend last reported.
 func (s *state) said() ipc.Ability { return ipc.Ability(s.ability.Load()) }
 
 // New makes a set. A backend whose host is an address can get queries at once, any other one when

@@ -25,7 +25,7 @@ type naming struct {
 	said    time.Time // when it was last said that the name cannot be resolved
 }
 
-// sayAgain is how often it is said that a name still cannot be resolved.
+// sayAgain is how often it is logged that a name still cannot be resolved.
 const sayAgain = 10 * time.Minute
 
 // runResolver resolves names until ctx ends. It is a goroutine of its own, so that backends are

@@ -30,7 +30,7 @@ const (
 	// kernels limit them.
 	fresh        = 3 * time.Second
 	freshRefusal = 10 * time.Second
-	// unheardFor is how long a backend may be silent at the start before that is said.
+	// unheardFor is how long a backend may be silent at the start before that is logged.
 	unheardFor = 3 * time.Second
 	// sayTroubles is the least time between two log lines about one backend.
 	sayTroubles = 10 * time.Second
@@ -52,11 +52,11 @@ type stranger struct {
 	at   int64
 }
 
-// tale is what was said of a backend. Run owns it.
+// tale is what was logged about a backend. Run owns it.
 type tale struct {
 	from    int64 // since when the backend has an address
 	trouble trouble
-	at      int64 // when trouble was said last
+	at      int64 // when trouble was last logged
 }
 
 // Dropped notes a datagram that did not count, and why. It is evidence of what is wrong with a
@@ -65,7 +65,7 @@ func (s *Set) Dropped(in *udp.Packet, why drop.Reason, now time.Time) {
 	at := s.since(now)
 	switch why {
 	case drop.WrongPeer:
-		// One a second is enough to tell, and costs nothing under a flood.
+		// One a second is enough for a log line, and costs nothing under a flood.
 		if last := s.stranger.Load(); last == nil || at-last.at >= int64(time.Second) {
 			s.stranger.Store(&stranger{peer: in.Peer, at: at})
 		}
@@ -92,7 +92,7 @@ func (s *Set) troubleLocked(m *member, at int64) trouble {
 	return silent
 }
 
-// words says what the trouble is, and what to do.
+// words returns what the trouble is, and what to do.
 func (s *Set) words(m *member, t trouble) (why, remedy string) {
 	const variable = "DHCP6D_IPC_BACKENDS"
 	_, port, _ := net.SplitHostPort(m.addr.String())
@@ -141,8 +141,8 @@ func (s *Set) sayLocked(m *member, t trouble, at int64) {
 	s.log.Warn("trouble with a backend", "backend", m.Name, "state", m.health.get().String(), "why", why, "remedy", remedy)
 }
 
-// sayNewsLocked logs the trouble of a backend if that was not said yet, and not often: the reason
-// for which it did not answer a minute ago may be another one than now.
+// sayNewsLocked logs the trouble of a backend if it is new, and again from time to time, because
+// the reason may have changed.
 func (s *Set) sayNewsLocked(m *member, t trouble, at int64) {
 	if t != m.tale.trouble && (m.tale.at == 0 || at-m.tale.at >= int64(sayTroubles)) {
 		s.sayLocked(m, t, at)

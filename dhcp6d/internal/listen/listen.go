@@ -73,8 +73,8 @@ type membership struct {
 	group netip.Addr
 }
 
-// Open binds the socket and joins the groups on every interface that is there now. An interface
-// that is not there, or cannot serve, is logged, and served as soon as it can be.
+// Open binds the socket and joins the groups on every interface that exists now. An interface that
+// does not exist, or cannot be served, is logged, and served as soon as it can be.
 func Open(o Options, log *slog.Logger) (*Link, error) {
 	patterns, err := ParsePatterns(o.Interfaces)
 	if err != nil {
@@ -201,13 +201,12 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// update brings memberships and table in line after news. It reports false if something must be
-// tried again.
+// update adapts memberships and table to news. It returns false if something must be tried again.
 func (l *Link) update(n news) (done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// First leave the groups of interfaces that are gone: one that was made again with the same
-	// index would look as if it were joined.
+	// First leave the groups of interfaces that are gone. Otherwise a new interface with the same
+	// index would look joined.
 	for m := range l.members {
 		if _, gone := n.gone[m.index]; gone || n.lost {
 			l.leaveLocked(m)

@@ -31,15 +31,15 @@ type Down struct {
 
 	now       time.Time
 	served    *listen.Interfaces
-	set       *Settings // of the batch at hand
+	set       *Settings // of the current batch
 	response  ipc.Response
 	event     event.Datagram
 	responses outgoing
 
-	tracing *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
+	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
 	traced  []traced
 	seen    seen
-	raw     []byte // the datagram at hand as it came, while somebody follows
+	raw     []byte // the current datagram as it came, while somebody follows
 }
 
 // Name returns the component's name for logs and errors.
@@ -51,7 +51,7 @@ func (d *Down) Run(context.Context) error {
 	return nil
 }
 
-// batch takes the datagrams of one read to their end.
+// batch handles the datagrams of one read.
 func (d *Down) batch(in []udp.Packet) {
 	d.now, d.served, d.set = time.Now(), d.Interfaces(), d.Settings.Load()
 	d.responses.reset()

@@ -1,5 +1,5 @@
-// Package server is a packet's way through dhcp6d, and the only package that knows its order. In
-// capitals are the hook points.
+// Package server takes a packet through dhcp6d. It is the only package that knows the order of the
+// steps. Hook points are in capitals.
 //
 //	Up    link → not stale, from an interface that is served → BUFFER6_RECEIVE → parse
 //	      → levels that are believed, source and destination → validate → PKT6_RECEIVE
@@ -12,10 +12,10 @@
 //	Down  IPC → from a backend → verify → parse → interface and destination from the context
 //	      → strip the context → BUFFER6_SEND → link
 //
-// Each half is one loop on one goroutine: it reads a batch, takes every datagram to its end, and
-// writes the batch. It takes no lock and keeps nothing of a datagram after its batch. Each datagram
-// has one fate, and if it is dropped one drop.Reason. The ledgers count both: the number received
-// is the sum of the fates.
+// Each half is one loop on one goroutine: it reads a batch, handles every datagram, and writes the
+// batch. It takes no lock and keeps nothing of a datagram after its batch. Each datagram has one
+// fate, and a dropped one also has one drop.Reason. The ledgers count both: the number received is
+// the sum of the fates.
 package server
 
 import (
@@ -28,14 +28,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// fate is what becomes of a datagram.
+// fate is what has become of a datagram.
 type fate uint8
 
 const (
-	dropped   fate = iota // with a reason
+	dropped   fate = iota // for a reason
 	forwarded             // to a dhcp4d
 	answered              // by ourselves
-	silent                // understood, nothing to say
+	silent                // understood, no answer by a rule
 	relayedOn             // an answer of a dhcp4d, sent on to its client or relay
 	probe                 // an answer to a probe of ours
 	passed                // to the DHCPv6 servers

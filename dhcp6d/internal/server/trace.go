@@ -20,15 +20,15 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Tracing is what both halves need to tell what becomes of the packets of a subscriber. The zero
-// value tells nobody.
+// Tracing is what both halves need to trace the packets of a subscriber. The zero value traces
+// nothing.
 type Tracing struct {
 	Hub *trace.Hub
 	// Link and IPC are where the sockets are bound.
 	Link, IPC netip.AddrPort
 }
 
-// seen is memory for what is read again of a packet that somebody may follow.
+// seen is memory for parsing a packet again that somebody may follow.
 type seen struct {
 	who      trace.Who
 	packet   dhcp6.Packet
@@ -36,7 +36,8 @@ type seen struct {
 	message  dhcp4.Message
 }
 
-// traced is the record of a datagram that is on its way: it is complete when that has left.
+// traced is the record of a datagram that has not left yet. It is complete when the datagram has
+// left.
 type traced struct {
 	at     int // in its outgoing
 	copies int // there, of the same datagram, behind the first
@@ -48,7 +49,7 @@ type traced struct {
 	bound  netip.AddrPort // the same
 }
 
-// completed hands over the records of what has left, and returns the slice for others.
+// completed completes the records of the packets that have left, and returns the empty slice.
 func completed(ts []traced, left []udp.Packet) []traced {
 	for i := range ts {
 		t := &ts[i]
@@ -68,15 +69,14 @@ func completed(ts []traced, left []udp.Packet) []traced {
 	return ts[:0]
 }
 
-// forget readies u for a datagram that somebody may follow: nothing that is told of it is an
-// earlier one's.
+// forget clears u, so that nothing of an earlier datagram gets into the record of this one.
 func (u *Up) forget() {
 	u.event, u.path, u.to, u.valid = event.Datagram{}, attachment.Path{}, backend.Route{}, false
 }
 
-// follow makes the record of a datagram, if somebody follows its subscriber. It is called while
-// there are watches only, and reads the datagram again: what one is that was dropped early nobody
-// else knows.
+// follow makes the record of a datagram, if somebody follows its subscriber. It is called only
+// while there are watches. It parses the datagram again, because one that was dropped early was not
+// parsed as a whole.
 func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 	if u.set.Servers != nil && isReply(in) {
 		u.followReply(in, f, why)
@@ -211,7 +211,7 @@ func nameOf(served *listen.Interfaces, index int) string {
 	return ""
 }
 
-// sayMessage tells what a datagram carries, and names its exchange.
+// sayMessage adds a step about what a datagram carries, and names its exchange.
 func sayMessage(r *trace.Record, p *dhcp6.Packet, m *dhcp4.Message, readable bool) {
 	kind := p.Message().Type()
 	switch {
@@ -226,8 +226,8 @@ func sayMessage(r *trace.Record, p *dhcp6.Packet, m *dhcp4.Message, readable boo
 	}
 }
 
-// sayRelays tells the way through relays, the outermost first. path says how many are believed, if
-// that was looked at.
+// sayRelays adds steps about the relay levels, the outermost first. path says how many are
+// believed, if that is known.
 func sayRelays(r *trace.Record, p *dhcp6.Packet, path attachment.Path) {
 	for i := range p.Relays() {
 		level := p.Relay(i)
@@ -248,7 +248,7 @@ func sayRelays(r *trace.Record, p *dhcp6.Packet, path attachment.Path) {
 	}
 }
 
-// sayHooks tells which hooks have let a datagram pass at a point.
+// sayHooks adds a step about the hooks that have let a datagram pass at a point.
 func sayHooks(r *trace.Record, point string, names []string, e *event.Datagram) {
 	if len(names) == 0 || e.Point == point {
 		return
@@ -256,7 +256,7 @@ func sayHooks(r *trace.Record, point string, names []string, e *event.Datagram) 
 	r.Say("hooks at %s let it pass: %s", point, strings.Join(names, ", "))
 }
 
-// sayCulprit tells which hook has dropped a datagram, if one has.
+// sayCulprit adds a step about the hook that has dropped a datagram, if one has.
 func sayCulprit(r *trace.Record, e *event.Datagram) {
 	if e.Hook != "" {
 		r.Say("%v does not let it pass", e.Culprit)
@@ -275,7 +275,7 @@ func (d *Down) follow(in *udp.Packet, raw []byte, f fate, why drop.Reason) {
 	}
 	who, response, message := &d.seen.who, &d.seen.response, &d.seen.message
 	if response.Parse(ipc.Content(raw)) != drop.None {
-		return // it tells of no subscriber
+		return // it names no subscriber
 	}
 	back := response.Context()
 	*who = trace.Who{Answer: true, Source: back.Source.Addr(), Chain: response.Packet()}

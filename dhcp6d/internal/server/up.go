@@ -36,18 +36,18 @@ type Up struct {
 	Ledger     *LinkLedger
 	Trace      Tracing
 
-	set    *Settings // of the batch at hand
+	set    *Settings // of the current batch
 	now    time.Time
 	served *listen.Interfaces
 	packet dhcp6.Packet
-	valid  bool            // packet holds the datagram at hand
-	path   attachment.Path // of the datagram at hand
+	valid  bool            // packet holds the current datagram
+	path   attachment.Path // of the current datagram
 	event  event.Datagram
 	name   []byte
 	query  backend.Query
-	to     backend.Route // of the query at hand
+	to     backend.Route // of the current query
 
-	silence silence.Reason // why the datagram at hand gets no answer, if its fate is silent
+	silence silence.Reason // why the current datagram gets no answer, if its fate is silent
 
 	relay    pass.Codec
 	supplied []byte           // options for the message at hand
@@ -60,7 +60,7 @@ type Up struct {
 	passed   outgoing // to the DHCPv6 servers, one copy for each
 	returned outgoing // of these servers; the bytes are those received
 
-	tracing                      *trace.Watches // of the batch at hand; nil while nobody follows a subscriber
+	tracing                      *trace.Watches // of the current batch; nil while nobody follows a subscriber
 	tracedQueries, tracedAnswers []traced
 	tracedPassed, tracedReturned []traced
 	seen                         seen
@@ -115,7 +115,7 @@ func (u *Up) Run(context.Context) error {
 	return nil
 }
 
-// batch takes the datagrams of one read to their end.
+// batch handles the datagrams of one read.
 func (u *Up) batch(in []udp.Packet) {
 	u.now, u.served, u.set = time.Now(), u.Interfaces(), u.Settings.Load()
 	u.buf = u.buf[:0]
@@ -154,7 +154,7 @@ func (u *Up) batch(in []udp.Packet) {
 	}
 }
 
-// parsed returns the datagram at hand, nil if it could not be parsed.
+// parsed returns the current datagram, nil if it could not be parsed.
 func (u *Up) parsed() *dhcp6.Packet {
 	if !u.valid {
 		return nil
@@ -248,7 +248,7 @@ func (u *Up) forward(in *udp.Packet) (fate, drop.Reason) {
 	return forwarded, drop.None
 }
 
-// probe asks a dhcp4d how far it has read, right behind the last query.
+// probe asks a dhcp4d, right behind the last query, how far it has read.
 func (u *Up) probe(to backend.Route) {
 	start := len(u.buf)
 	u.buf = ipc.AppendFullProbe(u.buf, to.Mark)
@@ -260,7 +260,7 @@ func (u *Up) probe(to backend.Route) {
 	u.queries.add(udp.Packet{Data: u.buf[start:], Peer: to.Addr, Local: to.Local()}, path{probe: true})
 }
 
-// frame appends to buf what the dhcp4d gets of the query at hand.
+// frame appends to buf the datagram to the dhcp4d for the current query.
 func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
 	back := ipc.Context{Interface: u.name, Source: in.Peer}
 	if !to.Kea {
