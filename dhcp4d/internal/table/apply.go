@@ -74,7 +74,7 @@ func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.T
 		if d.Change != lease.Bind {
 			continue
 		}
-		// The entry may be gone by now, if its address was in no pool.
+		// The entry may be gone by now, if no subnet has its address any more.
 		if e.phase == bound {
 			t.ended(lease.ReleasedEvent, ref)
 			t.release(ref, now, seq, group)
