@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/config/configtest"
 )
 
 type section struct {
@@ -142,7 +143,7 @@ func TestTables(t *testing.T) {
 		{"help", func(b *strings.Builder) error { return config.WriteHelp(b, l.Variables()) }, []string{
 			"  X_NAME\n      name of the thing\n      text, required\n", "a duration such as 90s or 1h, default 1h, reloadable\n", "base64, unset by default, secret\n",
 		}},
-		{"markdown", func(b *strings.Builder) error { return config.WriteMarkdown(b, l.Variables()) }, []string{
+		{"markdown", func(b *strings.Builder) error { b.WriteString(configtest.Markdown(l.Variables())); return nil }, []string{
 			"| `X_NAME` | text | required | no | name of the thing |\n", "| `X_WORDS` | list of text | `a, b` | no | words \\| more |\n", "| `X_RELAYS` | list of prefix | – | no | relays |\n",
 		}},
 	}

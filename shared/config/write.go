@@ -35,30 +35,6 @@ func (v *Variable) properties() []string {
 	return p
 }
 
-// WriteMarkdown writes the table of the documentation.
-func WriteMarkdown(w io.Writer, vs []Variable) error {
-	var b strings.Builder
-	b.WriteString("| Variable | Value | Default | Reload | Meaning |\n| --- | --- | --- | --- | --- |\n")
-	for _, v := range vs {
-		value, reload := v.Default, "no"
-		switch {
-		case v.Required:
-			value = "required"
-		case value == "":
-			value = "–"
-		default:
-			value = "`" + value + "`"
-		}
-		if v.Reload {
-			reload = "yes"
-		}
-		cell := strings.NewReplacer("|", `\|`)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", v.Name, cell.Replace(v.Kind), cell.Replace(value), reload, cell.Replace(v.Meaning))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
 // WriteEffective writes the configuration in effect in a form that a shell can read. It hides
 // secrets.
 func WriteEffective(w io.Writer, vs []Variable) error {

@@ -82,11 +82,6 @@ func AppendUint32(dst []byte, code byte, v uint32) []byte {
 	return append(dst, code, 4, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
-// AppendUint16 appends an option of two octets.
-func AppendUint16(dst []byte, code byte, v uint16) []byte {
-	return append(dst, code, 2, byte(v>>8), byte(v))
-}
-
 // AppendAddr appends an option that is one IPv4 address.
 func AppendAddr(dst []byte, code byte, a netip.Addr) []byte {
 	v := octets(a)

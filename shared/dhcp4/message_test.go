@@ -454,7 +454,7 @@ func TestAppendOption(t *testing.T) {
 		}
 	})
 	t.Run("fixed sizes", func(t *testing.T) {
-		b := AppendEnd(AppendAddr(AppendUint16(AppendUint32(AppendType(nil, Offer), 51, 3600), 57, 1500), 54, netip.MustParseAddr("192.0.2.1")))
+		b := AppendEnd(AppendAddr(AppendOption(AppendUint32(AppendType(nil, Offer), 51, 3600), 57, []byte{0x05, 0xdc}), 54, netip.MustParseAddr("192.0.2.1")))
 		if want := unhex("350102 330400000e10 390205dc 3604c0000201 ff"); !bytes.Equal(b, want) {
 			t.Errorf("got %x", b)
 		}

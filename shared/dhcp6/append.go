@@ -47,15 +47,6 @@ func AppendAddresses(dst []byte, c Code, addrs []netip.Addr) []byte {
 	return dst
 }
 
-// AppendCodes appends an option that is a list of option codes: 6 and 43.
-func AppendCodes(dst []byte, c Code, codes []Code) []byte {
-	dst = appendHeader(dst, c, 2*len(codes))
-	for _, code := range codes {
-		dst = binary.BigEndian.AppendUint16(dst, uint16(code))
-	}
-	return dst
-}
-
 // BeginOption appends the header of an option whose data the caller appends next. [EndOption] with
 // the mark that it returns then sets the length.
 func BeginOption(dst []byte, c Code) (_ []byte, mark int) {

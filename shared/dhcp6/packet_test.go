@@ -376,7 +376,7 @@ func TestAppend(t *testing.T) {
 	b = dhcp6.AppendUint32(b, dhcp6.OptRefreshTime, 600)
 	b = dhcp6.AppendAddresses(b, dhcp6.Opt4o6Server, []netip.Addr{netip.MustParseAddr("ff02::1:2")})
 	b = dhcp6.AppendAddresses(b, dhcp6.Opt4o6Server, nil)
-	b = dhcp6.AppendCodes(b, dhcp6.OptORO, []dhcp6.Code{88, 23})
+	b = dhcp6.AppendOption(b, dhcp6.OptORO, []byte{0, 88, 0, 23})
 	b, mark := dhcp6.BeginOption(b, dhcp6.OptIAPD)
 	b = append(b, "iaid"...)
 	if why := dhcp6.EndOption(b, mark); why != drop.None {

@@ -563,8 +563,10 @@ func TestProbe(t *testing.T) {
 		t.Errorf("IPC-26 probe %x, answer %x", q, r)
 	}
 	for _, b := range [][]byte{q, r, q[:3], append(q, 0), {20, 0x80, 0, 0}, nil} {
-		if ipc.IsProbe(b) != bytes.Equal(b, q) || ipc.IsProbeReply(b) != bytes.Equal(b, r) {
-			t.Errorf("IPC-26 %x: IsProbe = %v, IsProbeReply = %v", b, ipc.IsProbe(b), ipc.IsProbeReply(b))
+		_, probe := ipc.ParseProbe(b)
+		_, reply := ipc.ParseProbeReply(b)
+		if probe != bytes.Equal(b, q) || reply != bytes.Equal(b, r) {
+			t.Errorf("IPC-26 %x: probe %v, answer %v", b, probe, reply)
 		}
 	}
 }

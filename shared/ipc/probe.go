@@ -116,18 +116,6 @@ func (p Probe) AppendReply(dst []byte, a Ability) []byte {
 	return dst
 }
 
-// IsProbe reports whether a datagram, the signature off, is a probe.
-func IsProbe(b []byte) bool {
-	_, ok := ParseProbe(b)
-	return ok
-}
-
-// IsProbeReply reports whether a datagram, the signature off, answers a probe.
-func IsProbeReply(b []byte) bool {
-	_, ok := ParseProbeReply(b)
-	return ok
-}
-
 // appendFull appends the beginning of a full probe or answer, up to the mark. The caller appends
 // the number of octets that more says.
 func appendFull(dst []byte, t dhcp6.Type, mark uint32, more int) []byte {

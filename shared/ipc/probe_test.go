@@ -108,7 +108,7 @@ func TestAQueryIsNoProbe(t *testing.T) {
 		t.Fatal(why)
 	}
 	d, why := ipc.AppendQuery(nil, &p, ipc.Context{Interface: []byte("eth0"), Source: netip.MustParseAddrPort("[fe80::1]:546")})
-	if why != drop.None || ipc.IsProbe(d) {
+	if _, ok := ipc.ParseProbe(d); why != drop.None || ok {
 		t.Errorf("IPC-29 %x, %v", d, why)
 	}
 }

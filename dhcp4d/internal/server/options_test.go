@@ -68,7 +68,7 @@ func TestRL11EchoRequestAroundAResponse(t *testing.T) {
 	options := dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port7"))
 	options = dhcp6.AppendOption(options, dhcp6.OptSubscriberID, []byte("house 9"))
 	options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, []byte{0, 0, 0, 1, 'r'})
-	options = dhcp6.AppendCodes(options, dhcp6.OptERO, []dhcp6.Code{dhcp6.OptSubscriberID, 99})
+	options = dhcp6.AppendOption(options, dhcp6.OptERO, []byte{0, byte(dhcp6.OptSubscriberID), 0, 99})
 	asked := dhcp6.AppendRelayForward(nil, 0, netip.MustParseAddr("2001:db8:7::1"), direct.Addr(), options, query(message(dhcp4.Discover, 1)))
 	b.server.batch([]udp.Packet{{Data: frame(t, asked, behind), Peer: sixd}})
 	var r ipc.Response

@@ -1,8 +1,8 @@
-// Package configtest holds the documentation to the variables that the
-// daemons declare.
+// Package configtest compares the documentation with the variables that the daemons declare.
 package configtest
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -10,14 +10,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// Document fails the test when the table of variables in a Markdown file is
-// not the one that the program would print. The table stands between the lines
+// Document fails the test if the table of variables in a Markdown file is not [Markdown] of them.
+// The table stands between the lines
 //
 //	<!-- variables of NAME -->
 //	<!-- end of NAME -->
 //
-// With update it is written there instead; by convention that is what the
-// test's flag -update says.
+// With update, which by convention is the test's flag -update, it writes the table there instead.
 func Document(t *testing.T, path, name string, vs []config.Variable, update bool) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -29,18 +28,38 @@ func Document(t *testing.T, path, name string, vs []config.Variable, update bool
 	if !found || !ended {
 		t.Fatalf("%s has no place for the variables of %s", path, name)
 	}
-	var table strings.Builder
-	if err := config.WriteMarkdown(&table, vs); err != nil {
-		t.Fatal(err)
-	}
-	if old == table.String() {
+	table := Markdown(vs)
+	if old == table {
 		return
 	}
 	if !update {
 		t.Fatalf("%s is not up to date with the variables of %s; run this test with -update", path, name)
 	}
-	document := before + "<!-- variables of " + name + " -->\n" + table.String() + "<!-- end of " + name + " -->\n" + after
+	document := before + "<!-- variables of " + name + " -->\n" + table + "<!-- end of " + name + " -->\n" + after
 	if err := os.WriteFile(path, []byte(document), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Markdown returns the table of the variables for the documentation.
+func Markdown(vs []config.Variable) string {
+	var b strings.Builder
+	b.WriteString("| Variable | Value | Default | Reload | Meaning |\n| --- | --- | --- | --- | --- |\n")
+	for _, v := range vs {
+		value, reload := v.Default, "no"
+		switch {
+		case v.Required:
+			value = "required"
+		case value == "":
+			value = "–"
+		default:
+			value = "`" + value + "`"
+		}
+		if v.Reload {
+			reload = "yes"
+		}
+		cell := strings.NewReplacer("|", `\|`).Replace
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", v.Name, cell(v.Kind), cell(value), reload, cell(v.Meaning))
+	}
+	return b.String()
 }
