@@ -35,13 +35,13 @@ func (c Config) Client(base string) (_ *Client, err error) {
 	}
 	token := c.Token
 	if token == "" && c.TokenPath != "" {
-		// Without the file the daemon's answer says what is missing.
+		// Without the file, the daemon's answer says that the token is missing.
 		if token, err = ReadToken(c.TokenPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, exit.CannotAsk(err)
 		}
 	}
 	daemon := strings.ToLower(strings.TrimSuffix(c.Prefix, "_"))
-	// The proxy of the environment is for the way out, not for a daemon.
+	// The proxy of the environment is not for a daemon.
 	return &Client{strings.TrimSuffix(base, "/"), token, daemon, c.Prefix, c.Home, http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute,
 	}}}, nil
@@ -50,7 +50,7 @@ func (c Config) Client(base string) (_ *Client, err error) {
 // HasToken reports whether the client has a token to show.
 func (x *Client) HasToken() bool { return x.token != "" }
 
-// reachable returns where to connect to in order to reach who listens at a place.
+// reachable returns the address to connect to for a server that listens at the given one.
 func reachable(at string) string {
 	host, port, err := net.SplitHostPort(at)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package access lets people and programs into the API of a daemon, and nobody else.
+// Package access decides who may use the API of a daemon.
 //
-// It owns the variables that say where the API listens and who may come in, the token and its file,
-// the listener, and a client. What the API shows, the daemon says.
+// It owns the variables of the API, the token and its file, the listener, and a client. The daemon
+// decides what the API shows.
 package access
 
 import (
@@ -14,12 +14,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// Config is where the API of a daemon is, and who may come in.
+// Config is where the API of a daemon listens, and who may use it.
 type Config struct {
 	// Prefix begins the names of the variables: DHCP4D_.
 	Prefix string
 	Listen Listen
-	// Token is what a client must show. If it is empty, the one in the file TokenPath counts.
+	// Token is the token that a client must send. If it is empty, the token is in the file
+	// TokenPath.
 	Token string
 	// TokenPath is empty if there is no place for a file.
 	TokenPath string
@@ -43,14 +44,14 @@ func (a *Listen) UnmarshalText(text []byte) error {
 	return (*config.Listen)(a).UnmarshalText(text)
 }
 
-// In has the file of the token in a directory, if the token is not given.
+// In sets the directory of the token's file, if the token is not given.
 func (c *Config) In(dir string) {
 	if dir != "" && c.Token == "" {
 		c.TokenPath = filepath.Join(dir, "api-token")
 	}
 }
 
-// Check checks who can reach the API, and whether that is meant.
+// Check reports mistakes in who can reach the API.
 func (c *Config) Check(l *config.Loader) {
 	c.Asked = l.Variable("API_LISTEN").Source != ""
 	if strings.ContainsFunc(c.Token, unsendable) {
@@ -62,7 +63,7 @@ func (c *Config) Check(l *config.Loader) {
 	}
 }
 
-// Warnings returns what is valid and probably not meant.
+// Warnings returns what is valid but probably not meant.
 func (c *Config) Warnings() []string {
 	if c.Token != "" && len(c.Token) < 16 {
 		return []string{c.Prefix + "API_TOKEN has fewer than 16 characters and may be guessed; make one with: head -c 32 /dev/urandom | base64"}

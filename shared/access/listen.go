@@ -60,7 +60,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.Serve(ctx)
 }
 
-// Guard is a handler that lets requests with the token through to another one.
+// Guard is a handler that passes requests with the token to another one.
 type Guard struct {
 	token   [sha256.Size]byte // its digest
 	refused *Refused
@@ -76,7 +76,7 @@ func (g *Guard) With(daemon string, pages Pages) *Guard {
 	return g
 }
 
-// NewGuard makes a guard. refused is told of requests without the token.
+// NewGuard makes a guard. refused counts requests without the token.
 func NewGuard(token string, refused *Refused, inner http.Handler) *Guard {
 	return &Guard{token: sha256.Sum256([]byte(token)), refused: refused, inner: inner}
 }
@@ -96,8 +96,8 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.inner.ServeHTTP(w, r)
 }
 
-// knows reports whether a request shows the token as RFC 6750 section 2.1 says. How long that
-// takes does not depend on where a wrong token differs.
+// knows reports whether a request has the token, in the form of RFC 6750 section 2.1. It takes
+// constant time.
 func (g *Guard) knows(r *http.Request) bool {
 	scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	sum := sha256.Sum256([]byte(shown))

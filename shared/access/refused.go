@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// sayEvery is the least time between two lines about requests that are refused. Who guesses tokens
-// fills no disk.
+// sayEvery is the least time between two lines about refused requests, so that guessing tokens
+// cannot fill the disk.
 const sayEvery = 10 * time.Second
 
 // Refused counts requests that are refused, and logs them. Any goroutine may call its methods.

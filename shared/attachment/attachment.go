@@ -1,16 +1,14 @@
-// Package attachment says where the client of a datagram is: which relay levels
-// are believed, which link the client is on, and what its attachment point is.
-// Nothing else in the two daemons says so; everybody asks here.
+// Package attachment finds where the client of a datagram is: which relay levels are believed,
+// which link the client is on, and what its attachment point is. It is the only code in the two
+// daemons that decides this.
 //
 // # Which relay levels are believed
 //
-// A relay wraps what it receives into a level, so the outermost level is the
-// one of the datagram's sender, and the writer of each further level inwards
-// is the node that the level around it names in peer-address. A client can
-// send a Relay-forward too. What its relay makes of that looks like the work
-// of two relays, and the inner level says whatever the client likes. So levels
-// are read from the outside in, and reading ends at the first whose writer is
-// not trusted:
+// A relay wraps what it receives into a level, so the outermost level is the one of the datagram's
+// sender, and the writer of each further level inwards is the node that the level around it names
+// in peer-address. A client can send a Relay-forward too. After its relay has wrapped that, it
+// looks like the work of two relays, and the client controls the inner level. So levels are read
+// from the outside in, and reading ends at the first level whose writer is not trusted:
 //
 //   - a writer with a global address is trusted if [Trust.Relays] has it;
 //   - a writer with a link-local address, which a lightweight relay agent (RFC
@@ -19,44 +17,40 @@
 //     [Trust.Interfaces], further inwards where the link-address around it is
 //     in [Trust.Links].
 //
-// An agent that leaves the link-address unset, as lightweight ones do, names no
-// link, so nobody link-local is trusted behind it: two of them in a row cannot
-// be told from one and a client that plays the other.
+// An agent that leaves the link-address unset, as lightweight ones do, names no link. So no
+// link-local writer is trusted behind it: two such agents in a row look the same as one agent and a
+// client that pretends to be the other.
 //
-// A level that is not believed stays in the datagram, because the answer needs
-// it to find its way, and tells nothing: its sender is the client.
+// A level that is not believed stays in the datagram, because the answer needs it to find its way.
+// It is not used for anything else: its sender counts as the client.
 //
 // # The link
 //
-// The client's link is named by the link-address of the innermost believed
-// level that has a usable one: unspecified and link-local addresses name no
-// link, the next level outwards does (RFC 9915 section 19.1.1, RFC 7969 section
-// 3.2, RFC 6221 section 7). Where no level names it, the link is the one that
-// the datagram arrived by.
+// The client's link is named by the link-address of the innermost believed level that has a usable
+// one. Unspecified and link-local addresses name no link; then the next level outwards counts (RFC
+// 9915 section 19.1.1, RFC 7969 section 3.2, RFC 6221 section 7). If no level names it, the link is
+// the one that the datagram arrived on.
 //
 // # The attachment point
 //
-// An attachment point is what leases are counted by and where a client must be
-// to end its lease. It has a place and, where several hosts share the place,
-// what tells them apart.
+// Leases are counted by attachment point, and a client must be at that of its lease to end the
+// lease. An attachment point has a place and, if several hosts share the place, an identifier of
+// the host.
 //
-// The place is, of a datagram without believed levels, the interface of the
-// dhcp6d that received it. Of a relayed one it is the relay next to the client
-// and the port that this relay names by Interface-Id, else Remote-Id, else
-// Subscriber-Id. An identifier means something only together with the relay
-// that wrote it (RFC 9915 section 21.18). The relay is known by its
-// link-address; where that names no link, by the address that it sent from; and
-// where that is link-local, by it together with the place that it was seen at.
-// A lightweight relay agent sends from the address of its client, so it is
-// known by the place alone.
+// The place of a datagram without believed levels is the interface of the dhcp6d that received it.
+// The place of a relayed datagram is the relay next to the client, and the port that this relay
+// names by Interface-Id, else Remote-Id, else Subscriber-Id. An identifier means something only
+// together with the relay that wrote it (RFC 9915 section 21.18). The relay is identified by its
+// link-address. If that names no link, it is identified by the address that it sent from, and if
+// that is link-local, together with the place where it was seen. A lightweight relay agent sends
+// from the address of its client, so it is identified by the place alone.
 //
-// Several hosts share a place that is an interface or a relay without an
-// identifier. What tells them apart is the source address: the /64, because a
-// host may use any number of addresses of its prefix (RFC 8981), or a link-local
-// address whole. It counts where hosts are counted (limit, ratelimit). Where it
-// matters who a host is (RELEASE, DECLINE, moves) its addresses come and go, so
-// only the place counts, and the caller compares hardware addresses besides:
-// see [Compare].
+// Several hosts share a place that is an interface, or a relay without a port identifier. The
+// source address identifies the host: its /64, because a host may use any number of addresses of
+// its prefix (RFC 8981), or a whole link-local address. It is used for counting hosts (limit,
+// ratelimit). It is not used to recognise a host again (RELEASE, DECLINE, moves), because addresses
+// come and go. There only the place counts, and the caller also compares hardware addresses: see
+// [Compare].
 //
 // A point is a string of octets: equal points have equal octets. See
 // [Path.AppendPoint] for their order.
@@ -68,7 +62,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// Trust says whose relay levels are believed. The zero value believes nobody.
+// Trust is the configuration of whose relay levels are believed. The zero value believes none.
 type Trust struct {
 	// Relays are the global addresses of relay agents.
 	Relays []netip.Prefix
@@ -108,7 +102,7 @@ func (t *Trust) Levels(p *dhcp6.Packet, source netip.Addr, ifc string) int {
 
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	for _, p := range prefixes {
-		// A relay may run on this host: then its address is listed as such.
+		// A relay may run on this host: then its address is listed as a single address.
 		local := a.IsLoopback() && p.IsSingleIP()
 		if (namesLink(a) || local) && p.Contains(a) {
 			return true
@@ -117,12 +111,10 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// namesLink reports whether a link-address tells a link, or an address a node,
-// by itself.
+// namesLink reports whether a link-address identifies a link, or an address a node, by itself.
 func namesLink(a netip.Addr) bool { return a.IsGlobalUnicast() }
 
-// Path is the way that a datagram took, as far as it is believed. It keeps
-// what it is given.
+// Path is the way that a datagram took, as far as it is believed. It refers to the caller's memory.
 type Path struct {
 	Packet *dhcp6.Packet
 	// Believed is how many relay levels are believed, from the outermost.
@@ -131,13 +123,11 @@ type Path struct {
 	Source netip.Addr
 	// Interface is the interface of dhcp6d that received it.
 	Interface []byte
-	// Server is the name of that dhcp6d, empty where there is no other to
-	// tell it from.
+	// Server is the name of that dhcp6d, empty if there is only one.
 	Server string
 }
 
-// Relay returns the believed level next to the client, and false where there
-// is none.
+// Relay returns the believed level next to the client. It is not ok if there is none.
 func (p *Path) Relay() (r dhcp6.Relay, ok bool) {
 	if p.Believed == 0 {
 		return r, false
@@ -145,8 +135,8 @@ func (p *Path) Relay() (r dhcp6.Relay, ok bool) {
 	return p.Packet.Relay(p.Believed - 1), true
 }
 
-// Link returns the address that names the client's link, invalid where none
-// does: then it is the link of Interface.
+// Link returns the address that names the client's link. If it is invalid, the link is that of
+// Interface.
 func (p *Path) Link() netip.Addr {
 	for i := p.Believed - 1; i >= 0; i-- {
 		if a := p.Packet.Relay(i).LinkAddress(); namesLink(a) {
@@ -160,8 +150,8 @@ func (p *Path) Link() netip.Addr {
 // dhcp6d, saw it.
 func (p *Path) Client() netip.Addr { return p.writer(p.Believed) }
 
-// writer returns the address that level i was sent from; what is inside of the
-// last level counts as one more.
+// writer returns the address that level i was sent from. The message inside of the last level
+// counts as one more level.
 func (p *Path) writer(i int) netip.Addr {
 	if i == 0 {
 		return p.Source

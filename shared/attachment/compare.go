@@ -15,8 +15,7 @@ type Parts struct {
 	Digest  bool   // Name begins with a SHA-256 of what was too long
 }
 
-// Split takes a point apart. It is false for octets that are no point. The
-// parts are views.
+// Split parses a point. It is not ok for octets that are no point. The parts are views.
 func Split(point []byte) (parts Parts, ok bool) {
 	if len(point) < header {
 		return parts, false
@@ -45,7 +44,7 @@ func Split(point []byte) (parts Parts, ok bool) {
 	return parts, true
 }
 
-// Append puts a point together again.
+// Append appends the point with these parts.
 func (p *Parts) Append(dst []byte) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, p.Kind, p.Address.As16())
@@ -63,26 +62,25 @@ func (p *Parts) Append(dst []byte) []byte {
 	return append(dst, p.Name...)
 }
 
-// Relation is how two attachment points stand to each other.
+// Relation is how two attachment points relate to each other.
 type Relation uint8
 
 // The relations.
 const (
-	// Apart: two places, or none that is known to be the same.
+	// Apart: different places, or places that are not known to be the same.
 	Apart Relation = iota
-	// SamePort: one place, and whoever is there is one subscriber.
+	// SamePort: one place, where every host belongs to one subscriber.
 	SamePort
 	// SameLink: one place that hosts share. It may be one host if its hardware
 	// address agrees.
 	SameLink
-	// SeenTwice: one place as far as can be told, but seen by two dhcp6d, or
-	// one of them is not known. It may be one host if its hardware address and
-	// its IPv6 address agree.
+	// SeenTwice: probably one place, but seen by two dhcp6d, of which one may not be known. It may
+	// be one host if its hardware address and its IPv6 address agree.
 	SeenTwice
 )
 
-// Compare returns how the places of two attachment points stand to each other.
-// Octets that are no point are the same place if they are equal.
+// Compare returns the relation of the places of two attachment points. Octets that are no point are
+// the same place if they are equal.
 func Compare(a, b []byte) Relation {
 	if string(a) == string(b) {
 		if len(a) > 0 && shared(Kind(a[0]&^(scoped|digest))) {
@@ -132,7 +130,7 @@ func Compare(a, b []byte) Relation {
 	return same
 }
 
-// place is the name of a point of Relay without the host.
+// place returns the name of a point of Relay without the host.
 func place(p *Parts) []byte {
 	if p.Digest {
 		return p.Name[:sha256.Size]
@@ -143,10 +141,9 @@ func place(p *Parts) []byte {
 // shared reports whether several hosts share a place of the kind.
 func shared(k Kind) bool { return k == Relay || k == Direct }
 
-// Stored returns a point as it is written today, from one that was written
-// by any version. It changes the octets in place. A relay that was known by
-// its link-local address alone is not known: the point is nil then, as that of
-// a lease whose point nobody has told.
+// Stored returns a point as it is written today, from one that was written by any version. It
+// changes the octets in place. If a relay was identified by its link-local address alone, the point
+// is nil, as in a lease whose point is not known.
 func Stored(point []byte) []byte {
 	p, ok := Split(point)
 	switch {

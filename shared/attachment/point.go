@@ -8,15 +8,15 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// Kind is what names the port of a place.
+// Kind is how the port of a place is named.
 type Kind byte
 
 // The kinds. They are written to disk.
 const (
 	InterfaceID  Kind = 1 // Interface-Id of a relay
 	RemoteID     Kind = 2 // Remote-Id of a relay, with its enterprise number
-	Relay        Kind = 3 // nothing: anybody behind the relay, told apart by address
-	Direct       Kind = 4 // an interface of dhcp6d; hosts are told apart by address
+	Relay        Kind = 3 // not named: any host behind the relay, identified by its address
+	Direct       Kind = 4 // an interface of dhcp6d; hosts are identified by their addresses
 	SubscriberID Kind = 5 // Subscriber-Id of a relay
 )
 
@@ -37,13 +37,12 @@ const (
 //	1   16  address: of the relay, or with Direct of the host
 //	17  …   name: of the port, with Relay the host, with Direct the interface
 //
-// Addresses of hosts have their last 64 bits cleared unless they are
-// link-local. With the flag 0x40 one octet n and n octets come before the
-// name: with Direct the name of the dhcp6d, otherwise the place, a point
-// without host, at which the relay was seen; its address is then link-local, or
-// unspecified for a lightweight relay agent. The flag 0x80 takes the place of
-// 0x40 where all that would be behind the address is longer than 128 octets:
-// its SHA-256 is there instead, and behind that the host of Relay as it is.
+// Addresses of hosts have their last 64 bits cleared unless they are link-local. With the flag 0x40
+// one octet n and n octets come before the name: with Direct the name of the dhcp6d, otherwise the
+// place, a point without host, at which the relay was seen; its address is then link-local, or
+// unspecified for a lightweight relay agent. The flag 0x80 replaces 0x40 if everything behind the
+// address would be longer than 128 octets: its SHA-256 is there instead, followed by the host of
+// Relay unchanged.
 func (p *Path) AppendPoint(dst []byte) []byte {
 	client := host(p.Client())
 	dst, kind := p.appendPlace(dst, p.Believed, client)
@@ -53,8 +52,8 @@ func (p *Path) AppendPoint(dst []byte) []byte {
 	return dst
 }
 
-// AppendSubscriber appends the attachment point and, where it is a port that
-// several hosts may share, the host. It tells apart whoever can be told apart.
+// AppendSubscriber appends the attachment point and, if that is a port that several hosts may
+// share, the host. So it distinguishes as many hosts as possible.
 func (p *Path) AppendSubscriber(dst []byte) []byte {
 	client := host(p.Client())
 	dst, kind := p.appendPlace(dst, p.Believed, client)
@@ -64,8 +63,8 @@ func (p *Path) AppendSubscriber(dst []byte) []byte {
 	return append(dst, client[:]...)
 }
 
-// appendPlace appends the place that is seen through the outermost n levels,
-// which are believed. The address is that of Direct.
+// appendPlace appends the place as seen through the outermost n levels, which are believed. Address
+// is that of Direct.
 func (p *Path) appendPlace(dst []byte, n int, address [16]byte) ([]byte, Kind) {
 	start := len(dst)
 	if n == 0 {
@@ -102,7 +101,7 @@ func appendHeader(dst []byte, kind Kind, address [16]byte) []byte {
 	return append(append(dst, byte(kind)), address[:]...)
 }
 
-// port returns what names the client's port on a relay.
+// port returns the identifier of the client's port on a relay.
 func port(r dhcp6.Relay) (Kind, []byte) {
 	if id := r.InterfaceID(); len(id) > 0 {
 		return InterfaceID, id
@@ -128,8 +127,8 @@ func shorten(b []byte, start int) []byte {
 	return append(b[:rest], sum[:]...)
 }
 
-// host is what tells a host from others by its address: the /64, or a
-// link-local address whole.
+// host returns the part of an address that identifies a host: the /64, or a whole link-local
+// address.
 func host(a netip.Addr) [16]byte {
 	b := a.As16()
 	if !a.IsLinkLocalUnicast() {

@@ -2,10 +2,11 @@
 // client classes, so that a `test` of a Kea configuration can be pasted, and names for what only a
 // DHCPv4-over-DHCPv6 query has. docs/expressions.md has every operand and function.
 //
-// [CompileTest] compiles an expression once, at load, into closures. [Test.Holds] and
-// [Value.Octets] then run them over a [Query]. The language has no loops, and text and depth are
-// bounded, so every evaluation ends. No evaluation allocates: the results of functions lie in the
-// memory of the [Evaluator], and a test that needs more memory than that does not hold.
+// An expression is compiled once, at load, into closures ([CompileTest], [CompileValue]).
+// [Test.Holds] and [Value.Octets] then run them over a [Query]. There are no loops in the language,
+// and text and depth are bounded, so every evaluation ends. None allocates: what functions make
+// lies in the memory of the [Evaluator], and a test that needs more of it than there is does not
+// hold.
 //
 // # Values
 //
@@ -92,6 +93,22 @@ func CompileTest(text string, v *Vocabulary) (*Test, error) {
 	}
 	c := compiler{v}
 	return &Test{root, c.truth(root), v}, nil
+}
+
+// CompileValue compiles an expression that is octets. The error is an [*Error].
+func CompileValue(text string, v *Vocabulary) (*Value, error) {
+	if v == nil {
+		v = &Vocabulary{}
+	}
+	root, err := parse(text, v)
+	if err != nil {
+		return nil, err
+	}
+	if root.isTest() {
+		return nil, newError(text, root.at, "is true or false, and a value is asked for; make one of it: ifelse("+brief(root)+", '…', '…')")
+	}
+	c := compiler{v}
+	return &Value{root, c.octets(root)}, nil
 }
 
 // brief is an expression as it fits into an error.

@@ -97,7 +97,7 @@ func TestFailure(t *testing.T) {
 			t.Errorf("%s holds", text)
 		}
 	}
-	if v, err := compileValue("int8totext(pkt4.mac)", nil); err != nil {
+	if v, err := CompileValue("int8totext(pkt4.mac)", nil); err != nil {
 		t.Error(err)
 	} else if b, ok := v.Octets(e); ok {
 		t.Errorf("%q", b)
@@ -183,7 +183,7 @@ func TestMistakes(t *testing.T) {
 			}
 		})
 	}
-	if _, err := compileValue("option[60].exists", nil); err == nil || !strings.Contains(err.Error(), "ifelse(option[60].exists") {
+	if _, err := CompileValue("option[60].exists", nil); err == nil || !strings.Contains(err.Error(), "ifelse(option[60].exists") {
 		t.Error(err)
 	}
 }
@@ -284,20 +284,4 @@ func BenchmarkHolds(b *testing.B) {
 			}
 		})
 	}
-}
-
-// compileValue compiles an expression that is octets.
-func compileValue(text string, v *Vocabulary) (*Value, error) {
-	if v == nil {
-		v = &Vocabulary{}
-	}
-	root, err := parse(text, v)
-	if err != nil {
-		return nil, err
-	}
-	if root.isTest() {
-		return nil, newError(text, root.at, "is true or false, and a value is asked for; make one of it: ifelse("+brief(root)+", '…', '…')")
-	}
-	c := compiler{v}
-	return &Value{root, c.octets(root)}, nil
 }

@@ -531,8 +531,8 @@ func FuzzExpression(f *testing.F) {
 				t.Fatalf("%s is not the same as %s", again, test)
 			}
 		}
-		if value, err := compileValue(text, v); err == nil {
-			again, err := compileValue(value.String(), v)
+		if value, err := CompileValue(text, v); err == nil {
+			again, err := CompileValue(value.String(), v)
 			if err != nil || again.String() != value.String() {
 				t.Fatalf("%s is written as %s: %v", text, value, err)
 			}

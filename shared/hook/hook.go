@@ -14,14 +14,14 @@
 //
 //   - It runs in line, while its loop has a batch in hand. Whoever waits for the loop waits for the
 //     hook too, so it must not block and must not ask the daemon that runs it.
-//   - It keeps nothing of the event: event and buffers are used again for the next packet.
+//   - It keeps nothing of the event: the next packet reuses event and buffers.
 //   - It may be called by several goroutines at the points that say so.
-//   - One that panics costs its packet, not the daemon.
+//   - If it panics, its packet is dropped, and the daemon continues.
 //
 // # To add a hook
 //
 // Write one file in the package hooks of the daemon: a struct with the hook's variables, a
-// constructor, and Attach, which says what the hook does at each point. Add the Kind to the list in
+// constructor, and Attach, which sets what the hook does at each point. Add the Kind to the list in
 // All there. The variables, their documentation, the checks of HOOKS, reloading and the metrics
 // follow.
 package hook
@@ -36,17 +36,18 @@ type FilterPoint[E any] string
 // ObserverPoint is the name of a point where hooks learn what has happened. E is what they see.
 type ObserverPoint[E any] string
 
-// What a filter returns. A hook with a better reason than [Drop] returns that.
+// Results of a filter. A hook may return any other reason instead of [Drop].
 const (
 	Continue = drop.None
 	Drop     = drop.Hook
 )
 
-// Run has the hook that attaches to a decide about each packet. The event is valid until run
+// Run makes the hook behind a decide about each packet at the point. The event is valid until run
 // returns.
 func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
 
-// Run has the hook that attaches to a learn of each event. The event is valid until run returns.
+// Run calls run for each event at the point, for the hook behind a. The event is valid until run
+// returns.
 func (p ObserverPoint[E]) Run(a *Attachment, run func(*E)) { a.add(string(p), run) }
 
 // List returns the hooks of a set that run at the point, in the order of the configuration.
@@ -91,7 +92,7 @@ func (l *List[E]) Names() (names []string) {
 	return names
 }
 
-// Run asks the filters in turn until one drops the packet.
+// Run calls the filters in order until one drops the packet.
 func (l *List[E]) Run(e *E) drop.Reason {
 	if len(l.hooks) == 0 {
 		return Continue
@@ -105,7 +106,7 @@ type Observers[E any] struct{ list List[E] }
 // Empty reports whether no hook observes.
 func (o *Observers[E]) Empty() bool { return o.list.Empty() }
 
-// Run tells every observer, also after one of them panicked.
+// Run calls every observer, even after one has panicked.
 func (o *Observers[E]) Run(e *E) {
 	if len(o.list.hooks) != 0 {
 		o.list.tell(e)

@@ -26,7 +26,7 @@ type Set struct {
 	hooks []attached
 }
 
-// attached is a hook at work and what it does at each point.
+// attached is a hook in use, and what it does at each point.
 type attached struct {
 	name string
 	hook Hook
@@ -49,8 +49,8 @@ func NewHost(reg prometheus.Registerer, d drop.Daemon, panics prometheus.Counter
 	return h
 }
 
-// Make makes the hooks of a configuration. They are in use only after [Host.Use]; if that does not
-// come to pass, call [Host.Discard]. After an error the hooks in use are as they were.
+// Make makes the hooks of a configuration. They are in use only after [Host.Use]. If Use is not
+// called, [Host.Discard] must be. After an error the hooks in use have not changed.
 func (h *Host) Make(configured []Configured) (*Set, error) {
 	s := &Set{host: h}
 	for _, c := range configured {
@@ -67,18 +67,18 @@ func (h *Host) Make(configured []Configured) (*Set, error) {
 	return s, nil
 }
 
-// Use notes that a set is in use, and closes the hooks of the set before that it has not taken
-// over. Call it when no snapshot with the set before is given out any more.
+// Use notes that a set is in use, and closes those hooks of the set before that it has not taken
+// over. It must be called when no snapshot with the set before is handed out any more.
 func (h *Host) Use(s *Set) {
 	before := h.current
 	h.current = s
 	before.close(s)
 }
 
-// Discard closes the hooks of a set that is not to be used, but for those in use.
+// Discard closes the hooks of a set that is not used, except those in use.
 func (h *Host) Discard(s *Set) { s.close(h.current) }
 
-// Close closes the hooks in use. Nothing is told after it.
+// Close closes the hooks in use.
 func (h *Host) Close() { h.Use(&Set{host: h}) }
 
 func (s *Set) find(name string) Hook {

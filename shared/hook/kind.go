@@ -12,20 +12,20 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
-// Hook is a hook at work. If it also has Close() error, that is called when it is not in use any
-// more: after a reload that leaves it out or makes it anew, and at the end. A call that was under
-// way when the reload came may still reach a hook that is closed.
+// Hook is a hook in use. If it also has Close() error, that is called when it is no longer in use:
+// after a reload that removes or replaces it, and at the end. A call that has begun before the
+// reload may still reach a closed hook.
 type Hook interface {
-	// Attach says what the hook does at each point.
+	// Attach sets what the hook does at each point.
 	Attach(a *Attachment)
 }
 
 // Kind is a hook that a daemon ships. [Define] makes one.
 type Kind struct {
-	// Name stands in HOOKS, in logs and in metrics. In capitals it begins the names of the
+	// Name is the name in HOOKS, in logs and in metrics. In capitals it begins the names of the
 	// variables.
 	Name   string
-	points []string // where it always runs, empty where the configuration says so
+	points []string // where it always runs; empty if its configuration names the points
 
 	variables func() any
 	check     func(variables any, c *Check)
@@ -35,18 +35,18 @@ type Kind struct {
 // Env is what a hook is made with.
 type Env struct {
 	Log *slog.Logger // with the hook's name
-	// Registry is where the hook's metrics go. A hook is made anew by a reload, its metrics are
-	// not: see metric.Once.
+	// Registry takes the hook's metrics. A reload replaces a hook, but not its metrics: see
+	// metric.Once.
 	Registry prometheus.Registerer
 }
 
-// Checker is variables that are more than the types of their fields say.
+// Checker is implemented by variables that need more checks than the types of their fields.
 type Checker interface {
 	// Check reports what is wrong. It is called only for a hook that is listed.
 	Check(c *Check)
 }
 
-// Check takes what is wrong with the variables of a hook.
+// Check collects the mistakes in the variables of a hook.
 type Check struct {
 	loader         *config.Loader
 	daemon, prefix string // DHCP4D_ and RUN_
@@ -62,7 +62,7 @@ func (c *Check) Mistake(variable, wrong, remedy string) {
 	c.loader.Mistake(c.prefix+variable, wrong, remedy)
 }
 
-// Known reports each of the given names that is not among those known, as of the points of a hook.
+// Known reports a mistake for each given name that is not known, such as the name of a point.
 func (c *Check) Known(variable, what string, given, known []string) {
 	for _, name := range given {
 		if slices.Contains(known, name) {
@@ -87,9 +87,9 @@ func (c *Check) Name(variable string) string { return c.daemon + c.prefix + vari
 // without the hook's name in their names; all of them can be changed by a reload. Points are the
 // points where the hook always runs; a hook whose configuration names its points has none here.
 //
-// Build makes the hook at work. Before is the one that the configuration in effect has made, the
-// zero H where there is none. Build may take over what it needs of it, and must leave it as it is:
-// the reload may still fail. It may return before itself if nothing has changed.
+// Build makes the hook. Before is the hook of the configuration in effect, the zero H if there is
+// none. Build may take over parts of it, but must not change it, because the reload may still fail.
+// If nothing has changed, it may return before itself.
 func Define[V any, H interface {
 	comparable
 	Hook

@@ -16,10 +16,11 @@ type running[E any] struct {
 	metrics *series
 }
 
-// began is what runs are timed from: Since reads only the monotonic clock, Now reads two.
+// began is the start of all measurements: time.Since reads only the monotonic clock, time.Now reads
+// two clocks.
 var began = time.Now()
 
-// run takes one reading of the clock at every boundary between two hooks.
+// run reads the clock once between two hooks.
 func (l *List[E]) run(e *E) drop.Reason {
 	before := time.Since(began)
 	for i := range l.hooks {
@@ -38,8 +39,8 @@ func (l *List[E]) run(e *E) drop.Reason {
 	return Continue
 }
 
-// Culprit is the hook that dropped a packet, the zero value if none did. An event that embeds it is
-// told. Because is why, in a word of the operator's, if the hook has said so.
+// Culprit is the hook that has dropped a packet, the zero value if none has. It is set in an event
+// that embeds it. Because is the operator's word for the reason, if the hook has one.
 type Culprit struct{ Point, Hook, Because string }
 
 type blamer interface{ blame(point, hook string) }

@@ -13,15 +13,15 @@ import (
 type mac struct {
 	id   uint32
 	hash hash.Hash
-	// In fields, not on the stack: what a hash.Hash is given is allocated.
+	// These are fields, because anything passed to a hash.Hash would otherwise be allocated.
 	prefix []byte
 	sum    [sha256.Size]byte
 }
 
 var zeroTag [tagLen]byte
 
-// tag returns the tag of a datagram, of which the last octets are the tag's and may hold anything.
-// It is valid until the next call.
+// tag returns the tag of a datagram. It ignores the last octets of the datagram, which are the
+// place of the tag. The result is valid until the next call.
 func (m *mac) tag(datagram []byte, backend string, d Direction) []byte {
 	m.prefix = append(append(m.prefix[:0], backend...), 0, byte(d))
 	m.hash.Reset()
@@ -81,9 +81,9 @@ func genuine(list []mac, id uint32, datagram []byte, backend string, d Direction
 	return false
 }
 
-// newer is set in the sequence numbers of whoever knows sessions. Who knows them too takes nothing
-// but plain probes under such a number, so nobody on the way can keep two such daemons at HMAC by
-// dropping their greetings.
+// newer is set in the sequence numbers of a daemon that knows sessions. Another one that knows them
+// takes nothing but plain probes with such a number. So an attacker on the way cannot keep two such
+// daemons at HMAC by dropping their greetings.
 const newer = 1 << 63
 
 const (
@@ -103,9 +103,9 @@ const (
 // start, and of the newest datagram of any sender that we have forgotten.
 //
 // A step of our wall clock does not stop a known sender, see take. While the wall clock is behind
-// the floor, unknown senders are not taken: what they send cannot be told from what was recorded
-// when that time came first. The same holds across a restart, where this needs a clock that is not
-// set back. Sessions need no such thing.
+// the floor, unknown senders are not taken: their datagrams could be recordings from the first time
+// that the clock showed this time. The same holds across a restart, where this needs a clock that
+// is not set back. Sessions need no such thing.
 type senders struct {
 	start time.Time
 	floor uint32 // Unix time
@@ -128,9 +128,9 @@ type moment struct {
 	mono uint32 // seconds since start; cannot step
 }
 
-// newSenders remembers nobody, and takes nothing signed before start. A datagram's time has whole
-// seconds, so start is rounded up: what was signed in its second may have been taken by an earlier
-// process.
+// newSenders returns an empty memory that takes nothing signed before start. A datagram's time has
+// whole seconds, so start is rounded up: what was signed in its second may have been taken by an
+// earlier process.
 func newSenders(start time.Time) senders {
 	first := start.Add(time.Second - time.Nanosecond).Unix()
 	return senders{start: start, floor: uint32(first - 1), list: make([]sender, 0, maxSenders)}
@@ -160,7 +160,7 @@ func (ss *senders) take(id, sequence uint64, at uint32, now moment) Refusal {
 		if !s.take(sequence, at) {
 			return Replayed
 		}
-		if agree { // not by what is refused: that may be a replay
+		if agree { // a refused datagram may be a replay, so it changes nothing
 			s.lead = at - now.mono
 		}
 		return accepted
@@ -177,8 +177,8 @@ func (ss *senders) take(id, sequence uint64, at uint32, now moment) Refusal {
 	return accepted
 }
 
-// add makes room for a sender. When there is none the stalest goes and raises the floor: none of
-// its datagrams can come again.
+// add makes room for a sender. If there is none, it forgets the sender that was silent longest, and
+// raises the floor, so that none of that sender's datagrams is taken again.
 func (ss *senders) add() *sender {
 	if len(ss.list) < maxSenders {
 		ss.list = append(ss.list, sender{})

@@ -25,11 +25,11 @@ type End struct {
 	sends, opens Direction
 	start        time.Time
 	keys         atomic.Pointer[keySet]
-	clock        atomic.Uint64 // the last time that a greeting has told
-	numbers      atomic.Uint64 // of signers, so far
+	clock        atomic.Uint64 // the time in the last greeting
+	numbers      atomic.Uint64 // of signers made so far
 }
 
-// keySet is what is configured. It is never changed.
+// keySet is the configured keys. It never changes.
 type keySet struct {
 	keys Keys
 	old  bool // talk to daemons that know no sessions
@@ -46,15 +46,15 @@ func NewEnd(d drop.Daemon, keys Keys, old bool) *End {
 	return e
 }
 
-// Configure changes the keys, and whether old peers are talked to. It takes effect with the next
-// datagram. Sessions go on.
+// Configure changes the keys, and whether old peers are allowed. It takes effect with the next
+// datagram. Sessions continue.
 func (e *End) Configure(keys Keys, old bool) { e.keys.Store(&keySet{keys, old}) }
 
 // Keyed reports whether there are keys.
 func (e *End) Keyed() bool { return len(e.keys.Load().keys) > 0 }
 
 // Begin returns the time from which on an [Opener] that starts now takes datagrams under HMAC: the
-// next full second, for which it waits, so that whoever is told afterwards that we are ready is not
+// next full second. It waits until then, so that a peer that learns later that we are ready is not
 // refused. The socket must be bound before, so that no other process takes datagrams after that
 // time. Without old peers, or without keys, it does not wait.
 func (e *End) Begin(ctx context.Context) time.Time {
@@ -94,8 +94,8 @@ func recent(then, now uint32) bool {
 	return age >= -1 && age <= maxAge // -1: now was read before another goroutine told its time
 }
 
-// Peer is the daemon at the other side of the link: whatever process it is at the time. A nil Peer
-// is one that knows no keys, a Kea: its datagrams are left as they are.
+// Peer is the daemon at the other side of the link, through all of its restarts. A nil Peer is a
+// Kea, which knows no keys: its datagrams are left unchanged.
 type Peer struct {
 	end     *End
 	backend string // name of the dhcp4d of the two
@@ -163,15 +163,15 @@ func (p *Peer) Old() bool {
 	return p != nil && p.end.Keyed() && p.speaks.Load() == speaksHMAC
 }
 
-// Sender says what is known of who sent a full probe.
+// Sender is what is known about the sender of a full probe.
 type Sender uint8
 
-// The senders. A probe of a doubtful one, or of a stranger, is answered, so that its sender can
-// prove itself with the next; it means nothing else.
+// The senders. A probe from a doubtful sender, or from a stranger, is answered, so that it can
+// prove itself with the next one. Such a probe has no other effect.
 const (
 	// Present has just sent the probe.
 	Present Sender = iota
-	// Stranger knows nothing of us yet.
+	// Stranger does not know our identity yet.
 	Stranger
 	// Doubtful names an earlier process of ours, or comes late. It may be a replay.
 	Doubtful
@@ -205,12 +205,12 @@ func (p *Peer) live(now time.Time) bool {
 	return seen != 0 && int64(now.Sub(p.end.start))-seen < int64(sessionLive)
 }
 
-// greeted takes a genuine greeting. It reports whether that is to be answered, or was an answer to
-// us. It is not when it is a replay.
+// greeted handles a genuine greeting. It reports whether the greeting must be answered, or was an
+// answer to us. It returns false for a replay.
 //
-// A greeting is fresh when it names our identity, which no other process and no other peer of ours
-// has, and returns a time that we told at most maxAge ago. Only then it changes anything: it begins
-// a session, or shows that the session's peer lives.
+// A greeting is fresh if it has our identity, which no other process and no other peer of ours has,
+// and returns a time that we sent at most maxAge ago. Only a fresh greeting changes anything: it
+// begins a session, or shows that the session's peer is alive.
 func (p *Peer) greeted(g *greeting, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,12 +262,11 @@ func (p *Peer) meetLocked(them Identity, now time.Time) *session {
 // lostAfter is how long greetings may be without an answer before dhcp6d takes a new identity.
 const lostAfter = 10 * time.Second
 
-// greet makes a greeting for the peer. An answer names whoever sent the greeting that was opened
+// greet makes a greeting for the peer. An answer names the sender of the greeting that was opened
 // last.
 //
-// After a virtual machine was set back to an earlier state, its clock and its sequence numbers come
-// again and look like replays. Greetings are without an answer then, and a new identity is what
-// helps.
+// After a virtual machine was reset to an earlier state, its clock and its sequence numbers repeat
+// and look like replays. Its greetings get no answer then, and it needs a new identity.
 func (p *Peer) greet(key uint32, now time.Time) greeting {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,12 +1,13 @@
 // Package trace lets people follow the packets of one subscriber through a running daemon.
 //
 // A [Hub] holds the watches that are open. While there is none, a packet loop reads one atomic
-// pointer per batch and does nothing else. While there is one, the loop asks [Watches.Of] whom each
-// packet is of, and only for a packet that somebody follows it makes a [Record], with copies of its
-// bytes.
+// pointer per batch and does nothing else. While there is one, the loop calls [Watches.Of] for each
+// packet. Only for a packet of a subscriber that a watch follows, it makes a [Record] with copies
+// of the packet's bytes.
 //
 // A packet never waits for a watch: a record that its reader does not take in time is lost, and the
-// next one says how many were. Watches, their rate, their queue and their records are bounded.
+// next one has the number of lost records. Watches, their rate, their queue and their records are
+// bounded.
 package trace
 
 import (
@@ -36,7 +37,7 @@ const (
 // ErrTooMany is the error of Watch when MaxWatches are open.
 var ErrTooMany = errors.New("as many traces run as may; end one of them")
 
-// Subscriber is whom a watch follows: everything that is set must be true of a packet.
+// Subscriber is the subscriber that a watch follows. A packet must match all fields that are set.
 type Subscriber struct {
 	HWAddr      []byte       // of the DHCPv4 message
 	ClientID    []byte       // option 61
@@ -50,24 +51,24 @@ func (s *Subscriber) IsZero() bool {
 	return s.HWAddr == nil && s.ClientID == nil && !s.Source.IsValid() && s.InterfaceID == nil && s.RemoteID == nil
 }
 
-// Who is what a packet tells of its subscriber. Nil and invalid values are not known.
+// Who is what a packet says about its subscriber. Nil and invalid values are not known.
 type Who struct {
 	HWAddr, ClientID []byte
 	Source           netip.Addr    // of the datagram that reached dhcp6d
 	Chain            *dhcp6.Packet // nil: not known
-	// Answer says that the packet is an answer, which tells less than its query. It is the
-	// subscriber's if its query was, which has the same Xid and hardware address.
+	// Answer means that the packet is an answer, which says less than its query. It belongs to the
+	// subscriber if its query did. The query has the same Xid and hardware address.
 	Answer bool
 	Xid    uint32
 }
 
-// Read reads from a DHCPv4 message what it tells of its client.
+// Read sets the fields that a DHCPv4 message has values for.
 func (w *Who) Read(m *dhcp4.Message) {
 	w.HWAddr, w.Xid = m.CHAddr(), uint32(m.Xid())
 	w.ClientID, _ = m.Option(dhcp4.OptClientIdentifier)
 }
 
-// is reports whether a packet is of the subscriber.
+// is reports whether a packet belongs to the subscriber.
 func (s *Subscriber) is(w *Who) bool {
 	if (s.HWAddr != nil && !bytes.Equal(s.HWAddr, w.HWAddr)) || (s.ClientID != nil && !bytes.Equal(s.ClientID, w.ClientID)) {
 		return false
@@ -91,7 +92,7 @@ type Record struct {
 	// Exchange is the transaction id and the client of the DHCPv4 message: the same in both
 	// daemons.
 	Exchange string `json:"exchange"`
-	// Steps are the packet's way in plain words, the last of them what became of it.
+	// Steps are the packet's way in plain words. The last one is what became of it.
 	Steps []string `json:"steps"`
 	// In is the datagram that came in, Out the one that was sent because of it.
 	In  *Datagram `json:"in,omitempty"`
@@ -148,8 +149,8 @@ func End(a netip.Addr, bound netip.AddrPort) netip.AddrPort {
 	return bound
 }
 
-// Exchange returns what names the exchange of a DHCPv4 message in both daemons: the transaction id
-// and the client.
+// Exchange returns the name of a DHCPv4 message's exchange, which is the same in both daemons: the
+// transaction id and the client.
 func Exchange(m *dhcp4.Message) string {
 	if id, _ := m.Option(dhcp4.OptClientIdentifier); len(id) > 0 {
 		return fmt.Sprintf("xid %#08x, client %x", uint32(m.Xid()), id)
@@ -225,9 +226,9 @@ func (h *Hub) Watch(of Subscriber) (*Watch, error) {
 	return w, nil
 }
 
-// Of returns the watches that follow the subscriber of a packet and can take a record of it, made
-// at a time. Send must follow. A watch that can take none counts the record as lost, and nobody has
-// the work of making it.
+// Of returns the watches that follow the subscriber of a packet and have room for a record of it,
+// made at the time now. Send must follow. A watch without room counts the record as lost, and the
+// record need not be made for it.
 func (ws *Watches) Of(who *Who, now time.Time) (following Watches) {
 	for _, w := range *ws {
 		if w.follows(who, now) {
@@ -259,17 +260,18 @@ type Watch struct {
 	next   int                  // of asked
 }
 
-// remembered is how many exchanges a watch remembers, to tell their answers.
+// remembered is how many exchanges a watch remembers, to recognise their answers.
 const remembered = 64
 
-// exchange is what a query and its answer have in common.
+// exchange identifies a query and its answer.
 type exchange struct {
 	xid    uint32
 	chaddr [16]byte
 	set    bool
 }
 
-// follows reports whether a packet is of the watch's subscriber. It remembers queries that are.
+// follows reports whether a packet belongs to the watch's subscriber. If it is a query, it
+// remembers it.
 func (w *Watch) follows(who *Who, now time.Time) bool {
 	e := exchange{xid: who.Xid, set: true}
 	copy(e.chaddr[:], who.HWAddr)
@@ -301,7 +303,7 @@ func (w *Watch) reserveLocked(now time.Time) bool {
 	return true
 }
 
-// Records returns the channel of what was seen. It is never closed.
+// Records returns the channel of the records. It is never closed.
 func (w *Watch) Records() <-chan *Record { return w.records }
 
 // Close ends the watch.

@@ -41,16 +41,16 @@ type look struct {
 	mono  time.Duration // since Machine.start, by the monotonic clock
 	gap   time.Duration // of the wall clock to that
 	boot  time.Duration // the boot clock
-	least time.Duration // what was told as the boot clock before, which never goes back
+	least time.Duration // the boot clock that was returned before; it never goes back
 }
 
-// at is the boot clock at a later moment.
+// at returns the boot clock at a later moment.
 func (l *look) at(mono time.Duration) time.Duration { return max(l.least, l.boot+mono-l.mono) }
 
-// due reports whether it is too old to tell the boot clock.
+// due reports whether the look is too old to compute the boot clock.
 func (l *look) due(mono time.Duration) bool { return mono-l.mono > lookEvery }
 
-// after has l tell no less than the look before has told.
+// after makes sure that l returns no less than the look before.
 func (l *look) after(before *look) { l.least = before.at(min(l.mono, before.mono+lookEvery)) }
 
 // NewMachine looks at the clocks for the first time.
@@ -90,16 +90,16 @@ func (m *Machine) Read() Reading {
 	return Reading{Wall: now, Boot: l.at(mono)}
 }
 
-// read reads the wall clock and the monotonic clock, and tells how far they are apart.
+// read returns the wall clock, the monotonic clock, and how far they are apart.
 func (m *Machine) read() (now time.Time, mono, gap time.Duration) {
 	now = time.Now()
 	mono = now.Sub(m.start)
 	return now, mono, time.Duration(now.UnixNano()) - mono
 }
 
-// look reads all clocks until none was read late, because we lost the processor in between.
+// look reads all clocks. It repeats that if it may have lost the processor between two readings.
 //
-// Where we did, the boot clock is behind until the next look. That costs nothing, see the package
+// If it did, the boot clock is behind until the next look, which does no harm: see the package
 // comment.
 func (m *Machine) look() (time.Time, time.Duration, *look) {
 	m.looking.Lock()
