@@ -44,7 +44,7 @@ func runOn(ctx context.Context, sys clock.System, args, environ []string, stdout
 			Flag: "-recovery", Variable: config.Prefix + "RECOVERY=true",
 			About: "after an old backup was restored: for one lease time no client gets an address that is new to it",
 		}},
-		Commands: append(command.All(sys), resetClock(sys)),
+		Commands: append(command.All(sys), resetClock(sys), hookTest(sys)),
 	}.Run(ctx, args, environ, stdout, stderr)
 }
 

@@ -19,6 +19,16 @@ type Configured struct {
 // Name is the hook's name.
 func (c Configured) Name() string { return c.kind.Name }
 
+// Without returns the hooks that are to run but for some, by their names.
+func Without(run []Configured, names ...string) (rest []Configured) {
+	for _, c := range run {
+		if !slices.Contains(names, c.Name()) {
+			rest = append(rest, c)
+		}
+	}
+	return rest
+}
+
 // Configure reads the variables of all hooks that a daemon ships, and returns those that are to
 // run, in order. It reports names that are unknown or listed twice, hooks that are configured and
 // not listed, and what the hooks find wrong with their variables.

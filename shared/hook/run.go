@@ -43,6 +43,9 @@ func (l *List[E]) run(e *E) drop.Reason {
 // that embeds it. Because is the operator's word for the reason, if the hook has one.
 type Culprit struct{ Point, Hook, Because string }
 
+// Notes are what hooks say of a packet, for a person who follows it. A nil Notes takes none.
+type Notes struct{ Lines []string }
+
 type blamer interface{ blame(point, hook string) }
 
 func (c *Culprit) blame(point, hook string) { c.Point, c.Hook = point, hook }

@@ -1,4 +1,5 @@
-// Package pcapng writes UDP datagrams as a capture that Wireshark reads, with a comment for each.
+// Package pcapng writes UDP datagrams as a capture that Wireshark reads, with a comment for each,
+// and reads those of a capture.
 //
 // The format is that of draft-ietf-opsawg-pcapng: a section header, an interface description for
 // each name, and enhanced packet blocks. The datagrams get the IP and UDP headers that they had on

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
 // The bounds of what is compiled.
@@ -87,6 +88,9 @@ type Language[E any] struct {
 	Closed     map[string]string
 	Verbs      []Verb[E]
 	Vocabulary *expression.Vocabulary
+	// Notes are where the event wants to be told what is done with it;
+	// it may return nil.
+	Notes func(e *E) *hook.Notes
 	// Classes are the classes that the vocabulary knows; nil: none.
 	Classes *expression.Classes
 }
@@ -137,6 +141,14 @@ type Rule[E any] struct {
 	Does string // its action as it was written
 	test *expression.Test
 	do   Action[E]
+	to   func(e *E) *hook.Notes
+}
+
+// note tells whoever follows the packet of the event that the rule is true of it.
+func (r *Rule[E]) note(e *E) {
+	if to := r.to(e); to != nil {
+		to.Lines = append(to.Lines, fmt.Sprintf("the rule in line %d is true of it: %s", r.Line, r.Does))
+	}
 }
 
 // Run does what the rules say that are true of the query of the evaluator, up to the first that
@@ -146,6 +158,7 @@ func (l List[E]) Run(e *E, of *expression.Evaluator) drop.Reason {
 		if !l[i].test.Holds(of) {
 			continue
 		}
+		l[i].note(e)
 		if why := l[i].do(e, of); why != drop.None {
 			return why
 		}
@@ -249,7 +262,7 @@ func (l *Language[E]) rule(text string, s span) (point string, r Rule[E], wrong 
 	if wrong != nil {
 		return "", r, wrong
 	}
-	r = Rule[E]{Line: strings.Count(text[:s.begin], "\n") + 1, Does: strings.Join(strings.Fields(line[arrow+2:]), " "), test: test}
+	r = Rule[E]{Line: strings.Count(text[:s.begin], "\n") + 1, Does: strings.Join(strings.Fields(line[arrow+2:]), " "), test: test, to: l.Notes}
 	r.do, wrong = l.action(text, s.begin, line, arrow+2, &l.Points[at])
 	return name, r, wrong
 }

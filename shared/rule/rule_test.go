@@ -18,7 +18,8 @@ import (
 
 type event struct {
 	hook.Culprit
-	said []string
+	notes *hook.Notes
+	said  []string
 }
 
 // language is that of a daemon with two points, where say makes the event remember a word.
@@ -50,6 +51,7 @@ func language(tally *Tally) *Language[event] {
 				}, nil
 			}},
 		},
+		Notes:      func(e *event) *hook.Notes { return e.notes },
 		Vocabulary: &expression.Vocabulary{V6: true, Classes: scope},
 		Classes:    classes,
 	}
@@ -157,6 +159,19 @@ func TestMistakesOfLines(t *testing.T) {
 	}
 	if _, mistakes := Compile(strings.Repeat("last: member('ALL') -> say a\n", MaxRules+1), language(tally())); len(mistakes) != 1 || mistakes[0].Line != MaxRules+1 {
 		t.Errorf("too many rules: %v", mistakes)
+	}
+}
+
+func TestWhoFollowsAPacketIsTold(t *testing.T) {
+	l := language(tally())
+	p, mistakes := Compile("last: option[9].exists -> say a\n# b\nlast: member('ALL')\n  -> say   c", l)
+	if mistakes != nil {
+		t.Fatal(mistakes)
+	}
+	e := event{notes: new(hook.Notes)}
+	p.At("last").Run(&e, query(t, l))
+	if told := strings.Join(e.notes.Lines, "; "); told != "the rule in line 3 is true of it: say c" {
+		t.Errorf("told %q", told)
 	}
 }
 

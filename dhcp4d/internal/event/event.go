@@ -25,6 +25,8 @@ import (
 // Query is a query at a filter point, with what is known of it there.
 type Query struct {
 	hook.Culprit // that dropped it
+	// Notes take what hooks do with it; nil while nobody follows it.
+	Notes *hook.Notes
 
 	// Received is when the batch with the query was read.
 	Received time.Time

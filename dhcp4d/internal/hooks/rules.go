@@ -61,6 +61,7 @@ func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event
 				return setOption(of, words)
 			}},
 		},
+		Notes:      func(e *event.Query) *hook.Notes { return e.Notes },
 		Vocabulary: words,
 		Classes:    subnets.Classes,
 	}

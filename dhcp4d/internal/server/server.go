@@ -121,7 +121,8 @@ type exchange struct {
 	silence silence.Reason // why it gets no answer, if its fate is silent
 	decided lease.Decision
 
-	raw []byte // the datagram with its signature, if somebody follows a subscriber
+	raw   []byte     // the datagram with its signature, if somebody follows a subscriber
+	notes hook.Notes // of hooks, likewise
 }
 
 // Peers are the dhcp6d or kea-dhcp6 whose queries we take. The map never changes: a reload replaces
@@ -268,6 +269,9 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return dropped, why
 	}
 	q.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &q.frame, Data: q.frame.DHCPv4()}
+	if s.tracing != nil {
+		q.event.Notes = &q.notes
+	}
 	if why := s.set.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}

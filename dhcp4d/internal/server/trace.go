@@ -96,6 +96,7 @@ func completed(ts []traced, left []udp.Packet) []traced {
 // forget clears q, so that nothing of an earlier query gets into the record of this one.
 func (q *exchange) forget() {
 	q.event, q.decided, q.reserved, q.raw = event.Query{}, lease.Decision{}, nil, q.in.Data
+	q.notes.Lines = q.notes.Lines[:0]
 }
 
 // follow makes the record of a query, if somebody follows its subscriber. It is called only while
@@ -123,6 +124,9 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 		In: trace.NewDatagram(s.received, trace.IPC, "", true, trace.End(q.in.Local, s.Local), q.in.Peer, q.raw),
 	}}
 	s.tellOf(&t, q, frame, broken == drop.None, message)
+	for _, note := range q.notes.Lines {
+		t.record.Say("%s", note)
+	}
 	switch f {
 	case dropped:
 		if why == drop.ClassRefused {

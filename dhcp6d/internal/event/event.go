@@ -17,6 +17,8 @@ import (
 // hook returns, with everything that it points to.
 type Datagram struct {
 	hook.Culprit // that dropped it
+	// Notes take what hooks do with it; nil while nobody follows it.
+	Notes *hook.Notes
 
 	// Received is when the batch with the datagram was read.
 	Received time.Time

@@ -56,6 +56,7 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 				return i, nil
 			}),
 		},
+		Notes:      func(e *event.Datagram) *hook.Notes { return e.Notes },
 		Vocabulary: &expression.Vocabulary{V6: true, Classes: scope},
 		Classes:    v.classes,
 	}

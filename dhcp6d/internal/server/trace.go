@@ -72,6 +72,7 @@ func completed(ts []traced, left []udp.Packet) []traced {
 // forget clears u, so that nothing of an earlier datagram gets into the record of this one.
 func (u *Up) forget() {
 	u.event, u.path, u.to, u.valid = event.Datagram{}, attachment.Path{}, backend.Route{}, false
+	u.notes.Lines = u.notes.Lines[:0]
 }
 
 // follow makes the record of a datagram, if somebody follows its subscriber. It is called only
@@ -119,6 +120,9 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 	}
 	if u.event.Packet != nil {
 		sayHooks(r, string(event.Pkt6Receive), u.set.Hooks.Pkt6Receive.Names(), &u.event)
+	}
+	for _, note := range u.notes.Lines {
+		r.Say("%s", note)
 	}
 	if u.to.Backend != nil {
 		r.Say("goes to the dhcp4d %s at %v: %v", u.to.Name, u.to.Addr, u.to.Why)

@@ -64,6 +64,7 @@ type Up struct {
 	tracedQueries, tracedAnswers []traced
 	tracedPassed, tracedReturned []traced
 	seen                         seen
+	notes                        hook.Notes // of hooks, on the datagram at hand
 }
 
 // Settings is the snapshot of what a reload may change. It never changes: a reload replaces it, and
@@ -181,6 +182,9 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	}
 	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: in.Peer, Local: in.Local, Data: in.Data}
+	if u.tracing != nil {
+		u.event.Notes = &u.notes
+	}
 	if why := u.set.Hooks.Buffer6Receive.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
@@ -300,7 +304,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	relayed := u.packet.Relays() > 0
 	out := u.set.Delivery.packet(toSource(&u.packet, in.Peer), relayed, unicast(in.Local), ifc.Index)
 	out.Data = u.buf[start:]
-	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
+	u.event = event.Datagram{Notes: u.event.Notes, Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if why := u.set.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
 		return dropped, why

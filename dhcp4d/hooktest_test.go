@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/pcapng"
+)
+
+// captured writes a capture of a DISCOVER of each of three clients: the first on the link by an
+// interface with a name, the second on the IPC, the third on the link by one without. Before the
+// last there is a datagram that is none of DHCP.
+func captured(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "capture")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w, err := pcapng.NewWriter(file, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagram := func(client byte, class string) []byte {
+		m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, client}})
+		m = dhcp4.AppendEnd(append(dhcp4.AppendType(m, dhcp4.Discover), vendor(class)...))
+		return dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, m)
+	}
+	var p dhcp6.Packet
+	if why := p.Parse(datagram(2, "banned")); why != drop.None {
+		t.Fatal(why)
+	}
+	onIPC, why := ipc.AppendQuery(nil, &p, ipc.Context{Interface: []byte("eth0"), Source: netip.MustParseAddrPort("[fe80::2]:546")})
+	if why != drop.None {
+		t.Fatal(why)
+	}
+	client, server := netip.MustParseAddrPort("[fe80::1]:546"), netip.MustParseAddrPort("[ff02::1:2]:547")
+	for _, packet := range []pcapng.Packet{
+		{Interface: "eth0", From: client, To: server, Payload: datagram(1, "Acme-Phone")},
+		{Interface: "lo", From: netip.MustParseAddrPort("[::1]:6767"), To: netip.MustParseAddrPort("[::1]:6768"), Payload: onIPC},
+		{Interface: "lo", From: client, To: server, Payload: []byte("GET / HTTP/1.0")},
+		{From: client, To: server, Payload: datagram(3, "routes")},
+	} {
+		packet.Time = time.Unix(1_800_000_000, 0)
+		if err := w.Write(&packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+func TestHookTest(t *testing.T) {
+	environ := []string{
+		"DHCP4D_SUBNETS=" + rulesDocument, "DHCP4D_STORE=journal:/nonexistent/store", "DHCP4D_HOOKS=leaselog,rules", "DHCP4D_LEASELOG_PATH=/nonexistent/log",
+		"DHCP4D_RULES_LINES=" + operatorsRules, "DHCP4D_RULES_REASONS=banned,unknown,stays", "DHCP4D_RULES_COUNTERS=phones,renewals",
+	}
+	path := captured(t)
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"hook", "test", path}, environ, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	const first = `1 2027-01-15T08:00:00.000Z from [fe80::1]:546 to [ff02::1:2]:547
+    DISCOVER, xid 0x00000007, hardware 020000000001, client identifier none
+    subnet 1, 192.0.2.0/24, by interface or peer (direct, source fe80::1, interface eth0, peer [::1]:6767)
+    decision: OFFER of 192.0.2.10 for 10m0s, held in memory
+    the rule in line 2 is true of it: class phones
+    the rule in line 6 is true of it: count phones
+    answer: OFFER, xid 0x00000007, hardware 020000000001, client identifier none, yiaddr 192.0.2.10, server identifier 192.0.2.1
+2 2027-01-15T08:00:00.000Z from [::1]:6767 to [::1]:6768
+    DISCOVER, xid 0x00000007, hardware 020000000002, client identifier none
+    the rule in line 5 is true of it: drop banned
+    hook rules at pkt4_receive (banned) does not let it pass
+    dropped (hook): dropped by a hook
+`
+	if !strings.HasPrefix(out.String(), first) {
+		t.Errorf("it begins otherwise than with\n%s\n%s", first, out.String())
+	}
+	if end := "4 is a query, but the capture does not say by which interface it came; give -interface\n4 datagrams, 0 other frames\n"; !strings.HasSuffix(out.String(), end) {
+		t.Errorf("it ends otherwise than with\n%s\n%s", end, out.String())
+	}
+	out.Reset()
+	if err := run(t.Context(), []string{"hook", "test", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if want := "the rule in line 10 is true of it: option routers [192.0.2.254, 192.0.2.253]"; !strings.Contains(out.String(), want) {
+		t.Errorf("with an interface it lacks %q:\n%s", want, out.String())
+	}
+	for _, args := range [][]string{{"hook", "test"}, {"hook", "run", path}, {"hook", "test", "/nonexistent"}, {"hook", "test", "/dev/null"}} {
+		if err := run(t.Context(), args, environ, io.Discard, io.Discard); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+}
