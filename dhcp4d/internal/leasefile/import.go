@@ -52,7 +52,7 @@ var reasonTexts = [reasons]string{
 // String is what the report says of so many of them.
 func (r Reason) String() string { return reasonTexts[r] }
 
-// Skipped tells whether what has the reason is not imported.
+// Skipped reports whether a lease with this reason is not imported.
 func (r Reason) Skipped() bool { return r < Outside }
 
 // Example is one thing that a reason was given for.

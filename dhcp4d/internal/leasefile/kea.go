@@ -100,7 +100,7 @@ func keaFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-// isKeaHeader tells whether a line is the first of a lease file.
+// isKeaHeader reports whether a line is the first one of a lease file.
 func isKeaHeader(line string) bool {
 	return strings.HasPrefix(line, "address,hwaddr,")
 }

@@ -11,21 +11,21 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Class is clients of a kind: those that its condition holds for, in whatever subnet it is. What it
-// gives, the subnets ask for that it is a class of.
+// Class is a class of clients: those whose queries its condition holds for. Its subnets apply what
+// it gives.
 type Class struct {
 	Number  int // in Subnets.Classes, which has the condition
 	Name    string
 	Options *option.Set
 
 	Refused Refusal
-	// What is not zero holds for these clients instead of what their subnet says. A lease time that
-	// is given replaces all three.
+	// Values that are not zero replace those of the subnet for these clients. A lease time replaces
+	// all three.
 	Times                        lease.Times
 	NextServer                   netip.Addr
 	ServerHostname, BootFileName []byte
 
-	// Value, unless it is nil, has the octets Is for every client of the class.
+	// Value, unless it is nil, evaluates to the octets Is for every client of the class.
 	Value *expression.Value
 	Is    []byte
 }
@@ -36,7 +36,7 @@ func (c *Class) Gives() bool {
 		c.ServerHostname != nil || c.BootFileName != nil
 }
 
-// Refusal is how clients are refused.
+// Refusal is the way in which clients are refused.
 type Refusal uint8
 
 // The ways.
@@ -53,10 +53,10 @@ type ClassList struct {
 	First, End int
 
 	keyed []keyed // those with a value
-	rest  []int32 // the others
+	rest  []int32 // those without
 }
 
-// keyed are classes with one value between them, by what it must be.
+// keyed are the classes that compare the same value, by the octets that it must have.
 type keyed struct {
 	value *expression.Value
 	by    map[string][]int32
@@ -85,7 +85,7 @@ func NewClassList(all []Class, first, end int) *ClassList {
 	return l
 }
 
-// Longest is the longest lease time that a class gives, 0 if none says any.
+// Longest returns the longest lease time that a class gives, 0 if none gives any.
 func (l *ClassList) Longest() (longest uint32) {
 	if l != nil {
 		for i := range l.All {
@@ -122,30 +122,29 @@ func (l *ClassList) AppendOf(in []*Class, e *expression.Evaluator) []*Class {
 	return in
 }
 
-// Traits are what tells the clients of a class without an expression: all its patterns must fit.
+// Traits define the clients of a class without an expression: all patterns must fit.
 type Traits struct {
 	VendorClass Pattern // option 60
 	UserClass   Pattern // option 77
 	HWAddr      Pattern // chaddr[:hlen]
 }
 
-// IsSet reports whether any pattern asks for anything.
+// IsSet reports whether any pattern is set.
 func (t *Traits) IsSet() bool {
 	return t.VendorClass.IsSet() || t.UserClass.IsSet() || t.HWAddr.IsSet()
 }
 
-// Pattern is a value, or the beginning of one. The zero Pattern fits anything.
+// Pattern is a value, or the beginning of one. The zero Pattern fits every value.
 type Pattern struct {
 	octets []byte
 	prefix bool
 	set    bool
 }
 
-// NewPattern returns a pattern that fits octets; with prefix, it fits whatever
-// begins with them.
+// NewPattern returns a pattern that fits octets or, with prefix, all values that begin with them.
 func NewPattern(octets []byte, prefix bool) Pattern { return Pattern{octets, prefix, true} }
 
-// IsSet reports whether the pattern asks for anything.
+// IsSet reports whether the pattern is set.
 func (p *Pattern) IsSet() bool { return p.set }
 
 func (p *Pattern) fits(b []byte) bool {

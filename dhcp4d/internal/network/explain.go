@@ -9,9 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// Explain tells step by step, one line each, how the selection goes for a
-// query, and what comes out. It walks all entries: it is for people, not for
-// packets.
+// Explain returns a line for each step of the selection for a query, and the result. It looks at
+// all entries, so it is for people and not for packets.
 func (s *Selector) Explain(f *Facts) []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -41,8 +40,8 @@ func (s *Selector) Explain(f *Facts) []string {
 	return lines
 }
 
-// ExplainClasses names the classes that the query of e is in, of the top and of the subnet; which
-// may be nil.
+// ExplainClasses returns the names of the classes of the top, and of the subnet unless it is nil,
+// that the query of e is in.
 func (s *Subnets) ExplainClasses(sub *Subnet, e *expression.Evaluator) string {
 	var in []string
 	lists := []*ClassList{s.TopClasses}
@@ -82,8 +81,8 @@ func draining(s *Subnet) string {
 	return ""
 }
 
-// onLinkOnly says that an entry with trust-inner and the query's interface
-// alone trusts link-local sources only, where that is why it does not fit.
+// onLinkOnly returns an explanation if an entry with trust-inner and the query's interface alone
+// does not fit because it trusts link-local sources only.
 func (s *Selector) onLinkOnly(f *Facts) string {
 	for i := range s.subnets {
 		for j := range s.subnets[i].Match {
@@ -95,8 +94,7 @@ func (s *Selector) onLinkOnly(f *Facts) string {
 	return ""
 }
 
-// explainInner goes through the steps on inner octets, up to the one that
-// decides.
+// explainInner explains the steps on inner octets, up to the one that decides.
 func (s *Selector) explainInner(f *Facts, say func(string, ...any)) {
 	for _, step := range []struct {
 		step Step
@@ -123,7 +121,7 @@ func (s *Selector) explainInner(f *Facts, say func(string, ...any)) {
 	}
 }
 
-// explainEntries goes through the steps on match entries.
+// explainEntries explains the steps on match entries.
 func (s *Selector) explainEntries(f *Facts, result Result, say func(string, ...any)) {
 	for step := LinkAndID; step <= Kind; step++ {
 		total := 0
@@ -141,7 +139,7 @@ func (s *Selector) explainEntries(f *Facts, result Result, say func(string, ...a
 			}
 		}
 		switch {
-		case total == 0 && step == Kind: // few have one
+		case total == 0 && step == Kind: // few configurations have one
 		case total == 0:
 			say("step %d, %s: no match entry is of this kind", step, step)
 		case len(fitting) == 0:
@@ -157,7 +155,7 @@ func (s *Selector) explainEntries(f *Facts, result Result, say func(string, ...a
 	}
 }
 
-// onlyMisfit says why the entries of a step do not fit, where they are few.
+// onlyMisfit returns why the entries of a step do not fit, if they are few.
 func (s *Selector) onlyMisfit(f *Facts, step Step, total int) string {
 	if total > 5 {
 		return ""
@@ -174,8 +172,8 @@ func (s *Selector) onlyMisfit(f *Facts, step Step, total int) string {
 	return b.String()
 }
 
-// misfit says why an entry does not fit a query, "" if it does. It does not allocate. The class
-// comes last: it is evaluated only where everything else fits.
+// misfit returns why an entry does not fit a query, "" if it does. It does not allocate. It
+// evaluates the class last, and only if everything else fits.
 func misfit(m *Match, f *Facts) string {
 	octets := func(want, have []byte, absent, other string) string {
 		switch {
@@ -211,7 +209,7 @@ func misfit(m *Match, f *Facts) string {
 	return why
 }
 
-// String tells the facts as Explain does.
+// String returns the facts in the words of Explain.
 func (f *Facts) String() string { return describe(f) }
 
 func describe(f *Facts) string {

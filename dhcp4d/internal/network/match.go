@@ -9,8 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// Match is one entry of a subnet's match list: all its keys must fit. Zero
-// values are keys that are not there.
+// Match is one entry of a subnet's match list: all its keys must fit. A zero value means that the
+// key is absent.
 type Match struct {
 	Prefix       netip.Prefix // of the IPv6 source address
 	Interface    string
@@ -21,21 +21,21 @@ type Match struct {
 	Peer         string // name of the dhcp6d
 	Class        string // name of the class
 	ClassNumber  int    // its number in Subnets.Classes
-	TrustInner   bool   // link selection, option 118 and giaddr count for these queries, and may lead to this subnet
+	TrustInner   bool   // whether link selection, option 118 and giaddr of these queries count, and may select this subnet
 }
 
-// Claims reports whether the entry has keys besides trust-inner. One without
-// claims no query; it only lets trusted inner octets lead to its subnet.
+// Claims reports whether the entry has keys besides trust-inner. An entry without other keys claims
+// no query: it only lets trusted inner octets select its subnet.
 func (m *Match) Claims() bool { return m.ClaimsPlace() || m.Class != "" }
 
-// ClaimsPlace reports whether the entry has keys that say where a query comes from.
+// ClaimsPlace reports whether the entry has keys about the place that a query comes from.
 func (m *Match) ClaimsPlace() bool {
 	return m.Prefix.IsValid() || m.Interface != "" || m.InterfaceID != nil || m.RemoteID != nil ||
 		m.SubscriberID != nil || m.LinkAddress.IsValid() || m.Peer != ""
 }
 
-// Claim returns the keys of an entry as octets, equal for entries that claim
-// the same queries.
+// Claim returns the keys of an entry as octets. They are equal for entries that claim the same
+// queries.
 func (m *Match) Claim() string {
 	var b []byte
 	text := func(s []byte, set bool) {
@@ -66,7 +66,7 @@ func (m *Match) Claim() string {
 	return string(b)
 }
 
-// String gives the entry as it could stand in the document.
+// String returns the entry in the form of the document.
 func (m *Match) String() string {
 	var parts []string
 	key := func(name, value string, given bool) {

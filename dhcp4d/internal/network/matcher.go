@@ -10,18 +10,17 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// place is where a match entry stands, and its rank.
+// place is the position of a match entry, and its rank.
 type place struct {
 	subnet, entry int32
 	rank          rank
 }
 
-// rank orders match entries: the greatest that fits decides. From the highest
-// bits: the step, the length of link-address, one bit each for interface-id,
-// remote-id and subscriber-id, the length of prefix, one bit each for peer,
-// interface and class. Lengths count from 1, 0 is a key that is not there. It is also
-// the name of the entry's shape: entries of equal rank have the same keys, of
-// the same lengths. No entry has rank 0.
+// rank orders match entries: the greatest that fits decides. From the highest bits: the step, the
+// length of link-address, one bit each for interface-id, remote-id and subscriber-id, the length of
+// prefix, one bit each for peer, interface and class. Lengths count from 1, and 0 means that the
+// key is absent. The rank also identifies the shape of an entry: entries of equal rank have the
+// same keys, of the same lengths. No entry has rank 0.
 type rank uint32
 
 const (
@@ -79,21 +78,19 @@ func rankOf(m *Match) rank {
 	return r | rank(Kind+1-step)<<rankStep
 }
 
-// matcher finds among match entries the one of the greatest rank that fits.
-// Entries with one prefix as their only key, the usual ones, are in a table of
-// longest prefixes. The others are in one map for each rank in use, by the
-// octets of their keys: the number of maps depends on how many kinds of
-// entries and lengths of prefixes the operator mixes, not on how many entries
-// there are. Entries with a class are looked at one after the other, as far as
-// their rank may decide.
+// matcher finds the match entry of the greatest rank that fits. Entries whose only key is a prefix,
+// which is usual, are in a table of longest prefixes. The others are in one map for each rank in
+// use, by the octets of their keys. So the number of maps depends on the kinds of entries and the
+// lengths of prefixes in use, not on the number of entries. Entries with a class are tried one
+// after the other, as long as their rank may decide.
 type matcher struct {
 	link    bart.Table[place]
 	source  bart.Table[place]
 	shapes  []shape   // by descending rank
 	classes []guarded // likewise, those of one rank in the order of the document
 
-	// onLink: an interface by itself counts for direct queries only when their source is
-	// link-local. Routers may have brought others from anywhere.
+	// onLink: an interface by itself counts for direct queries only if their source is link-local.
+	// Other queries may come from anywhere through routers.
 	onLink bool
 }
 
@@ -149,7 +146,7 @@ func (m *matcher) sort() {
 	slices.SortFunc(m.shapes, func(a, b shape) int { return int(b.rank) - int(a.rank) })
 }
 
-// find returns the entry that decides, of rank 0 if none fits.
+// find returns the entry that decides. Its rank is 0 if none fits.
 func (m *matcher) find(f *Facts, scratch *[maxKey]byte) place {
 	best := m.findPlain(f, scratch)
 	for i := range m.classes {
@@ -189,8 +186,8 @@ func (m *matcher) findPlain(f *Facts, scratch *[maxKey]byte) place {
 	return best
 }
 
-// keys returns the bits of the keys that the facts can answer. A fact longer
-// than any entry's answers none.
+// keys returns the bits of the keys for which there are facts. A fact longer than that of any entry
+// does not count.
 func (f *Facts) keys() rank {
 	var have rank
 	set := func(given bool, n int, bit rank) {
@@ -206,14 +203,14 @@ func (f *Facts) keys() rank {
 	return have
 }
 
-// answeredBy reports whether the facts have what entries of the rank look at.
+// answeredBy reports whether there are facts for all keys of the rank.
 func (r rank) answeredBy(have rank, f *Facts) bool {
 	return r&(rankIDs|rankPeer|rankInterface)&^have == 0 &&
 		(r.linkBits() < 0 || f.LinkAddress.Is6()) && (r.prefixBits() < 0 || f.Source.Is6())
 }
 
-// aloneBy reports whether entries of the rank go by the interface alone, and
-// the query is one that routers may have brought there.
+// aloneBy reports whether the interface is the only key of the rank, and the query may have come
+// there through routers.
 func (r rank) aloneBy(f *Facts) bool {
 	return r.step() == Interface && r&rankInterface != 0 && !f.Relayed && !f.Source.IsLinkLocalUnicast()
 }
@@ -221,7 +218,7 @@ func (r rank) aloneBy(f *Facts) bool {
 // maxKey is the longest key: two addresses, five texts with their lengths.
 const maxKey = 2*16 + 5*(2+octets.Max)
 
-// appendKey appends the octets of the facts that entries of a rank look at.
+// appendKey appends the octets of the facts for the keys of a rank.
 func appendKey(b []byte, r rank, f *Facts) []byte {
 	b = appendPrefix(b, f.LinkAddress, r.linkBits())
 	b = appendPrefix(b, f.Source, r.prefixBits())

@@ -2,13 +2,13 @@
 // classes, match entries and policies, and the selector, which finds the subnet of a query.
 //
 // The values never change once they are made: a packet takes one *Subnets at its start and uses it
-// to its end, and a reload makes a new one. The package checks nothing and reads neither YAML nor
-// the environment; package config does both. It knows no packets: a query is a handful of [Facts],
-// and what classes ask of it is package expression's.
+// to its end, and a reload makes a new one. The package checks nothing, and reads neither YAML nor
+// the environment: package config does both. It knows no packets: a query is a few [Facts], and
+// package expression evaluates the conditions of classes.
 //
 // # How a subnet is chosen
 //
-// A match entry belongs to the first step of the list below whose keys it has; its other keys are
+// A match entry belongs to the first step of this list whose keys it has. Its other keys are
 // further conditions. The first step with an entry that fits decides:
 //
 //	LinkSelection    octets inside the DHCPv4 message: they count only for
@@ -22,11 +22,11 @@
 //	                 relayed queries and for link-local sources
 //
 // Within a step the entry with the longer link-address wins, then the one with interface-id,
-// remote-id, subscriber-id, the longer prefix, peer, interface, class. No two entries that fit one
-// query are equal in all of these, because the configuration refuses equal claims, but for those of
-// different classes: of them the first in the document that the query is in. The cost of a
-// selection grows with the number of entries that have a class, and not with the number of subnets,
-// and nothing is allocated.
+// remote-id, subscriber-id, the longer prefix, peer, interface, class. Two entries that fit one
+// query can be equal in all of these only if their classes differ, because the configuration
+// refuses equal claims. Then the first one in the document wins. The cost of a selection grows with
+// the number of entries that have a class, not with the number of subnets. A selection does not
+// allocate.
 package network
 
 import (
@@ -40,7 +40,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Subnets is all subnets of a configuration.
+// Subnets are all subnets of a configuration.
 type Subnets struct {
 	All []Subnet // in the order of the document
 	// Classes are the conditions of all classes, those of the top and those of subnets.
@@ -48,9 +48,9 @@ type Subnets struct {
 	TopClasses *ClassList // a later class wins over an earlier one
 	// Names are the classes of the document's top, by name.
 	Names *expression.Scope
-	// Marked are those of them that only rules put queries into, with their numbers.
+	// Marked are the numbers of those of them that only rules put queries into.
 	Marked map[string]int
-	// Warnings say what is valid and yet probably not meant.
+	// Warnings are what is valid but probably not meant.
 	Warnings []string
 
 	byID     map[uint32]int32
@@ -58,7 +58,8 @@ type Subnets struct {
 	byPrefix bart.Table[int32]
 }
 
-// NewSubnets makes the indexes over subnets whose ids, names and prefixes are distinct. It keeps all.
+// NewSubnets makes the indexes over subnets whose ids, names and prefixes are distinct. It keeps
+// all.
 func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subnets {
 	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)), byName: map[string]int32{}}
 	for i := range all {
@@ -97,15 +98,15 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 	return nil
 }
 
-// Subnet is one subnet with all that decides about its leases. Everything is
-// filled in: defaults, the document's top and the environment are merged.
+// Subnet is one subnet with all settings of its leases. Defaults, the document's top and the
+// environment are merged in.
 type Subnet struct {
 	Position int // in Subnets.All
 
 	ID     uint32
 	Name   string // what people call it, empty if it has no name
 	Prefix netip.Prefix
-	Drain  bool // renewals only
+	Drain  bool // leases are renewed, but no new ones are given
 	Policy
 	Pools        []Pool // in the order of the document
 	Match        []Match
@@ -115,7 +116,7 @@ type Subnet struct {
 	Options      *option.Set // global ones, laid over by the subnet's
 }
 
-// String is the subnet as people read it: its id, and its name if it has one.
+// String returns the id of the subnet, and its name if it has one.
 func (s *Subnet) String() string {
 	if s.Name == "" {
 		return strconv.FormatUint(uint64(s.ID), 10)
@@ -139,8 +140,8 @@ func (s *Subnet) AppendClasses(in []*Class, e *expression.Evaluator) []*Class {
 }
 
 // OptionsFor returns what a client of some classes sees: global < subnet < pool < classes <
-// reservation. The pool is an index or -1, r may be nil. The options of the classes are put into
-// memory, from its start; it is part of the result.
+// reservation. The pool is an index or -1, and r may be nil. Memory is overwritten with the options
+// of the classes, and is part of the result.
 func (s *Subnet) OptionsFor(in []*Class, pool int, r *Reservation, memory []*option.Set) option.Layers {
 	for _, c := range in {
 		memory = append(memory, c.Options)

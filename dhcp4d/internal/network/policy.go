@@ -6,18 +6,18 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// Policy is what may be said for all subnets at once, and for each again.
-// Times are seconds.
+// Policy has the settings that the document's top gives for all subnets, and each subnet may
+// change. Times are in seconds.
 type Policy struct {
 	ServerID      netip.Addr  // option 54, in no pool
-	Authoritative bool        // answers where another server might know better
+	Authoritative bool        // whether clients are refused that another server may know
 	PadTo300      bool        // replies are filled up to 300 octets
 	SkipEnds      bool        // no pool hands out an address that ends in .0 or .255
 	Moves         lease.Moves // of clients to another attachment point
 
 	Limit       uint32 // leases, offers and quarantine per attachment point, 0 = no limit
 	OfferHold   uint32 // how long an OFFER holds its address
-	DeclineTime uint32 // how long a declined address is kept back
+	DeclineTime uint32 // how long a declined address stays in quarantine
 	Lease       LeaseTimes
 
 	NextServer     netip.Addr // siaddr, 0.0.0.0 if not set
@@ -42,7 +42,7 @@ type LeaseTimes struct {
 
 // Timer is T1 or T2: a fixed time, or a part of the lease time.
 type Timer struct {
-	Seconds uint32 // 0: by Part
+	Seconds uint32 // 0: Part counts
 	Part    uint32 // thousandths of the lease time
 }
 
@@ -60,9 +60,9 @@ func (t Timer) Of(leaseTime uint32) uint32 {
 	return uint32(uint64(leaseTime) * uint64(t.Part) / 1000)
 }
 
-// Timers returns T1 and T2 (options 58, 59) for a lease of the given seconds:
-// 0 < T1 < T2 < lease. Fixed times that do not fit a short lease give way to
-// the defaults. It is not ok when the lease has no end or is too short.
+// Timers returns T1 and T2 (options 58, 59) for a lease of the given seconds: 0 < T1 < T2 < lease.
+// Fixed times that do not fit a short lease give way to the defaults. It is not ok if the lease has
+// no end or is too short.
 func (t *LeaseTimes) Timers(leaseTime uint32) (t1, t2 uint32, ok bool) {
 	if leaseTime == lease.Infinite {
 		return 0, 0, false

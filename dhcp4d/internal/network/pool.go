@@ -7,9 +7,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 )
 
-// Pool is a set of addresses to hand out: its ranges ascend, do not touch,
-// and hold neither exclusions nor server identifiers. Reserved addresses are
-// in it like others, see [Reservations.At].
+// Pool is a set of addresses to give out. Its ranges ascend, do not touch, and contain neither
+// exclusions nor server identifiers. Reserved addresses are in it like others, see
+// [Reservations.At].
 type Pool struct {
 	Ranges  []Range
 	Size    uint64      // number of addresses in Ranges

@@ -16,15 +16,14 @@ type Reservation struct {
 	Options *option.Set // own options only, nil if none
 }
 
-// ByPoint reports whether the address is for whoever is at an attachment point.
+// ByPoint reports whether the address is for any client at an attachment point.
 func (r *Reservation) ByPoint() bool { return r.For[0]&kindPoint != 0 }
 
-// ByHardware reports whether the address is for a hardware address, whatever
-// client identifier it comes with.
+// ByHardware reports whether the address is for a hardware address, with any client identifier.
 func (r *Reservation) ByHardware() bool { return r.For[0]&kindHardware != 0 && !r.ByPoint() }
 
-// Identity is what a query tells about its client and where it is attached.
-// Nil and zero values are absent.
+// Identity is what a query says about its client and its attachment point. Nil and zero values are
+// absent.
 type Identity struct {
 	ClientID    []byte     // option 61
 	HWType      byte       // htype
@@ -34,8 +33,8 @@ type Identity struct {
 	RemoteID    []byte     // option 37 of it, with enterprise number
 }
 
-// Key is who a reservation is for: a kind, and the octets of the identity that
-// go with it. It is comparable, and never empty.
+// Key identifies the holder of a reservation: a kind, and the octets of the identity for that kind.
+// It is comparable, and never empty.
 type Key string
 
 // The kinds of key are bits, so that a query pays only for the kinds that a
@@ -100,7 +99,7 @@ func appendHardware(b []byte, hwType byte, hwAddr []byte) []byte {
 	return append(append(b, kindHardware, hwType), hwAddr...)
 }
 
-// Reservations are those of a subnet. The zero value is none.
+// Reservations are the reservations of a subnet. The zero value has none.
 type Reservations struct {
 	list  []Reservation // by address
 	byKey map[Key]int32
@@ -131,9 +130,8 @@ func (rs *Reservations) At(a netip.Addr) *Reservation {
 	return &rs.list[i]
 }
 
-// Of returns the client's reservation, nil if it has none. The client
-// identifier goes before the hardware address, and that before the attachment
-// point. It does not allocate.
+// Of returns the client's reservation, nil if it has none. The client identifier comes before the
+// hardware address, and that before the attachment point. It does not allocate.
 func (rs *Reservations) Of(id *Identity) *Reservation {
 	if rs.kinds == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Facts are what a query tells about where its client is. Zero values are
-// absent facts. The slices are only read.
+// Facts are what a query says about the place of its client. Zero values are absent facts. The
+// slices are only read.
 type Facts struct {
 	LinkSelection   netip.Addr // option 82 suboption 5 (RFC 3527)
 	SubnetSelection netip.Addr // option 118 (RFC 3011)
@@ -26,10 +26,10 @@ type Facts struct {
 	Interface []byte     // of dhcp6d
 	Peer      string     // name of the dhcp6d
 
-	Classes *expression.Evaluator // tells which classes the query is in; nil: in none
+	Classes *expression.Evaluator // evaluates the classes of the query; nil: it is in none
 }
 
-// Locate takes over what is known of the way that a query took.
+// Locate sets the facts about the way that a query took.
 func (f *Facts) Locate(p *attachment.Path) {
 	f.Relayed = p.Packet.Relays() > 0
 	f.LinkAddress = p.Link()
@@ -39,7 +39,7 @@ func (f *Facts) Locate(p *attachment.Path) {
 	f.Source, f.Interface, f.Peer = p.Source, p.Interface, p.Server
 }
 
-// Step is what a selection was decided by.
+// Step is the step that has decided a selection.
 type Step uint8
 
 // The steps, in the order in which they are tried. None: no subnet.
@@ -74,7 +74,7 @@ func (s Step) String() string { return stepNames[s] }
 // Result is the outcome of a selection.
 type Result struct {
 	Subnet  *Subnet // nil: no subnet claims the query
-	Step    Step    // what decided; LinkSelection without Subnet: it names none that may be chosen
+	Step    Step    // that has decided; LinkSelection without Subnet: it names none that may be chosen
 	Entry   int     // index into Subnet.Match, -1 when inner octets decided
 	Trusted bool    // the query comes from a 4o6 relay agent that a match entry trusts
 }
@@ -88,7 +88,7 @@ type Selector struct {
 	asks    bool              // some entry has a class
 }
 
-// Asks reports whether the selection depends on classes: then Facts.Classes must tell.
+// Asks reports whether the selection depends on classes, so that Facts.Classes must be set.
 func (s *Selector) Asks() bool { return s.asks }
 
 // NewSelector makes the tables for subnets.

@@ -77,7 +77,7 @@ func Problems(g prometheus.Gatherer, d drop.Daemon) (problems []string, err erro
 	return problems, nil
 }
 
-// foreign tells whether a metric is the Go runtime's or the process's.
+// foreign reports whether a metric is the Go runtime's or the process's.
 func foreign(name string) bool {
 	return strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_")
 }
