@@ -39,7 +39,8 @@ func ReadToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the token of the API: %w", err)
 	}
-	token, wrong := strings.TrimSpace(string(text)), ""
+	token := strings.TrimSpace(string(text))
+	var wrong string
 	switch {
 	case token == "":
 		wrong = "is empty"
