@@ -33,7 +33,7 @@ func TestAnIPCThatIsSetUpWrong(t *testing.T) {
 	}{
 		"IPC-32 dhcp4d does not know the address of dhcp6d": {
 			[]string{right6, named}, []string{right4, "DHCP4D_IPC_PEERS=[2001:db8:b::7]:6767"},
-			"nothing comes back from [2001:db8:b::4]:6768", "dropped datagrams from an address that is not in DHCP4D_IPC_PEERS", "DHCP4D_IPC_PEERS", "add [2001:db8:b::1]:6767 to DHCP4D_IPC_PEERS"},
+			"nothing comes back from [2001:db8:b::4]:6768", "datagrams from an address that is no dhcp6d of ours are dropped", "DHCP4D_IPC_PEERS", "add [2001:db8:b::1]:6767 to DHCP4D_IPC_PEERS"},
 		"IPC-32 other keys": {
 			[]string{right6, named, "DHCP6D_IPC_KEYS=" + secondKey}, []string{right4, peer},
 			"nothing comes back from [2001:db8:b::4]:6768", "datagrams of a dhcp6d are not authentic", "keys", "DHCP4D_IPC_KEYS"},

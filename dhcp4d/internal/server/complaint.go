@@ -50,11 +50,11 @@ func (c *complaint) due(peer netip.AddrPort, now time.Time) bool {
 func (c *complaints) about(log *slog.Logger, name string, peer netip.AddrPort, why drop.Reason, now time.Time) {
 	switch {
 	case why == drop.WrongPeer && c.strangers.due(peer, now):
-		log.Warn("dropped datagrams from an address that is not in DHCP4D_IPC_PEERS", "peer", peer, "datagrams", c.strangers.datagrams,
+		log.Warn("datagrams from an address that is no dhcp6d of ours are dropped", "peer", peer, "datagrams", c.strangers.datagrams,
 			"remedy", fmt.Sprintf("if it is a dhcp6d, add %v to DHCP4D_IPC_PEERS, or have it send from an address that is there (DHCP6D_IPC_LISTEN)", peer))
 		c.strangers.datagrams = 0
 	case why == drop.Unauthentic && c.forgers.due(peer, now):
-		log.Warn("dropped datagrams of a dhcp6d, which are not authentic", "peer", peer, "datagrams", c.forgers.datagrams,
+		log.Warn("datagrams of a dhcp6d are not authentic and dropped", "peer", peer, "datagrams", c.forgers.datagrams,
 			"remedy", fmt.Sprintf("give DHCP4D_IPC_KEYS here and DHCP6D_IPC_KEYS there a key in common; DHCP6D_IPC_BACKENDS there must name us %q (DHCP4D_NAME); write \"%v kea\" in DHCP4D_IPC_PEERS if it is a kea-dhcp6", name, peer))
 		c.forgers.datagrams = 0
 	}
