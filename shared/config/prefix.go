@@ -6,7 +6,7 @@ import "net/netip"
 // or the unspecified address alone. Where it is configured, it would never take effect.
 func NoHost(p netip.Prefix) bool {
 	a := p.Addr()
-	return a.IsMulticast() || a.IsUnspecified() && p.Bits() == a.BitLen()
+	return a.IsMulticast() || (a.IsUnspecified() && p.Bits() == a.BitLen())
 }
 
 // LinkLocal reports whether an IPv6 prefix holds link-local addresses only. As link-addresses they

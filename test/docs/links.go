@@ -53,7 +53,7 @@ func Broken(root string) ([]string, error) {
 			within, err := filepath.Rel(root, to)
 			_, missing := os.Stat(to)
 			if err != nil || strings.HasPrefix(within, "..") || missing != nil ||
-				anchor != "" && !slices.Contains(anchors(texts[to]), anchor) {
+				(anchor != "" && !slices.Contains(anchors(texts[to]), anchor)) {
 				broken = append(broken, fmt.Sprintf("%s: %s", path, m[1]))
 			}
 		}

@@ -851,7 +851,7 @@ func TestListOfLeases(t *testing.T) {
 		{"OP-3 a host on a link of dhcp6d", list, "direct access", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if !strings.Contains(c.in, c.has) || c.not != "" && strings.Contains(c.in, c.not) {
+			if !strings.Contains(c.in, c.has) || (c.not != "" && strings.Contains(c.in, c.not)) {
 				t.Errorf("want %q and not %q in\n%s", c.has, c.not, c.in)
 			}
 		})

@@ -148,7 +148,7 @@ func TestOnlyServer(t *testing.T) {
 			b := start(t, func(c *servers.Config) { c.Option88, c.Env = "", append(c.Env, "DHCP6D_ONLY_SERVER="+only) })
 			for _, via := range []topology.Via{topology.Multicast, topology.TwoRelays} {
 				c := b.client(via, 1, client.Options{Retransmit: short})
-				if info, err := c.Information(t.Context(), dhcpv6.OptionSNTPServerList); (err == nil) != answered || err == nil && info.Offered {
+				if info, err := c.Information(t.Context(), dhcpv6.OptionSNTPServerList); (err == nil) != answered || (err == nil && info.Offered) {
 					t.Errorf("by %s: %+v, %v", via, info, err)
 				}
 			}

@@ -197,7 +197,7 @@ func TestDaemonsTakeTheirEnvironment(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, said.String())
 		}
 		for line := range strings.Lines(said.String()) { // of this host: no interface eth1, no directory
-			if !strings.Contains(line, "warning: ") || !strings.Contains(line, " now") && !strings.Contains(line, "directory") {
+			if !strings.Contains(line, "warning: ") || (!strings.Contains(line, " now") && !strings.Contains(line, "directory")) {
 				t.Errorf("%s: %s", name, line)
 			}
 		}

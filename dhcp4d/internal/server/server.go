@@ -231,7 +231,7 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 	case silent:
 		s.logSilent(q)
 	}
-	if s.Refusals != nil && (refuses(why) || f == answered && q.decided.Kind == lease.Nak) {
+	if s.Refusals != nil && (refuses(why) || (f == answered && q.decided.Kind == lease.Nak)) {
 		s.refuse(q, why)
 	}
 	if s.tracing != nil {

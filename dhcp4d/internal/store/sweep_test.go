@@ -173,7 +173,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 						repaired++
 						st, err = startOn(url, o)
 						final := s.history[len(s.history)-1]
-						if err != nil || name == labelName && st != final {
+						if err != nil || (name == labelName && st != final) {
 							t.Errorf("%s: after the repair: %v", what, err)
 						}
 						for i := range st {

@@ -23,7 +23,7 @@ func (s *Set) Status() (all []Status) {
 			one.Why, one.Remedy = "its name stands for no address", "correct the name, or the resolver of this host"
 		case one.Health == Unable:
 			one.Why, one.Remedy = s.words(m, unable)
-		case one.Health == Down || one.Health == Unheard && !m.Kea:
+		case one.Health == Down || (one.Health == Unheard && !m.Kea):
 			one.Why, one.Remedy = s.words(m, s.troubleLocked(m, at))
 		}
 		if m.addr.IsValid() {

@@ -27,7 +27,7 @@ func (s *dhcpv6Server) UnmarshalText(text []byte) error {
 		}
 		place = netip.AddrPortFrom(a, dhcp6.ServerPort)
 	}
-	if a := place.Addr(); !a.IsGlobalUnicast() && !a.IsLoopback() || !a.Is6() || a.Is4In6() || a.Zone() != "" {
+	if a := place.Addr(); (!a.IsGlobalUnicast() && !a.IsLoopback()) || !a.Is6() || a.Is4In6() || a.Zone() != "" {
 		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", a)
 	}
 	if place.Port() == 0 {
