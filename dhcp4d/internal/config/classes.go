@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"strings"
 
@@ -15,56 +14,56 @@ import (
 const testKind = "expression, see expressions.md"
 
 func classFields() []field[classDoc] {
-	return []field[classDoc]{
+	return append([]field[classDoc]{
 		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
 		{"test", testKind, "what is true of these clients' queries", func(_ *reader, v *value, c *classDoc) { c.testAt = v }},
 		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test", func(r *reader, v *value, c *classDoc) { r.boolean(v, &c.marked) }},
 		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
 		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
 		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
-		{"options", "mapping of option name or code to value", "options of these clients", func(r *reader, v *value, c *classDoc) {
-			r.options(v, &c.builder, true)
+		{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, c *classDoc) { r.refusal(v, &c.Refused) }},
+		{"pools", "list of texts", "names of the pools that these clients get new addresses of, in subnets that have a pool of such a name", func(r *reader, v *value, c *classDoc) {
+			c.Pools = []string{}
+			c.poolsAt = v
+			r.names(v, &c.Pools)
 		}},
-		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one", func(r *reader, v *value, c *classDoc) {
-			r.leaseTime(v, &c.Times.Default)
-			c.timesAt = v
-		}},
-		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *classDoc) {
-			r.leaseTime(v, &c.Times.Min)
-			c.timesAt = v
-		}},
-		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *classDoc) {
-			r.leaseTime(v, &c.Times.Max)
-			c.timesAt = v
-		}},
-		{"next-server", "IPv4 address", "address of their boot server (siaddr)", func(r *reader, v *value, c *classDoc) { r.addr4(v, &c.NextServer) }},
-		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets", func(r *reader, v *value, c *classDoc) { r.octets(v, 63, &c.ServerHostname) }},
-		{"boot-file-name", "text", "their boot file (file), at most 127 octets", func(r *reader, v *value, c *classDoc) { r.octets(v, 127, &c.BootFileName) }},
-		{"refuse", "silent or nak", "these clients are not served: no message gets an answer, or with nak each REQUEST gets a NAK; counted as class_refused", func(r *reader, v *value, c *classDoc) {
-			var nak bool
-			r.either(v, "nak", "silent", &nak)
-			if c.Refused = network.RefusedSilent; nak {
-				c.Refused = network.RefusedNak
-			}
-		}},
-		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, c *classDoc) { r.alwaysSend(v, &c.builder) }},
-	}
+	}, carriedFields(func(c *classDoc) *carriedDoc { return &c.carriedDoc })...)
 }
 
 type classDoc struct {
-	network.Class
+	carriedDoc
+	Name    string
+	Refused network.Refusal
+	Pools   []string
+	poolsAt *value
 	testAt  *value
-	timesAt *value
 	traits  network.Traits
 	marked  bool
-	builder optionsDoc
+}
+
+// classList is the classes of a level.
+type classList struct {
+	all        []network.Class
+	pools      []*value // where each says which pools its clients get
+	first, end int      // numbers
+}
+
+// compile keeps the classes that make a difference: that give something, or that are asked for by
+// pools.
+func (l *classList) compile(asked map[int]bool) *network.ClassList {
+	var all []network.Class
+	for i := range l.all {
+		if c := &l.all[i]; c.Gives() || asked[c.Number] {
+			all = append(all, *c)
+		}
+	}
+	return network.NewClassList(all, l.first, l.end)
 }
 
 // classes reads the classes of a level. A class can be asked for by those after it: in the level,
 // and in the subnets of the top.
 func (r *reader) classes(v *value, l *level) {
-	var all []network.Class
-	first := l.scope.Count()
+	l.classes = classList{first: l.scope.Count()}
 	for _, item := range r.list(v, "classes") {
 		var c classDoc
 		before := len(r.mistakes)
@@ -75,7 +74,7 @@ func (r *reader) classes(v *value, l *level) {
 		if c.testAt != nil {
 			test = r.test(c.testAt, l.scope)
 		}
-		r.classTimes(&c)
+		r.complete(&c.carriedDoc)
 		if len(r.mistakes) > before {
 			continue
 		}
@@ -105,33 +104,26 @@ func (r *reader) classes(v *value, l *level) {
 		if c.marked {
 			l.marked[c.Name] = number
 		}
-		c.Number, c.Options = number, c.builder.Set()
+		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools}
+		class.Options = c.options.Set()
 		if test != nil {
-			c.Value, c.Is, _ = test.Key()
+			class.Value, class.Is, _ = test.Key()
 		}
-		if c.Gives() {
-			all = append(all, c.Class)
-		}
-		if c.builder.isSet() {
-			l.routing = append(l.routing, c.builder.routing)
+		l.classes.all, l.classes.pools = append(l.classes.all, class), append(l.classes.pools, c.poolsAt)
+		if c.options.isSet() {
+			l.routing = append(l.routing, c.options.routing)
 		}
 	}
-	l.classes = network.NewClassList(all, first, l.scope.Count())
+	l.classes.end = l.scope.Count()
 }
 
-// classTimes completes and checks the lease times of a class.
-func (r *reader) classTimes(c *classDoc) {
-	t := &c.Times
-	if c.timesAt == nil {
-		return
-	}
-	if t.Default == 0 {
-		r.fail(c.timesAt, "needs lease-time beside it: what a class says of lease times replaces all that its subnet says")
-		return
-	}
-	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
-	if t.Min > t.Default || t.Default > t.Max {
-		r.fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
+// names reads a list of names.
+func (r *reader) names(v *value, into *[]string) {
+	for _, item := range r.list(v, "names") {
+		var name string
+		if r.text(item, 63, &name); name != "" {
+			*into = append(*into, name)
+		}
 	}
 }
 

@@ -10,6 +10,22 @@ import (
 type optionsDoc struct {
 	option.Builder
 	routing
+	removed map[byte]*value // where each option is taken away
+}
+
+// remove takes away an option that a place below has.
+func (o *optionsDoc) remove(code byte, at *value) {
+	o.Remove(code)
+	if o.removed == nil {
+		o.removed = map[byte]*value{}
+	}
+	o.removed[code] = at
+	switch code {
+	case dhcp4.OptRouter:
+		o.noRouters = true
+	case dhcp4.OptClasslessStaticRoute:
+		o.noClassless = true
+	}
 }
 
 func (r *reader) putOption(at *value, into *optionsDoc, code byte, wire []byte) {
@@ -34,16 +50,18 @@ type routing struct {
 	routers   bool   // option 3
 	classless bool   // option 121
 	lacking   *value // where option 121 is, if it has no default route
+
+	noRouters, noClassless bool // taken away
 }
 
-func (p routing) isSet() bool { return p.routers || p.classless }
+func (p routing) isSet() bool { return p != routing{} }
 
 // over returns what is true where p is laid over another place.
 func (p routing) over(below routing) routing {
-	if !p.classless {
+	if !p.classless && !p.noClassless {
 		p.classless, p.lacking = below.classless, below.lacking
 	}
-	p.routers = p.routers || below.routers
+	p.routers = p.routers || (below.routers && !p.noRouters)
 	return p
 }
 

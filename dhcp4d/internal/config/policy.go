@@ -13,11 +13,11 @@ import (
 // level is what one level of the document says: its top, or a subnet.
 type level struct {
 	network.Policy
-	options optionsDoc         // of this level only
-	classes *network.ClassList // of this level only
-	routing []routing          // of the classes, where they say something of it
-	scope   *expression.Scope  // the names of classes of this level and those above
-	marked  map[string]int     // numbers of classes that only rules put queries into; nil in a subnet
+	options optionsDoc        // of this level only
+	classes classList         // of this level only
+	routing []routing         // of the classes, where they say something of it
+	scope   *expression.Scope // the names of classes of this level and those above
+	marked  map[string]int    // numbers of classes that only rules put queries into; nil in a subnet
 
 	// Where the last word on these was said, for checks that need several.
 	leaseAt, timersAt, serverAt *value
@@ -88,6 +88,9 @@ func levelFields() []field[level] {
 			r.options(v, &l.options, true)
 		}},
 		{"always-send", "list of option names or codes", "options that are sent, where they are configured, also to clients that do not ask for them", func(r *reader, v *value, l *level) { r.alwaysSend(v, &l.options) }},
+		{"no-options", "list of option names or codes", "options that clients do not get from places that go after this one, such as the document's top", func(r *reader, v *value, l *level) {
+			r.noOptions(v, &l.options, true)
+		}},
 		{"classes", "list of classes", "what clients of a kind get; the later classes win, and those of a subnet over those at the top", func(r *reader, v *value, l *level) {
 			r.classes(v, l)
 		}},

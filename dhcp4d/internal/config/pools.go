@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
 // span is a range of addresses as numbers, both ends included.
@@ -113,11 +114,13 @@ type poolDoc struct {
 	isPrefix bool
 	ok       bool
 	exclude  []span
-	options  optionsDoc
+	name     string
+	onlyAt   *value
+	carriedDoc
 }
 
 func poolFields() []field[poolDoc] {
-	return []field[poolDoc]{
+	return append([]field[poolDoc]{
 		{"range", "range or IPv4 prefix", "addresses to hand out; of a prefix that is the whole subnet all but its first and last", func(r *reader, v *value, p *poolDoc) {
 			p.span, p.isPrefix, p.ok = r.span(v)
 			p.at = v
@@ -129,23 +132,50 @@ func poolFields() []field[poolDoc] {
 				}
 			}
 		}},
-		{"options", "mapping of option name or code to value", "options of clients whose address is of this pool", func(r *reader, v *value, p *poolDoc) {
-			r.options(v, &p.options, false)
+		{"name", "text", "name of the pool, by which classes say that their clients get addresses of it; several may have the same", func(r *reader, v *value, p *poolDoc) { r.text(v, 63, &p.name) }},
+		{"only", "list of texts", "names of classes; only their clients get new addresses of the pool", func(r *reader, v *value, p *poolDoc) {
+			p.onlyAt = v
 		}},
-		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, p *poolDoc) { r.alwaysSend(v, &p.options) }},
+	}, carriedFields(func(p *poolDoc) *carriedDoc { return &p.carriedDoc })...)
+}
+
+// only finds the classes that a pool is for.
+func (r *reader) only(p *poolDoc, scope *expression.Scope) []int {
+	if p.onlyAt == nil {
+		return nil
 	}
+	numbers := []int{}
+	for _, item := range r.list(p.onlyAt, "names of classes") {
+		var name string
+		if r.text(item, 63, &name); name == "" {
+			continue
+		}
+		number, ok := scope.Lookup(name)
+		if !ok {
+			r.fail(item, "no class %s is defined here; %s", name, expression.Suggest(name, scope.Names()))
+			continue
+		}
+		numbers = append(numbers, number)
+	}
+	if len(numbers) == 0 && len(p.onlyAt.Content) == 0 {
+		r.fail(p.onlyAt, "names no class; nobody would get an address of the pool; use exclude")
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
 }
 
 func (r *reader) pools(v *value) []poolDoc {
 	var pools []poolDoc
 	for _, item := range r.list(v, "pools") {
 		p := poolDoc{at: item}
+		p.late = true
 		switch {
 		case item.Kind != yaml.MappingNode:
 			p.span, p.isPrefix, p.ok = r.span(item)
 		case mapping(r, item, "a pool", poolFields(), &p) && p.at == item:
 			r.fail(item, "has no range; give it one")
 		}
+		r.complete(&p.carriedDoc)
 		if p.ok {
 			pools = append(pools, p)
 		}
@@ -179,6 +209,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 		}
 		sound = append(sound, p)
 		if pool, ok := r.carve(s, &p, subnet, never); ok {
+			pool.Carried, pool.Name, pool.Only = p.Carried, p.name, r.only(&p, s.scope)
 			pool.Options = in.set(p.options.Set())
 			r.checkRouting(p.options.over(s.options.routing))
 			compiled = append(compiled, pool)

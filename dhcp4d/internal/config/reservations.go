@@ -15,10 +15,11 @@ type reservationDoc struct {
 	at, addrAt *value
 	addr       netip.Addr
 	hwType     uint32
-	options    optionsDoc
+	refused    network.Refusal
+	carriedDoc
 }
 
-var reservationFields = []field[reservationDoc]{
+var reservationFields = append([]field[reservationDoc]{
 	{"address", "IPv4 address", "the address; in the subnet, inside or outside the pools", func(r *reader, v *value, d *reservationDoc) {
 		r.addr4(v, &d.addr)
 		d.addrAt = v
@@ -55,9 +56,8 @@ var reservationFields = []field[reservationDoc]{
 		}
 		d.LinkAddress = p.Addr()
 	}},
-	{"options", "mapping of option name or code to value", "options of this client", func(r *reader, v *value, d *reservationDoc) { r.options(v, &d.options, true) }},
-	{"always-send", "list of option names or codes", "options that are sent to this client, where they are configured, also if it does not ask for them", func(r *reader, v *value, d *reservationDoc) { r.alwaysSend(v, &d.options) }},
-}
+	{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, d *reservationDoc) { r.refusal(v, &d.refused) }},
+}, carriedFields(func(d *reservationDoc) *carriedDoc { return &d.carriedDoc })...)
 
 // identify checks that a reservation names its client in one way.
 func (r *reader) identify(d *reservationDoc) bool {
@@ -93,6 +93,9 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 		if !mapping(r, item, "a reservation", reservationFields, &d) || len(r.mistakes) > before {
 			continue
 		}
+		if r.complete(&d.carriedDoc); len(r.mistakes) > before {
+			continue
+		}
 		if d.addrAt == nil {
 			r.fail(item, "has no address; give it one")
 			continue
@@ -115,7 +118,12 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 		default:
 			byAddr[d.addr], byKey[key] = item.Line, item.Line
 			r.checkRouting(d.options.over(s.options.routing))
-			list = append(list, network.Reservation{Addr: d.addr, For: key, Options: in.set(d.options.Set())})
+			reserved := network.Reservation{Addr: d.addr, For: key, Refused: d.refused}
+			if d.Options = in.set(d.options.Set()); d.IsSet() {
+				carried := d.Carried
+				reserved.Carried = &carried
+			}
+			list = append(list, reserved)
 		}
 	}
 	return network.NewReservations(list)

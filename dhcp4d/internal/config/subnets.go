@@ -163,6 +163,7 @@ func (r *reader) top(root *value, top *level) (list *value) {
 		func(_ *reader, v *value, _ *level) { list = v }})
 	before := len(r.mistakes)
 	mapping(r, root, "the document's top", fields, top)
+	r.checkRemoved(&top.options)
 	if list == nil {
 		r.fail(root, "has no subnets; give a list of them under the key subnets")
 	}
@@ -183,7 +184,7 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 	docs := make([]subnetDoc, 0, len(items))
 	for _, item := range items {
 		s := subnetDoc{level: *top, at: item}
-		s.options, s.classes, s.routing, s.scope, s.marked = optionsDoc{}, nil, nil, top.scope.Inner(), nil
+		s.options, s.classes, s.routing, s.scope, s.marked = optionsDoc{}, classList{}, nil, top.scope.Inner(), nil
 		before := len(r.mistakes)
 		if !mapping(r, item, "a subnet", fields, &s) {
 			continue
@@ -191,6 +192,7 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 		for i := range s.match {
 			r.guard(&s.match[i], top.scope, classes)
 		}
+		r.checkRemoved(&s.options)
 		broken := len(r.mistakes) > before
 		r.checkSubnet(&s)
 		if !broken {
@@ -276,6 +278,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 	all := make([]network.Subnet, 0, len(docs))
 	in := &interner{known: map[string]*option.Set{}}
 	global := top.options.Set()
+	asked, named := map[int]bool{}, map[string]bool{}
 	for i := range docs {
 		d := &docs[i]
 		if !d.prefix.IsValid() {
@@ -283,7 +286,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy, Classes: d.classes}
+		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy}
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}
@@ -296,14 +299,34 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		}
 		s.Options = in.set(d.options.Set().Over(global).Over(mask.Set()))
 		s.Pools = r.compilePools(d, d.pools, never, in)
+		for i := range s.Pools {
+			named[s.Pools[i].Name] = true
+			for _, number := range s.Pools[i].Only {
+				asked[number] = true
+			}
+		}
 		if d.reservations != nil {
 			s.Reservations = r.compileReservations(d, d.reservations, never, in)
 		}
+		s.Classes = d.classes.compile(asked)
+		r.checkNames(&d.classes, named)
 		all = append(all, s)
 	}
-	compiled := network.NewSubnets(all, classes, top.classes)
+	r.checkNames(&top.classes, named)
+	compiled := network.NewSubnets(all, classes, top.classes.compile(asked))
 	compiled.Warnings, compiled.Names, compiled.Marked = r.told(), top.scope, top.marked
 	return compiled
+}
+
+// checkNames checks that the pools are there that classes name.
+func (r *reader) checkNames(l *classList, named map[string]bool) {
+	for i := range l.all {
+		for _, name := range l.all[i].Pools {
+			if !named[name] {
+				r.fail(l.pools[i], "no pool has the name %s; give it to one", name)
+			}
+		}
+	}
 }
 
 func maskOctets(p netip.Prefix) []byte {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -110,7 +111,7 @@ func (r *rules) discover() Decision {
 		// RFC 8925 section 3.3: no address is kept for a client that can do without one. If it
 		// still wants one, it asks again without option 108.
 		d := Decision{Kind: Offer, ID: ID{Addr: netip.IPv4Unspecified()}, V6Only: true}
-		d.Time = r.wanted()
+		d.Time = r.wanted(Times{})
 		return d
 	}
 	a, why := r.choose()
@@ -144,14 +145,14 @@ func (r *rules) choose() (Address, drop.Reason) {
 	case (named.Standing == Free || named.Standing == Former) && r.ours(named):
 		return *named, drop.None
 	case r.f.Next.Addr.IsValid():
-		return Address{ID: r.f.Next, Standing: Free}, drop.None
+		return Address{ID: r.f.Next, Standing: Free, Times: r.f.NextTimes}, drop.None
 	}
 	return Address{}, drop.NoAddress
 }
 
 func (r *rules) offer(a Address) Decision {
 	d := Decision{Kind: Offer, ID: a.ID}
-	d.Time = r.wanted()
+	d.Time = r.wanted(a.Times)
 	hold := r.now.After(r.p.Hold)
 	switch {
 	case a.Standing == Mine && a.Expires >= hold:
@@ -296,6 +297,7 @@ func (r *rules) renewing() Decision {
 // confirm makes the checks that are common to all clients that believe they have an address.
 func (r *rules) confirm(named *Address) (d Decision, done bool) {
 	mine := named.Standing == Mine
+	foreign := named.ForOther || (named.Barred && !mine && !r.reserved(named))
 	switch {
 	case !named.InSubnet:
 		return nak(WrongSubnet), true
@@ -312,9 +314,9 @@ func (r *rules) confirm(named *Address) (d Decision, done bool) {
 			return nak(OtherAddress), true
 		}
 		return nak(NotAvailable), true
-	case named.ForOther && (mine || r.own.Standing != Unnamed || r.p.Authoritative || isSet(r.q.CIAddr)):
+	case foreign && (mine || r.own.Standing != Unnamed || r.p.Authoritative || isSet(r.q.CIAddr)):
 		return nak(NotAvailable), true
-	case named.ForOther:
+	case foreign:
 		return silent(silence.NoRecord), true
 	case r.reserved(named) && !mine && !r.obtainable(named):
 		return nak(NotAvailable), true
@@ -332,7 +334,7 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 			return nak(NoNewClients)
 		}
 		d.TakenOver = a.Standing == Taken
-		d.Time = r.wanted()
+		d.Time = r.wanted(a.Times)
 		d.Change, d.Event, d.Expires = Bind, Allocated, r.now.After(d.Time)
 		if a.Known {
 			d.Event = Reused
@@ -349,7 +351,7 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 		d.Expires = a.Expires
 		return d
 	}
-	d.Time = r.wanted()
+	d.Time = r.wanted(a.Times)
 	d.Expires = r.now.After(d.Time)
 	if moved || d.Expires != a.Expires {
 		d.Change, d.Event, d.Moved = Extend, Renewed, moved
@@ -474,12 +476,10 @@ func (r *rules) elsewhere() bool {
 	return r.p.Moves == MoveNever && r.own.Standing == Mine && !r.own.Here()
 }
 
-// wanted returns the lease time: the client's wish within the limits, else the default.
-func (r *rules) wanted() uint32 {
-	times := r.q.Times
-	if times == (Times{}) {
-		times = Times{r.p.Default, r.p.Min, r.p.Max}
-	}
+// wanted returns the lease time: the client's wish within the limits, else the default. The
+// client's own limits go before those of the pool, and these before the subnet's.
+func (r *rules) wanted(pool Times) uint32 {
+	times := cmp.Or(r.q.Times, pool, Times{r.p.Default, r.p.Min, r.p.Max})
 	t := times.Default
 	if r.q.HasWish {
 		t = min(max(r.q.Wish, times.Min), times.Max)

@@ -19,8 +19,11 @@ type Query struct {
 	Wish      uint32     // option 51 in seconds, meaningless without HasWish
 	HasWish   bool
 	V6Only    bool // option 108 is in the parameter request list
-	// Times, if not zero, replace the lease times of the policy for this client.
+	// Times, if not zero, replace the lease times of the pool and of the policy for this client.
 	Times Times
+	// Groups are those of the subnet's pools whose addresses the client may get, ascending. Nil is
+	// all of them.
+	Groups []int32
 
 	// Reservation is the address that the configuration reserves for this client. It is invalid if
 	// there is none. ByPoint means that it is reserved for the attachment point, for any client
@@ -115,6 +118,8 @@ type Address struct {
 	InSubnet bool   // the subnet's prefix covers it
 	InPool   bool   // a pool of the subnet covers it
 	ForOther bool   // reserved, and not for this client
+	Barred   bool   // the pool is none that the client may get an address of
+	Times    Times  // of the pool, zero if it says none
 	Known    bool   // its last record is this client's (Former, Mine, and Held where it had the address before)
 	Expires  Time   // end of the binding (Mine, Taken), else 0
 	Changed  Time   // when the binding was last written (Mine, Taken), else 0
@@ -147,7 +152,13 @@ func (a *Address) Rank(q *Query) int {
 // allowed reports whether the configuration lets the client have a.
 func (a *Address) allowed(q *Query) bool {
 	reserved := q.Reservation.IsValid() && a.Addr == q.Reservation
-	return a.InSubnet && !a.ForOther && (a.InPool || reserved)
+	return a.InSubnet && !a.ForOther && (a.InPool && (!a.Barred || a.renewedBy(q)) || reserved)
+}
+
+// renewedBy reports whether q renews the binding a. Its client keeps the address, whatever pools it
+// could get a new one of now: a renewal may say less of the client than its first messages did.
+func (a *Address) renewedBy(q *Query) bool {
+	return a.Standing == Mine && q.Type == dhcp4.Request && isSet(q.CIAddr)
 }
 
 // Here reports whether the holder of a is where the query comes from. On a link that hosts share,
@@ -178,7 +189,8 @@ type Facts struct {
 	Reserved             Address // Query.Reservation
 	// Next is the address that a new client would get. It is invalid if none is free, or if the
 	// query is no DISCOVER.
-	Next ID
+	Next      ID
+	NextTimes Times // of its pool
 	// AtPoint counts the leases, offers and quarantined addresses of the
 	// query's attachment point.
 	AtPoint int

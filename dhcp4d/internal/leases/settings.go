@@ -2,6 +2,7 @@ package leases
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
@@ -53,8 +54,7 @@ func (s *Settings) Observed() bool { return !s.Observers.Empty() }
 // subnet whose leases never end never leaves recovery: see [Settings.RecoverTill].
 func (s *Settings) Recover(start lease.Time) {
 	for i := range s.Policies {
-		sub := &s.subnets.All[i]
-		s.Policies[i].RecoverTill = start.After(max(s.Policies[i].Max, sub.TopClasses.Longest(), sub.Classes.Longest()))
+		s.Policies[i].RecoverTill = start.After(s.subnets.All[i].Longest())
 	}
 }
 
@@ -75,9 +75,13 @@ func (s *Settings) layout() []table.Subnet {
 		for _, r := range sub.Reservations.All() {
 			t.Reserved = append(t.Reserved, r.Addr)
 		}
+		timed := slices.ContainsFunc(sub.Pools, func(p network.Pool) bool { return p.Times != lease.Times{} })
 		for _, p := range sub.Pools {
 			for _, g := range p.Ranges {
-				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last})
+				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last, Group: p.Group})
+				if timed {
+					t.Times = append(t.Times, p.Times)
+				}
 			}
 		}
 		layout[i] = t

@@ -14,27 +14,33 @@ import (
 // Class is a class of clients: those whose queries its condition holds for. Its subnets apply what
 // it gives.
 type Class struct {
-	Number  int // in Subnets.Classes, which has the condition
-	Name    string
-	Options *option.Set
+	Number int // in Subnets.Classes, which has the condition
+	Name   string
+	Carried
 
 	Refused Refusal
-	// Values that are not zero replace those of the subnet for these clients. A lease time replaces
-	// all three.
-	Times                        lease.Times
-	NextServer                   netip.Addr
-	ServerHostname, BootFileName []byte
+	Pools   []string // names of the pools that these clients get addresses of; nil says nothing
 
 	// Value, unless it is nil, evaluates to the octets Is for every client of the class.
 	Value *expression.Value
 	Is    []byte
 }
 
-// Gives reports whether being in the class makes a difference by itself.
-func (c *Class) Gives() bool {
-	return c.Options != nil || c.Refused != NotRefused || c.Times != lease.Times{} || c.NextServer.IsValid() ||
-		c.ServerHostname != nil || c.BootFileName != nil
+// Carried is what a class, a pool or a reservation gives its clients. What is zero is left as it is.
+type Carried struct {
+	Options                      *option.Set
+	Times                        lease.Times // all three, or none
+	NextServer                   netip.Addr
+	ServerHostname, BootFileName []byte
 }
+
+// IsSet reports whether anything is given.
+func (c *Carried) IsSet() bool {
+	return c.Options != nil || c.Times != lease.Times{} || c.NextServer.IsValid() || c.ServerHostname != nil || c.BootFileName != nil
+}
+
+// Gives reports whether being in the class makes a difference by itself.
+func (c *Class) Gives() bool { return c.IsSet() || c.Refused != NotRefused || c.Pools != nil }
 
 // Refusal is the way in which clients are refused.
 type Refusal uint8

@@ -64,7 +64,7 @@ func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subn
 	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)), byName: map[string]int32{}}
 	for i := range all {
 		sub := &all[i]
-		sub.Position, sub.TopClasses = i, top
+		sub.Position, sub.TopClasses, sub.Groups = i, top, group(sub.Pools)
 		s.byID[sub.ID] = int32(i)
 		if sub.Name != "" {
 			s.byName[sub.Name] = int32(i)
@@ -108,7 +108,8 @@ type Subnet struct {
 	Prefix netip.Prefix
 	Drain  bool // leases are renewed, but no new ones are given
 	Policy
-	Pools        []Pool // in the order of the document
+	Pools        []Pool  // in the order of the document
+	Groups       *Groups // of the pools; nil: any client may have any of them
 	Match        []Match
 	Reservations Reservations
 	TopClasses   *ClassList  // Subnets.TopClasses
@@ -137,6 +138,18 @@ func (s *Subnet) PoolOf(a netip.Addr) int {
 // AppendClasses appends the classes that the query of e is in, the one that wins last.
 func (s *Subnet) AppendClasses(in []*Class, e *expression.Evaluator) []*Class {
 	return s.Classes.AppendOf(s.TopClasses.AppendOf(in, e), e)
+}
+
+// Longest is the longest lease time that any client of the subnet gets.
+func (s *Subnet) Longest() uint32 {
+	longest := max(s.Lease.Max, s.TopClasses.Longest(), s.Classes.Longest())
+	for i := range s.Pools {
+		longest = max(longest, s.Pools[i].Times.Max)
+	}
+	for _, r := range s.Reservations.All() {
+		longest = max(longest, r.Times.Max)
+	}
+	return longest
 }
 
 // OptionsFor returns what a client of some classes sees: global < subnet < pool < classes <

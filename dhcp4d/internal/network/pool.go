@@ -1,19 +1,24 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
-
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 )
 
 // Pool is a set of addresses to give out. Its ranges ascend, do not touch, and contain neither
 // exclusions nor server identifiers. Reserved addresses are in it like others, see
 // [Reservations.At].
 type Pool struct {
-	Ranges  []Range
-	Size    uint64      // number of addresses in Ranges
-	Options *option.Set // own options only, nil if none
+	Ranges []Range
+	Size   uint64 // number of addresses in Ranges
+	Carried
+
+	Name string
+	// Only are the numbers of the classes whose clients alone may get an address of the pool, ascending;
+	// nil is any client.
+	Only  []int
+	Group int32 // pools of one group are for the same clients
 }
 
 // Range is a run of IPv4 addresses, both ends included.
@@ -23,4 +28,68 @@ type Range struct{ First, Last netip.Addr }
 func (p *Pool) Contains(a netip.Addr) bool {
 	i, found := slices.BinarySearchFunc(p.Ranges, a, func(r Range, a netip.Addr) int { return r.First.Compare(a) })
 	return found || (i > 0 && a.Compare(p.Ranges[i-1].Last) <= 0)
+}
+
+// Groups say which pools of a subnet a client may get an address of. Nil: all of them, whoever it
+// is.
+type Groups struct {
+	open    []int32            // of the pools for any client
+	byClass map[int][]int32    // of those for a class, by its number
+	byName  map[string][]int32 // of pools with a name
+}
+
+// group numbers the groups of pools: those with the same name for the same classes are one. It
+// returns nil if any client may have any pool.
+func group(pools []Pool) *Groups {
+	known := map[string]int32{}
+	g := &Groups{byClass: map[int][]int32{}, byName: map[string][]int32{}}
+	restricted := false
+	for i := range pools {
+		p := &pools[i]
+		restricted = restricted || p.Only != nil || p.Name != ""
+		key := fmt.Sprint(p.Name, p.Only)
+		number, ok := known[key]
+		if p.Group = number; ok {
+			continue
+		}
+		p.Group = int32(len(known))
+		known[key] = p.Group
+		if p.Only == nil {
+			g.open = append(g.open, p.Group)
+		}
+		for _, class := range p.Only {
+			g.byClass[class] = append(g.byClass[class], p.Group)
+		}
+		if p.Name != "" {
+			g.byName[p.Name] = append(g.byName[p.Name], p.Group)
+		}
+	}
+	if !restricted {
+		return nil
+	}
+	return g
+}
+
+// AppendFor appends the groups that a client in some classes may get an address of, ascending. The
+// last class that names pools of the subnet leaves only those.
+func (g *Groups) AppendFor(groups []int32, in []*Class) []int32 {
+	if groups == nil {
+		groups = make([]int32, 0, 8) // nil would be all of them
+	}
+	groups = append(groups, g.open...)
+	var named *Class
+	for _, c := range in {
+		groups = append(groups, g.byClass[c.Number]...)
+		if slices.ContainsFunc(c.Pools, func(name string) bool { return g.byName[name] != nil }) {
+			named = c
+		}
+	}
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	if named == nil {
+		return groups
+	}
+	return slices.DeleteFunc(groups, func(n int32) bool {
+		return !slices.ContainsFunc(named.Pools, func(name string) bool { return slices.Contains(g.byName[name], n) })
+	})
 }

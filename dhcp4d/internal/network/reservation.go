@@ -5,16 +5,19 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
 // Reservation is an address kept for one client or attachment point.
 type Reservation struct {
-	Addr    netip.Addr
-	For     Key
-	Options *option.Set // own options only, nil if none
+	Addr netip.Addr
+	For  Key
+	*Carried
+	Refused Refusal
 }
+
+// nothing is what most reservations carry.
+var nothing Carried
 
 // ByPoint reports whether the address is for any client at an attachment point.
 func (r *Reservation) ByPoint() bool { return r.For[0]&kindPoint != 0 }
@@ -114,6 +117,9 @@ func NewReservations(list []Reservation) Reservations {
 	for i := range list {
 		rs.byKey[list[i].For] = int32(i)
 		rs.kinds |= list[i].For[0]
+		if list[i].Carried == nil {
+			list[i].Carried = &nothing
+		}
 	}
 	return rs
 }

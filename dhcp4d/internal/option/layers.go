@@ -18,16 +18,16 @@ func (l *Layers) Lookup(code byte) ([]byte, bool) {
 	if value, ok := l.Hooks.Lookup(code); ok {
 		return value, true
 	}
-	if value, ok := l.Top.Lookup(code); ok {
-		return value, true
+	if l.Top.decides(code) {
+		return l.Top.Lookup(code)
 	}
 	for _, class := range slices.Backward(l.Classes) {
-		if value, ok := class.Lookup(code); ok {
-			return value, true
+		if class.decides(code) {
+			return class.Lookup(code)
 		}
 	}
-	if value, ok := l.Pool.Lookup(code); ok {
-		return value, true
+	if l.Pool.decides(code) {
+		return l.Pool.Lookup(code)
 	}
 	return l.Base.Lookup(code)
 }
@@ -35,18 +35,21 @@ func (l *Layers) Lookup(code byte) ([]byte, bool) {
 // Configured returns the codes of all options that the client could get, and those among them that
 // it gets without asking.
 func (l *Layers) Configured() (codes, always Codes) {
-	merge := func(s *Set) {
-		if s != nil {
-			codes.Merge(&s.codes)
-			always.Merge(&s.always)
+	lay := func(s *Set) {
+		if s == nil {
+			return
 		}
+		for i := range codes {
+			codes[i] = codes[i]&^s.gone[i] | s.codes[i]
+		}
+		always.Merge(&s.always)
 	}
-	merge(l.Top)
+	lay(l.Base)
+	lay(l.Pool)
 	for _, class := range l.Classes {
-		merge(class)
+		lay(class)
 	}
-	merge(l.Pool)
-	merge(l.Base)
+	lay(l.Top)
 	if l.Hooks != nil {
 		codes.Merge(&l.Hooks.codes)
 		always.Merge(&l.Hooks.codes)

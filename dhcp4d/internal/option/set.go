@@ -21,6 +21,7 @@ import (
 type Set struct {
 	codes  Codes
 	always Codes    // sent to clients that do not ask for them, too
+	gone   Codes    // not there, whatever a set below says
 	ends   []uint32 // where the value at each place ends in data
 	data   []byte
 }
@@ -79,6 +80,9 @@ func (s *Set) Lookup(code byte) ([]byte, bool) {
 // Has reports whether the set holds an option.
 func (s *Set) Has(code byte) bool { return s != nil && s.codes.Has(code) }
 
+// decides reports whether the set says of an option that it is there, or that it is not.
+func (s *Set) decides(code byte) bool { return s != nil && (s.codes.Has(code) || s.gone.Has(code)) }
+
 // Len returns the number of options.
 func (s *Set) Len() int {
 	if s == nil {
@@ -107,12 +111,15 @@ func (s *Set) Over(below *Set) *Set {
 	case below == nil:
 		return s
 	}
-	b := Builder{always: s.always}
+	b := Builder{always: s.always, gone: s.gone}
 	b.always.Merge(&below.always)
+	for i := range b.gone {
+		b.gone[i] |= below.gone[i] &^ s.codes[i]
+	}
 	for code := range 256 {
 		if value, ok := s.Lookup(byte(code)); ok {
 			b.Put(byte(code), value)
-		} else if value, ok := below.Lookup(byte(code)); ok {
+		} else if value, ok := below.Lookup(byte(code)); ok && !s.gone.Has(byte(code)) {
 			b.Put(byte(code), value)
 		}
 	}
@@ -123,10 +130,17 @@ func (s *Set) Over(below *Set) *Set {
 type Builder struct {
 	values map[byte][]byte
 	always Codes
+	gone   Codes
 }
 
 // Always marks an option to be sent whether or not a client asks for it, wherever it is configured.
 func (b *Builder) Always(code byte) { b.always.Add(code) }
+
+// Remove takes an option away that a set below has.
+func (b *Builder) Remove(code byte) { b.gone.Add(code) }
+
+// Removes reports whether an option was taken away.
+func (b *Builder) Removes(code byte) bool { return b.gone.Has(code) }
 
 // Put sets an option, in place of an earlier value. It keeps value.
 func (b *Builder) Put(code byte, value []byte) {
@@ -144,7 +158,7 @@ func (b *Builder) Has(code byte) bool {
 
 // Set returns the collected options, nil if there are none.
 func (b *Builder) Set() *Set {
-	if len(b.values) == 0 && b.always.Empty() {
+	if len(b.values) == 0 && b.always.Empty() && b.gone.Empty() {
 		return nil
 	}
 	codes := make([]byte, 0, len(b.values))
@@ -154,7 +168,7 @@ func (b *Builder) Set() *Set {
 		size += len(value)
 	}
 	slices.Sort(codes)
-	s := &Set{always: b.always, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
+	s := &Set{always: b.always, gone: b.gone, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
 	for _, code := range codes {
 		s.codes.Add(code)
 		s.data = append(s.data, b.values[code]...)
@@ -173,8 +187,10 @@ func (s *Set) Key() string {
 		value, _ := s.Lookup(code)
 		key = append(binary.BigEndian.AppendUint32(append(key, code), uint32(len(value))), value...)
 	}
-	for _, word := range s.always {
-		key = binary.BigEndian.AppendUint64(key, word)
+	for _, words := range [...]Codes{s.always, s.gone} {
+		for _, word := range words {
+			key = binary.BigEndian.AppendUint64(key, word)
+		}
 	}
 	return string(key)
 }

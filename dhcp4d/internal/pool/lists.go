@@ -9,19 +9,15 @@ const (
 	resting
 )
 
-// The lists: the queue, then one of resting addresses for each pool.
-const (
-	queueList uint32 = 0
-	restList  uint32 = 1
-)
-
 // blockSize is the number of offsets that get their links together.
 const blockSize = 128
 
-// lists are rings of offsets, linked through one array of nodes: first the
+// lists are the queue of each group, and behind them the resting addresses of each pool. They are
+// rings of offsets, linked through one array of nodes: first the
 // heads of the rings, then one node for each offset, in blocks made on first
 // use.
 type lists struct {
+	rest   uint32 // the first list of resting addresses
 	heads  []link
 	blocks []*block
 }
@@ -33,9 +29,10 @@ type block struct {
 	states [blockSize]uint8
 }
 
-func newLists(n uint32, pools int) lists {
+func newLists(n uint32, groups, pools int) lists {
 	l := lists{
-		heads:  make([]link, int(restList)+pools),
+		rest:   uint32(groups),
+		heads:  make([]link, groups+pools),
 		blocks: make([]*block, (uint64(n)+blockSize-1)/blockSize),
 	}
 	for i := range l.heads {

@@ -2,7 +2,7 @@
 // next one to give out. It has no clock and no disk, and knows no client.
 //
 // An address is fresh (never given out), queued (given out before, free
-// again), resting (in quarantine) or out. Next gives the fresh ones in turn,
+// again), resting (in quarantine) or out. Next gives the fresh ones of a group in turn,
 // then the one that was queued first, so a client that comes back late still
 // finds its address. All of it takes the same time however many addresses
 // there are and are out.
@@ -18,7 +18,12 @@ import (
 )
 
 // Range is a run of IPv4 addresses, both ends included.
-type Range struct{ First, Last netip.Addr }
+type Range struct {
+	First, Last netip.Addr
+	// Group says which ranges are given out together: the same clients may have their addresses.
+	// Groups are small numbers from 0 on.
+	Group int32
+}
 
 // Pool is the free addresses of a subnet.
 type Pool struct {
@@ -26,10 +31,9 @@ type Pool struct {
 	reserved map[uint32]struct{}
 	pools    []tally // by position in the configuration
 	fresh    bitmap
-	cursor   uint32
+	groups   []group
 	lists    lists
 	share    Share
-	dry      bool // no address of our share is fresh
 }
 
 // Share is the part of the addresses that this process gives out first: every Of-th one. Others
@@ -47,13 +51,26 @@ func (s Share) distance(addr uint32) uint32 { return (s.Index + s.Of - addr%s.Of
 const shareQueue = 64
 
 // SetShare says which addresses Next returns first.
-func (p *Pool) SetShare(s Share) { p.share, p.dry = s, false }
+func (p *Pool) SetShare(s Share) {
+	p.share = s
+	for g := range p.groups {
+		p.groups[g].dry = false
+	}
+}
+
+// group is ranges that are given out together.
+type group struct {
+	pieces []int32 // indexes, ascending; nil where there is one group only
+	cursor uint32
+	dry    bool // no address of our share is fresh
+}
 
 // piece is a run of addresses of one configured pool without exclusions.
 type piece struct {
 	first, last uint32
 	base        uint32 // offset of first
 	pool        int
+	group       int32
 }
 
 // tally counts the addresses of one configured pool. Reserved addresses are
@@ -67,9 +84,12 @@ type tally struct {
 // excluded and the reserved ones. Ranges must not overlap; more than 2^32-2
 // addresses are not possible.
 func New(pools, excluded []Range, reserved []netip.Addr) *Pool {
-	p := &Pool{pools: make([]tally, len(pools))}
+	p := &Pool{pools: make([]tally, len(pools)), groups: make([]group, 1)}
 	for i, r := range pools {
-		p.cut(i, uint64(Number(r.First)), uint64(Number(r.Last)), excluded)
+		p.cut(i, r.Group, uint64(Number(r.First)), uint64(Number(r.Last)), excluded)
+		for len(p.groups) <= int(r.Group) {
+			p.groups = append(p.groups, group{})
+		}
 	}
 	slices.SortFunc(p.pieces, func(a, b piece) int {
 		if a.first < b.first {
@@ -83,9 +103,12 @@ func New(pools, excluded []Range, reserved []netip.Addr) *Pool {
 		c.base = n
 		n += c.last - c.first + 1
 		p.pools[c.pool].size += c.last - c.first + 1
+		if len(p.groups) > 1 {
+			p.groups[c.group].pieces = append(p.groups[c.group].pieces, int32(i))
+		}
 	}
 	p.fresh = newBitmap(n)
-	p.lists = newLists(n, len(pools))
+	p.lists = newLists(n, len(p.groups), len(pools))
 	if len(reserved) > 0 {
 		p.reserved = make(map[uint32]struct{}, len(reserved))
 	}
@@ -107,21 +130,21 @@ func New(pools, excluded []Range, reserved []netip.Addr) *Pool {
 }
 
 // cut adds what the exclusions leave of a range.
-func (p *Pool) cut(pool int, first, last uint64, excluded []Range) {
+func (p *Pool) cut(pool int, group int32, first, last uint64, excluded []Range) {
 	for i, x := range excluded {
 		lo, hi := uint64(Number(x.First)), uint64(Number(x.Last))
 		if hi < first || last < lo {
 			continue
 		}
 		if first < lo {
-			p.cut(pool, first, lo-1, excluded[i+1:])
+			p.cut(pool, group, first, lo-1, excluded[i+1:])
 		}
 		if hi < last {
-			p.cut(pool, hi+1, last, excluded[i+1:])
+			p.cut(pool, group, hi+1, last, excluded[i+1:])
 		}
 		return
 	}
-	p.pieces = append(p.pieces, piece{first: uint32(first), last: uint32(last), pool: pool})
+	p.pieces = append(p.pieces, piece{first: uint32(first), last: uint32(last), pool: pool, group: group})
 }
 
 // Number is an IPv4 address as an integer.
@@ -180,6 +203,16 @@ func (p *Pool) Contains(addr uint32) bool {
 	return c != nil
 }
 
+// Of returns the index and the group of the range that an address is in. It is not ok for an address
+// that Contains does not report.
+func (p *Pool) Of(addr uint32) (index int, group int32, ok bool) {
+	_, c := p.offset(addr)
+	if c == nil {
+		return 0, 0, false
+	}
+	return c.pool, c.group, true
+}
+
 // Reserved reports whether the address was given to New as reserved. Such an
 // address is never free here.
 func (p *Pool) Reserved(addr uint32) bool {
@@ -193,52 +226,115 @@ func (p *Pool) Free(addr uint32) bool {
 	return c != nil && (p.fresh.has(off) || p.lists.state(off) == queued)
 }
 
-// Next is the address to give out next. It stays free until it is taken.
-func (p *Pool) Next() (addr uint32, ok bool) {
-	if p.share.Of > 1 {
-		if addr, ok := p.nextOfShare(); ok {
+// Next is the address of some groups to give out next: of the first of them that has any. It stays
+// free until it is taken. Nil is all groups.
+func (p *Pool) Next(groups []int32) (addr uint32, ok bool) {
+	if groups == nil {
+		for g := range p.groups {
+			if addr, ok = p.nextOf(int32(g)); ok {
+				return addr, true
+			}
+		}
+		return 0, false
+	}
+	for _, g := range groups {
+		if addr, ok = p.nextOf(g); ok {
 			return addr, true
 		}
 	}
-	if off, ok := p.fresh.next(p.cursor); ok {
+	return 0, false
+}
+
+func (p *Pool) nextOf(g int32) (addr uint32, ok bool) {
+	if int(g) >= len(p.groups) {
+		return 0, false
+	}
+	if p.share.Of > 1 {
+		if addr, ok := p.nextOfShare(g); ok {
+			return addr, true
+		}
+	}
+	if off, ok := p.freshOf(g, (*Pool).anyFrom); ok {
 		return p.addr(off), true
 	}
-	if off, ok := p.lists.first(queueList); ok {
+	if off, ok := p.lists.first(uint32(g)); ok {
 		return p.addr(off), true
 	}
 	return 0, false
 }
 
 // nextOfShare is the same among the addresses of our share.
-func (p *Pool) nextOfShare() (addr uint32, ok bool) {
-	if !p.dry {
-		for start, wrapped := p.cursor, false; ; {
-			off, ok := p.fresh.from(start)
-			switch {
-			case !ok && wrapped, ok && wrapped && off >= p.cursor:
-				p.dry = true
-			case !ok:
-				start, wrapped = 0, true
-				continue
-			default:
-				piece := p.pieceAt(off)
-				addr := piece.first + off - piece.base
-				if p.share.Has(addr) {
-					return addr, true
-				}
-				start = off + min(p.share.distance(addr), piece.last-addr+1)
-				continue
-			}
-			break
+func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
+	if !p.groups[g].dry {
+		if off, ok := p.freshOf(g, (*Pool).ownFrom); ok {
+			return p.addr(off), true
 		}
+		p.groups[g].dry = true
 	}
 	looked := 0
-	for off := range p.lists.all(queueList) {
+	for off := range p.lists.all(uint32(g)) {
 		if a := p.addr(off); p.share.Has(a) {
 			return a, true
 		}
 		if looked++; looked == shareQueue {
 			break
+		}
+	}
+	return 0, false
+}
+
+// anyFrom is the first fresh address from one on, up to and including end.
+func (p *Pool) anyFrom(from, end uint32) (off uint32, ok bool) {
+	off, ok = p.fresh.from(from)
+	return off, ok && off <= end
+}
+
+// ownFrom is the same among the addresses of our share.
+func (p *Pool) ownFrom(from, end uint32) (off uint32, ok bool) {
+	for off, ok = p.anyFrom(from, end); ok; off, ok = p.anyFrom(from, end) {
+		piece := p.pieceAt(off)
+		addr := piece.first + off - piece.base
+		if p.share.Has(addr) {
+			return off, true
+		}
+		from = off + min(p.share.distance(addr), piece.last-addr+1)
+	}
+	return 0, false
+}
+
+// freshOf is the first fresh address of a group from its cursor on, or else the first of all, as
+// find finds it.
+func (p *Pool) freshOf(g int32, find func(p *Pool, from, end uint32) (uint32, bool)) (off uint32, ok bool) {
+	at := &p.groups[g]
+	if len(p.groups) == 1 {
+		if p.fresh.n == 0 {
+			return 0, false
+		}
+		if off, ok = find(p, at.cursor, p.fresh.n-1); ok || at.cursor == 0 {
+			return off, ok
+		}
+		return find(p, 0, min(at.cursor, p.fresh.n)-1)
+	}
+	begin, _ := slices.BinarySearchFunc(at.pieces, at.cursor, func(i int32, cursor uint32) int {
+		if c := &p.pieces[i]; c.base+c.last-c.first < cursor {
+			return -1
+		}
+		return 1
+	})
+	for n := range at.pieces {
+		c := &p.pieces[at.pieces[(begin+n)%len(at.pieces)]]
+		from := c.base
+		if n == 0 && begin < len(at.pieces) {
+			from = max(from, at.cursor)
+		}
+		if off, ok = find(p, from, c.base+c.last-c.first); ok {
+			return off, true
+		}
+	}
+	if begin < len(at.pieces) { // what is before the cursor in its own piece
+		c := &p.pieces[at.pieces[begin]]
+		if off, ok = find(p, c.base, c.base+c.last-c.first); ok {
+			return off, true
 		}
 	}
 	return 0, false
@@ -252,7 +348,7 @@ func (p *Pool) Take(addr uint32) {
 		return
 	case p.fresh.has(off):
 		p.fresh.clear(off)
-		p.cursor = off + 1
+		p.groups[c.group].cursor = off + 1
 	case p.lists.state(off) == queued:
 		p.lists.remove(off)
 	default:
@@ -269,10 +365,10 @@ func (p *Pool) Return(addr uint32, used bool) {
 		return
 	}
 	if used {
-		p.lists.append(off, queueList, queued)
+		p.lists.append(off, uint32(c.group), queued)
 	} else {
 		p.fresh.set(off)
-		p.dry = false
+		p.groups[c.group].dry = false
 	}
 	p.pools[c.pool].free++
 }
@@ -286,12 +382,12 @@ func (p *Pool) Rest(addr uint32) (woken uint32, ok bool) {
 		return 0, false
 	}
 	t := &p.pools[c.pool]
-	p.lists.append(off, restList+uint32(c.pool), resting)
+	p.lists.append(off, p.lists.rest+uint32(c.pool), resting)
 	t.resting++
 	if t.resting <= max(t.size/10, 1) {
 		return 0, false
 	}
-	first, _ := p.lists.first(restList + uint32(c.pool))
+	first, _ := p.lists.first(p.lists.rest + uint32(c.pool))
 	woken = p.addr(first)
 	p.Wake(woken)
 	return woken, true
@@ -306,10 +402,13 @@ func (p *Pool) Wake(addr uint32) {
 	}
 }
 
-// Queued calls fn for the queued addresses, the longest unused first.
+// Queued calls fn for the queued addresses of one group after the other, in each the longest unused
+// first.
 func (p *Pool) Queued(fn func(addr uint32)) {
-	for off := range p.lists.all(queueList) {
-		fn(p.addr(off))
+	for g := range p.groups {
+		for off := range p.lists.all(uint32(g)) {
+			fn(p.addr(off))
+		}
 	}
 }
 

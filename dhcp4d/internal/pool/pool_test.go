@@ -10,7 +10,7 @@ import (
 )
 
 func addrs(from, to string) Range {
-	return Range{netip.MustParseAddr(from), netip.MustParseAddr(to)}
+	return Range{First: netip.MustParseAddr(from), Last: netip.MustParseAddr(to)}
 }
 
 // twin is the pool as plain lists.
@@ -125,7 +125,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 		for range rapid.IntRange(0, 4).Draw(t, "pools") {
 			at += rapid.Uint32Range(0, 5).Draw(t, "gap")
 			n := rapid.Uint32Range(1, 150).Draw(t, "size")
-			pools = append(pools, Range{Addr(at), Addr(at + n - 1)})
+			pools = append(pools, Range{First: Addr(at), Last: Addr(at + n - 1)})
 			at += n
 		}
 		if rapid.Bool().Draw(t, "descending") {
@@ -133,7 +133,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "exclusions") {
 			lo := base + rapid.Uint32Range(0, at-base).Draw(t, "from")
-			excluded = append(excluded, Range{Addr(lo), Addr(lo + rapid.Uint32Range(0, 30).Draw(t, "length"))})
+			excluded = append(excluded, Range{First: Addr(lo), Last: Addr(lo + rapid.Uint32Range(0, 30).Draw(t, "length"))})
 		}
 		var reserved []netip.Addr
 		for range rapid.IntRange(0, 3).Draw(t, "reservations") {
@@ -144,7 +144,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 		anyAddr := func(t *rapid.T) uint32 { return base + rapid.Uint32Range(0, at-base+3).Draw(t, "addr") }
 		t.Repeat(map[string]func(*rapid.T){
 			"take next": func(t *rapid.T) {
-				if a, ok := p.Next(); ok {
+				if a, ok := p.Next(nil); ok {
 					p.Take(a)
 					w.take(a)
 				}
@@ -170,7 +170,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 				p.SetShare(w.share)
 			},
 			"": func(t *rapid.T) {
-				g, gok := p.Next()
+				g, gok := p.Next(nil)
 				e, eok := w.next()
 				if g != e || gok != eok {
 					t.Fatalf("Next is %v %v, want %v %v", Addr(g), gok, Addr(e), eok)
@@ -186,7 +186,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 				var queue, rest, wantRest []uint32
 				p.Queued(func(a uint32) { queue = append(queue, a) })
 				for i := range pools {
-					for off := range p.lists.all(restList + uint32(i)) {
+					for off := range p.lists.all(p.lists.rest + uint32(i)) {
 						rest = append(rest, p.addr(off))
 					}
 				}
@@ -216,7 +216,7 @@ func TestNeverUsedAddressesComeFirstThenTheLongestUnused(t *testing.T) {
 	p := New([]Range{addrs("192.0.2.1", "192.0.2.4")}, nil, nil)
 	var got []string
 	take := func() {
-		a, _ := p.Next()
+		a, _ := p.Next(nil)
 		p.Take(a)
 		got = append(got, Addr(a).String())
 	}
@@ -232,7 +232,7 @@ func TestNeverUsedAddressesComeFirstThenTheLongestUnused(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if _, ok := p.Next(); ok {
+	if _, ok := p.Next(nil); ok {
 		t.Error("an exhausted pool has a next address")
 	}
 }
@@ -240,7 +240,7 @@ func TestNeverUsedAddressesComeFirstThenTheLongestUnused(t *testing.T) {
 func TestNoAllocationOnceUsed(t *testing.T) {
 	p := New([]Range{addrs("10.0.0.0", "10.0.255.255")}, nil, nil)
 	cycle := func() {
-		a, _ := p.Next()
+		a, _ := p.Next(nil)
 		p.Take(a)
 		p.Return(a, true)
 	}
@@ -260,13 +260,13 @@ func BenchmarkTakeAndReturn(b *testing.B) {
 				p := New([]Range{addrs("10.0.0.0", size.last)}, nil, nil)
 				n, _ := p.Use(0)
 				for range uint64(n) * uint64(fill) / 100 {
-					a, _ := p.Next()
+					a, _ := p.Next(nil)
 					p.Take(a)
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
 				for range b.N {
-					a, _ := p.Next()
+					a, _ := p.Next(nil)
 					p.Take(a)
 					p.Return(a, true)
 				}

@@ -2,14 +2,16 @@ package server
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
-// TestClasses: the tests of classes see the query as it came, and what a class gives is in the
+// TestD4_82Classes: the tests of classes see the query as it came, and what a class gives is in the
 // reply.
-func TestClasses(t *testing.T) {
+func TestD4_82Classes(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
 classes:
@@ -55,9 +57,9 @@ subnets:
 	}
 }
 
-// TestWhatAClassGives: lease times, boot fields and refusal are those of the last class that says
+// TestD4_83WhatAClassGives: lease times, boot fields and refusal are those of the last class that says
 // them.
-func TestWhatAClassGives(t *testing.T) {
+func TestD4_83WhatAClassGives(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
 - id: 1
@@ -101,5 +103,135 @@ func TestWhatAClassGives(t *testing.T) {
 	nak := ask(dhcp4.Request, 5, class("nak"), addrOption(dhcp4.OptRequestedAddress, "192.0.2.10"), addrOption(dhcp4.OptServerIdentifier, "192.0.2.1"))
 	if nak.Type() != dhcp4.NAK {
 		t.Errorf("a REQUEST of a refused client is answered by %v", nak.Type())
+	}
+}
+
+// TestD4_83WhatPlacesGive: what a reservation says goes before what classes say, and that before the
+// pool, the subnet and the top. D4-90: an option that is taken away comes from no place below.
+func TestD4_83WhatPlacesGive(t *testing.T) {
+	b := newBench(t)
+	b.reload(t, `
+options: {domain-name: top, host-name: top, root-path: top}
+subnets:
+  - id: 1
+    subnet: 192.0.2.0/24
+    match: [{interface: eth1}]
+    lease-time: 1h
+    next-server: 192.0.2.5
+    no-options: [root-path]
+    classes:
+      - {test: "option[60].exists", lease-time: 10m, boot-file-name: class, no-options: [domain-name]}
+      - {test: "option[60].hex == 'again'", options: {domain-name: again}}
+    pools:
+      - {range: 192.0.2.10-192.0.2.10, lease-time: 20m, max-lease-time: 30m, next-server: 192.0.2.6, server-hostname: pool, no-options: [host-name]}
+      - 192.0.2.20-192.0.2.29
+    reservations:
+      - {hw-address: "02:00:00:00:00:09", address: 192.0.2.9, lease-time: 5m, next-server: 192.0.2.7, boot-file-name: reservation, no-options: [15]}
+      - {hw-address: "02:00:00:00:00:08", address: 192.0.2.8, refuse: nak}
+      - {hw-address: "02:00:00:00:00:07", address: 192.0.2.7, refuse: silent}
+`)
+	ask := func(last byte, options ...[]byte) dhcp4.Message {
+		return b.ask(t, frame(t, query(message(dhcp4.Discover, last, options...)), direct))
+	}
+	class := func(s string) []byte { return dhcp4.AppendOption(nil, 60, []byte(s)) }
+	wish := dhcp4.AppendUint32(nil, dhcp4.OptLeaseTime, 10_000)
+	for _, c := range []struct {
+		name                string
+		reply               dhcp4.Message
+		address             string
+		seconds             uint32
+		server, sname, file string
+		domain, host        string
+	}{
+		{"pool", ask(1, wish), "192.0.2.10", 1800, "192.0.2.6", "pool", "", "top", ""},
+		{"subnet", ask(2), "192.0.2.20", 3600, "192.0.2.5", "", "", "top", "top"},
+		{"class", ask(3, class("x")), "192.0.2.21", 600, "192.0.2.5", "", "class", "", "top"},
+		{"class that gives again what another took away", ask(4, class("again")), "192.0.2.22", 600, "192.0.2.5", "", "class", "again", "top"},
+		{"class over pool", ask(1, class("x"), wish), "192.0.2.10", 600, "192.0.2.6", "pool", "class", "", ""},
+		{"reservation", ask(9), "192.0.2.9", 300, "192.0.2.7", "", "reservation", "", "top"},
+		{"reservation over classes", ask(9, class("again"), wish), "192.0.2.9", 300, "192.0.2.7", "", "reservation", "", "top"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n, _ := c.reply.Uint32(dhcp4.OptLeaseTime)
+			text := func(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
+			option := func(code byte) string { v, _ := c.reply.Option(code); return string(v) }
+			got := []string{c.reply.YIAddr().String(), c.reply.SIAddr().String(), text(c.reply.SName()), text(c.reply.File()), option(15), option(12), option(17)}
+			want := []string{c.address, c.server, c.sname, c.file, c.domain, c.host, ""}
+			if n != c.seconds || !slices.Equal(got, want) {
+				t.Errorf("%d %q, want %d %q", n, got, c.seconds, want)
+			}
+		})
+	}
+	t.Run("D4-84 a reservation that is refused", func(t *testing.T) {
+		dropped := func() float64 { return b.sum(t, "dhcp4d_packets_dropped_total", "reason=class_refused") }
+		before := dropped()
+		wanted := addrOption(dhcp4.OptRequestedAddress, "192.0.2.8")
+		if kind, _ := b.tell(t, on("fe80::1"), message(dhcp4.Discover, 8)); kind != 0 {
+			t.Errorf("a DISCOVER is answered by %v", kind)
+		}
+		if kind, _ := b.tell(t, on("fe80::1"), message(dhcp4.Request, 8, wanted, ourID)); kind != dhcp4.NAK {
+			t.Errorf("a REQUEST is answered by %v", kind)
+		}
+		if kind, _ := b.tell(t, on("fe80::1"), message(dhcp4.Request, 7, wanted, ourID)); kind != 0 {
+			t.Errorf("a REQUEST of a client to be silent to is answered by %v", kind)
+		}
+		if n := dropped() - before; n != 2 {
+			t.Errorf("%v queries are counted as refused", n)
+		}
+	})
+}
+
+// TestD4_86PoolsForClasses: clients get new addresses of pools only that are for them, and keep what
+// they have.
+func TestD4_86PoolsForClasses(t *testing.T) {
+	b := newBench(t)
+	b.reload(t, `
+classes:
+  - {name: phones, test: "option[60].hex == 'phone'"}
+  - {name: cameras, test: "option[60].hex == 'camera'", pools: [fixed]}
+  - {name: nobody, test: "option[60].hex == 'nobody'", pools: [elsewhere]}
+subnets:
+  - id: 1
+    subnet: 192.0.2.0/24
+    match: [{interface: eth1}]
+    pools:
+      - {range: 192.0.2.10-192.0.2.11, only: [phones, cameras]}
+      - {range: 192.0.2.20-192.0.2.21, name: fixed}
+      - 192.0.2.30-192.0.2.39
+    reservations: [{hw-address: "02:00:00:00:00:09", address: 192.0.2.11}]
+  - {id: 2, subnet: 198.51.100.0/24, match: [], pools: [{range: 198.51.100.9-198.51.100.9, name: elsewhere}]}
+`)
+	class := func(s string) []byte { return dhcp4.AppendOption(nil, 60, []byte(s)) }
+	const none = "invalid IP"
+	wants := func(a string) []byte { return addrOption(dhcp4.OptRequestedAddress, a) }
+	discover := func(last byte, options ...[]byte) []byte { return message(dhcp4.Discover, last, options...) }
+	request := func(last byte, options ...[]byte) []byte { return message(dhcp4.Request, last, options...) }
+	renewal := func(last byte, a string, options ...[]byte) []byte {
+		return with(netip.MustParseAddr(a), request(last, options...))
+	}
+	for _, c := range []struct {
+		name    string
+		message []byte
+		kind    dhcp4.MessageType
+		address string
+	}{
+		{"a phone gets the first pool", discover(1, class("phone")), dhcp4.Offer, "192.0.2.10"},
+		{"and is bound", request(1, class("phone"), wants("192.0.2.10"), ourID), dhcp4.ACK, "192.0.2.10"},
+		{"the next phone any other, as the rest is reserved", discover(2, class("phone")), dhcp4.Offer, "192.0.2.20"},
+		{"a client of no class gets what is open", discover(3), dhcp4.Offer, "192.0.2.21"},
+		{"and the next pool", discover(4), dhcp4.Offer, "192.0.2.30"},
+		{"a camera finds its pool full", discover(5, class("camera")), 0, none},
+		{"a class of pools elsewhere is not bound to them", discover(6, class("nobody")), dhcp4.Offer, "192.0.2.31"},
+		{"nobody else gets a phone's address by asking for it", discover(7, wants("192.0.2.10")), dhcp4.Offer, "192.0.2.32"},
+		{"nor by a REQUEST", request(7, wants("192.0.2.11"), ourID), dhcp4.NAK, "0.0.0.0"},
+		{"a renewal that does not tell the class keeps the address", renewal(1, "192.0.2.10"), dhcp4.ACK, "192.0.2.10"},
+		{"who only says that he has such an address does not get it", renewal(8, "192.0.2.11"), dhcp4.NAK, "0.0.0.0"},
+		{"a reservation goes before", discover(9), dhcp4.Offer, "192.0.2.11"},
+		{"a phone that is none any more when it starts again gets another address", discover(1), dhcp4.Offer, "192.0.2.33"},
+		{"and has the first one until it takes that", renewal(1, "192.0.2.10", class("phone")), dhcp4.ACK, "192.0.2.10"},
+	} {
+		if kind, address := b.tell(t, on("fe80::1"), c.message); kind != c.kind || address.String() != c.address {
+			t.Errorf("%s: %v of %v, want %v of %v", c.name, kind, address, c.kind, c.address)
+		}
 	}
 }

@@ -29,6 +29,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -90,6 +91,7 @@ type Server struct {
 	byHooks  option.Overrides // by hooks at pkt4_send
 	classes  []*network.Class // that it is in, of those that give anything
 	sets     []*option.Set    // memory of options
+	groups   []int32          // of pools that it may have, memory
 	eval     expression.Evaluator
 	warned   time.Time // when leftOut last warned
 
@@ -350,9 +352,15 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	refused := network.NotRefused
 	for _, c := range s.classes {
 		refused = max(refused, c.Refused)
-		if c.Times != (lease.Times{}) {
-			q.terms.Times = c.Times
-		}
+		q.terms.Times = cmp.Or(c.Times, q.terms.Times)
+	}
+	if r := q.reserved; r != nil {
+		refused = max(refused, r.Refused)
+		q.terms.Times = cmp.Or(r.Times, q.terms.Times)
+	}
+	if g := q.chosen.Subnet.Groups; g != nil {
+		s.groups = g.AppendFor(s.groups[:0], s.classes)
+		q.terms.Groups = s.groups
 	}
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
 	if refused != network.NotRefused && !nak {
@@ -539,27 +547,39 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	r.SendTimes = sub.Lease.SendTimers
 	boot := &s.set.boots[sub.Position]
 	r.SIAddr, r.SName, r.File = sub.NextServer, boot.server, boot.file
-	for _, c := range s.classes {
-		if c.NextServer.IsValid() {
-			r.SIAddr = c.NextServer
-		}
-		if c.ServerHostname != nil {
-			r.SName = c.ServerHostname
-		}
-		if c.BootFileName != nil {
-			r.File = c.BootFileName
-		}
-	}
 	address := d.Addr
 	if q.message.Type() == dhcp4.Inform {
 		address = q.terms.CIAddr // an INFORM has no lease of ours, but its address may be in a pool
 	}
-	s.options = s.optionsFor(q, sub.PoolOf(address))
+	pool := sub.PoolOf(address)
+	s.options = s.optionsFor(q, pool)
 	r.Options = &s.options
+	if pool >= 0 {
+		boots(r, &sub.Pools[pool].Carried)
+	}
+	for _, c := range s.classes {
+		boots(r, &c.Carried)
+	}
+	if q.reserved != nil {
+		boots(r, q.reserved.Carried)
+	}
 	if d.V6Only {
 		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
 	}
 	return r
+}
+
+// boots has a reply say what is carried of a boot.
+func boots(r *reply.Reply, c *network.Carried) {
+	if c.NextServer.IsValid() {
+		r.SIAddr = c.NextServer
+	}
+	if c.ServerHostname != nil {
+		r.SName = c.ServerHostname
+	}
+	if c.BootFileName != nil {
+		r.File = c.BootFileName
+	}
 }
 
 // leftOutEvery is the least time between two warnings of options that did not fit.

@@ -28,7 +28,7 @@ func (t *Table) Ahead(queries []*lease.Query) {
 			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
 		case q.Type == dhcp4.Discover:
 			// Mostly a new client, which will get the next address.
-			if next, ok := t.slots[slot].pool.Next(); ok {
+			if next, ok := t.slots[slot].pool.Next(q.Groups); ok {
 				a.address = t.addrs.probe(t.addrHash(next + discovers))
 				discovers++
 			}

@@ -291,6 +291,7 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 func (s *slot) set(conf *Subnet) {
 	s.conf = *conf
 	s.conf.Pools, s.conf.Excluded, s.conf.Reserved = slices.Clone(conf.Pools), slices.Clone(conf.Excluded), slices.Clone(conf.Reserved)
+	s.conf.Times = slices.Clone(conf.Times)
 	s.pool = pool.New(conf.Pools, conf.Excluded, conf.Reserved)
 	s.mask = ^uint32(0)
 	if conf.Prefix.Bits() < 32 {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
@@ -47,14 +48,18 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
 	if q.Type == dhcp4.Discover {
 		p := t.slots[v.slot].pool
-		next, ok := p.Next()
+		next, ok := p.Next(q.Groups)
 		if !ok {
 			t.Expire(now, expireMany)
 			named, reserved = t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
-			next, ok = p.Next()
+			next, ok = p.Next(q.Groups)
 		}
 		if ok {
 			f.Next = lease.ID{Addr: pool.Addr(next)}
+			if times := t.slots[v.slot].conf.Times; times != nil {
+				at, _, _ := p.Of(next)
+				f.NextTimes = times[at]
+			}
 		}
 	}
 
@@ -159,7 +164,16 @@ func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lea
 // stand returns the facts about an address for the client of v.
 func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	s := &t.slots[v.slot]
-	a := lease.Address{ID: lease.ID{Addr: pool.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr), InPool: s.pool.Contains(addr)}
+	a := lease.Address{ID: lease.ID{Addr: pool.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr)}
+	at, group, ok := s.pool.Of(addr)
+	a.InPool = ok
+	if ok && v.q.Groups != nil {
+		_, may := slices.BinarySearch(v.q.Groups, group)
+		a.Barred = !may
+	}
+	if ok && s.conf.Times != nil {
+		a.Times = s.conf.Times[at]
+	}
 	a.ForOther = s.pool.Reserved(addr) && a.Addr != v.q.Reservation
 	if ref == 0 {
 		if !a.InSubnet {

@@ -31,13 +31,14 @@ import (
 type Subnet struct {
 	ID       uint32
 	Prefix   netip.Prefix
-	Pools    []pool.Range // given to any client
-	Excluded []pool.Range // but not these
-	Reserved []netip.Addr // given only to clients whose Query.Reservation has them; inside or outside of the pools
+	Pools    []pool.Range  // given to any client, but for Query.Groups
+	Times    []lease.Times // of each of Pools; nil: they have none of their own
+	Excluded []pool.Range  // but not these
+	Reserved []netip.Addr  // given only to clients whose Query.Reservation has them; inside or outside of the pools
 }
 
 func (s *Subnet) equal(o *Subnet) bool {
-	return s.ID == o.ID && s.Prefix == o.Prefix && slices.Equal(s.Pools, o.Pools) &&
+	return s.ID == o.ID && s.Prefix == o.Prefix && slices.Equal(s.Pools, o.Pools) && slices.Equal(s.Times, o.Times) &&
 		slices.Equal(s.Excluded, o.Excluded) && slices.Equal(s.Reserved, o.Reserved)
 }
 

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"cmp"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+)
+
+// carriedDoc is what a class, a pool or a reservation gives its clients, as it stands in the
+// document.
+type carriedDoc struct {
+	network.Carried
+	options optionsDoc
+	timesAt *value
+	late    bool // it is known only with the address, as that of a pool
+}
+
+// carriedFields are the keys of all that carry.
+func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
+	fields := []field[carriedDoc]{
+		{"options", "mapping of option name or code to value", "options of these clients", func(r *reader, v *value, c *carriedDoc) {
+			r.options(v, &c.options, !c.late)
+		}},
+		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, c *carriedDoc) { r.alwaysSend(v, &c.options) }},
+		{"no-options", "list of option names or codes", "options that these clients do not get from places that go after this one", func(r *reader, v *value, c *carriedDoc) { r.noOptions(v, &c.options, !c.late) }},
+		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one", func(r *reader, v *value, c *carriedDoc) {
+			r.leaseTime(v, &c.Times.Default)
+			c.timesAt = v
+		}},
+		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *carriedDoc) {
+			r.leaseTime(v, &c.Times.Min)
+			c.timesAt = v
+		}},
+		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *carriedDoc) {
+			r.leaseTime(v, &c.Times.Max)
+			c.timesAt = v
+		}},
+		{"next-server", "IPv4 address", "address of their boot server (siaddr)", func(r *reader, v *value, c *carriedDoc) { r.addr4(v, &c.NextServer) }},
+		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets", func(r *reader, v *value, c *carriedDoc) { r.octets(v, 63, &c.ServerHostname) }},
+		{"boot-file-name", "text", "their boot file (file), at most 127 octets", func(r *reader, v *value, c *carriedDoc) { r.octets(v, 127, &c.BootFileName) }},
+	}
+	all := make([]field[T], 0, len(fields))
+	for _, f := range fields {
+		all = append(all, field[T]{f.name, f.kind, f.meaning, func(r *reader, v *value, into *T) { f.read(r, v, of(into)) }})
+	}
+	return all
+}
+
+// refusal reads how clients are refused.
+func (r *reader) refusal(v *value, into *network.Refusal) {
+	var nak bool
+	r.either(v, "nak", "silent", &nak)
+	if *into = network.RefusedSilent; nak {
+		*into = network.RefusedNak
+	}
+}
+
+const refusalMeaning = "these clients are not served: no message gets an answer, or with nak each REQUEST gets a NAK; counted as class_refused"
+
+// noOptions reads the options that are taken away.
+func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
+	for _, item := range r.list(v, "option names or codes") {
+		if item.Kind != yaml.ScalarNode || item.Value == "" {
+			r.fail(item, "must be the name or the code of an option")
+			continue
+		}
+		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.failAt(at, item.path()+path, problem) })
+		switch {
+		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
+			r.fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, a class or a reservation")
+		case ok:
+			into.remove(code, item)
+		}
+	}
+}
+
+// complete completes and checks what was read. It reports mistakes.
+func (r *reader) complete(c *carriedDoc) {
+	r.checkRemoved(&c.options)
+	t := &c.Times
+	if c.timesAt == nil {
+		return
+	}
+	if t.Default == 0 {
+		r.fail(c.timesAt, "needs lease-time beside it: what is said here of lease times replaces all that the subnet says")
+		*t = lease.Times{}
+		return
+	}
+	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
+	if t.Min > t.Default || t.Default > t.Max {
+		r.fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
+	}
+}
+
+// checkRemoved reports options that are taken away where they are configured.
+func (r *reader) checkRemoved(o *optionsDoc) {
+	for code, at := range o.removed {
+		if o.Has(code) {
+			r.fail(at, "option %s is configured here, too; leave one out", encode.Name(code))
+		}
+	}
+}
