@@ -48,6 +48,9 @@ func (s *Scope) Inner() *Scope { return &Scope{classes: s.classes, around: s} }
 // Count is the number of classes, in this scope and in all others of the configuration.
 func (s *Scope) Count() int { return s.classes.Len() }
 
+// UsesKnown reports whether a class depends on whether the client has a reservation.
+func (s *Scope) UsesKnown(number int) bool { return s.classes.UsesKnown(number) }
+
 // Lookup returns the number of a class.
 func (s *Scope) Lookup(name string) (int, bool) {
 	for ; s != nil; s = s.around {

@@ -56,7 +56,7 @@ func TestAccessByTest(t *testing.T) {
 // TestClasses: what a class, a pool and a reservation carry arrives at clients.
 func TestClasses(t *testing.T) {
 	t.Parallel()
-	b := start(t, subnets(`{classes: [{name: phones, test: "option[60].hex == 'phone'"}], subnets: [{id: 1, subnet: 192.0.2.0/24,
+	b := start(t, subnets(`{classes: [{name: phones, test: "option[60].hex == 'phone'"}, {test: "option[60].hex == 'boot'", ignore-client-id: true}], subnets: [{id: 1, subnet: 192.0.2.0/24,
 		match: [{interface: access}], options: {domain-name: subnet}, lease-time: 1h,
 		pools: [{range: 192.0.2.10-192.0.2.10, only: [phones], lease-time: 20m, no-options: [domain-name]}, 192.0.2.20-192.0.2.29],
 		reservations: [{hw-address: "02:c1:1e:00:00:03", address: 192.0.2.50, lease-time: 30m, refuse: nak}]}]}`))
@@ -79,6 +79,20 @@ func TestClasses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("D4-87 the hardware address is the client, whatever identifier it sends", func(t *testing.T) {
+		b := b.at(t)
+		for _, id := range [][]byte{nil, {1, 2, 3}, {0xff, 0, 0, 0, 9, 0, 3, 0, 1, 7}} {
+			c, socket, err := b.Client(topology.Multicast, 4, client.Options{ClientID: id, Retransmit: patient,
+				Extra: []dhcpv4.Option{dhcpv4.OptClassIdentifier("boot")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l := b.obtain(c); l.Address != netip.MustParseAddr("192.0.2.21") {
+				t.Errorf("with the identifier %x the client gets %v", id, l.Address)
+			}
+			socket.Close()
+		}
+	})
 	t.Run("D4-84 a reservation that refuses", func(t *testing.T) {
 		b := b.at(t)
 		b.dropped(b.four, `dhcp4d_packets_dropped_total{reason="class_refused",socket="ipc"}`, func() {

@@ -152,6 +152,12 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	id.HWType, id.LinkAddress, id.InterfaceID, id.RemoteID = 1, q.LinkAddress, q.InterfaceID, q.RemoteID
 	sub := selector.Select(&q).Subnet
 	var reserved *network.Reservation
+	if sub != nil && sub.IgnoresID(eval) && len(id.HWAddr) > 0 {
+		id.ClientID = nil
+		if _, err = fmt.Fprintln(stdout, "identity: the hardware address alone is the client"); err != nil {
+			return err
+		}
+	}
 	if sub != nil {
 		reserved = sub.Reservations.Of(&id)
 	}

@@ -21,6 +21,10 @@ func classFields() []field[classDoc] {
 		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
 		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
 		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
+		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends", func(r *reader, v *value, c *classDoc) {
+			r.boolean(v, &c.IgnoreID)
+			c.ignoreAt = v
+		}},
 		{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, c *classDoc) { r.refusal(v, &c.Refused) }},
 		{"pools", "list of texts", "names of the pools that these clients get new addresses of, in subnets that have a pool of such a name", func(r *reader, v *value, c *classDoc) {
 			c.Pools = []string{}
@@ -32,13 +36,15 @@ func classFields() []field[classDoc] {
 
 type classDoc struct {
 	carriedDoc
-	Name    string
-	Refused network.Refusal
-	Pools   []string
-	poolsAt *value
-	testAt  *value
-	traits  network.Traits
-	marked  bool
+	Name     string
+	Refused  network.Refusal
+	Pools    []string
+	poolsAt  *value
+	IgnoreID bool
+	ignoreAt *value
+	testAt   *value
+	traits   network.Traits
+	marked   bool
 }
 
 // classList is the classes of a level.
@@ -101,10 +107,14 @@ func (r *reader) classes(v *value, l *level) {
 			r.fail(item, "%v", err)
 			continue
 		}
+		if c.IgnoreID && l.scope.UsesKnown(number) {
+			r.fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; give a test without known, unknown, KNOWN and UNKNOWN")
+			continue
+		}
 		if c.marked {
 			l.marked[c.Name] = number
 		}
-		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools}
+		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools, IgnoreID: c.IgnoreID}
 		class.Options = c.options.Set()
 		if test != nil {
 			class.Value, class.Is, _ = test.Key()

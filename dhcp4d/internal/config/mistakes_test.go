@@ -178,6 +178,8 @@ func TestMistakes(t *testing.T) {
 		{"pool with a maximum alone", subnetWith("pools: [{range: 192.0.2.9-192.0.2.9, max-lease-time: 1h}]"), "needs lease-time beside it", 0},
 		{"reservation with times that descend", reserve("{address: 192.0.2.9, client-id: 01:02, lease-time: 2h, max-lease-time: 1h}"), "must not descend", 0},
 		{"reservation with an unknown refusal", reserve("{address: 192.0.2.9, client-id: 01:02, refuse: loud}"), "must be silent or nak", 0},
+		{"D4-87 identity by a class that asks for a reservation", subnetWith("classes: [{test: known, ignore-client-id: true}]"), "subnets[0].classes[0].ignore-client-id: depends here on whether the client has a reservation", 0},
+		{"D4-87 reservation by what the subnet ignores", reserve("{address: 192.0.2.9, client-id: 01:02}") + "  ignore-client-id: true\n", "names its client by client-id, which the subnet ignores", 0},
 		{"reservation without address", reserve("{hw-address: 02:00:00:00:00:01}"), "subnets[0].reservations[0]: has no address", 0},
 		{"reservation without client", reserve("{address: 192.0.2.9}"), "must name its client in one way", 0},
 		{"reservation with two clients", reserve("{address: 192.0.2.9, hw-address: 02:00:00:00:00:01, interface-id: a}"), "must name its client in one way", 0},

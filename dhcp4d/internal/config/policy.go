@@ -81,6 +81,9 @@ func levelFields() []field[level] {
 		{"pad-to-300", "true or false", "fills replies with zeros up to 300 octets, for old clients behind a 4o6 relay agent", func(r *reader, v *value, l *level) {
 			r.boolean(v, &l.PadTo300)
 		}},
+		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends, such as a boot loader and then the system; a client without a hardware address keeps its identifier", func(r *reader, v *value, l *level) {
+			r.boolean(v, &l.IgnoreID)
+		}},
 		{"exclude-first-last-24", "true or false", "no pool hands out an address that ends in .0 or .255, which some devices take for a network's own or a broadcast address; reservations may have them", func(r *reader, v *value, l *level) {
 			r.boolean(v, &l.SkipEnds)
 		}},

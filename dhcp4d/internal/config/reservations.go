@@ -103,6 +103,10 @@ func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr,
 		if !r.identify(&d) {
 			continue
 		}
+		if s.IgnoreID && d.ClientID != nil {
+			r.fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
+			continue
+		}
 		key := d.Key()
 		switch {
 		case !s.prefix.Contains(d.addr):

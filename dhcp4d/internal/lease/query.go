@@ -34,6 +34,10 @@ type Query struct {
 
 	// The client and where it is. The binding keeps this.
 	Client []byte
+	// Alias, if not nil, is another key by which leases of the client may be known: that of its
+	// client identifier, where the hardware address is the client. While a lease of that key and of
+	// the same hardware address is in force, the client is known by it: the table puts it into Client.
+	Alias  []byte
 	HWType byte
 	HWAddr []byte
 	Point  []byte

@@ -19,7 +19,10 @@ type Class struct {
 	Carried
 
 	Refused Refusal
-	Pools   []string // names of the pools that these clients get addresses of; nil says nothing
+	// IgnoreID: the hardware address alone is the client. Such a class does not depend on whether the
+	// client has a reservation.
+	IgnoreID bool
+	Pools    []string // names of the pools that these clients get addresses of; nil says nothing
 
 	// Value, unless it is nil, evaluates to the octets Is for every client of the class.
 	Value *expression.Value
@@ -40,7 +43,9 @@ func (c *Carried) IsSet() bool {
 }
 
 // Gives reports whether being in the class makes a difference by itself.
-func (c *Class) Gives() bool { return c.IsSet() || c.Refused != NotRefused || c.Pools != nil }
+func (c *Class) Gives() bool {
+	return c.IsSet() || c.Refused != NotRefused || c.Pools != nil || c.IgnoreID
+}
 
 // Refusal is the way in which clients are refused.
 type Refusal uint8
@@ -58,6 +63,8 @@ type ClassList struct {
 	// First and End bound the numbers of all classes of the level.
 	First, End int
 
+	ignoring *ClassList // of classes with IgnoreID; nil if there are none
+
 	keyed []keyed // those with a value
 	rest  []int32 // those without
 }
@@ -71,6 +78,15 @@ type keyed struct {
 // NewClassList makes the indexes over the classes of a level that give anything. It keeps all. The
 // numbers of its classes are from first to before end.
 func NewClassList(all []Class, first, end int) *ClassList {
+	l := newClassList(all, first, end)
+	ignoring := slices.DeleteFunc(slices.Clone(all), func(c Class) bool { return !c.IgnoreID })
+	if len(ignoring) > 0 {
+		l.ignoring = newClassList(ignoring, first, end)
+	}
+	return l
+}
+
+func newClassList(all []Class, first, end int) *ClassList {
 	l := &ClassList{All: all, First: first, End: end}
 	values := map[string]int{}
 	for i := range all {
@@ -99,6 +115,29 @@ func (l *ClassList) Longest() (longest uint32) {
 		}
 	}
 	return longest
+}
+
+// ignores reports whether the query of e is in a class with IgnoreID.
+func (l *ClassList) ignores(e *expression.Evaluator) bool {
+	if l == nil || l.ignoring == nil {
+		return false
+	}
+	l = l.ignoring
+	for _, i := range l.rest {
+		if e.Member(l.All[i].Number) {
+			return true
+		}
+	}
+	for k := range l.keyed {
+		if octets, ok := l.keyed[k].value.Octets(e); ok {
+			for _, i := range l.keyed[k].by[string(octets)] {
+				if e.Member(l.All[i].Number) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // AppendOf appends the classes that the query of e is in, in the order of the document. Its cost

@@ -140,6 +140,16 @@ func (s *Subnet) AppendClasses(in []*Class, e *expression.Evaluator) []*Class {
 	return s.Classes.AppendOf(s.TopClasses.AppendOf(in, e), e)
 }
 
+// AsksIdentity reports whether IgnoresID depends on classes.
+func (s *Subnet) AsksIdentity() bool {
+	return !s.IgnoreID && (s.TopClasses != nil && s.TopClasses.ignoring != nil || s.Classes != nil && s.Classes.ignoring != nil)
+}
+
+// IgnoresID reports whether the hardware address alone is the client of the query of e.
+func (s *Subnet) IgnoresID(e *expression.Evaluator) bool {
+	return s.IgnoreID || s.TopClasses.ignores(e) || s.Classes.ignores(e)
+}
+
 // Longest is the longest lease time that any client of the subnet gets.
 func (s *Subnet) Longest() uint32 {
 	longest := max(s.Lease.Max, s.TopClasses.Longest(), s.Classes.Longest())

@@ -12,6 +12,7 @@ type Policy struct {
 	ServerID      netip.Addr  // option 54, in no pool
 	Authoritative bool        // whether clients are refused that another server may know
 	PadTo300      bool        // replies are filled up to 300 octets
+	IgnoreID      bool        // the hardware address alone is the client
 	SkipEnds      bool        // no pool hands out an address that ends in .0 or .255
 	Moves         lease.Moves // of clients to another attachment point
 

@@ -235,3 +235,80 @@ subnets:
 		}
 	}
 }
+
+// TestD4_87IgnoreClientID: where client identifiers are ignored, who has a hardware address is the
+// client. Leases from before stay with their clients.
+func TestD4_87IgnoreClientID(t *testing.T) {
+	const pools = "subnet: 192.0.2.0/24, match: [{interface: eth1}], pools: [192.0.2.10-192.0.2.20]"
+	id := func(s string) []byte { return dhcp4.AppendOption(nil, dhcp4.OptClientIdentifier, []byte("id "+s)) }
+	boot := dhcp4.AppendOption(nil, 60, []byte("boot"))
+	// says is a message of hardware address 02:00:00:00:00:hw, with no identifier but those of options.
+	says := func(kind dhcp4.MessageType, hw byte, options ...[]byte) []byte {
+		m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, hw}})
+		m = dhcp4.AppendType(m, kind)
+		for _, o := range options {
+			m = append(m, o...)
+		}
+		return dhcp4.AppendEnd(m)
+	}
+	wants := func(a string) []byte { return addrOption(dhcp4.OptRequestedAddress, a) }
+	type step struct {
+		name    string
+		message []byte
+		kind    dhcp4.MessageType
+		address string
+	}
+	run := func(t *testing.T, b *bench, steps []step) {
+		t.Helper()
+		for _, s := range steps {
+			if kind, address := b.tell(t, on("fe80::1"), s.message); kind != s.kind || address.String() != s.address {
+				t.Errorf("%s: %v of %v, want %v of %v", s.name, kind, address, s.kind, s.address)
+			}
+		}
+	}
+	t.Run("subnet", func(t *testing.T) {
+		b := newBench(t)
+		b.reload(t, "[{id: 1, ignore-client-id: true, "+pools+", reservations: [{hw-address: '02:00:00:00:00:09', address: 192.0.2.9}]}]")
+		run(t, b, []step{
+			{"a boot loader", says(dhcp4.Request, 1, id("loader"), wants("192.0.2.10"), ourID), dhcp4.ACK, "192.0.2.10"},
+			{"the system has its address", says(dhcp4.Discover, 1, id("system")), dhcp4.Offer, "192.0.2.10"},
+			{"without an identifier too", says(dhcp4.Request, 1, wants("192.0.2.10")), dhcp4.ACK, "192.0.2.10"},
+			{"another host with the same identifier has another", says(dhcp4.Discover, 2, id("system")), dhcp4.Offer, "192.0.2.11"},
+			{"who cannot take it", says(dhcp4.Request, 2, id("loader"), wants("192.0.2.10"), ourID), dhcp4.NAK, "0.0.0.0"},
+			{"a reservation", says(dhcp4.Discover, 9, id("system")), dhcp4.Offer, "192.0.2.9"},
+		})
+		if answer := b.ask(t, frame(t, query(says(dhcp4.Discover, 1, id("system"))), direct)); !answer.Has(dhcp4.OptClientIdentifier) {
+			t.Error("D4-10 the identifier does not come back")
+		}
+	})
+	t.Run("class", func(t *testing.T) {
+		b := newBench(t)
+		b.reload(t, "{classes: [{test: \"option[60].hex == 'boot'\", ignore-client-id: true}], subnets: [{id: 1, "+pools+"}]}")
+		run(t, b, []step{
+			{"in the class", says(dhcp4.Request, 1, id("a"), boot, wants("192.0.2.10"), ourID), dhcp4.ACK, "192.0.2.10"},
+			{"in the class, with another identifier", says(dhcp4.Discover, 1, id("b"), boot), dhcp4.Offer, "192.0.2.10"},
+			{"not in the class", says(dhcp4.Discover, 1, id("b")), dhcp4.Offer, "192.0.2.11"},
+		})
+	})
+	t.Run("leases from before", func(t *testing.T) {
+		b := newBench(t)
+		b.reload(t, "[{id: 1, "+pools+"}]")
+		run(t, b, []step{
+			{"bound by its identifier", says(dhcp4.Request, 1, id("a"), wants("192.0.2.10"), ourID), dhcp4.ACK, "192.0.2.10"},
+			{"another", says(dhcp4.Request, 2, id("b"), wants("192.0.2.11"), ourID), dhcp4.ACK, "192.0.2.11"},
+			{"a third", says(dhcp4.Request, 3, id("c"), wants("192.0.2.12"), ourID), dhcp4.ACK, "192.0.2.12"},
+		})
+		b.reload(t, "[{id: 1, ignore-client-id: true, "+pools+"}]")
+		run(t, b, []step{
+			{"a renewal goes on", with(netip.MustParseAddr("192.0.2.10"), says(dhcp4.Request, 1, id("a"))), dhcp4.ACK, "192.0.2.10"},
+			{"a new start too", says(dhcp4.Discover, 2, id("b")), dhcp4.Offer, "192.0.2.11"},
+			{"the identifier from another hardware address does not", says(dhcp4.Discover, 4, id("c")), dhcp4.Offer, "192.0.2.13"},
+			{"its client goes on", with(netip.MustParseAddr("192.0.2.12"), says(dhcp4.Request, 3, id("c"))), dhcp4.ACK, "192.0.2.12"},
+		})
+		b.tell(t, on("fe80::1"), with(netip.MustParseAddr("192.0.2.12"), says(dhcp4.Release, 3, id("c"), ourID)))
+		run(t, b, []step{
+			{"when it has ended, the hardware address alone does", says(dhcp4.Request, 3, id("c"), wants("192.0.2.14"), ourID), dhcp4.ACK, "192.0.2.14"},
+			{"with any identifier", says(dhcp4.Discover, 3, id("x")), dhcp4.Offer, "192.0.2.14"},
+		})
+	})
+}

@@ -307,10 +307,24 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
+	if s.ignoresID(q) {
+		q.who.ignoreID(&q.message)
+	}
 	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
 	s.identify(q)
 	return undecided, drop.None
+}
+
+// ignoresID reports whether the hardware address alone is the client of a query.
+func (s *Server) ignoresID(q *exchange) bool {
+	sub := q.chosen.Subnet
+	if !sub.AsksIdentity() {
+		return sub.IgnoreID
+	}
+	q.reserved = nil
+	s.evaluate(q)
+	return sub.IgnoresID(&s.eval)
 }
 
 // identify sets the server identifier that the client of a query knows: that of its subnet, or the

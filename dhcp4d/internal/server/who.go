@@ -20,6 +20,7 @@ type asker struct {
 	identity network.Identity
 	path     attachment.Path
 	client   []byte     // key, see lease.AppendKey
+	alias    []byte     // the key of the client identifier, where that is ignored, else empty
 	point    []byte     // attachment point
 	serverID netip.Addr // of option 82: how the client is to know us (RFC 5107)
 
@@ -49,6 +50,7 @@ func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	if len(a.client) > maxKey {
 		return drop.NotDHCPv4
 	}
+	a.alias = a.alias[:0]
 	a.where = network.Facts{GIAddr: m.GIAddr()}
 	a.where.Locate(&a.path)
 	a.where.SubnetSelection, _ = m.Addr(dhcp4.OptSubnetSelection)
@@ -67,6 +69,16 @@ func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	return drop.None
 }
 
+// ignoreID makes the hardware address alone the client, if there is one.
+func (a *asker) ignoreID(m *dhcp4.Message) {
+	if a.identity.ClientID == nil || len(a.identity.HWAddr) == 0 {
+		return
+	}
+	a.identity.ClientID = nil
+	a.alias = append(a.alias, a.client...)
+	a.client = lease.AppendKey(a.client[:0], nil, m.HType(), a.identity.HWAddr)
+}
+
 // fill sets the query in the terms of package lease.
 func (a *asker) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *network.Reservation) {
 	*q = lease.Query{
@@ -75,6 +87,9 @@ func (a *asker) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *n
 		CIAddr: m.CIAddr(),
 		V6Only: m.Requested(dhcp4.OptIPv6OnlyPreferred),
 		Client: a.client, HWType: m.HType(), HWAddr: m.CHAddr(), Point: a.point, Source: a.path.Client(),
+	}
+	if len(a.alias) > 0 {
+		q.Alias = a.alias
 	}
 	q.Requested, _ = m.Addr(dhcp4.OptRequestedAddress)
 	q.ServerID, _ = m.Addr(dhcp4.OptServerIdentifier)

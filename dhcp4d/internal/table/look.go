@@ -30,6 +30,9 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	*f = lease.Facts{}
 	t.Expire(now, expireFew)
 	v := view{q: q, slot: t.order[q.Subnet]}
+	if q.Alias != nil && t.holds(q, v.slot, q.Alias, now) {
+		q.Client = q.Alias // until that lease ends
+	}
 	v.hash = t.clientHash(v.slot, q.Client)
 
 	// First end what is due, because that may change all facts.
@@ -90,6 +93,23 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// holds reports whether a client has a binding in force under another key, with the same hardware
+// address.
+func (t *Table) holds(q *lease.Query, slot uint32, key []byte, now lease.Time) bool {
+	hash := t.clientHash(slot, key)
+	p := t.clients.probe(hash)
+	for ref := p.next(); ref != 0; ref = p.next() {
+		e := t.entries.at(ref)
+		if e.phase != bound || unpack(e.expires) <= now || !t.is(e, slot, hash, key) {
+			continue
+		}
+		if w := t.arena.who(e.blob); w.hwType == q.HWType && string(w.hwAddr) == string(q.HWAddr) {
+			return true
+		}
+	}
+	return false
 }
 
 // pointOf returns the number of a point. Mostly it is the point of one of the client's entries.
