@@ -144,7 +144,9 @@ func (d *instance) reload() (daemon.Settings, error) {
 	d.hooks.Use(made)
 	shared.Warn(d.rt.Log, next.Warnings())
 	shared.WarnFixed(d.rt.Log, d.config.Variables(), next.Variables())
-	shared.WarnNoFiles(d.rt.Log, next.Variables())
+	if !next.Subnets.Files {
+		shared.WarnNoFiles(d.rt.Log, next.Variables())
+	}
 	d.config = next
 	d.setLeaseLog(next)
 	return next.Settings(), nil

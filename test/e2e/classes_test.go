@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -50,6 +54,45 @@ func TestAccessByTest(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestReservations: reservations come from a file, which is read again, and by several hardware
+// addresses.
+func TestReservations(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "reservations.csv")
+	reserve := func(address string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("address,hw-address\n"+address+",02:c1:1e:00:00:01\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reserve("192.0.2.50")
+	b := start(t, subnets(`[{id: 1, subnet: 192.0.2.0/24, match: [{interface: access}], pools: [192.0.2.20-192.0.2.29], reservations-file: `+file+`,
+		reservations: [{hw-addresses: ["02:c1:1e:00:00:03", "02:c1:1e:00:00:04"], address: 192.0.2.60}]}]`))
+	first := b.client(topology.Multicast, 1, client.Options{})
+	for _, c := range []struct {
+		name   string
+		client *client.Client
+		want   string
+	}{
+		{"D4-88 from a file", first, "192.0.2.50"},
+		{"D4-89 the first of several hardware addresses", b.client(topology.Multicast, 3, client.Options{}), "192.0.2.60"},
+		{"D4-89 the second of several hardware addresses", b.client(topology.Multicast, 4, client.Options{}), "192.0.2.20"},
+	} {
+		if l := b.obtain(c.client); l.Address != netip.MustParseAddr(c.want) {
+			t.Errorf("%s: got %v, want %s", c.name, l.Address, c.want)
+		}
+	}
+	reserve("192.0.2.51")
+	b.four.Signal(syscall.SIGHUP)
+	await(t, "the file is read again", func() bool { return strings.Contains(b.four.Output(), "configuration reloaded") })
+	if strings.Contains(b.four.Output(), "the reload has changed no variable") {
+		t.Error("a reload says that it can change nothing")
+	}
+	if l := b.obtain(first); l.Address != netip.MustParseAddr("192.0.2.51") {
+		t.Errorf("D4-88 after a reload: got %v", l.Address)
 	}
 }
 

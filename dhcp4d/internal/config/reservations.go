@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -15,6 +16,7 @@ type reservationDoc struct {
 	at, addrAt *value
 	addr       netip.Addr
 	hwType     uint32
+	several    [][]byte // hardware addresses
 	refused    network.Refusal
 	carriedDoc
 }
@@ -32,6 +34,15 @@ var reservationFields = append([]field[reservationDoc]{
 	{"hw-address", "hex", "the client's hardware address, also of clients with a client identifier", func(r *reader, v *value, d *reservationDoc) {
 		if r.identifier(v, hexKind, octets.ParseHex, &d.HWAddr) && len(d.HWAddr) > 16 {
 			r.fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
+		}
+	}},
+	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
+		for _, item := range r.list(v, "hardware addresses") {
+			var hw []byte
+			if r.identifier(item, hexKind, octets.ParseHex, &hw) && len(hw) > 16 {
+				r.fail(item, "has %d octets; a hardware address has at most 16", len(hw))
+			}
+			d.several = append(d.several, hw)
 		}
 	}},
 	{"hw-type", "number", "hardware type of hw-address; 1, Ethernet, if not given", func(r *reader, v *value, d *reservationDoc) { r.number(v, 0, 255, &d.hwType) }},
@@ -56,6 +67,21 @@ var reservationFields = append([]field[reservationDoc]{
 		}
 		d.LinkAddress = p.Addr()
 	}},
+	{"circuit-id", "text, or 0x and hex", "attachment point: Circuit ID (sub-option 1) of option 82, of queries that trust-inner holds for", func(r *reader, v *value, d *reservationDoc) {
+		r.identifier(v, octetsKind, octets.Parse, &d.Agent.CircuitID)
+	}},
+	{"agent-remote-id", "text, or 0x and hex", "attachment point: Remote ID (sub-option 2) of option 82, likewise", func(r *reader, v *value, d *reservationDoc) {
+		r.identifier(v, octetsKind, octets.Parse, &d.Agent.RemoteID)
+	}},
+	{"link-selection", "IPv4 address", "narrows circuit-id or agent-remote-id to this link selection (sub-option 5)", func(r *reader, v *value, d *reservationDoc) {
+		if s, ok := r.scalar(v, "an IPv4 address"); ok {
+			a, err := netip.ParseAddr(s)
+			if err != nil || !a.Is4() {
+				r.fail(v, "%q is no IPv4 address", s)
+			}
+			d.Agent.Link = a
+		}
+	}},
 	{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, d *reservationDoc) { r.refusal(v, &d.refused) }},
 }, carriedFields(func(d *reservationDoc) *carriedDoc { return &d.carriedDoc })...)
 
@@ -66,69 +92,122 @@ func (r *reader) identify(d *reservationDoc) bool {
 		r.fail(d.at, "link-address names no client by itself; give interface-id or remote-id with it")
 		return false
 	}
+	agent := d.Agent.CircuitID != nil || d.Agent.RemoteID != nil
+	if d.Agent.Link.IsValid() && !agent {
+		r.fail(d.at, "link-selection names no client by itself; give circuit-id or agent-remote-id with it")
+		return false
+	}
 	ways := 0
-	for _, given := range []bool{d.ClientID != nil, d.HWAddr != nil, point} {
+	for _, given := range [...]bool{d.ClientID != nil, d.HWAddr != nil, d.several != nil, point, agent} {
 		if given {
 			ways++
 		}
 	}
 	if ways != 1 {
-		r.fail(d.at, "must name its client in one way: by client-id, by hw-address, or by interface-id or remote-id")
+		r.fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, or by circuit-id or agent-remote-id")
 		return false
 	}
-	d.HWType = byte(d.hwType)
+	if d.HWType = byte(d.hwType); len(d.several) > 0 {
+		d.HWAddr = d.several[0]
+	}
 	return true
 }
 
+// reserver compiles the reservations of a subnet.
+type reserver struct {
+	*reader
+	subnet *subnetDoc
+	whole  span
+	never  []netip.Addr
+	in     *interner
+	list   []network.Reservation
+	byAddr map[netip.Addr]int  // where each is: see place
+	byKey  map[network.Key]int // likewise
+	file   int                 // of files; 0 is the document
+}
+
+// place tells where a reservation was read, for mistakes: line and file.
+func (r *reserver) place(line int) int { return line<<8 | r.file }
+
+func (r *reserver) said(place int) string {
+	if file := place & 0xff; file != 0 {
+		return fmt.Sprintf("line %d of its file", place>>8)
+	}
+	return fmt.Sprintf("line %d", place>>8)
+}
+
 // compileReservations checks and compiles the reservations of a subnet.
-func (r *reader) compileReservations(s *subnetDoc, v *value, never []netip.Addr, in *interner) network.Reservations {
-	items := r.list(v, "reservations")
-	list := make([]network.Reservation, 0, len(items))
-	byAddr := make(map[netip.Addr]int, len(items)) // line of each
-	byKey := make(map[network.Key]int, len(items)) // likewise
-	whole := prefixSpan(s.prefix)
-	for _, item := range items {
-		d := reservationDoc{at: item, hwType: 1}
-		before := len(r.mistakes)
-		if !mapping(r, item, "a reservation", reservationFields, &d) || len(r.mistakes) > before {
-			continue
-		}
-		if r.complete(&d.carriedDoc); len(r.mistakes) > before {
-			continue
-		}
-		if d.addrAt == nil {
-			r.fail(item, "has no address; give it one")
-			continue
-		}
-		if !r.identify(&d) {
-			continue
-		}
-		if s.IgnoreID && d.ClientID != nil {
-			r.fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
-			continue
-		}
-		key := d.Key()
-		switch {
-		case !s.prefix.Contains(d.addr):
-			r.fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
-		case s.prefix.Bits() <= 30 && (number4(d.addr) == whole.first || number4(d.addr) == whole.last):
-			r.fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
-		case slices.Contains(never, d.addr):
-			r.fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
-		case byAddr[d.addr] != 0:
-			r.fail(d.addrAt, "%s is reserved already in line %d", d.addr, byAddr[d.addr])
-		case byKey[key] != 0:
-			r.fail(item, "the same client or attachment point has a reservation already in line %d", byKey[key])
-		default:
-			byAddr[d.addr], byKey[key] = item.Line, item.Line
-			r.checkRouting(d.options.over(s.options.routing))
-			reserved := network.Reservation{Addr: d.addr, For: key, Refused: d.refused}
-			if d.Options = in.set(d.options.Set()); d.IsSet() {
-				carried := d.Carried
-				reserved.Carried = &carried
+func (r *reader) compileReservations(s *subnetDoc, never []netip.Addr, in *interner) network.Reservations {
+	c := &reserver{reader: r, subnet: s, whole: prefixSpan(s.prefix), never: never, in: in,
+		byAddr: map[netip.Addr]int{}, byKey: map[network.Key]int{}}
+	if s.reservations != nil {
+		for _, item := range r.list(s.reservations, "reservations") {
+			d := reservationDoc{at: item, hwType: 1}
+			before := len(r.mistakes)
+			if mapping(r, item, "a reservation", reservationFields, &d) && len(r.mistakes) == before {
+				c.add(&d)
 			}
-			list = append(list, reserved)
 		}
 	}
-	return network.NewReservations(list)
+	if s.reservationsFile != nil {
+		c.file = 1
+		c.readFile(s.reservationsFile)
+	}
+	return network.NewReservations(c.list)
+}
+
+// add checks a reservation and adds it.
+func (r *reserver) add(d *reservationDoc) {
+	s, item, before := r.subnet, d.at, len(r.mistakes)
+	if r.complete(&d.carriedDoc); len(r.mistakes) > before {
+		return
+	}
+	if d.addrAt == nil {
+		r.fail(item, "has no address; give it one")
+		return
+	}
+	if !r.identify(d) {
+		return
+	}
+	if s.IgnoreID && d.ClientID != nil {
+		r.fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
+		return
+	}
+	keys := []network.Key{d.Key()}
+	for _, hw := range d.several[min(1, len(d.several)):] {
+		also := network.Identity{HWType: d.HWType, HWAddr: hw}
+		keys = append(keys, also.Key())
+	}
+	switch {
+	case !s.prefix.Contains(d.addr):
+		r.fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
+		return
+	case s.prefix.Bits() <= 30 && (number4(d.addr) == r.whole.first || number4(d.addr) == r.whole.last):
+		r.fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
+		return
+	case slices.Contains(r.never, d.addr):
+		r.fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
+		return
+	case r.byAddr[d.addr] != 0:
+		r.fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))
+		return
+	}
+	for _, key := range keys {
+		if at := r.byKey[key]; at != 0 {
+			r.fail(item, "the same client or attachment point has a reservation already in %s", r.said(at))
+			return
+		}
+		r.byKey[key] = r.place(item.Line)
+	}
+	r.byAddr[d.addr] = r.place(item.Line)
+	reserved := network.Reservation{Addr: d.addr, For: keys[0], Refused: d.refused}
+	if len(keys) > 1 {
+		reserved.Also = keys[1:]
+	}
+	if d.Options = r.in.set(d.options.Set()); d.IsSet() {
+		carried := d.Carried
+		reserved.Carried = &carried
+	}
+	r.checkRouting(d.options.over(s.options.routing))
+	r.list = append(r.list, reserved)
 }

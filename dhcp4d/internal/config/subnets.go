@@ -47,6 +47,8 @@ type subnetDoc struct {
 	match        []matchDoc
 	matchAt      *value
 	reservations *value
+
+	reservationsFile *value
 }
 
 func subnetFields(peers []string) []field[subnetDoc] {
@@ -73,6 +75,7 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			r.either(v, "drain", "active", &s.drain)
 		}},
 		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
+		{"reservations-file", "path of a file", "more reservations, as comma-separated values; it is read again on SIGHUP", func(_ *reader, v *value, s *subnetDoc) { s.reservationsFile = v }},
 	}
 	for _, f := range levelFields() {
 		fields = append(fields, field[subnetDoc]{f.name, f.kind, f.meaning, func(r *reader, v *value, s *subnetDoc) { f.read(r, v, &s.level) }})
@@ -211,7 +214,7 @@ func (r *reader) checkSubnet(s *subnetDoc) {
 	if !s.prefix.IsValid() && !s.has("subnet") {
 		r.fail(s.at, "has no subnet; give it an IPv4 prefix such as 192.0.2.0/24")
 	}
-	if s.poolsAt == nil && s.reservations == nil {
+	if s.poolsAt == nil && s.reservations == nil && s.reservationsFile == nil {
 		r.fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
 	}
 	if s.matchAt == nil {
@@ -305,9 +308,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 				asked[number] = true
 			}
 		}
-		if d.reservations != nil {
-			s.Reservations = r.compileReservations(d, d.reservations, never, in)
-		}
+		s.Reservations = r.compileReservations(d, never, in)
 		s.Classes = d.classes.compile(asked)
 		r.checkNames(&d.classes, named)
 		all = append(all, s)
@@ -315,6 +316,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 	r.checkNames(&top.classes, named)
 	compiled := network.NewSubnets(all, classes, top.classes.compile(asked))
 	compiled.Warnings, compiled.Names, compiled.Marked = r.told(), top.scope, top.marked
+	compiled.Files = slices.ContainsFunc(docs, func(d subnetDoc) bool { return d.reservationsFile != nil })
 	return compiled
 }
 

@@ -50,6 +50,8 @@ type Subnets struct {
 	Names *expression.Scope
 	// Marked are the numbers of those of them that only rules put queries into.
 	Marked map[string]int
+	// Files reports whether the document names files, which a reload reads again.
+	Files bool
 	// Warnings are what is valid but probably not meant.
 	Warnings []string
 

@@ -12,6 +12,7 @@ import (
 type Reservation struct {
 	Addr netip.Addr
 	For  Key
+	Also []Key // other hardware addresses that may have the address while nobody else has it
 	*Carried
 	Refused Refusal
 }
@@ -20,7 +21,7 @@ type Reservation struct {
 var nothing Carried
 
 // ByPoint reports whether the address is for any client at an attachment point.
-func (r *Reservation) ByPoint() bool { return r.For[0]&kindPoint != 0 }
+func (r *Reservation) ByPoint() bool { return r.For[0]&(kindPoint|kindAgent) != 0 }
 
 // ByHardware reports whether the address is for a hardware address, with any client identifier.
 func (r *Reservation) ByHardware() bool { return r.For[0]&kindHardware != 0 && !r.ByPoint() }
@@ -34,6 +35,14 @@ type Identity struct {
 	LinkAddress netip.Addr // of the client's link
 	InterfaceID []byte     // option 18 of the relay next to the client
 	RemoteID    []byte     // option 37 of it, with enterprise number
+	Agent       Agent
+}
+
+// Agent is what option 82 tells of where a client is attached, if who wrote it is trusted.
+type Agent struct {
+	CircuitID []byte     // sub-option 1
+	RemoteID  []byte     // sub-option 2
+	Link      netip.Addr // sub-option 5
 }
 
 // Key identifies the holder of a reservation: a kind, and the octets of the identity for that kind.
@@ -49,6 +58,7 @@ const (
 	kindInterface  // interface-id with its length, and
 	kindRemote     // remote-id, as far as given
 	kindPoint      // any point
+	kindAgent      // any point that option 82 tells: link, circuit and remote-id in their places
 	maxIdentityKey = 1 + 16 + 2 + 2*octets.Max + 2
 )
 
@@ -66,8 +76,21 @@ func (id *Identity) Key() Key {
 		return Key(append([]byte{kindClient}, id.ClientID...))
 	case id.HWAddr != nil:
 		return Key(appendHardware(nil, id.HWType, id.HWAddr))
+	case id.Agent.CircuitID != nil || id.Agent.RemoteID != nil:
+		var kind uint8 = kindAgent
+		at := id.Agent.point()
+		return Key(appendPoint(nil, kind|at.pointKind(), &at))
 	}
-	var kind uint8
+	return Key(appendPoint(nil, kindPoint|id.pointKind(), id))
+}
+
+// point is an attachment point that option 82 tells, in the terms of one that DHCPv6 tells.
+func (a *Agent) point() Identity {
+	return Identity{LinkAddress: a.Link, InterfaceID: a.CircuitID, RemoteID: a.RemoteID}
+}
+
+// pointKind returns the kinds of what is known of an attachment point.
+func (id *Identity) pointKind() (kind uint8) {
 	if id.LinkAddress.IsValid() {
 		kind |= kindLink
 	}
@@ -77,13 +100,13 @@ func (id *Identity) Key() Key {
 	if id.RemoteID != nil {
 		kind |= kindRemote
 	}
-	return Key(appendPoint(nil, kind, id))
+	return kind
 }
 
 // appendPoint appends the key of an attachment point. Its length is at most
 // maxIdentityKey when the identifiers have at most octets.Max.
 func appendPoint(b []byte, kind uint8, id *Identity) []byte {
-	b = append(b, kindPoint|kind)
+	b = append(b, kind)
 	if kind&kindLink != 0 {
 		link := id.LinkAddress.As16()
 		b = append(b, link[:]...)
@@ -116,6 +139,9 @@ func NewReservations(list []Reservation) Reservations {
 	rs := Reservations{list: list, byKey: make(map[Key]int32, len(list))}
 	for i := range list {
 		rs.byKey[list[i].For] = int32(i)
+		for _, also := range list[i].Also {
+			rs.byKey[also] = int32(i)
+		}
 		rs.kinds |= list[i].For[0]
 		if list[i].Carried == nil {
 			list[i].Carried = &nothing
@@ -137,7 +163,8 @@ func (rs *Reservations) At(a netip.Addr) *Reservation {
 }
 
 // Of returns the client's reservation, nil if it has none. The client identifier comes before the
-// hardware address, and that before the attachment point. It does not allocate.
+// hardware address, and that before the attachment point, first by option 82 and then by DHCPv6. It
+// does not allocate.
 func (rs *Reservations) Of(id *Identity) *Reservation {
 	if rs.kinds == 0 {
 		return nil
@@ -153,22 +180,30 @@ func (rs *Reservations) Of(id *Identity) *Reservation {
 			return r
 		}
 	}
-	if rs.kinds&kindPoint == 0 {
-		return nil
+	if rs.kinds&kindAgent != 0 {
+		at := id.Agent.point()
+		if r := rs.ofPoint(kindAgent, &at, &scratch); r != nil {
+			return r
+		}
 	}
-	var known uint8
-	if id.LinkAddress.IsValid() {
-		known |= kindLink
+	if rs.kinds&kindPoint != 0 {
+		return rs.ofPoint(kindPoint, id, &scratch)
 	}
-	if id.InterfaceID != nil && len(id.InterfaceID) <= octets.Max {
-		known |= kindInterface
+	return nil
+}
+
+// ofPoint returns the reservation of an attachment point, nil if it has none.
+func (rs *Reservations) ofPoint(of uint8, id *Identity, scratch *[maxIdentityKey]byte) *Reservation {
+	known := id.pointKind()
+	if len(id.InterfaceID) > octets.Max {
+		known &^= kindInterface
 	}
-	if id.RemoteID != nil && len(id.RemoteID) <= octets.Max {
-		known |= kindRemote
+	if len(id.RemoteID) > octets.Max {
+		known &^= kindRemote
 	}
 	for _, kind := range pointKinds {
 		if kind&^(known&rs.kinds) == 0 {
-			if r := rs.get(appendPoint(scratch[:0], kind, id)); r != nil {
+			if r := rs.get(appendPoint(scratch[:0], of|kind, id)); r != nil {
 				return r
 			}
 		}

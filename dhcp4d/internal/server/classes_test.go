@@ -312,3 +312,59 @@ func TestD4_87IgnoreClientID(t *testing.T) {
 		})
 	})
 }
+
+// TestD4_89ReservationsByOption82: a reservation by option 82 is for whoever is at the circuit, if
+// who says so is trusted. One of several hardware addresses has the address at a time.
+func TestD4_89ReservationsByOption82(t *testing.T) {
+	b := newBench(t)
+	b.reload(t, `
+- id: 1
+  subnet: 192.0.2.0/24
+  pools: [192.0.2.10-192.0.2.20]
+  match: [{prefix: "2001:db8::5/128", trust-inner: true}, {prefix: "2001:db8:1::/64"}]
+  reservations:
+    - {circuit-id: port 7, address: 192.0.2.7}
+    - {circuit-id: port 8, agent-remote-id: 0x0a0b, address: 192.0.2.8}
+    - {circuit-id: port 8, address: 192.0.2.9}
+    - {circuit-id: port 8, link-selection: 192.0.2.1, address: 192.0.2.6}
+    - {hw-addresses: ["02:00:00:00:00:a1", "02:00:00:00:00:a2"], address: 192.0.2.5}
+`)
+	agent, other := on("2001:db8::5"), on("2001:db8:1::5")
+	info := func(subs ...string) []byte {
+		var v []byte
+		for i := 0; i < len(subs); i += 2 {
+			v = append(append(v, subs[i][0], byte(len(subs[i+1]))), subs[i+1]...)
+		}
+		return dhcp4.AppendOption(nil, dhcp4.OptRelayAgentInformation, v)
+	}
+	wants := func(a string) []byte { return addrOption(dhcp4.OptRequestedAddress, a) }
+	request := func(last byte, a string, options ...[]byte) []byte {
+		return message(dhcp4.Request, last, append([][]byte{wants(a), ourID}, options...)...)
+	}
+	for _, c := range []struct {
+		name    string
+		from    spot
+		message []byte
+		kind    dhcp4.MessageType
+		address string
+	}{
+		{"circuit", agent, request(1, "192.0.2.7", info("\x01", "port 7")), dhcp4.ACK, "192.0.2.7"},
+		{"another device there takes over", agent, message(dhcp4.Discover, 2, info("\x01", "port 7", "\x02", "x")), dhcp4.Offer, "192.0.2.7"},
+		{"who is not trusted", other, message(dhcp4.Discover, 3, info("\x01", "port 7")), dhcp4.Offer, "192.0.2.10"},
+		{"and not by a REQUEST", other, request(3, "192.0.2.9", info("\x01", "port 8")), dhcp4.NAK, "0.0.0.0"},
+		{"circuit and remote", agent, message(dhcp4.Discover, 4, info("\x01", "port 8", "\x02", "\x0a\x0b")), dhcp4.Offer, "192.0.2.8"},
+		{"circuit alone", agent, message(dhcp4.Discover, 5, info("\x01", "port 8", "\x02", "\x0a")), dhcp4.Offer, "192.0.2.9"},
+		{"circuit and link", agent, message(dhcp4.Discover, 6, info("\x01", "port 8", "\x05", "\xc0\x00\x02\x01")), dhcp4.Offer, "192.0.2.6"},
+		{"another circuit", agent, message(dhcp4.Discover, 7, info("\x01", "port 9")), dhcp4.Offer, "192.0.2.11"},
+		{"the first of several", other, request(0xa1, "192.0.2.5"), dhcp4.ACK, "192.0.2.5"},
+		{"the second meanwhile", other, request(0xa2, "192.0.2.5"), dhcp4.NAK, "0.0.0.0"},
+		{"the second gets another", other, message(dhcp4.Discover, 0xa2), dhcp4.Offer, "192.0.2.12"},
+		{"the first renews", other, with(netip.MustParseAddr("192.0.2.5"), message(dhcp4.Request, 0xa1)), dhcp4.ACK, "192.0.2.5"},
+		{"and leaves", other, with(netip.MustParseAddr("192.0.2.5"), message(dhcp4.Release, 0xa1, ourID)), 0, "invalid IP"},
+		{"then the second has it", other, message(dhcp4.Discover, 0xa2), dhcp4.Offer, "192.0.2.5"},
+	} {
+		if kind, address := b.tell(t, c.from, c.message); kind != c.kind || address.String() != c.address {
+			t.Errorf("%s: %v of %v, want %v of %v", c.name, kind, address, c.kind, c.address)
+		}
+	}
+}

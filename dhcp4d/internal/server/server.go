@@ -307,6 +307,9 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 		return dropped, why
 	}
+	if q.chosen.Trusted {
+		q.who.identity.Agent = q.who.agent
+	}
 	if s.ignoresID(q) {
 		q.who.ignoreID(&q.message)
 	}

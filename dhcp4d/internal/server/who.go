@@ -19,10 +19,11 @@ type asker struct {
 	where    network.Facts
 	identity network.Identity
 	path     attachment.Path
-	client   []byte     // key, see lease.AppendKey
-	alias    []byte     // the key of the client identifier, where that is ignored, else empty
-	point    []byte     // attachment point
-	serverID netip.Addr // of option 82: how the client is to know us (RFC 5107)
+	client   []byte        // key, see lease.AppendKey
+	alias    []byte        // the key of the client identifier, where that is ignored, else empty
+	point    []byte        // attachment point
+	serverID netip.Addr    // of option 82: how the client is to know us (RFC 5107)
+	agent    network.Agent // of option 82, whoever wrote it
 
 	reply reply.Reply
 }
@@ -54,10 +55,13 @@ func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	a.where = network.Facts{GIAddr: m.GIAddr()}
 	a.where.Locate(&a.path)
 	a.where.SubnetSelection, _ = m.Addr(dhcp4.OptSubnetSelection)
-	a.serverID = netip.Addr{}
+	a.serverID, a.agent = netip.Addr{}, network.Agent{}
 	if info, ok := m.RelayInfo(); ok {
 		a.where.LinkSelection, _ = info.LinkSelection()
 		a.serverID, _ = info.ServerID()
+		a.agent.CircuitID, _ = info.Sub(dhcp4.SubCircuitID)
+		a.agent.RemoteID, _ = info.Sub(dhcp4.SubRemoteID)
+		a.agent.Link = a.where.LinkSelection
 	}
 	a.point = a.path.AppendPoint(a.point[:0])
 
