@@ -141,8 +141,8 @@ func (*Machine) Synchronised() bool {
 }
 
 // offsets are what our time namespace adds to CLOCK_BOOTTIME, and to CLOCK_MONOTONIC and
-// CLOCK_MONOTONIC_RAW. They are taken off, because all namespaces of a machine have the same boot id
-// (time_namespaces(7)): a dhcp4d that is started in another one must find the same boot clock.
+// CLOCK_MONOTONIC_RAW. They are taken off, because all namespaces of a machine have the same boot
+// id (time_namespaces(7)): a dhcp4d that is started in another one must find the same boot clock.
 type offsets struct{ boottime, monotonic time.Duration }
 
 // readOffsets reads them from a file of the kernel's. They are 0 where it knows no time namespaces.

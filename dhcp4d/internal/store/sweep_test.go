@@ -107,9 +107,9 @@ func denying(path string) vfs.FS {
 }
 
 // Each file of a store, in each state: what was acknowledged is served, or the start is refused
-// with a line that names a file and what to do, and changes nothing. A repair says the same, but does
-// not name itself as the way out. What it accepts is served after it, and of a store that has lost
-// only its label everything.
+// with a line that names a file and what to do, and changes nothing. A repair says the same, but
+// does not name itself as the way out. What it accepts is served after it, and of a store that has
+// lost only its label everything.
 func TestEveryFileInEveryState(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind string) {
 		for name, s := range specimens(t, kind, 150) {
