@@ -120,6 +120,18 @@ func TestRules(t *testing.T) {
 	}
 }
 
+func TestARuleChoosesAPool(t *testing.T) {
+	s := newSite(t, "DHCP4D_HOOKS=rules", "DHCP4D_RULES_LINES=pkt4_receive: option[60].hex == 'phone' -> class phones", `DHCP4D_SUBNETS=
+classes: [{name: phones, marked: true, pools: [phones]}]
+subnets:
+- {id: 1, subnet: 192.0.2.0/24, match: [{interface: eth0}], pools: [192.0.2.10-192.0.2.20, {name: phones, range: 192.0.2.100-192.0.2.110, only: [phones]}]}
+`)
+	phone, other := s.ask(dhcp4.Discover, 1, netip.Addr{}, vendor("phone")), s.ask(dhcp4.Discover, 2, netip.Addr{})
+	if phone.YIAddr() != netip.MustParseAddr("192.0.2.100") || other.YIAddr() != netip.MustParseAddr("192.0.2.10") {
+		t.Errorf("the query that a rule marks is offered %v, another one %v", phone.YIAddr(), other.YIAddr())
+	}
+}
+
 // unanswered sends a message that is dropped: the answer to another one, sent after it, comes
 // first.
 func (s *site) unanswered(kind dhcp4.MessageType, client byte, options ...[]byte) {
