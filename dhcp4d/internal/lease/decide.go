@@ -470,8 +470,8 @@ func (r *rules) closedTo(a *Address) bool {
 	return a.Standing != Mine && (r.p.Drain || (r.now < r.p.RecoverTill && !r.reserved(a)))
 }
 
-// elsewhere reports whether the client has a binding at another attachment point, and the policy does
-// not let it move.
+// elsewhere reports whether the client has a binding at another attachment point, and the policy
+// does not let it move.
 func (r *rules) elsewhere() bool {
 	return r.p.Moves == MoveNever && r.own.Standing == Mine && !r.own.Here()
 }

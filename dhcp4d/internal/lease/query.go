@@ -36,7 +36,8 @@ type Query struct {
 	Client []byte
 	// Alias, if not nil, is another key by which leases of the client may be known: that of its
 	// client identifier, where the hardware address is the client. While a lease of that key and of
-	// the same hardware address is in force, the client is known by it: the table puts it into Client.
+	// the same hardware address is in force, the table knows the client by it, and puts it into
+	// Client.
 	Alias  []byte
 	HWType byte
 	HWAddr []byte

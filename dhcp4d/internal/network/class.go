@@ -19,8 +19,8 @@ type Class struct {
 	Carried
 
 	Refused Refusal
-	// IgnoreID: the hardware address alone is the client. Such a class does not depend on whether the
-	// client has a reservation.
+	// IgnoreID: the hardware address alone is the client. Such a class does not depend on whether
+	// the client has a reservation.
 	IgnoreID bool
 	Pools    []string // names of the pools that these clients get addresses of; nil says nothing
 
@@ -29,7 +29,7 @@ type Class struct {
 	Is    []byte
 }
 
-// Carried is what a class, a pool or a reservation gives its clients. What is zero is left as it is.
+// Carried is what a class, a pool or a reservation gives its clients. Zero values change nothing.
 type Carried struct {
 	Options                      *option.Set
 	Times                        lease.Times // all three, or none

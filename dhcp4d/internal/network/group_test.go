@@ -54,8 +54,8 @@ func TestD4_86GroupsOfPools(t *testing.T) {
 func BenchmarkClassesWithPools(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			all, scope := new(expression.Classes), (*expression.Scope)(nil)
-			scope = all.Scope()
+			all := new(expression.Classes)
+			scope := all.Scope()
 			var list []Class
 			s := Subnet{Pools: make([]Pool, n)}
 			for i := range n {

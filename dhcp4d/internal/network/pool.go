@@ -15,8 +15,8 @@ type Pool struct {
 	Carried
 
 	Name string
-	// Only are the numbers of the classes whose clients alone may get an address of the pool, ascending;
-	// nil is any client.
+	// Only are the numbers of the classes whose clients alone may get an address of the pool,
+	// ascending; nil is any client.
 	Only  []int
 	Group int32 // pools of one group are for the same clients
 }

@@ -51,21 +51,8 @@ func (b *bitmap) clear(i uint32) {
 	}
 }
 
-// next is the first member from start on, or else the first of all.
-func (b *bitmap) next(start uint32) (uint32, bool) {
-	if start < b.n {
-		if i, ok := b.from(start); ok {
-			return i, true
-		}
-	}
-	if b.n == 0 {
-		return 0, false
-	}
-	return b.from(0)
-}
-
-// from climbs until a word has a member at or after i, and descends to its
-// first.
+// from is the first member from i on. It climbs until a word has a member at or after i, and
+// descends to its first.
 func (b *bitmap) from(i uint32) (uint32, bool) {
 	for k := 0; k < len(b.levels); k++ {
 		word := i / 64

@@ -50,14 +50,14 @@ func TestGroupsBehaveLikePoolsOfTheirOwn(t *testing.T) {
 		check := func(t *rapid.T, list []int32) (uint32, bool) {
 			got, ok := p.Next(list)
 			var want uint32
-			var any bool
+			var free bool
 			for _, g := range list {
-				if want, any = twins[g].next(); any {
+				if want, free = twins[g].next(); free {
 					break
 				}
 			}
-			if got != want || ok != any {
-				t.Fatalf("Next of groups %v is %v %v, want %v %v", list, Addr(got), ok, Addr(want), any)
+			if got != want || ok != free {
+				t.Fatalf("Next of groups %v is %v %v, want %v %v", list, Addr(got), ok, Addr(want), free)
 			}
 			return got, ok
 		}

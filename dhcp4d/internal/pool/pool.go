@@ -203,8 +203,8 @@ func (p *Pool) Contains(addr uint32) bool {
 	return c != nil
 }
 
-// Of returns the index and the group of the range that an address is in. It is not ok for an address
-// that Contains does not report.
+// Of returns the index and the group of the range that an address is in. It is not ok for an
+// address that Contains does not report.
 func (p *Pool) Of(addr uint32) (index int, group int32, ok bool) {
 	_, c := p.offset(addr)
 	if c == nil {

@@ -57,8 +57,8 @@ subnets:
 	}
 }
 
-// TestD4_83WhatAClassGives: lease times, boot fields and refusal are those of the last class that says
-// them.
+// TestD4_83WhatAClassGives: lease times, boot fields and refusal are those of the last class that
+// says them.
 func TestD4_83WhatAClassGives(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
@@ -106,8 +106,9 @@ func TestD4_83WhatAClassGives(t *testing.T) {
 	}
 }
 
-// TestD4_83WhatPlacesGive: what a reservation says goes before what classes say, and that before the
-// pool, the subnet and the top. D4-90: an option that is taken away comes from no place below.
+// TestD4_83WhatPlacesGive: what a reservation says goes before what classes say, and that before
+// the pool, the subnet and the top. D4-90: an option that is taken away comes from no place
+// below.
 func TestD4_83WhatPlacesGive(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
@@ -181,8 +182,8 @@ subnets:
 	})
 }
 
-// TestD4_86PoolsForClasses: clients get new addresses of pools only that are for them, and keep what
-// they have.
+// TestD4_86PoolsForClasses: clients get new addresses of pools only that are for them, and keep
+// what they have.
 func TestD4_86PoolsForClasses(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
@@ -242,7 +243,7 @@ func TestD4_87IgnoreClientID(t *testing.T) {
 	const pools = "subnet: 192.0.2.0/24, match: [{interface: eth1}], pools: [192.0.2.10-192.0.2.20]"
 	id := func(s string) []byte { return dhcp4.AppendOption(nil, dhcp4.OptClientIdentifier, []byte("id "+s)) }
 	boot := dhcp4.AppendOption(nil, 60, []byte("boot"))
-	// says is a message of hardware address 02:00:00:00:00:hw, with no identifier but those of options.
+	// says is a message of hardware address 02:00:00:00:00:hw without an identifier of its own.
 	says := func(kind dhcp4.MessageType, hw byte, options ...[]byte) []byte {
 		m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, hw}})
 		m = dhcp4.AppendType(m, kind)
