@@ -26,8 +26,8 @@ import (
 var files embed.FS
 
 const (
-	atOnce  = 4               // pages that are made at one time
-	maxWait = 5 * time.Second // for the turn of a request
+	atOnce  = 4                // pages that are made at one time
+	maxWait = 20 * time.Second // for the turn of a request; a page must be written within web.WriteTime
 )
 
 // Site is the pages of a daemon.

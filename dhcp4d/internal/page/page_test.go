@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -203,7 +204,7 @@ func on(t *testing.T, w *httptest.ResponseRecorder) string {
 		t.Fatalf("there is no link to more: %s", w.Body)
 	}
 	link, _, _ := strings.Cut(rest, `"`)
-	return strings.ReplaceAll(link, "&amp;", "&")
+	return html.UnescapeString(link)
 }
 
 func TestALeaseWithItsHistory(t *testing.T) {
