@@ -12,8 +12,8 @@
 // the step at hand. To begin anew, remove the directory.
 //
 // A third of the time goes to fuzzing every parser, the rest to kills, attacks, full disks, damaged
-// stores, a PostgreSQL server where there is one, rotated lease logs and the simulation of dhcp4d. It
-// runs at the top of the repository, with the binaries of make build.
+// stores, a PostgreSQL server where there is one, rotated lease logs and the simulation of dhcp4d.
+// It runs at the top of the repository, with the binaries of make build.
 package main
 
 import (
@@ -220,8 +220,8 @@ func names(list []step) (all []string) {
 	return all
 }
 
-// report is docs/soak.md of one or more pieces, the last of which may go on. It names the steps that
-// none of them has come to.
+// report is docs/soak.md of one or more pieces, the last of which may go on. It names the steps
+// that none of them has come to.
 func report(pieces []piece, steps []string) string {
 	all := sum(pieces)
 	verdict := "everything held"
