@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -14,7 +15,7 @@ import (
 )
 
 // open asks for a page of a daemon on its host, as somebody who has the token.
-func (b *bench) open(t *testing.T, at, path string) *http.Response {
+func (b *bench) open(t *testing.T, at, path string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+at+path, nil)
 	if err != nil {
@@ -32,14 +33,14 @@ func (b *bench) open(t *testing.T, at, path string) *http.Response {
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", path, answer.Status)
 	}
-	return answer
+	return answer.Body
 }
 
 // reads reads a page until it has all parts.
-func reads(t *testing.T, answer *http.Response, parts ...string) {
+func reads(t *testing.T, page io.Reader, parts ...string) {
 	t.Helper()
 	var text strings.Builder
-	for s := bufio.NewScanner(answer.Body); s.Scan(); {
+	for s := bufio.NewScanner(page); s.Scan(); {
 		text.WriteString(s.Text() + "\n")
 		missing := false
 		for _, p := range parts {

@@ -14,7 +14,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// Every Commit returns ErrFailed, wrapped, from the first error of the disk until [Store.Reopen].
+// ErrFailed is what every Commit returns, wrapped, from the first error of the disk until
+// [Store.Reopen].
 var ErrFailed = errors.New("the lease store has failed")
 
 // Store keeps bindings on stable storage.
