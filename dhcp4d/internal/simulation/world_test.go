@@ -769,8 +769,13 @@ func (w *world) deleteStore(f *fault) {
 	}
 	w.disk.ghost = w.plan.plant == ghosts
 	back := w.disk.unlink(directory)
-	w.deletedAt = w.now()
-	w.putBack = func() { w.restore(f, back) }
+	deleted := w.now()
+	w.deletedAt = deleted
+	w.putBack = func() {
+		if w.deletedAt == deleted { // and not a store that was deleted later, in place of one given up
+			w.restore(f, back)
+		}
+	}
 	w.at(w.now()+max(f.span, 2*notice), w.putBack)
 }
 
