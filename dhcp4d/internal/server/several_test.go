@@ -79,6 +79,13 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 	b := newBench(t)
 	s := b.several(t)
 	address := netip.MustParseAddr("192.0.2.70")
+	var made func() // what happens when a reply is made, in this goroutine
+	b.hook(t, func(a *hook.Attachment) {
+		event.Buffer4Send.Run(a, func(*event.Query) drop.Reason {
+			made()
+			return hook.Continue
+		})
+	})
 	reboot := func() udp.Packet {
 		return udp.Packet{Data: frame(t, query(message(dhcp4.Request, 7, addrOption(dhcp4.OptRequestedAddress, address.String()))), direct), Peer: sixd}
 	}
@@ -97,12 +104,7 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := dropped()
-			b.hook(t, func(a *hook.Attachment) { // the change comes when the NAK is made
-				event.Buffer4Send.Run(a, func(*event.Query) drop.Reason {
-					s.change(c.err, c.changed...)
-					return hook.Continue
-				})
-			})
+			made = func() { s.change(c.err, c.changed...) }
 			b.server.batch([]udp.Packet{reboot()})
 			if c.dropped == 0 {
 				if m := answer(t, b.ipc.Sent(1)[0]); m.Type() != dhcp4.NAK {
@@ -113,7 +115,7 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 			s.change(nil)
 		})
 	}
-	b.hook(t, func(*hook.Attachment) {})
+	made = func() {}
 	if m := b.ask(t, reboot().Data); m.Type() != dhcp4.ACK || m.YIAddr() != address {
 		t.Errorf("the client that asks again gets %v of %v", m.Type(), m.YIAddr())
 	}
