@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
@@ -119,7 +121,10 @@ func refusals(t *testing.T, kind string) {
 			return regexp.MustCompile("format [0-9]+").ReplaceAll(c, []byte("format 99"))
 		}), "was written by a newer dhcp4d (format 99"},
 		damage{"a label that says nothing", edit("dhcp4d-store", func([]byte) []byte { return []byte("?") }), "is damaged"},
-		damage{"somebody else's directory", remove("dhcp4d-store"), "no lease store"},
+		damage{"a store without its label", remove("dhcp4d-store"), "dhcp4d-store: it is missing"},
+		damage{"somebody else's directory", func(dir string) error {
+			return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, fstest.MapFS{"photo": {Data: []byte("of a dog"), Mode: 0o600}}))
+		}, "no lease store"},
 	) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
