@@ -98,17 +98,20 @@ func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, pee
 	return buf
 }
 
-// dropRefused removes the ACKs that rest on a refused record, of this group or of the one before,
-// and returns how many.
+// dropRefused removes the answers that rest on a refused record, of this group or the one before,
+// and returns how many. A NAK among them may be for the client who holds the address.
 func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, before []lease.ID) int {
+	here := func(id lease.ID) bool {
+		return slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == id })
+	}
 	return r.drop(refusedRecord, func(on *rest) bool {
 		switch on.record {
 		case ofNAK:
-			return false
+			return here(on.id) || slices.Contains(before, on.id)
 		case inEarlier:
 			return slices.Contains(before, on.id)
 		case inThisGroup:
-			return slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == on.id })
+			return here(on.id)
 		}
 		return leases.IsRefused(refused, on.record)
 	})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -25,6 +26,7 @@ type several struct {
 	mu      sync.Mutex
 	changed []lease.Binding // guarded by mu
 	err     error           // guarded by mu
+	holder  lease.Binding   // guarded by mu
 }
 
 func (s *several) Foreign() ([]lease.Binding, error) {
@@ -45,6 +47,19 @@ func (s *several) change(err error, changed ...lease.Binding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed, s.err = changed, err
+}
+
+// Commit refuses what the client of another dhcp4d holds.
+func (s *several) Commit(records []lease.Binding) ([]store.Refusal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var refused []store.Refusal
+	for i := range records {
+		if records[i].ID == s.holder.ID && !bytes.Equal(records[i].Client, s.holder.Client) {
+			refused = append(refused, store.Refusal{Record: i, Holder: s.holder})
+		}
+	}
+	return refused, nil
 }
 
 // several has the bench use a store together with others.
@@ -118,5 +133,26 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 	made = func() {}
 	if m := b.ask(t, reboot().Data); m.Type() != dhcp4.ACK || m.YIAddr() != address {
 		t.Errorf("the client that asks again gets %v of %v", m.Type(), m.YIAddr())
+	}
+}
+
+// TestDB_9_NoNAKForTheHolderOfARefusedRecord has a client renew a lease that this dhcp4d has just
+// given to another one, as it does not know of it. The store refuses that.
+func TestDB_9_NoNAKForTheHolderOfARefusedRecord(t *testing.T) {
+	b := newBench(t)
+	s := b.several(t)
+	offer := b.ask(t, frame(t, query(message(dhcp4.Discover, 1)), direct))
+	address := offer.YIAddr()
+	s.mu.Lock()
+	s.holder = b.bound(address, 9)
+	s.mu.Unlock()
+	renewal := frame(t, query(with(address, message(dhcp4.Request, 9))), direct)
+	b.server.batch([]udp.Packet{
+		{Data: frame(t, query(requested(1, address)), direct), Peer: sixd},
+		{Data: bytes.Clone(renewal), Peer: sixd},
+	})
+	eventually(t, "ACK and NAK are dropped", func() bool { return b.refusedACKs(t) == 2 })
+	if m := b.ask(t, renewal); m.Type() != dhcp4.ACK || m.YIAddr() != address {
+		t.Errorf("the holder who asks again gets %v of %v", m.Type(), m.YIAddr())
 	}
 }
