@@ -144,7 +144,9 @@ func (s *Subnet) AppendClasses(in []*Class, e *expression.Evaluator) []*Class {
 
 // AsksIdentity reports whether IgnoresID depends on classes.
 func (s *Subnet) AsksIdentity() bool {
-	return !s.IgnoreID && (s.TopClasses != nil && s.TopClasses.ignoring != nil || s.Classes != nil && s.Classes.ignoring != nil)
+	top := s.TopClasses != nil && s.TopClasses.ignoring != nil
+	own := s.Classes != nil && s.Classes.ignoring != nil
+	return !s.IgnoreID && (top || own)
 }
 
 // IgnoresID reports whether the hardware address alone is the client of the query of e.

@@ -17,7 +17,8 @@ func TestSet(t *testing.T) {
 	s := b.Set()
 	for code := range 256 {
 		got, ok := s.Lookup(byte(code))
-		if want := code%3 == 1 && code < 255; ok != want || (ok && (len(got) != code || cap(got) != code)) || s.Has(byte(code)) != ok {
+		want := code%3 == 1 && code < 255
+		if ok != want || (ok && (len(got) != code || cap(got) != code)) || s.Has(byte(code)) != ok {
 			t.Errorf("option %d: %q %v", code, got, ok)
 		}
 	}

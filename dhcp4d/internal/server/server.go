@@ -403,7 +403,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return silent, drop.None
 	}
 	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
-	if d.Kind == lease.Nak && s.Commits.Shared() {
+	if d.Kind == lease.Nak && s.Commits.Shared() { // another dhcp4d may have changed what it rests on
 		if s.Commits.Full(s.group) {
 			return dropped, drop.QueueFull
 		}
