@@ -99,13 +99,13 @@ const (
 	liveFor = 5
 )
 
-// openPostgres opens the database and takes the store.
+// openPostgres opens the database and enters this process there.
 func openPostgres(text string, o Options) (*postgres, error) {
 	p, err := newPostgres(text, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.take(); err != nil {
+	if err := p.join(); err != nil {
 		_ = p.Close()
 		return nil, err
 	}
@@ -170,8 +170,8 @@ func drop(c **pgx.Conn) {
 	*c = nil
 }
 
-// take connects, checks the database, and makes a row for this process in the table process.
-func (p *postgres) take() error {
+// join connects, checks the database, and makes a row for this process in the table process.
+func (p *postgres) join() error {
 	if p.lost != nil {
 		return p.lost
 	}
@@ -214,7 +214,7 @@ func (p *postgres) enter() error {
 	writer := newWriter()
 	// We have been seen when our clock was compared last, under whatever number.
 	if _, err := p.conn.Exec(ctx, `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
-		VALUES ($1, $2, coalesce(nullif($3, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)`,
+		VALUES ($1, $2, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)`,
 		writer, hostname(), p.side.compared); err != nil {
 		return fmt.Errorf("entering the table process: %w", err)
 	}
@@ -421,7 +421,7 @@ func (p *postgres) setMeta(k, v string) error {
 
 // Reopen implements Store. This process goes on under another number, so an attempt whose outcome
 // is unknown either stands or never will.
-func (p *postgres) Reopen() error { return p.take() }
+func (p *postgres) Reopen() error { return p.join() }
 
 // Stats implements Store.
 func (p *postgres) Stats() Stats {

@@ -294,26 +294,13 @@ func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, erro
 	if len(lost) == 0 {
 		return nil, nil
 	}
-	addrs, ports = addrs[:0], ports[:0]
-	for id := range lost {
-		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
-	}
-	rows, err := p.conn.Query(ctx, sqlRowsOf, addrs, ports)
-	if err != nil {
-		return nil, fmt.Errorf("reading who holds the addresses that were refused: %w", err)
-	}
-	defer rows.Close()
 	var holders lease.Batch
-	for rows.Next() {
-		var b lease.Binding
-		if err := decodeRow(&b, rows.RawValues()); err != nil {
-			return nil, err
-		}
-		holders.Add(&b)
+	if err := loadRowsOf(ctx, p.conn, lost, func(b *lease.Binding) error {
+		holders.Add(b)
 		lost[b.ID] = holders.Records[len(holders.Records)-1]
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading who holds the addresses that were refused: %w", err)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("who holds the addresses that were refused: %w", err)
 	}
 	var refused []Refusal
 	for i := range records {

@@ -21,8 +21,6 @@ const sqlFeed = `SELECT w.writer, w.wseq, w.trimmed, c.addrs, c.ports
 	WHERE w.writer <> $1 AND w.wseq <> coalesce(s.seen, 0)
 	LIMIT $4`
 
-const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`
-
 const (
 	// mostChanges is how many changes are read at once. Whoever is further behind loads all leases.
 	mostChanges = 5000
@@ -136,24 +134,12 @@ func (p *postgres) readChanges(ctx context.Context) error {
 // readKeys reads the rows of f.keys. What has none is gone.
 func (p *postgres) readKeys(ctx context.Context) error {
 	f := &p.feed
-	addrs, ports := make([]int64, 0, len(f.keys)), make([]int64, 0, len(f.keys))
-	for id := range f.keys {
-		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
-	}
-	rows, err := p.conn.Query(ctx, sqlRowsOf, addrs, ports)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var b lease.Binding
-	for rows.Next() {
-		if err := decodeRow(&b, rows.RawValues()); err != nil {
-			return err
-		}
+	err := loadRowsOf(ctx, p.conn, f.keys, func(b *lease.Binding) error {
 		delete(f.keys, b.ID)
-		f.batch.Add(&b)
-	}
-	if err := rows.Err(); err != nil {
+		f.batch.Add(b)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for id := range f.keys {

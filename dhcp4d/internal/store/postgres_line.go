@@ -23,7 +23,7 @@ import (
 // first one to notice does this; for the others the line has never jumped.
 //
 // The reckoning of a process is wrong itself if its machine was paused, as virtual machines are.
-// Then other processes have been seen meanwhile, and this one goes by the line. It does so too if
+// Then other processes were seen that much later, and this one goes by the line. It does so too if
 // somebody else has changed the number since it has looked: the first one decides.
 //
 // A commit compares too, in its transaction. So no process writes the end of a lease by a clock
@@ -44,6 +44,13 @@ type lineNow struct {
 	others float64 // when another process was seen last, 0 for never
 	ours   float64 // when we were
 	live   []int64 // the processes that run
+}
+
+// paused reports whether our machine was paused for about as long as our clock is behind the line:
+// others have been seen that much later than we.
+func (t *lineNow) paused(behind time.Duration) bool {
+	later := t.others - t.ours
+	return later > leastJump.Seconds() && behind > 0 && later > behind.Seconds()-mostApart
 }
 
 const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS now)
@@ -76,7 +83,7 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		return false, nil // seen stays: see below
 	case p.clock.At(at).Sub(line).Abs() < leastJump:
 		p.clock.Follow(line, at)
-	case t.others > t.ours+leastJump.Seconds(), t.ahead != p.side.ahead:
+	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
 		jumped = true
 		p.o.Log.Warn("other dhcp4d go by another time, and this one goes by it now; this machine was paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
 		p.clock.Follow(line, at)

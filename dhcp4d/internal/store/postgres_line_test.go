@@ -213,3 +213,20 @@ func mustMachine(t *testing.T) *clock.Machine {
 	}
 	return m
 }
+
+// TestDB_8_WhoLooksLateWasNotPaused has the clock of the server set when one process has looked a
+// little later than the other.
+func TestDB_8_WhoLooksLateWasNotPaused(t *testing.T) {
+	for _, c := range []struct {
+		later, behind float64
+		want          bool
+	}{
+		{60, 60, true}, {59, 60, true}, {1.5, 2, true},
+		{1.5, 7200, false}, {1.5, -7200, false}, {60, -60, false}, {0.5, 60, false}, {30, 60, false},
+	} {
+		n := lineNow{others: 1000 + c.later, ours: 1000}
+		if got := n.paused(time.Duration(c.behind * float64(time.Second))); got != c.want {
+			t.Errorf("seen %v s before the other, %v s behind the line: paused is %v", c.later, c.behind, got)
+		}
+	}
+}

@@ -19,7 +19,23 @@ const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, s
 
 // loadRows calls fn for every row of the table lease. The binding is valid during the call.
 func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) error {
-	rows, err := c.Query(ctx, sqlLoad)
+	return eachRow(ctx, c, fn, sqlLoad)
+}
+
+const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`
+
+// loadRowsOf calls fn for the rows of the identities that are the keys of a map. It may delete keys.
+func loadRowsOf[V any](ctx context.Context, c *pgx.Conn, ids map[lease.ID]V, fn func(*lease.Binding) error) error {
+	addrs, ports := make([]int64, 0, len(ids)), make([]int64, 0, len(ids))
+	for id := range ids {
+		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
+	}
+	return eachRow(ctx, c, fn, sqlRowsOf, addrs, ports)
+}
+
+// eachRow calls fn for the rows of a statement that begins with sqlLoad.
+func eachRow(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error, sql string, args ...any) error {
+	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return fmt.Errorf("reading the table lease: %w", err)
 	}
