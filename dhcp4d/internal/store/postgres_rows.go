@@ -24,7 +24,7 @@ func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) e
 
 const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`
 
-// loadRowsOf calls fn for the rows of the identities that are the keys of a map. It may delete keys.
+// loadRowsOf calls fn for the rows of the identities that are the keys of ids. It may delete keys.
 func loadRowsOf[V any](ctx context.Context, c *pgx.Conn, ids map[lease.ID]V, fn func(*lease.Binding) error) error {
 	addrs, ports := make([]int64, 0, len(ids)), make([]int64, 0, len(ids))
 	for id := range ids {
