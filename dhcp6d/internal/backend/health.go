@@ -20,8 +20,8 @@ type Health uint32
 //
 // A Kea cannot be probed. It is Up, then Down when it leaves many DISCOVERs unanswered or when the
 // kernel says that nobody listens there. From time to time it is on Trial: it gets a few DISCOVERs,
-// and is Up as soon as it answers anything. The last backend is never Down for its silence, because
-// a server may be silent by rule.
+// and is Up as soon as it answers anything. While no other backend is Up, a Kea is not Down: a
+// server may be silent by rule, and the queries have nowhere else to go.
 const (
 	Unheard Health = iota
 	Up
