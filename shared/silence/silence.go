@@ -72,7 +72,7 @@ var table = drop.Table[Reason]{
 	},
 	Recovering: {
 		Label: "recovering", Daemons: drop.DHCP4D,
-		Meaning: "the same of an authoritative dhcp4d that was started with a backup: the client may have such a lease",
+		Meaning: "REQUEST of a client that restarts with a lease which a dhcp4d in recovery does not know, or takes for ended: the client may have it",
 	},
 	Elsewhere: {
 		Label: "elsewhere", Daemons: drop.DHCP4D,

@@ -128,7 +128,7 @@ func (r *rules) choose() (Address, drop.Reason) {
 	if r.reservable() && !r.closedTo(&r.reservation) {
 		return r.reservation, drop.None
 	}
-	if own.Standing == Mine && r.ours(own) {
+	if own.Standing == Mine && r.ours(own) && !r.closedTo(own) {
 		if r.full() {
 			return Address{}, drop.PointLimit
 		}
@@ -227,6 +227,8 @@ func (r *rules) selecting(named *Address) Decision {
 		return nak(NotAvailable)
 	case own.ID != named.ID && (own.Standing == Held || (own.Standing == Mine && r.ours(own))):
 		return nak(NotOffered)
+	case named.Standing == Mine && r.closedTo(named):
+		return nak(NoNewClients)
 	}
 	if !r.ours(named) {
 		return nak(NotAvailable)
@@ -263,9 +265,9 @@ func (r *rules) initReboot() Decision {
 		return r.ack(named, false)
 	case own.Standing != Unnamed && own.ID != named.ID:
 		return nak(OtherAddress)
-	case named.Standing == Held, named.Standing == Former:
+	case named.Standing == Held, named.Standing == Former && !r.recovering():
 		return r.ack(named, false)
-	case r.p.Authoritative && r.now < r.p.RecoverTill:
+	case (r.p.Authoritative || named.Standing == Former) && r.recovering():
 		// Without an answer a client keeps a lease that has not ended (RFC 2131 section 3.2).
 		// During recovery it may have such a lease.
 		return silent(silence.Recovering)
@@ -431,7 +433,8 @@ func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	a = &at
 	offer := d.Kind == Offer && isSet(d.Addr)
 	ack := d.Kind == Ack && d.Change != None
-	if (!offer && !ack) || !a.InSubnet || a.ForOther || !r.obtainable(a) {
+	closed := r.recovering() && r.closedTo(a)
+	if (!offer && !ack) || !a.InSubnet || a.ForOther || closed || !r.obtainable(a) {
 		return false
 	}
 	d.Addr = a.Addr
@@ -465,10 +468,20 @@ func (r *rules) crowded() bool {
 	return r.f.Crowd >= crowdLimit && !has && r.p.Moves != MoveAtOnce
 }
 
-// closedTo reports whether the client may not get a now, if it does not have it yet.
+// closedTo reports whether the client may not get a now, if it does not use it already.
+//
+// During recovery a client that begins anew does not get back even an address that is its own by a
+// record from before. What is lost may say that it has released the address, and that another
+// client got it since.
 func (r *rules) closedTo(a *Address) bool {
-	return a.Standing != Mine && (r.p.Drain || (r.now < r.p.RecoverTill && !r.reserved(a)))
+	if r.recovering() && !r.reserved(a) {
+		return a.Standing != Mine || a.Changed <= r.p.RecoverFrom || !r.ours(a)
+	}
+	return a.Standing != Mine && r.p.Drain
 }
+
+// recovering reports whether leases of other clients may be missing.
+func (r *rules) recovering() bool { return r.now < r.p.RecoverTill }
 
 // elsewhere reports whether the client has a binding at another attachment point, and the policy
 // does not let it move.

@@ -38,8 +38,8 @@ func policy(change ...func(*Policy)) Policy {
 func alone(p *Policy)           { p.Peers = nil }
 func humble(p *Policy)          { p.Authoritative = false }
 func draining(p *Policy)        { p.Drain = true }
-func recovering(p *Policy)      { p.RecoverTill = now + 1 }
-func recovered(p *Policy)       { p.RecoverTill = now }
+func recovering(p *Policy)      { p.RecoverFrom, p.RecoverTill = now-50, now+1 }
+func recovered(p *Policy)       { p.RecoverFrom, p.RecoverTill = now-50, now }
 func staying(p *Policy)         { p.Moves = MoveNever }
 func following(p *Policy)       { p.Moves = MoveAtOnce }
 func v6mostly(p *Policy)        { p.V6Mostly = true }
@@ -436,7 +436,18 @@ func TestDecide(t *testing.T) {
 		{"recovery: no new client", policy(recovering), discover(), facts(nothing, nothing), want{kind: Dropped, drop: drop.Draining}},
 		{"recovery: no former client", policy(recovering), discover(), facts(at(addrA, Former), nothing), want{kind: Dropped, drop: drop.Draining}},
 		{"recovery: a reservation is safe", policy(recovering), discover().with(addrB), facts(nothing, nothing).reserved(at(addrB, Free)), want{kind: Offer, addr: addrB, change: Hold}},
-		{"recovery: a client with a binding is served", policy(recovering), discover(), facts(at(addrA, Mine), nothing), want{kind: Offer, addr: addrA}},
+		{"recovery: a client that has renewed its binding since is served", policy(recovering), discover(), facts(at(addrA, Mine).changed(now-49), nothing), want{kind: Offer, addr: addrA}},
+		{"recovery: a client that begins anew may have released its old binding, and another client may have it", policy(recovering), discover(),
+			facts(at(addrA, Mine).changed(now-50), nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"recovery: a client with a binding that it may not keep gets no other address", policy(recovering), discover(),
+			facts(at(addrA, Mine).changed(now-49).outOfPool(), nothing), want{kind: Dropped, drop: drop.Draining}},
+		{"recovery: a reserved address is nobody else's", policy(recovering), discover().with(addrA), facts(at(addrA, Mine), nothing).reserved(at(addrA, Mine)), want{kind: Offer, addr: addrA}},
+		{"recovery: what is bound by an old record is not acknowledged to a client that begins anew", policy(recovering), selecting(addrA), only(at(addrA, Mine)), want{kind: Nak, why: NoNewClients}},
+		{"recovery: what was bound since is acknowledged again", policy(recovering), selecting(addrA), only(at(addrA, Mine).changed(now - 49)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"recovery: INIT-REBOOT with a binding is extended", policy(recovering), initReboot(addrA), only(at(addrA, Mine)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
+		{"recovery: INIT-REBOOT with a lease that may have been renewed since: the client keeps it", policy(recovering), initReboot(addrA), only(at(addrA, Former)), want{silence: silence.Recovering}},
+		{"recovery: so does that of a dhcp4d that is not authoritative", policy(recovering, humble), initReboot(addrA), only(at(addrA, Former)), want{silence: silence.Recovering}},
+		{"recovery: INIT-REBOOT without a record: the client keeps its lease", policy(recovering), initReboot(addrA), facts(nothing, at(addrA, Free)), want{silence: silence.Recovering}},
 		{"recovery: a renewal is extended", policy(recovering), renewing(addrA), only(at(addrA, Mine)), want{kind: Ack, addr: addrA, change: Extend, event: Renewed}},
 		{"recovery: a binding that the backup lacks is made again by renewal", policy(recovering), renewing(addrA), facts(nothing, at(addrA, Free)), want{kind: Ack, addr: addrA, change: Bind, event: Allocated}},
 		{"recovery: a lost offer is not acknowledged", policy(recovering), selecting(addrA), facts(nothing, at(addrA, Free)), want{kind: Nak, why: NoNewClients}},
@@ -620,28 +631,32 @@ func TestTimersOfHoldAndQuarantine(t *testing.T) {
 }
 
 func TestRedirect(t *testing.T) {
-	p := policy()
 	for _, c := range []struct {
 		name   string
+		p      Policy
 		q      Query
 		f      Facts
 		to     Address
 		ok     bool
 		change Change
 	}{
-		{"an offer to a free address", discover(), facts(nothing, nothing), at(addrB, Free), true, Hold},
-		{"an offer of the current binding to a free address", discover(), facts(at(addrA, Mine), nothing), at(addrB, Free), true, Hold},
-		{"an offer to an address outside the pools", discover(), facts(nothing, nothing), at(addrB, Free).outOfPool(), true, Hold},
-		{"a renewal to a free address", renewing(addrA), only(at(addrA, Mine)), at(addrB, Free), true, Bind},
-		{"an offer to an address of somebody else", discover(), facts(nothing, nothing), at(addrB, Taken), false, Hold},
-		{"an offer to an address reserved for another", discover(), facts(nothing, nothing), at(addrB, Free).forOther(), false, Hold},
-		{"an offer to another subnet", discover(), facts(nothing, nothing), at(far, Outside).outOfSubnet(), false, Hold},
-		{"a NAK", renewing(far), facts(nothing, at(far, Outside).outOfSubnet()), at(addrB, Free), false, None},
+		{"an offer to a free address", policy(), discover(), facts(nothing, nothing), at(addrB, Free), true, Hold},
+		{"an offer of the current binding to a free address", policy(), discover(), facts(at(addrA, Mine), nothing), at(addrB, Free), true, Hold},
+		{"an offer to an address outside the pools", policy(), discover(), facts(nothing, nothing), at(addrB, Free).outOfPool(), true, Hold},
+		{"a renewal to a free address", policy(), renewing(addrA), only(at(addrA, Mine)), at(addrB, Free), true, Bind},
+		{"an offer to an address of somebody else", policy(), discover(), facts(nothing, nothing), at(addrB, Taken), false, Hold},
+		{"an offer to an address reserved for another", policy(), discover(), facts(nothing, nothing), at(addrB, Free).forOther(), false, Hold},
+		{"an offer to another subnet", policy(), discover(), facts(nothing, nothing), at(far, Outside).outOfSubnet(), false, Hold},
+		{"a NAK", policy(), renewing(far), facts(nothing, at(far, Outside).outOfSubnet()), at(addrB, Free), false, None},
+		{"during recovery, an offer to a free address", policy(recovering), discover(), facts(at(addrA, Mine).changed(now), nothing), at(addrB, Free), false, None},
+		{"during recovery, a renewal to a former address", policy(recovering), renewing(addrA), only(at(addrA, Mine)), at(addrB, Former), false, Extend},
+		{"during recovery, an offer to the reservation", policy(recovering), discover().with(addrB), facts(at(addrA, Mine).changed(now), nothing), at(addrB, Free), true, Hold},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := Decide(&c.q, &p, &c.f, now)
+			p := &c.p
+			d := Decide(&c.q, p, &c.f, now)
 			before := d
-			if ok := d.Redirect(&c.q, &p, &c.to, now); ok != c.ok {
+			if ok := d.Redirect(&c.q, p, &c.to, now); ok != c.ok {
 				t.Fatalf("got %v", ok)
 			}
 			if !c.ok && d != before {

@@ -83,6 +83,8 @@ type Policy struct {
 	V6Mostly    bool  // option 108 is sent to clients that ask for it
 	Drain       bool  // leases are renewed, but no new ones are given
 	RecoverTill Time  // no new address is given out before this time (DHCP4D_RECOVERY)
+	// RecoverFrom is when dhcp4d started to recover. What was written until then may be outdated.
+	RecoverFrom Time
 }
 
 // Moves is the policy for a client identifier that appears at another attachment point than its

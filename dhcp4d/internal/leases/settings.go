@@ -54,6 +54,7 @@ func (s *Settings) Observed() bool { return !s.Observers.Empty() }
 // subnet whose leases never end never leaves recovery: see [Settings.RecoverTill].
 func (s *Settings) Recover(start lease.Time) {
 	for i := range s.Policies {
+		s.Policies[i].RecoverFrom = start
 		s.Policies[i].RecoverTill = start.After(s.subnets.All[i].Longest())
 	}
 }

@@ -254,6 +254,13 @@ func TestRecovery(t *testing.T) {
 			t.Error("a new client is not refused")
 		}
 	})
+	t.Run("a client that begins anew may have lost its old lease to another", func(t *testing.T) {
+		before := refused()
+		b.server.batch([]udp.Packet{{Data: frame(t, query(message(dhcp4.Discover, 1)), direct), Peer: sixd}})
+		if refused() != before+1 {
+			t.Error("it is not refused")
+		}
+	})
 	t.Run("a lease that is known is renewed", func(t *testing.T) {
 		if ack := b.ask(t, frame(t, query(with(first, message(dhcp4.Request, 1))), direct)); ack.Type() != dhcp4.ACK {
 			t.Errorf("got %v", ack.Type())

@@ -181,6 +181,32 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// Seeds that once broke an invariant.
+func TestSeedsThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		seed   uint64
+		faults []int // that mattered, all if nil
+		why    string
+	}{
+		{1795977497167266000, []int{2}, "what was lost in a repair said that an address was released and given to another client; its former holder got it back"},
+	} {
+		t.Run(strconv.FormatUint(c.seed, 10), func(t *testing.T) {
+			t.Parallel()
+			p := makePlan(c.seed)
+			var kept []fault
+			for _, n := range c.faults {
+				kept = append(kept, p.faults[n])
+			}
+			if c.faults != nil {
+				p.faults = kept
+			}
+			if w := simulate(t, p); w.found != nil {
+				t.Errorf("%s: %s", c.why, w.tell())
+			}
+		})
+	}
+}
+
 // Two runs of a seed are the same in every line of the history.
 func TestASeedIsRepeatable(t *testing.T) {
 	for seed := range uint64(ordinary / 10) {
