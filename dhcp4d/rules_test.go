@@ -134,6 +134,64 @@ subnets:
 	}
 }
 
+const orderingDocument = `
+subnets:
+- {id: 1, subnet: 192.0.2.0/24, match: [{interface: eth0}], max-lease-time: 1d, pools: [192.0.2.10-192.0.2.20, {name: guests, range: 192.0.2.100-192.0.2.110}],
+   reservations: [{hw-address: "02:00:00:00:00:77", address: 192.0.2.77}]}
+`
+
+const ordering = `pkt4_receive: option[60].hex == 'guest' -> pool guests
+subnet4_select: option[60].hex == 'guest' -> lease-time 2m
+subnet4_select: option[60].hex == 'table' -> address option[125].option[1].hex
+lease4_select: option[60].hex == 'table' -> lease-time 5m
+lease4_renew: option[60].hex == 'table' -> lease-time 7m
+pkt4_receive: option[60].hex == 'fixed' -> address 192.0.2.30
+subnet4_select: option[60].hex == 'odd' -> address 0x010203
+`
+
+// wants is option 125 with an address of the operator's own.
+func wants(a string) []byte {
+	b := netip.MustParseAddr(a).AsSlice()
+	return dhcp4.AppendOption(nil, 125, append([]byte{0, 0, 0, 9, 6, 1, 4}, b...))
+}
+
+func TestRulesGiveAddressesPoolsAndTimes(t *testing.T) {
+	s := newSite(t, "DHCP4D_HOOKS=rules", "DHCP4D_RULES_LINES="+ordering, "DHCP4D_SUBNETS="+orderingDocument)
+	serverID := dhcp4.AppendAddr(nil, dhcp4.OptServerIdentifier, netip.MustParseAddr("192.0.2.1"))
+	expect := func(what string, m dhcp4.Message, kind dhcp4.MessageType, address string, lasts uint32) {
+		t.Helper()
+		if got, _ := m.Uint32(dhcp4.OptLeaseTime); m.Type() != kind || m.YIAddr() != netip.MustParseAddr(address) || got != lasts {
+			t.Errorf("%s: %v of %v for %d s, want %v of %s for %d s", what, m.Type(), m.YIAddr(), got, kind, address, lasts)
+		}
+	}
+	named := func(a string) []byte { return dhcp4.AppendAddr(nil, dhcp4.OptRequestedAddress, netip.MustParseAddr(a)) }
+
+	guest := vendor("guest")
+	expect("a pool", s.ask(dhcp4.Discover, 1, netip.Addr{}, guest, dhcp4.AppendUint32(nil, dhcp4.OptLeaseTime, 86400)), dhcp4.Offer, "192.0.2.100", 120)
+	expect("the offer is taken", s.ask(dhcp4.Request, 1, netip.Addr{}, guest, named("192.0.2.100"), serverID), dhcp4.ACK, "192.0.2.100", 120)
+	expect("no rule", s.ask(dhcp4.Discover, 2, netip.Addr{}), dhcp4.Offer, "192.0.2.10", 3600)
+
+	table := vendor("table")
+	expect("an address outside of all pools", s.ask(dhcp4.Discover, 3, netip.Addr{}, table, wants("192.0.2.200")), dhcp4.Offer, "192.0.2.200", 300)
+	expect("it is acknowledged", s.ask(dhcp4.Request, 3, netip.Addr{}, table, wants("192.0.2.200"), named("192.0.2.200"), serverID), dhcp4.ACK, "192.0.2.200", 300)
+	expect("it is stored, and renewed", s.ask(dhcp4.Request, 3, netip.MustParseAddr("192.0.2.200"), table, wants("192.0.2.200")), dhcp4.ACK, "192.0.2.200", 420)
+	expect("no address is said", s.ask(dhcp4.Discover, 4, netip.Addr{}, table), dhcp4.Offer, "192.0.2.11", 300)
+
+	if m := s.ask(dhcp4.Request, 3, netip.MustParseAddr("192.0.2.200"), table, wants("192.0.2.201")); m.Type() != dhcp4.NAK {
+		t.Errorf("the renewal of an address that the rules no longer say is answered by %v", m.Type())
+	}
+	expect("an address that stands in the rule", s.ask(dhcp4.Discover, 10, netip.Addr{}, vendor("fixed")), dhcp4.Offer, "192.0.2.30", 3600)
+	s.unanswered(dhcp4.Discover, 5, table, wants("192.0.2.200"))  // another client's
+	s.unanswered(dhcp4.Discover, 6, table, wants("192.0.2.77"))   // reserved
+	s.unanswered(dhcp4.Discover, 7, table, wants("198.51.100.1")) // of another subnet
+	s.unanswered(dhcp4.Discover, 8, table, wants("192.0.2.1"))    // the server's own
+	s.unanswered(dhcp4.Discover, 9, table, wants("192.0.2.255"))  // for broadcasts
+	s.unanswered(dhcp4.Discover, 9, vendor("odd"))                // not of four octets
+	if got := counts(t, s.metrics, `dhcp4d_packets_dropped_total{reason="hook",`); !strings.HasSuffix(got, " 6") {
+		t.Errorf("%q are dropped for the hook, want 6", got)
+	}
+}
+
 // unanswered sends a message that is dropped: the answer to another one, sent after it, comes
 // first.
 func (s *site) unanswered(kind dhcp4.MessageType, client byte, options ...[]byte) {

@@ -1,9 +1,14 @@
 package hooks
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
@@ -37,15 +42,17 @@ func (v *rulesVariables) Complete(with *network.Subnets, c *hook.Check) {
 func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event.Query] {
 	const unknown = "that is known only from lease4_select on"
 	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: subnets.Names}
-	lease := []string{"drop", "count"}
+	ending := []string{"drop", "count"}
+	early := []string{"drop", "count", "class", "address", "pool", "lease-time"}
+	given := []string{"drop", "count", "lease-time"}
 	return &rule.Language[event.Query]{
 		Points: []rule.Point{
-			{Name: string(event.Pkt4Receive), Verbs: []string{"drop", "count", "class"}, Unknown: unknown},
-			{Name: string(event.Subnet4Select), Verbs: []string{"drop", "count", "class"}, Unknown: unknown},
-			{Name: string(event.Lease4Select), Verbs: lease},
-			{Name: string(event.Lease4Renew), Verbs: lease},
-			{Name: string(event.Lease4Release), Verbs: lease},
-			{Name: string(event.Lease4Decline), Verbs: lease},
+			{Name: string(event.Pkt4Receive), Verbs: early, Unknown: unknown},
+			{Name: string(event.Subnet4Select), Verbs: early, Unknown: unknown},
+			{Name: string(event.Lease4Select), Verbs: given},
+			{Name: string(event.Lease4Renew), Verbs: given},
+			{Name: string(event.Lease4Release), Verbs: ending},
+			{Name: string(event.Lease4Decline), Verbs: ending},
 			{Name: string(event.Pkt4Send), Verbs: []string{"drop", "count", "option"}},
 		},
 		Closed: map[string]string{
@@ -60,6 +67,13 @@ func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event
 			{Name: "option", Takes: "NAME VALUE, or NAME = EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 				return setOption(of, words)
 			}},
+			{Name: "pool", Takes: "POOL", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+				return setPool(of, subnets.PoolNames())
+			}},
+			{Name: "address", Takes: "EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+				return setAddress(of, words)
+			}},
+			{Name: "lease-time", Takes: "DURATION", Make: setLeaseTime},
 		},
 		Notes:      func(e *event.Query) *hook.Notes { return e.Notes },
 		Vocabulary: words,
@@ -125,6 +139,55 @@ func computed(code byte, text rule.Argument, words *expression.Vocabulary) (rule
 		if octets, ok := value.Octets(of); ok {
 			e.Options.Set(code, octets)
 		}
+		return hook.Continue
+	}, nil
+}
+
+// setPool makes the action that gives a client an address of the pools with a name.
+func setPool(of rule.Argument, names []string) (rule.Action[event.Query], *rule.Mistake) {
+	switch {
+	case slices.Contains(names, of.Text):
+		name := of.Text
+		return func(e *event.Query, _ *expression.Evaluator) drop.Reason {
+			e.Pool = name
+			return hook.Continue
+		}, nil
+	case len(names) == 0:
+		return nil, of.Fail(0, "no pool has a name; give one to a pool in DHCP4D_SUBNETS: {name: %q, range: …}", of.Text)
+	}
+	return nil, of.Fail(0, "no pool of DHCP4D_SUBNETS has the name %q; %s", of.Text, expression.Suggest(of.Text, names))
+}
+
+// setAddress makes the action that gives the client the address that an expression is. Empty
+// octets, and what cannot be computed, leave the choice to dhcp4d. Octets that are no address of the
+// subnet drop the query.
+func setAddress(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Query], *rule.Mistake) {
+	value, wrong := of.Value(words)
+	if wrong != nil {
+		return nil, wrong
+	}
+	return func(e *event.Query, of *expression.Evaluator) drop.Reason {
+		if octets, ok := value.Octets(of); ok && len(octets) > 0 {
+			e.Address, ok = netip.AddrFromSlice(octets)
+			if !ok {
+				return hook.Drop
+			}
+		}
+		return hook.Continue
+	}, nil
+}
+
+// setLeaseTime makes the action that sets how long the lease lasts.
+func setLeaseTime(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+	t, ok := lease.Infinite, true
+	if of.Text != "infinite" {
+		t, ok = config.ParseSeconds(of.Text)
+	}
+	if !ok {
+		return nil, of.Fail(0, "is no lease time; give infinite, or %s", config.SecondsKind)
+	}
+	return func(e *event.Query, _ *expression.Evaluator) drop.Reason {
+		e.LeaseTime = t
 		return hook.Continue
 	}, nil
 }

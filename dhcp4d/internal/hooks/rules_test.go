@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,8 @@ func subnets(t testing.TB) *network.Subnets {
 	if _, err := names.Add("own", nil, never); err != nil {
 		t.Fatal(err)
 	}
-	s := network.NewSubnets(nil, classes, nil)
+	pools := []network.Pool{{Name: "phones"}, {}}
+	s := network.NewSubnets([]network.Subnet{{ID: 1, Pools: pools}}, classes, nil)
 	s.Names, s.Marked = names, map[string]int{"phones": marked}
 	return s
 }
@@ -73,7 +75,16 @@ func TestMistakesOfRules(t *testing.T) {
 		"pkt4_send: member('ALL') -> option routers [192.0.2.1, 192.0.2]":  "line 1, column 56: option routers[1]: ",
 		"pkt4_send: member('ALL') -> option routers [192.0.2.1":            "line 1, column 44: option routers has a value that cannot be read; write it as in the subnets document",
 		"pkt4_send: member('ALL') -> option host-name = option[60].exists": "line 1, column 48: is true or false, and a value is asked for",
-		"pkt4_send: member('ALL') -> pool 192.0.2.1":                       `line 1, column 29: there is no action "pool"; at pkt4_send there are drop REASON, count COUNTER, option NAME VALUE, or NAME = EXPRESSION`,
+		"pkt4_send: member('ALL') -> bool 192.0.2.1":                       `line 1, column 29: there is no action "bool"; at pkt4_send there are drop REASON, count COUNTER, option NAME VALUE, or NAME = EXPRESSION`,
+		"lease4_select: member('ALL') -> pool phones":                      "line 1, column 33: pool has no effect at lease4_select; use it at pkt4_receive or subnet4_select",
+		"pkt4_receive: member('ALL') -> pool fones":                        `line 1, column 37: no pool of DHCP4D_SUBNETS has the name "fones"; did you mean phones?`,
+		"pkt4_send: member('ALL') -> address 192.0.2.1":                    "line 1, column 29: address has no effect at pkt4_send; use it at pkt4_receive or subnet4_select",
+		"subnet4_select: member('ALL') -> address":                         "line 1, column 41: address needs something behind it; write address EXPRESSION",
+		"subnet4_select: member('ALL') -> address 192.0.2":                 "line 1, column 45: . is not understood here",
+		"subnet4_select: member('ALL') -> address option[61].exists":       "line 1, column 42: is true or false, and a value is asked for",
+		"lease4_release: member('ALL') -> lease-time 5m":                   "line 1, column 34: lease-time has no effect at lease4_release; use it at pkt4_receive or subnet4_select or lease4_select or lease4_renew",
+		"lease4_renew: member('ALL') -> lease-time 5 minutes":              "line 1, column 43: is no lease time; give infinite, or a duration in whole seconds",
+		"lease4_renew: member('ALL') -> lease-time 0":                      "line 1, column 43: is no lease time; give infinite, or a duration in whole seconds",
 	} {
 		_, err := ruled(t, subnets(t), lines)
 		if want = "configuration: DHCP4D_RULES_LINES: " + want; err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -96,6 +107,41 @@ func TestTheRulesOfTheDocsCompile(t *testing.T) {
 	lines := strings.ReplaceAll("\n"+block, "\n    ", "\n")
 	if _, err := ruled(t, subnets(t), strings.ReplaceAll(lines, "count phones", "count seen")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheTableOfPoints: at each point rules may do what the table in docs/hooks.md says, and nothing
+// else.
+func TestTheTableOfPoints(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/hooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	actions := map[string]string{"drop": "unpaid", "count": "seen", "class": "phones", "pool": "phones", "address": "192.0.2.7",
+		"lease-time": "5m", "option": "host-name 'x'"}
+	var points []string
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 6 || strings.TrimSpace(cells[1]) != "dhcp4d" {
+			continue
+		}
+		point, may := strings.TrimSpace(cells[0]), strings.Split(strings.TrimSpace(cells[5]), ", ")
+		points = append(points, point)
+		for action, argument := range actions {
+			_, err := ruled(t, subnets(t), point+": member('ALL') -> "+action+" "+argument)
+			if listed := slices.Contains(may, action); (err == nil) != listed {
+				t.Errorf("%s at %s: in the table is %v, and compiling it says %v", action, point, listed, err)
+			}
+		}
+	}
+	want := []string{string(event.Leases4Committed)}
+	for _, p := range event.Filters() {
+		want = append(want, string(p))
+	}
+	slices.Sort(points)
+	slices.Sort(want)
+	if !slices.Equal(points, want) {
+		t.Errorf("the table has the points %q, want %q", points, want)
 	}
 }
 

@@ -32,6 +32,9 @@ func Decide(q *Query, p *Policy, f *Facts, now Time) Decision {
 	r := rules{q: q, p: p, f: f, now: now, own: f.Own, named: f.Named, reservation: f.Reserved}
 	r.move()
 	d := r.answer()
+	if given := d.Kind == Ack || (d.Kind == Offer && isSet(d.Addr)); q.Ordered && given && d.Addr != q.Reservation {
+		return dropped(drop.Hook)
+	}
 	d.Apart = p.Moves != MoveAtOnce
 	return d
 }
@@ -261,6 +264,8 @@ func (r *rules) initReboot() Decision {
 		return d
 	}
 	switch {
+	case r.q.Ordered && r.recovering() && r.closedTo(named):
+		return silent(silence.Recovering)
 	case r.reserved(named), named.Standing == Mine:
 		return r.ack(named, false)
 	case own.Standing != Unnamed && own.ID != named.ID:
@@ -423,7 +428,8 @@ func (r *rules) obtainable(a *Address) bool {
 
 // Redirect replaces the address of an Offer, or of an Ack that gives a new address, by a, as a hook
 // may order before the lease is stored. The facts of a must be those for q. It returns false, and
-// changes nothing, if the client cannot have that address.
+// changes nothing, if the client cannot have that address: one outside of its pools could be offered,
+// but not acknowledged.
 func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	at := *a
 	r := rules{q: q, p: p, f: &Facts{}, now: now}
@@ -434,7 +440,7 @@ func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	offer := d.Kind == Offer && isSet(d.Addr)
 	ack := d.Kind == Ack && d.Change != None
 	closed := r.recovering() && r.closedTo(a)
-	if (!offer && !ack) || !a.InSubnet || a.ForOther || closed || !r.obtainable(a) {
+	if (!offer && !ack) || !r.ours(a) || closed || !r.obtainable(a) {
 		return false
 	}
 	d.Addr = a.Addr
@@ -473,8 +479,11 @@ func (r *rules) crowded() bool {
 // During recovery a client that begins anew does not get back even an address that is its own by a
 // record from before. What is lost may say that it has released the address, and that another
 // client got it since.
+//
+// Hooks may choose an address for one client and then for another. So during recovery the choice of
+// hooks is not like a reservation, which nobody else can have had.
 func (r *rules) closedTo(a *Address) bool {
-	if r.recovering() && !r.reserved(a) {
+	if r.recovering() && (!r.reserved(a) || r.q.Ordered) {
 		return a.Standing != Mine || a.Changed <= r.p.RecoverFrom || !r.ours(a)
 	}
 	return a.Standing != Mine && r.p.Drain

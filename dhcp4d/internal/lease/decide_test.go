@@ -642,7 +642,7 @@ func TestRedirect(t *testing.T) {
 	}{
 		{"an offer to a free address", policy(), discover(), facts(nothing, nothing), at(addrB, Free), true, Hold},
 		{"an offer of the current binding to a free address", policy(), discover(), facts(at(addrA, Mine), nothing), at(addrB, Free), true, Hold},
-		{"an offer to an address outside the pools", policy(), discover(), facts(nothing, nothing), at(addrB, Free).outOfPool(), true, Hold},
+		{"an offer to an address outside the pools", policy(), discover(), facts(nothing, nothing), at(addrB, Free).outOfPool(), false, Hold},
 		{"a renewal to a free address", policy(), renewing(addrA), only(at(addrA, Mine)), at(addrB, Free), true, Bind},
 		{"an offer to an address of somebody else", policy(), discover(), facts(nothing, nothing), at(addrB, Taken), false, Hold},
 		{"an offer to an address reserved for another", policy(), discover(), facts(nothing, nothing), at(addrB, Free).forOther(), false, Hold},
@@ -664,6 +664,44 @@ func TestRedirect(t *testing.T) {
 			}
 			if c.ok && (d.Addr != c.to.Addr || d.Change != c.change) {
 				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
+func TestAnOrderedAddressOrNone(t *testing.T) {
+	ordered := func(q Query) Query {
+		q.Reservation, q.Ordered = addrB, true
+		return q
+	}
+	with := func(f Facts, b Address) Facts {
+		f.Reserved = b
+		return f
+	}
+	for _, c := range []struct {
+		name string
+		p    Policy
+		q    Query
+		f    Facts
+		kind Kind
+	}{
+		{"a new client", policy(), discover(), with(facts(nothing, nothing), at(addrB, Free).outOfPool()), Offer},
+		{"one with another lease", policy(), discover(), with(only(at(addrA, Mine)), at(addrB, Free)), Offer},
+		{"the address is another client's", policy(), discover(), with(facts(nothing, nothing), at(addrB, Taken)), Dropped},
+		{"the address is another client's, and the client has a lease", policy(), discover(), with(only(at(addrA, Mine)), at(addrB, Taken)), Dropped},
+		{"a renewal of the address", policy(), renewing(addrB), with(only(at(addrB, Mine).outOfPool()), at(addrB, Mine).outOfPool()), Ack},
+		{"a renewal of another address", policy(), renewing(addrA), with(only(at(addrA, Mine)), at(addrB, Free)), Nak},
+		{"a renewal of another address, while the ordered one is taken", policy(), renewing(addrA), with(only(at(addrA, Mine)), at(addrB, OfferedAway)), Dropped},
+		{"during recovery, a new client", policy(recovering), discover(), with(facts(nothing, nothing), at(addrB, Free)), Dropped},
+		{"during recovery, one that renews the address", policy(recovering), renewing(addrB), with(facts(nothing, at(addrB, Free)), at(addrB, Free)), Ack},
+		{"during recovery, one that says at its start that it has the address", policy(recovering), initReboot(addrB), with(facts(nothing, at(addrB, Free)), at(addrB, Free)), Silent},
+		{"after recovery, likewise", policy(recovered), initReboot(addrB), with(facts(nothing, at(addrB, Free)), at(addrB, Free)), Ack},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := ordered(c.q)
+			d := Decide(&q, &c.p, &c.f, now)
+			if d.Kind != c.kind || ((d.Kind == Offer || d.Kind == Ack) && d.Addr != addrB) || (d.Kind == Dropped && d.Change != None) {
+				t.Errorf("%+v, want kind %v", d, c.kind)
 			}
 		})
 	}

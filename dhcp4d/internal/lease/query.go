@@ -31,6 +31,8 @@ type Query struct {
 	// identifier.
 	Reservation         netip.Addr
 	ByPoint, ByHardware bool
+	// Ordered means that hooks have chosen Reservation: the client gets that address or none.
+	Ordered bool
 
 	// The client and where it is. The binding keeps this.
 	Client []byte

@@ -32,6 +32,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/gaissmai/bart"
@@ -100,6 +101,18 @@ func (s *Subnets) Containing(a netip.Addr) *Subnet {
 	return nil
 }
 
+// PoolNames returns the names that pools have, each once.
+func (s *Subnets) PoolNames() (names []string) {
+	for i := range s.All {
+		for _, p := range s.All[i].Pools {
+			if p.Name != "" && !slices.Contains(names, p.Name) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	return names
+}
+
 // Subnet is one subnet with all settings of its leases. Defaults, the document's top and the
 // environment are merged in.
 type Subnet struct {
@@ -125,6 +138,19 @@ func (s *Subnet) String() string {
 		return strconv.FormatUint(uint64(s.ID), 10)
 	}
 	return fmt.Sprintf("%d (%s)", s.ID, s.Name)
+}
+
+// Grants reports whether an address may be given to the client of a reservation, which may be nil:
+// it is a host's in the subnet, not the server's, and reserved for nobody else.
+func (s *Subnet) Grants(a netip.Addr, to *Reservation) bool {
+	if !IsHost(a) || !s.Prefix.Contains(a) || a == s.ServerID {
+		return false
+	}
+	if s.Prefix.Bits() < 31 && (!s.Prefix.Contains(a.Prev()) || !s.Prefix.Contains(a.Next())) {
+		return false // of the network, or for broadcasts
+	}
+	of := s.Reservations.At(a)
+	return of == nil || of == to
 }
 
 // PoolOf returns the index of the pool that holds an address, -1 if none does.

@@ -71,25 +71,29 @@ func group(pools []Pool) *Groups {
 }
 
 // AppendFor appends the groups that a client in some classes may get an address of, ascending. The
-// last class that names pools of the subnet leaves only those.
-func (g *Groups) AppendFor(groups []int32, in []*Class) []int32 {
+// last class that names pools of the subnet leaves only those. If pool is the name of pools of the
+// subnet, it goes before the classes.
+func (g *Groups) AppendFor(groups []int32, in []*Class, pool string) []int32 {
 	if groups == nil {
 		groups = make([]int32, 0, 8) // nil would be all of them
 	}
 	groups = append(groups, g.open...)
-	var named *Class
+	var named []string
 	for _, c := range in {
 		groups = append(groups, g.byClass[c.Number]...)
 		if slices.ContainsFunc(c.Pools, func(name string) bool { return g.byName[name] != nil }) {
-			named = c
+			named = c.Pools
 		}
 	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
+	if in, ok := g.byName[pool]; ok {
+		return slices.DeleteFunc(groups, func(n int32) bool { return !slices.Contains(in, n) })
+	}
 	if named == nil {
 		return groups
 	}
 	return slices.DeleteFunc(groups, func(n int32) bool {
-		return !slices.ContainsFunc(named.Pools, func(name string) bool { return slices.Contains(g.byName[name], n) })
+		return !slices.ContainsFunc(named, func(name string) bool { return slices.Contains(g.byName[name], n) })
 	})
 }

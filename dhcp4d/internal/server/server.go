@@ -33,6 +33,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -315,6 +316,15 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	}
 	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
+	if a := q.event.Address; a.IsValid() {
+		if s.tracing != nil {
+			q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
+		}
+		if !q.chosen.Subnet.Grants(a, q.reserved) {
+			return dropped, drop.Hook
+		}
+		q.terms.Reservation, q.terms.Ordered, q.terms.ByPoint, q.terms.ByHardware = a, true, false, false
+	}
 	s.identify(q)
 	return undecided, drop.None
 }
@@ -375,8 +385,9 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		refused = max(refused, r.Refused)
 		q.terms.Times = cmp.Or(r.Times, q.terms.Times)
 	}
+	s.lasts(q)
 	if g := q.chosen.Subnet.Groups; g != nil {
-		s.groups = g.AppendFor(s.groups[:0], s.classes)
+		s.groups = g.AppendFor(s.groups[:0], s.classes, q.event.Pool)
 		q.terms.Groups = s.groups
 	}
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
@@ -483,6 +494,7 @@ func (s *Server) decide(q *exchange) rest {
 			q.decided = lease.Decision{Kind: lease.Dropped, Drop: why}
 			return rest{}
 		}
+		s.lasts(q)
 	}
 	records := &s.group.Records
 	before := len(records.Records)
@@ -497,6 +509,13 @@ func (s *Server) decide(q *exchange) rest {
 		on.record = inThisGroup
 	}
 	return on
+}
+
+// lasts puts the lease time that hooks have set into the terms.
+func (s *Server) lasts(q *exchange) {
+	if t := q.event.LeaseTime; t > 0 {
+		q.terms.Times = lease.Times{Default: t, Min: t, Max: t}
+	}
 }
 
 // logTakenOver logs that a reserved address goes to another client of the same hardware address or
