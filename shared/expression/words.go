@@ -113,6 +113,12 @@ var options6 = map[string]uint16{
 	"link-address": 80, "dhcpv4-message": 87, "dhcp4o6-server-addr": 88, "v6-captive-portal": 103, "relay-source-port": 135,
 }
 
+// OptionCode6 returns the code of a DHCPv6 option by its name in expressions.
+func OptionCode6(name string) (code uint16, ok bool) {
+	code, ok = options6[name]
+	return code, ok
+}
+
 // suboptions6 says where the options inside a DHCPv6 option begin; others have none.
 var suboptions6 = map[uint16]int{3: 12, 4: 4, 5: 24, 17: 4, 25: 12, 26: 25}
 

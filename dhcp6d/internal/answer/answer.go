@@ -120,11 +120,21 @@ func informationRequest(m *dhcp6.Message) drop.Reason {
 // relayed. It appends nothing where another server may have what the client asks for and we have
 // not: a Reply without content would keep the client from that server.
 func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
-	m := p.Message()
-	asked, useful := s.asked(m)
+	asked, useful := s.asked(p.Message())
 	if !useful && !s.only {
 		return dst, drop.None
 	}
+	return s.append(dst, p, asked, nil)
+}
+
+// AppendOver appends the same Reply with other options, or further ones.
+func (s *Server) AppendOver(dst []byte, p *dhcp6.Packet, over *dhcp6.Overrides) ([]byte, drop.Reason) {
+	asked, _ := s.asked(p.Message())
+	return s.append(dst, p, asked, over)
+}
+
+func (s *Server) append(dst []byte, p *dhcp6.Packet, asked uint64, over *dhcp6.Overrides) ([]byte, drop.Reason) {
+	m := p.Message()
 	dst, chain := dhcp6.BeginReply(dst, p)
 	dst = dhcp6.AppendMessage(dst, dhcp6.Reply, m.TransactionID())
 	if id, ok := m.Option(dhcp6.OptClientID); ok {
@@ -132,10 +142,13 @@ func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
 	}
 	dst = dhcp6.AppendOption(dst, dhcp6.OptServerID, s.duid)
 	for ; asked != 0; asked &= asked - 1 {
-		budget.Spend(len(s.offers[bits.TrailingZeros64(asked)].bytes))
-		dst = append(dst, s.offers[bits.TrailingZeros64(asked)].bytes...)
+		offer := &s.offers[bits.TrailingZeros64(asked)]
+		budget.Spend(len(offer.bytes))
+		if !over.Has(offer.code) {
+			dst = append(dst, offer.bytes...)
+		}
 	}
-	return chain.End(dst)
+	return chain.End(over.Append(dst))
 }
 
 // asked is the set of our offers that the client's first Option Request lists. Codes that do not

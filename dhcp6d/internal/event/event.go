@@ -34,6 +34,8 @@ type Datagram struct {
 	Data []byte
 	// Packet is the parsed view of Data at pkt6_receive, and nil elsewhere.
 	Packet *dhcp6.Packet
+	// Options are set at pkt6_send only: what a hook sets goes into the answer.
+	Options *dhcp6.Overrides
 	// Path says where the client is, as far as that is believed. It is nil where Packet is.
 	Path *attachment.Path
 }

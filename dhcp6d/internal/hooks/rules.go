@@ -1,9 +1,11 @@
 package hooks
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
@@ -33,10 +35,11 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 	const bytesOnly = "there are only bytes; use pkt6_receive, or pkt6_send for dhcp6d's own answers"
 	const unknown = "dhcp6d has none; ask in a rule of dhcp4d"
 	scope := v.classes.Scope()
+	words := &expression.Vocabulary{V6: true, Classes: scope}
 	return &rule.Language[event.Datagram]{
 		Points: []rule.Point{
 			{Name: string(event.Pkt6Receive), Verbs: []string{"drop", "count", "class"}, Unknown: unknown},
-			{Name: string(event.Pkt6Send), Verbs: []string{"drop", "count"}, Unknown: unknown},
+			{Name: string(event.Pkt6Send), Verbs: []string{"drop", "count", "option"}, Unknown: unknown},
 		},
 		Closed: map[string]string{string(event.Buffer6Receive): bytesOnly, string(event.Buffer6Send): bytesOnly},
 		Verbs: []rule.Verb[event.Datagram]{
@@ -55,11 +58,56 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 				}
 				return i, nil
 			}),
+			{Name: "option", Takes: "CODE = EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
+				return setOption(of, words)
+			}},
 		},
 		Notes:      func(e *event.Datagram) *hook.Notes { return e.Notes },
-		Vocabulary: &expression.Vocabulary{V6: true, Classes: scope},
+		Vocabulary: words,
 		Classes:    v.classes,
 	}
+}
+
+// setOption makes the action that sets an option of the answer to what an expression is; empty octets
+// leave the option out. What cannot be computed is left as it was.
+func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Datagram], *rule.Mistake) {
+	name, rest := of.Cut()
+	n, err := strconv.ParseUint(name.Text, 10, 16)
+	if code, known := expression.OptionCode6(name.Text); known {
+		n, err = uint64(code), nil
+	}
+	code := dhcp6.Code(n)
+	sign, text := rest.Cut()
+	switch {
+	case err != nil:
+		return nil, name.Fail(0, "%q is no DHCPv6 option; give its code, such as 23, or a name of expressions, such as bootfile-url", name.Text)
+	case fixed(code):
+		return nil, name.Fail(0, "option %s belongs to the exchange, to relays or to leases, and cannot be set", name.Text)
+	case sign.Text != "=" || text.Text == "":
+		return nil, rest.Fail(0, "option %s has no = and no expression behind it; write option CODE = EXPRESSION", name.Text)
+	}
+	value, wrong := text.Value(words)
+	if wrong != nil {
+		return nil, wrong
+	}
+	return func(e *event.Datagram, of *expression.Evaluator) drop.Reason {
+		if octets, ok := value.Octets(of); ok {
+			e.Options.Set(code, octets)
+		}
+		return hook.Continue
+	}, nil
+}
+
+// fixed reports whether an option says what only the server itself, relays, or a server that assigns
+// addresses may say (RFC 9915 section 21).
+func fixed(c dhcp6.Code) bool {
+	switch c {
+	case dhcp6.OptVendorOpts:
+		return false
+	case dhcp6.OptRemoteID, dhcp6.OptSubscriberID, dhcp6.OptERO, dhcp6.OptRSOO, dhcp6.OptClientLinkLayer, dhcp6.OptRelayPort, dhcp6.OptDHCPv4Msg:
+		return true
+	}
+	return c <= 20 || c == dhcp6.OptIAPD || c == dhcp6.OptIAPrefix
 }
 
 // rulesHook is the hook that does what the operator's rules say. Its rules at pkt6_send ask about

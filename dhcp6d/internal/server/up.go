@@ -64,7 +64,8 @@ type Up struct {
 	tracedQueries, tracedAnswers []traced
 	tracedPassed, tracedReturned []traced
 	seen                         seen
-	notes                        hook.Notes // of hooks, on the datagram at hand
+	notes                        hook.Notes      // of hooks, on the datagram at hand
+	byHooks                      dhcp6.Overrides // options that they set, likewise
 }
 
 // Settings is the snapshot of what a reload may change. It never changes: a reload replaces it, and
@@ -290,7 +291,8 @@ func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
 // answer replies to a message other than a DHCPV4-QUERY.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	buf, why := u.set.answerOn(ifc.Name, u.path.Link()).Append(u.buf, &u.packet)
+	from := u.set.answerOn(ifc.Name, u.path.Link())
+	buf, why := from.Append(u.buf, &u.packet)
 	switch {
 	case why != drop.None:
 		return dropped, why
@@ -306,12 +308,35 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	out.Data = u.buf[start:]
 	u.event = event.Datagram{Notes: u.event.Notes, Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if why := u.set.Hooks.Pkt6Send.Run(&u.event); why != hook.Continue {
-		return dropped, why
+	if !u.set.Hooks.Pkt6Send.Empty() {
+		if why := u.send(from, start); why != drop.None {
+			return dropped, why
+		}
+		out.Data = u.event.Data
 	}
 	if why := u.set.Hooks.Buffer6Send.Run(&u.event); why != hook.Continue {
 		return dropped, why
 	}
 	u.answers.add(out, pathOf(&u.packet, in))
 	return answered, drop.None
+}
+
+// send has the hooks at pkt6_send look at the answer buf[start:]. If they set options, it is built
+// anew.
+func (u *Up) send(from *answer.Server, start int) (why drop.Reason) {
+	u.byHooks.Reset()
+	u.event.Options = &u.byHooks
+	why = u.set.Hooks.Pkt6Send.Run(&u.event)
+	u.event.Options = nil
+	if why != hook.Continue || u.byHooks.Empty() {
+		return why
+	}
+	if u.buf, why = from.AppendOver(u.buf[:start], &u.packet, &u.byHooks); why != drop.None {
+		return why
+	}
+	if len(u.buf)-start > dhcp6.MaxDatagram {
+		return drop.Oversize
+	}
+	u.event.Data = u.buf[start:]
+	return drop.None
 }
