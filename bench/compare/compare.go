@@ -38,6 +38,7 @@ type Options struct {
 	Windows   []int         // exchanges in flight, closed loop
 	Rates     []int         // exchanges per second, open loop
 	OpenFor   time.Duration // how long an open-loop run takes
+	Trains    bool          // the clients' datagrams move in trains instead of one by one
 	Sources   int           // source addresses that all clients share
 	Relays    int           // levels of Relay-forward around every query
 	Renew     float64       // share of renewals

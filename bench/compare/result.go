@@ -134,8 +134,12 @@ func (r *Result) Table(w io.Writer) error {
 	if o.NoOffload {
 		offload = "without offloads"
 	}
-	fmt.Fprintf(w, "%d rounds, over a veth pair %s; client addresses %d, relays %d, share of renewals %v, subnets %d, leases held before %d\n",
-		o.Rounds, offload, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
+	moves := "one by one"
+	if o.Trains {
+		moves = "in trains"
+	}
+	fmt.Fprintf(w, "%d rounds, over a veth pair %s; clients send %s; client addresses %d, relays %d, share of renewals %v, subnets %d, leases held before %d\n",
+		o.Rounds, offload, moves, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
 	if o.Store != "" {
 		fmt.Fprintf(w, "our store is %s\n", o.Store)
 	}

@@ -295,7 +295,7 @@ func (s *subject) arguments(o Options, l Load) []string {
 	}
 	args := []string{"-json", "-i", "eth0", "-server", server, "-source", clientAddress.Addr().String(),
 		"-sources", strconv.Itoa(o.Sources), "-relays", strconv.Itoa(o.Relays), "-link", relayedLink.String(),
-		"-renew", fmt.Sprint(o.Renew)}
+		"-renew", fmt.Sprint(o.Renew), fmt.Sprintf("-trains=%t", o.Trains)}
 	// With so few in flight, this takes a second or more.
 	n := min(o.Exchanges, 2000*max(l.InFlight, 1))
 	if keas(s.name) {

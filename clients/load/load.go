@@ -3,7 +3,10 @@
 // It owns one UDP socket and simulates any number of clients. It must cost less than any server, so
 // that on two processors it is not the limit. So messages are templates, which package client
 // builds once and in which only the differing fields are written. Answers are read at fixed
-// offsets. Datagrams move in batches, and those of one length and destination as one (UDP_SEGMENT).
+// offsets.
+//
+// Each datagram is sent by a system call of its own, as those of real clients are, and in an open
+// loop the exchanges start at even distances. With [Config.Trains] all that is due leaves at once.
 //
 // The same seed and the same order of answers give the same octets.
 package load
@@ -37,6 +40,11 @@ type Config struct {
 	Count    int           // the number of exchanges; 0 is no limit
 	Duration time.Duration // no exchange starts after this time; 0 is no limit
 	Timeout  time.Duration // an answer that takes longer is lost; 1 s by default
+
+	// Trains sends datagrams in batches, and those of one length and destination as one datagram
+	// that the link divides (UDP_SEGMENT), and receives in the same way. It costs the generator less
+	// than any real client costs, and the server too.
+	Trains bool
 
 	Clients int // the number of clients, used in turn; Count (or a million) by default
 	// Stride is the distance between the numbers of clients that follow each other; 1 by default.

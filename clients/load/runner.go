@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 type runner struct {
 	conn  *udp.Conn
 	start time.Time
+	over  atomic.Bool
 
 	mu     sync.Mutex // guards the fields below
 	engine *engine
@@ -24,7 +26,11 @@ type runner struct {
 }
 
 func newRunner(e *engine, conn *udp.Conn, index int) *runner {
-	r := &runner{engine: e, conn: conn, writer: conn.NewWriter(batch), out: make([]udp.Packet, 0, int(kinds)*batch)}
+	together := 1
+	if e.config.Trains {
+		together = batch
+	}
+	r := &runner{engine: e, conn: conn, writer: conn.NewWriter(together), out: make([]udp.Packet, 0, int(kinds)*batch)}
 	for k := range e.out {
 		for i := range e.out[k].packets {
 			p := &e.out[k].packets[i]
@@ -41,6 +47,9 @@ func (r *runner) run(ctx context.Context, progress func(Report)) Report {
 	r.step()
 	var reading sync.WaitGroup
 	reading.Go(r.read)
+	if r.engine.config.Rate > 0 && !r.engine.config.Trains {
+		reading.Go(r.pace)
+	}
 	every := 10 * time.Millisecond // for overdue answers
 	if r.engine.config.Rate > 0 {
 		every = time.Millisecond // and for exchanges that are due
@@ -64,6 +73,7 @@ func (r *runner) run(ctx context.Context, progress func(Report)) Report {
 	if stats, err := r.conn.Stats(); err == nil { // it is still open
 		report.Overrun = uint64(stats.Drops)
 	}
+	r.over.Store(true)
 	r.conn.Close()
 	reading.Wait()
 	report.Own = ownCPU() - own
@@ -77,6 +87,25 @@ func (r *runner) step() bool {
 	r.engine.tick(time.Since(r.start))
 	r.flush()
 	return r.engine.done()
+}
+
+// pace starts each exchange of an open loop when it is due. The runtime's timers are not exact
+// enough for that: they may wait for a millisecond.
+func (r *runner) pace() {
+	for !r.over.Load() {
+		t := unix.NsecToTimespec(int64(r.begin()))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // if a signal ends it, nothing is due
+	}
+}
+
+// begin starts what is due, and returns how long the next start is away.
+func (r *runner) begin() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.engine.tick(time.Since(r.start))
+	r.flush()
+	next := time.Duration(float64(r.engine.started) / r.engine.config.Rate * float64(time.Second))
+	return min(max(next-time.Since(r.start), 20*time.Microsecond), 10*time.Millisecond)
 }
 
 func (r *runner) report() Report {

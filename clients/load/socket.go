@@ -17,7 +17,7 @@ import (
 
 // open opens the socket of all clients.
 func open(ctx context.Context, c *Config, link *net.Interface) (*udp.Conn, error) {
-	o := udp.Options{Coalesce: true, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20}
+	o := udp.Options{Coalesce: c.Trains, ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20}
 	local := netip.IPv6Unspecified()
 	if c.sources == nil {
 		if !c.Local.IsValid() {

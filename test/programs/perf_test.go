@@ -65,6 +65,8 @@ func TestPerf(t *testing.T) {
 	}{
 		{"multicast", []string{"-n", "1000"}},
 		{"unicast", append([]string{"-n", "1000"}, unicast...)},
+		{"trains", append([]string{"-n", "1000", "-trains"}, unicast...)},
+		{"open loop, trains", append([]string{"-rate", "500", "-t", "1s", "-trains"}, unicast...)},
 		{"open loop for a time, renewals", append([]string{"-rate", "500", "-t", "1s", "-clients", "100", "-renew", "0.8"}, unicast...)},
 		{"a mix", append([]string{"-n", "2000", "-clients", "300", "-renew", "0.3", "-inform", "0.2", "-release", "0.3", "-decline", "0.05", "-require", "1,3,6", "-expect", "10.0.0.0/16"}, unicast...)},
 		{"addresses on the interface, added for the run", append([]string{"-n", "600", "-sources", "50"}, unicast...)},

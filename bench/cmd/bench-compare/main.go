@@ -43,10 +43,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	o := compare.Options{Subjects: []string{compare.Ours, compare.Kea, compare.Bare}, Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
+	o := compare.Options{Subjects: []string{compare.Ours, compare.OursKeys, compare.Kea, compare.Bare}, Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
 	var out, commit string
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
-	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, kea, bare, bare+offload (default ours,kea,bare)", func(s string) error {
+	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
 	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, measured beside these as \"kea+other\", queries by multicast")
 	flags.IntVar(&o.Backends, "backends", 1, "dhcp4d behind each dhcp6d of ours, each with a part of the addresses")
+	flags.BoolVar(&o.Trains, "trains", false, "let the clients' datagrams move in trains instead of one by one")
 	flags.IntVar(&o.Sources, "sources", 1, "number of source addresses that all clients share")
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of exchanges that are renewals, 0 to 1")
