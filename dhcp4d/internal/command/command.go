@@ -38,6 +38,7 @@ func All(clocks clock.System) []daemon.Command {
 			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 		}},
 		{Name: "explain", About: descriptionOf("explain").About, Run: explain},
+		{Name: "schema", About: descriptionOf("schema").About, Run: of((*call).schema)},
 	}
 }
 
@@ -102,6 +103,7 @@ func descriptionOf(words string) manual.Command {
 		second, all = first, []action{
 			{"subnets", "[-subnet ID|NAME] [-json]", "list subnets and pools by use, the fullest first", "", nil},
 			{"explain", "[flags that describe the query]", "tell which subnet a query would get, and why", "", nil},
+			{"schema", "[-reservations-file]", "print the JSON Schema of the subnets document, with which editors complete and check it", "", nil},
 		}
 	}
 	for _, a := range all {
