@@ -33,8 +33,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// hookTest is the command hook test: it takes the queries of a capture the way of a packet, with
-// the configuration of the environment and a store in memory, and tells what becomes of each.
+// hookTest is the command hook test. It serves the queries of a capture as dhcp4d would, with the
+// configuration of the environment and a store in memory, and prints what becomes of each.
 func hookTest(sys clock.System) daemon.Command {
 	about := manual.Command{
 		Words: "hook test", Arguments: "[-interface NAME] CAPTURE",
@@ -81,14 +81,14 @@ func hookTest(sys clock.System) daemon.Command {
 	}
 }
 
-// effects are the hooks that do something outside of dhcp4d.
+// effects are the hooks that do something outside dhcp4d. They do not run.
 var effects = []string{"leaselog", "run"}
 
-// replayed is the dhcp6d that every query of a capture comes from.
+// replayed is the address of the dhcp6d from which every query of a capture seems to come.
 var replayed = netip.MustParseAddrPort("[::1]:6767")
 
-// replay hands the queries of a capture to a server, one by one: each when what became of the one
-// before is told.
+// replay is the reader from which a server gets the queries of a capture, one by one. It returns
+// the next query when it has printed what became of the one before.
 type replay struct {
 	capture *pcapng.Reader
 	ifc     string
@@ -96,7 +96,7 @@ type replay struct {
 	err     error // of the capture, or of writing
 
 	watch *trace.Watch
-	open  bool // a record is to come
+	open  bool // the trace record of a query is still to come
 	count int  // of datagrams
 	frame []byte
 	seen  ipc.Query
@@ -143,7 +143,7 @@ func (r *replay) run(ctx context.Context, c config.Config, now *clock.Clock) err
 	return nil
 }
 
-// nowhere is where the answers go.
+// nowhere is a writer that discards the answers.
 type nowhere struct{}
 
 func (nowhere) Write(ps []udp.Packet) int { return len(ps) }
@@ -175,8 +175,9 @@ func (r *replay) Read() ([]udp.Packet, error) {
 	return nil, net.ErrClosed
 }
 
-// tell tells what became of a query. The first step is how it came, which the capture says better.
-// The last one of a query that is answered is that the answer has left; the answer is told instead.
+// tell prints what became of a query. It leaves out the first step, how the query came, because the
+// capture says that better. If the query was answered, it prints the answer in place of the last
+// step, which says only that an answer has left.
 func (r *replay) tell(record *trace.Record) {
 	steps := record.Steps[1:]
 	var answer dhcp4.Message
@@ -198,8 +199,8 @@ func (r *replay) say(format string, args ...any) {
 	}
 }
 
-// query reports whether a datagram is a query, and makes the frame of it that dhcp4d gets: that of
-// the IPC without its signature, or what dhcp6d would make of a query on the link.
+// query reports whether a datagram is a query. It then makes the frame that dhcp4d gets: the frame
+// of the IPC without its signature, or what dhcp6d would make of a query on the link.
 func (r *replay) query(p *pcapng.Packet) bool {
 	r.frame = append(r.frame[:0], ipc.Content(p.Payload)...)
 	if r.seen.Parse(r.frame) == drop.None {

@@ -20,7 +20,7 @@ type link struct {
 	name   string // ours, as a backend
 	end    *ipc.End
 	opener *ipc.Opener
-	// One for each goroutine that signs.
+	// There is one signer for each goroutine that signs.
 	replies, acks, notices *ipc.Signer
 	peers                  atomic.Pointer[server.Peers]
 
@@ -34,7 +34,7 @@ type link struct {
 	names      map[string]naming // by host
 }
 
-// newLink makes the link of an end that takes nothing signed before start.
+// newLink makes the link of an end that accepts nothing that was signed before start.
 func newLink(c config.Config, end *ipc.End, start time.Time, log *slog.Logger) *link {
 	l := &link{
 		name: c.Name, end: end, opener: end.NewOpener(start),
@@ -49,8 +49,8 @@ func newLink(c config.Config, end *ipc.End, start time.Time, log *slog.Logger) *
 // newEnd makes our end of the IPC.
 func newEnd(c config.Config) *ipc.End { return ipc.NewEnd(drop.DHCP4D, c.IPCKeys, c.IPCOldPeers) }
 
-// set takes new keys and peers. Whether there are keys is fixed: a file that is empty by accident
-// must not open the door, and what was never verified may be replayed.
+// set takes new keys and peers. It does not switch keys on or off: a file that is empty by accident
+// must not switch authentication off, and datagrams that were never verified may be replayed.
 func (l *link) set(c config.Config) error {
 	if l.end.Keyed() != (len(c.IPCKeys) > 0) {
 		return errors.New("DHCP4D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
@@ -70,7 +70,7 @@ func (l *link) oldPeers() (n int) {
 	return n
 }
 
-// setPeers takes new peers. Who is a peer already keeps its session.
+// setPeers takes new peers. Those that are peers already keep their sessions.
 func (l *link) setPeers(c config.Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,8 +82,8 @@ func (l *link) setPeers(c config.Config) {
 	}
 }
 
-// publishLocked makes the peers of the configuration and of what its names stand for. Of two
-// entries with one address the first counts.
+// publishLocked makes the peers from the configuration and from the addresses of its names. If two
+// entries have one address, the first counts.
 func (l *link) publishLocked() {
 	known := map[netip.AddrPort]*ipc.Peer{}
 	if old := l.peers.Load(); old != nil {

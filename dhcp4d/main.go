@@ -1,5 +1,5 @@
-// Dhcp4d is the DHCPv4 server behind dhcp6d: it leases addresses to clients
-// whose messages come through DHCPv6 (RFC 7341).
+// Dhcp4d is the DHCPv4 server behind dhcp6d. It leases IPv4 addresses to clients whose messages
+// come in DHCPv6 (RFC 7341).
 package main
 
 import (
@@ -29,7 +29,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return runOn(ctx, machine, args, environ, stdout, stderr)
 }
 
-// runOn is run on a machine with those clocks.
+// runOn is run on a machine with the given clocks.
 func runOn(ctx context.Context, sys clock.System, args, environ []string, stdout, stderr io.Writer) error {
 	return daemon.Program[config.Config]{
 		Daemon:  drop.DHCP4D,
@@ -58,7 +58,7 @@ func missing(c config.Config) (warnings []string) {
 			warnings = append(warnings, w)
 		}
 	}
-	if c.Store.Dir != "" { // only its last element is made
+	if c.Store.Dir != "" { // the store makes only the last element of the path
 		if w := shared.MissingDirectory(filepath.Dir(c.Store.Dir)); w != "" {
 			warnings = append(warnings, config.Prefix+"STORE: "+w)
 		}

@@ -2,8 +2,8 @@
 // for metrics and health, and the life of the components.
 //
 // A daemon's Serve function makes the components that do the work. The frame starts them, waits for
-// them, and stops all when the first one fails. It reads no variables beside [Settings], and no
-// packets.
+// them, and stops all when the first one fails. It reads no packets, and no variables other than
+// [Settings].
 //
 // A program's main is:
 //
@@ -44,7 +44,7 @@ type Settings struct {
 // Level is a slog.Level in a variable.
 type Level struct{ slog.Level }
 
-// UnmarshalText takes what slog.Level takes, and says in its own words what it does not.
+// UnmarshalText accepts what slog.Level accepts. Its error is written for operators.
 func (l *Level) UnmarshalText(text []byte) error {
 	if l.Level.UnmarshalText(text) != nil {
 		return fmt.Errorf("there is no level %q", text)
@@ -67,8 +67,8 @@ type Program[C Config] struct {
 	Daemon  drop.Daemon
 	Version string
 	About   string // one line
-	// Load reads the configuration from an environment. It returns all mistakes together. Also with
-	// mistakes the configuration has its Variables.
+	// Load reads the configuration from an environment. It returns all mistakes together. Even then
+	// the configuration has its Variables.
 	Load func(environ []string) (C, error)
 	// Serve does the daemon's work until the context ends, usually by
 	// [Runtime.Run].
@@ -82,11 +82,11 @@ type Program[C Config] struct {
 	Commands []Command
 }
 
-// Switch is a flag that stands for a variable that is wanted for one run only.
+// Switch is a flag that sets a variable for one run.
 type Switch struct {
 	Flag     string // with its hyphen
 	Variable string // as in an environment: NAME=value
-	About    string // how the program serves then, a few words
+	About    string // how the program then serves, in a few words
 }
 
 // Command is a first word of the command line, and what it does.
@@ -95,7 +95,7 @@ type Command struct {
 	About string // one line
 	// Actions are the words that must follow, nil if none must.
 	Actions []string
-	// Run gets the arguments after the word. With -h it explains itself.
+	// Run gets the arguments after the word. With -h it prints its help.
 	Run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error
 }
 
@@ -178,7 +178,7 @@ func (p Program[C]) host(c C) (warnings []string) {
 	return warnings
 }
 
-// questions are the flags that ask something in place of serving.
+// questions returns the flags with which the program answers something and does not serve.
 func questions() []manual.Flag {
 	return []manual.Flag{
 		{Name: "-check", About: "check the configuration and print what is in effect"},

@@ -8,8 +8,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// Listens says what is wrong with a place to listen at on this host: a warning of -check, empty if
-// nothing is. The variable is the one that holds the place. A host name is not looked up.
+// Listens returns a warning of -check if this host cannot listen at a place, and "" otherwise. The
+// variable is the one that holds the place. A host name is not looked up.
 func Listens(variable string, at config.Listen) string {
 	host, _, err := net.SplitHostPort(string(at))
 	if err != nil {
@@ -22,8 +22,9 @@ func Listens(variable string, at config.Listen) string {
 	return HasAddress(variable, a)
 }
 
-// HasAddress says that this host does not have an address: a warning of -check, empty if it has it,
-// if the address stands for all, or if the host cannot be asked.
+// HasAddress returns a warning of -check if this host does not have an address. It returns "" if
+// the host has it, if the address is unspecified or a loopback address, or if the host's addresses
+// cannot be read.
 func HasAddress(variable string, a netip.Addr) string {
 	if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() {
 		return ""

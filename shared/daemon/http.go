@@ -77,7 +77,7 @@ func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger)
 		ErrorLog: scrapeLog{log}, ErrorHandling: promhttp.ContinueOnError,
 	})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n") // a client that went away does not matter
+		_, _ = io.WriteString(w, "ok\n") // nobody needs the answer if the client has gone
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		ok, report := ready.Report()
@@ -89,7 +89,7 @@ func observability(reg *prometheus.Registry, ready *Readiness, log *slog.Logger)
 	return mux
 }
 
-// scrapeLog logs what a collector does wrong.
+// scrapeLog logs the errors of collectors.
 type scrapeLog struct{ log *slog.Logger }
 
 // Println takes a text and an error.

@@ -11,7 +11,7 @@ type Readiness struct {
 	mu         sync.Mutex
 	conditions []*Condition // guarded by mu, their reasons too
 
-	telling sync.Mutex // held while changed runs, so that its calls are in order
+	telling sync.Mutex // held while changed runs, so that its calls are in order; taken before mu
 	changed func(ready bool, report string)
 	told    string // the report of the last call
 }
@@ -72,7 +72,7 @@ func (r *Readiness) Report() (ready bool, report string) {
 	return ready, b.String()
 }
 
-// update calls changed if the report is another than at the last call.
+// update calls changed if the report differs from that of the last call.
 func (r *Readiness) update() {
 	r.telling.Lock()
 	defer r.telling.Unlock()

@@ -13,18 +13,18 @@ import (
 // The bounds of scrapes. A scrape of a dhcp4d with a thousand subnets takes some ten milliseconds.
 const (
 	scrapeShare = time.Second / 10 // of processor time for scrapes in each second
-	scrapeBurst = 2 * time.Second  // of it that may be saved up
+	scrapeBurst = 2 * time.Second  // of unused processor time that may be saved up
 	scrapeWait  = 10 * time.Second // the longest wait of a scrape for its turn
 )
 
 // scrapes serves /metrics one scrape after the other and within a share of one processor, so that
-// scrapers in a loop take no time from packets. The answer is complete before the first octet
-// leaves: a scraper that reads slowly holds up nobody.
+// scrapers in a loop take little time from packets. The answer is complete before its first octet
+// leaves, so a scraper that reads slowly does not delay the others.
 type scrapes struct {
 	handler http.Handler
 	turn    chan struct{}
 	budget  *rate.Limiter // in microseconds of work
-	size    int           // octets of the last answer; belongs to whoever has the turn
+	size    int           // octets of the last answer; owned by the scrape that has the turn
 }
 
 func newScrapes(h http.Handler) *scrapes {
@@ -45,11 +45,11 @@ func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(w.Header(), answer.header)
 	w.WriteHeader(answer.status)
-	_, _ = w.Write(answer.body.Bytes()) // a scraper that went away does not matter
+	_, _ = w.Write(answer.body.Bytes()) // nobody needs the answer if the scraper has gone
 }
 
-// render makes the answer to one scrape when its turn has come. It reports false where that was
-// not to be had in time.
+// render makes the answer to one scrape when its turn has come. It reports false if that takes too
+// long.
 func (s *scrapes) render(r *http.Request) (*rendered, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), scrapeWait)
 	defer cancel()

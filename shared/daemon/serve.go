@@ -21,7 +21,8 @@ import (
 // grace is how long the components have to stop after the first signal.
 const grace = 10 * time.Second
 
-// serve serves, and leaves the error as the last status of the service.
+// serve runs the daemon. If that fails, the error becomes the last status of the service, which
+// systemctl status shows.
 func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	err := p.run(ctx, environ, stderr)
 	if err != nil {
@@ -57,8 +58,8 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	// Two channels, so that many SIGHUPs cannot push out a SIGTERM. One pending SIGHUP stands for
-	// all.
+	// There are two channels, so that many SIGHUPs cannot displace a SIGTERM. One pending SIGHUP is
+	// enough for all.
 	stops, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(stops, unix.SIGTERM, unix.SIGINT)
 	defer signal.Stop(stops)
@@ -112,7 +113,7 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 			expired = time.After(grace)
 		case <-expired:
 			if ended {
-				reloaded = nil // it has nothing left to change
+				reloaded = nil // nothing is left for the reload to change
 				continue
 			}
 			return fmt.Errorf("still busy %v after the signal to stop", grace)
@@ -125,8 +126,8 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 	return nil
 }
 
-// readyLog logs changes of readiness, and tells systemd what the daemon waits for, and the first
-// time that it is ready.
+// readyLog returns a function that logs changes of readiness. It also tells systemd what the daemon
+// waits for, and when it is ready for the first time.
 func readyLog(log *slog.Logger) func(bool, string) {
 	was, told := false, false
 	return func(ready bool, report string) {
@@ -148,7 +149,7 @@ func readyLog(log *slog.Logger) func(bool, string) {
 	}
 }
 
-// waiting is the conditions of a report that are not met, in one line.
+// waiting returns the conditions of a report that are not met, in one line.
 func waiting(report string) string {
 	var unmet []string
 	for line := range strings.Lines(report) {

@@ -8,14 +8,15 @@
 // ones, and one group gathers while another is written.
 //
 // When the store fails, the replies of all waiting groups are dropped. The store is opened again,
-// with back-off, and the table is loaded from it. Until then no group takes anything.
+// with growing pauses, and the table is loaded from it. Until then no group takes records or
+// replies.
 //
 // A store that several dhcp4d share may refuse single records of a group, because another client
-// holds the address. The other records of the group are durable. See Config.Refused. What the
-// others change is read ten times a second, and after a group with a reply that may rest on it, a
-// NAK: see Config.Foreign.
+// holds the address. The other records of the group are durable. See Config.Refused. The committer
+// reads what the others have changed ten times a second, and also after each group with a NAK,
+// because a NAK may rest on such a change. See Config.Foreign.
 //
-// The order of the locks stands in the package comment of package leases.
+// The package comment of leases has the order of the locks.
 //
 // The package never looks into a record or a reply, and allocates nothing per group.
 package commit
@@ -43,7 +44,7 @@ const (
 // checkEvery is how often the store is checked.
 const checkEvery = time.Second
 
-// quickLimit is how long a commit may take so that the packet loop makes the next one itself.
+// If the last commit took at most quickLimit, the packet loop makes the next one itself.
 const quickLimit = time.Millisecond
 
 var errFailed = errors.New("the lease store has failed")
@@ -66,8 +67,9 @@ type Group[R Replies] struct {
 	// Refused are the records that the store has not taken, because another client holds their
 	// identity. It is valid in the calls of Config.Refused and Config.Done.
 	Refused []store.Refusal
-	// Foreign are the leases that other dhcp4d have changed since the group began to gather, if its
-	// replies are unsure. Blind says that they are not known. Both are valid in Config.Done.
+	// If the replies of the group are unsure, Foreign has the leases that other dhcp4d have changed
+	// since the group began to gather. Blind means that these could not be read. Both are valid in
+	// Config.Done.
 	Foreign lease.Batch
 	Blind   bool
 }
@@ -86,18 +88,20 @@ type Config[R Replies] struct {
 	Store store.Store // loaded; belongs to the Committer until Close returns
 	// Replies makes the replies of a group. It is called twice.
 	Replies func() R
-	// Refused is called with a group of which the store has refused records, so that the table
+	// Refused is called with a group if the store has refused records of it, so that the table
 	// takes them back. The call comes before Done, and before the group counts as durable, so that
 	// no refused record can pass for a durable one.
 	Refused func(g *Group[R])
-	// Foreign is called with what other dhcp4d have changed in a store that several share, as it is
-	// after commit group seq, and Share when this one's share of the free addresses changes.
+	// Foreign and Share are for a store that several dhcp4d share. Foreign is called with the leases
+	// that others have changed, as they are after commit group seq. Share is called when our share
+	// of the free addresses changes.
 	Foreign func(changed []lease.Binding, seq uint64)
 	Share   func(store.Share)
-	// Done is called with every group that is not empty, in the order of Seq, and the group is
-	// emptied when it returns. Without an error all records but the refused ones are durable, and
-	// the replies leave that rest on none of those. With an error no reply may leave. Whoever
-	// commits calls it, one at a time, and holds no lock that LockGroup waits for.
+	// Done is called with every group that is not empty, in the order of Seq. The group is emptied
+	// when Done returns. Without an error, all records but the refused ones are durable, and all
+	// replies may leave but those that rest on a refused record. With an error no reply may leave.
+	// The goroutine that commits calls it, one call at a time, and holds no lock that LockGroup
+	// waits for.
 	Done func(g *Group[R], err error)
 	// Rebuild loads the table again from the store after a failure, because the disk may have
 	// records that were written but never acknowledged. No group takes anything meanwhile. After an
@@ -299,7 +303,7 @@ func (c *Committer[R]) run() {
 			c.once()
 		}
 		if c.shared != nil && !c.failed.Load() && time.Since(c.looked) >= lookEvery {
-			_, _ = c.look(c.durable.Load()) // an error that lasts fails Check
+			_, _ = c.look(c.durable.Load()) // if the error lasts, Check fails
 		}
 		if c.failed.Load() {
 			c.finish(c.take(), errFailed) // the group that gathered when the check failed
@@ -338,9 +342,10 @@ func (c *Committer[R]) once() bool {
 // lookEvery is how often the changes of other dhcp4d are read.
 const lookEvery = 100 * time.Millisecond
 
-// look reads what other dhcp4d have changed, as it is after group seq, and has the table know it.
-// The group that gathers notes it: some of its replies may have been decided before. The caller
-// holds disk. What it returns is valid until the next call.
+// look reads the leases that other dhcp4d have changed, as they are after group seq, and passes
+// them to the table. It also notes them in the gathering group if that has unsure replies, because
+// these may have been decided before. The caller holds disk. The result is valid until the next
+// call.
 func (c *Committer[R]) look(seq uint64) ([]lease.Binding, error) {
 	if s := c.shared.Share(); s != c.share {
 		c.share = s
@@ -348,7 +353,7 @@ func (c *Committer[R]) look(seq uint64) ([]lease.Binding, error) {
 	}
 	changed, err := c.shared.Foreign()
 	if err != nil {
-		return nil, err // a store that stays away fails its Check
+		return nil, err // if the store stays away, Check fails
 	}
 	c.looked = time.Now()
 	c.cfg.Metrics.looked(c.looked, len(changed))

@@ -54,7 +54,7 @@ type Book struct {
 	loads    uint32      // tables so far: a Place is in one of them only
 	ended    endings     // since the last Notifier took them
 	facts    lease.Facts // of the decision at hand
-	share    pool.Share  // of the free addresses; what ends by time in it is told by this process
+	share    pool.Share  // of the addresses; this process notifies of leases in it that end by time
 
 	orphans atomic.Bool // whether some lease was in no subnet when they were last counted
 }
@@ -80,7 +80,7 @@ func New(c *clock.Clock, s *Settings, m *Metrics) *Book {
 func (b *Book) newTable(s *Settings) *table.Table {
 	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding) {
 		if e != lease.ReleasedEvent && !b.share.Has(pool.Number(l.Addr)) {
-			return // by time: each process sees it
+			return // by time, which every process sees: the one whose share has the address notifies
 		}
 		b.ended.events = append(b.ended.events, e)
 		b.ended.bindings.Add(l)
@@ -271,7 +271,7 @@ func (b *Book) Standing(a netip.Addr) (found lease.Binding, ok bool) {
 
 // Refused takes back the records of commit group seq that the store has refused, and enters the
 // holders of their addresses. An error means that the record of a holder is not valid. Its address
-// counts as free then.
+// then counts as free.
 func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uint64) (err error) {
 	b.between(func(t *table.Table) {
 		over := b.clock.Now().Over()
@@ -284,11 +284,12 @@ func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uin
 	return err
 }
 
-// foreignAtOnce is how many leases are taken over while queries wait.
+// foreignAtOnce is how many leases Foreign takes over before queries get their turn.
 const foreignAtOnce = 1024
 
-// Foreign takes over what other processes have made of leases, read from the store after commit
-// group seq. The error says which leases cannot be known; their addresses are free then.
+// Foreign takes over the leases that other processes have changed, as they were read from the store
+// after commit group seq. The error says which records are not valid. Their addresses then count as
+// free.
 func (b *Book) Foreign(changed []lease.Binding, seq uint64) (err error) {
 	for some := range slices.Chunk(changed, foreignAtOnce) {
 		b.between(func(t *table.Table) {

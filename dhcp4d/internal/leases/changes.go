@@ -10,11 +10,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
-// Changes are the changes of a commit group, until the group is durable. They are for the metrics,
-// for the observers, and for operators who wait.
+// Changes are the changes of a commit group, until the group is durable. The metrics, the observers
+// and waiting operators get them.
 type Changes struct {
 	events     []eventOf
-	list       []change // for observers
+	observed   []change // the same with everything that observers see
 	relays     []event.Relay
 	ids        []byte            // of the relays
 	interfaces map[string]string // names of interfaces of dhcp6d, each made once
@@ -44,7 +44,7 @@ type change struct {
 
 // Reset forgets everything and keeps the memory.
 func (c *Changes) Reset() {
-	c.events, c.list, c.relays, c.ids = c.events[:0], c.list[:0], c.relays[:0], c.ids[:0]
+	c.events, c.observed, c.relays, c.ids = c.events[:0], c.observed[:0], c.relays[:0], c.ids[:0]
 	clear(c.operators)
 	c.operators = c.operators[:0]
 }
@@ -71,14 +71,14 @@ func (c *Changes) ByQuery(e lease.Event, i int, f *ipc.Query, observed bool) {
 		})
 	}
 	n.to = len(c.relays)
-	c.list = append(c.list, n)
+	c.observed = append(c.observed, n)
 }
 
 // byOperator notes a change by an operator. Its record is the group's i-th.
 func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
 	c.events = append(c.events, eventOf{e, i})
 	if observed {
-		c.list = append(c.list, change{event: e, record: i, by: by})
+		c.observed = append(c.observed, change{event: e, record: i, by: by})
 	}
 }
 

@@ -55,8 +55,8 @@ func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c
 		}
 	}
 	now, ahead := n.book.clock.Wall(), n.book.clock.Ahead()
-	for i := range c.list {
-		x := &c.list[i]
+	for i := range c.observed {
+		x := &c.observed[i]
 		if IsRefused(refused, x.record) {
 			continue
 		}

@@ -2,9 +2,8 @@ package pool
 
 import "math/bits"
 
-// bitmap is a set of offsets. A bit of level k+1 says that a word of level k
-// is not empty, so that the next member is found in a step or two for each
-// level: four levels for a /8.
+// bitmap is a set of offsets. A bit of level k+1 says that a word of level k is not empty. So the
+// next member is found in one or two steps for each level, and a /8 has four levels.
 type bitmap struct {
 	n      uint32
 	levels [][]uint64
@@ -51,7 +50,7 @@ func (b *bitmap) clear(i uint32) {
 	}
 }
 
-// from is the first member from i on. It climbs until a word has a member at or after i, and
+// from returns the first member from i on. It climbs until a word has a member at or after i, and
 // descends to its first.
 func (b *bitmap) from(i uint32) (uint32, bool) {
 	for k := 0; k < len(b.levels); k++ {

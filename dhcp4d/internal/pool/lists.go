@@ -12,10 +12,9 @@ const (
 // blockSize is the number of offsets that get their links together.
 const blockSize = 128
 
-// lists are the queue of each group, and behind them the resting addresses of each pool. They are
-// rings of offsets, linked through one array of nodes: first the
-// heads of the rings, then one node for each offset, in blocks made on first
-// use.
+// lists are the queue of each group, and after them the resting addresses of each pool. They are
+// rings of offsets, linked through one array of nodes. The heads of the rings come first, then one
+// node for each offset, in blocks that are made on first use.
 type lists struct {
 	rest   uint32 // the first list of resting addresses
 	heads  []link
@@ -48,7 +47,7 @@ func (l *lists) state(off uint32) uint8 {
 	return out
 }
 
-// node is a head or, from len(heads) on, an offset whose block exists.
+// node returns node i: a head or, from len(heads) on, an offset, whose block must exist.
 func (l *lists) node(i uint32) *link {
 	if heads := uint32(len(l.heads)); i >= heads {
 		i -= heads

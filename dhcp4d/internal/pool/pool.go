@@ -1,14 +1,13 @@
-// Package pool knows which addresses of one subnet are free, and which is the
-// next one to give out. It has no clock and no disk, and knows no client.
+// Package pool knows which addresses of one subnet are free, and which one to give out next. It has
+// no clock and no disk, and knows no clients.
 //
-// An address is fresh (never given out), queued (given out before, free
-// again), resting (in quarantine) or out. Next gives the fresh ones of a group in turn,
-// then the one that was queued first, so a client that comes back late still
-// finds its address. All of it takes the same time however many addresses
-// there are and are out.
+// An address is fresh (never given out), queued (given out before, free again), resting (in
+// quarantine) or out. Next returns the fresh addresses of a group in turn, then the one that was
+// queued first. So a client that comes back late still finds its address. The time of an operation
+// depends neither on how many addresses there are, nor on how many are out.
 //
-// Memory: one bit for an address, and 9 octets for each address of a block of
-// 128 once one of the block was queued or rested. A /8 costs 3 MB before use.
+// Memory: one bit for each address, and 9 octets for each address of a block of 128 once an address
+// of the block was queued or rested. A /8 costs 3 MB before use.
 package pool
 
 import (
@@ -20,8 +19,8 @@ import (
 // Range is a run of IPv4 addresses, both ends included.
 type Range struct {
 	First, Last netip.Addr
-	// Group says which ranges are given out together: the same clients may have their addresses.
-	// Groups are small numbers from 0 on.
+	// Group is the same for ranges that are given out together, because the same clients may have
+	// their addresses. Groups are small numbers from 0 on.
 	Group int32
 }
 
@@ -36,18 +35,18 @@ type Pool struct {
 	share    Share
 }
 
-// Share is the part of the addresses that this process gives out first: every Of-th one. Others
-// that lease the same addresses have the other parts, so that two of them seldom try the same one.
-// The zero value is all of them.
+// Share is the part of the addresses that this process gives out first: every Of-th one. Other
+// processes that lease the same addresses have the other parts, so that two of them seldom try the
+// same address. The zero value is all addresses.
 type Share struct{ Index, Of uint32 }
 
 // Has reports whether an address is in the share.
 func (s Share) Has(addr uint32) bool { return s.Of <= 1 || addr%s.Of == s.Index }
 
-// distance is how far the next address of the share is behind one that is not in it.
+// distance returns how far the next address of the share is from one that is not in it.
 func (s Share) distance(addr uint32) uint32 { return (s.Index + s.Of - addr%s.Of) % s.Of }
 
-// shareQueue is how many queued addresses are looked at for one of our share.
+// shareQueue is how many queued addresses Next looks at to find one of our share.
 const shareQueue = 64
 
 // SetShare says which addresses Next returns first.
@@ -60,7 +59,7 @@ func (p *Pool) SetShare(s Share) {
 
 // group is ranges that are given out together.
 type group struct {
-	pieces []int32 // indexes, ascending; nil where there is one group only
+	pieces []int32 // indexes, ascending; nil if there is only one group
 	cursor uint32
 	dry    bool // no address of our share is fresh
 }
@@ -147,18 +146,19 @@ func (p *Pool) cut(pool int, group int32, first, last uint64, excluded []Range) 
 	p.pieces = append(p.pieces, piece{first: uint32(first), last: uint32(last), pool: pool, group: group})
 }
 
-// Number is an IPv4 address as an integer.
+// Number returns an IPv4 address as an integer.
 func Number(a netip.Addr) uint32 {
 	b := a.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// Addr is the address of an integer.
+// Addr returns the address of an integer.
 func Addr(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// offset finds the place of an address, with a nil piece when it has none.
+// offset returns the offset of an address and the piece that it is in. The piece is nil if the
+// address is in none.
 func (p *Pool) offset(addr uint32) (uint32, *piece) {
 	lo, hi := 0, len(p.pieces)
 	for lo < hi {
@@ -176,13 +176,13 @@ func (p *Pool) offset(addr uint32) (uint32, *piece) {
 	return c.base + addr - c.first, c
 }
 
-// addr is the address at a place.
+// addr returns the address at an offset.
 func (p *Pool) addr(off uint32) uint32 {
 	c := p.pieceAt(off)
 	return c.first + off - c.base
 }
 
-// pieceAt is the piece of a place.
+// pieceAt returns the piece of an offset.
 func (p *Pool) pieceAt(off uint32) *piece {
 	lo, hi := 0, len(p.pieces)-1
 	for lo < hi {
@@ -196,8 +196,8 @@ func (p *Pool) pieceAt(off uint32) *piece {
 	return &p.pieces[lo]
 }
 
-// Contains reports whether the address is in one of the ranges and not
-// excluded. Reserved addresses are contained.
+// Contains reports whether the address is in one of the ranges and not excluded. That includes
+// reserved addresses.
 func (p *Pool) Contains(addr uint32) bool {
 	_, c := p.offset(addr)
 	return c != nil
@@ -213,8 +213,8 @@ func (p *Pool) Of(addr uint32) (index int, group int32, ok bool) {
 	return c.pool, c.group, true
 }
 
-// Reserved reports whether the address was given to New as reserved. Such an
-// address is never free here.
+// Reserved reports whether the address was given to New as reserved. Such an address is never free
+// in the pool.
 func (p *Pool) Reserved(addr uint32) bool {
 	_, ok := p.reserved[addr]
 	return ok
@@ -226,8 +226,8 @@ func (p *Pool) Free(addr uint32) bool {
 	return c != nil && (p.fresh.has(off) || p.lists.state(off) == queued)
 }
 
-// Next is the address of some groups to give out next: of the first of them that has any. It stays
-// free until it is taken. Nil is all groups.
+// Next returns the address to give out next, of the first of the groups that has a free one. It
+// stays free until it is taken. Nil is all groups.
 func (p *Pool) Next(groups []int32) (addr uint32, ok bool) {
 	if groups == nil {
 		for g := range p.groups {
@@ -263,7 +263,7 @@ func (p *Pool) nextOf(g int32) (addr uint32, ok bool) {
 	return 0, false
 }
 
-// nextOfShare is the same among the addresses of our share.
+// nextOfShare is nextOf for the addresses of our share.
 func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
 	if !p.groups[g].dry {
 		if off, ok := p.freshOf(g, (*Pool).ownFrom); ok {
@@ -283,13 +283,13 @@ func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
 	return 0, false
 }
 
-// anyFrom is the first fresh address from one on, up to and including end.
+// anyFrom returns the first fresh offset between from and end, both included.
 func (p *Pool) anyFrom(from, end uint32) (off uint32, ok bool) {
 	off, ok = p.fresh.from(from)
 	return off, ok && off <= end
 }
 
-// ownFrom is the same among the addresses of our share.
+// ownFrom is anyFrom for the addresses of our share.
 func (p *Pool) ownFrom(from, end uint32) (off uint32, ok bool) {
 	for off, ok = p.anyFrom(from, end); ok; off, ok = p.anyFrom(from, end) {
 		piece := p.pieceAt(off)
@@ -302,8 +302,8 @@ func (p *Pool) ownFrom(from, end uint32) (off uint32, ok bool) {
 	return 0, false
 }
 
-// freshOf is the first fresh address of a group from its cursor on, or else the first of all, as
-// find finds it.
+// freshOf returns the first fresh offset of a group from its cursor on or, if there is none, the
+// first one before it. find is anyFrom or ownFrom.
 func (p *Pool) freshOf(g int32, find func(p *Pool, from, end uint32) (uint32, bool)) (off uint32, ok bool) {
 	at := &p.groups[g]
 	if len(p.groups) == 1 {
@@ -357,8 +357,8 @@ func (p *Pool) Take(addr uint32) {
 	p.pools[c.pool].free--
 }
 
-// Return makes an address free that is out: fresh again when it was never
-// used after all, otherwise last in the queue.
+// Return makes an address free that is out. If it was never used after all, it is fresh again.
+// Otherwise it is last in the queue.
 func (p *Pool) Return(addr uint32, used bool) {
 	off, c := p.offset(addr)
 	if c == nil || p.Reserved(addr) || p.fresh.has(off) || p.lists.state(off) != out {
@@ -402,8 +402,8 @@ func (p *Pool) Wake(addr uint32) {
 	}
 }
 
-// Queued calls fn for the queued addresses of one group after the other, in each the longest unused
-// first.
+// Queued calls fn for the queued addresses, group by group, and in each group for the longest
+// unused address first.
 func (p *Pool) Queued(fn func(addr uint32)) {
 	for g := range p.groups {
 		for off := range p.lists.all(uint32(g)) {

@@ -8,15 +8,15 @@ import (
 
 // ahead is what Ahead has found for one query.
 type ahead struct {
-	p       probe // of its client
-	address probe // of the address it is about
+	p       probe // for its client
+	address probe // for the address that it is about
 	ref     uint32
 }
 
-// Ahead reads what Look and Apply are going to read for each query of a batch, so that it is in the
-// processor's cache then. In a table of a million leases nearly every read is a cache miss. The
-// reads of one query depend on each other, so their misses add up. The reads of different queries
-// do not, so their misses overlap.
+// Ahead reads what Look and Apply will read for each query of a batch, so that the processor's
+// cache has it by then. In a table of a million leases nearly every read is a cache miss. The reads
+// of one query depend on each other, so their misses add up. The reads of different queries do not,
+// so their misses overlap.
 func (t *Table) Ahead(queries []*lease.Query) {
 	t.ahead = t.ahead[:0]
 	discovers := uint32(0)
@@ -27,7 +27,7 @@ func (t *Table) Ahead(queries []*lease.Query) {
 		case named.Is4():
 			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
 		case q.Type == dhcp4.Discover:
-			// Mostly a new client, which will get the next address.
+			// It is mostly a new client, which will get the next address.
 			if next, ok := t.slots[slot].pool.Next(q.Groups); ok {
 				a.address = t.addrs.probe(t.addrHash(next + discovers))
 				discovers++

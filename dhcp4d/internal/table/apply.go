@@ -251,7 +251,7 @@ func (t *Table) dropOffer(ref uint32) {
 	}
 }
 
-// letGo ends an entry that is held by an offer alone.
+// letGo ends an entry that only an offer holds.
 func (t *Table) letGo(ref uint32) {
 	e := t.entries.at(ref)
 	t.unhold(ref)

@@ -31,9 +31,9 @@ const (
 	segmentBits = 10
 	minSegment  = 8
 	slotSize    = 5
-	// few segments get their memory together while they are small. When huge pages fit, all of them
-	// do. Segments grow at about the same time. The garbage collector takes the memory when the
-	// last of them has grown on.
+	// few is how many small segments get their memory together, because segments grow at about the
+	// same time. Once their memory fills huge pages, all segments get it together. The garbage
+	// collector takes the old memory when the last of them has grown.
 	few = 128
 )
 

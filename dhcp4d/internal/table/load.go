@@ -60,10 +60,10 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	return nil
 }
 
-// Refused takes back what commit group seq would have made durable for an identity: the store has
-// refused it, because another client holds the identity. That one is loaded instead. Nothing
-// changes if a later group has a record of the identity: the store judges that one too. The address
-// of a holder that cannot be loaded becomes free; the error is that of Load.
+// Refused takes back the record of an identity in commit group seq, which the store has refused
+// because another client holds the identity. It loads the record of that holder instead. Nothing
+// changes if a later group has a record of the identity, because the store judges that one too. If
+// the holder's record cannot be loaded, the address becomes free; the error is that of Load.
 func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now lease.Time) error {
 	if holder.ID != id {
 		err := fmt.Errorf("%v is held as %v", id.Addr, holder.Addr)
@@ -72,10 +72,10 @@ func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now leas
 	return t.Foreign(holder, seq, now)
 }
 
-// Foreign takes over what another process has made of an identity, read from the store after commit
-// group seq. In lease.NoState it is nobody's any more. Nothing changes if a later group has a
-// record of the identity: the store judges that one. If the record cannot be loaded, the address
-// becomes free; the error is that of Load.
+// Foreign takes over the record of an identity that another process has changed, as it was read
+// from the store after commit group seq. In lease.NoState nobody has the identity any more. Nothing
+// changes if a later group has a record of the identity, because the store judges that one. If the
+// record cannot be loaded, the address becomes free; the error is that of Load.
 func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) error {
 	ref := t.byAddr(pool.Number(b.Addr))
 	if ref != 0 {
@@ -166,8 +166,8 @@ func (t *Table) slotOf(id uint32) uint32 {
 
 // Reconfigure takes a new list of subnets. A lease belongs to the subnet that has its address, so
 // it continues if its subnet gets another id, is split or is merged. A binding outside of all
-// subnets stays until it ends. lease.Facts says then that it is outside of the subnet or of its
-// pools. The cost is that of a walk over all entries, unless nothing has changed.
+// subnets stays until it ends. lease.Facts then says that it is outside of the subnet or of its
+// pools. Reconfigure walks over all entries, unless nothing has changed.
 func (t *Table) Reconfigure(subnets []Subnet) {
 	old, changed := t.configure(subnets)
 	if !changed {

@@ -18,7 +18,7 @@ type view struct {
 	point uint32
 }
 
-// How many overdue entries a packet ends in passing, and how many if it finds no free address.
+// How many overdue entries of others a packet ends, and how many if it finds no free address.
 const (
 	expireFew  = 16
 	expireMany = 256
@@ -35,7 +35,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	v.hash = t.clientHash(v.slot, q.Client)
 
-	// First end what is due, because that may change all facts.
+	// What is due ends first, because that may change all facts.
 	var buf [maxOwn]uint32
 	own := t.own(&v, &buf)
 	ended := false
@@ -154,7 +154,8 @@ func (t *Table) freshID(id lease.ID, now lease.Time) uint32 {
 	return t.fresh(id.Addr, now)
 }
 
-// compare sets how the holder of an entry compares with the client of the query.
+// compare sets in a how the holder of an entry compares with the client of v: its place, and
+// whether hardware address and source are the same.
 func (t *Table) compare(v *view, e *entry, a *lease.Address) {
 	if e.point == v.point && v.point != 0 {
 		a.Place = attachment.Compare(v.q.Point, v.q.Point)

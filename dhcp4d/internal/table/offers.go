@@ -1,8 +1,8 @@
 package table
 
 // offers are the offers in force, grouped by attachment point. The attachment points are grouped by
-// how many offers they have. So the oldest offer at the point with the most offers can be found at
-// once.
+// how many offers they have. So the oldest offer at the point with the most offers is found without
+// a search.
 type offers struct {
 	offers  []offer
 	holders []holder

@@ -15,8 +15,8 @@ type point struct {
 	holder uint32 // in offers, 0 while it has none
 }
 
-// points are kept in one slice. There are few if clients share attachment points, else as many as
-// leases.
+// points are the attachment points of all entries, in chunks. There are few if clients share
+// attachment points, otherwise as many as leases.
 type points struct {
 	chunks pages.Chunks[[chunkSize]point]
 	used   uint32

@@ -33,7 +33,8 @@ func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *le
 	return true
 }
 
-// Get sets b to what is known about an identity. The bytes are valid until the table changes.
+// Get sets b to what is known about an identity, and reports whether anything is. The bytes are
+// valid until the table changes.
 func (t *Table) Get(id lease.ID, b *lease.Binding) bool {
 	if !id.Addr.Is4() || id.Ports != lease.AllPorts {
 		return false

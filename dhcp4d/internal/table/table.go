@@ -11,8 +11,8 @@
 // move. The client's key, its hardware address and its IPv6 source lie in a byte arena. So does the
 // attachment point, which many entries may share. Hash tables with slots of 5 octets find entries
 // by client and by address, and points by content. The few offers have their links and deadlines in
-// a slab of their own. Package pool says what free addresses cost. The garbage collector has a few
-// thousand pointers to follow, however many leases there are.
+// a slab of their own. The package comment of pool says what free addresses cost. The garbage
+// collector has a few thousand pointers to follow, however many leases there are.
 package table
 
 import (
@@ -31,7 +31,7 @@ import (
 type Subnet struct {
 	ID       uint32
 	Prefix   netip.Prefix
-	Pools    []pool.Range  // given to any client, but for Query.Groups
+	Pools    []pool.Range  // given to any client, or to those whose Query.Groups has the group
 	Times    []lease.Times // of each of Pools; nil: they have none of their own
 	Excluded []pool.Range  // but not these
 	Reserved []netip.Addr  // given only to clients whose Query.Reservation has them; inside or outside of the pools
@@ -141,9 +141,9 @@ func (t *Table) Pool(subnet, index int) (size, free uint32) {
 	return t.slots[t.order[subnet]].pool.Use(index)
 }
 
-// pending returns the commit group that makes e durable, 0 if the entry was loaded. It is durable
-// if that group is. An entry keeps the low 32 bits of the number. Numbers wrap at 2^32: an entry
-// that old may wait for an unrelated group, which is harmless.
+// pending returns the number of the commit group that makes e durable, 0 if the entry was loaded.
+// An entry keeps the low 32 bits of the number. They wrap at 2^32: an entry that old may wait for
+// an unrelated group, which is harmless.
 func (t *Table) pending(e *entry) uint64 {
 	return t.latest - uint64(uint32(t.latest)-e.seq)
 }
@@ -202,7 +202,7 @@ func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 			refs[n] = ref
 			n++
 		case !t.apart(v, e):
-			// Mostly the last one is apart; the order is by chance.
+			// The last one is mostly at another attachment point; the order is by chance.
 			refs[n-1] = ref
 		}
 	}
