@@ -20,7 +20,7 @@ import (
 // claim is the directory of an open store. It keeps other processes out, and knows whether the
 // directory is still the one at its path.
 //
-// There are three locks, because each of them has a hole. The kernel drops all of them when the
+// There are three locks, because each of them has a weakness. The kernel drops all of them when the
 // process ends.
 //
 //   - The file LOCK, which tells others who has it. It can be deleted, and a new one locked.

@@ -1,15 +1,15 @@
 // Package store keeps bindings on stable storage.
 //
 // It owns what is on disk, and the promise of a commit: when Commit has returned nil, the records
-// survive a power cut. It knows nothing of packets, clients' rights or time limits. The packet path
+// survive a power cut. It knows nothing of packets, clients' rights or time limits. The packet loop
 // never reads from it: the table is filled from the store at the start, and answers from then on.
 //
 // There are two kinds on disk, a journal of our own and Pebble. The journal is the default, because
 // it costs a quarter to a half less CPU. The tests prove every promise for both. A third kind is a
-// PostgreSQL database.
+// PostgreSQL database, see the type postgres.
 //
-// Beside the leases each directory has two files: the label (label.go) and the watermark
-// (watermark.go).
+// Beside the leases each directory has three files: the label (label.go), the watermark
+// (watermark.go) and the clock mark (clockmark.go).
 //
 // A running store reaches its files through a handle on the directory that it has opened
 // (anchored.go). If somebody renames the directory, or puts another one in its place, the store
@@ -17,8 +17,8 @@
 //
 // # Journal
 //
-// The directory has segments of 4 MiB, from segment-0000000001 on. A segment is a row of batches.
-// Each batch begins at a block of 4096 octets, and zeros fill its last block:
+// The directory has segments of 4 MiB, from segment-0000000001 on. A segment is a sequence of
+// batches. Each batch begins at a block of 4096 octets, and zeros fill its last block:
 //
 //	batch    4  magic
 //	         4  CRC-32C of what follows, without the filling
@@ -89,7 +89,7 @@
 // damaged, where, and what is lost at most. After a stop there is no exception. After a crash there
 // is one, because the watermark may be a second old. If the end of the newest file is damaged as
 // well, the damage looks like a write that was cut short. Changes of the last second before the
-// crash can then be gone without a word.
+// crash can then be missing without an error.
 //
 // # Failure
 //

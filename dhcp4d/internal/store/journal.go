@@ -19,11 +19,11 @@ import (
 //
 // After an opening, the journal goes on behind the last whole batch of its newest segment. That
 // batch may be readable without being durable, so it is first written again, in its place and
-// unchanged. What lies behind it is a write that was cut short, and is overwritten.
+// unchanged. Anything behind it is a write that was cut short, and is overwritten.
 //
 // The space stays bounded whatever fails. A start needs no new file. The next segment is made when
 // the newest is half full, out of an old file if there is one. A new file is made under another
-// name, and renamed when it is whole. So an attempt that fails leaves at most that one file, and
+// name, and renamed when it is whole. So an attempt that fails leaves at most this one file, and
 // the next attempt overwrites it. Old segments beyond keepUnused are removed.
 type journal struct {
 	dir   string
@@ -37,7 +37,7 @@ type journal struct {
 	broken error   // why the store has failed
 	lost   failure // found by Check
 
-	segments []*segment // that count, oldest first; the last is written to
+	segments []*segment // in use, oldest first; the last is written to
 	unused   []string   // files that hold nothing that counts, and can be written over
 	surplus  []string   // files that can be removed
 	last     uint64     // number of the last batch
@@ -53,7 +53,7 @@ type journal struct {
 	allowed int       // how many segments there may be before the oldest is emptied
 	noFile  bool      // the last failure was that the next segment could not be made
 	found   watermark // as scan has read it
-	needs   uint64    // until a repair is finished: a batch that every batch needs and that does not exist
+	needs   uint64    // until a repair is finished: a batch that does not exist, and that each batch needs
 	durable progress  // of the last batch that was acknowledged, or found at the start
 
 	mark    marker
@@ -411,7 +411,7 @@ func (j *journal) prepare() {
 	})
 }
 
-// nextNumber is the number of the segment after the newest.
+// nextNumber returns the number of the segment after the newest.
 func (j *journal) nextNumber() uint32 {
 	if len(j.segments) == 0 {
 		return max(1, j.found.segment)
@@ -513,7 +513,7 @@ func (j *journal) release() {
 	}
 }
 
-// ahead is work that goes on beside the commits, and its result.
+// ahead is work beside the commits, and its result.
 type ahead struct {
 	done chan struct{}
 

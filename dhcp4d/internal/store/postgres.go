@@ -25,24 +25,24 @@ import (
 //
 // A commit is one pipeline, which PostgreSQL runs as one transaction: first the row of this process
 // in the table process, then the records. The row has the number of the last commit of the process.
-// A commit changes it from the number before to its own, and fails where it finds anything else. So
+// A commit changes it from the number before to its own, and fails if it finds another number. So
 // the row does two things:
 //
 //   - It tells the outcome of a commit whose answer was lost with the connection. The commit is
 //     made again under the same number. If that succeeds, the first attempt has not happened and
 //     cannot happen any more. If the row has the number already, the first attempt has happened.
-//   - It shows that commits are gone which were acknowledged, as after a failover to a standby that
-//     had not received them: the number is lower than it was.
+//   - It shows that acknowledged commits are gone, as after a failover to a standby that had not
+//     received them: the number is lower than it was.
 //
-// A record is stored only if no other client holds the address: see sqlPut. Those that are not
-// stored are refused.
+// A record is stored only if no other client holds the address: see sqlPut. A record that is not
+// stored is refused.
 //
 // # What others have changed
 //
 // Each commit notes in the table change which identities it has changed. [postgres.Foreign] reads
-// what the commits of other processes have noted since the last time, and then the rows of those
-// identities. It reads them between two commits of its own, so a row is never older than what this
-// process has made of it.
+// what the commits of other processes have noted since its last call, and then the rows of those
+// identities. It is never called during a commit of ours, so a row that it reads is never older
+// than what this process has written.
 //
 // # The time of leases
 //
@@ -56,9 +56,9 @@ type postgres struct {
 	doubt  atomic.Bool // the server said that a commit may not have reached a standby
 
 	conn  *pgx.Conn       // of Load, Commit and Foreign; nil while there is none
-	mine  position        // of the last commit of ours that is known to stand
+	mine  position        // of our last commit that is known to stand
 	seen  map[int64]int64 // the last commit of each other process that Load or Foreign has read
-	lost  error           // commits that were acknowledged are gone
+	lost  error           // not nil: commits that were acknowledged are gone
 	group rows            // of the commit
 	feed  feed            // memory of Foreign
 
@@ -67,7 +67,7 @@ type postgres struct {
 	share  atomic.Pointer[Share]
 	behind atomic.Bool // Foreign has missed changes: everything must be loaded again
 
-	side struct { // of what runs beside the commits
+	side struct { // for the work beside the commits
 		sync.Mutex
 		conn     *pgx.Conn
 		writer   int64     // ours, of mine
@@ -76,8 +76,8 @@ type postgres struct {
 		cleaned  time.Time
 		id       string  // of the store
 		repair   bool    // leases may be missing
-		ahead    float64 // of the table line, as it was read or written last
-		compared float64 // when our clock was compared last, by that of the database
+		ahead    float64 // of the table line, as last read or written
+		compared float64 // when our clock was last compared, by the clock of the database
 	}
 	bytes, records, unknown atomic.Uint64
 	live                    atomic.Int64
@@ -95,7 +95,7 @@ const (
 	// settleWithin is how long a commit is tried before the store counts as failed. Clients have
 	// repeated their messages by then.
 	settleWithin = 5 * time.Second
-	// liveFor is how long a process that has said nothing is believed to run, in seconds.
+	// liveFor is how many seconds after its last sign of life a process counts as running.
 	liveFor = 5
 )
 
@@ -194,8 +194,8 @@ func (p *postgres) join() error {
 	return nil
 }
 
-// leave makes sure that no commit of ours happens any more under the writer that we were: one whose
-// connection broke may be under way still. It waits for that one.
+// leave makes sure that no commit happens any more under our old number. A commit whose connection
+// broke may still be under way; leave waits for it.
 func (p *postgres) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -212,7 +212,7 @@ func (p *postgres) enter() error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	writer := newWriter()
-	// We have been seen when our clock was compared last, under whatever number.
+	// For the others we were seen when our clock was last compared, even under another number.
 	if _, err := p.conn.Exec(ctx, `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
 		VALUES ($1, $2, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)`,
 		writer, hostname(), p.side.compared); err != nil {
@@ -230,7 +230,7 @@ func (p *postgres) enter() error {
 	return err
 }
 
-// check looks whether the database can be a store.
+// check returns an error if the database cannot be a store.
 func (p *postgres) check() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -240,7 +240,7 @@ func (p *postgres) check() error {
 	return p.checkSettings(ctx)
 }
 
-// checkSettings looks whether a crash of the server loses commits.
+// checkSettings returns an error if a crash of the server can lose commits.
 func (p *postgres) checkSettings(ctx context.Context) error {
 	for _, name := range []string{"fsync", "full_page_writes"} {
 		var value string
@@ -276,7 +276,7 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 		return l, fmt.Errorf("lease store %s: %w", p.place, ErrFailed)
 	}
 	began := time.Now()
-	// What is committed from now on is read again by Foreign.
+	// Foreign reads again what is committed from now on.
 	if err := p.readPositions(); err != nil {
 		return l, fmt.Errorf("lease store %s: %w", p.place, err)
 	}
@@ -291,7 +291,8 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 	return l, nil
 }
 
-// Check implements Store. It says that this process lives, and goes by the time line.
+// Check implements Store. It also notes in the database that this process lives, and compares our
+// clock with the time line.
 func (p *postgres) Check() error {
 	if p.behind.Load() {
 		return fmt.Errorf("lease store %s: %w", p.place, errBehind)
@@ -311,7 +312,7 @@ func (p *postgres) Check() error {
 	case errors.Is(err, errLost), time.Since(p.side.seen) > settleWithin:
 		return fmt.Errorf("lease store %s: %w", p.place, err)
 	}
-	return nil // the database is away for a moment; commits wait for it
+	return nil // the database does not answer for a moment; commits wait for it
 }
 
 var (
@@ -419,8 +420,8 @@ func (p *postgres) setMeta(k, v string) error {
 	return nil
 }
 
-// Reopen implements Store. This process goes on under another number, so an attempt whose outcome
-// is unknown either stands or never will.
+// Reopen implements Store. This process continues under another number. So an attempt whose outcome
+// is unknown has either succeeded, or never will.
 func (p *postgres) Reopen() error { return p.join() }
 
 // Stats implements Store.

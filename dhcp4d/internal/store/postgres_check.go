@@ -16,14 +16,14 @@ import (
 // Checked is one thing that [CheckDatabase] has looked at.
 type Checked struct {
 	What string
-	Note string // what it has found, or how to mend it
-	Err  error  // dhcp4d cannot use the database as it is
-	Warn bool   // it can, but somebody should read Note
+	Note string // what was found, or how to mend it
+	Err  error  // not nil: dhcp4d cannot use the database as it is
+	Warn bool   // dhcp4d can use it, but somebody should read Note
 }
 
-// CheckDatabase looks whether a database can be the store of dhcp4d. It makes the commits of dhcp4d
-// in a transaction that it rolls back, so it changes nothing, and other dhcp4d may use the database
-// meanwhile. The first thing that fails is the last one that is looked at.
+// CheckDatabase checks whether a database can be the store of dhcp4d. It makes the commits of
+// dhcp4d in a transaction that it rolls back. So it changes nothing, and other dhcp4d may use the
+// database meanwhile. It stops at the first check that fails.
 func CheckDatabase(ctx context.Context, url string, o Options) []Checked {
 	p, err := newPostgres(url, o)
 	if err != nil {
@@ -161,7 +161,7 @@ func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
 		if !slices.ContainsFunc(p.feed.batch.Records, gone) {
 			return errors.New("to read what others have changed: a lease that was removed is not found")
 		}
-		// The last one: its error ends the transaction.
+		// This one comes last, because its error ends the transaction.
 		if _, err := p.attempt(p.mine.wseq+5, &rows{}); !errors.Is(err, errNotHeld) {
 			return fmt.Errorf("to refuse a commit under a wrong number: %w", err)
 		}

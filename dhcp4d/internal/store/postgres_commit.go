@@ -14,27 +14,27 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// sqlHold changes the number of our last commit. Where the number is another one, where we have
-// left, or where our clock ($3) is not at the time line, the division by zero ends the transaction
-// with everything in it.
+// sqlHold changes the number of our last commit. If it finds another number, if we have left, or if
+// our clock ($3) differs from the time line, a division by zero ends the transaction with
+// everything in it.
 const sqlHold = `WITH held AS (UPDATE dhcp4d.process SET wseq = $2
 		WHERE writer = $1 AND wseq = $2 - 1 AND NOT gone AND
 			(SELECT abs(extract(epoch FROM clock_timestamp())::float8 + ahead - $3) < $4 FROM dhcp4d.line)
 		RETURNING 1)
 	SELECT 1 / count(*) FROM held`
 
-// The parts of a commit, in their order. Each writes down in the table change which identities it
-// has changed, under its number. The arrays are in the order of the primary key, so that two
-// transactions seldom wait for each other.
+// The parts of a commit, in their order. Each notes in the table change, under its number, which
+// identities it has changed. The arrays are in the order of the primary key, so that two
+// transactions seldom lock rows in opposite orders.
 //
-// sqlPut stores records. It stores none over the binding in force of another client. The same
-// client identifier may be used by several hosts, so the client is the same only if the binding
-// goes on that it had (start), or if it is the same place or the same hardware. A release is stored
-// over records of its client only. It returns how many records it has stored; the table change says
-// which.
+// sqlPut stores records. It does not replace a binding in force of another client. Several hosts
+// may use one client identifier. So the client is the same only if, beside the identifier, the
+// start of the binding, the attachment point or the hardware address is the same. A release
+// replaces only records of its own client. sqlPut returns how many records it has stored; the table
+// change says which.
 //
-// sqlEnd ends bindings whose client has lost them to another one, by the rules of package lease:
-// a reserved address. The record that sqlPut stores for the other one comes right after.
+// sqlEnd ends bindings whose client has lost them to another client by the rules of package lease,
+// such as a reserved address. sqlPut then stores the record of the other client.
 const (
 	partRemoved = iota
 	partEnded
@@ -80,9 +80,9 @@ type rows struct {
 	start, changed, expires []int64
 }
 
-// fill takes records. Of those of one identity the last one is stored. One before it that removes
-// the identity is carried out before, and one of another client ends the binding of that one: the
-// first of the records says who has the identity, as far as we know.
+// fill takes records. Of the records of one identity, the last one is stored. If an earlier one
+// removes the identity, that happens first. If the first one is of another client, it ends the
+// binding of that client: it says who has the identity, as far as we know.
 func (r *rows) fill(records []lease.Binding) {
 	r.sorted = r.sorted[:0]
 	for i := range records {
@@ -163,7 +163,7 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	began := time.Now()
 	group, seq := &p.group, p.mine.wseq+1
 	var all bool     // records are stored
-	var stands int64 // the number under which group stands, though nobody has heard of it in time
+	var stands int64 // the number under which group stands, although its answer was lost
 	again := false
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		all, err = p.attempt(seq, group)
@@ -172,11 +172,11 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 			switch {
 			case err != nil:
 			case p.mine.wseq == seq && stands == 0:
-				// It stands in this server, and nobody has heard whether in its standby too. The
-				// commit that follows tells: it is behind this one in the log.
+				// The commit stands in this server, but its standby may not have it. The answer to
+				// an empty commit tells that, because it comes after this one in the log.
 				group, stands, seq, again = &rows{}, seq, seq+1, true
 				continue
-			case p.mine.wseq == seq: // the one that was to tell
+			case p.mine.wseq == seq: // the empty commit stands too, and its answer was lost
 				seq, again = seq+1, true
 				continue
 			default:
@@ -210,9 +210,9 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	return nil, nil
 }
 
-// timeIsRight compares our clock with the time line, because a commit has found them apart or its
-// first attempt has ended just now. It returns an error that passes if the commit can be made
-// again, and errTime if our clock was wrong, and with it the times of the records.
+// timeIsRight compares our clock with the time line, because a commit may have found them apart. It
+// returns errNotHeld, which passes, if the commit can be made again. It returns errTime if our
+// clock was wrong, because then the times of the records are wrong too.
 func (p *postgres) timeIsRight() error {
 	p.side.Lock()
 	defer p.side.Unlock()
@@ -226,8 +226,8 @@ func (p *postgres) timeIsRight() error {
 	return errNotHeld
 }
 
-// attempt makes a commit once. Without an error it stands, on the disk of the database, and on that
-// of a synchronous standby if there is one. All says that no record is refused.
+// attempt makes a commit once. Without an error the commit stands on the disk of the database, and
+// on that of a synchronous standby if there is one. All reports that no record was refused.
 func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 	if p.conn == nil {
 		c, err := p.connect()
@@ -346,7 +346,7 @@ func (p *postgres) forgotten() error {
 	return p.lost
 }
 
-// passing reports whether an error may pass, or leaves the outcome of a commit unknown.
+// passing reports whether an error may pass by itself, or leaves the outcome of a commit unknown.
 func passing(err error) bool {
 	if errors.Is(err, errTime) || errors.Is(err, errLost) {
 		return false
@@ -366,7 +366,7 @@ func passing(err error) bool {
 	return false
 }
 
-// sqlState returns the SQLSTATE of a server's error, empty for another one.
+// sqlState returns the SQLSTATE of an error of the server, "" for other errors.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code

@@ -11,9 +11,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// sqlFeed reads what the commits of other processes have changed since those that were read last.
-// A process that has started since is read from its first commit on. Trimmed is the last commit of
-// a process that is not in the table change any more.
+// sqlFeed reads what the commits of other processes have changed since the commits that were read
+// last. Of a process that has started since then, it reads from the first commit on. Trimmed is the
+// last commit of a process that is no longer in the table change.
 const sqlFeed = `SELECT w.writer, w.wseq, w.trimmed, c.addrs, c.ports
 	FROM dhcp4d.process w
 	LEFT JOIN unnest($2::int8[], $3::int8[]) s(writer, seen) ON s.writer = w.writer
@@ -22,11 +22,12 @@ const sqlFeed = `SELECT w.writer, w.wseq, w.trimmed, c.addrs, c.ports
 	LIMIT $4`
 
 const (
-	// mostChanges is how many changes are read at once. Whoever is further behind loads all leases.
+	// mostChanges is how many changes Foreign reads at once. A process that has missed more loads
+	// all leases again.
 	mostChanges = 5000
-	// keepChanges is for how long changes are kept for others to read.
+	// keepChanges is how long changes are kept for others to read.
 	keepChanges = 15 * time.Minute
-	// forgetProcess is after how long a process that has ended is forgotten.
+	// forgetProcess is how long the row of a process that has ended is kept.
 	forgetProcess = 24 * time.Hour
 )
 
@@ -86,7 +87,7 @@ func (p *postgres) Foreign() ([]lease.Binding, error) {
 
 // feed is the memory of Foreign.
 type feed struct {
-	read  []position // after which the changes end that were read
+	read  []position // the commits whose changes were read
 	keys  map[lease.ID]bool
 	batch lease.Batch
 }
@@ -131,7 +132,7 @@ func (p *postgres) readChanges(ctx context.Context) error {
 	return rows.Err()
 }
 
-// readKeys reads the rows of f.keys. What has none is gone.
+// readKeys reads the rows of f.keys. An identity without a row was removed.
 func (p *postgres) readKeys(ctx context.Context) error {
 	f := &p.feed
 	err := loadRowsOf(ctx, p.conn, f.keys, func(b *lease.Binding) error {
@@ -148,19 +149,20 @@ func (p *postgres) readKeys(ctx context.Context) error {
 	return nil
 }
 
-// idOf is the identity of a row's key.
+// idOf returns the identity of a row's key.
 func idOf(addr, ports int64) lease.ID {
 	return lease.ID{Addr: addressOf(addr), Ports: lease.PortSet(ports & math.MaxUint32)}
 }
 
-// clean removes once a minute what nobody needs to read any more. The caller holds side.
+// clean removes what nobody needs to read any more, once a minute. The caller holds side.
 func (p *postgres) clean() {
 	if time.Since(p.side.cleaned) < time.Minute {
 		return
 	}
 	p.side.cleaned = time.Now()
-	_ = p.aside(func(ctx context.Context, c *pgx.Conn) error { // what stays is removed the next time
-		// One after the other: a process that reads must find its gap in trimmed.
+	_ = p.aside(func(ctx context.Context, c *pgx.Conn) error { // after an error the next clean removes it
+		// One statement removes the changes and sets trimmed: a process that reads must find in
+		// trimmed what it has missed.
 		_, err := c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.change WHERE writer = $1 AND at < now() - make_interval(secs => $2) RETURNING wseq)
 			UPDATE dhcp4d.process SET trimmed = greatest(trimmed, (SELECT max(wseq) FROM old)) WHERE writer = $1 AND EXISTS (SELECT 1 FROM old)`,
 			p.side.writer, keepChanges.Seconds())

@@ -13,27 +13,26 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// The time line of a database is its clock, and the number of seconds in the table line by which
-// the time of leases is ahead of it. Each process compares its own clock with the line about once a
-// second, and goes by the line.
+// The time line of a database is its clock plus the number of seconds in the table line. Each
+// process compares its own clock with the line about once a second, and sets it to the line.
 //
-// Somebody may set the clock of the database. Then the line would jump: a jump forward ends leases
-// that clients still use. A process that finds the line more than leastJump away from its own
-// reckoning therefore changes the number in the table, so that the line goes on where it was. The
-// first one to notice does this; for the others the line has never jumped.
+// Somebody may set the clock of the database. Then the line would jump, and a jump forward would
+// end leases that clients still use. So a process that finds the line more than leastJump away from
+// its own clock changes the number in the table such that the line continues where it was. The
+// first process that notices does this; for the others the line has never jumped.
 //
-// The reckoning of a process is wrong itself if its machine was paused, as virtual machines are.
-// Then other processes were seen that much later, and this one goes by the line. It does so too if
-// somebody else has changed the number since it has looked: the first one decides.
+// The clock of a process is itself wrong if its machine was paused, as virtual machines are. Then
+// other processes were seen that much later, and this one sets its clock to the line. It also does
+// so if another process has changed the number since this one last read it: the first one decides.
 //
-// A commit compares too, in its transaction. So no process writes the end of a lease by a clock
-// that differs from the others'.
+// A commit compares the clocks too, in its transaction. So no process writes the end of a lease by
+// a clock that differs from the others'.
 const (
-	// leastJump is more than clocks differ that are compared once a second.
+	// leastJump is more than two clocks can drift apart that are compared once a second.
 	leastJump = time.Second
 	// mostApart is how far the clock of a process may be from the line when it commits, in seconds.
 	mostApart = 2
-	// imprecise is how long an answer of the database may take that tells the time.
+	// imprecise is the longest time that an answer with the time may take, to be precise enough.
 	imprecise = 500 * time.Millisecond
 )
 
@@ -41,13 +40,13 @@ const (
 type lineNow struct {
 	now    float64 // its clock, in seconds since 1970
 	ahead  float64 // the number in the table line
-	others float64 // when another process was seen last, 0 for never
-	ours   float64 // when we were
+	others float64 // when another process was last seen, 0 for never
+	ours   float64 // when we were last seen
 	live   []int64 // the processes that run
 }
 
-// paused reports whether our machine was paused for about as long as our clock is behind the line:
-// others have been seen that much later than we.
+// paused reports whether our machine was paused for about as long as our clock is behind the line.
+// If so, others were seen that much later than we were.
 func (t *lineNow) paused(behind time.Duration) bool {
 	later := t.others - t.ours
 	return later > leastJump.Seconds() && behind > 0 && later > behind.Seconds()-mostApart
@@ -60,8 +59,9 @@ const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8
 		ARRAY(SELECT writer FROM dhcp4d.process p WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)
 	FROM t, dhcp4d.line l`
 
-// keepTime compares our clock with the time line, and has one of them go by the other. It reports
-// whether our clock has jumped. It notes too that this process lives. The caller holds side.
+// keepTime compares our clock with the time line, and sets one of them to the other. It reports
+// whether our clock has jumped. It also notes in the database that this process lives. The caller
+// holds side.
 func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -96,15 +96,15 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		return jumped, err
 	}
 	p.divide(t.live)
-	// The time that was read, not that of now: for the others we have been seen when we compared.
+	// For the others we were seen when the clocks were compared, so this is the time that was read.
 	if _, err := c.Exec(ctx, "UPDATE dhcp4d.process SET seen = $2 WHERE writer = $1", p.side.writer, t.now); err != nil {
 		return jumped, fmt.Errorf("writing the table process: %w", err)
 	}
 	return jumped, nil
 }
 
-// setAhead changes the number in the table line, unless somebody else has. It returns the number
-// that was there, or that is there now.
+// setAhead changes the number in the table line from one value to another, unless another process
+// has changed it. It returns from if nothing was changed, otherwise to.
 func setAhead(ctx context.Context, c *pgx.Conn, from, to float64) (float64, error) {
 	tag, err := c.Exec(ctx, "UPDATE dhcp4d.line SET ahead = $2 WHERE ahead = $1", from, to)
 	switch {
@@ -116,9 +116,9 @@ func setAhead(ctx context.Context, c *pgx.Conn, from, to float64) (float64, erro
 	return to, nil
 }
 
-// beginTime has our clock go by the time line for the first time. If no other process runs, the
-// clock of the database may have been set since the last one has ended: the mark of that one tells,
-// if this machine can say how much time has passed since.
+// beginTime sets our clock to the time line for the first time. If no other process runs, the clock
+// of the database may have been set since the last process ended. The clock mark of that process
+// shows it, if this machine knows how much time has passed since then.
 func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at time.Duration) error {
 	line := secondsToTime(t.now + t.ahead)
 	if len(t.live) <= 1 {
@@ -141,7 +141,7 @@ func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at ti
 	return nil
 }
 
-// advance has the time line go on from t at the least: a record was written at t.
+// advance moves the time line forward to t, if it is behind: a record was written at t.
 func (p *postgres) advance(t lease.Time) error {
 	p.side.Lock()
 	defer p.side.Unlock()
@@ -177,7 +177,7 @@ func secondsToTime(s float64) time.Time {
 	return time.Unix(whole, int64((s-float64(whole))*1e9))
 }
 
-// reckoned is the time of leases by our clock, in seconds since 1970.
+// reckoned returns the time of leases by our clock, in seconds since 1970.
 func (p *postgres) reckoned() float64 {
 	return float64(p.clock.At(p.clock.Up()).UnixNano()) / 1e9
 }

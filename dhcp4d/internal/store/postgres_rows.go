@@ -90,7 +90,7 @@ func decodeRow(b *lease.Binding, v [][]byte) error {
 	return nil
 }
 
-// addressOf is the address of a number of the table lease.
+// addressOf returns the address of a number in the table lease.
 func addressOf(n int64) netip.Addr {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(n))

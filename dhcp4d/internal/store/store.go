@@ -30,8 +30,8 @@ type Store interface {
 	// the loading, and Load returns it.
 	Load(fn func(*lease.Binding) error) (Loaded, error)
 
-	// Commit returns no error only once every record but the refused ones is on stable storage. A
-	// record replaces what the store has for its identity, the address and port set. A record in
+	// Commit returns when every record but the refused ones is on stable storage, or with an error.
+	// A record replaces what the store has for its identity, the address and port set. A record in
 	// lease.NoState removes it. Refused lists the records whose identity another client holds, in
 	// their order, and is valid until the next call. A store that only one dhcp4d uses refuses
 	// none. If several records of a commit have one identity, each is judged by what the ones
@@ -39,10 +39,10 @@ type Store interface {
 	// records.
 	Commit(records []lease.Binding) (refused []Refusal, err error)
 
-	// Check returns an error if the store's directory is not the one any more that was opened; the
-	// store has failed then. It also notes how far the commits have come, so that a start notices
-	// if the end of what was acknowledged is gone. One goroutine calls it about once a second,
-	// beside the commits.
+	// Check returns an error if the directory of the store is no longer the one that was opened.
+	// Then the store has failed. It also notes how far the commits have come, so that a start
+	// notices if the end of what was acknowledged is gone. One goroutine calls it about once a
+	// second, beside the commits.
 	Check() error
 
 	// ClockMark returns the clock mark that was kept last. It may be called before Load. The error
@@ -68,18 +68,18 @@ type Store interface {
 type Shared interface {
 	Store
 
-	// Foreign returns what other dhcp4d have changed since Load or the last call, as the store has
-	// it now. The caller does not call Commit at the same time. What it has committed itself is
-	// older than what Foreign returns. The bindings are valid until the next call. After an error
-	// nothing is known about what others have changed; the next call returns it.
+	// Foreign returns the leases that other dhcp4d have changed since Load or the last call, as the
+	// store has them now. It must not be called during a Commit. What it returns is newer than
+	// every Commit before it. The bindings are valid until the next call. After an error, the next
+	// call returns these changes too.
 	Foreign() ([]lease.Binding, error)
 
-	// Share is the part of the free addresses that this dhcp4d gives out first. Any goroutine may
-	// call it.
+	// Share returns the part of the free addresses that this dhcp4d gives out first. Any goroutine
+	// may call it.
 	Share() Share
 }
 
-// Share is a part of the free addresses: the Index-th of Of parts. Zero Of is one part of one.
+// Share is a part of the free addresses: the Index-th of Of parts. If Of is 0, it is all of them.
 type Share struct{ Index, Of int }
 
 // Refusal says that a record was not stored, because another client holds its identity.
@@ -114,8 +114,8 @@ type Stats struct {
 type Options struct {
 	Log *slog.Logger      // required
 	Now func() lease.Time // required: the time of leases, remembered in the store
-	// Clock is the clock that goes by the time line of a database. Nil makes one, for who only
-	// reads and writes leases.
+	// Clock is the clock that a database sets to its time line. If it is nil, the store makes one:
+	// that is for commands that only read and write leases.
 	Clock *clock.Clock
 
 	// Made, unless nil, is called when a new store has been made.
@@ -131,7 +131,7 @@ type Options struct {
 	Small bool
 
 	readOnly bool   // Load does not open a Pebble store for writing
-	accept   bool   // commits of a Pebble store that are missing are accepted
+	accept   bool   // missing commits of a Pebble store are accepted
 	label    *label // in place of the one in the directory, which is damaged
 
 	// For tests.
@@ -141,8 +141,8 @@ type Options struct {
 
 // Open opens the store that url names: "memory:", which forgets everything when the process ends,
 // "journal:DIR", "pebble:DIR", or "postgres://…", a PostgreSQL database. It makes a directory that
-// does not exist. It refuses a directory or database that another process holds, that has a newer
-// format, that is damaged, or that has something else in it. Then it has changed nothing.
+// does not exist. It refuses a directory that another process holds, and a directory or database
+// that has a newer format, is damaged, or has something else in it. Then it has changed nothing.
 func Open(url string, o Options) (Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
