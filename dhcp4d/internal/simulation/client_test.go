@@ -71,6 +71,7 @@ type client struct {
 	offered netip.Addr
 	server  netip.Addr
 	held    promise
+	last    netip.Addr    // of the lease that expired last
 	t1, t2  time.Duration // true time
 	sent    int           // datagrams
 	naks    int
@@ -113,6 +114,13 @@ func (c *client) backOff() time.Duration {
 
 // begin looks for a server.
 func (c *client) begin() {
+	if c.last.IsValid() && c.rng.IntN(2) == 0 {
+		c.become(rebooting)
+		c.xid = dhcp4.Xid(c.rng.Uint32())
+		c.first = c.w.now()
+		c.recall()
+		return
+	}
 	c.become(selecting)
 	c.xid = dhcp4.Xid(c.rng.Uint32())
 	c.discover()
@@ -160,7 +168,7 @@ func (c *client) reboot() {
 func (c *client) confirm() {
 	switch now := c.w.now(); {
 	case !c.held.holds(now):
-		c.ends("has expired")
+		c.ends(expired)
 		return
 	case c.tries > 3:
 		// Nobody answers: it goes on with what it has (RFC 2131 section 3.2).
@@ -172,11 +180,23 @@ func (c *client) confirm() {
 	c.after(c.backOff(), c.confirm)
 }
 
+// recall asks for the address of a lease that has expired, as if it had not. A client that is
+// refused begins anew.
+func (c *client) recall() {
+	if c.tries > 1 {
+		c.last = netip.Addr{}
+		c.begin()
+		return
+	}
+	c.send(dhcp4.Request, netip.Addr{}, dhcp4.AppendAddr(nil, dhcp4.OptRequestedAddress, c.last))
+	c.after(c.backOff(), c.recall)
+}
+
 // renew extends the lease.
 func (c *client) renew() {
 	now := c.w.now()
 	if !c.held.holds(now) {
-		c.ends("has expired")
+		c.ends(expired)
 		return
 	}
 	if c.state != renewing {
@@ -196,10 +216,16 @@ func (c *client) renew() {
 	c.after(min(pause, max(c.held.until-now, time.Millisecond)), c.renew)
 }
 
+const expired = "has expired"
+
 // ends is the end of a lease, by whatever.
 func (c *client) ends(why string) {
 	if c.held.addr.IsValid() {
 		c.w.say(c.held.addr, "%v stops using %v: it %s", c, c.held.addr, why)
+	}
+	c.last = netip.Addr{}
+	if why == expired && c.w.plan.recalls && !c.mute {
+		c.last = c.held.addr
 	}
 	c.held = promise{}
 	c.become(idle)
@@ -237,7 +263,7 @@ func (c *client) surprise() {
 		return
 	}
 	if !c.held.holds(c.w.now()) {
-		c.ends("has expired")
+		c.ends(expired)
 		return
 	}
 	switch a := c.held.addr; c.rng.IntN(8) {
@@ -268,7 +294,7 @@ func (c *client) surprise() {
 				c.renew()
 				return
 			}
-			c.ends("has expired")
+			c.ends(expired)
 		})
 	}
 }
@@ -317,6 +343,7 @@ func (c *client) take(m *dhcp4.Message, sent time.Duration) {
 			c.w.say(old, "%v gives up %v for %v", c, old, m.YIAddr())
 		}
 		how := [...]string{requesting: "takes", rebooting: "confirms", renewing: "renews"}[c.state]
+		c.last = netip.Addr{}
 		c.held = promise{addr: m.YIAddr(), since: now, until: c.first + length, place: c.at}
 		if taken, ok := c.w.taken[c.held.addr]; (ok && sent <= taken) || sent < c.w.takenAll {
 			c.held.void = true

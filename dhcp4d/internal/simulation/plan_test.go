@@ -19,6 +19,7 @@ type plan struct {
 	limit    int     // replies in a commit group
 	restless float64 // share of leases with which a client does something else than renew
 	wishes   bool    // some clients wish for a lease time
+	recalls  bool    // some clients ask for the address of a lease that has expired, as with a slow clock
 	refuse   bool    // moves: refuse
 	lifetime time.Duration
 	loss     float64 // of the network, always
@@ -124,7 +125,7 @@ func makePlan(seed uint64, only ...kind) plan {
 		Seed: seed, clients: 4 + rng.IntN(21), lease: between(time.Minute, 10*time.Minute).Round(time.Second),
 		limit: 4 << rng.IntN(8), restless: []float64{0.05, 0.2, 0.5}[rng.IntN(3)], wishes: rng.IntN(2) == 0, refuse: rng.IntN(4) == 0,
 		loss: []float64{0, 0.02, 0.1}[rng.IntN(3)], double: []float64{0, 0.05}[rng.IntN(2)], delay: between(time.Millisecond, 50*time.Millisecond),
-		ntp: rng.IntN(3) > 0, repairs: rand.New(rand.NewPCG(seed, 3)).IntN(3) == 0,
+		ntp: rng.IntN(3) > 0, repairs: rand.New(rand.NewPCG(seed, 3)).IntN(3) == 0, recalls: rand.New(rand.NewPCG(seed, 61)).IntN(2) == 0,
 	}
 	p.pool = max(2, p.clients*(30+rng.IntN(60))/100)
 	p.lifetime = between(4*p.lease, 8*p.lease)
