@@ -34,6 +34,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Serve:   serve,
 		Host:    host,
 		Commands: []daemon.Command{
+			hookTest(),
 			{Name: "trace", About: follow.About + " a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 			}},

@@ -29,6 +29,15 @@ func Without(run []Configured, names ...string) (rest []Configured) {
 	return rest
 }
 
+// Only returns the hook of a name, if it is to run.
+func Only(run []Configured, name string) []Configured {
+	i := slices.IndexFunc(run, func(c Configured) bool { return c.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return run[i : i+1]
+}
+
 // Configure reads the variables of all hooks that a daemon ships, and returns those that are to
 // run, in order. It reports names that are unknown or listed twice, hooks that are configured and
 // not listed, and what the hooks find wrong with their variables.

@@ -342,6 +342,28 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+func TestExplainRunsTheRules(t *testing.T) {
+	environ := []string{`DHCP4D_SUBNETS={classes: [{name: phones, marked: true}],
+ subnets: [{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/25, {name: guests, range: 192.0.2.200-192.0.2.209}], match: [{interface: eth0}]}]}`,
+		"DHCP4D_HOOKS=rules", "DHCP4D_RULES_REASONS=banned", `DHCP4D_RULES_LINES=
+pkt4_receive: option[60].hex == 'banned' -> drop banned
+pkt4_receive: option[60].hex == 'phone' -> class phones
+subnet4_select: member('phones') -> pool guests
+lease4_select: unknown -> lease-time 5m
+`}
+	for _, c := range []struct{ line, want, err string }{
+		{"-interface eth0 -option 60=phone", "pkt4_receive: the rule in line 3 is true of it: class phones\n", ""},
+		{"-interface eth0 -option 60=phone", "subnet4_select: the rule in line 4 is true of it: pool guests\n", ""},
+		{"-interface eth0 -option 60=phone", "classes: the query is in phones\nlease4_select: the rule in line 5 is true of it: lease-time 5m\n", ""},
+		{"-interface eth0 -option 60=banned", "pkt4_receive: the rule in line 2 is true of it: drop banned\n", "(hook): hook rules at pkt4_receive (banned) does not let it pass"},
+	} {
+		got, err := run(t, environ, append([]string{"explain"}, strings.Fields(c.line)...)...)
+		if (err == nil) != (c.err == "") || (err != nil && !strings.HasSuffix(err.Error(), c.err)) || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, wrote\n%s\nwant\n%s", c.line, err, got, c.want)
+		}
+	}
+}
+
 func TestSubnetsByUse(t *testing.T) {
 	s := httptest.NewServer(handler(&running{}))
 	defer s.Close()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
@@ -19,6 +21,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
@@ -143,6 +146,14 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	eval, remembered := new(expression.Evaluator), new(expression.Membership)
 	eval.Begin(looked, conf.Subnets.Classes, remembered)
 	q.Classes = eval
+	rules, err := newRuling(conf.Hooks, stdout)
+	if err != nil {
+		return err
+	}
+	rules.event.Message, rules.event.Evaluator = message, eval
+	if err := rules.at(event.Pkt4Receive); err != nil {
+		return err
+	}
 	selector := network.NewSelector(conf.Subnets)
 	for _, line := range selector.Explain(&q) {
 		if _, err := fmt.Fprintln(stdout, line); err != nil {
@@ -152,6 +163,11 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	id.HWType, id.LinkAddress, id.InterfaceID, id.RemoteID = 1, q.LinkAddress, q.InterfaceID, q.RemoteID
 	sub := selector.Select(&q).Subnet
 	var reserved *network.Reservation
+	if rules.event.Subnet = sub; sub != nil {
+		if err := rules.at(event.Subnet4Select); err != nil {
+			return err
+		}
+	}
 	if sub != nil && sub.IgnoresID(eval) && len(id.HWAddr) > 0 {
 		id.ClientID = nil
 		if _, err = fmt.Fprintln(stdout, "identity: the hardware address alone is the client"); err != nil {
@@ -170,7 +186,6 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			return err
 		}
 	}
-	remembered.Forget()
 	looked.Known = reserved != nil
 	eval.Begin(looked, conf.Subnets.Classes, remembered)
 	if _, err = fmt.Fprintf(stdout, "classes: %s\n", conf.Subnets.ExplainClasses(sub, eval)); err != nil {
@@ -178,6 +193,48 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	}
 	if sub == nil {
 		return errNoSubnet
+	}
+	if kind == dhcp4.Discover {
+		return rules.at(event.Lease4Select)
+	}
+	return nil
+}
+
+// ruling runs the rules of the operator for a query, and tells which are true of it.
+type ruling struct {
+	hooks *event.Hooks // nil: there are no rules
+	event event.Query
+	notes hook.Notes
+	out   io.Writer
+}
+
+func newRuling(configured []hook.Configured, out io.Writer) (*ruling, error) {
+	made, err := hooks.Rules(configured)
+	if err != nil {
+		return nil, err
+	}
+	r := &ruling{hooks: made, out: out}
+	r.event.Notes = &r.notes
+	return r, nil
+}
+
+// at runs the rules of a point. The error says that they do not let the query pass.
+func (r *ruling) at(p hook.FilterPoint[event.Query]) error {
+	if r.hooks == nil {
+		return nil
+	}
+	list := map[hook.FilterPoint[event.Query]]*hook.List[event.Query]{
+		event.Pkt4Receive: &r.hooks.Pkt4Receive, event.Subnet4Select: &r.hooks.Subnet4Select, event.Lease4Select: &r.hooks.Lease4Select,
+	}[p]
+	r.notes.Lines = r.notes.Lines[:0]
+	why := list.Run(&r.event)
+	for _, note := range r.notes.Lines {
+		if _, err := fmt.Fprintf(r.out, "%s: %s\n", p, note); err != nil {
+			return err
+		}
+	}
+	if why != hook.Continue {
+		return fmt.Errorf("explain: dhcp4d would drop the query (%s): %v does not let it pass", why.Label(), r.event.Culprit)
 	}
 	return nil
 }

@@ -1,8 +1,11 @@
 package hooks
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -209,4 +212,19 @@ func (r *rulesHook) Attach(to *hook.Attachment) {
 			p.Run(to, func(e *event.Query) drop.Reason { return list.Run(e, e.Evaluator) })
 		}
 	}
+}
+
+// Rules makes the hook rules alone, for a program that tells what rules do with a query. It counts
+// nowhere. It is nil if the hook is not to run.
+func Rules(configured []hook.Configured) (*event.Hooks, error) {
+	run := hook.Only(configured, "rules")
+	if len(run) == 0 {
+		return nil, nil
+	}
+	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "panics", Help: "Panics of rules."})
+	set, err := hook.NewHost(prometheus.NewRegistry(), drop.DHCP4D, panics, slog.New(slog.DiscardHandler), nil).Make(run)
+	if err != nil {
+		return nil, err
+	}
+	return event.NewHooks(set), nil
 }

@@ -28,6 +28,7 @@ type Down struct {
 	Opener     *ipc.Opener
 	Ledger     *IPCLedger
 	Trace      Tracing
+	Now        func() time.Time // nil: time.Now; a capture has its own
 
 	now       time.Time
 	served    *listen.Interfaces
@@ -53,7 +54,7 @@ func (d *Down) Run(context.Context) error {
 
 // batch handles the datagrams of one read.
 func (d *Down) batch(in []udp.Packet) {
-	d.now, d.served, d.set = time.Now(), d.Interfaces(), d.Settings.Load()
+	d.now, d.served, d.set = timeNow(d.Now), d.Interfaces(), d.Settings.Load()
 	d.responses.reset()
 	d.tracing = d.Trace.Hub.On()
 	for i := range in {
@@ -77,6 +78,14 @@ func (d *Down) batch(in []udp.Packet) {
 	if d.tracing != nil {
 		d.traced = completed(d.traced, d.responses.packets)
 	}
+}
+
+// timeNow is the time of a batch.
+func timeNow(now func() time.Time) time.Time {
+	if now == nil {
+		return time.Now()
+	}
+	return now()
 }
 
 // receive takes one datagram of a backend. It puts the answer into responses or returns a reason.

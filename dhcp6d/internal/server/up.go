@@ -35,6 +35,7 @@ type Up struct {
 	Signer     *ipc.Signer
 	Ledger     *LinkLedger
 	Trace      Tracing
+	Now        func() time.Time // nil: time.Now; a capture has its own
 
 	set    *Settings // of the current batch
 	now    time.Time
@@ -119,7 +120,7 @@ func (u *Up) Run(context.Context) error {
 
 // batch handles the datagrams of one read.
 func (u *Up) batch(in []udp.Packet) {
-	u.now, u.served, u.set = time.Now(), u.Interfaces(), u.Settings.Load()
+	u.now, u.served, u.set = timeNow(u.Now), u.Interfaces(), u.Settings.Load()
 	u.buf = u.buf[:0]
 	u.queries.reset()
 	u.answers.reset()
