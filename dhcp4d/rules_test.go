@@ -187,6 +187,7 @@ func TestRulesGiveAddressesPoolsAndTimes(t *testing.T) {
 	s.unanswered(dhcp4.Discover, 8, table, wants("192.0.2.1"))    // the server's own
 	s.unanswered(dhcp4.Discover, 9, table, wants("192.0.2.255"))  // for broadcasts
 	s.unanswered(dhcp4.Discover, 9, vendor("odd"))                // not of four octets
+	s.ask(dhcp4.Discover, 0xf1, netip.Addr{})                     // a batch is counted when its answers have left
 	if got := counts(t, s.metrics, `dhcp4d_packets_dropped_total{reason="hook",`); !strings.HasSuffix(got, " 6") {
 		t.Errorf("%q are dropped for the hook, want 6", got)
 	}
