@@ -1,0 +1,180 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+)
+
+const (
+	readAtOnce   = 4 * outside.MaxFromDaemon
+	writeTimeout = 10 * time.Second // a daemon that does not read for so long has hung
+	maxUnsent    = 1 << 24          // octets
+)
+
+// connection is a connection to one daemon.
+type connection struct {
+	program *Program
+	conn    net.Conn
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	unsent  []byte
+	spare   []byte // memory for unsent
+	sending bool
+}
+
+// run reads records until the connection ends.
+func (c *connection) run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer c.conn.Close() //nolint:errcheck // there is nobody to tell
+	var questions chan []byte
+	if n := c.program.Workers; n > 0 && c.program.Decide != nil {
+		questions = make(chan []byte, n)
+		defer close(questions)
+		for range n {
+			running.Go(func() {
+				for record := range questions {
+					c.send(c.decide(nil, record))
+				}
+			})
+		}
+	}
+	var events *events
+	var answers []byte
+	buf, fill := make([]byte, readAtOnce), 0
+	for greeted := false; ; {
+		n, err := c.conn.Read(buf[fill:])
+		fill += n
+		rest := buf[:fill]
+		for {
+			record, whole, wrong := outside.Next(rest, outside.MaxFromDaemon)
+			if wrong != outside.None {
+				return wrong
+			}
+			if !whole {
+				break
+			}
+			rest = rest[len(record):]
+			r, wrong := outside.Parse(record)
+			if wrong != outside.None {
+				return wrong
+			}
+			switch {
+			case !greeted && r.Kind != outside.KindHello:
+				return outside.NoHello
+			case r.Kind == outside.KindHello:
+				greeted = true
+				hello := r.Hello()
+				c.log = c.log.With("daemon", hello.Daemon+" "+hello.Name)
+				ours := outside.Hello{Name: c.program.Name}
+				if c.program.Told != nil && events == nil {
+					events = newEvents(c, hello.Name)
+					ours.Events, ours.Cursor = events.wants()
+					running.Go(func() { events.run(ctx) })
+				}
+				c.send(ours.Append(nil))
+			case r.Kind == outside.KindQuery && questions != nil:
+				questions <- bytes.Clone(record)
+			case r.Kind == outside.KindQuery && c.program.Decide != nil:
+				answers = c.decide(answers, record)
+			case r.Kind == outside.KindEvent && events != nil:
+				events.add(bytes.Clone(record))
+			}
+		}
+		if len(answers) > 0 {
+			c.send(answers)
+			answers = answers[:0]
+		}
+		fill = copy(buf, rest)
+		switch {
+		case errors.Is(err, io.EOF) && fill > 0:
+			return outside.CutOff
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// decide appends the answer to the question in a record, if there is one.
+func (c *connection) decide(dst, record []byte) (answer []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("Decide has panicked, its query gets no answer", "panic", p, "stack", string(debug.Stack()))
+			answer = dst
+		}
+	}()
+	r, wrong := outside.Parse(record)
+	if wrong != outside.None {
+		return dst
+	}
+	q := r.Query()
+	a := c.program.Decide(&q)
+	if a.Verdict == 0 {
+		return dst
+	}
+	a.Number = q.Number
+	start := len(dst)
+	if answer = a.Append(dst); len(answer)-start > outside.MaxFromProgram {
+		c.log.Error("an answer is too long and is not sent", "octets", len(answer)-start, "most", outside.MaxFromProgram)
+		return dst
+	}
+	return answer
+}
+
+// send sends records. Whoever comes while others are being sent leaves its own to the one who
+// sends.
+func (c *connection) send(records []byte) {
+	if len(records) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unsent = append(c.unsent, records...); c.sending {
+		if len(c.unsent) > maxUnsent {
+			_ = c.conn.Close() // the daemon reads nothing; run returns the error
+		}
+		return
+	}
+	c.sending = true
+	for len(c.unsent) > 0 {
+		out := c.unsent
+		c.unsent, c.spare = c.spare[:0], out
+		c.mu.Unlock()
+		err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err == nil {
+			_, err = c.conn.Write(out)
+		}
+		if err != nil {
+			_ = c.conn.Close()
+		}
+		c.mu.Lock()
+	}
+	c.sending = false
+}
+
+// told calls Told, and turns a panic into an error.
+func (p *Program) told(e *outside.Event) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	return p.Told(e)
+}
