@@ -56,6 +56,7 @@ type (
 		ID       uint32       `json:"id"`
 		Name     string       `json:"name"`
 		Prefix   netip.Prefix `json:"prefix"`
+		Network  string       `json:"network"`
 		State    string       `json:"state"`
 		Size     uint32       `json:"pool_addresses"`
 		Free     uint32       `json:"free_addresses"`

@@ -319,7 +319,7 @@ func TestShowAndSubnets(t *testing.T) {
 	if w := call(h, "GET", "/v1/leases/192.0.2.99", ""); w.Code != http.StatusNotFound {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	want := `{"subnets":[{"id":1,"name":"north","prefix":"192.0.2.0/24","state":"drain","pool_addresses":9,"free_addresses":7,"bound":2,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.1-192.0.2.9"],"pool_addresses":9,"free_addresses":7}]}]}` + "\n"
+	want := `{"subnets":[{"id":1,"name":"north","prefix":"192.0.2.0/24","network":"","state":"drain","pool_addresses":9,"free_addresses":7,"bound":2,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.1-192.0.2.9"],"pool_addresses":9,"free_addresses":7}]}]}` + "\n"
 	if w := call(h, "GET", "/v1/subnets", ""); w.Body.String() != want {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

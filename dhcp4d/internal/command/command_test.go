@@ -308,7 +308,9 @@ func TestLeasesThatWouldNotBeRenewed(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	environ := []string{`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/24], match: [{link-address: "2001:db8:7::/64", interface-id: port-7}], reservations: [{interface-id: port-7, link-address: "2001:db8:7::1", address: 192.0.2.99}]},
- {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.0/24], match: [{prefix: "2001:db8:1::/64"}], state: drain, reservations: [{client-id: "ff:01", address: 198.51.100.7}]}]`}
+ {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.0/24], match: [{prefix: "2001:db8:1::/64"}], state: drain, reservations: [{client-id: "ff:01", address: 198.51.100.7}]},
+ {id: 3, name: old, subnet: 203.0.113.0/25, network: home, pools: [203.0.113.0/25], match: [{interface: eth5}]},
+ {id: 4, subnet: 203.0.113.128/25, network: home, pools: [203.0.113.128/25], reservations: [{client-id: "ff:02", address: 203.0.113.200}]}]`}
 	for _, c := range []struct{ line, want, err string }{
 		{"-relay :: -relay 2001:db8:7::1 -interface-id port-7", "result: subnet 1, 192.0.2.0/24, by link-address or peer with an identifier\nreservation: 192.0.2.99 is kept for the attachment point\n", ""},
 		{"-relay 2001:db8:7::1 -relay :: -interface-id 0x706f72742d37", "result: subnet 1,", ""},
@@ -323,6 +325,8 @@ func TestExplain(t *testing.T) {
 		{"-relay 2001:db8:7::1 -interface-id port-8", "the query's interface-id is another", ""},
 		{"-source 2001:db8:1::9 -client-id ff01", "it only renews leases (state: drain)\nreservation: 198.51.100.7 is kept for the client\n", ""},
 		{"-interface eth3", "result: no subnet; no match entry claims the query\n", ""},
+		{"-interface eth5", "network home: subnet 3 (old), then subnet 4; the first with a free address for a new client", ""},
+		{"-interface eth5 -client-id ff02", "reservation: 203.0.113.200 is kept for the client\n", ""},
 		{"-interface-id port-7", "", "needs a -relay"},
 		{"-source eth0", "", "invalid value"},
 		{"eth0", "", `"eth0" is not understood`},
@@ -379,7 +383,7 @@ func TestSubnetsByUse(t *testing.T) {
 1       north  192.0.2.0/24     active  10.0%  9     10         1      0        0         0       192.0.2.10-192.0.2.19
 2       -      198.51.100.0/24  active  -      0     0          0      0        0         0       none
 `, "", 0},
-		{"-json -subnet north", `{"id":1,"name":"north","prefix":"192.0.2.0/24","state":"active","pool_addresses":10,"free_addresses":9,"bound":1,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.10-192.0.2.19"],"pool_addresses":10,"free_addresses":9}]}` + "\n", "", 0},
+		{"-json -subnet north", `{"id":1,"name":"north","prefix":"192.0.2.0/24","network":"","state":"active","pool_addresses":10,"free_addresses":9,"bound":1,"offered":0,"declined":0,"former":0,"pools":[{"ranges":["192.0.2.10-192.0.2.19"],"pool_addresses":10,"free_addresses":9}]}` + "\n", "", 0},
 		{"-json -subnet 2", `"id":2`, "", 0},
 		{"-subnet west", "", `"west" is neither the id nor the name of a subnet`, exit.StatusNotFound},
 		{"north", "", "-subnet chooses one", exit.Failed},

@@ -176,6 +176,11 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	}
 	if sub != nil {
 		reserved = sub.Reservations.Of(&id)
+		for _, other := range sub.Link {
+			if reserved == nil {
+				reserved = other.Reservations.Of(&id)
+			}
+		}
 	}
 	if reserved != nil {
 		kept := "the client"

@@ -18,6 +18,7 @@ type usage struct {
 	ID     uint32      `json:"id"`
 	Name   string      `json:"name"`
 	Prefix string      `json:"prefix"`
+	Net    string      `json:"network"`
 	State  string      `json:"state"`
 	Size   uint32      `json:"pool_addresses"`
 	Free   uint32      `json:"free_addresses"`
@@ -103,7 +104,14 @@ func writeSubnets(w io.Writer, all []usage) error {
 		_, err := fmt.Fprintln(t, strings.TrimRight(fmt.Sprintf(strings.Repeat("%v\t", len(cells)), cells...), "\t"))
 		return err
 	}
-	err := row("SUBNET", "NAME", "PREFIX", "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED", "DECLINED", "FORMER", "POOLS")
+	networks := slices.ContainsFunc(all, func(u usage) bool { return u.Net != "" })
+	place := func(prefix, network string) string { // one column, or two where subnets share links
+		if networks {
+			return prefix + "\t" + network
+		}
+		return prefix
+	}
+	err := row("SUBNET", "NAME", place("PREFIX", "NETWORK"), "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED", "DECLINED", "FORMER", "POOLS")
 	for i := range all {
 		u := &all[i]
 		pools := "none"
@@ -114,12 +122,12 @@ func writeSubnets(w io.Writer, all []usage) error {
 		default:
 			pools = fmt.Sprintf("%d pools:", len(u.Pools))
 		}
-		err = errors.Join(err, row(u.ID, orDash(u.Name), u.Prefix, u.State, percent(u.Size, u.Free), u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
+		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State, percent(u.Size, u.Free), u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
 		if len(u.Pools) < 2 {
 			continue
 		}
 		for n, p := range u.Pools {
-			err = errors.Join(err, row("", "", fmt.Sprintf("  pool %d", n), "", percent(p.Size, p.Free), p.Free, p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
+			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free), p.Free, p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
 		}
 	}
 	return errors.Join(err, t.Flush())

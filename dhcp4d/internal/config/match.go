@@ -114,7 +114,7 @@ func (r *reader) checkClaims(subnets []subnetDoc) {
 			case first.subnet == i:
 				r.fail(m.at, "is the same entry as in line %d; leave one out", first.line)
 			default:
-				r.fail(m.at, "claims the same queries as the entry of subnet %d in line %d; give one of them another key", subnets[first.subnet].id, first.line)
+				r.fail(m.at, "claims the same queries as the entry of subnet %d in line %d; give one of them another key, or, if both are on one link, the same network and only one of them the entry", subnets[first.subnet].id, first.line)
 			}
 		}
 	}

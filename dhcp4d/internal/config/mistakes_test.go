@@ -27,6 +27,11 @@ func subnetWith(keys string) string {
 }
 
 // TestMistakes gives for each mistake the whole line that reports it.
+// noMatch takes the match out of a subnet.
+func noMatch(doc string) string {
+	return strings.ReplaceAll(doc, "  match: [{prefix: 2001:db8:1::/64}]\n", "")
+}
+
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct {
 		name, doc, want string
@@ -54,6 +59,11 @@ func TestMistakes(t *testing.T) {
 		{"name without text", subnetWith("name: "), "subnets[0].name: is empty; give a name or leave the key out", 0},
 		{"name twice", subnetWith("name: north") + strings.NewReplacer("id: 1", "id: 2", "192.0.2.", "198.51.100.", "db8:1:", "db8:2:").Replace(subnetWith("name: north")),
 			`subnets[1].name: the name "north" is taken by the subnet in line 1`, 0},
+		{"network that no query can reach", noMatch(subnetWith("network: home")), "line 2, column 12: subnets[0].network: no subnet of the network home has match, so that no query can reach it; give one of them match entries", 0},
+		{"network that no query can reach, but once", noMatch(subnetWith("network: home")) + strings.NewReplacer("id: 1", "id: 2", "192.0.2.", "198.51.100.").Replace(noMatch(subnetWith("network: home"))),
+			"subnets[0].network: no subnet of the network home has match", 0},
+		{"claims of one network", subnetWith("network: home") + strings.NewReplacer("id: 1", "id: 2", "192.0.2.", "198.51.100.").Replace(subnetWith("network: home")),
+			"or, if both are on one link, the same network and only one of them the entry", 0},
 		{"no id", subnetWith("-id"), "line 1, column 3: subnets[0]: has no id", 0},
 		{"id 0", subnetWith("id: 0"), `"0" must be a number from 1 to 4294967295`, 0},
 		{"id as text", subnetWith("id: one"), `"one" must be a number`, 0},

@@ -62,6 +62,7 @@ var examples = map[string][]example{
 		{"pools", "[192.0.2.16/28, 192.0.2.40-192.0.2.49]"},
 		{"exclude", "[192.0.2.130, 192.0.2.140-192.0.2.149]"},
 		{"match", `[{link-address: "2001:db8:7::/64"}, {interface: eth0}]`},
+		{"network", "north"},
 		{"state", "drain"},
 		{"reservations", `[{hw-address: "02:00:00:00:00:02", address: 192.0.2.11}]`},
 		{"reservations-file", "/etc/dhcp4o6/reservations.csv"},

@@ -272,8 +272,8 @@ func Schema() []byte {
 		"definitions": object{
 			"document": top.with(object{"required": []string{"subnets"}}),
 			"subnet": part(properties(subnetFields(nil))).with(object{
-				"required": []string{"id", "subnet", "match"},
-				"allOf":    required([]string{"pools", "reservations", "reservations-file"}),
+				"required": []string{"id", "subnet"},
+				"allOf":    required([]string{"pools", "reservations", "reservations-file"}, []string{"match", "network"}),
 			}),
 			"pool":  part(properties(poolFields())).with(object{"required": []string{"range"}}),
 			"match": part(properties(matchFields(nil))).with(object{"minProperties": 1}),

@@ -39,6 +39,8 @@ type subnetDoc struct {
 	id           uint32
 	name         string
 	nameAt       *value
+	network      string
+	networkAt    *value
 	drain        bool
 	pools        []poolDoc
 	poolsAt      *value
@@ -70,6 +72,10 @@ func subnetFields(peers []string) []field[subnetDoc] {
 		{"match", "list of match entries", "which queries the subnet is for", func(r *reader, v *value, s *subnetDoc) {
 			s.matchAt = v
 			s.match = r.matches(v, peers)
+		}},
+		{"network", "text", "name of the link that the subnet shares with others that give the same name: what a match entry of one of them claims, any of them may serve", func(r *reader, v *value, s *subnetDoc) {
+			r.text(v, 63, &s.network)
+			s.networkAt = v
 		}},
 		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
 			r.either(v, "drain", "active", &s.drain)
@@ -152,6 +158,7 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 	}
 	docs := r.subnets(list, &top, d.Peers, classes)
 	r.checkUnique(docs)
+	r.checkNetworks(docs)
 	r.checkClaims(docs)
 	compiled := r.compile(docs, &top, d.PeerServerIDs, classes)
 	if err := r.err(); err != nil {
@@ -217,7 +224,7 @@ func (r *reader) checkSubnet(s *subnetDoc) {
 	if s.poolsAt == nil && s.reservations == nil && s.reservationsFile == nil {
 		r.fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
 	}
-	if s.matchAt == nil {
+	if s.matchAt == nil && s.network == "" {
 		r.fail(s.at, "has no match, so that no query can reach it; give it match entries, such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
 	}
 	for i, e := range s.exclude {
@@ -234,6 +241,26 @@ func (s *subnetDoc) has(key string) bool {
 		}
 	}
 	return false
+}
+
+// checkNetworks reports networks that no query can reach, and warns of those that have one subnet.
+func (r *reader) checkNetworks(docs []subnetDoc) {
+	subnets, reached := map[string]int{}, map[string]bool{}
+	for i := range docs {
+		d := &docs[i]
+		subnets[d.network]++
+		reached[d.network] = reached[d.network] || d.matchAt != nil
+	}
+	for i := range docs {
+		switch d := &docs[i]; {
+		case d.network == "":
+		case !reached[d.network]:
+			r.fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; give one of them match entries", d.network)
+			reached[d.network] = true // said once
+		case subnets[d.network] == 1:
+			r.warn(d.networkAt, "no other subnet is in the network "+d.network+"; subnets that share a link give the same name")
+		}
+	}
 }
 
 // checkUnique reports ids, names and subnets that are there twice, and subnets that
@@ -289,7 +316,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
-		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Policy: d.Policy}
+		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Network: d.network, Policy: d.Policy}
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}

@@ -223,6 +223,14 @@ func (b *Book) decide(q *lease.Query, now lease.Time) lease.Decision {
 	return lease.Decide(q, &b.settings.Policies[q.Subnet], &b.facts, now)
 }
 
+// Fit returns how well the subnet of q suits it, where several subnets share a link.
+func (b *Book) Fit(q *lease.Query, now lease.Time) lease.Fit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.table.Look(q, now.Over(), &b.facts)
+	return lease.FitOf(q, &b.settings.Policies[q.Subnet], &b.facts, now)
+}
+
 // Group is the commit group that takes the records of decisions.
 type Group struct {
 	Records *lease.Batch

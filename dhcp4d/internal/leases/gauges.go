@@ -36,7 +36,7 @@ func NewGauges(b *Book, most int) prometheus.Collector {
 		size:     desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet", "pool"),
 		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, bound or declined.", "subnet", "pool"),
 		orphaned: desc("leases_orphaned", "Leases in force that no subnet of the configuration has: they are not renewed."),
-		info:     desc("subnet_info", "Always 1; joins a subnet's id with its prefix and its name, which may be empty.", "subnet", "prefix", "name"),
+		info:     desc("subnet_info", "Always 1; joins a subnet's id with its prefix, its name and its network, which may be empty.", "subnet", "prefix", "name", "network"),
 	}
 }
 
@@ -52,9 +52,9 @@ type use struct{ size, assigned uint32 }
 
 // level has the numbers of one subnet.
 type level struct {
-	id, prefix, name string
-	counts           table.Counts
-	pools            []use
+	id, prefix, name, network string
+	counts                    table.Counts
+	pools                     []use
 }
 
 // Collect implements prometheus.Collector.
@@ -71,7 +71,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		infos[p.id] = p
 	}
 	for id, p := range infos {
-		gauge(g.info, 1, id, p.prefix, p.name)
+		gauge(g.info, 1, id, p.prefix, p.name, p.network)
 	}
 	for _, l := range levels {
 		gauge(g.states, float64(l.counts.Offered), l.id, "offered")
@@ -83,7 +83,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 			gauge(g.assigned, float64(p.assigned), l.id, strconv.Itoa(i))
 		}
 		if l.prefix != "" {
-			gauge(g.info, 1, l.id, l.prefix, l.name)
+			gauge(g.info, 1, l.id, l.prefix, l.name, l.network)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 	other := level{id: "other", pools: make([]use, 1)}
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
-		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String(), name: sub.Name}
+		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String(), name: sub.Name, network: sub.Network}
 		g.book.with(func(t *table.Table) {
 			if ok = g.book.settings == s; !ok {
 				return
@@ -132,7 +132,7 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 		other.counts.Declined += l.counts.Declined
 		other.counts.Former += l.counts.Former
 		for n, p := range l.pools {
-			out := full.add(fullPool{id: l.id, prefix: l.prefix, name: l.name, number: n, use: p})
+			out := full.add(fullPool{id: l.id, prefix: l.prefix, name: l.name, network: l.network, number: n, use: p})
 			other.pools[0].size += out.size
 			other.pools[0].assigned += out.assigned
 		}
@@ -145,8 +145,8 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 
 // fullPool is a pool of a subnet that has no series of its own.
 type fullPool struct {
-	id, prefix, name string
-	number           int
+	id, prefix, name, network string
+	number                    int
 	use
 }
 

@@ -30,7 +30,9 @@ type Usage struct {
 	ID     uint32
 	Name   string // empty if it has no name
 	Prefix netip.Prefix
-	State  string // active, drain or recovery
+	// Network is the link that the subnet shares with others of the same network, empty if none.
+	Network string
+	State   string // active, drain or recovery
 	// Size and Free count the addresses of the pools, without reserved ones.
 	Size, Free uint32
 	// The leases of the subnet, inside and outside of the pools. Former leases have ended or were
@@ -147,7 +149,7 @@ func (o *Operator[R]) subnetsOf(s *Settings) (all []Usage, ok bool) {
 	now := o.Book.clock.Now()
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
-		u := Usage{ID: sub.ID, Name: sub.Name, Prefix: sub.Prefix, State: "active"}
+		u := Usage{ID: sub.ID, Name: sub.Name, Prefix: sub.Prefix, Network: sub.Network, State: "active"}
 		switch {
 		case sub.Drain:
 			u.State = "drain"

@@ -73,6 +73,9 @@ func (s *Settings) layout() []table.Subnet {
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
 		t := table.Subnet{ID: sub.ID, Prefix: sub.Prefix}
+		if sub.Link != nil {
+			t.Link = sub.Link[0].Position + 1
+		}
 		for _, r := range sub.Reservations.All() {
 			t.Reserved = append(t.Reserved, r.Addr)
 		}

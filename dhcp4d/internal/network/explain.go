@@ -32,6 +32,9 @@ func (s *Selector) Explain(f *Facts) []string {
 	switch {
 	case result.Subnet != nil:
 		say("result: subnet %s, %s, by %s%s", result.Subnet, result.Subnet.Prefix, result.Step, draining(result.Subnet))
+		if link := result.Subnet.Link; link != nil {
+			say("network %s: %s; the first with a free address for a new client, and where a client has an address or its reservation, that one", result.Subnet.Network, inOrder(result.Subnet))
+		}
 	case result.Step == LinkSelection:
 		say("result: no subnet; link selection %s names none that may be chosen, and forbids any other", f.LinkSelection)
 	default:
@@ -72,6 +75,17 @@ func (s *Subnets) ExplainClasses(sub *Subnet, e *expression.Evaluator) string {
 		return fmt.Sprintf("the query is in none of %d classes", total)
 	}
 	return fmt.Sprintf("the query is in %s", strings.Join(in, ", "))
+}
+
+// inOrder returns the subnets of a link in the order in which they are tried.
+func inOrder(first *Subnet) string {
+	list := []string{"subnet " + first.String()}
+	for _, s := range first.Link {
+		if s != first {
+			list = append(list, "subnet "+s.String())
+		}
+	}
+	return strings.Join(list, ", then ")
 }
 
 func draining(s *Subnet) string {

@@ -65,14 +65,25 @@ type Subnets struct {
 // all.
 func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subnets {
 	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)), byName: map[string]int32{}}
+	links := map[string][]*Subnet{}
 	for i := range all {
 		sub := &all[i]
-		sub.Position, sub.TopClasses, sub.Groups = i, top, group(sub.Pools)
+		sub.Position, sub.TopClasses = i, top
+		if sub.Network != "" {
+			links[sub.Network] = append(links[sub.Network], sub)
+		}
 		s.byID[sub.ID] = int32(i)
 		if sub.Name != "" {
 			s.byName[sub.Name] = int32(i)
 		}
 		s.byPrefix.Insert(sub.Prefix, int32(i))
+	}
+	for i := range all {
+		sub := &all[i]
+		if l := links[sub.Network]; len(l) > 1 {
+			sub.Link = l
+		}
+		sub.Groups = group(sub.Pools, sub.Link...)
 	}
 	return s
 }
@@ -122,6 +133,10 @@ type Subnet struct {
 	Name   string // what people call it, empty if it has no name
 	Prefix netip.Prefix
 	Drain  bool // leases are renewed, but no new ones are given
+	// Network names the link that the subnet shares with others, empty if it has none. Link has all
+	// subnets of it in the order of the document, this one among them, nil if it is alone.
+	Network string
+	Link    []*Subnet
 	Policy
 	Pools        []Pool  // in the order of the document
 	Groups       *Groups // of the pools; nil: any client may have any of them

@@ -35,15 +35,23 @@ func (p *Pool) Contains(a netip.Addr) bool {
 type Groups struct {
 	open    []int32            // of the pools for any client
 	byClass map[int][]int32    // of those for a class, by its number
-	byName  map[string][]int32 // of pools with a name
+	byName  map[string][]int32 // of pools with a name, none of names that only other subnets of the link have
 }
 
-// group numbers the groups of pools: those with the same name for the same classes are one. It
-// returns nil if any client may have any pool.
-func group(pools []Pool) *Groups {
+// group numbers the groups of pools of a subnet: those with the same name for the same classes are
+// one. It returns nil if any client may have any pool. A class that names a pool of the link leaves
+// its clients no pool of a subnet without one of the name.
+func group(pools []Pool, link ...*Subnet) *Groups {
 	known := map[string]int32{}
 	g := &Groups{byClass: map[int][]int32{}, byName: map[string][]int32{}}
 	restricted := false
+	for _, sub := range link {
+		for i := range sub.Pools {
+			if name := sub.Pools[i].Name; name != "" {
+				g.byName[name], restricted = []int32{}, true
+			}
+		}
+	}
 	for i := range pools {
 		p := &pools[i]
 		restricted = restricted || p.Only != nil || p.Name != ""
@@ -71,8 +79,8 @@ func group(pools []Pool) *Groups {
 }
 
 // AppendFor appends the groups that a client in some classes may get an address of, ascending. The
-// last class that names pools of the subnet leaves only those. If pool is the name of pools of the
-// subnet, it goes before the classes.
+// last class that names pools of the subnet, or of its link, leaves only those. If pool is the name
+// of pools there, it goes before the classes.
 func (g *Groups) AppendFor(groups []int32, in []*Class, pool string) []int32 {
 	if groups == nil {
 		groups = make([]int32, 0, 8) // nil would be all of them

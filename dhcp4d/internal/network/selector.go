@@ -99,7 +99,7 @@ func NewSelector(s *Subnets) *Selector {
 			m := &s.All[i].Match[j]
 			at := place{subnet: int32(i), entry: int32(j)}
 			if m.TrustInner {
-				sel.marked.Insert(s.All[i].Prefix, int32(i))
+				sel.mark(&s.All[i], int32(i))
 			}
 			if !m.Claims() {
 				continue
@@ -116,7 +116,15 @@ func NewSelector(s *Subnets) *Selector {
 	return sel
 }
 
-// Select returns the subnet of a query.
+// mark lets trusted inner octets select a subnet, and the others of its link.
+func (s *Selector) mark(sub *Subnet, position int32) {
+	s.marked.Insert(sub.Prefix, position)
+	for _, other := range sub.Link {
+		s.marked.Insert(other.Prefix, int32(other.Position))
+	}
+}
+
+// Select returns the subnet of a query. Other subnets of its link may serve it, too.
 func (s *Selector) Select(f *Facts) Result {
 	var scratch [maxKey]byte
 	trusted := !s.trusted.empty() && s.trusted.find(f, &scratch).rank != 0

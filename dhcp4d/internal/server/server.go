@@ -118,6 +118,7 @@ type exchange struct {
 	chosen   network.Result
 	member   expression.Membership // in classes, as far as it has been evaluated
 	reserved *network.Reservation
+	known    bool        // the client has a reservation, in the subnet or in another one of its link
 	terms    lease.Query // the query in the terms of package lease
 	serverID netip.Addr  // option 54 of the reply
 
@@ -286,7 +287,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return dropped, why
 	}
 	q.who.locate(&q.frame, &peer)
-	q.event.Message, q.reserved = &q.message, nil
+	q.event.Message, q.reserved, q.known = &q.message, nil, false
 	q.member.Forget()
 	q.who.where.Classes = nil
 	if s.set.asks {
@@ -311,22 +312,32 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if q.chosen.Trusted {
 		q.who.identity.Agent = q.who.agent
 	}
+	if a := q.event.Address; a.IsValid() && s.tracing != nil {
+		q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
+	}
+	if !s.enter(q) && q.chosen.Subnet.Link == nil {
+		return dropped, drop.Hook
+	}
+	return undecided, drop.None
+}
+
+// enter sets what depends on the subnet of a query. It returns false if hooks have chosen an
+// address that the subnet does not grant.
+func (s *Server) enter(q *exchange) bool {
 	if s.ignoresID(q) {
 		q.who.ignoreID(&q.message)
 	}
 	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
+	q.known = q.reserved != nil
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
 	if a := q.event.Address; a.IsValid() {
-		if s.tracing != nil {
-			q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
-		}
 		if !q.chosen.Subnet.Grants(a, q.reserved) {
-			return dropped, drop.Hook
+			return false
 		}
 		q.terms.Reservation, q.terms.Ordered, q.terms.ByPoint, q.terms.ByHardware = a, true, false, false
 	}
 	s.identify(q)
-	return undecided, drop.None
+	return true
 }
 
 // ignoresID reports whether the hardware address alone is the client of a query.
@@ -335,7 +346,7 @@ func (s *Server) ignoresID(q *exchange) bool {
 	if !sub.AsksIdentity() {
 		return sub.IgnoreID
 	}
-	q.reserved = nil
+	q.known = false
 	s.evaluate(q)
 	return sub.IgnoresID(&s.eval)
 }
@@ -345,6 +356,12 @@ func (s *Server) ignoresID(q *exchange) bool {
 // section 4).
 func (s *Server) identify(q *exchange) {
 	q.serverID = q.chosen.Subnet.ServerID
+	for _, sub := range q.chosen.Subnet.Link {
+		if q.terms.ServerID == sub.ServerID {
+			q.terms.ServerID = q.serverID // each of them is ours
+			break
+		}
+	}
 	if !q.chosen.Trusted || !network.IsHost(q.who.serverID) {
 		return
 	}
@@ -356,7 +373,7 @@ func (s *Server) identify(q *exchange) {
 
 // evaluate sets the query that expressions look at.
 func (s *Server) evaluate(q *exchange) {
-	s.eval.Begin(expression.Query{Path: &q.who.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.reserved != nil}, s.set.classes, &q.member)
+	s.eval.Begin(expression.Query{Path: &q.who.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.known}, s.set.classes, &q.member)
 }
 
 // optionsFor returns the options for the client of a query. Pool is the number of its address's
@@ -367,16 +384,12 @@ func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
 	return l
 }
 
-// serve decides about a query and builds the reply.
-func (s *Server) serve(q *exchange) (fate, drop.Reason) {
-	if s.group == nil {
-		return dropped, drop.StoreError
-	}
+// classify finds the classes of a query in its subnet, and what they say of its lease.
+func (s *Server) classify(q *exchange) (refused network.Refusal) {
 	s.evaluate(q)
 	q.event.Evaluator = &s.eval
 	s.classes = q.chosen.Subnet.AppendClasses(s.classes[:0], &s.eval)
 	q.terms.Times = lease.Times{}
-	refused := network.NotRefused
 	for _, c := range s.classes {
 		refused = max(refused, c.Refused)
 		q.terms.Times = cmp.Or(c.Times, q.terms.Times)
@@ -390,6 +403,18 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		s.groups = g.AppendFor(s.groups[:0], s.classes, q.event.Pool)
 		q.terms.Groups = s.groups
 	}
+	return refused
+}
+
+// serve decides about a query and builds the reply.
+func (s *Server) serve(q *exchange) (fate, drop.Reason) {
+	if s.group == nil {
+		return dropped, drop.StoreError
+	}
+	if q.chosen.Subnet.Link != nil && !s.settleLink(q) {
+		return dropped, drop.Hook
+	}
+	refused := s.classify(q)
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
 	if refused != network.NotRefused && !nak {
 		return dropped, drop.ClassRefused

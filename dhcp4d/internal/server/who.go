@@ -83,6 +83,16 @@ func (a *asker) ignoreID(m *dhcp4.Message) {
 	a.client = lease.AppendKey(a.client[:0], nil, m.HType(), a.identity.HWAddr)
 }
 
+// regain takes back what ignoreID has done.
+func (a *asker) regain(m *dhcp4.Message) {
+	if len(a.alias) == 0 {
+		return
+	}
+	a.client = append(a.client[:0], a.alias...)
+	a.alias = a.alias[:0]
+	a.identity.ClientID, _ = m.Option(dhcp4.OptClientIdentifier)
+}
+
 // fill sets the query in the terms of package lease.
 func (a *asker) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *network.Reservation) {
 	*q = lease.Query{

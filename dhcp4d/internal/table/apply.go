@@ -25,6 +25,10 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 
 	if d.Change == lease.Hold || d.Change == lease.Bind {
 		t.leaveOthers(&v, ref, d, now, seq, group)
+		for _, s := range t.slots[v.slot].beside {
+			o := t.in(s, q)
+			t.leaveOthers(&o, ref, d, now, seq, group)
+		}
 		if d.Change == lease.Hold {
 			t.offer(&v, addr, ref, d.Expires)
 		} else {
@@ -55,7 +59,12 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	}
 }
 
-// leaveOthers ends all entries of a client but keep, because one client has one lease in a subnet.
+// in returns the view of a query in another subnet of its link.
+func (t *Table) in(slot uint32, q *lease.Query) view {
+	return view{q: q, slot: slot, hash: t.clientHash(slot, q.Client)}
+}
+
+// leaveOthers ends all entries of a client but keep, because one client has one lease on a link.
 // Offers end in any case. Bindings and former bindings end if the client is about to be bound. With
 // d.Apart, leases of the same identifier at other attachment points stay.
 func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {

@@ -271,6 +271,7 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 		sl.pool.SetShare(t.share)
 		changed = true
 	}
+	t.link()
 	t.prefixes = t.prefixes[:0]
 	for _, s := range t.order {
 		if sl := &t.slots[s]; sl.conf.Prefix.IsValid() {
@@ -286,6 +287,24 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 	}
 	slices.SortFunc(t.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
 	return old, changed || len(old) > 0
+}
+
+// link tells each slot which others are of its link.
+func (t *Table) link() {
+	links := map[int][]uint32{}
+	for _, s := range t.order {
+		if l := t.slots[s].conf.Link; l != 0 {
+			links[l] = append(links[l], s)
+		}
+	}
+	for i := range t.slots {
+		t.slots[i].beside = nil
+	}
+	for _, all := range links {
+		for _, s := range all {
+			t.slots[s].beside = slices.DeleteFunc(slices.Clone(all), func(o uint32) bool { return o == s })
+		}
+	}
 }
 
 func (s *slot) set(conf *Subnet) {

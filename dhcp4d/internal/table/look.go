@@ -69,6 +69,9 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	v.point = t.pointOf(own, q.Point)
 	if v.point != 0 {
 		f.AtPoint = int(t.pointAt(v.point).active)
+		if f.AtPoint > 0 {
+			f.AtPoint -= t.beside(&v)
+		}
 	}
 	var best, bestAway, bestOffer *entry
 	for _, ref := range own {
@@ -93,6 +96,21 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	f.Named = t.about(&v, q.Named(), named, &f.Own)
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// beside counts what the client has at the point of v in other subnets of the link: it loses that
+// for what it gets here.
+func (t *Table) beside(v *view) (n int) {
+	for _, s := range t.slots[v.slot].beside {
+		var buf [maxOwn]uint32
+		o := t.in(s, v.q)
+		for _, ref := range t.own(&o, &buf) {
+			if e := t.entries.at(ref); e.point == v.point && e.phase.active() && e.phase != resting && t.here(&o, e) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // holds reports whether a client has a binding in force under another key, with the same hardware

@@ -35,10 +35,13 @@ type Subnet struct {
 	Times    []lease.Times // of each of Pools; nil: they have none of their own
 	Excluded []pool.Range  // but not these
 	Reserved []netip.Addr  // given only to clients whose Query.Reservation has them; inside or outside of the pools
+	// Link is the same for the subnets of one link, on which a client has one lease; 0: the subnet
+	// is alone.
+	Link int
 }
 
 func (s *Subnet) equal(o *Subnet) bool {
-	return s.ID == o.ID && s.Prefix == o.Prefix && slices.Equal(s.Pools, o.Pools) && slices.Equal(s.Times, o.Times) &&
+	return s.ID == o.ID && s.Prefix == o.Prefix && s.Link == o.Link && slices.Equal(s.Pools, o.Pools) && slices.Equal(s.Times, o.Times) &&
 		slices.Equal(s.Excluded, o.Excluded) && slices.Equal(s.Reserved, o.Reserved)
 }
 
@@ -95,6 +98,8 @@ type slot struct {
 	base   uint32     // network address
 	mask   uint32
 	counts [phases]int
+	// beside are the other slots of the link, nil if there are none.
+	beside []uint32
 }
 
 func (s *slot) covers(addr uint32) bool { return s.pool != nil && addr&s.mask == s.base }
