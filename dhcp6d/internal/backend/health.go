@@ -36,7 +36,7 @@ var healths = [...]string{Unheard: "unheard", Up: "up", Trial: "trial", Unable: 
 // String is the label of the health in metrics.
 func (h Health) String() string { return healths[h] }
 
-// serves reports whether a backend answers where it is.
+// serves reports whether a backend answers at the address in use.
 func (h Health) serves() bool { return h == Up || h == Unable }
 
 // health is a Health that several goroutines read. Run writes it; only the end of a Trial is
@@ -76,12 +76,13 @@ const (
 	trialDiscovers  = 3
 	trialAfter      = 10 * time.Second
 	refusedTrial    = time.Second
-	// neverHeard unanswered DISCOVERs of the last Kea are said, if it has never answered anything.
+	// If the last Kea that is left has never answered anything, neverHeard unanswered DISCOVERs are
+	// logged as its silence.
 	neverHeard = 3
 )
 
-// A backend that was Unable is Up when it has been able for as long as it is held back. That is
-// firstHold; if it becomes Unable again within relapse it is twice as long as before, up to
+// A backend that was Unable is Up again when it has been able for a hold time. That is firstHold.
+// If the backend becomes Unable again within relapse, the next hold is twice as long, up to
 // longHold. So a disk that fails at each use costs few clients an exchange.
 const (
 	firstHold = time.Second
@@ -185,7 +186,7 @@ func (s *Set) judge(now time.Time) (wait time.Duration) {
 			wait = probeOften
 		}
 	}
-	// After the others, because the last backend that is left is treated differently.
+	// Keas come after the others, because the last backend that is left is treated differently.
 	for _, m := range s.members {
 		if m.probeless() {
 			s.judgeKeaLocked(m, at, slices.Contains(missed, m))
@@ -224,8 +225,8 @@ func (s *Set) nextLocked(m *member, at int64) {
 	s.log.Info("backend does not answer, its next address is tried", "backend", m.Name, "from", old, "to", m.addr)
 }
 
-// timeOutLocked counts the queries that have had no answer in time, and returns each Kea that left
-// too many unanswered.
+// timeOutLocked counts the queries that got no answer in time, and returns each Kea that left too
+// many unanswered.
 func (s *Set) timeOutLocked(at int64) (missed []*member) {
 	s.flights.sweep(at, func(id uint32, discover bool, point uint16, left int64) {
 		i := slices.IndexFunc(s.members, func(m *member) bool { return m.id.Load() == id })
@@ -271,7 +272,7 @@ func (m *member) strange(left int64) bool {
 // probeless reports whether a backend is judged as a Kea, by its answers to queries.
 func (m *member) probeless() bool { return m.Kea || m.mute }
 
-// judgeMuteLocked finds out that a backend is a Kea which is not configured as one: it answers
+// judgeMuteLocked finds out whether a backend is a Kea that is not configured as one: it answers
 // queries and no probes.
 func (s *Set) judgeMuteLocked(m *member, at int64) {
 	probed := m.probed.Load()

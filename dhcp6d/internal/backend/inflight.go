@@ -18,8 +18,8 @@ const (
 // flights are the queries that wait for their answers: a table of fixed size, shared by the loop
 // that sends, the loop that receives and Run, without a lock.
 //
-// A query that finds no room pushes out the oldest one of its row. An answer that finds no query is
-// delivered all the same. But flights matter: timeouts show that a Kea is silent, and an answer
+// A query that finds no room replaces the oldest one of its row. An answer is delivered even if its
+// query is not found. Flights serve two purposes: timeouts show that a Kea is silent, and an answer
 // shows which queries a backend has read.
 type flights struct {
 	rows [rows][ways]flight
@@ -55,7 +55,7 @@ func (s *Set) depart(to *Backend, q *Query, at int64) (number uint32) {
 		to.state.trial.add(q)
 	}
 	switch q.kind {
-	case dhcp4.Discover, dhcp4.Request, dhcp4.Inform: // others have no answer
+	case dhcp4.Discover, dhcp4.Request, dhcp4.Inform: // other messages get no answer
 		q.flight = s.flights.begin(q.key, infoOf(to.state.id.Load(), q, number), at)
 	}
 	return number
@@ -91,8 +91,8 @@ func (s *Set) Answered(b *Backend, local netip.Addr, message []byte, now time.Ti
 	b.state.lagAt.Store(at)
 }
 
-// read notes that the backend has read all queries up to a number. A number that was not reached
-// yet comes from a time before ours.
+// read notes that the backend has read all queries up to a number. It ignores a number that is not
+// reached yet: it is from before the start of this process.
 func (s *state) read(number uint32, at int64) {
 	if int32(number-s.sent.Load()) > 0 {
 		return
@@ -125,7 +125,8 @@ func (fs *flights) begin(key, info uint64, at int64) *flight {
 	return chosen
 }
 
-// end removes the query of an answer, the oldest one if a client has asked the same twice.
+// end removes the query of an answer. If a client has sent the same query twice, it removes the
+// older one.
 func (fs *flights) end(key uint64, id uint32) (left int64, number uint32, found bool) {
 	row := &fs.rows[key%rows]
 	var first *flight

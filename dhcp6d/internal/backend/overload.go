@@ -46,8 +46,8 @@ type Overload struct {
 }
 
 // A backend that reads a query may be silent about it by rule, so silence says nothing about its
-// queue. Where many queries have no answer, a full probe right behind the last one asks how far it
-// has read: when there are markFrom of them, and nothing was learned for markEvery.
+// queue. When markFrom queries have no answer, and nothing was learned for markEvery, a full probe
+// right behind the last query asks how far it has read.
 const (
 	markFrom  = few / 2
 	markEvery = int64(5 * time.Millisecond)
@@ -92,10 +92,10 @@ func (s *state) late(q *Query, limits MaxWait, at int64) bool {
 }
 
 // behind returns for about how long a query that leaves now will wait at the backend. A backend
-// reads its queries in order, so that is the age of the oldest one that it has not read. Of one
-// that does not tell how far it has read, it is how long the query waited that was answered last. A
-// single answer that came late is a hiccup: it counts for lagStands, so only several of them are
-// overload.
+// reads its queries in order, so that is the age of the oldest one that it has not read. For a
+// backend that does not tell how far it has read, it is how long the query waited that was answered
+// last. A single late answer is no overload: it counts for lagStands only, so there must be
+// several.
 func (s *state) behind(at int64) time.Duration {
 	taken := s.taken.Load()
 	switch {

@@ -11,10 +11,10 @@
 //
 // What the two loops call takes no lock and allocates nothing. The package reads no socket.
 //
-// A query goes to a backend by rendezvous hashing: of the client's identity over the names of the
-// backends that are up. So a client stays with its backend, and a backend that leaves or joins
-// moves only its own clients. Where addresses have owners, a query about an address goes to its
-// owner only: another backend would refuse the address, and the client would give up a good lease.
+// Rendezvous hashing of the client's identity over the names of the backends that are up chooses
+// the backend of a query. So a client stays with its backend, and a backend that leaves or joins
+// moves only its own clients. If addresses have owners, a query about an address goes to its owner
+// only: another backend would refuse the address, and the client would give up a good lease.
 //
 // health.go says when a backend is up, route.go where a query goes, inflight.go which queries have
 // no answer yet, overload.go which ones are dropped because a backend does not keep up, and
@@ -58,13 +58,13 @@ type Options struct {
 	Resolver Resolver
 	// Listen is where the IPC's socket is bound. Names stand for addresses that it can send to.
 	Listen netip.Addr
-	// End is ours of the link. Probe sends probes, and Signer authenticates them. Nobody else may
-	// use either. A nil Probe sends none.
+	// End is our end of the link. Probe sends probes, and Signer authenticates them; the Set owns
+	// both. If Probe is nil, no probes are sent.
 	End     *ipc.End
 	Probe   udp.Writer
 	Signer  *ipc.Signer
 	Metrics *Metrics
-	// Now is the clock; nil stands for time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -93,7 +93,7 @@ type Set struct {
 	table   atomic.Pointer[table] // replaced as a whole
 	wake    chan struct{}         // Run has something to do at once
 	again   atomic.Bool           // Run sends probes at once
-	// stranger is the last one.
+	// stranger is the last datagram from an address that is no backend's.
 	stranger atomic.Pointer[stranger]
 	renamed  chan struct{} // the resolver has something to do at once
 
@@ -112,7 +112,7 @@ type member struct {
 	addr  netip.AddrPort   // the one in use; invalid if there is none
 }
 
-// use makes a member have these addresses. The address in use stays if it is one of them.
+// use gives a member these addresses. The address in use stays if it is one of them.
 func (m *member) use(addrs []netip.AddrPort) {
 	m.addrs = addrs
 	if !slices.Contains(addrs, m.addr) {
@@ -280,7 +280,8 @@ func (s *Set) publishLocked() {
 }
 
 // peerLocked returns how a backend is authenticated at an address. Each address has a session of
-// its own: behind it may be another process, and we may have another address towards it.
+// its own, because another process may be behind it, and we may send to it from another address of
+// ours.
 func (s *Set) peerLocked(m *member, a netip.AddrPort) *ipc.Peer {
 	if m.Kea {
 		return nil
@@ -304,7 +305,7 @@ func (s *Set) OldPeers() (n int) {
 	return n
 }
 
-// Watch has c follow whether any backend can serve.
+// Watch keeps c met while any backend can serve.
 func (s *Set) Watch(c Condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,9 +14,10 @@ const (
 	probeOften = 100 * time.Millisecond // while a backend of ours is not up
 )
 
-// A dhcp4d that knows plain probes only drops full ones. It gets both forms until it has left
-// fullTries full ones unanswered, and another full one every fullAgain: a newer dhcp4d may have
-// taken its place. One that answered a full probe within fullSilent gets no plain ones.
+// A dhcp4d that knows only plain probes drops full ones. It gets both forms until it has left
+// fullTries full ones unanswered. Then it gets another full one every fullAgain, because a newer
+// dhcp4d may have taken its place. A dhcp4d that answered a full probe within fullSilent gets no
+// plain ones.
 const (
 	fullTries  = 3
 	fullAgain  = time.Minute
@@ -48,7 +49,7 @@ func (s *Set) sendProbes(now time.Time) {
 			continue
 		}
 		places := []*Backend{b}
-		if !b.state.health.get().serves() { // it may do so at another address
+		if !b.state.health.get().serves() { // it may serve at another address
 			places = append(places, b.others...)
 		}
 		full := b.state.wantsFull(at, slices.ContainsFunc(places, func(b *Backend) bool { return b.Peer.Greets() }))
@@ -67,7 +68,7 @@ func (s *Set) sendProbes(now time.Time) {
 	}
 }
 
-// answersFull reports whether the backend has answered a full probe of late.
+// answersFull reports whether the backend has lately answered a full probe.
 func (s *state) answersFull(at int64) bool {
 	last := s.fullAt.Load()
 	return last != 0 && at-last < int64(fullSilent)
@@ -78,7 +79,7 @@ func (s *state) answersFull(at int64) bool {
 func (s *state) wantsFull(at int64, greets bool) bool {
 	a := &s.asking
 	switch {
-	case s.mute: // it gets one a minute, in case that a dhcp4d takes its place
+	case s.mute: // it gets one a minute, in case a dhcp4d takes its place
 	case s.answersFull(at):
 		a.tries = 0
 	case greets:
@@ -112,7 +113,7 @@ func (s *Set) ProbeAnswered(b *Backend, local netip.Addr, r ipc.ProbeReply, now 
 		b.state.fullAt.Store(at)
 		b.state.read(r.Mark, at)
 	} else {
-		// A backend that knows full probes gets a plain one in front of a full one only, and
+		// A backend that knows full probes gets a plain one only in front of a full one, and
 		// answers both.
 		b.state.fullAt.Store(0)
 	}
@@ -122,9 +123,10 @@ func (s *Set) ProbeAnswered(b *Backend, local netip.Addr, r ipc.ProbeReply, now 
 	}
 }
 
-// hear notes that a backend has sent a datagram that was accepted, to an address of ours. At an
-// address that is not in use, the backend is found again if it does not answer at the other. While
-// it does, what comes from there is old.
+// hear notes that a backend has sent a datagram that was accepted, to an address of ours. If the
+// datagram came from an address that is not in use, and the backend does not answer at the one in
+// use, Run takes the new address. While the backend answers at the address in use, a datagram from
+// another one is old.
 func (s *Set) hear(b *Backend, local netip.Addr, now time.Time) {
 	if b.unused {
 		if b.state.health.get().serves() {

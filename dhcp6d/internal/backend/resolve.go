@@ -22,7 +22,7 @@ type Resolver interface {
 // naming is what the resolver knows of a backend's name.
 type naming struct {
 	failing bool
-	said    time.Time // when it was last said that the name cannot be resolved
+	said    time.Time // when it was last logged that the name cannot be resolved
 }
 
 // sayAgain is how often it is logged that a name still cannot be resolved.
@@ -30,7 +30,7 @@ const sayAgain = 10 * time.Minute
 
 // runResolver resolves names until ctx ends. It is a goroutine of its own, so that backends are
 // probed while a name server does not answer. A backend that has no address yet is looked up sooner
-// than others, less and less so.
+// than others, with growing pauses.
 func (s *Set) runResolver(ctx context.Context) {
 	pause := probeEvery
 	for {
@@ -99,8 +99,8 @@ func (s *Set) resolve(ctx context.Context) {
 }
 
 // takeLocked gives a backend the addresses that its name stands for now, and reports whether they
-// are other ones. Name servers return several addresses in changing order: the order is that of the
-// first time.
+// have changed. Name servers return several addresses in changing order, so the order of the first
+// time is kept.
 func (s *Set) takeLocked(m *member, found []netip.Addr) bool {
 	addrs := make([]netip.AddrPort, 0, len(found))
 	for _, a := range found {

@@ -23,16 +23,16 @@ type Backend struct {
 
 	state  *state
 	seed   uint64     // hash of Name
-	others []*Backend // the same at the other addresses that its host stands for
-	unused bool       // it is one of those
+	others []*Backend // the same backend at the other addresses of its host
+	unused bool       // this is one of those
 }
 
 // Local returns the address of ours that the backend gets datagrams from. The zero Addr leaves the
 // choice to the kernel.
 //
 // A socket on a wildcard address sends from whatever address the kernel picks, and that may change
-// when the host gets another one. The backend takes datagrams from addresses that it knows only, so
-// the one that it answers to stays.
+// when the host gets another one. The backend accepts datagrams only from addresses that it knows,
+// so we keep the address that it answers to.
 func (b *Backend) Local() netip.Addr {
 	if a := b.state.local.Load(); a != nil {
 		return *a
@@ -132,8 +132,8 @@ func (s *Set) Route(q *Query, limits MaxWait, now time.Time) (Route, drop.Reason
 	return Route{Backend: to, Probe: to.state.wantsMark(number, at), Mark: number, Why: choice}, drop.None
 }
 
-// read takes from the query what the choice of a backend depends on. A single backend needs less.
-// What is wrong with the carried message, the backend finds out.
+// read takes from the query what the choice of a backend depends on. For a single backend that is
+// less. It does not check the carried message; the backend does.
 func (q *Query) read(several bool) {
 	q.kind, q.key, q.client, q.address, q.named, q.point, q.flight = 0, keyOf(q.Message), 0, netip.Addr{}, false, 0, nil
 	if !several {
@@ -156,7 +156,8 @@ func (q *Query) read(several bool) {
 	q.point = uint16(mix(hash(q.octets)))
 }
 
-// keyOf is what a query and its answer have in common: xid and chaddr. It is never 0.
+// keyOf returns a hash of what a query and its answer have in common: xid and chaddr. It is never
+// 0.
 func keyOf(m []byte) uint64 {
 	h := mix(uint64(binary.BigEndian.Uint32(m[4:])) ^ binary.BigEndian.Uint64(m[28:]))
 	return max(1, mix(h^binary.BigEndian.Uint64(m[36:])))
@@ -200,9 +201,9 @@ const (
 
 // choose returns the backend for a query.
 //
-// A client that looks for a new lease may have it from any backend. A REQUEST that names a server
-// which is gone is refused by another, and the client begins anew. Everything else must reach the
-// owner of its address, or the client would lose the lease that it has.
+// A client that looks for a new lease may get it from any backend. If a REQUEST names a server that
+// is gone, another one refuses it, and the client begins anew. Everything else must reach the owner
+// of its address, or the client would lose the lease that it has.
 func (t *table) choose(q *Query) (*Backend, Choice, drop.Reason) {
 	owner := t.ownerOf(q.address)
 	if owner >= 0 && t.list[owner].serves(q) {
@@ -276,8 +277,8 @@ func (t *table) prefer(q *Query) (*Backend, Choice) {
 	return best, NothingElse - Choice(max(highest, ifNothingElse)-ifNothingElse)
 }
 
-// Ranks of a backend for a query that others could serve as well. An unable backend comes last: it
-// knows best what it can still answer, and may be able again before we know.
+// Ranks of a backend for a query that others could serve as well. An unable backend comes last, but
+// still gets queries: it knows best what it can answer, and may have recovered before we know.
 type rank int8
 
 const (

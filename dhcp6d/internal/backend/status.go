@@ -2,7 +2,7 @@ package backend
 
 import "time"
 
-// Status is how a backend does, for people.
+// Status is the state of a backend, for people.
 type Status struct {
 	Name, Address string // Address is empty if the name of the host is not resolved yet
 	Kea           bool
@@ -11,7 +11,7 @@ type Status struct {
 	Timeouts      uint64 // queries without an answer; some have none by the rules
 }
 
-// Status tells of the backends, in the order of the configuration.
+// Status returns the state of each backend, in the order of the configuration.
 func (s *Set) Status() (all []Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -46,7 +46,7 @@ type evidence struct {
 	unauthentic atomic.Int64 // the last datagram that was not authentic
 }
 
-// stranger is who has sent a datagram from an address that is no backend's.
+// stranger is the sender of a datagram from an address that is no backend's.
 type stranger struct {
 	peer netip.AddrPort
 	at   int64
@@ -65,7 +65,7 @@ func (s *Set) Dropped(in *udp.Packet, why drop.Reason, now time.Time) {
 	at := s.since(now)
 	switch why {
 	case drop.WrongPeer:
-		// One a second is enough for a log line, and costs nothing under a flood.
+		// One per second is enough for a log line, and costs nothing under a flood.
 		if last := s.stranger.Load(); last == nil || at-last.at >= int64(time.Second) {
 			s.stranger.Store(&stranger{peer: in.Peer, at: at})
 		}
@@ -125,7 +125,7 @@ func (s *Set) words(m *member, t trouble) (why, remedy string) {
 	return why, remedy
 }
 
-// written is the backend as DHCP6D_IPC_BACKENDS has it.
+// written returns the backend as DHCP6D_IPC_BACKENDS has it.
 func (s *Spec) written() string {
 	at := net.JoinHostPort(s.Host, strconv.Itoa(int(s.Port)))
 	if s.Name != at {

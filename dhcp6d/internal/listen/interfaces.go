@@ -47,12 +47,12 @@ func NewInterfaces(served ...Interface) *Interfaces {
 	return t
 }
 
-// ByIndex returns the interface of this index, nil when it is not served. The
-// result must not be changed.
+// ByIndex returns the interface with this index, nil if it is not served. The result must not be
+// changed.
 func (t *Interfaces) ByIndex(index int) *Interface { return t.byIndex[index] }
 
-// ByName returns the interface of this name, nil when it is not served. The
-// result must not be changed.
+// ByName returns the interface with this name, nil if it is not served. The result must not be
+// changed.
 func (t *Interfaces) ByName(name []byte) *Interface { return t.byName[string(name)] }
 
 // Matches reports whether an interface that is served has a name among the patterns.

@@ -60,8 +60,8 @@ type Link struct {
 	mu       sync.Mutex
 	patterns Patterns
 	groups   []netip.Addr
-	// members are the socket's memberships in the kernel, which keeps them when the interface is
-	// gone. So each must be left.
+	// members are the socket's memberships in the kernel. The kernel keeps them when the interface
+	// is gone, so each must be left.
 	members map[membership]struct{}
 	failed  map[int]struct{} // interfaces whose failure to join was logged
 	watch   watch
@@ -278,7 +278,7 @@ func (l *Link) joinLocked(i *Interface) bool {
 		}
 		if err := l.conn.Join(g, i.Index); err != nil {
 			_, logged := l.failed[i.Index]
-			if !logged && !errors.Is(err, unix.ENODEV) { // gone since it was found: no failure
+			if !logged && !errors.Is(err, unix.ENODEV) { // ENODEV: it has vanished since it was found
 				l.failed[i.Index] = struct{}{}
 				l.log.Warn("cannot join, trying again", "interface", i.Name, "error", err)
 			}

@@ -12,7 +12,7 @@ import (
 
 // monitor is an rtnetlink socket that receives every change of links and IPv6 addresses. It reports
 // that something has changed, and which interfaces have vanished. The state itself is then read
-// anew ([interfaces]), so a message more or less does no harm.
+// anew ([interfaces]), so a missing or additional message does no harm.
 type monitor struct {
 	file *os.File
 	raw  syscall.RawConn

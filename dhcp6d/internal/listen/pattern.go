@@ -79,7 +79,7 @@ func match(pattern, name string) bool {
 	return ok
 }
 
-// missing are the names that no interface has.
+// missing returns the names that no interface has.
 func (ps Patterns) missing(found []system) (absent []string) {
 	for _, n := range ps.names {
 		if !slices.ContainsFunc(found, func(s system) bool { return slices.Contains(s.Names, n) }) {
@@ -90,8 +90,8 @@ func (ps Patterns) missing(found []system) (absent []string) {
 }
 
 // MissingNames returns the names in a list that no interface of this host has now, and the names of
-// those that there are. Patterns may fit none, except where nothing of the list fits any: then they
-// are missing too.
+// the interfaces that there are. A pattern may fit no interface. Only if nothing in the list fits
+// any, the patterns are missing too.
 func MissingNames(list []string) (missing, there []string, err error) {
 	ps, err := ParsePatterns(list)
 	if err != nil {

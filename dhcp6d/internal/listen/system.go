@@ -75,7 +75,7 @@ func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 	flags := binary.NativeEndian.Uint32(m.Data[8:])
 	s.loopback = flags&unix.IFF_LOOPBACK != 0
 	s.Up = flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
-	s.mtu = minMTU // events of wireless drivers do not say it
+	s.mtu = minMTU // events of wireless drivers do not have it
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
 	if err != nil {
 		return s, false
@@ -117,7 +117,7 @@ func nested(b []byte, kind uint16) iter.Seq[[]byte] {
 	}
 }
 
-// text is a string without its terminating zero.
+// text returns a string without its terminating zero.
 func text(b []byte) string { return strings.TrimSuffix(string(b), "\x00") }
 
 // parseAddress reads RTM_NEWADDR. It is not ok for an address that cannot be used, because its

@@ -16,7 +16,7 @@ const (
 	NotJoined           // the socket is in none of the groups that clients send to
 )
 
-// String is what is wrong and what to do, for the log and /readyz.
+// String returns what is wrong and what to do, for the log and /readyz.
 func (t Trouble) String() string {
 	switch t {
 	case NoTrouble:
@@ -37,7 +37,7 @@ func (t Trouble) String() string {
 	return "unknown"
 }
 
-// Status is how an interface that is to be served does.
+// Status is the state of an interface that is to be served.
 type Status struct {
 	Name    string
 	Trouble Trouble
@@ -47,7 +47,7 @@ type Status struct {
 // a link-local address back for one or two seconds after an interface comes up (RFC 4862).
 const settle = 3 * time.Second
 
-// trouble says what is wrong with an interface; joined reports whether the socket has its groups.
+// trouble returns what is wrong with an interface. joined says whether the socket has its groups.
 func (s *system) trouble(joined bool) Trouble {
 	switch {
 	case s.port:

@@ -41,7 +41,7 @@ const (
 type Codec struct {
 	key  Key
 	hash hash.Hash
-	// In fields, not on the stack: what a hash.Hash is given is allocated.
+	// These are fields, because what is passed to a hash.Hash would escape from the stack.
 	options []byte
 	peer    [16]byte
 	sum     [sha256.Size]byte
@@ -103,7 +103,7 @@ func (c *Codec) appendContext(dst []byte, key Key, back Context) []byte {
 	return dst
 }
 
-// Context returns the context of a Relay-reply, and [drop.ReplyContext] if we never made it. Its
+// Context returns the context of a Relay-reply, or [drop.ReplyContext] if we did not make it. Its
 // Interface aliases the datagram.
 func (c *Codec) Context(s *Servers, p *dhcp6.Packet) (back Context, why drop.Reason) {
 	level := p.Relay(0)
@@ -126,7 +126,7 @@ func (c *Codec) Context(s *Servers, p *dhcp6.Packet) (back Context, why drop.Rea
 	return back, drop.None
 }
 
-// mac returns the check over a context and the peer-address. It is valid until the next call.
+// mac returns the MAC of a context and the peer-address. It is valid until the next call.
 func (c *Codec) mac(key Key, text []byte, peer netip.Addr) []byte {
 	if c.hash == nil || c.key != key {
 		c.key = key

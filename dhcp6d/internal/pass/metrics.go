@@ -13,7 +13,7 @@ type Metrics struct {
 	servers        []netip.AddrPort
 }
 
-// NewMetrics registers the series, of which each server has one.
+// NewMetrics registers the series. Each server has one of each.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	counter := func(name, help string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "dhcp6d", Name: name, Help: help}, []string{"server"})
@@ -26,7 +26,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 }
 
-// Keep removes the series of servers that are none any more, once a reload has taken effect.
+// Keep removes the series of all other servers. It is called when a reload has taken effect.
 func (m *Metrics) Keep(servers []netip.AddrPort) {
 	for _, a := range m.servers {
 		if !slices.Contains(servers, a) {

@@ -1,8 +1,9 @@
-// Package pass is dhcp6d as a relay agent (RFC 9915 section 19): it wraps messages that another
-// DHCPv6 server is to answer into a Relay-forward, and says whose a Relay-reply is.
+// Package pass is dhcp6d as a relay agent (RFC 9915 section 19). It wraps a message that another
+// DHCPv6 server is to answer into a Relay-forward, and finds out which client or relay gets a
+// Relay-reply.
 //
-// It keeps nothing about a message. What delivers the answer travels in the Interface-Id option,
-// which every server returns unchanged (RFC 9915 section 21.18):
+// It remembers nothing about a message. What it needs to deliver the answer travels in the
+// Interface-Id option, which every server returns unchanged (RFC 9915 section 21.18):
 //
 //	0    n   name of the interface that received the message, 1 to 15 octets
 //	n    1   0
@@ -11,8 +12,8 @@
 //	n+4  16  the unicast address of ours that the message was sent to, or ::
 //	n+20 8   the first octets of HMAC-SHA-256 over the above and the peer-address
 //
-// The key is in the state directory. Nobody else can make a context. An answer finds its way also
-// after a restart, and a Reconfigure finds it at any later time.
+// The key is in the state directory, so nobody else can make a context. An answer also finds its
+// way after a restart, and a Reconfigure at any later time.
 package pass
 
 import (
@@ -28,8 +29,8 @@ import (
 type Options struct {
 	// Servers all get every message, as a relay agent sends it (RFC 9915 section 19.1).
 	Servers []netip.AddrPort
-	// Links are the link-addresses of interfaces; the first that fits counts. An interface that
-	// none fits has its lowest global address as link-address.
+	// Links are the link-addresses of interfaces; the first that fits counts. If none fits, the
+	// link-address is the lowest global address of the interface.
 	Links []Link
 	// Information passes every Information-request on, also those that dhcp6d could answer.
 	Information bool
@@ -82,8 +83,8 @@ func (s *Servers) Address(i int) netip.AddrPort { return s.list[i].address }
 func (s *Servers) Sent(i int) { s.list[i].sent.Inc() }
 
 // Received counts a Relay-reply. It returns false if no server has the address that it came from. A
-// server may send from another port than it listens on, so the port only tells two servers on one
-// host apart.
+// server may send from another port than it listens on. So the port counts only if two servers have
+// the same address.
 func (s *Servers) Received(from netip.AddrPort) bool {
 	found := -1
 	for i := range s.list {
@@ -102,9 +103,9 @@ func (s *Servers) Received(from netip.AddrPort) bool {
 	return true
 }
 
-// Takes reports whether a message of a client is passed on although validation says why it cannot
-// be answered here: it is for another server, or of a type that we do not know, which a relay agent
-// passes on all the same (RFC 7283). What is wrong for every server is not passed on.
+// Takes reports whether a message of a client is passed on for which validation has returned why.
+// It is passed on if it is for another server, or of an unknown type, because a relay agent passes
+// these on too (RFC 7283). A message that is wrong for every server is not.
 func (s *Servers) Takes(why drop.Reason) bool {
 	return why == drop.AddressAssignment || why == drop.ForeignServer || why == drop.UnknownType
 }
