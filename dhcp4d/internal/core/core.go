@@ -1,9 +1,9 @@
 // Package core puts together what leases addresses: the store, the book that is loaded from it, the
 // server that decides about queries, and the committer that makes its decisions durable.
 //
-// It opens no socket and reads neither environment nor clock: it is given all of them. main gives
-// it those of the machine. A simulation gives it a disk, clocks and a network of its own, and so
-// runs what ships.
+// It opens no socket and reads no environment and no clock: the caller passes all of them. main
+// passes those of the machine. A simulation passes a disk, clocks and a network of its own, and so
+// runs the code that ships.
 package core
 
 import (
@@ -66,8 +66,8 @@ type Core struct {
 	commits *commit.Committer[*server.Replies] // nil before Serve
 }
 
-// Open opens the store and loads the book from it, once the clock is right: until then it waits,
-// until ctx ends at most. Close must follow.
+// Open opens the store and loads the book from it, once the clock is right. Until then it waits, at
+// most until ctx ends. Close must follow.
 func Open(ctx context.Context, o Options) (_ *Core, err error) {
 	c := &Core{rt: o.Runtime, clock: o.Clock, place: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
 	o.Store.Log, o.Store.Now, o.Store.Clock = o.Runtime.Log.With("package", "store"), o.Clock.Now, o.Clock
@@ -114,15 +114,15 @@ type Link struct {
 	SignerOfAcks, SignerOfNotices *ipc.Signer
 
 	Trace *trace.Hub // nil: nobody can follow a subscriber
-	// Refusals are told of clients that are refused; nil: nobody looks.
+	// Refusals gets the clients that are refused; nil: nobody looks at them.
 	Refusals *refusals.Recent
 	// Local is where the socket is bound, for traces.
 	Local     netip.AddrPort
 	GroupSize int // ACKs that may wait for one sync
 }
 
-// Serve makes what serves queries from a link, and returns the components that run it, for
-// [daemon.Runtime.Run]. Finish must follow.
+// Serve makes the server and the committer for a link, and returns the components that run them,
+// for [daemon.Runtime.Run]. Finish must follow.
 func (c *Core) Serve(l Link) []daemon.Component {
 	series := server.NewSeries(c.rt.Registry)
 	acks := &server.Acks{
@@ -163,8 +163,10 @@ func (c *Core) Serve(l Link) []daemon.Component {
 		clock.NewWatch(c.rt.Registry, c.clock, c.disk, c.rt.Log.With("package", "clock")),
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			ability.Leave() // dhcp6d sends what comes from now on elsewhere
-			l.StopReading() // ends the server once it has served what has arrived; ACKs that wait for their sync still leave
+			ability.Leave() // dhcp6d sends later queries to other backends
+			// The server ends when it has served what has arrived. ACKs that wait for their sync
+			// still leave.
+			l.StopReading()
 			return nil
 		}),
 	}
@@ -174,7 +176,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 // the link is still there.
 func (c *Core) Finish() { c.commits.Close() }
 
-// Operator is what people do with the leases. It can be called after Serve.
+// Operator returns the operations of people on leases. It can be called after Serve.
 func (c *Core) Operator() *leases.Operator[*server.Replies] {
 	return &leases.Operator[*server.Replies]{Book: c.book, Commits: c.commits}
 }
@@ -188,7 +190,7 @@ func (c *Core) Reconfigure(next Config) {
 	logSummed(c.rt.Log, len(c.settings.Load().Leases.Policies), c.most)
 }
 
-// recoverEvery is how often it is looked whether a repaired store has recovered.
+// recoverEvery is how often finishRecovery checks whether a repaired store has recovered.
 const recoverEvery = time.Second
 
 // finishRecovery notes in a store that was repaired when it has recovered.
@@ -215,7 +217,7 @@ func (c *Core) finishRecovery(ctx context.Context) error {
 	return nil
 }
 
-// setRecovery makes settings recover from a restored backup, if the daemon was started to do that.
+// setRecovery makes settings recover from a restored backup, if the daemon was started for that.
 func (c *Core) setRecovery(s *server.Settings) {
 	if c.recovery {
 		s.Leases.Recover(c.started)

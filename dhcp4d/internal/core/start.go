@@ -18,14 +18,13 @@ const clockEvery = time.Second
 // wrongClock is an error that ends when the wall clock is set right.
 type wrongClock interface {
 	error
-	// Still reports whether it is still so at another reading of the wall clock.
+	// Still reports whether the error holds at another reading of the wall clock.
 	Still(wall time.Time) bool
 }
 
 // rightClock calls load once the wall clock can be right, and again while load finds it behind a
-// store whose times are the wall clock's. With a clock of the past, leases that have ended would
-// seem to run, and those given out would end, as we count, before they were made; so nobody is
-// served meanwhile, and /readyz says why.
+// store whose times are the wall clock's. A clock behind the store would revive ended leases, and
+// end new ones at once. So nobody is served until it is right, and /readyz says why.
 func (c *Core) rightClock(ctx context.Context, load func() error) error {
 	right := c.rt.Ready.Condition("clock", "not looked at yet")
 	said := false
@@ -55,7 +54,7 @@ func (c *Core) rightClock(ctx context.Context, load func() error) error {
 	}
 }
 
-// storeEvery is the pause between two attempts to open a store that is not to be had.
+// storeEvery is the pause between two attempts to open a store that cannot be reached.
 const storeEvery = time.Second
 
 // openStore opens the store. It waits for a database that cannot be reached.
@@ -104,13 +103,13 @@ func (c *Core) load(ctx context.Context) error {
 	})
 }
 
-// logMade says that a store is new. That is so once; any other time the path is wrong, or what was
-// there is gone.
+// logMade logs that a store is new. That is right once. At any other time the path is wrong, or the
+// store that was there is gone.
 func logMade(log *slog.Logger, dir string) {
 	log.Warn("a new lease store was made, without a lease; if there were leases, stop dhcp4d, and correct DHCP4D_STORE or mount its file system", "dir", dir)
 }
 
-// logLoaded says how many leases of which subnets were loaded from where.
+// logLoaded logs how many leases of which subnets were loaded, and from where.
 func logLoaded(log *slog.Logger, h leases.Holdings, place string, found store.Loaded) {
 	log.Info("leases loaded", "store", place, "bound", h.Bound, "declined", h.Declined, "former", h.Former,
 		"bound_by_subnet", h.BySubnet, "took", found.Took)
@@ -124,7 +123,7 @@ func logSummed(log *slog.Logger, subnets, most int) {
 	}
 }
 
-// logResumed says where the time of leases does not go on by a clock.
+// logResumed logs if the time of leases could not be continued by a clock.
 func logResumed(log *slog.Logger, r store.Resumed, now *clock.Clock) {
 	ahead := time.Duration(now.Ahead()) * time.Second
 	switch {
@@ -140,7 +139,7 @@ func logResumed(log *slog.Logger, r store.Resumed, now *clock.Clock) {
 	}
 }
 
-// logRecovery says for how long no new address is given out.
+// logRecovery logs until when no new address is given out.
 func logRecovery(log *slog.Logger, till, ahead lease.Time) {
 	switch till {
 	case 0:
@@ -151,7 +150,7 @@ func logRecovery(log *slog.Logger, till, ahead lease.Time) {
 	}
 }
 
-// logUnrenewed warns of leases that the subnets document has no place for.
+// logUnrenewed warns of leases for which the subnets document has no subnet or no pool.
 func logUnrenewed(log *slog.Logger, book *leases.Book) {
 	u := book.Unrenewed()
 	if u.NoSubnet > 0 {

@@ -25,8 +25,8 @@ func setOf(list ...byte) (s option.Codes) {
 	return s
 }
 
-// governed are the options that the protocol fills in or forbids, whatever a
-// client requests and whoever configured them.
+// governed are the options that the protocol fills in or forbids, whatever clients request and
+// whatever is configured.
 var governed = setOf(
 	dhcp4.OptPad, dhcp4.OptRequestedAddress, dhcp4.OptLeaseTime, dhcp4.OptOverload,
 	dhcp4.OptMessageType, dhcp4.OptServerIdentifier, dhcp4.OptParameterRequestList,
@@ -40,8 +40,8 @@ var governed = setOf(
 // filling is one try to place the configured options. An option goes into the first of the fields
 // options, file and sname that has room for it; the latter two may hold options where that helps.
 //
-// The decision is an argument of the methods and not a field: what shares a struct with the octets
-// that a Lookup returned is moved to the heap.
+// The reply is an argument of the methods, and not a field: a struct that holds octets of a Lookup
+// would move its other fields to the heap.
 type filling struct {
 	dst      []byte
 	start    int // of the message in dst
@@ -100,9 +100,9 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 	return f.dst
 }
 
-// fit places the options in the client's order. Where not all of them have room, those that a host
-// cannot do without come first, and then in the client's order what fits (RFC 2131 section 3.5),
-// with overload if that pushes out nothing that had its place.
+// fit places the options in the client's order. If there is no room for all, those that a host
+// cannot do without come first, and then, in the client's order, those that fit (RFC 2131 section
+// 3.5). Overload is used if no option loses its place by it.
 func (f *filling) fit(r *Reply, classless bool) {
 	f.classless = classless
 	f.try(r, inOptions, nil)
@@ -123,15 +123,15 @@ func (f *filling) fit(r *Reply, classless bool) {
 // essential are the options that a host cannot do without.
 var essential = [...]byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainNameServer}
 
-// overloadable reports whether file and sname may hold options. They may not if they are used, and
-// not towards a client that boots from the network: such firmware is known to take whatever it
-// finds there for a name.
+// overloadable reports whether file and sname may hold options. They may not if they are in use,
+// nor if the client boots from the network: such firmware is known to read anything in them as a
+// name.
 func (f *filling) overloadable(r *Reply) bool {
 	return len(r.SName) == 0 && len(r.File) == 0 &&
 		!f.asked.Has(dhcp4.OptTFTPServerName) && !f.asked.Has(dhcp4.OptBootfileName)
 }
 
-// try places the options anew, in the fields up to last, those of before at first.
+// try places the options anew, in the fields up to last. It begins with the options in before.
 func (f *filling) try(r *Reply, last field, before []byte) {
 	f.reset()
 	f.fields = last
@@ -225,7 +225,7 @@ func (f *filling) place(code byte, value []byte) {
 	f.leftOut.Add(code)
 }
 
-// free is how many octets a field has left, its end option set aside.
+// free returns how many octets a field has left, without its end option.
 func (f *filling) free(at field) int {
 	switch at {
 	case inFile:

@@ -24,13 +24,13 @@ type Ability struct {
 	Writer udp.Writer
 	Signer *ipc.Signer
 
-	// Peers are the dhcp6d that should probe. Log gets a line about one that does not. Both may be
+	// Peers are the dhcp6d that should probe. Log gets a line about each that does not. Both may be
 	// nil.
 	Peers *atomic.Pointer[Peers]
 	Log   *slog.Logger
 
 	mu      sync.Mutex
-	leaving bool              // guarded by mu: whether this dhcp4d ends
+	leaving bool              // guarded by mu: this dhcp4d is stopping
 	said    ipc.Ability       // guarded by mu: the ability in the last notices
 	probers map[prober]probed // guarded by mu
 	missing expected          // guarded by mu
@@ -62,8 +62,8 @@ const (
 	// maxProbers bounds how many dhcp6d get notices. There are more only if the configured peers
 	// change all the time.
 	maxProbers = 256
-	// farewell is how long Leave waits, so that the notices arrive and queries on the way are
-	// answered.
+	// farewell is how long Leave waits, so that the notices arrive and queries that are on their
+	// way are answered.
 	farewell = 20 * time.Millisecond
 )
 
@@ -131,8 +131,8 @@ func (a *Ability) Run(ctx context.Context) error {
 	}
 }
 
-// Leave sends every dhcp6d the notice that this dhcp4d ends. When it returns, they send no more
-// queries.
+// Leave sends every dhcp6d the notice that this dhcp4d is stopping. When it returns, they send no
+// more queries.
 func (a *Ability) Leave() {
 	a.mu.Lock()
 	a.leaving = true

@@ -16,8 +16,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// outgoing is a row of datagrams for one writer. Kinds has their message types. Zero is the answer
-// to a probe.
+// outgoing has the datagrams for one writer. Kinds has their message types, 0 for the answer to a
+// probe.
 type outgoing struct {
 	packets []udp.Packet
 	kinds   []dhcp4.MessageType
@@ -30,8 +30,8 @@ func (o *outgoing) add(data []byte, by way, kind dhcp4.MessageType) {
 	o.kinds = append(o.kinds, kind)
 }
 
-// Replies is what leaves when a commit group is durable: ACKs, what operators and observers are
-// told, and NAKs if other dhcp4d use the store too.
+// Replies are what waits until a commit group is durable: ACKs, the changes for operators and
+// observers and, if other dhcp4d use the store too, NAKs.
 type Replies struct {
 	outgoing
 	buf     []byte      // of the answers
@@ -43,8 +43,8 @@ type Replies struct {
 	changes leases.Changes
 }
 
-// rest is what an answer rests on: an ACK on the record of its lease, a NAK on what was known of
-// the address that the client has named, and of the leases of the client.
+// rest is what an answer rests on. An ACK rests on the record of its lease. A NAK rests on what was
+// known of the address that the client has named, and of the client's leases.
 type rest struct {
 	id     lease.ID
 	record int    // index into the group's records, or one of the constants
@@ -85,8 +85,9 @@ func (r *Replies) nak(q *lease.Query) rest {
 	return rest{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)]}
 }
 
-// add adds the answer buf[start:] and returns buf. The trailer comes when it leaves, in the order
-// in which the other side sees them, and finds its room behind the answer.
+// add adds the answer buf[start:] and returns buf. It leaves room for the trailer behind the
+// answer. The trailer is made when the answer leaves, so that sequence numbers are in the order in
+// which the other side sees them.
 func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on rest) []byte {
 	end := len(buf)
 	if peer != nil {
@@ -117,9 +118,9 @@ func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, 
 	})
 }
 
-// dropChanged removes the NAKs that rest on a lease which another dhcp4d has changed, or all of
-// them if that is not known, and returns how many. Each of their clients asks again, as nothing
-// comes, and is answered by what is known then.
+// dropChanged removes the NAKs that rest on a lease that another dhcp4d has changed, or all NAKs if
+// that is not known, and returns how many. Their clients get no answer and ask again, and the
+// answer then rests on what is known by then.
 func (r *Replies) dropChanged(changed []lease.Binding, blind bool) int {
 	return r.drop(changedLease, func(on *rest) bool {
 		return on.record == ofNAK && (blind || slices.ContainsFunc(changed, func(b lease.Binding) bool {
@@ -128,7 +129,7 @@ func (r *Replies) dropChanged(changed []lease.Binding, blind bool) int {
 	})
 }
 
-// drop removes answers, and returns how many. Place is what their traces are told.
+// drop removes answers, and returns how many. Place is why, for their traces.
 func (r *Replies) drop(place int, gone func(on *rest) bool) int {
 	kept := 0
 	for i, on := range r.rests {
@@ -158,8 +159,8 @@ type Acks struct {
 	refused []lease.ID // in the group before
 }
 
-// Commits are the settings of a committer. Limit is how many replies and records may wait for one
-// sync.
+// Commits are the settings of a committer. Limit is how many replies, and how many records, may
+// wait for one sync.
 type Commits struct {
 	Store   store.Store // loaded; belongs to the committer until its Close returns
 	Limit   int
@@ -167,8 +168,8 @@ type Commits struct {
 	Metrics *commit.Metrics
 }
 
-// NewCommitter makes a committer, for whose groups a sends the ACKs. After a failure of the store
-// it loads the book anew.
+// NewCommitter makes a committer. For its groups, a sends the ACKs. After a failure of the store
+// the committer loads the book anew.
 func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Replies] {
 	return commit.New(commit.Config[*Replies]{
 		Store:   c.Store,

@@ -18,9 +18,9 @@ const (
 	probeWithin = 15 * time.Second
 )
 
-// complaints are log lines about an IPC that is set up wrong: about datagrams that are dropped
-// before they are known to be queries. Anybody may send those, so the number of lines does not grow
-// with the number of datagrams. The server's goroutine owns them.
+// complaints are log lines about an IPC that is set up wrong: datagrams are dropped before they are
+// known to be queries. Anyone may send such datagrams, so the number of lines does not grow with
+// their number. The server's goroutine owns the complaints.
 type complaints struct {
 	strangers, forgers complaint
 }
@@ -46,7 +46,7 @@ func (c *complaint) due(peer netip.AddrPort, now time.Time) bool {
 	return true
 }
 
-// about logs whose datagrams are dropped, and what to do. Name is ours, as a backend.
+// about logs whose datagrams are dropped, and what to do. Name is our name as a backend.
 func (c *complaints) about(log *slog.Logger, name string, peer netip.AddrPort, why drop.Reason, now time.Time) {
 	switch {
 	case why == drop.WrongPeer && c.strangers.due(peer, now):

@@ -43,7 +43,7 @@ type Series struct {
 	drops           *metric.Drops
 }
 
-// NewSeries declares them in reg.
+// NewSeries registers the series.
 func NewSeries(reg prometheus.Registerer) *Series {
 	opts := func(name, help string) prometheus.CounterOpts {
 		return prometheus.CounterOpts{Namespace: "dhcp4d", Name: name, Help: help}
@@ -132,7 +132,7 @@ func (l *Ledger) failed(n int) {
 // refused counts ACKs that were dropped because the store has refused their lease.
 func (l *Ledger) refused(n int) { l.drops.Add(drop.LeaseRefused, n) }
 
-// changed enters NAKs that were dropped because another dhcp4d may have changed what they rest on.
+// changed counts NAKs that were dropped because another dhcp4d may have changed what they rest on.
 func (l *Ledger) changed(n int) { l.drops.Add(drop.LeaseChanged, n) }
 
 func (l *Ledger) flush() {

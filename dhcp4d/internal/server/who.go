@@ -32,7 +32,7 @@ type asker struct {
 // option (RFC 3396) could be longer, and no honest client sends that.
 const maxKey = 1 + 255
 
-// locate takes from a query which way it came.
+// locate notes which way a query came.
 func (a *asker) locate(f *ipc.Query, from *Peer) {
 	p, back := f.Packet(), f.Context()
 	a.path = attachment.Path{Packet: p, Believed: p.Relays(), Source: back.Source.Addr(), Interface: back.Interface, Server: from.Name}
@@ -42,7 +42,7 @@ func (a *asker) locate(f *ipc.Query, from *Peer) {
 	}
 }
 
-// read takes everything else from it that is about its client.
+// read notes everything else that a query says about its client.
 func (a *asker) read(m *dhcp4.Message) drop.Reason {
 	var why drop.Reason
 	if a.client, why = m.AppendClientKey(a.client[:0]); why != drop.None {
