@@ -11,11 +11,10 @@
 // from the outside in, and reading ends at the first level whose writer is not trusted:
 //
 //   - a writer with a global address is trusted if [Trust.Relays] has it;
-//   - a writer with a link-local address, which a lightweight relay agent (RFC
-//     6221) or a relay that sends by multicast may have, is trusted on links
-//     that are said to have such agents: as the sender of the datagram on
-//     [Trust.Interfaces], further inwards where the link-address around it is
-//     in [Trust.Links].
+//   - a writer with a link-local address, which a lightweight relay agent (RFC 6221) or a relay
+//     that sends by multicast may have, is trusted on links that are said to have such agents: as
+//     the sender of the datagram on [Trust.Interfaces], further inwards where the link-address
+//     around it is in [Trust.Links].
 //
 // An agent that leaves the link-address unset, as lightweight ones do, names no link. So no
 // link-local writer is trusted behind it: two such agents in a row look the same as one agent and a
@@ -69,14 +68,12 @@ type Trust struct {
 	// Interfaces reports whether Relay-forward is taken from link-local
 	// sources on an interface of dhcp6d.
 	Interfaces func(name string) bool
-	// Links are the link-addresses of links behind relays where link-local
-	// agents are trusted.
+	// Links are the link-addresses of links behind relays where link-local agents are trusted.
 	Links []netip.Prefix
 }
 
-// Levels returns how many relay levels of p are believed, counted from the
-// outermost. It is 0 for a relayed datagram that may not be taken at all: its
-// sender is no trusted relay.
+// Levels returns how many relay levels of p are believed, counted from the outermost. It is 0 for a
+// relayed datagram that may not be taken at all: its sender is no trusted relay.
 func (t *Trust) Levels(p *dhcp6.Packet, source netip.Addr, ifc string) int {
 	n := 0
 	for ; n < p.Relays(); n++ {
@@ -146,8 +143,7 @@ func (p *Path) Link() netip.Addr {
 	return netip.Addr{}
 }
 
-// Client returns the client's address as the believed relay next to it, or
-// dhcp6d, saw it.
+// Client returns the client's address as the believed relay next to it, or dhcp6d, saw it.
 func (p *Path) Client() netip.Addr { return p.writer(p.Believed) }
 
 // writer returns the address that level i was sent from. The message inside of the last level

@@ -71,8 +71,7 @@ const (
 	Apart Relation = iota
 	// SamePort: one place, where every host belongs to one subscriber.
 	SamePort
-	// SameLink: one place that hosts share. It may be one host if its hardware
-	// address agrees.
+	// SameLink: one place that hosts share. It may be one host if its hardware address agrees.
 	SameLink
 	// SeenTwice: probably one place, but seen by two dhcp6d, of which one may not be known. It may
 	// be one host if its hardware address and its IPv6 address agree.

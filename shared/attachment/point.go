@@ -115,8 +115,7 @@ func port(r dhcp6.Relay) (Kind, []byte) {
 	return Relay, nil
 }
 
-// shorten replaces what is behind the header of b[start:] by its digest if it
-// is too long.
+// shorten replaces what is behind the header of b[start:] by its digest if it is too long.
 func shorten(b []byte, start int) []byte {
 	rest := start + header
 	if len(b)-rest <= maxRest {

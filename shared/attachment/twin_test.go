@@ -118,8 +118,7 @@ var (
 	someIDs     = rapid.SampledFrom([]string{"", "", "port1", "port2", string(bytes.Repeat([]byte("long1"), 30)), string(bytes.Repeat([]byte("long1"), 29)) + "long2"})
 )
 
-// draw is any path, its levels believed as far as the trust of the tests goes,
-// or all of them.
+// draw is any path, its levels believed as far as the trust of the tests goes, or all of them.
 func draw(t *rapid.T) *Path {
 	var all []level
 	for range rapid.IntRange(0, 4).Draw(t, "levels") {
@@ -175,8 +174,7 @@ func TestPathsAgreeWithTheTwin(t *testing.T) {
 	})
 }
 
-// FuzzSplit: whatever is stored can be read, and what is a point can be put
-// together again.
+// FuzzSplit: whatever is stored can be read, and what is a point can be put together again.
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte{1}, []byte{4})
 	f.Add(append([]byte{0x44}, make([]byte, 24)...), append([]byte{0x41}, make([]byte, 40)...))

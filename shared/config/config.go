@@ -84,8 +84,7 @@ type Loader struct {
 	mistakes  Mistakes
 }
 
-// New takes the environment in the form of os.Environ. The prefix ends in an
-// underscore.
+// New takes the environment in the form of os.Environ. The prefix ends in an underscore.
 func New(prefix string, environ []string) *Loader {
 	l := &Loader{prefix: prefix, given: make(map[string]string)}
 	for _, entry := range environ {
@@ -107,9 +106,8 @@ func (l *Loader) Parse(into any) {
 	l.section(reflect.ValueOf(into).Elem(), l.prefix, false)
 }
 
-// ParseSection is Parse for variables whose names begin with prefix. They can
-// be reloaded, but for those with the tag reload:"false". It returns the names
-// of those that are given.
+// ParseSection is Parse for variables whose names begin with prefix. They can be reloaded, but for
+// those with the tag reload:"false". It returns the names of those that are given.
 func (l *Loader) ParseSection(prefix string, into any) (given []string) {
 	first := len(l.variables)
 	l.section(reflect.ValueOf(into).Elem(), l.prefix+prefix, true)
@@ -294,8 +292,7 @@ func (l *Loader) Variable(name string) Variable {
 	return Variable{}
 }
 
-// Describe says what a value of a variable that Parse has seen looks like, where
-// no tag can say it.
+// Describe says what a value of a variable that Parse has seen looks like, where no tag can say it.
 func (l *Loader) Describe(name, kind string) {
 	for i := range l.variables {
 		if l.variables[i].Name == l.prefix+name {
@@ -307,8 +304,7 @@ func (l *Loader) Describe(name, kind string) {
 // Variables returns all variables that Parse has seen, in the order of their declaration.
 func (l *Loader) Variables() []Variable { return slices.Clone(l.variables) }
 
-// Err returns the [Mistakes], unknown variables included, or nil. Call it
-// once, after every Parse.
+// Err returns the [Mistakes], unknown variables included, or nil. Call it once, after every Parse.
 func (l *Loader) Err() error {
 	l.unknown()
 	if len(l.mistakes) == 0 {

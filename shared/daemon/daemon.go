@@ -70,8 +70,7 @@ type Program[C Config] struct {
 	// Load reads the configuration from an environment. It returns all mistakes together. Even then
 	// the configuration has its Variables.
 	Load func(environ []string) (C, error)
-	// Serve does the daemon's work until the context ends, usually by
-	// [Runtime.Run].
+	// Serve does the daemon's work until the context ends, usually by [Runtime.Run].
 	Serve func(ctx context.Context, rt *Runtime, c C) error
 	// Host returns warnings for -check about what the configuration needs and this host does not
 	// have, such as interfaces and addresses. It may be nil.

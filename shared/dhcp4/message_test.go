@@ -12,8 +12,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// raw is a request of an Ethernet client with exactly these octets as its
-// options field.
+// raw is a request of an Ethernet client with exactly these octets as its options field.
 func raw(options ...byte) []byte {
 	return append(AppendHeader(nil, &Header{
 		Op: BootRequest, HType: 1, HLen: 6, Xid: 0x01020304,

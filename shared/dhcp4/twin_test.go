@@ -9,9 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// twin reads a message as the RFCs tell it, with copies and maps and without
-// a thought for speed. It returns the joined value of every option, or nil
-// for a message that has to be dropped.
+// twin reads a message as the RFCs tell it, with copies and maps and without a thought for speed.
+// It returns the joined value of every option, or nil for a message that has to be dropped.
 func twin(b []byte) map[byte][]byte {
 	if len(b) < 240 || len(b) > 4096 || !bytes.Equal(b[236:240], []byte{99, 130, 83, 99}) || b[0] < 1 || b[0] > 2 || b[2] > 16 {
 		return nil

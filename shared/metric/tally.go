@@ -58,8 +58,7 @@ type Drops struct {
 	reasons []drop.Reason
 }
 
-// NewDrops registers the counters for the daemon's sockets, such as "link" and
-// "ipc".
+// NewDrops registers the counters for the daemon's sockets, such as "link" and "ipc".
 func NewDrops(reg prometheus.Registerer, d drop.Daemon, sockets ...string) *Drops {
 	ds := &Drops{
 		vec: prometheus.NewCounterVec(prometheus.CounterOpts{

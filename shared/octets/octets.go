@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// Max bounds identifiers of the configuration. Longer ones of a packet
-// match nothing.
+// Max bounds identifiers of the configuration. Longer ones of a packet match nothing.
 const Max = 255
 
 // Parse reads an identifier as people write it: text, or hex after 0x.

@@ -27,8 +27,7 @@ const (
 	readTime       = 10 * time.Second // for a whole request
 	idleTime       = 2 * time.Minute  // for the next request
 	// WriteTime is how long a client may take to read an answer, from the end of its request's
-	// head. A handler with a longer answer moves its deadline on with an
-	// [http.ResponseController].
+	// head. A handler with a longer answer moves its deadline on with an [http.ResponseController].
 	WriteTime = 30 * time.Second
 	stopTime  = time.Second // for answers under way when the server stops
 )

@@ -1,11 +1,9 @@
-// Package ackcheck checks that a server keeps what it acknowledges. A crowd of
-// clients remembers every lease that was acknowledged to them, and later asks the
-// server for each.
+// Package ackcheck checks that a server keeps what it acknowledges. A crowd of clients remembers
+// every lease that was acknowledged to them, and later asks the server for each.
 //
-// The crowd sends for all its clients from one socket, as a relay. Each client
-// obtains, renews, checks and releases leases at random until the crowd is told to
-// stop. An ACK counts from the moment the crowd reads it. A lease whose ACK was
-// never read does not count as lost.
+// The crowd sends for all its clients from one socket, as a relay. Each client obtains, renews,
+// checks and releases leases at random until the crowd is told to stop. An ACK counts from the
+// moment the crowd reads it. A lease whose ACK was never read does not count as lost.
 package ackcheck
 
 import (

@@ -1,13 +1,11 @@
-// Package faultlink joins two interfaces by a link with faults. It forwards
-// Ethernet frames in both directions. A rule decides which UDP datagrams it
-// drops, duplicates or reorders, and a rewrite may change frames. It counts what
-// it did.
+// Package faultlink joins two interfaces by a link with faults. It forwards Ethernet frames in both
+// directions. A rule decides which UDP datagrams it drops, duplicates or reorders, and a rewrite
+// may change frames. It counts what it did.
 //
-// It works in user space with packet sockets, not with the kernel's netem. So it
-// needs no kernel module (many kernels for virtual machines come without
-// sch_netem) and runs in an unprivileged user namespace. A rule can name the
-// datagram to drop, such as the first OFFER, and a random rule does the same
-// each time for the same seed.
+// It works in user space with packet sockets, not with the kernel's netem. So it needs no kernel
+// module (many kernels for virtual machines come without sch_netem) and runs in an unprivileged
+// user namespace. A rule can name the datagram to drop, such as the first OFFER, and a random rule
+// does the same each time for the same seed.
 //
 // Rules see UDP over IPv6 only. Everything else always passes, neighbour
 // discovery too, so that a fault hits what the test is about.

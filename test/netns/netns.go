@@ -6,16 +6,14 @@
 // The package knows nothing of DHCP, calls no external tool, and never touches
 // the namespace that the program was started in.
 //
-// A namespace has no name and no mount. It exists as long as one locked thread is
-// in it. Processes of a host get a parent-death signal bound to that thread. So
-// when this program ends in any way, SIGKILL too, the kernel removes everything
-// but temporary files. Close removes those; [Main] calls it on SIGINT and SIGTERM
-// too.
+// A namespace has no name and no mount. It exists as long as one locked thread is in it. Processes
+// of a host get a parent-death signal bound to that thread. So when this program ends in any way,
+// SIGKILL too, the kernel removes everything but temporary files. Close removes those; [Main] calls
+// it on SIGINT and SIGTERM too.
 //
-// Addresses skip duplicate address detection and interfaces get no address by
-// themselves, so a link is usable when the call returns. Checksum and
-// segmentation offload are off unless an interface asks for them ([End.Offload]),
-// so a capture shows what would be on a cable, checksums included.
+// Addresses skip duplicate address detection and interfaces get no address by themselves, so a link
+// is usable when the call returns. Checksum and segmentation offload are off unless an interface
+// asks for them ([End.Offload]), so a capture shows what would be on a cable, checksums included.
 package netns
 
 import (

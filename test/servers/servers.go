@@ -1,9 +1,7 @@
-// Package servers starts a 4o6 server on a host of a lab. A server has two halves:
-// the v6 half is our dhcp6d or kea-dhcp6, the v4 half our dhcp4d or kea-dhcp4. One
-// Config describes both.
+// Package servers starts a 4o6 server on a host of a lab. A server has two halves: the v6 half is
+// our dhcp6d or kea-dhcp6, the v4 half our dhcp4d or kea-dhcp4. One Config describes both.
 //
-// The package writes configurations and waits until a half serves. It neither
-// sends nor reads DHCP.
+// The package writes configurations and waits until a half serves. It neither sends nor reads DHCP.
 package servers
 
 import (

@@ -13,8 +13,7 @@
 //	lan2   2001:db8:2::/64   clients ::100…   relay2 ::1
 //	core   2001:db8:c::/64   relay1 ::2       server ::1
 //
-// The package builds the network and makes clients on it. Package servers starts
-// the servers.
+// The package builds the network and makes clients on it. Package servers starts the servers.
 package topology
 
 import (

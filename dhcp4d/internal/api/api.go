@@ -1,15 +1,11 @@
-// Package api shows the leases over HTTP, and changes them by order of the
-// operator.
+// Package api shows the leases over HTTP, and changes them by order of the operator.
 //
-// It owns the paths, the parameters, who may come in, and the listener. It
-// never makes a query of a client wait: the table is read a few leases at a
-// time, nothing is held while an answer is written, and so many requests are
-// served at once, no more. What it changes goes the way of every change: it is
-// on stable storage before the answer leaves, and in the lease log with who
-// ordered it.
+// It owns the paths and the parameters. It never makes a query of a client wait long: it reads the
+// table a few leases at a time, holds no lock while it writes an answer, and serves a bounded
+// number of requests at once. A change is on stable storage before its answer leaves, and the lease
+// log has it with the name of who ordered it.
 //
-// openapi.json is the reference; a test holds it against [routes] and the
-// types here.
+// openapi.json is the reference; a test holds it against [routes] and the types here.
 package api
 
 import (
@@ -37,9 +33,8 @@ type Leases interface {
 	Subnets() []leases.Usage
 	Subnet(a netip.Addr) (name string, ok bool)
 	SubnetNamed(name string) (id uint32, ok bool)
-	// Release ends the lease of an address, Reserve makes one. They return
-	// when that is on stable storage, with the record. Errors of theirs are,
-	// wrapped, those of package leases.
+	// Release ends the lease of an address, Reserve makes one. They return the record when it is on
+	// stable storage. Their errors wrap those of package leases.
 	Release(ctx context.Context, id lease.ID, by string) (lease.Binding, error)
 	Reserve(ctx context.Context, r *leases.Reservation, by string) (lease.Binding, error)
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// filterNames are the parameters that choose leases; all that are given must
-// fit.
+// filterNames are the parameters that choose leases; all that are given must fit.
 var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source", "interface_id", "remote_id", "link_address"}
 
 // filter chooses leases.

@@ -2,9 +2,8 @@
 // dhcp4d store and dhcp4d explain.
 //
 // list, show, release, reserve and export ask a running dhcp4d by its API; history reads the lease
-// log;
-// import, and export -store, open the store of one that is stopped. All of
-// them take the environment of the daemon, and of it only what they need.
+// log; import, and export -store, open the store of one that is stopped. All of them take the
+// environment of the daemon, and of it only what they need.
 package command
 
 import (

@@ -46,8 +46,7 @@ func parseRelay(s string) (r relay, err error) {
 	return r, err
 }
 
-// query builds a query that came through relays, the one nearest to dhcp6d
-// first.
+// query builds a query that came through relays, the one nearest to dhcp6d first.
 func query(relays []relay) []byte {
 	b := dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{})
 	for i, r := range slices.Backward(relays) {
@@ -65,9 +64,8 @@ func query(relays []relay) []byte {
 	return b
 }
 
-// explain tells which subnet a query would get by the configuration in the
-// environment, and where its client is attached. It asks no daemon: it builds
-// the query and sends it the way of a packet.
+// explain tells which subnet a query would get by the configuration in the environment, and where
+// its client is attached. It asks no daemon: it builds the query and sends it the way of a packet.
 func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	c := &call{ctx: ctx, environ: environ, stdout: stdout, stderr: stderr}
 	f := c.flags("explain")

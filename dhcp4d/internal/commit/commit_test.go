@@ -247,8 +247,7 @@ func TestOneGroupSyncsWhileTheNextGathers(t *testing.T) {
 	b.Close()
 }
 
-// commit puts record and reply n into the gathering group and commits it, as
-// the packet loop does.
+// commit puts record and reply n into the gathering group and commits it, as the packet loop does.
 func (b *bench) commit(n int) {
 	g := b.LockGroup()
 	g.Records.Add(&lease.Binding{ID: lease.ID{Addr: addr(n)}, State: lease.Bound})
@@ -258,8 +257,7 @@ func (b *bench) commit(n int) {
 	}
 }
 
-// idle waits until nobody commits, and has the disk taken for quick even if
-// this machine was busy.
+// idle waits until nobody commits, and has the disk taken for quick even if this machine was busy.
 func (b *bench) idle() {
 	b.Committer.disk.Lock()
 	b.quick.Store(true)

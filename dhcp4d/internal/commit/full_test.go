@@ -123,8 +123,7 @@ func fullDisk(t *testing.T, kind, dir string) {
 		Metrics: NewMetrics(prometheus.NewRegistry(), s),
 	})
 
-	// The load: new clients, no more than the small disk holds, then the same
-	// ones again.
+	// The load: new clients, no more than the small disk holds, then the same ones again.
 	stop, refused := make(chan struct{}), atomic.Int64{}
 	var load sync.WaitGroup
 	load.Go(func() {

@@ -34,8 +34,7 @@ type Query struct {
 	DHCP6D netip.AddrPort
 	// Frame is the DHCPv6 side: relay chain, options, return context.
 	Frame *ipc.Query
-	// Data is the DHCPv4 message: the query's, and from pkt4_send on the
-	// reply's.
+	// Data is the DHCPv4 message: the query's, and from pkt4_send on the reply's.
 	Data []byte
 	// Message is the parsed query, nil at buffer4_receive.
 	Message *dhcp4.Message
@@ -88,9 +87,8 @@ type Lease struct {
 	Binding lease.Binding
 	// By is who ordered the change, empty where a client or the time did.
 	By string
-	// Interface and Relays are the way of the query: the interface of dhcp6d,
-	// and the relay levels from the outermost to the innermost. Empty where
-	// no query caused the change.
+	// Interface and Relays are the way of the query: the interface of dhcp6d, and the relay levels
+	// from the outermost to the innermost. Empty where no query caused the change.
 	Interface string
 	Relays    []Relay
 }

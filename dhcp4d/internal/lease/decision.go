@@ -105,8 +105,7 @@ type Decision struct {
 	Silence silence.Reason // of Silent
 	Change  Change
 	Event   Event
-	// TakenOver: the address was bound to another client that has the same
-	// reservation.
+	// TakenOver: the address was bound to another client that has the same reservation.
 	TakenOver bool
 
 	Moved  bool // the lease follows its client to another attachment point

@@ -200,8 +200,7 @@ type Facts struct {
 	// query is no DISCOVER.
 	Next      ID
 	NextTimes Times // of its pool
-	// AtPoint counts the leases, offers and quarantined addresses of the
-	// query's attachment point.
+	// AtPoint counts the leases, offers and quarantined addresses of the query's attachment point.
 	AtPoint int
 	// Crowd counts the bindings and offers that other hosts of the same link
 	// have under the client's identifier.

@@ -20,8 +20,7 @@ import (
 // Format is a form of many leases.
 type Format string
 
-// The formats. An array is for programs that read all at once; it is not read
-// back.
+// The formats. An array is for programs that read all at once; it is not read back.
 const (
 	NDJSON Format = "ndjson" // an object a line
 	CSV    Format = "csv"    // with a header

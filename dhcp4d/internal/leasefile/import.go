@@ -143,8 +143,7 @@ func Import(files []string, s store.Store, o ImportOptions) (*Report, error) {
 	return &m.report, m.write(s)
 }
 
-// read reads a file, and for one of Kea's what its compaction has left beside
-// it.
+// read reads a file, and for one of Kea's what its compaction has left beside it.
 func (m *importer) read(name string) error {
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -222,8 +221,7 @@ func (m *importer) kea(r io.Reader) error {
 	})
 }
 
-// takeOwn takes everything: former leases too, so that clients can have their
-// addresses again.
+// takeOwn takes everything: former leases too, so that clients can have their addresses again.
 func (m *importer) takeOwn(line int, l *Lease, err error) error {
 	at := m.line(line)
 	f := &found{place: at, keaID: l.Subnet}

@@ -54,8 +54,7 @@ type keaLease struct {
 // keaHWType is the hardware type of all of Kea's leases: it writes none.
 const keaHWType = 1
 
-// binding is the lease as it is kept, without its subnet. The attachment point
-// is not known.
+// binding is the lease as it is kept, without its subnet. The attachment point is not known.
 func (l *keaLease) binding() (lease.Binding, error) {
 	b := lease.Binding{
 		ID: lease.ID{Addr: l.Address}, State: lease.Bound, HWType: keaHWType, HWAddr: l.HWAddr,
@@ -72,10 +71,9 @@ func (l *keaLease) binding() (lease.Binding, error) {
 	return b, err
 }
 
-// keaFiles are those that hold the leases of a lease file, the oldest first.
-// Kea's compaction renames the file to .1, merges .2, its last result, and .1
-// into .output, renames that to .completed, removes the other two and renames
-// it to .2.
+// keaFiles returns the files that have the leases of a lease file, the oldest first. Kea's
+// compaction renames the file to .1, merges .2, its last result, and .1 into .output, renames that
+// to .completed, removes the other two and renames it to .2.
 func keaFiles(path string) ([]string, error) {
 	exists := func(suffix string) bool {
 		_, err := os.Stat(path + suffix)
@@ -209,8 +207,7 @@ func (c *keaColumns) parse(f []string) (l keaLease, err error) {
 	return l, nil
 }
 
-// parseKeaOctets reads what Kea writes, 01:02:0a, and what it reads: octets of
-// one digit.
+// parseKeaOctets reads what Kea writes, 01:02:0a, and what it reads: octets of one digit.
 func parseKeaOctets(s string) ([]byte, error) {
 	if s == "" {
 		return nil, nil

@@ -78,9 +78,8 @@ type Point struct {
 	Address netip.Addr `json:"address"`
 	ID      string     `json:"id"`
 	Digest  bool       `json:"digest"` // the identifier was long; ID is its SHA-256
-	// Within is, of a direct point, the dhcp6d, empty where that is not known. Of
-	// a relay that its address does not name it is the place at which it was
-	// seen, in hexadecimal.
+	// Within is, for a direct point, the dhcp6d, empty if that is not known. For a relay that is
+	// not named by its address, it is the place at which the relay was seen, in hexadecimal.
 	Within string `json:"within"`
 }
 
@@ -212,8 +211,7 @@ func Key(id []byte, hwType byte, hwAddr []byte, state lease.State) ([]byte, erro
 	return key, nil
 }
 
-// PointOf shows an attachment point, nil for one that is not known. It copies
-// what it needs.
+// PointOf shows an attachment point, nil for one that is not known. It copies what it needs.
 func PointOf(point []byte) *Point {
 	parts, ok := attachment.Split(point)
 	if !ok {

@@ -15,9 +15,8 @@ import (
 // be copied into a message, without code and length octets, and may be longer
 // than 255 octets: whoever writes the message splits it (RFC 3396).
 //
-// A nil Set is empty. A Set holds no pointers per option: a bit per code says
-// which codes are there, and the number of bits below a code is the place of
-// its value.
+// A nil Set is empty. A Set holds no pointers per option: a bit per code says which codes are
+// there, and the number of bits below a code is the place of its value.
 type Set struct {
 	codes  Codes
 	always Codes    // sent to clients that do not ask for them, too

@@ -1,7 +1,6 @@
-// Package pages makes the memory of large tables cheap to use: huge pages
-// where the kernel has them. A table of millions is read at random, and with
-// pages of 4 KiB each look also costs the walk to where the page is, and each
-// new page a fault.
+// Package pages makes memory for large tables, in huge pages if the kernel has them. A table of
+// millions is read at random. With pages of 4 KiB, each read also costs a walk through the page
+// tables, and each new page a page fault.
 //
 // What it hands out belongs to the garbage collector like everything else.
 package pages
@@ -29,9 +28,8 @@ func Make[T any](n int) []T {
 	return s
 }
 
-// Chunks are rows of one size that never move and never go. More are made as
-// they are needed, a sixteenth of what there is at a time, so that huge pages fit
-// into them once there are many.
+// Chunks are rows of one size that never move and never go. More are made as they are needed, a
+// sixteenth of what there is at a time, so that huge pages fit into them once there are many.
 type Chunks[T any] struct {
 	All   []*T
 	spare []T

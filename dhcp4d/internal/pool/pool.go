@@ -72,16 +72,14 @@ type piece struct {
 	group       int32
 }
 
-// tally counts the addresses of one configured pool. Reserved addresses are
-// in none of the numbers.
+// tally counts the addresses of one configured pool. Reserved addresses are in none of the numbers.
 type tally struct {
 	size, free uint32
 	resting    uint32
 }
 
-// New makes a pool in which every address of the ranges is fresh, without the
-// excluded and the reserved ones. Ranges must not overlap; more than 2^32-2
-// addresses are not possible.
+// New makes a pool in which every address of the ranges is fresh, without the excluded and the
+// reserved ones. Ranges must not overlap; more than 2^32-2 addresses are not possible.
 func New(pools, excluded []Range, reserved []netip.Addr) *Pool {
 	p := &Pool{pools: make([]tally, len(pools)), groups: make([]group, 1)}
 	for i, r := range pools {

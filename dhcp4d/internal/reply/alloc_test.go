@@ -31,8 +31,7 @@ func (e *exchange) answer(q *dhcp4.Message, buf []byte) ([]byte, drop.Reason) {
 
 var server = addr("198.51.100.1")
 
-// exchanges are the usual ones, and one that needs every try of placing
-// options and joins pieces.
+// exchanges are the usual ones, and one that needs every try of placing options and joins pieces.
 func exchanges(t testing.TB) []exchange {
 	const id = "3d0fff0000000100030001080027123456"
 	bytesOf := func(typ dhcp4.MessageType, options string) []byte {

@@ -196,9 +196,8 @@ func checkFields(t *testing.T, r *Reply, m *dhcp4.Message) {
 	}
 }
 
-// checkConfigured holds the configured options of a reply, their order and
-// their overload against the slow twin of the placing; spare is what they had
-// of the options field.
+// checkConfigured holds the configured options of a reply, their order and their overload against
+// the slow twin of the placing; spare is what they had of the options field.
 func checkConfigured(t *testing.T, q *dhcp4.Message, r *Reply, s sends, m *dhcp4.Message, spare int) {
 	t.Helper()
 	protocol := []byte{0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 82, 90, 108, 109, 118, 159, 255}

@@ -17,13 +17,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Options is what is configured for a client. Being called through an
-// interface, it must be a value that lives longer than a packet: one made for
-// each packet would be allocated for each packet.
+// Options is what is configured for a client. Being called through an interface, it must be a value
+// that lives longer than a packet: one made for each packet would be allocated for each packet.
 type Options interface {
-	// Lookup returns the value of an option as it goes into the message,
-	// never empty, and whether it is configured. The value is only read. A
-	// value above 255 octets is given whole.
+	// Lookup returns the value of an option as it goes into the message, never empty, and whether
+	// it is configured. The value is only read. A value above 255 octets is given whole.
 	Lookup(code byte) (value []byte, ok bool)
 	// Configured returns the codes for which Lookup has a value, and those among them that are sent
 	// to a client that does not request them.
@@ -38,13 +36,11 @@ type Reply struct {
 	YIAddr netip.Addr
 	// ServerID is option 54.
 	ServerID netip.Addr
-	// LeaseTime, T1 and T2 are seconds (options 51, 58, 59). T1 and T2 are
-	// sent if they are not 0 and the client requests one of them or SendTimes is set, and then
-	// both.
+	// LeaseTime, T1 and T2 are seconds (options 51, 58, 59). T1 and T2 are sent if they are not 0
+	// and the client requests one of them or SendTimes is set, and then both.
 	LeaseTime, T1, T2 uint32
 	SendTimes         bool
-	// SIAddr, SName and File are the next server of a boot and what it
-	// serves; usually not set.
+	// SIAddr, SName and File are the next server of a boot and what it serves; usually not set.
 	// SName and File end with a zero octet if they leave space for one.
 	SIAddr      netip.Addr
 	SName, File []byte
@@ -59,8 +55,7 @@ type Reply struct {
 	// Options are the configured options; nil for none. Of the codes that the
 	// protocol itself governs none is ever taken from here.
 	Options Options
-	// Room is how many octets the response datagram leaves for the reply,
-	// see [Room].
+	// Room is how many octets the response datagram leaves for the reply, see [Room].
 	Room int
 	// Pad fills the reply with zeros up to 300 octets.
 	Pad bool

@@ -121,8 +121,7 @@ func loadAll(b testing.TB, s Store) Loaded {
 	return l
 }
 
-// BenchmarkLoad opens a store and reads everything, as a start does, until it
-// takes commits.
+// BenchmarkLoad opens a store and reads everything, as a start does, until it takes commits.
 func BenchmarkLoad(b *testing.B) {
 	for _, n := range []int{1_000_000, 10_000_000} {
 		if n > 1_000_000 && os.Getenv("STORE_LARGE") == "" {

@@ -194,8 +194,7 @@ func survivesErrorAndPowerCut(t *testing.T, kind string) {
 	t.Logf("%d failures, %d cuts", faulted, cuts)
 }
 
-// leaks fails when there are more goroutines than before, once those that end
-// have had time to.
+// leaks fails when there are more goroutines than before, once those that end have had time to.
 func leaks(t *testing.T, before int) {
 	t.Helper()
 	for range 200 {
@@ -208,9 +207,8 @@ func leaks(t *testing.T, before int) {
 	t.Errorf("%d goroutines, before there were %d\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
 }
 
-// Pebble reports success when a write of its log failed and Logger.Fatalf
-// returns. The error is put between the fence and Pebble here, so that the
-// logger alone has to notice.
+// Pebble reports success when a write of its log failed and Logger.Fatalf returns. The error is put
+// between the fence and Pebble here, so that the logger alone has to notice.
 func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
 	for _, kind := range []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSyncData, errorfs.OpFileSync} {
 		var armed atomic.Bool

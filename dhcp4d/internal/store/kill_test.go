@@ -14,10 +14,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// TestD4_26_AKilledProcessLosesNoAcknowledgedRecord kills a child that
-// commits, at a random moment, and compares what it said was committed with
-// what is found. STORE_KILLS sets the number of rounds for a soak. (That the
-// kernel keeps what a dead process wrote is why this cannot show a missing
+// TestD4_26_AKilledProcessLosesNoAcknowledgedRecord kills a child that commits, at a random moment,
+// and compares what it said was committed with what is found. STORE_KILLS sets the number of rounds
+// for a soak. (That the kernel keeps what a dead process wrote is why this cannot show a missing
 // sync; the power cuts do.)
 func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 	if url := os.Getenv("STORE_TEST_VICTIM"); url != "" {

@@ -126,8 +126,7 @@ type Options struct {
 	// next one. If Go is nil, each work gets a goroutine. A simulation calls work at once, so that
 	// each run makes the same calls of FS in the same order. Pebble has goroutines of its own.
 	Go func(work func())
-	// Small makes segments and tables so small that a short run fills, empties
-	// and compacts them.
+	// Small makes segments and tables so small that a short run fills, empties and compacts them.
 	Small bool
 
 	readOnly bool   // Load does not open a Pebble store for writing

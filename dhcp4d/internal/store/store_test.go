@@ -204,8 +204,7 @@ func TestOpenURL(t *testing.T) {
 	}
 }
 
-// filled makes a store with records in a table and, since it was not closed,
-// in the log.
+// filled makes a store with records in a table and, since it was not closed, in the log.
 func filled(t *testing.T) string {
 	t.Helper()
 	from, dir := t.TempDir(), t.TempDir()

@@ -36,8 +36,7 @@ const retry = time.Second
 
 // Options say what to serve.
 type Options struct {
-	// Interfaces are the names and patterns of the interfaces to serve, see
-	// [ParsePatterns].
+	// Interfaces are the names and patterns of the interfaces to serve, see [ParsePatterns].
 	Interfaces []string
 	// Port is the server port, 547 by protocol.
 	Port uint16

@@ -13,18 +13,16 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
 
-// forbidden are labels whose values come from the network or grow with the
-// number of clients.
+// forbidden are labels whose values come from the network or grow with the number of clients.
 var forbidden = []string{
 	"address", "addr", "chaddr", "client", "client_id", "duid", "host", "hostname", "interface_id", "ip", "lease",
 	"link_address", "mac", "peer", "relay", "remote_id", "source", "subscriber_id", "transaction_id", "xid",
 }
 
-// Lint fails the test for every metric that breaks a rule: a name without the
-// daemon's prefix or with a unit that is no base unit, a counter that does not
-// end in _total or something else that does, a histogram without a unit, a
-// label that is not from a closed set, a missing help. Metrics of the Go
-// runtime and of the process have names of their own.
+// Lint fails the test for every metric that breaks a rule: a name without the daemon's prefix or
+// with a unit that is no base unit, a counter that does not end in _total or something else that
+// does, a histogram without a unit, a label that is not from a closed set, a missing help. Metrics
+// of the Go runtime and of the process have names of their own.
 func Lint(t testing.TB, g prometheus.Gatherer, d drop.Daemon) {
 	t.Helper()
 	problems, err := Problems(g, d)
