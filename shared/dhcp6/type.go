@@ -83,13 +83,22 @@ const (
 	OptSubscriberID    Code = 38 // RFC 4580
 	OptERO             Code = 43 // RFC 4994
 	OptNTPServer       Code = 56 // RFC 5908
+	OptAFTRName        Code = 64 // RFC 6334
 	OptRSOO            Code = 66 // RFC 6422
 	OptClientLinkLayer Code = 79 // RFC 6939
 	OptSolMaxRT        Code = 82
 	OptInfMaxRT        Code = 83
 	OptDHCPv4Msg       Code = 87  // RFC 7341 section 7.1
 	Opt4o6Server       Code = 88  // RFC 7341 section 7.2
+	OptS46Rule         Code = 89  // RFC 7598
 	OptS46BR           Code = 90  // RFC 7598
+	OptS46DMR          Code = 91  // RFC 7598
+	OptS46V4V6Bind     Code = 92  // RFC 7598
+	OptS46PortParams   Code = 93  // RFC 7598
+	OptS46ContMAPE     Code = 94  // RFC 7598
+	OptS46ContMAPT     Code = 95  // RFC 7598
+	OptS46ContLW       Code = 96  // RFC 7598
+	OptS46Priority     Code = 111 // RFC 8026
 	OptRelayPort       Code = 135 // RFC 8357
 	OptS46BindIPv6     Code = 137 // RFC 8539
 )

@@ -68,13 +68,13 @@ func (c *comparison) report() string {
 // listed finds the rule in a row of docs/rules.md.
 var listed = regexp.MustCompile(`(?m)^\| ((?:` + prefixes + `)-[0-9]+) \|`)
 
-const prefixes = `Q|RA|D4|O4|IPC|D6|RL|DB|OP`
+const prefixes = `Q|RA|D4|O4|IPC|D6|RL|SW|DB|OP`
 
 var (
 	// written is how a rule appears in a test name that is a string.
 	written = regexp.MustCompile(`\b(` + prefixes + `)-([0-9]+)\b`)
 	// spelt is how it appears in the name of a function: TestD4_26_…, TestIPC25….
-	spelt = regexp.MustCompile(`(?:^Test|_)(Q|RA|D4_|O4_|IPC|D6_|RL|DB_|OP_)_?([0-9]+)`)
+	spelt = regexp.MustCompile(`(?:^Test|_)(Q|RA|D4_|O4_|IPC|D6_|RL|SW_|DB_|OP_)_?([0-9]+)`)
 )
 
 // compare reads docs/rules.md and the tests below root.
