@@ -274,6 +274,10 @@ func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces
 		}
 		links = append(links, one)
 	}
+	services, err := services(c, interfaces)
+	if err != nil {
+		return nil, err
+	}
 	servers, err := passTo(c, interfaces, passed)
 	if err != nil {
 		return nil, err
@@ -284,9 +288,27 @@ func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces
 		Delivery: server.Delivery{ClientPort: c.ClientPort, Source: c.Source},
 		Answer:   answer.New(duid, c.Options),
 		Links:    links,
+		Services: services,
 		Hooks:    at,
 		MaxWait:  backend.MaxWait{Query: c.MaxWait, Discover: c.DiscoverMaxWait},
 	}, nil
+}
+
+// services returns what clients are offered beside the options of their link, nil if nothing.
+func services(c config.Config, interfaces func() *listen.Interfaces) (*server.Services, error) {
+	var list []server.Service
+	for _, s := range c.Services.List {
+		one := server.Service{Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class, Options: answer.NewAdditions(s.Options(), c.Options.Supply)}
+		if s.Interface != "" {
+			patterns, err := listen.ParsePatterns([]string{s.Interface})
+			if err != nil {
+				return nil, fmt.Errorf("reading DHCP6D_LINKS: %w", err)
+			}
+			one.Interface = func(name string) bool { return interfaces().Matches(name, patterns) }
+		}
+		list = append(list, one)
+	}
+	return server.NewServices(list, c.Services.Classes), nil
 }
 
 // passTo returns the DHCPv6 servers that messages are passed on to, nil if there are none.

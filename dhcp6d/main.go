@@ -35,6 +35,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Host:    host,
 		Commands: []daemon.Command{
 			hookTest(),
+			{Name: "explain-ce", About: explainAbout, Run: explainCE},
 			{Name: "trace", About: follow.About + " a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 			}},
@@ -48,6 +49,11 @@ func host(c config.Config) (warnings []string) {
 	for _, l := range c.LinkOptions {
 		if l.Interface != "" {
 			named["LINK_OPTIONS"] = append(named["LINK_OPTIONS"], l.Interface)
+		}
+	}
+	for _, s := range c.Services.List {
+		if s.Interface != "" {
+			named["LINKS"] = append(named["LINKS"], s.Interface)
 		}
 	}
 	for _, l := range c.DHCPv6Links {

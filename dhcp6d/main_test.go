@@ -1,8 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 )
 
 // -check names what is wrong, and what this host lacks.
@@ -54,5 +59,59 @@ func TestTheCommandTraceExplainsItself(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"trace", "-w", "-", "-json"}, nil, &out, &said); err == nil || !strings.Contains(err.Error(), "writes nothing but the capture") {
 		t.Errorf("text and a capture on the standard output: %v", err)
+	}
+}
+
+// The page has what explain-ce tells of its example, word by word.
+func TestSW_3_ExplainCE(t *testing.T) {
+	page, err := os.ReadFile("../docs/softwires.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(page)
+	told := regexp.MustCompile("(?s)```text explain-ce (\\S+)\n(.*?)…\n(.*?)```").FindSubmatch(page)
+	if document == nil || told == nil {
+		t.Fatal("the page has no document, or not what is told of it")
+	}
+	file := filepath.Join(t.TempDir(), "links.yml")
+	if err := os.WriteFile(file, document[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"DHCP6D_LINKS_FILE=" + file}
+	explain := func(prefix string) (string, error) {
+		var out, said strings.Builder
+		err := run(t.Context(), []string{"explain-ce", prefix}, environ, &out, &said)
+		return out.String(), err
+	}
+	got, err := explain(string(told[1]))
+	if err != nil || !strings.HasPrefix(got, string(told[2])) || !strings.HasSuffix(got, string(told[3])) {
+		t.Errorf("%v\n%s", err, got)
+	}
+	if _, err := explain("2001:db9::/56"); exit.Code(err) != exit.StatusNotFound {
+		t.Errorf("of a prefix that no rule is for: %v", err)
+	}
+	for prefix, want := range map[string]string{
+		"2001:db8::1/56": "did you mean 2001:db8::/56?", "192.0.2.0/24": `"192.0.2.0/24" is no IPv6 prefix`, "x": `"x" is no IPv6 prefix`, "-h": "",
+	} {
+		if _, err := explain(prefix); (want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", prefix, err)
+		}
+	}
+	environ = []string{"DHCP6D_LINKS=links: [{map-e: 1}]"}
+	if _, err := explain("2001:db8::/56"); err == nil || !strings.Contains(err.Error(), "DHCP6D_LINKS: line 1, column 17: links[0].map-e: must be MAP-E") {
+		t.Error(err)
+	}
+	environ = nil
+	if _, err := explain("2001:db8::/56"); err == nil || !strings.Contains(err.Error(), "DHCP6D_LINKS: not set") {
+		t.Error(err)
+	}
+	environ = []string{`DHCP6D_LINKS={"links": [
+		{"lw4o6": {"border-relays": ["2001:db8:ffff::3"], "ipv4-address": "192.0.2.18", "bind-prefix": "2001:db8:12:3400::/64", "psid-length": 8, "psid": 52}},
+		{"map-t": {"rules": [{"ipv6-prefix": "2001:db8:12::/48", "ipv4-prefix": "10.0.0.0/16", "ea-bits": 8}], "default-prefix": "64:ff9b::/96"}}]}`}
+	got, err = explain("2001:db8:12:3400::/56")
+	for _, want := range []string{"lw4o6, bound to 2001:db8:12:3400::/64", "13312-13567", "2001:db8:12:3400:0:c000:212:34", "IPv4 prefix     10.0.52.0/24", "ports           all", "default prefix  64:ff9b::/96"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("does not tell %q, %v:\n%s", want, err, got)
+		}
 	}
 }

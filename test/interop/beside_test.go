@@ -31,6 +31,12 @@ var manual = filepath.Join("..", "..", "docs", "operating.md")
 // snippet returns the code of a fenced block in the manual.
 func snippet(t *testing.T, fence string) string {
 	t.Helper()
+	return snippetOf(t, manual, fence)
+}
+
+// snippetOf is the code of another page.
+func snippetOf(t *testing.T, manual, fence string) string {
+	t.Helper()
 	text, err := os.ReadFile(manual)
 	if err != nil {
 		t.Fatal(err)

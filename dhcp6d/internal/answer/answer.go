@@ -40,21 +40,41 @@ func New(duid []byte, o Options) *Server {
 // DUID returns the server's identity, which the caller must not change.
 func (s *Server) DUID() []byte { return s.duid }
 
+// Additions are options that some clients are offered beside those of a Server, and before options
+// of that with the same codes. They never change.
+type Additions struct {
+	offers []offer // ascending by code
+	supply uint64  // as in Server
+}
+
+// NewAdditions returns the additions of options that [Options.Check] would take. supply is as in
+// [Options].
+func NewAdditions(options []Option, supply []uint16) *Additions {
+	s := New(nil, Options{Others: options, Supply: supply})
+	return &Additions{s.offers, s.supply}
+}
+
+// Supplies reports whether some of them go to other servers.
+func (a *Additions) Supplies() bool { return a.supply != 0 }
+
 // AppendSupplied appends the Relay-Supplied Options option (RFC 6422 section 4) for a message that
 // another server answers: of what is supplied, what the client asks for. It appends nothing if that
-// is nothing. Servers put these options into their answers whether or not the client asks.
-func (s *Server) AppendSupplied(dst []byte, m *dhcp6.Message) []byte {
-	if s.supply == 0 {
+// is nothing. Servers put these options into their answers whether or not the client asks. more may
+// be nil.
+func (s *Server) AppendSupplied(dst []byte, m *dhcp6.Message, more *Additions) []byte {
+	if s.supply == 0 && (more == nil || more.supply == 0) {
 		return dst
 	}
-	set, _ := s.asked(m)
-	if set &= s.supply; set == 0 {
+	w := s.asked(m, more)
+	w.own &= s.supply
+	if more != nil {
+		w.more &= more.supply
+	}
+	if w.own|w.more == 0 {
 		return dst
 	}
 	dst, mark := dhcp6.BeginOption(dst, dhcp6.OptRSOO)
-	for ; set != 0; set &= set - 1 {
-		dst = append(dst, s.offers[bits.TrailingZeros64(set)].bytes...)
-	}
+	dst = s.appendOffers(dst, w, more, nil)
 	_ = dhcp6.EndOption(dst, mark) // fits: Check bounds all options together
 	return dst
 }
@@ -118,22 +138,21 @@ func informationRequest(m *dhcp6.Message) drop.Reason {
 // Append appends the answer to a message that Validate has passed: the Reply to an
 // Information-request (RFC 9915 section 18.3.6), inside Relay-reply levels where the message was
 // relayed. It appends nothing where another server may have what the client asks for and we have
-// not: a Reply without content would keep the client from that server.
-func (s *Server) Append(dst []byte, p *dhcp6.Packet) ([]byte, drop.Reason) {
-	asked, useful := s.asked(p.Message())
-	if !useful && !s.only {
+// not: a Reply without content would keep the client from that server. more may be nil.
+func (s *Server) Append(dst []byte, p *dhcp6.Packet, more *Additions) ([]byte, drop.Reason) {
+	w := s.asked(p.Message(), more)
+	if !w.useful && !s.only {
 		return dst, drop.None
 	}
-	return s.append(dst, p, asked, nil)
+	return s.append(dst, p, w, more, nil)
 }
 
 // AppendOver appends the same Reply with other options, or further ones.
-func (s *Server) AppendOver(dst []byte, p *dhcp6.Packet, over *dhcp6.Overrides) ([]byte, drop.Reason) {
-	asked, _ := s.asked(p.Message())
-	return s.append(dst, p, asked, over)
+func (s *Server) AppendOver(dst []byte, p *dhcp6.Packet, more *Additions, over *dhcp6.Overrides) ([]byte, drop.Reason) {
+	return s.append(dst, p, s.asked(p.Message(), more), more, over)
 }
 
-func (s *Server) append(dst []byte, p *dhcp6.Packet, asked uint64, over *dhcp6.Overrides) ([]byte, drop.Reason) {
+func (s *Server) append(dst []byte, p *dhcp6.Packet, w wanted, more *Additions, over *dhcp6.Overrides) ([]byte, drop.Reason) {
 	m := p.Message()
 	dst, chain := dhcp6.BeginReply(dst, p)
 	dst = dhcp6.AppendMessage(dst, dhcp6.Reply, m.TransactionID())
@@ -141,32 +160,64 @@ func (s *Server) append(dst []byte, p *dhcp6.Packet, asked uint64, over *dhcp6.O
 		dst = dhcp6.AppendOption(dst, dhcp6.OptClientID, id)
 	}
 	dst = dhcp6.AppendOption(dst, dhcp6.OptServerID, s.duid)
-	for ; asked != 0; asked &= asked - 1 {
-		offer := &s.offers[bits.TrailingZeros64(asked)]
-		budget.Spend(len(offer.bytes))
-		if !over.Has(offer.code) {
-			dst = append(dst, offer.bytes...)
+	return chain.End(over.Append(s.appendOffers(dst, w, more, over)))
+}
+
+// appendOffers appends the options of a set, ascending by code, without those that over has.
+func (s *Server) appendOffers(dst []byte, w wanted, more *Additions, over *dhcp6.Overrides) []byte {
+	for w.own|w.more != 0 {
+		i, j := bits.TrailingZeros64(w.own), bits.TrailingZeros64(w.more)
+		var next *offer
+		if w.more == 0 || (w.own != 0 && s.offers[i].code < more.offers[j].code) {
+			next, w.own = &s.offers[i], w.own&(w.own-1)
+		} else {
+			next, w.more = &more.offers[j], w.more&(w.more-1)
+		}
+		budget.Spend(len(next.bytes))
+		if !over.Has(next.code) {
+			dst = append(dst, next.bytes...)
 		}
 	}
-	return chain.End(over.Append(dst))
+	return dst
+}
+
+// wanted is what a client asks for and gets: sets of our offers, and of the additions.
+type wanted struct {
+	own, more uint64
+	useful    bool // see asked
 }
 
 // asked is the set of our offers that the client's first Option Request lists. Codes that do not
 // belong there are in no offer and so skipped (section 21.7). It is not useful to the client if it
 // is empty, or if the client asks for content and we have none of it.
-func (s *Server) asked(m *dhcp6.Message) (set uint64, useful bool) {
+func (s *Server) asked(m *dhcp6.Message, more *Additions) (w wanted) {
 	oro, _ := m.Option(dhcp6.OptORO)
 	wants, gets := false, false
 	for ; len(oro) >= 2; oro = oro[2:] {
 		budget.Spend(1)
 		code := dhcp6.Code(oro[0])<<8 | dhcp6.Code(oro[1])
-		i, found := slices.BinarySearchFunc(s.offers, code, func(f offer, c dhcp6.Code) int { return int(f.code) - int(c) })
-		if found {
-			set |= 1 << i
+		found := false
+		if more != nil {
+			var i int
+			if i, found = find(more.offers, code); found {
+				w.more |= 1 << i
+			}
+		}
+		if !found {
+			var i int
+			if i, found = find(s.offers, code); found {
+				w.own |= 1 << i
+			}
 		}
 		if !about(code) {
 			wants, gets = true, gets || found
 		}
 	}
-	return set, set != 0 && (gets || !wants)
+	w.useful = w.own|w.more != 0 && (gets || !wants)
+	return w
+}
+
+// find returns which offer has a code.
+func find(offers []offer, code dhcp6.Code) (int, bool) {
+	return slices.BinarySearchFunc(offers, code, func(f offer, c dhcp6.Code) int { return int(f.code) - int(c) })
 }

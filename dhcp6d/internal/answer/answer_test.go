@@ -149,7 +149,7 @@ func TestValidate(t *testing.T) {
 // reply sends a message and returns the answer as an object.
 func reply(t *testing.T, s *answer.Server, data []byte) *dhcpv6.Message {
 	t.Helper()
-	b, why := s.Append([]byte("before"), parse(t, data))
+	b, why := s.Append([]byte("before"), parse(t, data), nil)
 	if why != drop.None || !bytes.HasPrefix(b, []byte("before")) {
 		t.Fatalf("reason %v, %q", why, b)
 	}
@@ -247,7 +247,7 @@ func TestOption88(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b, why := answer.New(ours, tt.options).Append(nil, parse(t, ask))
+			b, why := answer.New(ours, tt.options).Append(nil, parse(t, ask), nil)
 			if why != drop.None || (len(b) == 0) != (tt.want == nil) || !bytes.HasSuffix(b, tt.want) {
 				t.Errorf("answer %x, %v", b, why)
 			}
@@ -266,7 +266,7 @@ func TestSilence(t *testing.T) {
 		"the same through a relay":                                        relay(message(dhcp6.InformationRequest, oro(94)), option{dhcp6.OptInterfaceID, []byte("x")}),
 		"D6-38 reconfiguration accepted":                                  message(dhcp6.InformationRequest, oro(20), option{dhcp6.OptReconfAccept, nil}),
 	} {
-		if b, why := s.Append(nil, parse(t, data)); len(b) != 0 || why != drop.None {
+		if b, why := s.Append(nil, parse(t, data), nil); len(b) != 0 || why != drop.None {
 			t.Errorf("%s: %x, %v", name, b, why)
 		}
 	}
@@ -283,7 +283,7 @@ func TestD6_41_OnlyServerAlwaysReplies(t *testing.T) {
 		"times and nothing else":       {message(dhcp6.InformationRequest, oro(94, 83)), []dhcp6.Code{dhcp6.OptInfMaxRT}},
 		"what we have":                 {message(dhcp6.InformationRequest, oro(94, 88)), []dhcp6.Code{dhcp6.Opt4o6Server}},
 	} {
-		b, why := s.Append(nil, parse(t, tt.data))
+		b, why := s.Append(nil, parse(t, tt.data), nil)
 		if why != drop.None || len(b) < 4 || b[0] != byte(dhcp6.Reply) {
 			t.Errorf("%s: %x, %v", name, b, why)
 			continue
@@ -300,12 +300,33 @@ func TestD6_41_OnlyServerAlwaysReplies(t *testing.T) {
 	}
 }
 
+func TestSW_1_Additions(t *testing.T) {
+	s := answer.New(ours, answer.Options{Offer4o6: true, DNSServers: []netip.Addr{unicast}})
+	more := answer.NewAdditions([]answer.Option{{Code: 111, Data: []byte{0, 94}}, {Code: 94, Data: []byte{2}}, {Code: 94, Data: []byte{1}}, {Code: 88, Data: []byte{7}}}, nil)
+	for name, c := range map[string]struct {
+		asks option
+		want []byte // behind the identifier; nil: no Reply
+	}{
+		"only what is asked for":              {oro(94), []byte{0, 94, 0, 1, 2, 0, 94, 0, 1, 1}},
+		"an addition replaces the same code":  {oro(88), []byte{0, 88, 0, 1, 7}},
+		"all, ascending":                      {oro(111, 94, 88), []byte{0, 88, 0, 1, 7, 0, 94, 0, 1, 2, 0, 94, 0, 1, 1, 0, 111, 0, 2, 0, 94}},
+		"an order is no reason to answer":     {oro(111, 95), nil},
+		"nothing of what is asked for":        {oro(95, 89, 93), nil},
+		"suboptions are not asked for (CT-2)": {oro(89, 90, 91, 92, 93), nil},
+	} {
+		b, why := s.Append(nil, parse(t, message(dhcp6.InformationRequest, c.asks)), more)
+		if why != drop.None || (len(b) == 0) != (c.want == nil) || !bytes.HasSuffix(b, c.want) || (c.want != nil && len(b) != 4+4+len(ours)+len(c.want)) {
+			t.Errorf("%s: %x, %v, want %x", name, b, why, c.want)
+		}
+	}
+}
+
 func TestRL7_RelayedReply(t *testing.T) {
 	s := answer.New(ours, full())
 	inner := relay(message(dhcp6.InformationRequest, oro(88)),
 		option{dhcp6.OptInterfaceID, []byte("port-7")}, option{dhcp6.OptRemoteID, []byte{0, 0, 0, 1, 5}}, option{dhcp6.OptSubscriberID, []byte("s")},
 		option{dhcp6.OptERO, []byte{0, 38}})
-	b, why := s.Append(nil, parse(t, relay(inner, option{dhcp6.OptRelayPort, []byte{0, 0}})))
+	b, why := s.Append(nil, parse(t, relay(inner, option{dhcp6.OptRelayPort, []byte{0, 0}})), nil)
 	if why != drop.None {
 		t.Fatal(why)
 	}
@@ -347,7 +368,7 @@ func TestNoAllocationPerAnswer(t *testing.T) {
 		if s.Validate(p, multicast) != drop.None {
 			t.Fatal("not valid")
 		}
-		if b, _ := s.Append(buf, p); len(b) == 0 {
+		if b, _ := s.Append(buf, p, nil); len(b) == 0 {
 			t.Fatal("no answer")
 		}
 	}); n != 0 {
@@ -360,7 +381,7 @@ func BenchmarkAppend(b *testing.B) {
 	buf := make([]byte, 0, 1500)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = s.Append(buf, p)
+		_, _ = s.Append(buf, p, nil)
 	}
 }
 
@@ -375,7 +396,7 @@ func FuzzAppend(f *testing.F) {
 		if p.Parse(data) != drop.None || s.Validate(&p, multicast) != drop.None || p.Message().Type() != dhcp6.InformationRequest {
 			return
 		}
-		b, why := s.Append(nil, &p)
+		b, why := s.Append(nil, &p, nil)
 		if why != drop.None || len(b) == 0 {
 			if len(b) != 0 {
 				t.Errorf("an answer and a reason %v", why)

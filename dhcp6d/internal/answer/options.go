@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/softwire"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
@@ -61,10 +62,10 @@ func (o Options) Any() bool {
 	return slices.ContainsFunc(o.encode(), func(f offer) bool { return !about(f.code) })
 }
 
-// about reports whether an option is about the exchange itself. Every client asks for these (RFC
-// 9915 section 18.2.6), so they are no reason to answer.
+// about reports whether an option is about the exchange itself, or about other options. Every
+// client asks for the former (RFC 9915 section 18.2.6), so they are no reason to answer.
 func about(c dhcp6.Code) bool {
-	return c == dhcp6.OptRefreshTime || c == dhcp6.OptSolMaxRT || c == dhcp6.OptInfMaxRT
+	return c == dhcp6.OptRefreshTime || c == dhcp6.OptSolMaxRT || c == dhcp6.OptInfMaxRT || c == dhcp6.OptS46Priority
 }
 
 // Offers reports whether the option of a code is offered.
@@ -86,6 +87,9 @@ func (o Options) Check() error {
 		if why == "" && len(other.Data) > maxLength {
 			why = "is too long"
 		}
+		if why == "" {
+			why = other.misread()
+		}
 		if why != "" {
 			wrong = append(wrong, fmt.Sprintf("option %d %s", other.Code, why))
 		}
@@ -93,6 +97,11 @@ func (o Options) Check() error {
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, ", "))
 	}
+	return o.CheckSize()
+}
+
+// CheckSize returns an error if the options do not fit into an answer.
+func (o Options) CheckSize() error {
 	offers, length := o.encode(), 0
 	for _, f := range offers {
 		length += len(f.bytes)
@@ -103,11 +112,36 @@ func (o Options) Check() error {
 	return nil
 }
 
+// misread returns why clients ignore an option of IPv4 as a service, "" if they do not or it is
+// another one.
+func (o Option) misread() string {
+	var err error
+	switch dhcp6.Code(o.Code) {
+	case dhcp6.OptAFTRName:
+		_, err = softwire.ParseName(o.Data)
+	case dhcp6.OptS46ContMAPE:
+		_, err = softwire.ParseMAPE(o.Data)
+	case dhcp6.OptS46ContMAPT:
+		_, err = softwire.ParseMAPT(o.Data)
+	case dhcp6.OptS46ContLW:
+		_, err = softwire.ParseLW4o6(o.Data)
+	case dhcp6.OptS46Priority:
+		_, err = softwire.ParsePriority(o.Data)
+	}
+	if err != nil {
+		return "would be ignored by clients: " + err.Error()
+	}
+	return ""
+}
+
 // repeats reports whether two options must not be in one message. There may be a vendor option for
 // each enterprise (RFC 9915 section 21.17).
 func (o Option) repeats(p Option) bool {
 	if o.Code != p.Code {
 		return false
+	}
+	if dhcp6.Code(o.Code) == dhcp6.OptS46ContMAPE {
+		return false // one for each MAP domain (RFC 7598 section 5.1)
 	}
 	if dhcp6.Code(o.Code) != dhcp6.OptVendorOpts || len(o.Data) < 4 || len(p.Data) < 4 {
 		return true
@@ -125,6 +159,8 @@ func unfit(c dhcp6.Code) string {
 		return "has a variable of its own"
 	case dhcp6.OptRemoteID, dhcp6.OptSubscriberID, dhcp6.OptERO, dhcp6.OptRSOO, dhcp6.OptClientLinkLayer, dhcp6.OptRelayPort:
 		return "is for relays only"
+	case dhcp6.OptS46Rule, dhcp6.OptS46DMR, dhcp6.OptS46V4V6Bind, dhcp6.OptS46PortParams:
+		return "belongs into a container, option 94, 95 or 96" // RFC 7598 section 6
 	case dhcp6.OptDHCPv4Msg:
 		return "is for DHCPV4-QUERY and DHCPV4-RESPONSE only"
 	}
@@ -146,7 +182,7 @@ func (o Options) encode() []offer {
 	if len(o.DomainSearch) > 0 {
 		add(dhcp6.OptDomainList, appendData(dhcp6.OptDomainList, func(b []byte) []byte {
 			for _, d := range o.DomainSearch {
-				b = appendDomain(b, d)
+				b = softwire.AppendName(b, d)
 			}
 			return b
 		}))
@@ -184,16 +220,6 @@ func appendData(c dhcp6.Code, content func([]byte) []byte) []byte {
 	return dhcp6.AppendOption(nil, c, b)
 }
 
-// appendDomain appends a name in DNS encoding without compression (RFC 9915
-// section 10).
-func appendDomain(b []byte, name string) []byte {
-	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
-		b = append(b, byte(len(label)))
-		b = append(b, label...)
-	}
-	return append(b, 0)
-}
-
 // append appends the suboption (RFC 5908 section 4).
 func (s NTPServer) append(b []byte) []byte {
 	const unicast, multicast, name = 1, 2, 3
@@ -205,7 +231,7 @@ func (s NTPServer) append(b []byte) []byte {
 		b = append(b, 0, multicast, 0, 16)
 		return append(b, s.Multicast.AsSlice()...)
 	}
-	fqdn := appendDomain(nil, s.Name)
+	fqdn := softwire.AppendName(nil, s.Name)
 	b = append(b, 0, name)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(fqdn)))
 	return append(b, fqdn...)

@@ -7,6 +7,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
@@ -57,7 +58,9 @@ type Config struct {
 	Options answer.Options
 	// LinkOptions are the same for single links. The first one that fits counts.
 	LinkOptions []LinkOptions
-	StateDir    string
+	// Services are the ways to get IPv4 that clients are told of beside these options.
+	Services Services
+	StateDir string
 
 	// DHCPv6Servers are the servers that messages are passed on to, at most 8.
 	DHCPv6Servers []netip.AddrPort
@@ -110,6 +113,8 @@ type raw struct {
 
 	Options     optionVariables
 	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the nine variables above for an Information-request on one link: an interface, for clients whose link no relay names, or the prefix of the address by which relays name the link; the first line that fits counts"`
+
+	Links linksVariable `env:"LINKS" kind:"a YAML or JSON document, usually in a file that DHCP6D_LINKS_FILE names" reload:"true" desc:"DS-Lite, MAP-E, MAP-T, lw4o6 and 4o6 by link, interface, Interface-Id or class, see softwires.md"`
 
 	DHCPv6Servers     []dhcpv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or addresses" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; unset drops these messages"`
 	DHCPv6Links       []LinkAddress  `env:"DHCPV6_LINK_ADDRESSES" kind:"list of interface=address" reload:"true" desc:"the link-address of Relay-forwards for clients on an interface, by which the DHCPv6 servers choose the subnet; unset takes the lowest global address of the interface"`
@@ -171,6 +176,9 @@ func Load(environ []string) (Config, error) {
 		variables:       l.Variables(),
 	}
 	c.DHCPv6Information = r.DHCPv6Information
+	c.Services, c.warnings = r.Links.services(l, func(code uint16) bool {
+		return c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, func(o LinkOptions) bool { return o.Options.Offers(code) })
+	})
 	c.settings.MetricsListen = rest.MetricsListen
 	c.checkLink(l)
 	c.checkIPC(l, r.IPCInsecure)

@@ -125,7 +125,7 @@ func TestRL40WhatIsSupplied(t *testing.T) {
 		t.Errorf("%v, %v", c.Options.Supply, c.LinkOptions[0].Options.Supply)
 	}
 	for supply, want := range map[string]string{
-		"DHCPV6_SUPPLY=24":    "DHCP6D_DHCPV6_SUPPLY: option 24 is offered on no link; configure it, such as with DHCP6D_4O6_SERVERS or DHCP6D_OPTIONS",
+		"DHCPV6_SUPPLY=24":    "DHCP6D_DHCPV6_SUPPLY: option 24 is offered on no link; configure it, such as with DHCP6D_4O6_SERVERS, DHCP6D_OPTIONS or DHCP6D_LINKS",
 		"DHCPV6_SUPPLY=88,88": "DHCP6D_DHCPV6_SUPPLY: option 88 is listed twice; remove one of them",
 	} {
 		if _, err := config.Load(environ("INTERFACES=eth0", servers, "4O6_SERVERS=multicast", link, supply)); err == nil || !strings.HasSuffix(err.Error(), want) {

@@ -101,10 +101,12 @@ func (c *Config) checkPass(l *config.Loader, supply []uint16) {
 // checkSupply checks the codes of options that the servers get.
 func (c *Config) checkSupply(l *config.Loader, supply []uint16) {
 	for i, code := range supply {
-		offered := func(o LinkOptions) bool { return o.Options.Offers(code) }
+		onLink := func(o LinkOptions) bool { return o.Options.Offers(code) }
+		bySome := func(s Service) bool { return s.offers(code) }
+		offered := c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, onLink) || slices.ContainsFunc(c.Services.List, bySome)
 		switch {
-		case !c.Options.Offers(code) && !slices.ContainsFunc(c.LinkOptions, offered):
-			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code), "configure it, such as with "+Prefix+"4O6_SERVERS or "+Prefix+"OPTIONS")
+		case !offered:
+			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code), "configure it, such as with "+Prefix+"4O6_SERVERS, "+Prefix+"OPTIONS or "+Prefix+"LINKS")
 		case slices.Contains(supply[:i], code):
 			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is listed twice", code), "remove one of them")
 		}

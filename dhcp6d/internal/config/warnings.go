@@ -20,6 +20,9 @@ func (c *Config) warn() {
 	if c.Options.Any() && len(c.Options.DNSServers) == 0 {
 		c.warnings = append(c.warnings, "Information-requests are answered without DNS servers; "+effect)
 	}
+	if len(c.Services.List) > 0 && len(c.Options.DNSServers) == 0 {
+		c.warnings = append(c.warnings, "Information-requests for options of "+Prefix+"LINKS are answered without DNS servers; "+effect)
+	}
 	for _, l := range c.LinkOptions {
 		if l.Options.Any() && len(l.Options.DNSServers) == 0 {
 			c.warnings = append(c.warnings, fmt.Sprintf("Information-requests on %s (%sLINK_OPTIONS) are answered without DNS servers; %s, or DNS_SERVERS on that line",

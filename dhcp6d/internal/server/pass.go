@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
@@ -31,7 +32,11 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		return dropped, drop.Stale
 	}
 	back := pass.Context{Interface: u.name, Relayed: relayed, Source: toSource(&u.packet, in.Peer), Local: unicast(in.Local)}
-	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendSupplied(u.supplied[:0], u.packet.Message())
+	var more *answer.Additions
+	if u.set.Services != nil && u.set.Services.supplies {
+		more = u.service(in, ifc)
+	}
+	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendSupplied(u.supplied[:0], u.packet.Message(), more)
 	start := len(u.buf)
 	buf, why := u.relay.AppendForward(u.buf, u.set.Servers, &u.packet, ifc.Addresses, back, u.supplied)
 	if why != drop.None {

@@ -15,6 +15,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
@@ -51,7 +52,9 @@ type Up struct {
 	silence silence.Reason // why the current datagram gets no answer, if its fate is silent
 
 	relay    pass.Codec
-	supplied []byte           // options for the message at hand
+	supplied []byte // options for the message at hand
+	eval     expression.Evaluator
+	member   expression.Membership
 	passLate backend.Overload // of messages that are passed on
 
 	// The datagrams that the batch sends; buf holds the bytes of the first three.
@@ -79,7 +82,9 @@ type Settings struct {
 	Servers *pass.Servers
 	// Links have an answer of their own in place of Answer; the first that fits counts.
 	Links []LinkAnswer
-	Hooks event.Hooks
+	// Services are offered beside what Answer or Links offer. It is nil where there are none.
+	Services *Services
+	Hooks    event.Hooks
 	// MaxWait is how long a query may wait. Any other datagram may wait in the
 	// socket for as long as MaxWait.Query.
 	MaxWait backend.MaxWait
@@ -292,8 +297,8 @@ func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
 // answer replies to a message other than a DHCPV4-QUERY.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	from := u.set.answerOn(ifc.Name, u.path.Link())
-	buf, why := from.Append(u.buf, &u.packet)
+	from, more := u.set.answerOn(ifc.Name, u.path.Link()), u.service(in, ifc)
+	buf, why := from.Append(u.buf, &u.packet, more)
 	switch {
 	case why != drop.None:
 		return dropped, why
@@ -310,7 +315,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	u.event = event.Datagram{Notes: u.event.Notes, Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if !u.set.Hooks.Pkt6Send.Empty() {
-		if why := u.send(from, start); why != drop.None {
+		if why := u.send(from, more, start); why != drop.None {
 			return dropped, why
 		}
 		out.Data = u.event.Data
@@ -324,7 +329,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 
 // send has the hooks at pkt6_send look at the answer buf[start:]. If they set options, it is built
 // anew.
-func (u *Up) send(from *answer.Server, start int) (why drop.Reason) {
+func (u *Up) send(from *answer.Server, more *answer.Additions, start int) (why drop.Reason) {
 	u.byHooks.Reset()
 	u.event.Options = &u.byHooks
 	why = u.set.Hooks.Pkt6Send.Run(&u.event)
@@ -332,7 +337,7 @@ func (u *Up) send(from *answer.Server, start int) (why drop.Reason) {
 	if why != hook.Continue || u.byHooks.Empty() {
 		return why
 	}
-	if u.buf, why = from.AppendOver(u.buf[:start], &u.packet, &u.byHooks); why != drop.None {
+	if u.buf, why = from.AppendOver(u.buf[:start], &u.packet, more, &u.byHooks); why != drop.None {
 		return why
 	}
 	if len(u.buf)-start > dhcp6.MaxDatagram {
