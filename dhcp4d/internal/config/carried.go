@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -100,7 +101,7 @@ func (r *reader) complete(c *carriedDoc) {
 // checkRemoved reports options that are taken away where they are configured.
 func (r *reader) checkRemoved(o *optionsDoc) {
 	for code, at := range o.removed {
-		if o.Has(code) {
+		if o.Has(code) || slices.ContainsFunc(o.computed, func(c computedDoc) bool { return c.code == code }) {
 			r.fail(at, "option %s is configured here, too; leave one out", encode.Name(code))
 		}
 	}

@@ -50,15 +50,17 @@ type classDoc struct {
 // classList is the classes of a level.
 type classList struct {
 	all        []network.Class
-	pools      []*value // where each says which pools its clients get
-	first, end int      // numbers
+	options    []optionsDoc // of each
+	pools      []*value     // where each says which pools its clients get
+	first, end int          // numbers
 }
 
 // compile keeps the classes that make a difference: that give something, or that are asked for by
-// pools.
-func (l *classList) compile(asked map[int]bool) *network.ClassList {
+// pools. Expressions of their options may ask for all classes of a scope.
+func (l *classList) compile(r *reader, asked map[int]bool, scope *expression.Scope) *network.ClassList {
 	var all []network.Class
 	for i := range l.all {
+		l.all[i].Options = r.set(&l.options[i], scope)
 		if c := &l.all[i]; c.Gives() || asked[c.Number] {
 			all = append(all, *c)
 		}
@@ -115,11 +117,11 @@ func (r *reader) classes(v *value, l *level) {
 			l.marked[c.Name] = number
 		}
 		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools, IgnoreID: c.IgnoreID}
-		class.Options = c.options.Set()
 		if test != nil {
 			class.Value, class.Is, _ = test.Key()
 		}
 		l.classes.all, l.classes.pools = append(l.classes.all, class), append(l.classes.pools, c.poolsAt)
+		l.classes.options = append(l.classes.options, c.options)
 		if c.options.isSet() {
 			l.routing = append(l.routing, c.options.routing)
 		}

@@ -1,16 +1,81 @@
 package config
 
 import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
 // optionsDoc is the options of one place of the document.
 type optionsDoc struct {
 	option.Builder
 	routing
-	removed map[byte]*value // where each option is taken away
+	removed  map[byte]*value // where each option is taken away
+	computed []computedDoc
+}
+
+// computedDoc is an option whose value an expression gives.
+type computedDoc struct {
+	code byte
+	at   *value
+}
+
+// expressionOf returns the expression that stands in place of an option's value, nil if none does.
+func expressionOf(v *value) *value {
+	if v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == exprKey {
+		return &value{Node: v.Content[1], up: v, key: exprKey}
+	}
+	return nil
+}
+
+const exprKey = "expr"
+
+// computes notes an option whose value an expression gives.
+func (r *reader) computes(at, expr *value, into *optionsDoc) {
+	code, ok := encode.Code(at.Node, func(n *yaml.Node, path, problem string) { r.failAt(n, at.path()+path, problem) })
+	twice := slices.ContainsFunc(into.computed, func(c computedDoc) bool { return c.code == code })
+	switch {
+	case !ok:
+	case code == dhcp4.OptIPv6OnlyPreferred:
+		r.fail(at, "decides whether a client needs an address; give it a value, in a class if it depends on the client")
+	case twice || into.Has(code):
+		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
+	default:
+		into.computed = append(into.computed, computedDoc{code, expr})
+		into.routers = into.routers || code == dhcp4.OptRouter
+		into.classless = into.classless || code == dhcp4.OptClasslessStaticRoute
+	}
+}
+
+// set compiles the options of one place, whose expressions may ask for the classes of a scope.
+func (r *reader) set(o *optionsDoc, scope *expression.Scope) *option.Set {
+	for _, c := range o.computed {
+		if v := r.valueOf(c.at, scope); v != nil {
+			unit, several := encode.Unit(c.code)
+			o.Compute(option.Computed{Code: c.code, Unit: unit, Several: several, Value: v})
+		}
+	}
+	o.computed = nil
+	return o.Set()
+}
+
+// valueOf reads an expression that is octets, nil if it is none.
+func (r *reader) valueOf(v *value, scope *expression.Scope) *expression.Value {
+	text, ok := r.scalar(v, testKind)
+	if !ok {
+		return nil
+	}
+	compiled, err := expression.CompileValue(text, vocabulary(scope))
+	r.inside(v, err)
+	if err != nil {
+		return nil
+	}
+	return compiled
 }
 
 // remove takes away an option that a place below has.
@@ -29,7 +94,8 @@ func (o *optionsDoc) remove(code byte, at *value) {
 }
 
 func (r *reader) putOption(at *value, into *optionsDoc, code byte, wire []byte) {
-	if into.Has(code) {
+	computed := slices.ContainsFunc(into.computed, func(c computedDoc) bool { return c.code == code })
+	if computed || into.Has(code) {
 		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
 		return
 	}

@@ -137,6 +137,10 @@ func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 		if !ok {
 			continue
 		}
+		if expr := expressionOf(&value{Node: v.Content[i+1], up: v, key: key.Value}); expr != nil {
+			r.computes(key, expr, into)
+			continue
+		}
 		code, wire, ok := encode.Option(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {
 			r.failAt(at, key.path()+path, problem)
 		})

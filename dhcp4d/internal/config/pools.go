@@ -210,7 +210,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 		sound = append(sound, p)
 		if pool, ok := r.carve(s, &p, subnet, never); ok {
 			pool.Carried, pool.Name, pool.Only = p.Carried, p.name, r.only(&p, s.scope)
-			pool.Options = in.set(p.options.Set())
+			pool.Options = in.set(r.set(&p.options, s.scope))
 			r.checkRouting(p.options.over(s.options.routing))
 			compiled = append(compiled, pool)
 		}

@@ -204,7 +204,7 @@ func (r *reserver) add(d *reservationDoc) {
 	if len(keys) > 1 {
 		reserved.Also = keys[1:]
 	}
-	if d.Options = r.in.set(d.options.Set()); d.IsSet() {
+	if d.Options = r.in.set(r.set(&d.options, s.scope)); d.IsSet() {
 		carried := d.Carried
 		reserved.Carried = &carried
 	}

@@ -224,6 +224,11 @@ func required(groups ...[]string) []object {
 	return all
 }
 
+// orComputed is the schema of an option's value, or of an expression in its place.
+func orComputed(s object) object {
+	return object{"if": object{"type": "object", "required": []string{exprKey}}, "then": definition("computed"), "else": s, "description": s["description"]}
+}
+
 // optionSchemas are the options by name and by code, and what names one.
 func optionSchemas() (options, option object) {
 	all := object{}
@@ -236,7 +241,7 @@ func optionSchemas() (options, option object) {
 		s := schemaOf(d.Kind())
 		s["description"] = fmt.Sprintf("option %d: %s", d.Code, d.Kind())
 		for _, name := range append([]string{d.Name}, d.Aliases...) {
-			all[name] = s
+			all[name] = orComputed(s)
 			names = append(names, name)
 		}
 	}
@@ -249,7 +254,7 @@ func optionSchemas() (options, option object) {
 	code := "^0*(" + strings.Join(codes, "|") + ")$"
 	options = object{
 		"type": "object", "properties": all, "additionalProperties": false,
-		"patternProperties": object{code: object{"type": scalars[:2], "pattern": "^" + hexRegexp + "$", "description": "an option by its code, in hex"}},
+		"patternProperties": object{code: orComputed(object{"type": scalars[:2], "pattern": "^" + hexRegexp + "$", "description": "an option by its code, in hex"})},
 	}
 	option = object{"anyOf": []object{{"enum": names}, {"type": "integer", "minimum": 1, "maximum": 254}, {"type": "string", "pattern": code}}}
 	return options, option
@@ -285,6 +290,9 @@ func Schema() []byte {
 			"class":   part(properties(classFields())).with(object{"allOf": required([]string{"test", "marked", "vendor-class", "user-class", "hw-address"})}),
 			"options": options,
 			"option":  option,
+			"computed": object{"type": "object", "additionalProperties": false, "properties": object{
+				exprKey: object{"type": scalars, "minLength": 1, "description": "an expression, which gives the value for each query"},
+			}},
 		},
 	})
 }

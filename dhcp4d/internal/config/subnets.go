@@ -307,7 +307,7 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, classes *expression.Classes) *network.Subnets {
 	all := make([]network.Subnet, 0, len(docs))
 	in := &interner{known: map[string]*option.Set{}}
-	global := top.options.Set()
+	global := r.set(&top.options, top.scope)
 	asked, named := map[int]bool{}, map[string]bool{}
 	for i := range docs {
 		d := &docs[i]
@@ -327,7 +327,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		for _, class := range slices.Concat(top.routing, d.routing) {
 			r.checkRouting(class.over(d.options.routing))
 		}
-		s.Options = in.set(d.options.Set().Over(global).Over(mask.Set()))
+		s.Options = in.set(r.set(&d.options, d.scope).Over(global).Over(mask.Set()))
 		s.Pools = r.compilePools(d, d.pools, never, in)
 		for i := range s.Pools {
 			named[s.Pools[i].Name] = true
@@ -336,12 +336,12 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 			}
 		}
 		s.Reservations = r.compileReservations(d, never, in)
-		s.Classes = d.classes.compile(asked)
+		s.Classes = d.classes.compile(r, asked, d.scope)
 		r.checkNames(&d.classes, named)
 		all = append(all, s)
 	}
 	r.checkNames(&top.classes, named)
-	compiled := network.NewSubnets(all, classes, top.classes.compile(asked))
+	compiled := network.NewSubnets(all, classes, top.classes.compile(r, asked, top.scope))
 	compiled.Warnings, compiled.Names, compiled.Marked = r.told(), top.scope, top.marked
 	compiled.Files = slices.ContainsFunc(docs, func(d subnetDoc) bool { return d.reservationsFile != nil })
 	return compiled

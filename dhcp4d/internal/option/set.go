@@ -2,13 +2,16 @@
 // [Layers] of them, which are what one client sees.
 //
 // It knows no option in particular. The configuration encodes and checks them; a value is octets
-// here.
+// here. A value may be computed from the query ([Computed]): then it is so when a reply needs it.
 package option
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
 // Set is an immutable collection of compiled options. Each value is ready to
@@ -23,6 +26,29 @@ type Set struct {
 	gone   Codes    // not there, whatever a set below says
 	ends   []uint32 // where the value at each place ends in data
 	data   []byte
+
+	computed Codes      // those of compute
+	compute  []Computed // they go before the values, each before those after it
+}
+
+// Computed is the value of an option that an expression gives. Where it gives none, or one of a
+// length that the option cannot have, the option is as if the place did not say it.
+type Computed struct {
+	Code byte
+	// Unit is the length of the option, or with Several of its elements; 0 is any length.
+	Unit    int
+	Several bool
+	Value   *expression.Value
+}
+
+// octets computes the value for the query of e.
+func (c *Computed) octets(e *expression.Evaluator) ([]byte, bool) {
+	value, ok := c.Value.Octets(e)
+	switch n := len(value); {
+	case !ok, n == 0, c.Unit > 0 && (n%c.Unit != 0 || (n != c.Unit && !c.Several)):
+		return nil, false
+	}
+	return value, true
 }
 
 // Codes is a set of option codes: bit code%64 of word code/64.
@@ -76,8 +102,11 @@ func (s *Set) Lookup(code byte) ([]byte, bool) {
 	return s.data[start:end:end], true
 }
 
-// Has reports whether the set holds an option.
+// Has reports whether the set holds the value of an option.
 func (s *Set) Has(code byte) bool { return s != nil && s.codes.Has(code) }
+
+// computes reports whether the set has an expression for an option.
+func (s *Set) computes(code byte) bool { return s != nil && s.computed.Has(code) }
 
 // decides reports whether the set says of an option that it is there, or that it is not.
 func (s *Set) decides(code byte) bool { return s != nil && (s.codes.Has(code) || s.gone.Has(code)) }
@@ -90,7 +119,7 @@ func (s *Set) Len() int {
 	return len(s.ends)
 }
 
-// Codes returns the codes of the set in ascending order.
+// Codes returns the codes of the set's values in ascending order.
 func (s *Set) Codes() []byte {
 	var codes []byte
 	for code := range 256 {
@@ -110,8 +139,13 @@ func (s *Set) Over(below *Set) *Set {
 	case below == nil:
 		return s
 	}
-	b := Builder{always: s.always, gone: s.gone}
+	b := Builder{always: s.always, gone: s.gone, compute: slices.Clone(s.compute)}
 	b.always.Merge(&below.always)
+	for _, c := range below.compute {
+		if !s.decides(c.Code) {
+			b.compute = append(b.compute, c)
+		}
+	}
 	for i := range b.gone {
 		b.gone[i] |= below.gone[i] &^ s.codes[i]
 	}
@@ -130,7 +164,12 @@ type Builder struct {
 	values map[byte][]byte
 	always Codes
 	gone   Codes
+
+	compute []Computed
 }
+
+// Compute sets an option to what an expression gives for each query.
+func (b *Builder) Compute(c Computed) { b.compute = append(b.compute, c) }
 
 // Always marks an option to be sent whether or not a client asks for it, wherever it is configured.
 func (b *Builder) Always(code byte) { b.always.Add(code) }
@@ -157,7 +196,7 @@ func (b *Builder) Has(code byte) bool {
 
 // Set returns the collected options, nil if there are none.
 func (b *Builder) Set() *Set {
-	if len(b.values) == 0 && b.always.Empty() && b.gone.Empty() {
+	if len(b.values) == 0 && len(b.compute) == 0 && b.always.Empty() && b.gone.Empty() {
 		return nil
 	}
 	codes := make([]byte, 0, len(b.values))
@@ -167,11 +206,14 @@ func (b *Builder) Set() *Set {
 		size += len(value)
 	}
 	slices.Sort(codes)
-	s := &Set{always: b.always, gone: b.gone, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
+	s := &Set{always: b.always, gone: b.gone, compute: b.compute, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
 	for _, code := range codes {
 		s.codes.Add(code)
 		s.data = append(s.data, b.values[code]...)
 		s.ends = append(s.ends, uint32(len(s.data)))
+	}
+	for _, c := range b.compute {
+		s.computed.Add(c.Code)
 	}
 	return s
 }
@@ -190,6 +232,9 @@ func (s *Set) Key() string {
 		for _, word := range words {
 			key = binary.BigEndian.AppendUint64(key, word)
 		}
+	}
+	for _, c := range s.compute {
+		key = fmt.Appendf(key, "%d %p ", c.Code, c.Value) // names in it depend on where it stands
 	}
 	return string(key)
 }

@@ -91,6 +91,9 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 		f.unasked = all
 	}
 	classless := f.asked.Has(dhcp4.OptClasslessStaticRoute) && all.Has(dhcp4.OptClasslessStaticRoute)
+	if classless {
+		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute) // a computed one may have no value
+	}
 	f.fit(r, classless)
 	if classless && !f.placed.Has(dhcp4.OptClasslessStaticRoute) {
 		f.fit(r, false) // without the routes the client needs 3 and 33 after all

@@ -23,8 +23,8 @@ type Options interface {
 	// Lookup returns the value of an option as it goes into the message, never empty, and whether
 	// it is configured. The value is only read. A value above 255 octets is given whole.
 	Lookup(code byte) (value []byte, ok bool)
-	// Configured returns the codes for which Lookup has a value, and those among them that are sent
-	// to a client that does not request them.
+	// Configured returns the codes for which Lookup may have a value, and those among them that are
+	// sent to a client that does not request them.
 	Configured() (all, always option.Codes)
 }
 

@@ -249,6 +249,11 @@ subnets:
   - {id: 2, subnet: 198.51.100.0/24, network: home, ignore-client-id: true, pools: [{range: 198.51.100.0/24, only: [phones]}]}
   - {id: 3, subnet: 203.0.113.0/24, network: home, pools: [203.0.113.0/24]}
 `}},
+		{"values from the query", []string{`
+options: {host-name: {expr: "'h-' + hexstring(pkt4.mac, '-')"}, domain-name: {expr: "option[200].hex"}, root-path: {expr: "pkt.iface"}}
+subnets:
+  - {id: 1, subnet: 192.0.2.0/24, match: [{interface: eth1}], pools: [{range: 192.0.2.10-192.0.2.250, options: {merit-dump: {expr: "option[61].hex"}}}]}
+`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, batch := steady(t, 64, c.documents...)

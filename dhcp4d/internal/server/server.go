@@ -90,6 +90,7 @@ type Server struct {
 	proposed lease.Decision // as the hooks see it
 	options  option.Layers
 	byHooks  option.Overrides // by hooks at pkt4_send
+	computed option.Overrides // by expressions of the configuration, for options
 	classes  []*network.Class // that it is in, of those that give anything
 	sets     []*option.Set    // memory of options
 	groups   []int32          // of pools that it may have, memory
@@ -381,6 +382,8 @@ func (s *Server) evaluate(q *exchange) {
 func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
 	l := q.chosen.Subnet.OptionsFor(s.classes, pool, q.reserved, s.sets[:0])
 	s.sets = l.Classes
+	s.computed.Reset()
+	l.Evaluator, l.Computed = &s.eval, &s.computed
 	return l
 }
 

@@ -50,6 +50,17 @@ func Option(key, value *yaml.Node, report Report) (code byte, wire []byte, ok bo
 	return code, wire, !failed
 }
 
+// Unit returns the length of an option with a code, or with several of its elements; 0 is any
+// length.
+func Unit(code byte) (octets int, several bool) {
+	def := byCode[code]
+	if def == nil {
+		return 0, true
+	}
+	k := kinds[def.kind]
+	return k.unit, k.list
+}
+
 // Code reads the name or the code of an option that can be configured. Every mistake is reported;
 // ok says that there was none.
 func Code(key *yaml.Node, report Report) (code byte, ok bool) {
