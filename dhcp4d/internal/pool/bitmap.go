@@ -69,3 +69,22 @@ func (b *bitmap) from(i uint32) (uint32, bool) {
 	}
 	return 0, false
 }
+
+// upTo is the last member up to and including i.
+func (b *bitmap) upTo(i uint32) (uint32, bool) {
+	for k := 0; k < len(b.levels); k++ {
+		word := i / 64
+		if w := b.levels[k][word] << (63 - i%64); w != 0 {
+			i -= uint32(bits.LeadingZeros64(w))
+			for ; k > 0; k-- {
+				i = i*64 + 63 - uint32(bits.LeadingZeros64(b.levels[k-1][i]))
+			}
+			return i, true
+		}
+		if word == 0 {
+			return 0, false
+		}
+		i = word - 1
+	}
+	return 0, false
+}

@@ -78,10 +78,7 @@ func (l *lists) remove(off uint32) {
 }
 
 func (l *lists) first(list uint32) (uint32, bool) {
-	if i := l.heads[list].next; i != list {
-		return i - uint32(len(l.heads)), true
-	}
-	return 0, false
+	return l.in(l.heads[list].next, list)
 }
 
 // all iterates over a list.
@@ -93,4 +90,19 @@ func (l *lists) all(list uint32) iter.Seq[uint32] {
 			}
 		}
 	}
+}
+
+// last is the end of a list, and before the offset in front of another one.
+func (l *lists) last(list uint32) (uint32, bool) { return l.in(l.heads[list].prev, list) }
+
+func (l *lists) before(off, list uint32) (uint32, bool) {
+	return l.in(l.node(off+uint32(len(l.heads))).prev, list)
+}
+
+// in is the offset of a node of a list, unless it is the list's head.
+func (l *lists) in(i, list uint32) (uint32, bool) {
+	if i == list {
+		return 0, false
+	}
+	return i - uint32(len(l.heads)), true
 }

@@ -251,6 +251,7 @@ func (p *Pool) nextOf(g int32) (addr uint32, ok bool) {
 		if addr, ok := p.nextOfShare(g); ok {
 			return addr, true
 		}
+		return p.nextOfOthers(g)
 	}
 	if off, ok := p.freshOf(g, (*Pool).anyFrom); ok {
 		return p.addr(off), true
@@ -280,6 +281,56 @@ func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
 	}
 	return 0, false
 }
+
+// nextOfOthers is the address that the owner of a share gives out last: the last one that is fresh,
+// or that was queued last. The share that follows ours comes first, so that two processes that have
+// used up their shares seldom try the same one.
+func (p *Pool) nextOfOthers(g int32) (addr uint32, ok bool) {
+	c := choice{following: Share{Index: (p.share.Index + 1) % p.share.Of, Of: p.share.Of}}
+	for i := len(p.pieces) - 1; i >= 0 && !c.made(); i-- {
+		if p.pieces[i].group == g {
+			p.chooseFresh(&p.pieces[i], &c)
+		}
+	}
+	if c.looked > 0 {
+		return c.addr, true
+	}
+	for off, ok := p.lists.last(uint32(g)); ok && !c.made(); off, ok = p.lists.before(off, uint32(g)) {
+		c.look(p.addr(off))
+	}
+	return c.addr, c.looked > 0
+}
+
+// chooseFresh shows the fresh addresses of a piece to a choice, from the last one on.
+func (p *Pool) chooseFresh(in *piece, c *choice) {
+	end := in.base + in.last - in.first
+	for off, ok := p.fresh.upTo(end); ok && off >= in.base && !c.made(); off, ok = p.fresh.upTo(off - 1) {
+		c.look(in.first + off - in.base)
+		if off == 0 {
+			return
+		}
+	}
+}
+
+// choice is the first address of one share among those that it is shown, or else the first of all.
+type choice struct {
+	following Share
+	addr      uint32
+	looked    int
+}
+
+func (c *choice) look(addr uint32) {
+	switch {
+	case c.following.Has(addr):
+		c.addr, c.looked = addr, shareQueue
+		return
+	case c.looked == 0:
+		c.addr = addr
+	}
+	c.looked++
+}
+
+func (c *choice) made() bool { return c.looked >= shareQueue }
 
 // anyFrom returns the first fresh offset between from and end, both included.
 func (p *Pool) anyFrom(from, end uint32) (off uint32, ok bool) {

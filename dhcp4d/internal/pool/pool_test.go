@@ -63,6 +63,9 @@ func (w *twin) next() (uint32, bool) {
 			return a, true
 		}
 	}
+	if w.share.Of > 1 {
+		return w.nextOfOthers()
+	}
 	for i := range w.all {
 		if a := w.all[(w.cursor+i)%len(w.all)]; w.fresh[a] {
 			return a, true
@@ -70,6 +73,27 @@ func (w *twin) next() (uint32, bool) {
 	}
 	if len(w.queue) > 0 {
 		return w.queue[0], true
+	}
+	return 0, false
+}
+
+func (w *twin) nextOfOthers() (uint32, bool) {
+	var fresh []uint32
+	for _, a := range w.all {
+		if w.fresh[a] {
+			fresh = append(fresh, a)
+		}
+	}
+	for _, list := range [][]uint32{fresh, slices.Clone(w.queue)} {
+		slices.Reverse(list)
+		for _, a := range list[:min(len(list), shareQueue)] {
+			if a%w.share.Of == (w.share.Index+1)%w.share.Of {
+				return a, true
+			}
+		}
+		if len(list) > 0 {
+			return list[0], true
+		}
 	}
 	return 0, false
 }
