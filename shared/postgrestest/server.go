@@ -159,31 +159,43 @@ func (s *Server) Restart(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd, s.ended = s.command("postgres", s.args...), make(chan struct{})
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
-	started := make(chan error)
-	go func() {
-		// The kernel sends the signal of Pdeathsig when the thread ends that has started the
-		// process. So a thread is kept for that.
-		runtime.LockOSThread()
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = s.cmd.Wait() // it is killed
-		}
-		close(s.ended)
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
+	s.start(t, log)
 	for began := time.Now(); s.command("pg_isready", "-q", "-h", s.dir, "-d", "postgres", "-U", "dhcp4d").Run() != nil; {
 		if time.Since(began) > time.Minute {
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("PostgreSQL takes no connections:\n%s", text)
 		}
 		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-s.ended: // it refuses to start while a backend of the killed one lives
+			s.start(t, log)
+		default:
+		}
 	}
+}
+
+// start starts the server once.
+func (s *Server) start(t testing.TB, log *os.File) {
+	t.Helper()
+	cmd, ended := s.command("postgres", s.args...), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	started := make(chan error)
+	go func() {
+		// The kernel sends the signal of Pdeathsig when the thread ends that has started the
+		// process. So a thread is kept for that.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is killed
+		}
+		close(ended)
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	s.cmd, s.ended = cmd, ended
 }
 
 // Kill ends the server and all its backends with SIGKILL.
