@@ -27,14 +27,21 @@ import (
 
 // Config describes a crowd.
 type Config struct {
-	Socket  client.Transport // bound to the relay's address and port 547
-	Server  netip.Addr
+	Socket client.Transport // bound to the relay's address and port 547
+	Server netip.Addr
+	// Also are more servers that get each message, as all on one link get a multicast. Any of them
+	// may answer.
+	Also    []netip.Addr
 	Link    netip.Addr // link-address of the relay
 	Clients int        // at most 65000
 	Window  int        // exchanges at the same time; 64 if 0
 	Seed    uint64
 	// Keep makes clients keep their leases: they renew and do not release.
 	Keep bool
+	// Rest is how long a client asks for nothing after a RELEASE. A RELEASE that is late, because
+	// the server that has it waits for its disk while another server serves the client, would take
+	// the lease away that the client has got meanwhile. A server cannot know that it is late.
+	Rest time.Duration
 }
 
 // A Crowd is used by one goroutine. Any goroutine may read its counters.
@@ -48,7 +55,9 @@ type Crowd struct {
 
 	// Acks counts the ACKs read so far. Unanswered counts the exchanges given up.
 	Acks, Unanswered atomic.Uint64
-	last             atomic.Int64 // when the last ACK was read, in Unix nanoseconds
+	// Faulty says that the server did something wrong: Faults has an entry.
+	Faulty atomic.Bool
+	last   atomic.Int64 // when the last ACK was read, in Unix nanoseconds
 }
 
 // What a member waits for.
@@ -62,14 +71,16 @@ const (
 )
 
 type member struct {
-	n       int
-	client  *client.Client
-	phase   phase
-	message *dhcpv4.DHCPv4
-	until   time.Time
-	tries   int
-	address netip.Addr // acknowledged and not given back
-	server  netip.Addr
+	n        int
+	hardware net.HardwareAddr
+	client   *client.Client
+	phase    phase
+	message  *dhcpv4.DHCPv4
+	until    time.Time
+	tries    int
+	rests    time.Time  // begins nothing before
+	address  netip.Addr // acknowledged and not given back
+	server   netip.Addr
 }
 
 // patience is the longest time that an exchange of the crowd may take.
@@ -86,14 +97,15 @@ func New(config Config) (*Crowd, error) {
 		peer := netip.AddrFrom16([16]byte{0xfe, 0x80, 14: byte(n >> 8), 15: byte(n)})
 		levels := relay.Chain(1, config.Link, peer)
 		levels[0].InterfaceID = fmt.Appendf(nil, "port%d", n)
+		hardware := net.HardwareAddr{2, byte(config.Seed), 0, 0, byte(n >> 8), byte(n)}
 		cl, err := client.New(nil, client.Options{
-			HardwareAddr: net.HardwareAddr{2, byte(config.Seed), 0, 0, byte(n >> 8), byte(n)},
-			Servers:      []netip.Addr{config.Server}, Relays: levels, Random: c.random,
+			HardwareAddr: hardware,
+			Servers:      append([]netip.Addr{config.Server}, config.Also...), Relays: levels, Random: c.random,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("making client %d: %w", n, err)
 		}
-		c.members = append(c.members, &member{n: n, client: cl})
+		c.members = append(c.members, &member{n: n, hardware: hardware, client: cl})
 	}
 	return c, nil
 }
@@ -104,15 +116,30 @@ func (c *Crowd) LastACK() time.Time { return time.Unix(0, c.last.Load()) }
 // Faults returns in words what the server did wrong so far.
 func (c *Crowd) Faults() []string { return c.faults }
 
+// Holders returns who was acknowledged each address and has not given it back, by the hardware
+// address.
+func (c *Crowd) Holders() map[netip.Addr]string {
+	all := make(map[netip.Addr]string, len(c.holders))
+	for a, m := range c.holders {
+		all[a] = m.hardware.String()
+	}
+	return all
+}
+
 func (c *Crowd) fault(format string, args ...any) {
 	c.faults = append(c.faults, fmt.Sprintf(format, args...))
+	c.Faulty.Store(true)
 }
 
 // Run makes exchanges at random until ctx ends. It gives up the exchanges that are then in
 // progress, and does not read their answers.
 func (c *Crowd) Run(ctx context.Context) error {
 	return c.drive(ctx, func() (m *member, more bool) {
-		return c.members[c.random.IntN(len(c.members))], true
+		m = c.members[c.random.IntN(len(c.members))]
+		if m.rests.After(time.Now()) {
+			return nil, true
+		}
+		return m, true
 	}, c.begin, func(m *member) { c.Unanswered.Add(1) })
 }
 
@@ -212,6 +239,7 @@ func (c *Crowd) begin(m *member) {
 		r := m.client.Message(dhcpv4.MessageTypeRelease, dhcpv4.OptServerIdentifier(m.server.AsSlice()))
 		r.ClientIPAddr = m.address.AsSlice()
 		c.forget(m) // from now on the server may give it to any client
+		m.rests = time.Now().Add(c.config.Rest)
 		c.transmit(m, r)
 	}
 }
@@ -241,7 +269,11 @@ func (c *Crowd) send(m *member, message *dhcpv4.DHCPv4) {
 
 func (c *Crowd) transmit(m *member, message *dhcpv4.DHCPv4) {
 	// A message that cannot be sent counts as lost on the way.
-	_ = c.config.Socket.Send(m.client.Query(message.ToBytes(), false), c.config.Server)
+	query := m.client.Query(message.ToBytes(), false)
+	_ = c.config.Socket.Send(query, c.config.Server)
+	for _, a := range c.config.Also {
+		_ = c.config.Socket.Send(query, a)
+	}
 }
 
 // receive takes one datagram.

@@ -109,8 +109,17 @@ func (b *bench) crowd(c ackcheck.Config) *ackcheck.Crowd {
 	return w
 }
 
-// load starts the crowd, and returns a function that stops it.
+// load starts the crowd, and returns a function that stops it and checks that there was no fault.
 func (b *bench) load(w *ackcheck.Crowd) (stop func()) {
+	end := b.run(w)
+	return func() {
+		end()
+		b.faultless(w)
+	}
+}
+
+// run starts the crowd, and returns a function that stops it.
+func (b *bench) run(w *ackcheck.Crowd) (stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -121,7 +130,6 @@ func (b *bench) load(w *ackcheck.Crowd) (stop func()) {
 	return func() {
 		cancel()
 		running.Wait()
-		b.faultless(w)
 	}
 }
 

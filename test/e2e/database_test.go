@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +87,7 @@ func TestDatabase(t *testing.T) {
 	})
 	t.Run("DB-3 any of three dhcp4d renews the lease of any client, whichever is killed", func(t *testing.T) {
 		t.Parallel()
-		b := startSeveral(t, "192.0.2.10", "192.0.2.250")
+		b := startSeveral(t, "192.0.2.10", "192.0.2.250", "a", "b", "c")
 		var clients []*client.Client
 		var leases []*client.Lease
 		for n := range 9 {
@@ -121,7 +123,7 @@ func TestDatabase(t *testing.T) {
 	t.Run("DB-3 dhcp4d that fight for a pool give no address twice", func(t *testing.T) {
 		t.Parallel()
 		const first, addresses = 10, 60
-		b := startSeveral(t, "192.0.2.10", fmt.Sprintf("192.0.2.%d", first+addresses-1))
+		b := startSeveral(t, "192.0.2.10", fmt.Sprintf("192.0.2.%d", first+addresses-1), "a", "b", "c")
 		found := make(chan *client.Lease, addresses)
 		var all sync.WaitGroup
 		for n := range addresses {
@@ -154,7 +156,7 @@ func TestDatabase(t *testing.T) {
 	})
 	t.Run("DB-3 no address is given twice while dhcp4d and the database are killed under load", func(t *testing.T) {
 		t.Parallel()
-		b := startSeveral(t, "192.0.2.10", "192.0.2.210")
+		b := startSeveral(t, "192.0.2.10", "192.0.2.210", "a", "b", "c")
 		ctx, cancel := context.WithCancel(t.Context())
 		killing := make(chan struct{})
 		done := make(chan load.Report, 1)
@@ -191,6 +193,65 @@ func TestDatabase(t *testing.T) {
 	})
 }
 
+// TestWhatOthersHaveLeased measures how long it takes until all three dhcp4d know a lease whose ACK
+// the client has just got from one of them.
+func TestWhatOthersHaveLeased(t *testing.T) {
+	t.Parallel()
+	t.Run("DB-11 what one dhcp4d has leased, the others know soon", func(t *testing.T) {
+		t.Parallel()
+		b := startSeveral(t, "192.0.2.10", "192.0.2.250", "a", "b", "c")
+		var took []time.Duration
+		for n := range 40 {
+			b.obtain(b.client(topology.Multicast, n+1, client.Options{}))
+			began := time.Now()
+			for name := range b.halves {
+				b.series(b.halves[name], `dhcp4d_leases{state="bound",subnet="1"}`, is(float64(n+1)))
+			}
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		t.Logf("until all knew: median %v, longest %v", took[len(took)/2], took[len(took)-1])
+	})
+}
+
+// TestFullPool has dhcp4d that share a pool in which few addresses are free. The database refuses
+// the record of a client whose REQUEST comes after that of another client for the same address. That
+// client gets a NAK when it asks again.
+func TestFullPool(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		percent int
+		most    float64 // records refused per REQUEST
+	}{{50, 0.005}, {90, 0.005}, {99, 1}} {
+		t.Run(fmt.Sprintf("DB-12 few clients are refused what they were offered, with %d %% of a pool in use", test.percent), func(t *testing.T) {
+			t.Parallel()
+			const addresses = 1000
+			b := startSeveral(t, "10.0.0.1", "10.0.3.232", "a", "b")
+			clients := addresses * test.percent / 100
+			for seed, c := range []load.Config{
+				{Count: clients, Clients: clients, InFlight: 16},       // fill the pool
+				{Count: 1500, Clients: 1500, InFlight: 16, Release: 1}, // others want what is free
+			} {
+				c.Interface, c.Timeout, c.Shared, c.Seed = "access", 2*time.Second, true, uint64(seed+1)
+				r, err := loaded(t.Context(), b.Clients, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var refused float64
+				for name := range b.halves {
+					refused += b.value(name, "dhcp4d_store_records_refused_total")
+				}
+				refused /= float64(r.Started)
+				t.Logf("run %d: %d exchanges, %d without an answer, %.2f %% refused", seed+1, r.Started, r.Lost, 100*refused)
+				delete(r.Faults, "refused")
+				if len(r.Faults) > 0 || refused > test.most {
+					t.Errorf("run %d: faults %v; %.2f %% refused, want at most %.2f %%", seed+1, r.Faults, 100*refused, 100*test.most)
+				}
+			}
+		})
+	}
+}
+
 // shared is a network with three dhcp4d that use one database, and dhcp6d before them.
 type shared struct {
 	*bench
@@ -200,24 +261,27 @@ type shared struct {
 }
 
 // startSeveral builds the network. The dhcp4d are configured alike, with one pool.
-func startSeveral(t *testing.T, first, last string) *shared {
+func startSeveral(t *testing.T, first, last string, names ...string) *shared {
 	t.Helper()
 	s := &shared{bench: network(t, "dhcp6d", "dhcp4d"), database: postgrestest.Start(t), halves: map[string]*servers.Half{}, started: map[string]servers.Config{}}
 	place := "DHCP4D_STORE=" + s.database.URL()
 	migrateDatabase(t, place)
-	for i, name := range []string{"a", "b", "c"} {
+	var backends []string
+	for i, name := range names {
 		one := s.config
 		one.Env = []string{
 			place, "DHCP4D_NAME=" + name, "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS=" + firstKey,
 			fmt.Sprintf("DHCP4D_IPC_LISTEN=[::1]:%d", 6768+i), fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", 9567+100*i),
-			fmt.Sprintf(`DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, server-id: 192.0.2.1, pools: [%s-%s], match: [{interface: access}]}]`, first, last),
+			fmt.Sprintf(`DHCP4D_SUBNETS=[{id: 1, subnet: %s, server-id: 192.0.2.1, pools: [%s-%s], match: [{interface: access}]}]`,
+				netip.PrefixFrom(netip.MustParseAddr(first), 16).Masked(), first, last),
 		}
 		s.started[name] = one
+		backends = append(backends, fmt.Sprintf("%s@[::1]:%d", name, 6768+i))
 		s.start4(name)
 	}
-	s.config.Env = []string{"DHCP6D_IPC_BACKENDS=a@[::1]:6768,b@[::1]:6769,c@[::1]:6770", "DHCP6D_IPC_KEYS=" + firstKey}
+	s.config.Env = []string{"DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ","), "DHCP6D_IPC_KEYS=" + firstKey}
 	s.start6()
-	s.series(s.six, "dhcp6d_ipc_backend_up", is(3))
+	s.series(s.six, "dhcp6d_ipc_backend_up", is(float64(len(names))))
 	t.Cleanup(func() {
 		settled(t, s.six, "dhcp6d")
 		for _, h := range s.halves {
@@ -231,6 +295,16 @@ func startSeveral(t *testing.T, first, last string) *shared {
 		}
 	})
 	return s
+}
+
+// value returns a series of one dhcp4d.
+func (s *shared) value(name, series string) float64 {
+	s.t.Helper()
+	m, err := s.halves[name].Metrics()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m[series]
 }
 
 // start4 starts one dhcp4d, and waits until dhcp6d uses it.

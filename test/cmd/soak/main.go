@@ -80,7 +80,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 			[]string{"-count=1", "-timeout=0", "-v", "-run", pattern, pkg}, said, false}
 	}
 	list := []step{
-		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.15, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
+		one("two dhcp6d, three dhcp4d and a PostgreSQL server killed under load", "DHCP4O6_SEVERAL_KILLS", rounds(0.05, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"),
+		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
 		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond), "./dhcp4d/internal/store", "AKilledProcess"),
 		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable", "^TestFullDisk$"),
 		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp4d/internal/server", "^TestAttacks$"),

@@ -1,0 +1,239 @@
+package durable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
+	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
+	"github.com/dhcp4o6/dhcp4o6/test/netns"
+	"github.com/dhcp4o6/dhcp4o6/test/netns/netnstest"
+	"github.com/dhcp4o6/dhcp4o6/test/servers"
+)
+
+// TestSeveralKilledUnderLoad has two dhcp6d on one link, three dhcp4d, and one PostgreSQL server.
+// It kills (SIGKILL) or cuts off any of them at random, again and again, while more clients than
+// there are addresses go on. Then it asks for every lease that was acknowledged, and compares the
+// table with them. DHCP4O6_SEVERAL_KILLS is the number of kills.
+func TestSeveralKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	t.Run("DB-10 no lease is lost or given twice, whichever process is killed", func(t *testing.T) {
+		t.Parallel()
+		s := newSeveral(t)
+		w := s.crowd(ackcheck.Config{Clients: 540, Seed: rand.Uint64(), Rest: 7 * time.Second})
+		kills := rounds(t, "DHCP4O6_SEVERAL_KILLS", 8)
+		done, checked := map[string]int{}, 0
+		for left := kills; left > 0; {
+			stop := s.load(w)
+			for range min(left, 8) {
+				left--
+				before := w.Acks.Load()
+				s.await("an ACK since the last kill", func() bool { return w.Acks.Load() > before })
+				time.Sleep(rand.N(300 * time.Millisecond))
+				done[s.kill(rand.IntN(7))]++
+			}
+			before := w.Acks.Load()
+			s.await("an ACK after the last kill", func() bool { return w.Acks.Load() > before })
+			stop()
+			n, lost, err := w.Verify(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			checked += n
+			if len(lost) > 0 {
+				t.Errorf("after %d kills %d of %d leases are lost", kills-left, len(lost), n)
+			}
+			s.compare(w)
+			s.faultless(w)
+		}
+		t.Logf("%d kills %v, %d ACKs, %d leases looked for after them, none lost, none given twice", kills, done, w.Acks.Load(), checked)
+	})
+	t.Run("DB-10 a database that stores every record lets leases be given twice, so the test can find it", func(t *testing.T) {
+		t.Parallel()
+		s := newSeveral(t)
+		// What is there makes way for what comes: no record is refused any more.
+		s.database.Query(t, `
+			CREATE FUNCTION dhcp4d.make_way() RETURNS trigger LANGUAGE plpgsql AS
+				$$ BEGIN DELETE FROM dhcp4d.lease WHERE addr = NEW.addr AND ports = NEW.ports; RETURN NEW; END $$;
+			CREATE TRIGGER make_way BEFORE INSERT ON dhcp4d.lease FOR EACH ROW EXECUTE FUNCTION dhcp4d.make_way();`)
+		w := s.crowd(ackcheck.Config{Clients: 540, Seed: rand.Uint64(), Rest: 7 * time.Second})
+		stop := s.run(w)
+		s.await("a fault", func() bool {
+			s.kill(2 + rand.IntN(3))
+			time.Sleep(100 * time.Millisecond)
+			return w.Faulty.Load()
+		})
+		stop()
+	})
+}
+
+// several are two dhcp6d and three dhcp4d with one database.
+//
+//	relay ══ core ══╦══ six 0 ══╦══ ipc ══ four: three dhcp4d ── database
+//	                ╚══ six 1 ══╝
+type several struct {
+	*bench
+	database *postgrestest.Server
+	sixes    [2]*servers.Half
+	fours    [3]*servers.Half
+	hosts    [3]*netns.Host // of each dhcp6d, and of all dhcp4d
+	place    string         // of the store
+}
+
+var (
+	coreOf = [2]netip.Addr{server, netip.MustParseAddr("2001:db8:c::3")}
+	ipcOf  = [3]netip.Addr{netip.MustParseAddr("2001:db8:d::1"), netip.MustParseAddr("2001:db8:d::2"), netip.MustParseAddr("2001:db8:d::10")}
+)
+
+const ipcKey = "1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" // of a test, no secret
+
+func newSeveral(t *testing.T) *several {
+	t.Helper()
+	lab := netnstest.Lab(t)
+	for _, name := range []string{"dhcp6d", "dhcp4d"} {
+		if _, err := servers.Find(name); err != nil {
+			netnstest.Skip(t, err.Error())
+		}
+	}
+	s := &several{bench: &bench{t: t}, database: postgrestest.Start(t)}
+	s.place = "DHCP4D_STORE=" + s.database.URL()
+	s.migrate()
+	host := func(name string) *netns.Host {
+		h, err := lab.Host(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	s.relay = host("relay")
+	core := []netns.End{{Host: s.relay, Name: "up", Addresses: []netip.Prefix{netip.PrefixFrom(agent, 64)}}}
+	var ipc []netns.End
+	for i, name := range []string{"six0", "six1", "four"} {
+		s.hosts[i] = host(name)
+		ipc = append(ipc, netns.End{Host: s.hosts[i], Name: "ipc", Addresses: []netip.Prefix{netip.PrefixFrom(ipcOf[i], 64)}})
+		if i < len(coreOf) {
+			core = append(core, netns.End{Host: s.hosts[i], Name: "core", Addresses: []netip.Prefix{netip.PrefixFrom(coreOf[i], 64)}})
+		}
+	}
+	for _, ends := range [][]netns.End{core, ipc} {
+		if err := lab.Segment(ends...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range s.fours {
+		s.startFour(i)
+	}
+	for i := range s.sixes {
+		s.startSix(i)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, h := range append(s.sixes[:], s.fours[:]...) {
+				t.Logf("%s", h.Output())
+			}
+		}
+	})
+	return s
+}
+
+func (s *several) migrate() {
+	s.t.Helper()
+	path, err := servers.Find("dhcp4d")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	migrate := exec.Command(path, "store", "migrate")
+	migrate.Env = []string{s.place}
+	if out, err := migrate.CombinedOutput(); err != nil {
+		s.t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
+	}
+}
+
+func (s *several) startSix(i int) {
+	s.t.Helper()
+	var backends []string
+	for j := range s.fours {
+		backends = append(backends, fmt.Sprintf("four%d@[%v]:%d", j, ipcOf[2], 6768+j))
+	}
+	half, err := servers.StartV6(s.hosts[i], servers.Ours, servers.Config{
+		Dir: s.t.TempDir(), Interfaces: []string{"core"}, Relays: []netip.Prefix{netip.PrefixFrom(agent, 128)}, Quiet: true,
+		Env: []string{
+			fmt.Sprintf("DHCP6D_IPC_LISTEN=[%v]:6767", ipcOf[i]), "DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ","),
+			"DHCP6D_IPC_KEYS=" + ipcKey,
+		},
+	}, false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.sixes[i] = half
+}
+
+func (s *several) startFour(i int) {
+	s.t.Helper()
+	half, err := servers.StartV4(s.hosts[2], servers.Ours, servers.Config{
+		Dir: s.t.TempDir(), Quiet: true,
+		Subnets: []servers.Subnet{{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/16"),
+			First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.1.250"), Links: []netip.Prefix{netip.PrefixFrom(link, 64).Masked()}}},
+		Env: []string{
+			s.place, fmt.Sprintf("DHCP4D_NAME=four%d", i), "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS=" + ipcKey,
+			fmt.Sprintf("DHCP4D_IPC_LISTEN=[%v]:%d", ipcOf[2], 6768+i),
+			fmt.Sprintf("DHCP4D_IPC_PEERS=[%v]:6767,[%v]:6767", ipcOf[0], ipcOf[1]),
+			fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", 9567+100*i),
+			"DHCP4D_AUTHORITATIVE=false", "DHCP4D_OFFER_HOLD=2s", // see newBench
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.fours[i] = half
+}
+
+// kill kills one of the processes or cuts it off, brings it back, and returns what was done: 0 and 1
+// are the dhcp6d, 2 to 4 the dhcp4d, 5 is the database, 6 are the connections to it.
+func (s *several) kill(which int) string {
+	s.t.Helper()
+	switch {
+	case which < 2:
+		s.sixes[which].Kill()
+		s.startSix(which)
+		return "dhcp6d"
+	case which < 5:
+		s.fours[which-2].Kill()
+		s.startFour(which - 2)
+		return "dhcp4d"
+	case which == 5:
+		s.database.Kill(s.t)
+		s.database.Restart(s.t)
+		return "PostgreSQL"
+	default:
+		s.database.Query(s.t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL")
+		return "connections"
+	}
+}
+
+// crowd makes a crowd whose messages reach both dhcp6d.
+func (s *several) crowd(c ackcheck.Config) *ackcheck.Crowd {
+	s.t.Helper()
+	c.Also = coreOf[1:]
+	return s.bench.crowd(c)
+}
+
+// compare compares the table with what the crowd was acknowledged.
+func (s *several) compare(w *ackcheck.Crowd) {
+	s.t.Helper()
+	stored := map[string]string{}
+	for row := range strings.Lines(s.database.Query(s.t, "SELECT host(address), hardware_address FROM dhcp4d.leases WHERE state = 'bound'")) {
+		address, hardware, _ := strings.Cut(strings.TrimSpace(row), "|")
+		stored[address] = hardware
+	}
+	for address, hardware := range w.Holders() {
+		if got := stored[address.String()]; got != strings.ReplaceAll(hardware, ":", "") {
+			s.t.Errorf("%s was acknowledged to %s, in the table it is of %q", address, hardware, got)
+		}
+	}
+}
