@@ -172,6 +172,19 @@ func leases() Dashboard {
 				{Title: "Last loading took", About: "How long the last start took to load the leases into memory.", Kind: Tile, Width: 6, Unit: "s",
 					Queries: []Query{{`max(dhcp4d_store_replay_seconds)`, ""}}},
 			}},
+			{Title: "Database", Height: 6, Panels: []Panel{
+				{Title: "Standbys, and dhcp4d", Runbook: "DhcpStoreNoStandby", About: "Standbys that follow the database, as dhcp4d sees them, and the dhcp4d that use it. A commit waits for synchronous standbys only.", Kind: Lines, Width: 6, Unit: "short",
+					Queries: []Query{
+						{`sum by (instance, mode) (dhcp4d_store_standbys) > 0`, "{{mode}} standbys for {{instance}}"},
+						{`dhcp4d_store_processes > 0`, "dhcp4d for {{instance}}"},
+					}},
+				{Title: "Conflicts", Runbook: "DhcpDropsOwnFault", About: "Leases that the database did not take, because a client of another dhcp4d has the address.", Kind: Lines, Width: 6, Unit: "ops",
+					Queries: []Query{{`rate(dhcp4d_store_records_refused_total` + rate + `)`, "{{instance}}"}}},
+				{Title: "Behind the others", Runbook: "DhcpStoreBehind", About: "Time since the changes of the other dhcp4d were read: about a tenth of a second.", Kind: Lines, Width: 6, Unit: "s",
+					Queries: []Query{{`dhcp4d_store_foreign_age_seconds`, "{{instance}}"}}},
+				{Title: "Unknown outcomes", Runbook: "DhcpStoreConnectionBreaks", About: "Commits whose answer was lost with the connection, within five minutes. dhcp4d has asked for the outcome of each.", Kind: Lines, Width: 6, Unit: "short",
+					Queries: []Query{{`increase(dhcp4d_store_unknown_outcomes_total[5m])`, "{{instance}}"}}},
+			}},
 		}}
 }
 

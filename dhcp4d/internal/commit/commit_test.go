@@ -481,7 +481,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	if want := []string{
 		"dhcp4d_store_bytes", "dhcp4d_store_commit_seconds", "dhcp4d_store_commit_waiting_seconds", "dhcp4d_store_compactions_total", "dhcp4d_store_errors_total",
 		"dhcp4d_store_foreign_age_seconds", "dhcp4d_store_foreign_changes_total", "dhcp4d_store_memory_bytes", "dhcp4d_store_processes",
-		"dhcp4d_store_records_refused_total", "dhcp4d_store_replay_seconds", "dhcp4d_store_unknown_outcomes_total", "dhcp4d_store_wal_records_total",
+		"dhcp4d_store_records_refused_total", "dhcp4d_store_replay_seconds", "dhcp4d_store_standbys", "dhcp4d_store_unknown_outcomes_total", "dhcp4d_store_wal_records_total",
 	}; !slices.Equal(names, want) {
 		t.Errorf("got  %q\nwant %q", names, want)
 	}

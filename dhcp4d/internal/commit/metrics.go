@@ -106,6 +106,7 @@ var (
 	memoryDesc      = prometheus.NewDesc("dhcp4d_store_memory_bytes", "Memory held by the lease store: the index of a journal; the cache and tables of Pebble.", nil, nil)
 	unknownDesc     = prometheus.NewDesc("dhcp4d_store_unknown_outcomes_total", "Commits to a database whose answer was lost, so that their outcome was asked for.", nil, nil)
 	processesDesc   = prometheus.NewDesc("dhcp4d_store_processes", "Running dhcp4d that use the database, this one among them; 0 for another store.", nil, nil)
+	standbysDesc    = prometheus.NewDesc("dhcp4d_store_standbys", "Standbys that follow the database, by whether a commit waits for them: synchronous, asynchronous, or unknown if the user of dhcp4d may not see it.", []string{"mode"}, nil)
 )
 
 func (f figures) Describe(ch chan<- *prometheus.Desc) {
@@ -115,6 +116,7 @@ func (f figures) Describe(ch chan<- *prometheus.Desc) {
 	ch <- memoryDesc
 	ch <- unknownDesc
 	ch <- processesDesc
+	ch <- standbysDesc
 }
 
 func (f figures) Collect(ch chan<- prometheus.Metric) {
@@ -131,4 +133,10 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	gauge(memoryDesc, s.Memory)
 	counter(unknownDesc, s.Unknown)
 	gauge(processesDesc, uint64(s.Processes))
+	standbys := func(mode string, n int) {
+		ch <- prometheus.MustNewConstMetric(standbysDesc, prometheus.GaugeValue, float64(n), mode)
+	}
+	standbys("synchronous", s.Standbys.Synchronous)
+	standbys("asynchronous", s.Standbys.Asynchronous)
+	standbys("unknown", s.Standbys.Unknown)
 }

@@ -74,13 +74,16 @@ type postgres struct {
 		seen     time.Time // when the database has answered last
 		sized    time.Time
 		cleaned  time.Time
-		id       string  // of the store
-		repair   bool    // leases may be missing
-		ahead    float64 // of the table line, as last read or written
-		compared float64 // when our clock was last compared, by the clock of the database
+		counted  time.Time // the standbys
+		alone    bool      // the server cannot say what its standbys are
+		id       string    // of the store
+		repair   bool      // leases may be missing
+		ahead    float64   // of the table line, as last read or written
+		compared float64   // when our clock was last compared, by the clock of the database
 	}
 	bytes, records, unknown atomic.Uint64
 	live                    atomic.Int64
+	standbys                atomic.Pointer[Standbys]
 }
 
 // position is the number of a commit of a process.
@@ -131,6 +134,7 @@ func newPostgres(text string, o Options) (*postgres, error) {
 		p.clock = clock.New(machine)
 	}
 	p.share.Store(new(Share))
+	p.standbys.Store(new(Standbys))
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Code == codeWarning { // the wait for a synchronous standby was cancelled
 			p.doubt.Store(true)
@@ -308,6 +312,7 @@ func (p *postgres) Check() error {
 		p.side.seen = time.Now()
 		p.size()
 		p.clean()
+		p.countStandbys()
 		return nil
 	case errors.Is(err, errLost), time.Since(p.side.seen) > settleWithin:
 		return fmt.Errorf("lease store %s: %w", p.place, err)
@@ -426,7 +431,9 @@ func (p *postgres) Reopen() error { return p.join() }
 
 // Stats implements Store.
 func (p *postgres) Stats() Stats {
-	return Stats{Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(), Processes: int(p.live.Load())}
+	return Stats{
+		Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(), Processes: int(p.live.Load()), Standbys: *p.standbys.Load(),
+	}
 }
 
 // Close implements Store.

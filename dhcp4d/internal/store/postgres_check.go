@@ -82,16 +82,14 @@ func (p *postgres) lookAtDisk(ctx context.Context) (string, bool, error) {
 }
 
 func (p *postgres) lookAtStandbys(ctx context.Context) (string, bool, error) {
-	var names string
-	var standbys int
-	err := p.conn.QueryRow(ctx, "SELECT current_setting('synchronous_standby_names'), (SELECT count(*) FROM pg_stat_replication)").Scan(&names, &standbys)
+	names, standbys, err := readStandbys(ctx, p.conn)
 	switch e := sqlState(err); {
 	case e == codeNoSetting, e == codeNoTable:
 		return "the server does not know synchronous_standby_names: read its manual", true, nil
 	case err != nil:
 		return "", false, err
-	case standbys > 0 && names == "":
-		return fmt.Sprintf("%d standbys, none of them synchronous: after a failover, leases may be gone that were acknowledged; set synchronous_standby_names", standbys), true, nil
+	case standbys.Asynchronous > 0 && names == "":
+		return fmt.Sprintf("%d standbys, none of them synchronous: after a failover, leases may be gone that were acknowledged; set synchronous_standby_names", standbys.Asynchronous), true, nil
 	case names == "":
 		return "there is no standby", false, nil
 	}

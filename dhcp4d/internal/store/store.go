@@ -102,12 +102,13 @@ func (l *Loaded) count(b *lease.Binding) {
 
 // Stats are the figures of a store for its metrics.
 type Stats struct {
-	Bytes       uint64 // on disk, everything included
-	Records     uint64 // committed by this process
-	Compactions uint64 // of Pebble since it was opened; of a journal the segments that were emptied
-	Memory      uint64 // the index of a journal; the block cache and memory tables of Pebble
-	Unknown     uint64 // commits to a database whose answer was lost, so that their outcome was asked for
-	Processes   int    // dhcp4d that use a database now, this one among them
+	Bytes       uint64   // on disk, everything included
+	Records     uint64   // committed by this process
+	Compactions uint64   // of Pebble since it was opened; of a journal the segments that were emptied
+	Memory      uint64   // the index of a journal; the block cache and memory tables of Pebble
+	Unknown     uint64   // commits to a database whose answer was lost, so that their outcome was asked for
+	Processes   int      // dhcp4d that use a database now, this one among them
+	Standbys    Standbys // of a database, as last counted
 }
 
 // Options are what a store needs besides its URL.
