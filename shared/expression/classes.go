@@ -51,6 +51,9 @@ func (s *Scope) Count() int { return s.classes.Len() }
 // UsesKnown reports whether a class depends on whether the client has a reservation.
 func (s *Scope) UsesKnown(number int) bool { return s.classes.UsesKnown(number) }
 
+// ValueUsesKnown reports whether a value depends on whether the client has a reservation.
+func (s *Scope) ValueUsesKnown(v *Value) bool { return v.UsesKnown(s.classes) }
+
 // Lookup returns the number of a class.
 func (s *Scope) Lookup(name string) (int, bool) {
 	for ; s != nil; s = s.around {

@@ -173,17 +173,22 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		}
 	}
 	if sub != nil {
-		reserved = sub.Reservations.Of(&id)
+		reserved = sub.Reservations.Of(&id, eval)
 		for _, other := range sub.Link {
 			if reserved == nil {
-				reserved = other.Reservations.Of(&id)
+				reserved = other.Reservations.Of(&id, eval)
 			}
 		}
 	}
 	if reserved != nil {
 		kept := "the client"
-		if reserved.ByPoint() {
+		switch {
+		case reserved.ByPoint():
 			kept = "the attachment point"
+		case reserved.ByFlex():
+			kept = "this value of flex-id"
+		case reserved.ByClass():
+			kept = "clients of its class"
 		}
 		if _, err = fmt.Fprintf(stdout, "reservation: %v is kept for %s\n", reserved.Addr, kept); err != nil {
 			return err

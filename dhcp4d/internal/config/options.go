@@ -64,6 +64,19 @@ func (r *reader) set(o *optionsDoc, scope *expression.Scope) *option.Set {
 	return o.Set()
 }
 
+// identity reads an expression by which a client is told, before it is known whether it has a
+// reservation.
+func (r *reader) identity(v *value, scope *expression.Scope) *expression.Value {
+	if v == nil {
+		return nil
+	}
+	compiled := r.valueOf(v, scope)
+	if compiled != nil && scope.ValueUsesKnown(compiled) {
+		r.fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, KNOWN, UNKNOWN and classes that ask for them")
+	}
+	return compiled
+}
+
 // valueOf reads an expression that is octets, nil if it is none.
 func (r *reader) valueOf(v *value, scope *expression.Scope) *expression.Value {
 	text, ok := r.scalar(v, testKind)

@@ -19,6 +19,9 @@ type level struct {
 	scope   *expression.Scope // the names of classes of this level and those above
 	marked  map[string]int    // numbers of classes that only rules put queries into; nil in a subnet
 
+	flexAt *value            // the flexible identifier
+	flex   *expression.Value // compiled
+
 	// Where the last word on these was said, for checks that need several.
 	leaseAt, timersAt, serverAt *value
 }
@@ -83,6 +86,9 @@ func levelFields() []field[level] {
 		}},
 		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends, such as a boot loader and then the system; a client without a hardware address keeps its identifier", func(r *reader, v *value, l *level) {
 			r.boolean(v, &l.IgnoreID)
+		}},
+		{"flex-id", testKind, "what tells clients apart whose reservations give flex-id; where it is empty, a client has no such reservation", func(_ *reader, v *value, l *level) {
+			l.flexAt = v
 		}},
 		{"exclude-first-last-24", "true or false", "no pool hands out an address that ends in .0 or .255, which some devices take for a network's own or a broadcast address; reservations may have them", func(r *reader, v *value, l *level) {
 			r.boolean(v, &l.SkipEnds)

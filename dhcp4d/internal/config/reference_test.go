@@ -52,6 +52,7 @@ var examples = map[string][]example{
 		{"v6-only-wait", "30m"},
 		{"pad-to-300", "true"},
 		{"ignore-client-id", "true"},
+		{"flex-id", "relay6[-1].option[interface-id].hex"},
 		{"exclude-first-last-24", "true"},
 		{"classes", `[{name: phones, vendor-class: "Acme-Phone*", lease-time: 7d}]`},
 	}, shared...),
@@ -96,6 +97,8 @@ var examples = map[string][]example{
 		{"circuit-id", "port-8"},
 		{"agent-remote-id", "0x0a0b"},
 		{"link-selection", "192.0.2.1"},
+		{"flex-id", "port-7"},
+		{"class", "phones"},
 		{"refuse", "nak"},
 	}, shared...),
 	"class": append([]example{
@@ -156,6 +159,9 @@ func placed(part string, e example) string {
 		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(line, key+":") || strings.Contains(line, ", "+key+":") })
 	}
 	base := []string{"id: 1", "subnet: 192.0.2.0/24", "pools: [{range: 192.0.2.128/25, name: guests}]", "match: [{prefix: '2001:db8::5/128', trust-inner: true}]"}
+	if part == "reservation" && e.key == "flex-id" {
+		base = append(base, "flex-id: relay6[-1].option[interface-id].hex")
+	}
 	top := "classes:\n  - {name: phones, test: \"option[60].hex == 'phone'\"}\n"
 	with := func(key, value string) {
 		base = slices.DeleteFunc(base, func(s string) bool { return strings.HasPrefix(s, key+":") })
@@ -180,7 +186,7 @@ func placed(part string, e example) string {
 	case "match":
 		with("match", "[{prefix: '2001:db8::5/128', trust-inner: true}, {"+line+"}]")
 	case "reservation":
-		if !names("client-id", "hw-address", "hw-addresses", "interface-id", "remote-id", "circuit-id", "agent-remote-id") {
+		if !names("client-id", "hw-address", "hw-addresses", "interface-id", "remote-id", "circuit-id", "agent-remote-id", "flex-id", "class") {
 			line += `, hw-address: "02:00:00:00:00:09"`
 		}
 		if !names("address") {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
@@ -17,6 +18,8 @@ type reservationDoc struct {
 	addr       netip.Addr
 	hwType     uint32
 	several    [][]byte // hardware addresses
+	className  string
+	classAt    *value
 	refused    network.Refusal
 	carriedDoc
 }
@@ -82,6 +85,13 @@ var reservationFields = append([]field[reservationDoc]{
 			d.Agent.Link = a
 		}
 	}},
+	{"flex-id", octetsKind, "value of the subnet's flex-id; whoever has it has the address", func(r *reader, v *value, d *reservationDoc) {
+		r.identifier(v, octetsKind, octets.Parse, &d.Flex)
+	}},
+	{"class", "text", "name of a class; one of its clients at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
+		r.text(v, 63, &d.className)
+		d.classAt = v
+	}},
 	{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, d *reservationDoc) { r.refusal(v, &d.refused) }},
 }, carriedFields(func(d *reservationDoc) *carriedDoc { return &d.carriedDoc })...)
 
@@ -98,13 +108,13 @@ func (r *reader) identify(d *reservationDoc) bool {
 		return false
 	}
 	ways := 0
-	for _, given := range [...]bool{d.ClientID != nil, d.HWAddr != nil, d.several != nil, point, agent} {
+	for _, given := range [...]bool{d.ClientID != nil, d.HWAddr != nil, d.several != nil, point, agent, d.Flex != nil, d.className != ""} {
 		if given {
 			ways++
 		}
 	}
 	if ways != 1 {
-		r.fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, or by circuit-id or agent-remote-id")
+		r.fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, by circuit-id or agent-remote-id, by flex-id, or by class")
 		return false
 	}
 	if d.HWType = byte(d.hwType); len(d.several) > 0 {
@@ -123,7 +133,9 @@ type reserver struct {
 	list   []network.Reservation
 	byAddr map[netip.Addr]int  // where each is: see place
 	byKey  map[network.Key]int // likewise
-	file   int                 // of files; 0 is the document
+	top    *level
+	asked  []network.Class // that reservations are for
+	file   int             // of files; 0 is the document
 }
 
 // place tells where a reservation was read, for mistakes: line and file.
@@ -137,8 +149,8 @@ func (r *reserver) said(place int) string {
 }
 
 // compileReservations checks and compiles the reservations of a subnet.
-func (r *reader) compileReservations(s *subnetDoc, never []netip.Addr, in *interner) network.Reservations {
-	c := &reserver{reader: r, subnet: s, whole: prefixSpan(s.prefix), never: never, in: in,
+func (r *reader) compileReservations(s *subnetDoc, top *level, never []netip.Addr, in *interner) network.Reservations {
+	c := &reserver{reader: r, subnet: s, whole: prefixSpan(s.prefix), never: never, in: in, top: top,
 		byAddr: map[netip.Addr]int{}, byKey: map[network.Key]int{}}
 	if s.reservations != nil {
 		for _, item := range r.list(s.reservations, "reservations") {
@@ -153,7 +165,29 @@ func (r *reader) compileReservations(s *subnetDoc, never []netip.Addr, in *inter
 		c.file = 1
 		c.readFile(s.reservationsFile)
 	}
-	return network.NewReservations(c.list)
+	return network.NewReservations(c.list, s.flex, c.asked)
+}
+
+// class finds the class that a reservation is for. It must be known before the reservation is, and
+// so cannot depend on it.
+func (r *reserver) class(d *reservationDoc) bool {
+	number, ok := r.subnet.scope.Lookup(d.className)
+	if !ok {
+		r.fail(d.classAt, "no class %s is defined here; %s", d.className, expression.Suggest(d.className, r.subnet.scope.Names()))
+		return false
+	}
+	if r.subnet.scope.UsesKnown(number) {
+		r.fail(d.classAt, "the class %s depends on whether the client has a reservation, and that depends on the class", d.className)
+		return false
+	}
+	for _, l := range [...]*classList{&r.top.classes, &r.subnet.classes} {
+		for i := range l.all {
+			if l.all[i].Number == number {
+				d.Class = &l.all[i]
+			}
+		}
+	}
+	return true
 }
 
 // add checks a reservation and adds it.
@@ -171,6 +205,13 @@ func (r *reserver) add(d *reservationDoc) {
 	}
 	if s.IgnoreID && d.ClientID != nil {
 		r.fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
+		return
+	}
+	if d.Flex != nil && s.flexAt == nil {
+		r.fail(item, "gives flex-id, and the subnet says by no flex-id what that is; give it the expression")
+		return
+	}
+	if d.className != "" && !r.class(d) {
 		return
 	}
 	keys := []network.Key{d.Key()}
@@ -210,4 +251,7 @@ func (r *reserver) add(d *reservationDoc) {
 	}
 	r.checkRouting(d.options.over(s.options.routing))
 	r.list = append(r.list, reserved)
+	if d.Class != nil {
+		r.asked = append(r.asked, *d.Class)
+	}
 }

@@ -16,7 +16,7 @@ import (
 // value.
 var fileKeys = []string{
 	"address", "client-id", "hw-address", "hw-type", "interface-id", "remote-id", "link-address", "circuit-id", "agent-remote-id",
-	"link-selection", "lease-time", "next-server", "server-hostname", "boot-file-name",
+	"link-selection", "flex-id", "class", "lease-time", "next-server", "server-hostname", "boot-file-name",
 }
 
 // readFile reads reservations from the file that a subnet names: comma-separated values, the first

@@ -32,11 +32,11 @@ func TestD4_88ReservationsFile(t *testing.T) {
 		if n := len(s.Reservations.All()); n != 3 {
 			t.Fatalf("%d reservations", n)
 		}
-		nine := s.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 9}})
+		nine := s.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 9}}, nil)
 		if nine == nil || nine.Addr != addr("10.0.0.9") || nine.Times.Default != 300 || string(nine.BootFileName) != "a, b" {
 			t.Errorf("%+v", nine)
 		}
-		if eight := s.Reservations.Of(&network.Identity{ClientID: []byte{0xff, 1}}); eight == nil || eight.Addr != addr("10.0.0.8") || eight.Times.Default != 0 {
+		if eight := s.Reservations.Of(&network.Identity{ClientID: []byte{0xff, 1}}, nil); eight == nil || eight.Addr != addr("10.0.0.8") || eight.Times.Default != 0 {
 			t.Errorf("%+v", eight)
 		}
 	})
@@ -103,7 +103,7 @@ func BenchmarkReservationOf(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				k := i % n
-				if s.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}}) == nil {
+				if s.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}}, nil) == nil {
 					b.Fatal(k)
 				}
 			}

@@ -285,7 +285,7 @@ func Schema() []byte {
 			"reservation": part(properties(reservationFields)).with(object{
 				"required": []string{"address"},
 				"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"hw-addresses"},
-					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}),
+					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 			}),
 			"class":   part(properties(classFields())).with(object{"allOf": required([]string{"test", "marked", "vendor-class", "user-class", "hw-address"})}),
 			"options": options,
@@ -308,7 +308,7 @@ func ReservationsSchema() []byte {
 	}
 	line := part(properties(columns)).with(object{
 		"required": []string{"address"},
-		"oneOf":    required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}),
+		"oneOf":    required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 	})
 	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": object(line)})
 }

@@ -308,6 +308,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 	all := make([]network.Subnet, 0, len(docs))
 	in := &interner{known: map[string]*option.Set{}}
 	global := r.set(&top.options, top.scope)
+	top.flex = r.identity(top.flexAt, top.scope)
 	asked, named := map[int]bool{}, map[string]bool{}
 	for i := range docs {
 		d := &docs[i]
@@ -335,7 +336,12 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 				asked[number] = true
 			}
 		}
-		s.Reservations = r.compileReservations(d, never, in)
+		if d.flexAt == top.flexAt {
+			d.flex = top.flex
+		} else {
+			d.flex = r.identity(d.flexAt, d.scope)
+		}
+		s.Reservations = r.compileReservations(d, top, never, in)
 		s.Classes = d.classes.compile(r, asked, d.scope)
 		r.checkNames(&d.classes, named)
 		all = append(all, s)

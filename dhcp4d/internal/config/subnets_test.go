@@ -96,7 +96,7 @@ subnets:
 `)
 	sub := s.ByID(1)
 	phone := client{VendorClass: []byte("phone 7")}
-	reserved := sub.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}})
+	reserved := sub.Reservations.Of(&network.Identity{HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, 1}}, nil)
 	for _, tt := range []struct {
 		name   string
 		layers option.Layers
@@ -329,7 +329,7 @@ func TestReservation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
-			if r := sub.Reservations.Of(&c.id); r != nil {
+			if r := sub.Reservations.Of(&c.id, nil); r != nil {
 				got = r.Addr.String()
 				if r.ByPoint() != (r.Addr.As4()[3] >= 103) {
 					t.Error("by point: ", r.ByPoint())
@@ -341,7 +341,7 @@ func TestReservation(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			if n := testing.AllocsPerRun(10, func() { sub.Reservations.Of(&c.id) }); n != 0 {
+			if n := testing.AllocsPerRun(10, func() { sub.Reservations.Of(&c.id, nil) }); n != 0 {
 				t.Errorf("%v allocations", n)
 			}
 		})
@@ -472,7 +472,7 @@ func BenchmarkReservation(b *testing.B) {
 	id := network.Identity{ClientID: []byte{0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, 0, 7, 5}, HWType: 1, HWAddr: make([]byte, 6), InterfaceID: []byte("port-7")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if s.All[7].Reservations.Of(&id) == nil {
+		if s.All[7].Reservations.Of(&id, nil) == nil {
 			b.Fatal("not found")
 		}
 	}

@@ -419,9 +419,11 @@ func (r *rules) obtainable(a *Address) bool {
 		}
 		// A reservation of an attachment point moves at once to the client that is there. A
 		// reservation of a hardware address moves to another identifier with that address, such as
-		// from a boot loader to the operating system.
+		// from a boot loader to the operating system. One of a flexible identifier moves at a port
+		// to whoever has its value there, on a shared link between the identifiers of one host.
 		samePlace := a.Place != attachment.Apart
-		return (r.q.ByPoint && samePlace && !isSet(r.q.CIAddr)) || (r.q.ByHardware && a.SameHW && a.Here())
+		return (r.q.ByPoint && samePlace && !isSet(r.q.CIAddr)) || (r.q.ByHardware && a.SameHW && a.Here()) ||
+			(r.q.ByFlex && a.Here() && !isSet(r.q.CIAddr))
 	}
 	return false
 }

@@ -28,9 +28,10 @@ type Query struct {
 	// Reservation is the address that the configuration reserves for this client. It is invalid if
 	// there is none. ByPoint means that it is reserved for the attachment point, for any client
 	// there. ByHardware means that it is reserved for a hardware address, with any client
+	// identifier. ByFlex means that it is reserved for the value of an expression, with any client
 	// identifier.
-	Reservation         netip.Addr
-	ByPoint, ByHardware bool
+	Reservation                 netip.Addr
+	ByPoint, ByHardware, ByFlex bool
 	// Ordered means that hooks have chosen Reservation: the client gets that address or none.
 	Ordered bool
 

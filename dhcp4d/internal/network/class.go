@@ -122,22 +122,27 @@ func (l *ClassList) ignores(e *expression.Evaluator) bool {
 	if l == nil || l.ignoring == nil {
 		return false
 	}
-	l = l.ignoring
-	for _, i := range l.rest {
-		if e.Member(l.All[i].Number) {
-			return true
+	return l.ignoring.last(e) != nil
+}
+
+// last returns the last class of the list that the query of e is in, nil if it is in none.
+func (l *ClassList) last(e *expression.Evaluator) (last *Class) {
+	take := func(i int32) {
+		if c := &l.All[i]; (last == nil || c.Number > last.Number) && e.Member(c.Number) {
+			last = c
 		}
+	}
+	for _, i := range l.rest {
+		take(i)
 	}
 	for k := range l.keyed {
 		if octets, ok := l.keyed[k].value.Octets(e); ok {
 			for _, i := range l.keyed[k].by[string(octets)] {
-				if e.Member(l.All[i].Number) {
-					return true
-				}
+				take(i)
 			}
 		}
 	}
-	return false
+	return last
 }
 
 // AppendOf appends the classes that the query of e is in, in the order of the document. Its cost

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
@@ -23,6 +24,12 @@ var nothing Carried
 // ByPoint reports whether the address is for any client at an attachment point.
 func (r *Reservation) ByPoint() bool { return r.For[0]&(kindPoint|kindAgent) != 0 }
 
+// ByFlex reports whether the address is for the value of the subnet's flexible identifier.
+func (r *Reservation) ByFlex() bool { return r.For[0] == kindFlex }
+
+// ByClass reports whether the address is for any client of a class.
+func (r *Reservation) ByClass() bool { return r.For[0] == kindClass }
+
 // ByHardware reports whether the address is for a hardware address, with any client identifier.
 func (r *Reservation) ByHardware() bool { return r.For[0]&kindHardware != 0 && !r.ByPoint() }
 
@@ -36,6 +43,8 @@ type Identity struct {
 	InterfaceID []byte     // option 18 of the relay next to the client
 	RemoteID    []byte     // option 37 of it, with enterprise number
 	Agent       Agent
+	Flex        []byte // the value of the subnet's flexible identifier
+	Class       *Class // whose clients the reservation is for
 }
 
 // Agent is what option 82 tells of where a client is attached, if who wrote it is trusted.
@@ -59,7 +68,11 @@ const (
 	kindRemote     // remote-id, as far as given
 	kindPoint      // any point
 	kindAgent      // any point that option 82 tells: link, circuit and remote-id in their places
+	kindFlex       // the value of an expression
 	maxIdentityKey = 1 + 16 + 2 + 2*octets.Max + 2
+
+	// kindClass is the number of a class. It is no bit: such keys are not looked up.
+	kindClass = 0
 )
 
 // pointKinds are the ways to name an attachment point, the most specific first.
@@ -69,13 +82,17 @@ var pointKinds = [...]uint8{
 }
 
 // Key returns the key of an identity that names its client in one way: by
-// client identifier, by hardware address, or by attachment point.
+// client identifier, by hardware address, by flexible identifier, by class, or by attachment point.
 func (id *Identity) Key() Key {
 	switch {
 	case id.ClientID != nil:
 		return Key(append([]byte{kindClient}, id.ClientID...))
 	case id.HWAddr != nil:
 		return Key(appendHardware(nil, id.HWType, id.HWAddr))
+	case id.Flex != nil:
+		return Key(append([]byte{kindFlex}, id.Flex...))
+	case id.Class != nil:
+		return Key(binary.BigEndian.AppendUint32([]byte{kindClass}, uint32(id.Class.Number)))
 	case id.Agent.CircuitID != nil || id.Agent.RemoteID != nil:
 		var kind uint8 = kindAgent
 		at := id.Agent.point()
@@ -130,13 +147,20 @@ type Reservations struct {
 	list  []Reservation // by address
 	byKey map[Key]int32
 	kinds uint8
+
+	flex    *expression.Value // the flexible identifier, if some reservation is for a value of it
+	classes *ClassList        // of those that are for a class; nil if none is
 }
 
-// NewReservations makes the indexes over reservations whose addresses and keys
-// are distinct. It keeps list, and sorts it.
-func NewReservations(list []Reservation) Reservations {
+// NewReservations makes the indexes over reservations whose addresses and keys are distinct. It
+// keeps list, and sorts it. Flex is the subnet's flexible identifier, if there is one, and classes
+// are those that reservations are for.
+func NewReservations(list []Reservation, flex *expression.Value, classes []Class) Reservations {
 	slices.SortFunc(list, func(a, b Reservation) int { return a.Addr.Compare(b.Addr) })
 	rs := Reservations{list: list, byKey: make(map[Key]int32, len(list))}
+	if len(classes) > 0 {
+		rs.classes = newClassList(classes, 0, 0)
+	}
 	for i := range list {
 		rs.byKey[list[i].For] = int32(i)
 		for _, also := range list[i].Also {
@@ -147,8 +171,14 @@ func NewReservations(list []Reservation) Reservations {
 			list[i].Carried = &nothing
 		}
 	}
+	if rs.kinds&kindFlex != 0 {
+		rs.flex = flex
+	}
 	return rs
 }
+
+// Asks reports whether some reservation depends on expressions, so that Of needs an evaluator.
+func (rs *Reservations) Asks() bool { return rs.flex != nil || rs.classes != nil }
 
 // All returns the reservations by ascending address.
 func (rs *Reservations) All() []Reservation { return rs.list }
@@ -163,9 +193,22 @@ func (rs *Reservations) At(a netip.Addr) *Reservation {
 }
 
 // Of returns the client's reservation, nil if it has none. The client identifier comes before the
-// hardware address, and that before the attachment point, first by option 82 and then by DHCPv6. It
-// does not allocate.
-func (rs *Reservations) Of(id *Identity) *Reservation {
+// hardware address, then come the flexible identifier and the attachment point, first by option 82
+// and then by DHCPv6, and at last the classes, the later ones first. The query is that of e; if
+// that is nil, flexible identifiers and classes do not count. It does not allocate.
+func (rs *Reservations) Of(id *Identity, e *expression.Evaluator) *Reservation {
+	if r := rs.of(id, e); r != nil || rs.classes == nil || e == nil {
+		return r
+	}
+	last := rs.classes.last(e)
+	if last == nil {
+		return nil
+	}
+	var scratch [maxIdentityKey]byte
+	return rs.get(binary.BigEndian.AppendUint32(append(scratch[:0], kindClass), uint32(last.Number)))
+}
+
+func (rs *Reservations) of(id *Identity, e *expression.Evaluator) *Reservation {
 	if rs.kinds == 0 {
 		return nil
 	}
@@ -178,6 +221,13 @@ func (rs *Reservations) Of(id *Identity) *Reservation {
 	if rs.kinds&kindHardware != 0 && len(id.HWAddr) > 0 && len(id.HWAddr) <= octets.Max {
 		if r := rs.get(appendHardware(scratch[:0], id.HWType, id.HWAddr)); r != nil {
 			return r
+		}
+	}
+	if rs.flex != nil && e != nil {
+		if value, ok := rs.flex.Octets(e); ok && len(value) > 0 && len(value) <= octets.Max {
+			if r := rs.get(append(append(scratch[:0], kindFlex), value...)); r != nil {
+				return r
+			}
 		}
 	}
 	if rs.kinds&kindAgent != 0 {

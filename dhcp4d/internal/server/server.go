@@ -328,14 +328,20 @@ func (s *Server) enter(q *exchange) bool {
 	if s.ignoresID(q) {
 		q.who.ignoreID(&q.message)
 	}
-	q.reserved = q.chosen.Subnet.Reservations.Of(&q.who.identity)
+	reservations := &q.chosen.Subnet.Reservations
+	if reservations.Asks() {
+		q.known = false
+		s.evaluate(q)
+	}
+	q.reserved = reservations.Of(&q.who.identity, &s.eval)
 	q.known = q.reserved != nil
 	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
 	if a := q.event.Address; a.IsValid() {
 		if !q.chosen.Subnet.Grants(a, q.reserved) {
 			return false
 		}
-		q.terms.Reservation, q.terms.Ordered, q.terms.ByPoint, q.terms.ByHardware = a, true, false, false
+		q.terms.Reservation, q.terms.Ordered = a, true
+		q.terms.ByPoint, q.terms.ByHardware, q.terms.ByFlex = false, false, false
 	}
 	s.identify(q)
 	return true

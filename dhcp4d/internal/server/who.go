@@ -109,6 +109,6 @@ func (a *asker) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *n
 	q.ServerID, _ = m.Addr(dhcp4.OptServerIdentifier)
 	q.Wish, q.HasWish = m.Uint32(dhcp4.OptLeaseTime)
 	if reserved != nil {
-		q.Reservation, q.ByPoint, q.ByHardware = reserved.Addr, reserved.ByPoint(), reserved.ByHardware()
+		q.Reservation, q.ByPoint, q.ByHardware, q.ByFlex = reserved.Addr, reserved.ByPoint(), reserved.ByHardware(), reserved.ByFlex()
 	}
 }
