@@ -236,3 +236,39 @@ func (s *Server) Query(t testing.TB, sql string) string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// CPU returns the processor time that the server and all its processes have used.
+func (s *Server) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	pid := s.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := ticksOf(pid, true)
+	for child := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			used += ticksOf(n, false)
+		}
+	}
+	return time.Duration(used) * (time.Second / 100)
+}
+
+// ticksOf returns the processor time of a process in hundredths of a second, 0 if it is gone, with
+// that of its children that have ended. See proc(5), /proc/pid/stat, fields 14 to 17.
+func ticksOf(pid int, children bool) (ticks int64) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)[11:15]
+	if !children {
+		fields = fields[:2]
+	}
+	for _, f := range fields {
+		n, _ := strconv.ParseInt(f, 10, 64) // they are numbers
+		ticks += n
+	}
+	return ticks
+}
