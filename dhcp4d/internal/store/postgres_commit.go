@@ -165,7 +165,7 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	var all bool     // records are stored
 	var stands int64 // the number under which group stands, although its answer was lost
 	again := false
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+	for pause := firstPause; ; {
 		all, err = p.attempt(seq, group)
 		if errors.Is(err, errNotHeld) {
 			err = p.compare()
@@ -186,15 +186,10 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 		if err == nil {
 			break
 		}
-		if p.lost != nil || !passing(err) || time.Since(began) > settleWithin {
+		if !p.mayRepeat(err, began, &pause) {
 			return nil, err
 		}
 		again = true
-		select {
-		case <-p.closing:
-			return nil, err
-		case <-time.After(pause):
-		}
 	}
 	p.mine.wseq = seq
 	if again {
@@ -203,11 +198,48 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	}
 	switch {
 	case stands != 0:
-		return p.refusals(stands, records)
-	case !all:
-		return p.refusals(seq, records)
+		seq = stands
+	case all:
+		return nil, nil
 	}
-	return nil, nil
+	for pause := firstPause; ; {
+		refused, err = p.refusals(seq, records)
+		if err == nil || !p.mayRepeat(err, began, &pause) {
+			return refused, err
+		}
+	}
+}
+
+// firstPause is the time before something is tried once more. Each further pause is twice as long.
+const firstPause = 5 * time.Millisecond
+
+// mayRepeat waits, and then reports whether what has failed may be tried once more. It does not wait
+// if the error cannot pass, or if settleWithin has passed since began.
+func (p *postgres) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
+	if p.lost != nil || !passing(err) || time.Since(began) > settleWithin {
+		return false
+	}
+	select {
+	case <-p.closing:
+		return false
+	case <-time.After(*pause):
+	}
+	*pause = min(2**pause, 500*time.Millisecond)
+	return true
+}
+
+// connected makes a connection for commits, if there is none.
+func (p *postgres) connected() error {
+	if p.conn != nil && !p.conn.IsClosed() {
+		return nil
+	}
+	drop(&p.conn)
+	c, err := p.connect()
+	if err != nil {
+		return err
+	}
+	p.conn = c
+	return nil
 }
 
 // timeIsRight compares our clock with the time line, because a commit may have found them apart. It
@@ -229,12 +261,8 @@ func (p *postgres) timeIsRight() error {
 // attempt makes a commit once. Without an error the commit stands on the disk of the database, and
 // on that of a synchronous standby if there is one. All reports that no record was refused.
 func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
-	if p.conn == nil {
-		c, err := p.connect()
-		if err != nil {
-			return false, err
-		}
-		p.conn = c
+	if err := p.connected(); err != nil {
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -255,9 +283,6 @@ func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 			QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
 	}
 	err = p.conn.SendBatch(ctx, &batch).Close()
-	if p.conn.IsClosed() {
-		drop(&p.conn)
-	}
 	if sqlState(err) == codeDivisionByZero {
 		return false, errNotHeld
 	}
@@ -276,6 +301,9 @@ var (
 // refusals returns the records that our commit seq has not stored, with what the database has for
 // their identities.
 func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, error) {
+	if err := p.connected(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	lost := make(map[lease.ID]lease.Binding) // by identity, what the database has for it
@@ -313,12 +341,8 @@ func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, erro
 
 // compare reads our row in the table process.
 func (p *postgres) compare() error {
-	if p.conn == nil {
-		c, err := p.connect()
-		if err != nil {
-			return err
-		}
-		p.conn = c
+	if err := p.connected(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()

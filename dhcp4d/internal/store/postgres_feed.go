@@ -60,12 +60,8 @@ func (p *postgres) Foreign() ([]lease.Binding, error) {
 	if p.lost != nil {
 		return nil, p.lost
 	}
-	if p.conn == nil {
-		c, err := p.connect()
-		if err != nil {
-			return nil, err
-		}
-		p.conn = c
+	if err := p.connected(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -74,9 +70,6 @@ func (p *postgres) Foreign() ([]lease.Binding, error) {
 		err = p.readKeys(ctx)
 	}
 	if err != nil {
-		if p.conn != nil && p.conn.IsClosed() {
-			drop(&p.conn)
-		}
 		return nil, fmt.Errorf("lease store %s: reading what others have changed: %w", p.place, err)
 	}
 	for _, at := range p.feed.read {
