@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
 // makeToken returns the token in the file at path. A missing file is made, readable for its owner
@@ -35,7 +37,7 @@ func makeToken(path string) (string, error) {
 
 // ReadToken returns the token in the file at path, without the white space around it.
 func ReadToken(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := config.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("reading the token of the API: %w", err)
 	}

@@ -23,7 +23,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -191,7 +190,7 @@ func (l *Loader) find(name string) (value, source string, ok bool) {
 	case plain:
 		return value, name, true
 	case file:
-		content, err := os.ReadFile(path)
+		content, err := ReadFile(path)
 		if err != nil {
 			l.add(name+"_FILE", err.Error(), "name a file that holds the value of "+name)
 			return "", "", false

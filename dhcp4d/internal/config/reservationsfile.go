@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
 // fileKeys are the keys of a reservation that a file may have as columns: those with one plain
@@ -26,7 +27,7 @@ func (r *reserver) readFile(at *value) {
 	if !ok {
 		return
 	}
-	content, err := os.ReadFile(path)
+	content, err := config.ReadFile(path)
 	if err != nil {
 		r.fail(at, "%v", err)
 		return

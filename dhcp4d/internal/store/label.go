@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -83,6 +84,9 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 	case err != nil:
 		return nil, l, false, &unreadableError{err}
 	}
+	if err := checkKinds(fsys, dir, names); err != nil {
+		return names, l, false, err
+	}
 	other, lost := "", false
 	for _, name := range names {
 		switch name {
@@ -107,6 +111,49 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 	l, err = readLabel(fsys, dir, prefix)
 	return names, l, true, err
 }
+
+// checkKinds refuses a named pipe or a device in the place of a file of the store. To open such a
+// thing may never return.
+func checkKinds(fsys vfs.FS, dir string, names []string) error {
+	for _, name := range names {
+		if !ofStore(name) {
+			continue
+		}
+		info, err := fsys.Stat(fsys.PathJoin(dir, name))
+		if err != nil {
+			continue // whoever opens it says what is wrong
+		}
+		switch mode := info.Mode(); {
+		case mode&fs.ModeNamedPipe != 0:
+			return &unreadableError{&notFileError{name, "a named pipe"}}
+		case mode&fs.ModeDevice != 0:
+			return &unreadableError{&notFileError{name, "a device"}}
+		}
+	}
+	return nil
+}
+
+// pebbleFile are the logs and tables of Pebble.
+var pebbleFile = regexp.MustCompile(`^[0-9]+\.(log|sst|blob)$`)
+
+// ofStore reports whether a file of a store, of either kind, may have a name.
+func ofStore(name string) bool {
+	switch name {
+	case labelName, scratchName, lockName, watermarkName, clockName:
+		return true
+	}
+	for _, prefix := range []string{"MANIFEST-", "OPTIONS-", "marker."} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return isSegment(name) || pebbleFile.MatchString(name)
+}
+
+// notFileError says that something else is in the place of a file.
+type notFileError struct{ name, kind string }
+
+func (e *notFileError) Error() string { return e.name + " is " + e.kind + ", not a file" }
 
 func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 	f, err := fsys.Open(fsys.PathJoin(dir, labelName))
@@ -137,7 +184,11 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 			return l, nil
 		}
 	}
-	return label{}, &damage{file: labelName, at: -1, why: fmt.Sprintf("it reads %q", text)}
+	why := fmt.Sprintf("it reads %.80q", text)
+	if text != "" && strings.Trim(text, "\x00") == "" {
+		why = "it holds zero octets only"
+	}
+	return label{}, &damage{file: labelName, at: -1, why: why}
 }
 
 // writeLabel replaces the label of dir, and makes that durable.

@@ -45,6 +45,9 @@ var ways = []struct {
 	{name: "a link to nothing", kept: true, spoil: func(f spoiled) error {
 		return errors.Join(os.Remove(f.path), os.Symlink("nothing", f.path))
 	}},
+	{name: "a named pipe", kept: true, spoil: func(f spoiled) error {
+		return errors.Join(os.Remove(f.path), syscall.Mkfifo(f.path, 0o600))
+	}},
 	{name: "denied", spoil: func(spoiled) error { return nil }, denied: true},
 }
 
