@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,10 +18,22 @@ import (
 // A wire carries the connections of one process to its database. It cuts them where it is told to,
 // after so many octets one way.
 type wire struct {
-	sent, heard int // octets so far, of all connections
-	cutSent     int // the connection breaks when so many were sent; -1 is never
-	cutHeard    int
+	mu          sync.Mutex
+	sent, heard way
 	cuts        int // how often it has cut
+}
+
+// way is one direction of a wire.
+type way struct {
+	octets int // so far, of all connections
+	cut    int // the connection breaks when so many have passed; -1 is never
+}
+
+func (w *way) room(n int) (room int, breaks bool) {
+	if left := w.cut - w.octets; w.cut >= 0 && left < n {
+		return max(left, 0), true
+	}
+	return n, false
 }
 
 func newWire(p *postgres) *wire {
@@ -38,16 +51,29 @@ func newWire(p *postgres) *wire {
 }
 
 // mend makes the wire whole.
-func (w *wire) mend() { w.cutSent, w.cutHeard = -1, -1 }
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent.cut, w.heard.cut = -1, -1
+}
 
-// breakAfter makes the wire cut at the next octets: after n of what is sent, or of what is heard.
+// breakAfter makes the wire cut after the next n octets that are sent, or that are heard.
 func (w *wire) breakAfter(n int, heard bool) {
 	w.mend()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if heard {
-		w.cutHeard = w.heard + n
+		w.heard.cut = w.heard.octets + n
 	} else {
-		w.cutSent = w.sent + n
+		w.sent.cut = w.sent.octets + n
 	}
+}
+
+// passed returns how many octets were sent and heard, and how often the wire has cut.
+func (w *wire) passed() (sent, heard, cuts int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent.octets, w.heard.octets, w.cuts
 }
 
 // cutConn is a connection over a wire.
@@ -57,37 +83,32 @@ type cutConn struct {
 }
 
 func (c *cutConn) Write(b []byte) (int, error) {
-	w := c.wire
-	if room := w.cutSent - w.sent; w.cutSent >= 0 && room < len(b) {
-		n, _ := c.Conn.Write(b[:max(room, 0)])
-		w.sent += n
-		return n, c.cut()
-	}
-	n, err := c.Conn.Write(b)
-	w.sent += n
-	return n, err
+	return c.pass(b, &c.wire.sent, c.Conn.Write)
 }
 
 func (c *cutConn) Read(b []byte) (int, error) {
-	w := c.wire
-	if w.cutHeard >= 0 {
-		room := w.cutHeard - w.heard
-		if room <= 0 {
-			return 0, c.cut()
-		}
-		b = b[:min(room, len(b))]
-	}
-	n, err := c.Conn.Read(b)
-	w.heard += n
-	return n, err
+	return c.pass(b, &c.wire.heard, c.Conn.Read)
 }
 
-// cut closes the connection. The server works on with what it has.
-func (c *cutConn) cut() error {
-	c.wire.mend()
-	c.wire.cuts++
-	_ = c.Conn.Close() // the other end notices
-	return fmt.Errorf("cut: %w", net.ErrClosed)
+// pass moves octets one way, up to where the wire is cut.
+func (c *cutConn) pass(b []byte, w *way, move func([]byte) (int, error)) (n int, err error) {
+	c.wire.mu.Lock()
+	room, breaks := w.room(len(b))
+	c.wire.mu.Unlock()
+	if room > 0 {
+		n, err = move(b[:room])
+	}
+	c.wire.mu.Lock()
+	defer c.wire.mu.Unlock()
+	w.octets += n
+	if breaks && n == room {
+		// The server works on with what it has.
+		c.wire.sent.cut, c.wire.heard.cut = -1, -1
+		c.wire.cuts++
+		_ = c.Conn.Close()
+		return n, fmt.Errorf("cut: %w", net.ErrClosed)
+	}
+	return n, err
 }
 
 // some8 returns records of few addresses and clients, so that they meet.
@@ -131,9 +152,10 @@ func TestDB_4_CutAtEachOctet(t *testing.T) {
 	}
 	drop(&p.conn)
 	commit(p, step()) // over the wire from now on
-	sent, heard := w.sent, w.heard
+	sent0, heard0, _ := w.passed()
 	commit(p, step())
-	sent, heard = w.sent-sent, w.heard-heard
+	sent, heard, _ := w.passed()
+	sent, heard = sent-sent0, heard-heard0
 	stride := number(t, "STORE_CUTS", 23)
 	for _, way := range []struct {
 		name   string
@@ -142,11 +164,12 @@ func TestDB_4_CutAtEachOctet(t *testing.T) {
 	}{{"sent", sent, false}, {"heard", heard, true}} {
 		for n := 0; n < way.octets; n += stride {
 			records := step()
-			cuts, seq := w.cuts, p.mine.wseq
+			_, _, before := w.passed()
+			seq := p.mine.wseq
 			w.breakAfter(n, way.heard)
 			commit(p, records)
-			if w.cuts != cuts+1 {
-				t.Fatalf("%d octets %s: %d cuts", n, way.name, w.cuts-cuts)
+			if _, _, cuts := w.passed(); cuts != before+1 {
+				t.Fatalf("%d octets %s: %d cuts", n, way.name, cuts-before)
 			}
 			// An empty commit may follow one whose answer was lost.
 			if made := p.mine.wseq - seq; made < 1 || made > 2 {
@@ -209,7 +232,8 @@ func cutAtRandom(t *testing.T, url string, seed uint64) (cuts int) {
 	}
 	defer func() {
 		for _, p := range all {
-			cuts += p.wire.cuts
+			_, _, n := p.wire.passed()
+			cuts += n
 			_ = p.Close()
 		}
 	}()
@@ -230,7 +254,8 @@ func cutAtRandom(t *testing.T, url string, seed uint64) (cuts int) {
 			if err := p.Close(); err != nil {
 				t.Errorf("step %d: %v", step, err)
 			}
-			cuts += p.wire.cuts
+			_, _, n := p.wire.passed()
+			cuts += n
 			all[i] = start()
 		case 1, 2, 3:
 			heard(t, p, twin, step)
