@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -88,6 +89,38 @@ func startOurs(h *netns.Host, c Config, name string, through, env []string, alon
 		}
 		return err
 	})
+}
+
+// StartImported starts our v4 half with what its program makes of a configuration of Kea's, and with
+// further variables. dir is for what is made.
+func StartImported(ctx context.Context, h *netns.Host, dir, configuration string, env ...string) (*Half, error) {
+	path, err := program(Config{}, "dhcp4d")
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.Start(nil, path, "import-config", "-dir", dir, configuration)
+	if err != nil {
+		return nil, err
+	}
+	status, err := p.Wait(ctx)
+	if err != nil {
+		p.Kill()
+		return nil, err
+	}
+	if status != 0 {
+		return nil, fmt.Errorf("the import of %s ended with status %d and said %s", configuration, status, p.Output())
+	}
+	made, err := os.ReadFile(filepath.Join(dir, "dhcp4d.env"))
+	if err != nil {
+		return nil, fmt.Errorf("reading what was imported: %w", err)
+	}
+	all := append(strings.Split(strings.TrimSpace(string(made)), "\n"), "DHCP4D_METRICS_LISTEN="+metrics4)
+	last := map[string]string{} // of each variable
+	for _, v := range append(all, env...) {
+		name, _, _ := strings.Cut(v, "=")
+		last[name] = v
+	}
+	return startOurs(h, Config{}.withDefaults(), "dhcp4d", nil, slices.Collect(maps.Values(last)), false)
 }
 
 func env6(c Config) []string {

@@ -37,6 +37,7 @@ func All(clocks clock.System) []daemon.Command {
 			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 		}},
 		{Name: "explain", About: descriptionOf("explain").About, Run: explain},
+		{Name: "import-config", About: descriptionOf("import-config").About, Run: of((*call).importConfig)},
 		{Name: "schema", About: descriptionOf("schema").About, Run: of((*call).schema)},
 	}
 }
@@ -102,6 +103,7 @@ func descriptionOf(words string) manual.Command {
 		second, all = first, []action{
 			{"subnets", "[-subnet ID|NAME] [-json]", "list subnets and pools by use, the fullest first", "", nil},
 			{"explain", "[flags that describe the query]", "tell which subnet a query would get, and why", "", nil},
+			{"import-config", "[-dir DIRECTORY] FILE", "write the subnets document that a configuration of Kea's DHCPv4 server becomes, and say line by line what was taken, changed and left", "", nil},
 			{"schema", "[-reservations-file]", "print the JSON Schema of the subnets document, with which editors complete and check it", "", nil},
 		}
 	}

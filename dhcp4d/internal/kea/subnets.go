@@ -1,0 +1,609 @@
+package kea
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
+)
+
+// network converts a shared network.
+func (c *converter) network(n *value) {
+	if n.kind != object {
+		c.left(n, "must be an object")
+		return
+	}
+	subnets := items(n.get("subnet4"))
+	name := content(n.get("name"))
+	for _, s := range subnets {
+		c.subnet(s, n)
+	}
+	c.reach(name)
+	for _, key := range inherited {
+		if v := n.get(key); v != nil && !someSaid(v) && !empty(v) {
+			c.taken(v, "each subnet of the network says it itself")
+		}
+	}
+	if v := n.get("name"); v != nil {
+		if len(subnets) > 1 {
+			c.taken(v, "as network of its subnets")
+		} else {
+			c.left(v, "a network of one subnet is that subnet")
+		}
+	}
+}
+
+// inherited are the keys that a subnet takes from its shared network if it does not have them.
+var inherited = []string{
+	"valid-lifetime", "min-valid-lifetime", "max-valid-lifetime", "renew-timer", "rebind-timer", "calculate-tee-times", "t1-percent", "t2-percent",
+	"authoritative", "match-client-id", "next-server", "server-hostname", "boot-file-name", "interface", "client-class", "client-classes",
+}
+
+// subnet converts a subnet. The network is nil if it is in none.
+func (c *converter) subnet(s, network *value) {
+	if s.kind != object {
+		c.left(s, "must be an object")
+		return
+	}
+	prefix, ok := c.prefix(s)
+	if !ok {
+		return
+	}
+	m := mapping()
+	c.origin[m] = s
+	c.id(m, s)
+	c.put(m, "subnet", scalar(prefix.String()), s.get("subnet"))
+	from := []*value{s}
+	if network != nil {
+		from = append(from, network)
+	}
+	shared := network != nil && len(items(network.get("subnet4"))) > 1
+	var guards []string
+	if shared {
+		c.put(m, "network", str(content(network.get("name"))), s)
+		if guards, ok = c.guards(s); !ok {
+			c.left(s, "clients of a class that is not known have it alone")
+			return
+		}
+		c.match(m, network, s, network, prefix)
+	} else {
+		c.match(m, s, s, network, prefix)
+	}
+
+	pools := &yaml.Node{Kind: yaml.SequenceNode}
+	inPools := map[byte]bool{}
+	for _, p := range items(s.get("pools")) {
+		c.pool(pools, p, prefix, guards, inPools)
+	}
+	if len(items(s.get("pools"))) == 1 {
+		from = append([]*value{s.get("pools").values[0]}, from...) // its additional classes are those of the subnet
+	}
+	c.put(m, "pools", pools, nil)
+	own := from[len(from)-1:]
+	if network != nil {
+		own = from[len(from)-2:]
+	}
+	c.level(m, own[0], network)
+	o := c.options(s.get("option-data"), c.defs)
+	if network != nil {
+		o.under(c.options(network.get("option-data"), c.defs))
+	}
+	c.writeOptions(m, o)
+
+	classes, codes := c.additional(from)
+	classes = append(classes, c.over(o, codes, inPools, s)...)
+	reservations := &yaml.Node{Kind: yaml.SequenceNode}
+	if c.inSubnet(s, network) {
+		for _, r := range items(s.get("reservations")) {
+			if k := c.reservation(reservations, r); k != nil {
+				classes = append(classes, k)
+			}
+		}
+	} else {
+		for _, r := range items(s.get("reservations")) {
+			c.left(r, "Kea is told not to look for reservations in the subnet")
+		}
+	}
+	if len(classes) > 0 {
+		c.put(m, "classes", &yaml.Node{Kind: yaml.SequenceNode, Content: classes}, nil)
+	}
+	if len(reservations.Content) > 0 {
+		c.put(m, "reservations", reservations, nil)
+	}
+	c.subnets.Content = append(c.subnets.Content, m)
+}
+
+func (c *converter) prefix(s *value) (netip.Prefix, bool) {
+	v := s.get("subnet")
+	if v == nil {
+		c.left(s, "has no subnet; give it an IPv4 prefix")
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(strings.ReplaceAll(content(v), " ", ""))
+	switch {
+	case err != nil || !p.Addr().Is4():
+		c.left(s, "%q is no IPv4 prefix", content(v))
+		return netip.Prefix{}, false
+	case p != p.Masked():
+		c.changed(v, "as %s", p.Masked())
+	default:
+		c.taken(v, "as subnet")
+	}
+	return p.Masked(), true
+}
+
+// id takes the id of a subnet, or numbers it as Kea does.
+func (c *converter) id(m *yaml.Node, s *value) {
+	v := s.get("id")
+	if n, err := strconv.ParseUint(content(v), 10, 32); v != nil && err == nil && n > 0 {
+		c.put(m, "id", scalar(strconv.FormatUint(n, 10)), v)
+		c.taken(v, "as id")
+		return
+	}
+	c.nextID++
+	c.put(m, "id", scalar(strconv.Itoa(c.nextID)), s)
+	if v != nil {
+		c.changed(v, "as %d", c.nextID)
+		return
+	}
+	c.note(s, Changed, "it has no id; it gets %d, as in Kea up to 2.4. The id must stay the same", c.nextID)
+}
+
+// guards are the classes that a subnet or a pool is for, nil if it is for all.
+func (c *converter) guards(from ...*value) (names []string, ok bool) {
+	ok = true
+	for _, f := range from {
+		var all []*value
+		if v := f.get("client-class"); v != nil && content(v) != "" {
+			all = append(all, v)
+		}
+		for _, key := range []string{"client-classes"} {
+			all = append(all, items(f.get(key))...)
+		}
+		for _, v := range all {
+			name, found := c.named(content(v), v)
+			if !found {
+				ok = false
+				continue
+			}
+			names = append(names, name)
+			if !v.said {
+				c.taken(v, "as a class that it is for")
+			}
+		}
+		if len(all) > 0 {
+			return names, ok && len(names) > 0
+		}
+	}
+	return nil, ok
+}
+
+// reach gives the first subnet of a network an empty match if none has one: it must be said which
+// queries are for the network.
+func (c *converter) reach(name string) {
+	var first *yaml.Node
+	for _, s := range c.subnets.Content {
+		if n := child(s, "network"); n == nil || n.Value != name {
+			continue
+		}
+		if child(s, "match") != nil {
+			return
+		}
+		if first == nil {
+			first = s
+		}
+	}
+	if first != nil {
+		c.unmatched(first, c.origin[first], child(first, "subnet").Value)
+	}
+}
+
+func (c *converter) unmatched(m *yaml.Node, from *value, prefix string) {
+	none := flow()
+	none.LineComment = "say here which queries are for it"
+	c.put(m, "match", none, from)
+	c.out.Unmatched = append(c.out.Unmatched, prefix)
+	c.note(from, Changed, "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for the subnet; give it entries")
+}
+
+// match writes which queries a subnet is for, if they are of the classes that guard says.
+func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.Prefix) {
+	var entries [][2]*yaml.Node
+	add := func(key string, v *value, text string) {
+		k, n := scalar(key), str(text)
+		c.origin[n] = v
+		entries = append(entries, [2]*yaml.Node{k, n})
+	}
+	if v := s.get("4o6-subnet"); content(v) != "" {
+		p, err := netip.ParsePrefix(content(v))
+		if err != nil {
+			c.left(v, "%q is no IPv6 prefix", content(v))
+		} else {
+			add("prefix", v, p.Masked().String())
+			c.takenAs(v, "prefix in match")
+		}
+	}
+	if v := s.get("4o6-interface-id"); content(v) != "" {
+		if b, err := plain(content(v)); err == nil && strings.HasPrefix(content(v), "'") {
+			add("interface-id", v, octets.Show(b))
+		} else {
+			add("interface-id", v, octets.Show([]byte(content(v))))
+		}
+		c.takenAs(v, "interface-id in match")
+	}
+	if v := s.get("4o6-interface"); content(v) != "" {
+		add("interface", v, content(v))
+		c.takenAs(v, "interface in match")
+	}
+	from := []*value{s}
+	if network != nil {
+		from = append(from, network)
+	}
+	if v := pick("interface", from...); content(v) != "" {
+		if len(entries) == 0 {
+			add("interface", v, content(v))
+			c.changed(v, "as interface in match, which is an interface of dhcp6d")
+		} else {
+			c.left(v, "which queries of DHCPv4 over DHCPv6 the subnet is for, its 4o6 keys say")
+		}
+	}
+	if guard == s {
+		from = from[:1]
+		if network != nil {
+			from = append(from, network)
+		}
+	} else {
+		from = []*value{guard}
+	}
+	classes, ok := c.guards(from...)
+	all := flow()
+	if classes == nil {
+		classes = []string{""}
+	}
+	for _, e := range entries {
+		for _, class := range classes {
+			entry := mapping()
+			entry.Style = yaml.FlowStyle
+			entry.Content = append(entry.Content, e[0], copied(e[1]))
+			c.origin[entry] = c.origin[e[1]]
+			if class != "" {
+				c.put(entry, "class", str(class), c.origin[e[1]])
+			}
+			claim := e[0].Value + " " + e[1].Value + " " + class
+			if first := c.claimed[claim]; first != "" {
+				if guard == s {
+					c.note(c.origin[e[1]], Left, "the subnet %s has the claim on these queries already", first)
+				}
+				continue
+			}
+			c.claimed[claim] = prefix.String()
+			if ok {
+				all.Content = append(all.Content, entry)
+			}
+		}
+	}
+	switch {
+	case len(all.Content) > 0:
+		c.put(m, "match", all, nil)
+	case guard == s: // else another subnet of the network may have it
+		c.unmatched(m, s, prefix.String())
+	}
+}
+
+// pool converts a pool, of a subnet that is for some classes.
+func (c *converter) pool(pools *yaml.Node, p *value, prefix netip.Prefix, guards []string, given map[byte]bool) {
+	v := p.get("pool")
+	first, last, ok := span(content(v))
+	if v == nil || !ok {
+		c.left(p, "it has no range of IPv4 addresses")
+		return
+	}
+	text := strings.ReplaceAll(content(v), " ", "")
+	if !strings.Contains(text, "/") {
+		text = first.String() + "-" + last.String()
+	}
+	network, broadcast := prefix.Addr(), lastOf(prefix)
+	switch {
+	case prefix.Bits() <= 30 && !strings.Contains(text, "/") && first != last && (first == network || last == broadcast):
+		if first == network {
+			first = first.Next()
+		}
+		if last == broadcast {
+			last = last.Prev()
+		}
+		text = first.String() + "-" + last.String()
+		c.changed(v, "as %s: no client gets the address of the network itself, or the broadcast address", text)
+	case first == prefix.Addr().Next() || first == network:
+		c.changed(v, "as a pool, without %s, unless server-id says another address: it is the server identifier", prefix.Addr().Next())
+	default:
+		c.taken(v, "as a pool")
+	}
+	only, ok := c.guards(p)
+	if !ok {
+		c.left(p, "clients of a class that is not known have it alone")
+		return
+	}
+	switch {
+	case len(only) == 0:
+		only = guards
+	case len(guards) > 0 && !slices.Equal(only, guards):
+		c.left(p, "it is for clients that are in a class of the subnet and in one of the pool; define a class of both")
+		return
+	}
+	o := c.options(p.get("option-data"), c.defs)
+	for _, x := range o.all {
+		given[x.code] = true
+		if c.classGives(x.code) {
+			c.note(x.from, Changed, "here the option of a class goes before that of a pool, and in Kea after it")
+		}
+	}
+	if len(only) == 0 && !o.isSet() {
+		n := scalar(text)
+		c.origin[n] = p
+		pools.Content = append(pools.Content, n)
+		return
+	}
+	m := mapping()
+	c.origin[m] = p
+	c.put(m, "range", scalar(text), v)
+	if len(only) > 0 {
+		c.put(m, "only", flow(strs(only)...), p)
+	}
+	c.writeOptions(m, o)
+	pools.Content = append(pools.Content, m)
+}
+
+// span reads a range or a prefix.
+func span(s string) (first, last netip.Addr, ok bool) {
+	if p, err := netip.ParsePrefix(strings.ReplaceAll(s, " ", "")); err == nil && p.Addr().Is4() {
+		return p.Masked().Addr(), lastOf(p), true
+	}
+	from, to, _ := strings.Cut(s, "-")
+	first, err1 := netip.ParseAddr(strings.TrimSpace(from))
+	last, err2 := netip.ParseAddr(strings.TrimSpace(to))
+	return first, last, err1 == nil && err2 == nil && first.Is4() && last.Is4() && first.Compare(last) <= 0
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	n := binary.BigEndian.Uint32(b[:])
+	if p.Bits() < 32 {
+		n |= 1<<(32-p.Bits()) - 1
+	}
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
+}
+
+// classGives reports whether a class gives an option.
+func (c *converter) classGives(code byte) bool {
+	return slices.ContainsFunc(c.classes, func(k *class) bool { return k.options.has(code) })
+}
+
+// over is a class of all clients that has the options of a subnet which classes have, too: in Kea
+// those of the subnet go before those of classes. It cannot have what a pool gives, because that goes
+// before the subnet in both.
+func (c *converter) over(o *optionList, additional []byte, inPools map[byte]bool, at *value) []*yaml.Node {
+	strong := &optionList{}
+	for _, x := range o.all {
+		switch {
+		case !c.classGives(x.code) && !slices.Contains(additional, x.code):
+		case inPools[x.code]:
+			c.note(x.from, Changed, "here the option of a class goes before that of the subnet, and in Kea after it: a pool has the option, too")
+		default:
+			strong.all = append(strong.all, x)
+		}
+	}
+	if len(strong.all) == 0 {
+		return nil
+	}
+	m := mapping()
+	c.origin[m] = at
+	c.put(m, "test", str("member('ALL')"), at)
+	c.writeOptions(m, strong)
+	return []*yaml.Node{m}
+}
+
+// inSubnet reports whether Kea looks for reservations in a subnet.
+func (c *converter) inSubnet(s, network *value) bool {
+	from := []*value{s, c.global}
+	if network != nil {
+		from = []*value{s, network, c.global}
+	}
+	for _, key := range []string{"reservation-mode", "reservations-in-subnet", "reservations-global", "reservations-out-of-pool"} {
+		for _, f := range from {
+			if v := f.get(key); v != nil && !v.said {
+				c.taken(v, "by which reservations are written")
+			}
+		}
+	}
+	if v := pick("reservations-in-subnet", from...); v != nil {
+		return isTrue(v)
+	}
+	mode := content(pick("reservation-mode", from...))
+	return mode == "" || mode == "all" || mode == "in-subnet" || mode == "out-of-pool"
+}
+
+// client is who a reservation is for.
+type client struct {
+	key  string // of a reservation of ours; empty if there is none
+	text string
+	test string
+}
+
+// identity reads who a reservation is for. It tells left why it cannot.
+func (c *converter) identity(r *value, left func(v *value, format string, args ...any)) (client, *value, bool) {
+	for _, key := range []string{"hw-address", "client-id", "circuit-id", "duid", "flex-id"} {
+		v := r.get(key)
+		if v == nil {
+			continue
+		}
+		parse := plain
+		if key == "hw-address" {
+			parse = octets.ParseHWAddress
+		}
+		b, err := parse(content(v))
+		if err != nil || len(b) == 0 {
+			left(r, "its %s cannot be read: %q is neither hex nor text in single quotes", key, content(v))
+			return client{}, v, false
+		}
+		colons := string(octets.AppendHex(nil, b))
+		switch key {
+		case "hw-address":
+			return client{key, colons, fmt.Sprintf("pkt4.mac == 0x%x", b)}, v, true
+		case "client-id":
+			return client{key, colons, fmt.Sprintf("option[61].hex == 0x%x", b)}, v, true
+		case "circuit-id":
+			return client{key, octets.Show(b), fmt.Sprintf("relay4[1].hex == 0x%x", b)}, v, true
+		case "duid":
+			return client{test: fmt.Sprintf("substring(option[61].hex, 0, 1) == 0xff and substring(option[61].hex, 5, all) == 0x%x", b)}, v, true
+		}
+		k := client{test: fmt.Sprintf("%s == 0x%x", c.flexID, b)}
+		if c.flexID == "" {
+			left(r, "a flex-id means nothing without the hook flex_id and its identifier-expression")
+			return client{}, v, false
+		}
+		if own := flexible[strings.Join(strings.Fields(c.flexID), "")]; own != "" {
+			k.key, k.text = own, octets.Show(b)
+			if own == "hw-address" || own == "client-id" {
+				k.text = colons
+			}
+		}
+		return k, v, true
+	}
+	left(r, "it names no client")
+	return client{}, nil, false
+}
+
+// flexible are the expressions of flexible identifiers that a key of reservations stands for.
+var flexible = map[string]string{
+	"pkt4.mac":                 "hw-address",
+	"option[61].hex":           "client-id",
+	"relay4[1].hex":            "circuit-id",
+	"option[82].option[1].hex": "circuit-id",
+	"relay4[2].hex":            "agent-remote-id",
+	"option[82].option[2].hex": "agent-remote-id",
+}
+
+// reservation converts a reservation. One without an address becomes a class, which is returned: it
+// gives its client the rest.
+func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
+	who, by, ok := c.identity(r, c.left)
+	if !ok {
+		return nil
+	}
+	address := r.get("ip-address")
+	m := mapping()
+	c.origin[m] = r
+	hasAddress := content(address) != "" && content(address) != "0.0.0.0"
+	switch {
+	case hasAddress && who.key == "":
+		c.left(r, "a reservation of an address names its client by hw-address, client-id (for a DUID: ff, the IAID and the DUID) or circuit-id")
+		return nil
+	case hasAddress:
+		c.put(m, who.key, str(who.text), by)
+		c.put(m, "address", scalar(content(address)), address)
+		c.taken(by, "as %s", who.key)
+		c.taken(address, "as address")
+	default:
+		c.put(m, "test", str(who.test), by)
+		c.changed(by, "as the test of a class: the reservation has no address")
+	}
+	for _, item := range items(r.get("client-classes")) {
+		name := content(item)
+		k := c.class(name)
+		switch {
+		case name == dropClass:
+			c.put(m, "refuse", scalar("silent"), item)
+			c.taken(item, "as refuse: silent")
+		case k == nil:
+			c.left(item, "no class %s is defined", name)
+		default:
+			k.members = append(k.members, "("+who.test+")")
+			c.taken(item, "in the test of the class")
+		}
+	}
+	c.carried(m, r)
+	o := c.options(r.get("option-data"), c.defs)
+	if v := r.get("hostname"); content(v) != "" {
+		if o.has(12) {
+			c.left(v, "the reservation has the option host-name")
+		} else {
+			o.all = append(o.all, optionValue{12, "host-name", str(content(v)), v})
+			c.taken(v, "as the option host-name")
+		}
+	}
+	c.writeOptions(m, o)
+	if hasAddress {
+		into.Content = append(into.Content, m)
+		return nil
+	}
+	if len(m.Content) <= 2 {
+		if len(items(r.get("client-classes"))) == 0 {
+			c.left(r, "it gives its client nothing; here a client is known if it has an address reserved")
+		}
+		return nil
+	}
+	return m
+}
+
+// globalReservations converts the reservations at the top.
+func (c *converter) globalReservations(d *value) {
+	all := items(d.get("reservations"))
+	global := isTrue(d.get("reservations-global")) || content(d.get("reservation-mode")) == "global"
+	for _, s := range append(items(d.get("subnet4")), items(d.get("shared-networks"))...) {
+		global = global || isTrue(s.get("reservations-global")) || content(s.get("reservation-mode")) == "global"
+	}
+	for _, r := range all {
+		if !global {
+			c.left(r, "Kea looks for reservations at the top only with reservations-global, which is not set")
+			continue
+		}
+		c.globalReservation(r)
+	}
+}
+
+func (c *converter) globalReservation(r *value) {
+	a, err := netip.ParseAddr(content(r.get("ip-address")))
+	if err != nil { // for all subnets
+		if k := c.reservation(nil, r); k != nil {
+			c.note(r, Changed, "as a class of each subnet")
+			for _, s := range c.subnets.Content {
+				classes := child(s, "classes")
+				if classes == nil {
+					classes = &yaml.Node{Kind: yaml.SequenceNode}
+					c.put(s, "classes", classes, nil)
+				}
+				twin := copied(k)
+				c.origin[twin] = r
+				classes.Content = append(classes.Content, twin)
+			}
+		}
+		return
+	}
+	for _, s := range c.subnets.Content {
+		p, err := netip.ParsePrefix(child(s, "subnet").Value)
+		if err != nil || !p.Contains(a) {
+			continue
+		}
+		reservations := child(s, "reservations")
+		if reservations == nil {
+			reservations = &yaml.Node{Kind: yaml.SequenceNode}
+		}
+		before := len(reservations.Content)
+		if c.reservation(reservations, r); len(reservations.Content) == before {
+			return
+		}
+		if child(s, "reservations") == nil {
+			c.put(s, "reservations", reservations, nil)
+		}
+		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", p)
+		return
+	}
+	c.left(r, "%s is in no subnet", a)
+}
