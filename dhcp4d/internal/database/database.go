@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ConnectWithin bounds how long an attempt to connect takes.
+// ConnectWithin bounds how long an attempt to connect to a host takes.
 const ConnectWithin = 2 * time.Second
 
 // session are the settings of our sessions. They are set by statements, because PgBouncer refuses

@@ -154,9 +154,7 @@ const (
 
 // connect makes a connection.
 func (p *postgres) connect() (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), database.ConnectWithin)
-	defer cancel()
-	c, err := pgx.ConnectConfig(ctx, p.config)
+	c, err := database.Connect(context.Background(), p.config)
 	if err != nil {
 		return nil, fmt.Errorf("lease store %s: %w", p.place, err)
 	}

@@ -54,7 +54,7 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 	if err != nil {
 		return m, err
 	}
-	c, err := pgx.ConnectConfig(ctx, config)
+	c, err := database.Connect(ctx, config)
 	if err != nil {
 		return m, fmt.Errorf("lease store %s: %w", url, err)
 	}
