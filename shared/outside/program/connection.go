@@ -86,6 +86,9 @@ func (c *connection) run(ctx context.Context) error {
 					running.Go(func() { events.run(ctx) })
 				}
 				c.send(ours.Append(nil))
+				if c.program.ForgetAll {
+					c.send(outside.AppendForget(nil, nil))
+				}
 			case r.Kind == outside.KindQuery && questions != nil:
 				questions <- bytes.Clone(record)
 			case r.Kind == outside.KindQuery && c.program.Decide != nil:

@@ -49,6 +49,8 @@ type Program struct {
 	// Workers is how many questions are decided at once. With 0, each is decided when the one before
 	// is, which is best for a Decide that does not wait for anything.
 	Workers int
+	// ForgetAll has each daemon that connects forget what an earlier process has answered.
+	ForgetAll bool
 
 	// Told gets the changes of leases, one by one and in their order, at least once each; nil if
 	// the program wants none. After an error it gets the same change again, a little later. The

@@ -1,0 +1,147 @@
+package radius
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2869"
+	"layeh.com/radius/rfc3576"
+	"layeh.com/radius/rfc5176"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
+)
+
+// oldest is how old a request may be by its Event-Timestamp (RFC 5176 section 6.3).
+const oldest = 5 * time.Minute
+
+// disconnects answers the requests of servers until the socket is closed (RFC 5176).
+func (r *Radius) disconnects(ctx context.Context, conn net.PacketConn) {
+	buf := make([]byte, radius.MaxPacketLength)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			r.log.Warn("a Disconnect-Request cannot be read", "error", err)
+			continue
+		}
+		answer := r.disconnect(ctx, buf[:n], from)
+		if answer == nil {
+			continue
+		}
+		b, err := answer.Encode()
+		if err == nil {
+			_, err = conn.WriteTo(b, from)
+		}
+		if err != nil {
+			r.log.Warn("a Disconnect-Request cannot be answered", "from", from, "error", err)
+		}
+	}
+}
+
+// disconnect returns the answer to a request, nil if it is not to be answered.
+func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) *radius.Packet {
+	at, err := netip.ParseAddrPort(from.String())
+	secret := []byte(r.config.Secret)
+	allowed := func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap().WithZone("")) }
+	if err != nil || !slices.ContainsFunc(r.config.DisconnectFrom, allowed) {
+		r.log.Warn("a request to disconnect a client is not answered: RADIUS_DISCONNECT_FROM does not have its sender", "from", from)
+		return nil
+	}
+	p, err := radius.Parse(request, secret)
+	if err != nil || !radius.IsAuthenticRequest(request, secret) {
+		r.log.Warn("a request to disconnect a client is not answered: it is malformed, or made with another secret", "from", from)
+		return nil
+	}
+	if there, valid := authentic(p, [16]byte{}); there && !valid {
+		r.log.Warn("a request to disconnect a client is not answered: its Message-Authenticator is wrong", "from", from)
+		return nil
+	}
+	if p.Code != radius.CodeDisconnectRequest {
+		answer := p.Response(radius.CodeCoANAK)
+		_ = rfc3576.ErrorCause_Set(answer, rfc3576.ErrorCause_Value_UnsupportedService)
+		return answer
+	}
+	if made := rfc2869.EventTimestamp_Get(p); !made.IsZero() && time.Since(made).Abs() > oldest {
+		r.log.Warn("a request to disconnect a client is not answered: it is too old, or a clock is wrong", "from", from, "made", made)
+		return nil
+	}
+	cause := r.endSession(ctx, p)
+	if cause == 0 {
+		return p.Response(radius.CodeDisconnectACK)
+	}
+	r.log.Warn("a client is not disconnected", "from", from, "user", rfc2865.UserName_GetString(p),
+		"address", rfc2865.FramedIPAddress_Get(p), "session", rfc2866.AcctSessionID_GetString(p), "error", cause)
+	answer := p.Response(radius.CodeDisconnectNAK)
+	_ = rfc3576.ErrorCause_Set(answer, cause)
+	return answer
+}
+
+// endSession ends the lease that a request names. It returns 0, or why not.
+func (r *Radius) endSession(ctx context.Context, p *radius.Packet) rfc3576.ErrorCause {
+	address, key, cause := r.find(p)
+	if cause != 0 {
+		return cause
+	}
+	// First the verdict: the client may ask at once.
+	r.program.Forget(key)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := r.end(ctx, address)
+	switch {
+	case err == nil:
+		r.log.Info("a client is disconnected", "address", address)
+		return 0
+	case exit.Code(err) == exit.StatusNotFound:
+		return rfc3576.ErrorCause_Value_SessionContextNotFound
+	}
+	r.log.Error("a lease cannot be ended", "address", address, "error", err)
+	return rfc3576.ErrorCause_Value_ResourcesUnavailable
+}
+
+// find returns the address of the session that a request names, and the key of dhcp4d's verdict,
+// nil if it is not known. All that the request says of the session must be true of it (RFC 5176
+// section 3).
+func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576.ErrorCause) {
+	session, user := rfc2866.AcctSessionID_GetString(p), rfc2865.UserName_GetString(p)
+	mac := strings.ToUpper(strings.ReplaceAll(rfc2865.CallingStationID_GetString(p), ":", "-"))
+	asked, hasAddress := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4())
+	if session == "" && user == "" && mac == "" && !hasAddress {
+		return a, nil, rfc3576.ErrorCause_Value_MissingAttribute
+	}
+	fits := func(c *client) bool {
+		return (session == "" || c.session == session) && (user == "" || c.user == user) && (mac == "" || c.mac == mac)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if hasAddress {
+		switch c := r.sessions[asked]; {
+		case c != nil && fits(c):
+			return asked, c.key, 0
+		case c == nil && session == "" && user == "" && mac == "": // such as a lease from before our start
+			return asked, nil, 0
+		}
+		return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound
+	}
+	for address, c := range r.sessions {
+		if !fits(c) {
+			continue
+		}
+		if a.IsValid() {
+			return a, nil, rfc5176.ErrorCause_Value_MultipleSessionSelectionUnsupported
+		}
+		a, key = address, c.key
+	}
+	if !a.IsValid() {
+		cause = rfc3576.ErrorCause_Value_SessionContextNotFound
+	}
+	return a, key, cause
+}

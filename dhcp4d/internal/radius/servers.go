@@ -1,0 +1,128 @@
+package radius
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/md5" //nolint:gosec // RADIUS has no other
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2869"
+)
+
+// last is how long a server that has not answered is asked after the others.
+const last = 30 * time.Second
+
+// servers are RADIUS servers of one kind, in the order of the configuration.
+type servers struct {
+	config Config
+	client radius.Client
+
+	mu     sync.Mutex
+	list   []string
+	silent map[string]time.Time // when a server did not answer
+}
+
+func newServers(c Config, list []string) *servers {
+	return &servers{config: c, list: list, silent: map[string]time.Time{}, client: radius.Client{Retry: c.Timeout * 2 / 5, MaxPacketErrors: 100}}
+}
+
+// order returns the servers in the order in which they are asked.
+func (s *servers) order(now time.Time) (order []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var later []string
+	for _, server := range s.list {
+		if then, ok := s.silent[server]; ok && now.Sub(then) < last {
+			later = append(later, server)
+		} else {
+			order = append(order, server)
+		}
+	}
+	return append(order, later...)
+}
+
+// exchange sends a request to one server after the other, until one answers.
+func (s *servers) exchange(ctx context.Context, p *radius.Packet, access bool) (*radius.Packet, error) {
+	var all error
+	for _, server := range s.order(time.Now()) {
+		answer, err := s.ask(ctx, p, server, access)
+		s.mu.Lock()
+		if err == nil {
+			delete(s.silent, server)
+		} else if ctx.Err() == nil {
+			s.silent[server] = time.Now()
+		}
+		s.mu.Unlock()
+		if err == nil {
+			return answer, nil
+		}
+		all = errors.Join(all, fmt.Errorf("%s: %w", server, err))
+	}
+	return nil, all
+}
+
+var errUnauthenticated = errors.New("the answer has no valid Message-Authenticator (RADIUS_MESSAGE_AUTHENTICATOR)")
+
+// ask sends a request to one server.
+func (s *servers) ask(ctx context.Context, p *radius.Packet, server string, access bool) (*radius.Packet, error) {
+	if access {
+		if err := authenticate(p, p.Authenticator); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	answer, err := s.client.Exchange(ctx, p, server)
+	if err != nil {
+		return nil, err
+	}
+	if !access && answer.Code != radius.CodeAccountingResponse {
+		return nil, fmt.Errorf("the answer is %v", answer.Code)
+	}
+	if access {
+		if there, valid := authentic(answer, p.Authenticator); !valid && (there || s.config.MessageAuthenticator) {
+			return nil, errUnauthenticated
+		}
+	}
+	return answer, nil
+}
+
+// authenticate sets the Message-Authenticator of a packet, which has the attribute already (RFC
+// 2869 section 5.14). The authenticator is that of the request.
+func authenticate(p *radius.Packet, authenticator [16]byte) error {
+	mac := p.Get(rfc2869.MessageAuthenticator_Type)
+	clear(mac)
+	sum, err := messageAuthenticator(p, authenticator)
+	copy(mac, sum)
+	return err
+}
+
+// authentic reports whether a packet has a Message-Authenticator, and whether it is valid. The
+// authenticator is that of the request.
+func authentic(p *radius.Packet, authenticator [16]byte) (there, valid bool) {
+	mac, there := p.Lookup(rfc2869.MessageAuthenticator_Type)
+	if !there || len(mac) != md5.Size {
+		return there, false
+	}
+	said := append([]byte(nil), mac...)
+	clear(mac)
+	sum, err := messageAuthenticator(p, authenticator)
+	copy(mac, said)
+	return true, err == nil && hmac.Equal(sum, said)
+}
+
+// messageAuthenticator computes it over a packet whose attribute is zeros.
+func messageAuthenticator(p *radius.Packet, authenticator [16]byte) ([]byte, error) {
+	b, err := p.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	copy(b[4:20], authenticator[:])
+	h := hmac.New(md5.New, p.Secret)
+	_, _ = h.Write(b) // never fails
+	return h.Sum(nil), nil
+}
