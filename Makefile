@@ -44,8 +44,8 @@ OUT     ?= out
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/dhcp6d and bin/dhcp4d, static
-	$(GOBUILD) -ldflags '-s -w $(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d
+build: ## build bin/dhcp6d, bin/dhcp4d and bin/dhcp4d-radius, static
+	$(GOBUILD) -ldflags '-s -w $(LDFLAGS)' -o bin/ ./dhcp6d ./dhcp4d ./dhcp4d/dhcp4d-radius
 
 clients: ## build the client, the load generator and the relays in bin/, static
 	$(GOBUILD) -ldflags '-s -w $(LDFLAGS)' -o bin/ ./clients/cmd/...
@@ -55,8 +55,8 @@ rules: ## compare docs/rules.md with the names of the tests
 
 manual: build clients ## write manual pages and completions of all programs, in OUT
 	mkdir -p $(OUT)/man $(OUT)/completion/{bash,zsh,fish}
-	for p in dhcp6d dhcp4d $(notdir $(wildcard clients/cmd/*)); do \
-		case $$p in dhcp6d|dhcp4d) n=8;; *) n=1;; esac; \
+	for p in dhcp6d dhcp4d dhcp4d-radius $(notdir $(wildcard clients/cmd/*)); do \
+		case $$p in dhcp6d|dhcp4d*) n=8;; *) n=1;; esac; \
 		bin/$$p manual man > $(OUT)/man/$$p.$$n && bin/$$p manual bash > $(OUT)/completion/bash/$$p && \
 		bin/$$p manual zsh > $(OUT)/completion/zsh/_$$p && bin/$$p manual fish > $(OUT)/completion/fish/$$p.fish || exit; \
 	done

@@ -44,7 +44,9 @@ func description(f *flag.FlagSet) manual.Program {
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
-	f.VisitAll(func(x *flag.Flag) { p.Switches = append(p.Switches, manual.Flag{Name: x.Name, About: x.Usage}) })
+	var flags []manual.Flag
+	f.VisitAll(func(x *flag.Flag) { flags = append(flags, manual.Flag{Name: x.Name, About: x.Usage}) })
+	p.Commands = []manual.Command{{Arguments: "[flags]", Flags: flags}}
 	for _, v := range radius.Variables() {
 		p.Variables = append(p.Variables, manual.Variable{Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning})
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // programs are all that have a manual.
-var programs = []string{"dhcp6d", "dhcp4d", "dhcp4o6-client", "dhcp4o6-perf", "dhcp4o6-relay", "dhcp6-relay"}
+var programs = []string{"dhcp6d", "dhcp4d", "dhcp4d-radius", "dhcp4o6-client", "dhcp4o6-perf", "dhcp4o6-relay", "dhcp6-relay"}
 
 // built is the directory of the programs and of what they write, after [build].
 var built string
@@ -30,7 +30,7 @@ var build = sync.OnceValue(func() (err error) {
 	if built, err = os.MkdirTemp("", "dhcp4o6-manual-"); err != nil {
 		return err
 	}
-	c := exec.Command("go", "build", "-buildvcs=false", "-o", built, "../../dhcp6d", "../../dhcp4d", "../../clients/cmd/...")
+	c := exec.Command("go", "build", "-buildvcs=false", "-o", built, "../../dhcp6d", "../../dhcp4d", "../../dhcp4d/dhcp4d-radius", "../../clients/cmd/...")
 	c.Stderr = os.Stderr
 	return c.Run()
 })
@@ -66,8 +66,8 @@ func run(t *testing.T, name string, args ...string) string {
 
 func TestEveryProgramHasAManual(t *testing.T) {
 	found, err := filepath.Glob("../../clients/cmd/*")
-	if err != nil || len(found)+2 != len(programs) {
-		t.Errorf("%d programs of clients/cmd (%v), and the manual has %d with the daemons", len(found), err, len(programs))
+	if err != nil || len(found)+3 != len(programs) {
+		t.Errorf("%d programs of clients/cmd (%v), and the manual has %d with the daemons and dhcp4d-radius", len(found), err, len(programs))
 	}
 	page := file(t, "dhcp4d", "man")
 	if out, err := exec.Command(filepath.Join(built, "dhcp4d"), "manual", "tcsh").CombinedOutput(); err == nil || !strings.Contains(string(out), "dhcp4d manual man|bash|zsh|fish") {

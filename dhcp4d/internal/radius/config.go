@@ -28,8 +28,8 @@ type Config struct {
 	Password             string         `env:"PASSWORD" secret:"true" kind:"text" desc:"User-Password of all clients; without one, none is sent"`
 	Timeout              time.Duration  `env:"TIMEOUT" envDefault:"1s" desc:"how long a server may take for an answer"`
 	Workers              uint16         `env:"WORKERS" envDefault:"64" desc:"how many clients the servers are asked about at once"`
-	Keep                 config.Seconds `env:"KEEP" envDefault:"5m" desc:"how long an Access-Accept holds, and a shorter Session-Timeout as long as it says"`
-	RejectKeep           config.Seconds `env:"REJECT_KEEP" envDefault:"30s" desc:"how long an Access-Reject holds"`
+	Keep                 config.Seconds `env:"KEEP" envDefault:"5m" kind:"a duration in whole seconds" desc:"how long an Access-Accept holds, and a shorter Session-Timeout as long as it says"`
+	RejectKeep           config.Seconds `env:"REJECT_KEEP" envDefault:"30s" kind:"a duration in whole seconds" desc:"how long an Access-Reject holds"`
 	RejectReason         string         `env:"REJECT_REASON" envDefault:"rejected" kind:"one of DHCP4D_OUTSIDE_REASONS" desc:"what rejected clients are counted under"`
 	MessageAuthenticator bool           `env:"MESSAGE_AUTHENTICATOR" envDefault:"true" desc:"refuse an answer about access that has no Message-Authenticator, because it could be forged"`
 	Cursor               string         `env:"CURSOR" kind:"path of a file" desc:"keeps how far accounting has come; needed for accounting"`

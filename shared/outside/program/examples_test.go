@@ -362,3 +362,30 @@ hook.serve(sys.argv[1], decide=decide, told=told, cursor=sys.argv[2] + ".cursor"
 		})
 	}
 }
+
+// TestThePageHasTheExamples: docs/write-a-hook.md shows the programs as they are.
+func TestThePageHasTheExamples(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/write-a-hook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pythonDir + "/allow.py", pythonDir + "/table.py", pythonDir + "/ipam.py", pythonDir + "/accounting.py", "examples/allow/main.go"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte("\n")); n >= 50 {
+			t.Errorf("%s has %d lines, and an example has fewer than 50", path, n)
+		}
+		var block strings.Builder
+		for line := range strings.Lines(string(text)) {
+			if strings.TrimSpace(line) != "" {
+				block.WriteString("    ")
+			}
+			block.WriteString(line)
+		}
+		if !strings.Contains(string(page), "\n\n"+block.String()) {
+			t.Errorf("the page does not show %s as it is", path)
+		}
+	}
+}
