@@ -13,6 +13,7 @@ type Parts struct {
 	Server  []byte // with Direct: the name of the dhcp6d, nil where it is not known
 	Within  []byte // the place at which the relay was seen, nil where it needs none
 	Digest  bool   // Name begins with a SHA-256 of what was too long
+	Count   []byte // the name by which leases are counted, nil if the point is that
 }
 
 // Split parses a point. It is not ok for octets that are no point. The parts are views.
@@ -20,7 +21,18 @@ func Split(point []byte) (parts Parts, ok bool) {
 	if len(point) < header {
 		return parts, false
 	}
-	parts = Parts{Kind: Kind(point[0] &^ (scoped | digest)), Address: netip.AddrFrom16([16]byte(point[1:header])),
+	if n := countLen(point); n > 0 {
+		end := len(point) - n
+		parts, ok = split(point[0]&^counted, point[:end:end])
+		parts.Count = point[end+1 : len(point)-1]
+		return parts, ok
+	}
+	return split(point[0], point)
+}
+
+// split is Split of a point whose first octet is to be taken for another one.
+func split(first byte, point []byte) (parts Parts, ok bool) {
+	parts = Parts{Kind: Kind(first &^ (scoped | digest)), Address: netip.AddrFrom16([16]byte(point[1:header])),
 		Name: point[header:], Digest: point[0]&digest != 0}
 	switch {
 	case parts.Kind < InterfaceID, parts.Kind > SubscriberID:
@@ -59,7 +71,11 @@ func (p *Parts) Append(dst []byte) []byte {
 		dst[start] |= scoped
 		dst = append(append(dst, byte(len(scope))), scope...)
 	}
-	return append(dst, p.Name...)
+	dst = append(dst, p.Name...)
+	if len(p.Count) > 0 {
+		return AppendCount(dst[:start], dst[start:], p.Count)
+	}
+	return dst
 }
 
 // Relation is how two attachment points relate to each other.
@@ -82,7 +98,7 @@ const (
 // the same place if they are equal.
 func Compare(a, b []byte) Relation {
 	if string(a) == string(b) {
-		if len(a) > 0 && shared(Kind(a[0]&^(scoped|digest))) {
+		if len(a) > 0 && shared(Kind(a[0]&^(scoped|digest|counted))) {
 			return SameLink
 		}
 		return SamePort

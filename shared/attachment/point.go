@@ -21,14 +21,17 @@ const (
 )
 
 const (
-	scoped = 0x40 // see AppendPoint
-	digest = 0x80
+	counted = 0x20 // see AppendPoint
+	scoped  = 0x40
+	digest  = 0x80
 
 	header  = 1 + 16
 	maxRest = 128
 
+	maxCount = 64
+
 	// MaxPoint is the longest attachment point.
-	MaxPoint = header + maxRest + 16
+	MaxPoint = header + maxRest + 16 + 1 + maxCount + 1
 )
 
 // AppendPoint appends the attachment point:
@@ -42,7 +45,8 @@ const (
 // place, a point without host, at which the relay was seen; its address is then link-local, or
 // unspecified for a lightweight relay agent. The flag 0x80 replaces 0x40 if everything behind the
 // address would be longer than 128 octets: its SHA-256 is there instead, followed by the host of
-// Relay unchanged.
+// Relay unchanged. With the flag 0x20 the last octet is the length of a name by which leases are
+// counted instead of the point, and a zero octet and that name come before it: see [AppendCount].
 func (p *Path) AppendPoint(dst []byte) []byte {
 	client := host(p.Client())
 	dst, kind := p.appendPlace(dst, p.Believed, client)
@@ -50,6 +54,44 @@ func (p *Path) AppendPoint(dst []byte) []byte {
 		return append(dst, client[:]...)
 	}
 	return dst
+}
+
+// AppendCount appends a point, and the name by which its leases are counted in place of it. Of a
+// name of more than 64 octets it takes the SHA-256. No name is the point itself.
+func AppendCount(dst, point, name []byte) []byte {
+	start := len(dst)
+	dst = append(dst, point...)
+	if len(point) == 0 || len(name) == 0 {
+		return dst
+	}
+	dst[start] |= counted
+	dst = append(dst, 0)
+	if len(name) > maxCount {
+		sum := sha256.Sum256(name)
+		return append(append(dst, sum[:]...), sha256.Size)
+	}
+	return append(append(dst, name...), byte(len(name)))
+}
+
+// CountOf returns the octets by which the leases of a point are counted: those of the point, or a
+// zero octet, with which no point begins, and the name that was given to [AppendCount].
+func CountOf(point []byte) []byte {
+	if n := countLen(point); n > 0 {
+		return point[len(point)-n : len(point)-1]
+	}
+	return point
+}
+
+// countLen returns how many octets at the end of a point say how its leases are counted.
+func countLen(point []byte) int {
+	if len(point) < header || point[0]&counted == 0 {
+		return 0
+	}
+	n := int(point[len(point)-1]) + 2
+	if n == 2 || n > maxCount+2 || header+n > len(point) || point[len(point)-n] != 0 {
+		return 0
+	}
+	return n
 }
 
 // AppendSubscriber appends the attachment point and, if that is a port that several hosts may

@@ -168,8 +168,22 @@ func TestPathsAgreeWithTheTwin(t *testing.T) {
 		if rel == SeenTwice && a.Server == b.Server {
 			t.Fatalf("seen twice by one dhcp6d:\n%s\n%s", placeA, placeB)
 		}
-		if len(a.point()) > MaxPoint {
-			t.Fatalf("%d octets", len(a.point()))
+		name, other := rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "name"), rapid.SliceOfN(rapid.Byte(), 0, 2).Draw(t, "another name")
+		counted, otherwise := AppendCount(nil, a.point(), name), AppendCount(nil, b.point(), other)
+		if Compare(counted, otherwise) != rel || Compare(a.point(), otherwise) != rel {
+			t.Fatalf("what points are counted by changes that %x and %x are %d", a.point(), b.point(), rel)
+		}
+		if bytes.Equal(CountOf(counted), CountOf(otherwise)) != bytes.Equal(name, other) {
+			t.Fatalf("%x and %x are counted by %x and %x", name, other, CountOf(counted), CountOf(otherwise))
+		}
+		if got := CountOf(b.point()); !bytes.Equal(got, b.point()) {
+			t.Fatalf("%x is counted by %x", b.point(), got)
+		}
+		if parts, ok := Split(counted); !ok || !bytes.Equal(parts.Append(nil), counted) {
+			t.Fatalf("%x is not put together again", counted)
+		}
+		if len(counted) > MaxPoint {
+			t.Fatalf("%d octets", len(counted))
 		}
 	})
 }
@@ -178,6 +192,7 @@ func TestPathsAgreeWithTheTwin(t *testing.T) {
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte{1}, []byte{4})
 	f.Add(append([]byte{0x44}, make([]byte, 24)...), append([]byte{0x41}, make([]byte, 40)...))
+	f.Add(AppendCount(nil, append([]byte{1}, make([]byte, 24)...), []byte("name")), []byte{0x21, 22: 0, 23: 0, 24: 1})
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		if Compare(a, b) != Compare(b, a) {
 			t.Fatal("not symmetric")

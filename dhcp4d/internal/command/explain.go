@@ -202,6 +202,15 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if sub == nil {
 		return errNoSubnet
 	}
+	if sub.LimitBy != nil && sub.Limit > 0 {
+		by := "the attachment point"
+		if name, ok := sub.LimitBy.Octets(eval); ok && len(name) > 0 {
+			by = octets.Show(name)
+		}
+		if _, err = fmt.Fprintf(stdout, "limit: %d, counted by %s\n", sub.Limit, by); err != nil {
+			return err
+		}
+	}
 	if kind == dhcp4.Discover {
 		return rules.at(event.Lease4Select)
 	}

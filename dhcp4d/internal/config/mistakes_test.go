@@ -77,6 +77,7 @@ func TestMistakes(t *testing.T) {
 		{"reservation of an unknown class", subnetWith("classes: [{name: phones, test: \"option[60].exists\"}]\nreservations: [{class: phnes, address: 192.0.2.9}]"), "subnets[0].reservations[0].class: no class phnes is defined here; did you mean phones?", 0},
 		{"reservation of a class that depends on it", subnetWith("classes: [{name: a, test: known}]\nreservations: [{class: a, address: 192.0.2.9}]"), "the class a depends on whether the client has a reservation", 0},
 		{"two reservations of a class", subnetWith("classes: [{name: a, test: \"option[60].exists\"}]\nreservations: [{class: a, address: 192.0.2.9}, {class: a, address: 192.0.2.8}]"), "the same client or attachment point has a reservation already", 0},
+		{"what a limit counts by that is a test", subnetWith("limit-by: \"option[60].exists\""), "subnets[0].limit-by: is true or false", 0},
 		{"no id", subnetWith("-id"), "line 1, column 3: subnets[0]: has no id", 0},
 		{"id 0", subnetWith("id: 0"), `"0" must be a number from 1 to 4294967295`, 0},
 		{"id as text", subnetWith("id: one"), `"one" must be a number`, 0},

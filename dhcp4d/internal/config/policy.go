@@ -19,8 +19,9 @@ type level struct {
 	scope   *expression.Scope // the names of classes of this level and those above
 	marked  map[string]int    // numbers of classes that only rules put queries into; nil in a subnet
 
-	flexAt *value            // the flexible identifier
-	flex   *expression.Value // compiled
+	flexAt  *value            // the flexible identifier
+	flex    *expression.Value // compiled
+	limitAt *value            // what the limit counts by
 
 	// Where the last word on these was said, for checks that need several.
 	leaseAt, timersAt, serverAt *value
@@ -65,6 +66,9 @@ func levelFields() []field[level] {
 		}},
 		{"limit", "number", "most leases, offers and addresses in quarantine of one attachment point; 0 is no limit", func(r *reader, v *value, l *level) {
 			r.number(v, 0, 1<<31-1, &l.Limit)
+		}},
+		{"limit-by", testKind, "what the limit counts by in place of the attachment point: the leases for which this value is the same; where it is empty, the attachment point counts", func(_ *reader, v *value, l *level) {
+			l.limitAt = v
 		}},
 		{"moves", "when-silent, follow or refuse", "what becomes of the lease of a client identifier that turns up at another attachment point: by default it follows only when its client has not renewed it until rebinding-time, and before that whoever sends the identifier is served as a new client; follow takes it along at once; refuse leaves it where it is, and who sends the identifier from elsewhere gets no answer", func(r *reader, v *value, l *level) {
 			r.moves(v, &l.Moves)

@@ -48,6 +48,7 @@ var examples = map[string][]example{
 		{"offer-hold", "30s"},
 		{"decline-time", "1d"},
 		{"limit", "16"},
+		{"limit-by", "relay6[0].option[interface-id].hex"},
 		{"moves", "follow"},
 		{"v6-only-wait", "30m"},
 		{"pad-to-300", "true"},

@@ -309,6 +309,9 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 	in := &interner{known: map[string]*option.Set{}}
 	global := r.set(&top.options, top.scope)
 	top.flex = r.identity(top.flexAt, top.scope)
+	if top.limitAt != nil {
+		top.LimitBy = r.valueOf(top.limitAt, top.scope)
+	}
 	asked, named := map[int]bool{}, map[string]bool{}
 	for i := range docs {
 		d := &docs[i]
@@ -317,6 +320,14 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		}
 		r.serverID(d, peerIDs)
 		never := append([]netip.Addr{d.ServerID}, peerIDs...)
+		if d.limitAt == top.limitAt {
+			d.LimitBy = top.LimitBy
+		} else {
+			d.LimitBy = r.valueOf(d.limitAt, d.scope)
+			if d.Limit == 0 {
+				r.warn(d.limitAt, "says what a limit counts by, and the subnet has no limit; give it one")
+			}
+		}
 		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Network: d.network, Policy: d.Policy}
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)

@@ -29,10 +29,13 @@ const (
 
 // columns are the fields of the CSV, named in its first line.
 var columns = []string{"address", "subnet", "state", "client_id", "hw_type", "hw_address", "ipv6_source",
-	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within"}
+	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within", "point_counted_by"}
 
-// oldColumns are how many of them files of earlier versions have.
-const oldColumns = 14
+// oldColumns and withinColumns are how many of them files of earlier versions have.
+const (
+	oldColumns    = 14
+	withinColumns = 15
+)
 
 // never is an end in CSV that is none.
 const never = "never"
@@ -153,7 +156,7 @@ func (l *Lease) line() []string {
 	}
 	return []string{l.Address.String(), strconv.FormatUint(uint64(l.Subnet), 10), string(l.State), l.ClientID,
 		strconv.Itoa(int(l.HWType)), l.HWAddress, text(l.Source), p.Kind, text(p.Address), p.ID, digest,
-		when(l.Start), when(l.Changed), expires, p.Within}
+		when(l.Start), when(l.Changed), expires, p.Within, p.CountedBy}
 }
 
 // Read reads a file that a [Writer] has written, in CSV or NDJSON. It calls fn with the number of
@@ -190,7 +193,7 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 		} else {
 			line = wrong.Line
 		}
-		if line == 1 && (slices.Equal(fields, columns) || slices.Equal(fields, columns[:oldColumns])) {
+		if line == 1 && (slices.Equal(fields, columns) || slices.Equal(fields, columns[:withinColumns]) || slices.Equal(fields, columns[:oldColumns])) {
 			continue
 		}
 		if err := fn(line, &l, err); err != nil {
@@ -200,7 +203,7 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 }
 
 func parseLine(f []string) (l Lease, err error) {
-	if len(f) != len(columns) && len(f) != oldColumns {
+	if len(f) != len(columns) && len(f) != withinColumns && len(f) != oldColumns {
 		return l, fmt.Errorf("has %d fields, want %d", len(f), len(columns))
 	}
 	addr := func(s string) (a netip.Addr) {
@@ -232,6 +235,9 @@ func parseLine(f []string) (l Lease, err error) {
 		l.Point = &Point{Kind: f[7], Address: addr(f[8]), ID: f[9], Digest: f[10] == "true"}
 		if len(f) > oldColumns {
 			l.Point.Within = f[oldColumns]
+		}
+		if len(f) > withinColumns {
+			l.Point.CountedBy = f[withinColumns]
 		}
 	}
 	if f[13] != never {

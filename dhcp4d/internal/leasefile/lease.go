@@ -81,6 +81,8 @@ type Point struct {
 	// Within is, for a direct point, the dhcp6d, empty if that is not known. For a relay that is
 	// not named by its address, it is the place at which the relay was seen, in hexadecimal.
 	Within string `json:"within"`
+	// CountedBy is what the limit counts the lease by, where that is not its attachment point.
+	CountedBy string `json:"counted_by,omitempty"`
 }
 
 // kinds are the names of the kinds of attachment point.
@@ -94,6 +96,11 @@ var kinds = [...]string{
 
 // String is the point in words.
 func (p *Point) String() string {
+	if p.CountedBy != "" {
+		place := *p
+		place.CountedBy = ""
+		return place.String() + ", counted by " + quoted(p.CountedBy)
+	}
 	switch {
 	case p.Kind != kinds[attachment.Direct]:
 		s := fmt.Sprintf("%s %s at %v", p.Kind, quoted(p.ID), p.Address)
@@ -218,6 +225,9 @@ func PointOf(point []byte) *Point {
 		return nil
 	}
 	p := &Point{Kind: kinds[parts.Kind], Address: parts.Address, ID: octets.Show(parts.Name), Digest: parts.Digest}
+	if parts.Count != nil {
+		p.CountedBy = octets.Show(parts.Count)
+	}
 	switch {
 	case parts.Server != nil:
 		p.Within = octets.Show(parts.Server)
@@ -241,6 +251,11 @@ func (p *Point) octets() ([]byte, error) {
 	if p.ID != "" {
 		if parts.Name, err = octets.Parse(p.ID); err != nil {
 			return nil, fmt.Errorf("identifier of the attachment point: %w", err)
+		}
+	}
+	if p.CountedBy != "" {
+		if parts.Count, err = octets.Parse(p.CountedBy); err != nil {
+			return nil, fmt.Errorf("what the lease is counted by: %w", err)
 		}
 	}
 	if p.Within != "" {

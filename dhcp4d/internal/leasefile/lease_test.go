@@ -45,6 +45,9 @@ func binding(t *rapid.T) lease.Binding {
 	}
 	if kind := attachment.Kind(rapid.Byte().Draw(t, "point") % 6); kind > 0 {
 		parts := attachment.Parts{Kind: kind, Address: netip.AddrFrom16([16]byte(octets(16, 16, "link")))}
+		if rapid.Bool().Draw(t, "counted by a name") {
+			parts.Count = octets(1, 64, "count")
+		}
 		parts.Name = rapid.OneOf(rapid.SliceOfN(rapid.Byte(), 0, 60), rapid.Just([]byte("port-7")), rapid.Just([]byte("0x41"))).Draw(t, "port")
 		switch {
 		case rapid.Bool().Draw(t, "digest"):

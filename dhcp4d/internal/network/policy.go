@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
 // Policy has the settings that the document's top gives for all subnets, and each subnet may
@@ -16,9 +17,10 @@ type Policy struct {
 	SkipEnds      bool        // no pool hands out an address that ends in .0 or .255
 	Moves         lease.Moves // of clients to another attachment point
 
-	Limit       uint32 // leases, offers and quarantine per attachment point, 0 = no limit
-	OfferHold   uint32 // how long an OFFER holds its address
-	DeclineTime uint32 // how long a declined address stays in quarantine
+	Limit       uint32            // leases, offers and quarantine per attachment point, 0 = no limit
+	LimitBy     *expression.Value // what the limit counts by in place of the attachment point; nil: by that
+	OfferHold   uint32            // how long an OFFER holds its address
+	DeclineTime uint32            // how long a declined address stays in quarantine
 	Lease       LeaseTimes
 
 	NextServer     netip.Addr // siaddr, 0.0.0.0 if not set

@@ -249,6 +249,12 @@ subnets:
   - {id: 2, subnet: 198.51.100.0/24, network: home, ignore-client-id: true, pools: [{range: 198.51.100.0/24, only: [phones]}]}
   - {id: 3, subnet: 203.0.113.0/24, network: home, pools: [203.0.113.0/24]}
 `}},
+		{"a limit by expression", []string{`
+limit: 100
+limit-by: "hexstring(pkt4.mac, ':')"
+subnets:
+  - {id: 1, subnet: 192.0.2.0/24, match: [{interface: eth1}], pools: [192.0.2.10-192.0.2.250]}
+`}},
 		{"reservations by expressions", []string{`
 flex-id: "concat(pkt.iface, hexstring(pkt4.mac, ':'))"
 classes: [{name: a, test: "option[61].hex == 0xff07"}, {name: b, test: "option[60].exists"}]

@@ -408,6 +408,11 @@ func (s *Server) classify(q *exchange) (refused network.Refusal) {
 		q.terms.Times = cmp.Or(r.Times, q.terms.Times)
 	}
 	s.lasts(q)
+	if sub := q.chosen.Subnet; sub.LimitBy != nil && sub.Limit > 0 {
+		if name, ok := sub.LimitBy.Octets(&s.eval); ok && len(name) > 0 {
+			q.who.countBy(&q.terms, name)
+		}
+	}
 	if g := q.chosen.Subnet.Groups; g != nil {
 		s.groups = g.AppendFor(s.groups[:0], s.classes, q.event.Pool)
 		q.terms.Groups = s.groups

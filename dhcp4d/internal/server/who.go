@@ -22,6 +22,7 @@ type asker struct {
 	client   []byte        // key, see lease.AppendKey
 	alias    []byte        // the key of the client identifier, where that is ignored, else empty
 	point    []byte        // attachment point
+	counted  []byte        // the same, where leases are counted by a name
 	serverID netip.Addr    // of option 82: how the client is to know us (RFC 5107)
 	agent    network.Agent // of option 82, whoever wrote it
 
@@ -91,6 +92,12 @@ func (a *asker) regain(m *dhcp4.Message) {
 	a.client = append(a.client[:0], a.alias...)
 	a.alias = a.alias[:0]
 	a.identity.ClientID, _ = m.Option(dhcp4.OptClientIdentifier)
+}
+
+// countBy has the leases of the client counted by a name in place of its attachment point.
+func (a *asker) countBy(q *lease.Query, name []byte) {
+	a.counted = attachment.AppendCount(a.counted[:0], a.point, name)
+	q.Point = a.counted
 }
 
 // fill sets the query in the terms of package lease.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
 // Apply carries out the change of d, which was decided for q from facts that are still true. It
@@ -44,7 +45,7 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	case lease.Unhold:
 		t.dropOffer(ref)
 	case lease.Extend:
-		if d.Moved || len(t.arena.bytes(t.pointAt(e.point).blob)) == 0 {
+		if at := t.arena.bytes(t.pointAt(e.point).blob); d.Moved || len(at) == 0 || otherwiseCounted(at, q.Point) {
 			t.setPoint(ref, q.Point)
 		}
 		t.extend(q, ref, d.Expires, now, seq, group)
@@ -62,6 +63,13 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 // in returns the view of a query in another subnet of its link.
 func (t *Table) in(slot uint32, q *lease.Query) view {
 	return view{q: q, slot: slot, hash: t.clientHash(slot, q.Client)}
+}
+
+// otherwiseCounted reports whether of two points of a place one is counted by a name, and the other
+// one is not, or by another name.
+func otherwiseCounted(a, b []byte) bool {
+	x, y := attachment.CountOf(a), attachment.CountOf(b)
+	return (len(x) < len(a) || len(y) < len(b)) && !bytes.Equal(x, y)
 }
 
 // leaveOthers ends all entries of a client but keep, because one client has one lease on a link.
@@ -333,7 +341,7 @@ func (t *Table) setPhase(e *entry, to phase) {
 	if to != unused {
 		c[to]++
 	}
-	q := t.pointAt(e.point)
+	q := t.pointAt(t.counter(e.point))
 	if e.phase.active() {
 		q.active--
 	}
@@ -358,8 +366,8 @@ func (t *Table) setPoint(ref uint32, octets []byte) {
 	}
 	to := t.takePoint(octets)
 	if e.phase.active() {
-		t.pointAt(e.point).active--
-		t.pointAt(to).active++
+		t.pointAt(t.counter(e.point)).active--
+		t.pointAt(t.counter(to)).active++
 	}
 	t.leavePoint(e.point)
 	e.point = to

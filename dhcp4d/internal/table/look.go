@@ -67,10 +67,11 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 
 	v.point = t.pointOf(own, q.Point)
-	if v.point != 0 {
-		f.AtPoint = int(t.pointAt(v.point).active)
+	count := t.countOf(&v)
+	if count != 0 {
+		f.AtPoint = int(t.pointAt(count).active)
 		if f.AtPoint > 0 {
-			f.AtPoint -= t.beside(&v)
+			f.AtPoint -= t.beside(&v, count)
 		}
 	}
 	var best, bestAway, bestOffer *entry
@@ -98,14 +99,26 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
 }
 
-// beside counts what the client has at the point of v in other subnets of the link: it loses that
-// for what it gets here.
-func (t *Table) beside(v *view) (n int) {
+// countOf returns the point by which the leases at the point of v are counted, 0 if there are none.
+func (t *Table) countOf(v *view) uint32 {
+	if v.point != 0 {
+		return t.counter(v.point)
+	}
+	if count := attachment.CountOf(v.q.Point); len(count) < len(v.q.Point) {
+		ref, _ := t.findPoint(count)
+		return ref
+	}
+	return 0
+}
+
+// beside counts what the client has in other subnets of the link among what a point counts: it
+// loses that for what it gets here.
+func (t *Table) beside(v *view, count uint32) (n int) {
 	for _, s := range t.slots[v.slot].beside {
 		var buf [maxOwn]uint32
 		o := t.in(s, v.q)
 		for _, ref := range t.own(&o, &buf) {
-			if e := t.entries.at(ref); e.point == v.point && e.phase.active() && e.phase != resting && t.here(&o, e) {
+			if e := t.entries.at(ref); t.counter(e.point) == count && e.phase.active() && e.phase != resting && t.here(&o, e) {
 				n++
 			}
 		}

@@ -227,6 +227,14 @@ func (k *asked) main() netip.Addr {
 	return netip.Addr{}
 }
 
+// countedBy is what the limit counts a point by.
+func countedBy(point string) string {
+	if name := spots[point].counted; name != "" {
+		return name
+	}
+	return point
+}
+
 func (k *asked) full() bool {
 	if k.p.Limit == 0 {
 		return false
@@ -236,7 +244,7 @@ func (k *asked) full() bool {
 	}
 	n := 0
 	for _, r := range k.m.recs {
-		if r.active(k.now) && r.point == string(k.q.Point) {
+		if r.active(k.now) && countedBy(r.point) == countedBy(string(k.q.Point)) {
 			n++
 		}
 	}
@@ -561,7 +569,8 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 	point := string(k.q.Point)
 	if k.mine(r) && r.bound(k.now) {
 		moved := !k.here(r)
-		if !moved && r.point != "" {
+		renamed := spots[r.point].counted != spots[point].counted
+		if !moved && r.point != "" && !renamed {
 			point = r.point
 		}
 		if !k.allowed(a) || (moved && k.full() && a != k.q.Reservation) {

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
 // point is an attachment point of some entry.
@@ -11,7 +12,8 @@ type point struct {
 	hash   uint32
 	blob   uint32 // its octets; next unused point in the list of those
 	refs   uint32 // entries
-	active uint32 // of these, leases, offers and quarantines
+	active uint32 // of these, leases, offers and quarantines; of all points that are counted by this one
+	by     uint32 // the point by which the entries are counted; 0: this one
 	holder uint32 // in offers, 0 while it has none
 }
 
@@ -28,6 +30,14 @@ func newPoints() points { return points{used: 1} }
 
 func (t *Table) pointAt(ref uint32) *point {
 	return &t.points.chunks.All[ref/chunkSize][ref%chunkSize]
+}
+
+// counter returns the number of the point by which the entries of a point are counted.
+func (t *Table) counter(ref uint32) uint32 {
+	if by := t.pointAt(ref).by; by != 0 {
+		return by
+	}
+	return ref
 }
 
 // findPoint returns the number of a point, 0 if no entry has it.
@@ -54,6 +64,10 @@ func (t *Table) takePoint(octets []byte) uint32 {
 		ref = t.newPoint()
 		*t.pointAt(ref) = point{hash: hash, blob: t.arena.makeBytes(octets)}
 		t.points.index.add(hash, ref)
+		if count := attachment.CountOf(octets); len(count) < len(octets) {
+			by := t.takePoint(count)
+			t.pointAt(ref).by = by
+		}
 	}
 	t.pointAt(ref).refs++
 	return ref
@@ -78,6 +92,9 @@ func (t *Table) leavePoint(ref uint32) {
 	q := t.pointAt(ref)
 	if q.refs--; q.refs > 0 {
 		return
+	}
+	if q.by != 0 {
+		t.leavePoint(q.by)
 	}
 	t.points.index.remove(q.hash, ref)
 	t.arena.drop(q.blob)

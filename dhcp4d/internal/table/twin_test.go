@@ -63,7 +63,8 @@ type machine struct {
 // spot is what the model knows of an attachment point.
 type spot struct {
 	place, server string
-	shared        bool // by hosts
+	shared        bool   // by hosts
+	counted       string // what leases are counted by, empty for the point itself
 }
 
 // spots are all attachment points, by their octets.
@@ -75,7 +76,7 @@ func (s spot) at(source netip.Addr) []byte {
 	if s.shared {
 		p.Kind, p.Address, p.Server = attachment.Direct, source, []byte(s.server)
 	}
-	octets := p.Append(nil)
+	octets := attachment.AppendCount(nil, p.Append(nil), []byte(s.counted))
 	spots[string(octets)] = s
 	return octets
 }
@@ -83,8 +84,9 @@ func (s spot) at(source netip.Addr) []byte {
 // somewhere is where clients are: at ports, on links, and on one that two
 // dhcp6d serve.
 var somewhere = []spot{
-	{"port1", "", false}, {"port2", "", false}, {"port3", "", false},
-	{"eth0", "west", true}, {"eth0", "west", true}, {"eth1", "west", true}, {"eth7", "east", true},
+	{"port1", "", false, ""}, {"port2", "", false, ""}, {"port3", "", false, ""},
+	{"eth0", "west", true, ""}, {"eth0", "west", true, ""}, {"eth1", "west", true, ""}, {"eth7", "east", true, ""},
+	{"port1", "", false, "rack"}, {"port4", "", false, "rack"}, {"eth0", "west", true, "rack"},
 }
 
 func (x *machine) client(t *rapid.T) (q lease.Query, id string) {
@@ -264,16 +266,16 @@ func (x *machine) compare(t *rapid.T) {
 	points := map[string]uint32{}
 	for _, r := range x.m.recs {
 		if r.active(x.now) {
-			points[r.point]++
+			points[countedBy(r.point)]++
 		}
 	}
 	for octets := range spots {
 		got := uint32(0)
-		if ref, _ := x.t.findPoint([]byte(octets)); ref != 0 {
+		if ref, _ := x.t.findPoint(attachment.CountOf([]byte(octets))); ref != 0 {
 			got = x.t.pointAt(ref).active
 		}
-		if got != points[octets] {
-			t.Fatalf("point %x counts %d, the model %d", octets, got, points[octets])
+		if got != points[countedBy(octets)] {
+			t.Fatalf("point %x counts %d, the model %d", octets, got, points[countedBy(octets)])
 		}
 	}
 	for i, s := range x.m.subnets {
