@@ -4,7 +4,9 @@
 // Whoever reaches a listener may open any number of connections, never send a request, and never
 // read an answer. So the number of connections is bounded, and so is every wait for the other
 // side. A connection beyond the bound takes the place of the oldest one: those that idle or hang
-// are closed first, and somebody with an honest request gets in at any time.
+// are closed first, and somebody with an honest request gets in at any time. So is the rate of
+// connections and of requests, because each takes time that packets need. Whoever comes too fast
+// waits.
 package web
 
 import (
@@ -20,6 +22,11 @@ import (
 // Connections is how many connections a listener has at the most. Each one costs some 20 kB,
 // and as much again as the answer that its client has not read.
 const Connections = 128
+
+// Rate is how many connections a listener takes in a second at the most, and how many requests.
+// One of either costs some 100 µs of a processor. After a pause a listener takes as many as in a
+// second at once.
+const Rate = 500
 
 // The longest waits for a client.
 const (
@@ -43,9 +50,13 @@ type Server struct {
 
 // New makes a server for a listener. It logs at debug level what clients do wrong.
 func New(l net.Listener, h http.Handler, log *slog.Logger) *Server {
+	requests := new(pace)
 	return &Server{
 		http: http.Server{
-			Handler:           h,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.wait()
+				h.ServeHTTP(w, r)
+			}),
 			ReadHeaderTimeout: readHeaderTime,
 			ReadTimeout:       readTime,
 			WriteTimeout:      WriteTime,
@@ -84,7 +95,8 @@ func (s *Server) Serve(ctx context.Context) error {
 // bounded is a listener with at most max open connections.
 type bounded struct {
 	net.Listener
-	max int
+	max  int
+	pace pace
 
 	mu   sync.Mutex
 	open []*conn // oldest first
@@ -96,6 +108,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.pace.wait()
 	own := &conn{Conn: c, owner: b}
 	var oldest *conn
 	b.mu.Lock()
@@ -129,4 +142,26 @@ func (c *conn) Close() error {
 		}
 	})
 	return c.Conn.Close()
+}
+
+// pace lets through Rate callers a second. The zero value is ready.
+type pace struct {
+	mu   sync.Mutex
+	next time.Time // when the next caller is due
+}
+
+// wait waits until the caller is due. At most as many wait as there are connections, so none waits
+// for longer than a fraction of a second.
+func (p *pace) wait() {
+	now := time.Now()
+	p.mu.Lock()
+	if earliest := now.Add(-time.Second); p.next.Before(earliest) {
+		p.next = earliest
+	}
+	p.next = p.next.Add(time.Second / Rate)
+	due := p.next
+	p.mu.Unlock()
+	if d := due.Sub(now); d > 0 {
+		time.Sleep(d)
+	}
 }
