@@ -508,7 +508,11 @@ func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
 	case hasAddress:
 		c.put(m, who.key, str(who.text), by)
 		c.put(m, "address", scalar(content(address)), address)
-		c.taken(by, "as %s", who.key)
+		if who.key == "circuit-id" || who.key == "agent-remote-id" {
+			c.changed(by, "as %s, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match", who.key)
+		} else {
+			c.taken(by, "as %s", who.key)
+		}
 		c.taken(address, "as address")
 	default:
 		c.put(m, "test", str(who.test), by)
