@@ -85,6 +85,42 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("renewed: %+v, %v; want %v", renewed, err, l.Address)
 		}
 	})
+	t.Run("DB-5 leases that a failover has lost are put back from memory, and nobody else gets them", func(t *testing.T) {
+		t.Parallel()
+		first := postgrestest.Start(t)
+		migrateDatabase(t, "DHCP4D_STORE="+first.URL())
+		second := first.Standby(t)
+		b := start(t, func(c *servers.Config) {
+			c.Env = []string{"DHCP4D_STORE=" + postgrestest.URLOf(first, second), "DHCP4D_API_LISTEN=off"}
+		})
+		var clients []*client.Client
+		var leases []*client.Lease
+		for n := range 6 {
+			if n == 3 {
+				second.Kill(t) // it lacks what follows
+			}
+			c := b.client(topology.Multicast, n+1, client.Options{})
+			clients, leases = append(clients, c), append(leases, b.obtain(c))
+		}
+		first.Kill(t)
+		second.Restart(t)
+		second.Promote(t)
+		held := map[netip.Addr]bool{}
+		for i, c := range clients {
+			if again, err := c.Renew(t.Context(), leases[i]); err != nil || again.Address != leases[i].Address {
+				t.Errorf("renewal of %s: %+v, %v", leases[i].Address, again, err)
+			}
+			held[leases[i].Address] = true
+		}
+		for n := range 3 {
+			if l := b.obtain(b.client(topology.Multicast, 10+n, client.Options{})); held[l.Address] {
+				t.Errorf("%s is given twice", l.Address)
+			}
+		}
+		if n := second.Query(t, "SELECT count(*) FROM dhcp4d.lease WHERE state = 2"); n != "9" {
+			t.Errorf("the database has %s leases", n)
+		}
+	})
 	t.Run("DB-3 any of three dhcp4d renews the lease of any client, whichever is killed", func(t *testing.T) {
 		t.Parallel()
 		b := startSeveral(t, "192.0.2.10", "192.0.2.250", "a", "b", "c")

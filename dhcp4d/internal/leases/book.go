@@ -113,6 +113,30 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	return found, nil
 }
 
+// Each calls fn for every lease that the table has, present and former, as the store has them. The
+// first error of fn ends it.
+func (b *Book) Each(fn func(*lease.Binding) error) error {
+	var some lease.Batch
+	for at := uint32(0); ; {
+		some.Reset()
+		b.between(func(t *table.Table) {
+			at = t.Scan(at, scanBatch, func(l *lease.Binding) {
+				if l.State != lease.NoState && l.State != lease.Offered {
+					some.Add(l)
+				}
+			})
+		})
+		for i := range some.Records {
+			if err := fn(&some.Records[i]); err != nil {
+				return err
+			}
+		}
+		if at == 0 {
+			return nil
+		}
+	}
+}
+
 // Settings returns the configuration in effect.
 func (b *Book) Settings() *Settings {
 	b.mu.Lock()

@@ -187,6 +187,13 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 		Share: book.SetShare,
 		Done:  a.done,
 		Rebuild: func(s store.Store) error {
+			if h, ok := s.(store.Healer); ok && h.Forgot() {
+				n, err := h.Heal(book.Each)
+				if err != nil {
+					return err
+				}
+				c.Log.Error("the database had forgotten leases that were acknowledged; dhcp4d has put back what it had in memory", "leases", n)
+			}
 			found, err := book.Load(s)
 			if err == nil {
 				c.Metrics.Loaded(found.Took)

@@ -174,9 +174,6 @@ func drop(c **pgx.Conn) {
 
 // join connects, checks the database, and makes a row for this process in the table process.
 func (p *postgres) join() error {
-	if p.lost != nil {
-		return p.lost
-	}
 	conn, err := p.connect()
 	if err != nil {
 		return err
@@ -203,6 +200,9 @@ func (p *postgres) leave() error {
 	defer cancel()
 	if _, err := p.conn.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.mine.writer); err != nil {
 		return fmt.Errorf("leaving the table process: %w", err)
+	}
+	if p.lost != nil {
+		return nil // our row is gone or old, as is known already
 	}
 	return p.compare()
 }

@@ -51,12 +51,14 @@ const (
 		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[]) r(addr, ports, client, changed)
 		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2 RETURNING l.addr, l.ports),` + note
 
-	sqlPut = `WITH done AS (INSERT INTO dhcp4d.lease AS l (addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
+	insert = `INSERT INTO dhcp4d.lease AS l (addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
 		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[], $11::bytea[],
 			$12::bytea[], $13::int8[], $14::int8[], $15::int8[])
 		ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state, hwtype = excluded.hwtype,
 			hw = excluded.hw, client = excluded.client, point = excluded.point, source = excluded.source, start = excluded.start,
-			changed = excluded.changed, expires = excluded.expires
+			changed = excluded.changed, expires = excluded.expires`
+
+	sqlPut = `WITH done AS (` + insert + `
 		WHERE (l.client = excluded.client AND (l.state <> 2 OR l.start = excluded.start OR l.point = excluded.point
 				OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw)))
 			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16))
@@ -78,6 +80,9 @@ type rows struct {
 	hw, client, point       [][]byte
 	source                  [][]byte
 	start, changed, expires []int64
+
+	restores bool // older records are replaced, instead of those that may be
+	stored   int  // of the columns above, by the last attempt
 }
 
 // fill takes records. Of the records of one identity, the last one is stored. If an earlier one
@@ -147,6 +152,9 @@ func notNil(b []byte) []byte {
 // Commit implements Store. While the outcome of the commit is unknown, it makes the commit again,
 // up to settleWithin.
 func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
+	if p.lost != nil {
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, p.lost)
+	}
 	p.group.fill(records)
 	refused, err := p.settle(records)
 	if err != nil {
@@ -278,9 +286,15 @@ func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 	}
 	stored := 0
 	if r := group; len(r.addr) > 0 {
-		batch.Queue(sqlPut, p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
-			r.source, r.start, r.changed, r.expires, int64(now)-mostApart).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
+		sql := sqlPut
+		args := []any{p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
+			r.source, r.start, r.changed, r.expires}
+		if r.restores {
+			sql = sqlRestore
+		} else {
+			args = append(args, int64(now)-mostApart)
+		}
+		batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
 	}
 	err = p.conn.SendBatch(ctx, &batch).Close()
 	if sqlState(err) == codeDivisionByZero {
@@ -289,6 +303,7 @@ func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 	if err == nil && p.doubt.Load() {
 		return false, errDoubt
 	}
+	group.stored = stored
 	return stored == len(group.addr), err
 }
 
@@ -356,18 +371,6 @@ func (p *postgres) compare() error {
 	}
 	p.mine.wseq = wseq
 	return nil
-}
-
-// forgotten notes that the database has lost commits. Clients hold leases that the store does not
-// know, so dhcp4d must start anew and recover.
-func (p *postgres) forgotten() error {
-	p.lost = errors.New("the database has forgotten commits that were acknowledged, as a failover to a standby that is not synchronous does: start dhcp4d again, and it recovers as with DHCP4D_RECOVERY=true")
-	p.side.Lock()
-	defer p.side.Unlock()
-	if err := p.setMeta("repaired", "yes"); err != nil {
-		p.lost = fmt.Errorf("%w, which you must set, because it could not be noted: %w", p.lost, err)
-	}
-	return p.lost
 }
 
 // passing reports whether an error may pass by itself, or leaves the outcome of a commit unknown.

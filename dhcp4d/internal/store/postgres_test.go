@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -472,36 +473,73 @@ func TestDB_1_NoCommitIsLostWhenTheServerIsKilled(t *testing.T) {
 }
 
 // TestDB_5_ADatabaseThatForgetsIsNoticed restores an earlier state of the database under a process
-// that has committed since.
+// that has committed since. What the process has in memory is put back.
 func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 	for _, c := range []struct{ name, sql string }{
-		{"commits", "UPDATE dhcp4d.process SET wseq = 1"},
-		{"the process", "DELETE FROM dhcp4d.process"},
+		{"commits", "UPDATE dhcp4d.process SET wseq = 1 WHERE writer = %d"},
+		{"the process", "DELETE FROM dhcp4d.process WHERE writer = %d"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := migrated(t)
 			p := openDatabase(t, s.URL())
 			defer p.Close()
+			other := openDatabase(t, s.URL())
+			defer other.Close()
 			r := rand.New(rand.NewPCG(1, 1))
+			twin := newJudge()
 			for range 3 {
-				if _, err := p.Commit(some(r, 3)); err != nil {
-					t.Fatal(err)
+				committed(t, p, twin, some(r, 9))
+			}
+			memory := contents(t, p)
+			later := memory[slices.Sorted(maps.Keys(memory))[0]] // what another process commits later stays
+			later.Client, later.Changed = []byte("another"), later.Changed+1
+			s.Query(t, fmt.Sprintf(c.sql, p.mine.writer))
+			s.Query(t, "DELETE FROM dhcp4d.lease")
+			committed(t, other, newJudge(), []lease.Binding{later})
+			for range 2 {
+				if _, err := p.Commit(some(r, 3)); err == nil || !strings.Contains(err.Error(), "forgotten") {
+					t.Errorf("the next commit: %v", err)
 				}
-			}
-			s.Query(t, c.sql)
-			if _, err := p.Commit(some(r, 3)); err == nil || !strings.Contains(err.Error(), "forgotten") {
-				t.Errorf("the next commit: %v", err)
-			}
-			if err := p.Reopen(); err == nil || !strings.Contains(err.Error(), "forgotten") {
-				t.Errorf("it is opened again: %v", err)
+				if err := p.Reopen(); err != nil || !p.Forgot() {
+					t.Errorf("opened again: %v, forgot %v", err, p.Forgot())
+				}
 			}
 			next := openDatabase(t, s.URL())
 			defer next.Close()
+			contents(t, next)
 			if !MustRecover(next) {
 				t.Error("the next dhcp4d does not recover")
 			}
 			if err := Recovered(next); err != nil || MustRecover(next) {
 				t.Error("and goes on to do so:", err)
+			}
+			restored, err := p.Heal(func(take func(*lease.Binding) error) error {
+				for _, b := range memory {
+					if err := take(&b); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil || restored != len(memory)-1 || p.Forgot() {
+				t.Errorf("%d of %d put back, forgot %v, %v", restored, len(memory), p.Forgot(), err)
+			}
+			memory[key(&later)] = later
+			twin = newJudge()
+			for _, b := range memory {
+				if _, err := twin.Store.Commit([]lease.Binding{b}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sameAs(t, p, twin)
+			if heard, err := next.Foreign(); err != nil || len(heard) != restored {
+				t.Errorf("another process hears of %d of %d, %v", len(heard), restored, err)
+			}
+			committed(t, p, twin, some(r, 9))
+			last := openDatabase(t, s.URL())
+			defer last.Close()
+			if MustRecover(last) {
+				t.Error("one that starts after that recovers")
 			}
 		})
 	}

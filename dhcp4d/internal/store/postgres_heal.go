@@ -1,0 +1,87 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// Healer is a store that may lose commits that were acknowledged, as a database does that fails
+// over to a standby without them. What clients hold is then known only in the memory of those that
+// have committed.
+type Healer interface {
+	Store
+
+	// Forgot reports whether commits were lost. Then the store takes no commit until Heal.
+	Forgot() bool
+
+	// Heal puts back what is missing, after Reopen and before Load. It calls each with a function,
+	// and each calls that function for every lease in memory. Where the store has a newer record,
+	// that one stays. Heal returns how many records it has put back. After an error, Reopen and
+	// Heal may be called again.
+	Heal(each func(take func(*lease.Binding) error) error) (restored int, err error)
+}
+
+// errForgotten is the failure of a database that has lost commits.
+var errForgotten = errors.New("the database has forgotten commits that were acknowledged, as it does when it fails over to a standby that is not synchronous: dhcp4d puts back what it has in memory")
+
+// sqlRestore stores records where the database has none, or an older one.
+const sqlRestore = `WITH done AS (` + insert + ` WHERE l.changed < excluded.changed RETURNING l.addr, l.ports),` + note
+
+// forgotten notes that the database has lost commits. A dhcp4d that starts before they are put back
+// must recover.
+func (p *postgres) forgotten() error {
+	p.lost = errForgotten
+	p.side.Lock()
+	defer p.side.Unlock()
+	if err := p.setMeta("repaired", "yes"); err != nil {
+		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not be noted: %w", p.lost, err)
+	}
+	return p.lost
+}
+
+// Forgot implements Healer.
+func (p *postgres) Forgot() bool { return p.lost != nil }
+
+// Heal implements Healer. What it stores is in the table change, so the other processes hear of it.
+func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (restored int, err error) {
+	var batch lease.Batch
+	put := func() error {
+		if len(batch.Records) == 0 {
+			return nil
+		}
+		group := &p.group
+		group.fill(batch.Records)
+		group.restores = true
+		_, err := p.attempt(p.mine.wseq+1, group)
+		group.restores = false
+		if err != nil {
+			return err
+		}
+		p.mine.wseq++
+		restored += group.stored
+		batch.Reset()
+		return nil
+	}
+	err = each(func(b *lease.Binding) error {
+		if batch.Add(b); len(batch.Records) == restoreGroup {
+			return put()
+		}
+		return nil
+	})
+	if err == nil {
+		err = put()
+	}
+	if err != nil {
+		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.place, err)
+	}
+	p.lost = nil
+	if p.mustRecover() { // it had to before, for another reason
+		return restored, nil
+	}
+	return restored, p.setRepaired(false)
+}
+
+// restoreGroup is the number of records that Heal puts back at once.
+const restoreGroup = 256
