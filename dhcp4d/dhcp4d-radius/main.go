@@ -84,5 +84,5 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		return body.Close()
 	}
-	return radius.New(c, slog.New(slog.NewTextHandler(stderr, nil)), end).Run(ctx)
+	return radius.New(ctx, c, slog.New(slog.NewTextHandler(stderr, nil)), end).Run()
 }

@@ -168,8 +168,9 @@ func TestFreeRADIUS(t *testing.T) {
 	}, "RADIUS_SOCKET="+filepath.Join(t.TempDir(), "socket"), "RADIUS_SERVERS="+access, "RADIUS_ACCOUNTING_SERVERS="+accounting, "RADIUS_PASSWORD=dhcp",
 		"RADIUS_TIMEOUT=10s", "RADIUS_DISCONNECT_LISTEN="+at, "RADIUS_DISCONNECT_FROM=127.0.0.0/8")
 	ctx, stop := context.WithCancel(t.Context())
+	r.ctx = ctx
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	go func() { done <- r.Run() }()
 	defer func() {
 		stop()
 		if err := <-done; err != nil {

@@ -73,10 +73,10 @@ type client struct {
 // maxClients bounds what is remembered. Beyond it, accounts lack the Class of some clients.
 const maxClients = 1 << 20
 
-// New makes the program. End ends the lease of an address.
-func New(c Config, log *slog.Logger, end func(ctx context.Context, a netip.Addr) error) *Radius {
+// New makes the program, which serves until the context ends. End ends the lease of an address.
+func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.Context, a netip.Addr) error) *Radius {
 	r := &Radius{
-		config: c, log: log, end: end, access: newServers(c, c.Servers), accounting: newServers(c, c.AccountingServers),
+		ctx: ctx, config: c, log: log, end: end, access: newServers(c, c.Servers), accounting: newServers(c, c.AccountingServers),
 		clients: map[string]*client{}, sessions: map[netip.Addr]*client{},
 	}
 	r.program = program.Program{Socket: c.Socket, Name: "radius", Log: log, Workers: int(c.Workers)}
@@ -91,11 +91,10 @@ func New(c Config, log *slog.Logger, end func(ctx context.Context, a netip.Addr)
 	return r
 }
 
-// Run serves until the context ends.
-func (r *Radius) Run(ctx context.Context) error {
-	r.ctx = ctx
+// Run serves until the context of New ends.
+func (r *Radius) Run() error {
 	if r.config.DisconnectListen == "" {
-		return r.program.Run(ctx)
+		return r.program.Run(r.ctx)
 	}
 	conn, err := net.ListenPacket("udp", string(r.config.DisconnectListen))
 	if err != nil {
@@ -103,7 +102,7 @@ func (r *Radius) Run(ctx context.Context) error {
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(r.ctx)
 	defer stop()
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	running.Go(func() { r.disconnects(ctx, conn) })

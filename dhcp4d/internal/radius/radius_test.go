@@ -100,9 +100,7 @@ func made(t *testing.T, end func(context.Context, netip.Addr) error, environ ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(c, slog.New(slog.DiscardHandler), end)
-	r.ctx = t.Context()
-	return r
+	return New(t.Context(), c, slog.New(slog.DiscardHandler), end)
 }
 
 func asked() *outside.Query {
