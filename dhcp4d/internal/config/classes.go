@@ -120,6 +120,11 @@ func (r *reader) classes(v *value, l *level) {
 		if test != nil {
 			class.Value, class.Is, _ = test.Key()
 		}
+		if text, ok := c.traits.Key(); ok && class.Value == nil {
+			if key, err := expression.CompileTest(text, nil); err == nil {
+				class.Value, class.Is, _ = key.Key()
+			}
+		}
 		l.classes.all, l.classes.pools = append(l.classes.all, class), append(l.classes.pools, c.poolsAt)
 		l.classes.options = append(l.classes.options, c.options)
 		if c.options.isSet() {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -196,6 +197,26 @@ func NewPattern(octets []byte, prefix bool) Pattern { return Pattern{octets, pre
 
 // IsSet reports whether the pattern is set.
 func (p *Pattern) IsSet() bool { return p.set }
+
+// Key returns a test that holds for every query with the traits, if they have a part that such a
+// test can have. Of many classes with traits, few then need to be tried.
+func (t *Traits) Key() (test string, ok bool) {
+	if p := &t.HWAddr; p.set && len(p.octets) > 0 {
+		return p.key("pkt4.mac"), true
+	}
+	// Octets that end with a zero octet fit also what the expression does not see.
+	if p := &t.VendorClass; p.set && len(p.octets) > 0 && p.octets[len(p.octets)-1] != 0 {
+		return p.key("option[60].hex"), true
+	}
+	return "", false
+}
+
+func (p *Pattern) key(of string) string {
+	if p.prefix {
+		of = fmt.Sprintf("substring(%s, 0, %d)", of, len(p.octets))
+	}
+	return fmt.Sprintf("%s == 0x%x", of, p.octets)
+}
 
 func (p *Pattern) fits(b []byte) bool {
 	switch {
