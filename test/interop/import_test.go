@@ -73,6 +73,7 @@ var imports = map[string][]asking{
 			differ: map[int]string{58: scaled, 59: scaled}},
 		{name: "by client identifier", source: "2001:db8:1::7", mac: 0x12, options: option4(61, "\x01\x02\x03\x04"), within: "192.0.2.12/32"},
 		{name: "by client identifier in text", source: "2001:db8:1::7", mac: 0x13, options: option4(61, "text"), within: "192.0.2.13/32"},
+		{name: "by DUID", source: "2001:db8:1::7", mac: 0x16, options: option4(61, "\xff\x00\x00\x00\x01\x00\x03\x00\x01\x02\x00\x00\x00\x00\x16"), within: "192.0.2.16/32"},
 		{name: "a reservation without an address", source: "2001:db8:1::7", mac: 0x14, within: "192.0.2.96/27"},
 		{name: "a phone with a reservation without an address", source: "2001:db8:1::7", mac: 0x14, options: option4(60, "Acme-Phone-1"), within: "192.0.2.96/27"},
 		{name: "by interface", source: "fe80::7", mac: 0x15, within: "203.0.113.0/24"},

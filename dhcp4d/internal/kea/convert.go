@@ -51,8 +51,10 @@ type converter struct {
 	rules   []ruleLine
 	global  *value // the object Dhcp4
 	flexID  string // the expression of the hook flex_id
+	flex    string // that of flex-id here, if a reservation has one
 	origin  map[*yaml.Node]*value
 	nextID  int
+	size    int // falls with each part that is taken out of the document
 }
 
 // Import converts the file with that name. The error is a [SyntaxError] where the file cannot be
@@ -117,6 +119,9 @@ func (c *converter) convert(d *value) {
 		c.subnet(s, nil)
 	}
 	c.globalReservations(d)
+	if c.flex != "" {
+		c.put(c.top, "flex-id", str(c.flex), nil)
+	}
 	if all := c.topClasses(); len(all) > 0 {
 		c.put(c.top, "classes", &yaml.Node{Kind: yaml.SequenceNode, Content: all}, nil)
 	}
@@ -413,8 +418,17 @@ func (c *converter) check() error {
 		if len(c.subnets.Content) == 0 {
 			return errors.New("no subnet could be taken: " + c.whyNone())
 		}
-		// One at a time: what one takes out, others may be about.
-		if !c.takeOut(mistakes[0]) {
+		var parts []part
+		for _, m := range mistakes { // all are found before the first is taken out: paths have indexes
+			if p, ok := c.partOf(m); ok {
+				parts = append(parts, p)
+			}
+		}
+		before := c.size
+		for _, p := range parts {
+			c.takeOut(p)
+		}
+		if c.size == before {
 			return fmt.Errorf("the document that was made has a mistake: %w", mistakes[0])
 		}
 	}
@@ -430,8 +444,15 @@ func (c *converter) whyNone() string {
 	return "the configuration has none in subnet4 and shared-networks"
 }
 
-// takeOut takes out the part of the document that a mistake is in, and reports it.
-func (c *converter) takeOut(m config.Mistake) bool {
+// part is what of the document a mistake takes out: the last of the nodes that lead to it.
+type part struct {
+	nodes   []*yaml.Node
+	from    *value
+	problem string
+}
+
+// partOf finds what a mistake takes out.
+func (c *converter) partOf(m config.Mistake) (part, bool) {
 	steps := steps(m.Path)
 	nodes := []*yaml.Node{c.top}
 	for _, s := range steps {
@@ -441,26 +462,33 @@ func (c *converter) takeOut(m config.Mistake) bool {
 		}
 		nodes = append(nodes, next)
 	}
-	steps = steps[:len(nodes)-1]
-	at := unit(steps)
+	at := unit(steps[:len(nodes)-1])
 	if at == 0 {
-		return false
+		return part{}, false
 	}
-	from := c.origin[nodes[at]]
-	for i := len(nodes) - 1; i > 0 && from == nil; i-- {
-		from = c.origin[nodes[i]]
+	p := part{nodes: nodes[:at+1], from: c.origin[nodes[at]], problem: m.Problem}
+	for i := len(nodes) - 1; i > 0 && p.from == nil; i-- {
+		p.from = c.origin[nodes[i]]
 	}
-	remove(nodes[at-1], nodes[at])
-	for at > 1 && len(nodes[at-1].Content) == 0 && nodes[at-1].Kind == yaml.MappingNode { // such as options
+	if p.from == nil {
+		p.from = c.global
+	}
+	return p, true
+}
+
+// takeOut takes a part out of the document, if it is still there, and reports it.
+func (c *converter) takeOut(p part) {
+	at := len(p.nodes) - 1
+	if !remove(p.nodes[at-1], p.nodes[at]) {
+		return
+	}
+	c.size--
+	for at > 1 && len(p.nodes[at-1].Content) == 0 && p.nodes[at-1].Kind == yaml.MappingNode { // such as options
 		at--
-		remove(nodes[at-1], nodes[at])
+		remove(p.nodes[at-1], p.nodes[at])
 	}
-	if from == nil {
-		from = c.global
-	}
-	c.retract(from)
-	c.left(from, "dhcp4d refuses it: %s", m.Problem)
-	return true
+	c.retract(p.from)
+	c.left(p.from, "dhcp4d refuses it: %s", p.problem)
 }
 
 // retract takes back what was said of a part and of what is in it.
@@ -525,11 +553,16 @@ func unit(steps []string) int {
 	return element
 }
 
-func remove(from, n *yaml.Node) {
+// remove removes a node from the one that it is in, and reports whether it was there.
+func remove(from, n *yaml.Node) bool {
 	i := slices.Index(from.Content, n)
-	if from.Kind == yaml.MappingNode {
+	switch {
+	case i < 0:
+		return false
+	case from.Kind == yaml.MappingNode:
 		from.Content = slices.Delete(from.Content, i-1, i+1)
-		return
+	default:
+		from.Content = slices.Delete(from.Content, i, i+1)
 	}
-	from.Content = slices.Delete(from.Content, i, i+1)
+	return true
 }

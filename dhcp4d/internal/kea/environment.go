@@ -83,7 +83,7 @@ var libraries = map[string]string{
 	"lease_cmds": "dhcp4d leases and the API do its work", "lease_query": "the API answers people and programs; routers are not answered",
 	"limits": "limit of a subnet counts leases of an attachment point, and the hook ratelimit of dhcp6d messages",
 	"mysql":  "MySQL is not supported; DHCP4D_STORE may be a PostgreSQL database", "pgsql": "DHCP4D_STORE=postgres://… is the store of leases; reservations stand in the document",
-	"perfmon": "metrics have histograms", "ping_check": "on a 4o6 link no client is reached by IPv4", "radius": "there is no RADIUS client",
+	"perfmon": "metrics have histograms", "ping_check": "on a 4o6 link no client is reached by IPv4", "radius": "dhcp4d-radius does its work (radius.md)",
 	"rbac": "the token of the API allows all", "stat_cmds": "metrics and dhcp4d subnets do its work", "subnet_cmds": "subnets are changed in the document, and by a reload",
 	"user_chk": "classes with options and pools do its work",
 }
@@ -110,7 +110,7 @@ func (c *converter) readHooks(v *value) {
 				c.left(item, "it has no identifier-expression")
 				continue
 			}
-			c.taken(item, "in the reservations with a flex-id")
+			c.taken(item, "as flex-id, if reservations have one")
 			if isTrue(parameters.get("replace-client-id")) {
 				c.changed(item, "its expression is used in reservations; no client identifier is replaced")
 			}

@@ -94,7 +94,7 @@ func (r *report) sorted() []Line {
 	slices.SortStableFunc(r.lines, func(a, b Line) int {
 		return cmp.Or(cmp.Compare(a.At.File, b.At.File), cmp.Compare(a.At.Line, b.At.Line), cmp.Compare(a.At.Column, b.At.Column))
 	})
-	return r.lines
+	return slices.Compact(r.lines)
 }
 
 // why says why a key is left.

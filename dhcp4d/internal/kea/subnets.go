@@ -434,6 +434,7 @@ type client struct {
 	key  string // of a reservation of ours; empty if there is none
 	text string
 	test string
+	by   string // the expression of flex-id
 }
 
 // identity reads who a reservation is for. It tells left why it cannot.
@@ -455,40 +456,30 @@ func (c *converter) identity(r *value, left func(v *value, format string, args .
 		colons := string(octets.AppendHex(nil, b))
 		switch key {
 		case "hw-address":
-			return client{key, colons, fmt.Sprintf("pkt4.mac == 0x%x", b)}, v, true
+			return client{key: key, text: colons, test: fmt.Sprintf("pkt4.mac == 0x%x", b)}, v, true
 		case "client-id":
-			return client{key, colons, fmt.Sprintf("option[61].hex == 0x%x", b)}, v, true
+			return client{key: key, text: colons, test: fmt.Sprintf("option[61].hex == 0x%x", b)}, v, true
 		case "circuit-id":
-			return client{key, octets.Show(b), fmt.Sprintf("relay4[1].hex == 0x%x", b)}, v, true
+			return client{key: key, text: octets.Show(b), test: fmt.Sprintf("relay4[1].hex == 0x%x", b)}, v, true
 		case "duid":
-			return client{test: fmt.Sprintf("substring(option[61].hex, 0, 1) == 0xff and substring(option[61].hex, 5, all) == 0x%x", b)}, v, true
+			k := client{test: fmt.Sprintf("%s == 0x%x", duidExpression, b)}
+			if c.flexID == "" {
+				k.key, k.text, k.by = "flex-id", octets.Show(b), duidExpression
+			}
+			return k, v, true
 		}
-		k := client{test: fmt.Sprintf("%s == 0x%x", c.flexID, b)}
 		if c.flexID == "" {
 			left(r, "a flex-id means nothing without the hook flex_id and its identifier-expression")
 			return client{}, v, false
 		}
-		if own := flexible[strings.Join(strings.Fields(c.flexID), "")]; own != "" {
-			k.key, k.text = own, octets.Show(b)
-			if own == "hw-address" || own == "client-id" {
-				k.text = colons
-			}
-		}
-		return k, v, true
+		return client{"flex-id", octets.Show(b), fmt.Sprintf("%s == 0x%x", c.flexID, b), c.flexID}, v, true
 	}
 	left(r, "it names no client")
 	return client{}, nil, false
 }
 
-// flexible are the expressions of flexible identifiers that a key of reservations stands for.
-var flexible = map[string]string{
-	"pkt4.mac":                 "hw-address",
-	"option[61].hex":           "client-id",
-	"relay4[1].hex":            "circuit-id",
-	"option[82].option[1].hex": "circuit-id",
-	"relay4[2].hex":            "agent-remote-id",
-	"option[82].option[2].hex": "agent-remote-id",
-}
+// duidExpression is the DUID in a client identifier (RFC 4361).
+const duidExpression = "ifelse(substring(option[61].hex, 0, 1) == 0xff, substring(option[61].hex, 5, all), '')"
 
 // reservation converts a reservation. One without an address becomes a class, which is returned: it
 // gives its client the rest.
@@ -503,15 +494,18 @@ func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
 	hasAddress := content(address) != "" && content(address) != "0.0.0.0"
 	switch {
 	case hasAddress && who.key == "":
-		c.left(r, "a reservation of an address names its client by hw-address, client-id (for a DUID: ff, the IAID and the DUID) or circuit-id")
+		c.left(r, "flex-id tells clients apart by the expression of the hook flex_id, and so not by DUID; name its client by client-id: ff, the IAID and the DUID")
 		return nil
 	case hasAddress:
 		c.put(m, who.key, str(who.text), by)
 		c.put(m, "address", scalar(content(address)), address)
-		if who.key == "circuit-id" || who.key == "agent-remote-id" {
-			c.changed(by, "as %s, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match", who.key)
+		if who.key == "circuit-id" {
+			c.changed(by, "as circuit-id, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match")
 		} else {
 			c.taken(by, "as %s", who.key)
+		}
+		if who.by != "" {
+			c.flex = who.by
 		}
 		c.taken(address, "as address")
 	default:
