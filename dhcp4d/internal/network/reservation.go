@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
@@ -262,6 +263,7 @@ func (rs *Reservations) ofPoint(of uint8, id *Identity, scratch *[maxIdentityKey
 }
 
 func (rs *Reservations) get(key []byte) *Reservation {
+	budget.Spend(len(key))
 	if i, ok := rs.byKey[Key(key)]; ok {
 		return &rs.list[i]
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/budget/budgettest"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
@@ -64,6 +65,44 @@ func TestBudgetOfTheWayUp(t *testing.T) {
 		if t.Logf("%d were forwarded, %d answered", forwarded, answered); forwarded < 3 {
 			t.Errorf("%s: only %d datagrams were forwarded", name, forwarded) // of the seeds
 		}
+	}
+}
+
+// A datagram that is passed on to two DHCPv6 servers costs at most ten units for each of its octets,
+// whoever sent it: the shortest message has four, and its context forty. A server's answer costs at
+// most two.
+func TestBudgetOfPassing(t *testing.T) {
+	message := append(bytes.Clone(solicit), bytes.Repeat([]byte{0, 17, 0, 0}, 250)...)
+	asked := dhcp6.AppendOption(bytes.Clone(solicit), dhcp6.OptORO, bytes.Repeat([]byte{0, 88}, 500))
+	deep := message
+	for i := range 9 {
+		deep = dhcp6.AppendRelayForward(nil, uint8(i), netip.MustParseAddr("2001:db8:7::1"), relay.Addr(), bytes.Repeat([]byte{0, 37, 0, 5, 0, 0, 13, 233, 1}, 50), deep)
+	}
+	seeds := [][]byte{solicit, message, asked, relayed(message, 1), relayed(asked, 8), deep}
+	both := func(o *pass.Options) { o.Servers = append(o.Servers, secondServer) }
+	var answers [][]byte
+	for name, peer := range map[string]netip.AddrPort{"pass-direct": client, "pass-relayed": relay} {
+		b := newPassBench(t, both)
+		passed := 0
+		budgettest.Hold(t, name, 10, seeds, func(data []byte) {
+			b.up.batch([]udp.Packet{from(peer, data)})
+			passed += len(b.up.passed.packets)
+			if len(b.up.passed.packets) > 0 && len(answers) < 20 {
+				answers = append(answers, replyTo(t, bytes.Clone(b.up.passed.packets[0].Data), append(bytes.Clone(advertisement), bytes.Repeat([]byte{0, 17, 0, 0}, 200)...)))
+			}
+		})
+		if passed < 6 {
+			t.Errorf("%s: only %d were passed on", name, passed)
+		}
+	}
+	b := newPassBench(t, both)
+	returned := 0
+	budgettest.Hold(t, "give-back", 2, answers, func(data []byte) {
+		b.up.batch([]udp.Packet{fromServer(data)})
+		returned += len(b.up.returned.packets)
+	})
+	if returned < len(answers) {
+		t.Errorf("only %d answers were given back", returned)
 	}
 }
 
