@@ -81,6 +81,22 @@ func (c *Conn) StopReading() {
 	}
 }
 
+// Wake makes a waiting Read, or the next one, return, perhaps without a packet: there is other work
+// for the loop that reads.
+func (c *Conn) Wake() { _ = c.file.SetReadDeadline(time.Unix(0, 1)) }
+
+// awake reports whether the end of a Read was the work of Wake, and makes the next one wait again.
+func (c *Conn) awake(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.stopped.Load() != nil {
+		return false
+	}
+	_ = c.file.SetReadDeadline(time.Time{})
+	if c.stopped.Load() != nil { // meanwhile
+		_ = c.file.SetReadDeadline(time.Unix(0, 1))
+	}
+	return true
+}
+
 // receiveRest calls receive, which never waits, after StopReading. It reports whether a datagram
 // had arrived.
 func (c *Conn) receiveRest(receive func(fd uintptr) bool) (some bool) {

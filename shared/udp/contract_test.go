@@ -18,6 +18,7 @@ type socket interface {
 	LocalAddr() netip.AddrPort
 	NewReader(batch int) udp.Reader
 	NewWriter(batch int) udp.Writer
+	Wake()
 	Close() error
 }
 
@@ -162,6 +163,44 @@ func TestContract(t *testing.T) {
 				}
 				if err := b.Close(); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("second Close returned %v", err)
+				}
+			})
+			t.Run("Wake ends one Read, and no packet is lost", func(t *testing.T) {
+				a, b := k.make(t)
+				r, w := b.NewReader(4), a.NewWriter(4)
+				got := 0
+				read := func() {
+					t.Helper()
+					ps, err := r.Read()
+					if err != nil {
+						t.Fatalf("Read returned %v", err)
+					}
+					for _, p := range ps {
+						if want := byte(got); len(p.Data) != 1 || p.Data[0] != want {
+							t.Fatalf("packet %d is %x", got, p.Data)
+						}
+						got++
+					}
+				}
+				for i := range 20 {
+					go b.Wake() // before the Read or while it waits
+					read()
+					if sent := w.Write([]udp.Packet{{Data: []byte{byte(i)}, Peer: b.LocalAddr()}}); sent != 1 {
+						t.Fatal("not sent")
+					}
+					b.Wake()
+					for got <= i {
+						read()
+					}
+				}
+				if err := b.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				b.Wake()
+				for {
+					if _, err := r.Read(); errors.Is(err, net.ErrClosed) {
+						break
+					}
 				}
 			})
 			t.Run("a closed socket sends nothing", func(t *testing.T) {

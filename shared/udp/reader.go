@@ -100,12 +100,18 @@ func (r *reader) Read() ([]Packet, error) {
 	return r.packets, nil
 }
 
-// fill waits for at least one row.
+// fill waits for at least one row, or for Wake.
 func (r *reader) fill() error {
 	for {
 		r.prepare()
-		if err := r.conn.raw.Read(r.receive); err != nil && !r.conn.receiveRest(r.receive) {
-			return net.ErrClosed
+		if err := r.conn.raw.Read(r.receive); err != nil {
+			if r.conn.awake(err) {
+				r.next, r.offset = 0, 0
+				return nil
+			}
+			if !r.conn.receiveRest(r.receive) {
+				return net.ErrClosed
+			}
 		}
 		switch r.errno {
 		case 0:

@@ -41,8 +41,9 @@ type Packet struct {
 // Reader receives. One goroutine owns it.
 type Reader interface {
 	// Read waits for a datagram and returns all that are there, up to the reader's batch size. The
-	// packets are valid until the next Read. After Close of the socket Read returns net.ErrClosed.
-	// It never returns an error of a single datagram, such as a refused connection.
+	// packets are valid until the next Read. After Close of the socket Read returns net.ErrClosed,
+	// after Wake of the socket perhaps no packet. It never returns an error of a single datagram,
+	// such as a refused connection.
 	Read() ([]Packet, error)
 }
 

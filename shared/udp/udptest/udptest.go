@@ -31,6 +31,7 @@ type Socket struct {
 	refuse   func(p udp.Packet) error
 	max      int
 	closed   bool
+	woken    bool
 }
 
 // New returns a socket that nothing is connected to: packets come by
@@ -72,6 +73,14 @@ func (s *Socket) Close() error {
 	s.closed = true
 	s.changed.Broadcast()
 	return nil
+}
+
+// Wake is as (*udp.Conn).Wake.
+func (s *Socket) Wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.woken = true
+	s.changed.Broadcast()
 }
 
 // MaxDatagram is what Read does not truncate; 65535 at first.
@@ -149,12 +158,13 @@ func (r *reader) Read() ([]udp.Packet, error) {
 	s := r.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.received) == 0 && !s.closed {
+	for len(s.received) == 0 && !s.closed && !s.woken {
 		s.changed.Wait()
 	}
 	if s.closed {
 		return nil, net.ErrClosed
 	}
+	s.woken = false
 	n := min(len(s.received), cap(r.packets))
 	r.packets = append(r.packets[:0], s.received[:n]...)
 	s.received = s.received[:copy(s.received, s.received[n:])]
