@@ -98,6 +98,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 		Auth:            server.Auth{Name: c.Name, Opener: d.link.opener, Signer: d.link.replies},
 		IPC:             socket.NewReader(batchSize),
 		StopReading:     socket.StopReading,
+		Wake:            socket.Wake,
 		Replies:         writer(),
 		Acks:            writer(),
 		Notices:         writer(),

@@ -39,7 +39,7 @@ func hookTest(sys clock.System) daemon.Command {
 	about := manual.Command{
 		Words: "hook test", Arguments: "[-interface NAME] CAPTURE",
 		About: "tell what the hooks and rules would do with the queries of a capture (pcap or pcapng) of the link or of the IPC; no daemon runs",
-		More:  "The store is in memory and empty at first. The hooks leaselog and run do not run.",
+		More:  "The store is in memory and empty at first. The hooks leaselog, run and outside do not run.",
 	}
 	return daemon.Command{
 		Name: "hook", About: about.About, Actions: []string{"test"},
@@ -82,7 +82,7 @@ func hookTest(sys clock.System) daemon.Command {
 }
 
 // effects are the hooks that do something outside dhcp4d. They do not run.
-var effects = []string{"leaselog", "run"}
+var effects = []string{"leaselog", "run", "outside"}
 
 // replayed is the address of the dhcp6d from which every query of a capture seems to come.
 var replayed = netip.MustParseAddrPort("[::1]:6767")

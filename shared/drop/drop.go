@@ -32,6 +32,9 @@ const (
 	NoCookie
 	Hook
 	HookPanic
+	HookTimeout
+	HookFull
+	HookVerdict
 	SendError
 
 	// dhcp6d, link.
@@ -99,6 +102,9 @@ var table = Table[Reason]{
 	NoCookie:          {"no_cookie", both, "option 87 without the DHCPv4 magic cookie"},
 	Hook:              {"hook", both, "dropped by a hook"},
 	HookPanic:         {"hook_panic", both, "a hook panicked"},
+	HookTimeout:       {"hook_timeout", DHCP4D, "the program outside has given no verdict in time, and without one the query is dropped"},
+	HookFull:          {"hook_full", DHCP4D, "too many queries wait for the program outside: of the client, of its attachment point, or in all"},
+	HookVerdict:       {"hook_verdict", DHCP4D, "the verdict of the program outside gives an address or a pool that the client cannot have"},
 	SendError:         {"send_error", both, "the kernel refused to send"},
 	Interface:         {"interface", DHCP6D, "received by an interface that is not served"},
 	Source:            {"source", DHCP6D, "source address or port that cannot be answered"},

@@ -129,6 +129,14 @@ type Membership struct {
 // Forget begins a query.
 func (m *Membership) Forget() { m.begun = false }
 
+// Copy makes m what from is, with memory of its own.
+func (m *Membership) Copy(from *Membership) {
+	m.begun = from.begun
+	m.asked = append(m.asked[:0], from.asked...)
+	m.is = append(m.is[:0], from.is...)
+	m.by = append(m.by[:0], from.by...)
+}
+
 func (m *Membership) begin(classes int) {
 	m.begun = true
 	words := (classes + 63) / 64

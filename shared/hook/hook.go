@@ -27,6 +27,8 @@
 package hook
 
 import (
+	"math"
+
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
@@ -42,9 +44,22 @@ const (
 	Drop     = drop.Hook
 )
 
+// Park is no reason to drop a packet. A hook that runs last at its point returns it to have the
+// packet wait for what the hook has asked; then it enters the loop again.
+const Park drop.Reason = math.MaxUint8
+
 // Run makes the hook behind a decide about each packet at the point. The event is valid until run
 // returns.
 func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
+
+// RunLast makes the hook behind a decide about each packet that all other hooks at the point have let
+// pass. It may return [Park].
+func (p FilterPoint[E]) RunLast(a *Attachment, run func(*E) drop.Reason) {
+	a.add(string(p), last[E](run))
+}
+
+// last is what a hook does after all others.
+type last[E any] func(*E) drop.Reason
 
 // Run calls run for each event at the point, for the hook behind a. The event is valid until run
 // returns.
@@ -59,6 +74,33 @@ func (p FilterPoint[E]) List(s *Set) List[E] {
 		}
 	}
 	return l
+}
+
+// Last returns the hooks of a set that run last at the point.
+func (p FilterPoint[E]) Last(s *Set) List[E] {
+	l := List[E]{panics: s.host.panics}
+	for _, h := range s.hooks {
+		if run, ok := h.runs[string(p)].(last[E]); ok {
+			l.hooks = append(l.hooks, running[E]{run, s.host.metrics.ofLast(string(p), h.name)})
+		}
+	}
+	return l
+}
+
+// Part is the name of something that one hook of a set has for the packet loop.
+type Part[V any] string
+
+// Give makes v the part, of the hook behind a.
+func (p Part[V]) Give(a *Attachment, v V) { a.runs[string(p)] = v }
+
+// Of returns the part that a hook of a set has given, the zero value if none has.
+func (p Part[V]) Of(s *Set) (v V) {
+	for _, h := range s.hooks {
+		if given, ok := h.runs[string(p)].(V); ok {
+			v = given
+		}
+	}
+	return v
 }
 
 // Observers returns the hooks of a set that run at the point, in the order of the configuration.

@@ -19,8 +19,8 @@ type series struct {
 	point string
 	hook  string
 
-	duration                 prometheus.Observer
-	continued, dropped, died prometheus.Counter
+	duration                         prometheus.Observer
+	continued, dropped, parked, died prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
@@ -48,11 +48,20 @@ func (m *metrics) of(p string, hook string) *series {
 	}
 }
 
+// ofLast is of for a hook that may park.
+func (m *metrics) ofLast(p string, hook string) *series {
+	s := m.of(p, hook)
+	s.parked = m.results.WithLabelValues(p, hook, "park")
+	return s
+}
+
 func (s *series) observe(d time.Duration, why drop.Reason) {
 	s.duration.Observe(d.Seconds())
 	switch why {
 	case Continue:
 		s.continued.Inc()
+	case Park:
+		s.parked.Inc()
 	case drop.HookPanic:
 		s.died.Inc()
 	default:

@@ -15,6 +15,7 @@ const (
 	Malformed
 	CutOff
 	Flood
+	Stuck
 
 	// With a record, which has no effect then.
 	UnknownKind
@@ -40,6 +41,7 @@ var wrongs = [WrongCount]struct{ label, meaning string }{
 	Malformed:      {"malformed", "a record whose lengths do not agree"},
 	CutOff:         {"cut_off", "the connection ended within a record"},
 	Flood:          {"flood", "far more records than were asked for"},
+	Stuck:          {"stuck", "the program does not read what it is sent"},
 	UnknownKind:    {"kind", "a record of a kind that no program sends"},
 	Nobody:         {"nobody", "an answer to a question that was never asked"},
 	Twice:          {"twice", "a second answer to one question"},
@@ -59,4 +61,4 @@ func (w Wrong) Label() string { return wrongs[w].label }
 func (w Wrong) Error() string { return wrongs[w].meaning }
 
 // Closes reports whether a daemon closes the connection for it.
-func (w Wrong) Closes() bool { return w >= NoHello && w <= Flood }
+func (w Wrong) Closes() bool { return w >= NoHello && w <= Stuck }

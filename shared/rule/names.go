@@ -34,16 +34,21 @@ func (v *Variables) Check(c *hook.Check) {
 		variable, what string
 		names          []string
 	}{{"REASONS", "reason", v.Reasons}, {"COUNTERS", "counter", v.Counters}} {
-		if n := len(list.names); n > maxNames {
-			c.Mistake(list.variable, fmt.Sprintf("%d names are too many", n), fmt.Sprintf("give at most %d", maxNames))
-		}
-		for i, name := range list.names {
-			switch {
-			case !namePattern.MatchString(name):
-				c.Mistake(list.variable, quote(name)+" is no name of a "+list.what, "give small letters, digits and _, at most 63, a letter first")
-			case slices.Contains(list.names[:i], name):
-				c.Mistake(list.variable, name+" is listed twice", "remove one of them")
-			}
+		CheckNames(c, list.variable, list.what, list.names)
+	}
+}
+
+// CheckNames reports what is wrong with a list of names, each of which has its series.
+func CheckNames(c *hook.Check, variable, what string, names []string) {
+	if n := len(names); n > maxNames {
+		c.Mistake(variable, fmt.Sprintf("%d names are too many", n), fmt.Sprintf("give at most %d", maxNames))
+	}
+	for i, name := range names {
+		switch {
+		case !namePattern.MatchString(name):
+			c.Mistake(variable, quote(name)+" is no name of a "+what, "give small letters, digits and _, at most 63, a letter first")
+		case slices.Contains(names[:i], name):
+			c.Mistake(variable, name+" is listed twice", "remove one of them")
 		}
 	}
 }

@@ -330,6 +330,12 @@ var quiet = map[string]string{
 	"panel leases/Conflicts":              "there is no database here",
 	"panel leases/Behind the others":      "there is no database here; the story of the profile shared shows it",
 	"panel leases/Unknown outcomes":       "there is no database here; the story of the profile shared shows it",
+	"panel hooks/Program outside A":       "the lab has no program outside",
+	"panel hooks/Program outside B":       "the lab has no program outside",
+	"panel hooks/Program outside C":       "the lab has no program outside",
+	"panel hooks/Program outside D":       "the lab has no program outside",
+	"alert DhcpOutsideAway":               "the lab has no program outside",
+	"alert DhcpOutsideWrong":              "the lab has no program outside",
 
 	"panel overview/Silent by rule A": "dhcp6d answers whatever it understands",
 

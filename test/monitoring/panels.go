@@ -236,5 +236,14 @@ func hooks() Dashboard {
 					{`increase(dhcp4d_leaselog_lost_lines_total[5m])`, "lost lines {{instance}}"},
 				}},
 		}},
+		{Height: 7, Panels: []Panel{
+			{Title: "Program outside", About: "Queries by what has decided about them, those that wait, questions without an answer in time, and what was wrong.", Kind: Lines, Width: 24, Unit: "short",
+				Queries: []Query{
+					{`sum by (by) (rate(dhcp4d_outside_decided_total` + rate + `))`, "by {{by}} per second"},
+					{`sum by (instance) (dhcp4d_outside_parked_queries)`, "parked {{instance}}"},
+					{`sum by (instance) (rate(dhcp4d_outside_timeouts_total` + rate + `))`, "timeouts per second {{instance}}"},
+					{`sum by (reason) (rate(dhcp4d_outside_wrong_total` + rate + `)) > 0`, "wrong {{reason}}"},
+				}},
+		}},
 	}}
 }

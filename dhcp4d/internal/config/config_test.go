@@ -85,7 +85,7 @@ func TestLoadMistakes(t *testing.T) {
 		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
-		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run, rules, packetlog"},
+		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run, rules, outside, packetlog"},
 		{"hook twice", "DHCP4D_HOOKS=leaselog,leaselog", "leaselog is listed twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -107,6 +107,7 @@ type Link struct {
 
 	IPC         udp.Reader
 	StopReading func() // ends IPC once what has arrived is read
+	Wake        func() // ends the wait of IPC; nil: nothing can be parked for long
 
 	// One writer, and one signer, for each goroutine that sends: the server's replies (Auth has the
 	// signer), ACKs, and notices of what dhcp4d can do.
@@ -143,6 +144,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 	srv := &server.Server{
 		Log:      c.rt.Log.With("package", "server"),
 		IPC:      l.IPC,
+		Wake:     l.Wake,
 		Replies:  l.Replies,
 		Peers:    l.Peers,
 		Auth:     l.Auth,

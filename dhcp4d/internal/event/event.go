@@ -12,6 +12,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
@@ -20,6 +21,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 )
 
 // Query is a query at a filter point, with what is known of it there.
@@ -44,6 +46,12 @@ type Query struct {
 	Evaluator *expression.Evaluator
 	// Options are set at pkt4_send only: what a hook sets goes into the reply.
 	Options *option.Overrides
+	// Outcome is that of the question for which the query was parked, and Uptime the time that
+	// package consult goes by, of the batch.
+	Outcome parking.Outcome
+	Uptime  time.Duration
+	// Verdict is what the program outside has decided; nil: nothing, or it was not asked.
+	Verdict *asking.Verdict
 	// Subnet is set from subnet4_select on.
 	Subnet *network.Subnet
 	// Decision is set from lease4_select on. It is not to be changed.
@@ -60,6 +68,23 @@ type Query struct {
 	// LeaseTime may be set from pkt4_receive to lease4_select and lease4_renew: the seconds of the
 	// lease, whatever the client and the configuration say. Later a change has no effect.
 	LeaseTime uint32
+}
+
+// Heed sets what a verdict says; v may be nil.
+func (q *Query) Heed(v *asking.Verdict) {
+	if q.Verdict = v; v == nil {
+		return
+	}
+	q.Because = v.Because
+	if v.Address.IsValid() {
+		q.Address = v.Address
+	}
+	if v.Pool != "" {
+		q.Pool = v.Pool
+	}
+	if v.LeaseTime != 0 {
+		q.LeaseTime = v.LeaseTime
+	}
 }
 
 // Decode makes an object of the DHCPv4 message. It allocates; a hook that

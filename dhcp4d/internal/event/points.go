@@ -1,6 +1,9 @@
 package event
 
-import "github.com/dhcp4o6/dhcp4o6/shared/hook"
+import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+)
 
 // The points, under Kea's names, in the order in which a query meets them. One goroutine runs the
 // filters. Two run the observers: the one that commits and the one that ends leases.
@@ -17,6 +20,9 @@ const (
 	Leases4Committed = hook.ObserverPoint[Lease]("leases4_committed") // a change of a lease is on stable storage
 )
 
+// Asker is the part of the hook that parks queries, to ask a program outside.
+const Asker = hook.Part[*asking.Asker]("asker")
+
 // Filters are the points where hooks decide.
 func Filters() []hook.FilterPoint[Query] {
 	return []hook.FilterPoint[Query]{
@@ -31,6 +37,10 @@ type Hooks struct {
 	Lease4Select, Lease4Renew, Lease4Release, Lease4Decline hook.List[Query]
 	Pkt4Send, Buffer4Send                                   hook.List[Query]
 	Leases4Committed                                        hook.Observers[Lease]
+
+	// What runs last at two points may park the query. Asker is nil if nothing does.
+	LastAtPkt4Receive, LastAtSubnet4Select hook.List[Query]
+	Asker                                  *asking.Asker
 }
 
 // Deciding reports whether a hook has a say in decisions about leases.
@@ -51,5 +61,9 @@ func NewHooks(s *hook.Set) *Hooks {
 		Pkt4Send:         Pkt4Send.List(s),
 		Buffer4Send:      Buffer4Send.List(s),
 		Leases4Committed: Leases4Committed.Observers(s),
+
+		LastAtPkt4Receive:   Pkt4Receive.Last(s),
+		LastAtSubnet4Select: Subnet4Select.Last(s),
+		Asker:               Asker.Of(s),
 	}
 }

@@ -12,6 +12,7 @@ func All() []hook.Kind {
 		hook.Define("leaselog", newLeaseLog, string(event.Leases4Committed)),
 		hook.Define("run", newRun, string(event.Leases4Committed)),
 		hook.Define("rules", newRules),
+		hook.Define("outside", newOutside),
 		hook.Define("packetlog", newPacketLog),
 	}
 }

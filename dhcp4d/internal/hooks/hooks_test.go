@@ -32,7 +32,7 @@ func configured(environ string) ([]hook.Configured, error) {
 
 func TestMistakes(t *testing.T) {
 	for environ, want := range map[string]string{
-		"HOOKS=acl":                  "DHCP4D_HOOKS: there is no hook acl; there are: leaselog, run, rules, packetlog",
+		"HOOKS=acl":                  "DHCP4D_HOOKS: there is no hook acl; there are: leaselog, run, rules, outside, packetlog",
 		"HOOKS=run":                  `DHCP4D_RUN_COMMAND: "" is no path that begins with /; name the program that the hook run is to run`,
 		"HOOKS=run RUN_COMMAND=prog": `DHCP4D_RUN_COMMAND: "prog" is no path that begins with /; name the program that the hook run is to run`,
 		"HOOKS=run RUN_COMMAND=/x":   "",

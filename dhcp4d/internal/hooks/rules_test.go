@@ -146,7 +146,7 @@ func TestTheTableOfPoints(t *testing.T) {
 }
 
 // asking is a query at a point, as the packet loop has it.
-func asking(t testing.TB, s *network.Subnets) (e *event.Query, begin func()) {
+func asked(t testing.TB, s *network.Subnets) (e *event.Query, begin func()) {
 	t.Helper()
 	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, 1}})
 	m = dhcp4.AppendOption(dhcp4.AppendType(m, dhcp4.Discover), dhcp4.OptVendorClass, []byte("Acme-Phone 1.0"))
@@ -188,7 +188,7 @@ func TestRulesDoNotAllocate(t *testing.T) {
 	if mistakes != nil {
 		t.Fatal(mistakes)
 	}
-	e, begin := asking(t, s)
+	e, begin := asked(t, s)
 	run := func() {
 		begin()
 		for _, p := range []hook.FilterPoint[event.Query]{event.Pkt4Receive, event.Subnet4Select, event.Pkt4Send} {
@@ -225,7 +225,7 @@ func BenchmarkRulesAtThreePoints(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, begin := asking(b, s)
+	e, begin := asked(b, s)
 	b.ReportAllocs()
 	for b.Loop() {
 		begin()

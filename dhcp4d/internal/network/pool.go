@@ -105,3 +105,6 @@ func (g *Groups) AppendFor(groups []int32, in []*Class, pool string) []int32 {
 		return !slices.ContainsFunc(named, func(name string) bool { return slices.Contains(g.byName[name], n) })
 	})
 }
+
+// Has reports whether pools have a name.
+func (g *Groups) Has(name string) bool { return g != nil && g.byName[name] != nil }

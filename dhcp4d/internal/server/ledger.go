@@ -19,11 +19,12 @@ const (
 	silent                // understood, no answer by a rule
 	probe                 // a probe of a dhcp6d
 	undecided             // read and not yet served
+	parked                // waits for what a hook has asked, and is then read again
 )
 
 // Ledger counts the datagrams of the IPC's socket, so that
 //
-//	received = sent + silent + probes + dropped (+ what waits for the disk)
+//	received = sent + silent + probes + dropped (+ what waits for the disk, + what is parked)
 //
 // The server's goroutine and the committer's each have a Ledger of their own over the same series.
 type Ledger struct {
@@ -94,13 +95,15 @@ func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tall
 }
 
 // settle counts a received datagram of the given type, and its fate. An answer counts when it is
-// sent.
-func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule silence.Reason) {
+// sent. One that was parked is received only once.
+func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule silence.Reason, again bool) {
 	if f == probe {
 		l.probes.Add(0, 1)
 		return
 	}
-	l.received.Add(kind, 1)
+	if !again {
+		l.received.Add(kind, 1)
+	}
 	switch f {
 	case dropped:
 		l.drops.Add(why, 1)

@@ -2,7 +2,7 @@
 // steps. Hook points are in capitals.
 //
 //	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message → PKT4_RECEIVE
-//	        → who asks and from where → subnet → SUBNET4_SELECT → reservation
+//	        → ask → who asks and from where → subnet → SUBNET4_SELECT → ask → reservation
 //	serve   the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE → look → decide → apply
 //	        → reply → PKT4_SEND → BUFFER4_SEND
 //	        → at once: sign → IPC
@@ -12,6 +12,13 @@
 // the other, and writes the answers that need not wait for the disk: OFFERs, NAKs, and ACKs that
 // change nothing. Between reading and serving, the book prefetches the whole batch, so that its
 // cache misses overlap.
+//
+// # Queries that wait for a program
+//
+// At one of the two steps called ask, the hook outside may have no verdict about a query yet. Then
+// the query is parked, and the loop goes on ([Server.ask]). When the answer has come, or the time
+// for it is over, the query enters the next batch, before what that has read ([Server.resume]). It
+// goes the same way again, but through no hook twice.
 //
 // # The way of an ACK
 //
@@ -52,6 +59,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
@@ -75,6 +83,10 @@ type Server struct {
 	Refusals *refusals.Recent
 	// Local is the address of the IPC's socket, for traces.
 	Local netip.AddrPort
+	// Wake ends the wait of IPC for a datagram; nil: parked queries wait for the next one.
+	Wake func()
+	// Uptime is the time that parked queries go by; nil: that of package consult.
+	Uptime func() time.Duration
 
 	// The current batch.
 	received time.Time
@@ -99,6 +111,8 @@ type Server struct {
 
 	complaints complaints
 
+	questions questions // to a program outside, and who waits for the answers
+
 	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
 	traced  []traced       // the records of answers that leave at once
 	seen    seen
@@ -111,6 +125,8 @@ type Server struct {
 // exchange is a query and everything that is known about it.
 type exchange struct {
 	in       *udp.Packet
+	was      *place    // where it was parked; nil: it has just been read
+	passed   passed    // hook points that it has passed before it was parked
 	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
 	frame    ipc.Query
 	message  dhcp4.Message
@@ -166,17 +182,12 @@ func (s *Server) batch(in []udp.Packet) {
 	s.buf = s.buf[:0]
 	s.ready.reset()
 	s.open = s.open[:0]
+	resumed := s.resume()
+	for _, p := range resumed {
+		s.take(&p.Packet, p)
+	}
 	for i := range in {
-		q := s.place(len(s.open))
-		q.in = &in[i]
-		if s.tracing != nil {
-			q.forget()
-		}
-		if fate, why := s.read(q); fate != undecided {
-			s.settle(q, fate, why)
-			continue
-		}
-		s.open = append(s.open, &q.terms)
+		s.take(&in[i], nil)
 	}
 	s.Book.Prefetch(s.open)
 	s.group = s.Commits.LockGroup()
@@ -195,6 +206,22 @@ func (s *Server) batch(in []udp.Packet) {
 	if pending {
 		s.Commits.Commit()
 	}
+	s.rest(resumed)
+}
+
+// take reads a datagram, and keeps its query for serve. Was is where it was parked, nil if it has
+// just been read.
+func (s *Server) take(in *udp.Packet, was *place) {
+	q := s.place(len(s.open))
+	q.in, q.was = in, was
+	if s.tracing != nil {
+		q.forget()
+	}
+	if fate, why := s.read(q); fate != undecided {
+		s.settle(q, fate, why)
+		return
+	}
+	s.open = append(s.open, &q.terms)
 }
 
 // refuses reports whether a reason is a decision against a client, and not against a datagram.
@@ -229,8 +256,10 @@ func (s *Server) place(i int) *exchange {
 
 // settle counts, traces and logs the fate of a datagram.
 func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
-	s.Ledger.settle(q.who.kind, f, why, q.silence)
+	s.Ledger.settle(q.who.kind, f, why, q.silence, q.was != nil)
 	switch f {
+	case parked:
+		return
 	case probe:
 		s.Ability.heard(q.in.Peer)
 	case silent:
@@ -263,12 +292,14 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.Truncated
 	}
 	q.peer = peer.Link
-	var why drop.Reason
-	if in.Data, why = s.Auth.Opener.Open(in.Data, q.peer, s.received); why != drop.None {
-		return dropped, why
-	}
-	if p, ok := ipc.ParseProbe(in.Data); ok {
-		return s.probed(q, p)
+	if q.was == nil {
+		var why drop.Reason
+		if in.Data, why = s.Auth.Opener.Open(in.Data, q.peer, s.received); why != drop.None {
+			return dropped, why
+		}
+		if p, ok := ipc.ParseProbe(in.Data); ok {
+			return s.probed(q, p)
+		}
 	}
 	if why := q.frame.Parse(in.Data); why != drop.None {
 		return dropped, why
@@ -277,8 +308,15 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if s.tracing != nil {
 		q.event.Notes = &q.notes
 	}
-	if why := s.set.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
-		return dropped, why
+	q.member.Forget()
+	q.passed = nothing
+	if q.was != nil {
+		s.recall(q)
+	}
+	if q.passed == nothing {
+		if why := s.set.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
+			return dropped, why
+		}
 	}
 	if why := q.message.Parse(q.frame.DHCPv4()); why != drop.None {
 		return dropped, why
@@ -289,14 +327,18 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	}
 	q.who.locate(&q.frame, &peer)
 	q.event.Message, q.reserved, q.known = &q.message, nil, false
-	q.member.Forget()
 	q.who.where.Classes = nil
 	if s.set.asks {
 		s.evaluate(q)
 		q.event.Evaluator = &s.eval
 	}
-	if why := s.set.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
-		return dropped, why
+	if q.passed == nothing {
+		if why := s.set.Hooks.Pkt4Receive.Run(&q.event); why != hook.Continue {
+			return dropped, why
+		}
+	}
+	if fate, why := s.ask(q, &s.set.Hooks.LastAtPkt4Receive, pkt4Receive); fate != undecided {
+		return fate, why
 	}
 	if why := q.who.read(&q.message); why != drop.None {
 		return dropped, why
@@ -307,8 +349,13 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.NoSubnet
 	}
 	q.event.Subnet = q.chosen.Subnet
-	if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
-		return dropped, why
+	if q.passed != subnet4Select {
+		if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
+			return dropped, why
+		}
+	}
+	if fate, why := s.ask(q, &s.set.Hooks.LastAtSubnet4Select, subnet4Select); fate != undecided {
+		return fate, why
 	}
 	if q.chosen.Trusted {
 		q.who.identity.Agent = q.who.agent
@@ -317,7 +364,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
 	}
 	if !s.enter(q) && q.chosen.Subnet.Link == nil {
-		return dropped, drop.Hook
+		return dropped, s.unfit(q)
 	}
 	return undecided, drop.None
 }
@@ -390,6 +437,9 @@ func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
 	s.sets = l.Classes
 	s.computed.Reset()
 	l.Evaluator, l.Computed = &s.eval, &s.computed
+	if v := q.event.Verdict; v != nil && len(v.Options) > 0 {
+		l.Hooks = &s.byHooks
+	}
 	return l
 }
 
@@ -426,7 +476,10 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.StoreError
 	}
 	if q.chosen.Subnet.Link != nil && !s.settleLink(q) {
-		return dropped, drop.Hook
+		return dropped, s.unfit(q)
+	}
+	if v := q.event.Verdict; v != nil && !s.heed(q, v) {
+		return dropped, drop.HookVerdict
 	}
 	refused := s.classify(q)
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
@@ -444,6 +497,10 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	}
 	if d.TakenOver {
 		s.logTakenOver(q, d)
+	}
+	if d.Kind == lease.Dropped && d.Drop == drop.Hook && s.isOrdered(q) {
+		d.Drop = drop.HookVerdict
+		s.wrong(outside.AddressTaken)
 	}
 	switch {
 	case d.Kind == lease.Dropped:
@@ -498,7 +555,9 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 // send has the hooks at pkt4_send look at a reply, which begins at an offset of the response. If
 // they set options, the reply is built anew.
 func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
-	s.byHooks.Reset()
+	if s.options.Hooks == nil { // else it has what a verdict sets
+		s.byHooks.Reset()
+	}
 	q.event.Options = &s.byHooks
 	why := s.set.Hooks.Pkt4Send.Run(&q.event)
 	q.event.Options = nil

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
@@ -30,6 +31,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook/hooktest"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc/ipctest"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 	"github.com/dhcp4o6/dhcp4o6/shared/silence"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp/udptest"
@@ -440,6 +443,41 @@ func TestAccount(t *testing.T) {
 			t.Error("not counted")
 		}
 		reached["unauthentic"] = true
+	})
+	t.Run("a program outside is asked", func(t *testing.T) {
+		q := asks(t, newBench(t), func(c *asking.Config) { c.Limits = parking.Limits{Queries: 9, Point: 1} })
+		other := func(client byte) { q.in(t, message(dhcp4.Discover, client)) }
+		q.asker.Cache.Put([]byte{2, 0, 0, 0, 0, 3}, 1, outside.Answer{Verdict: outside.Continue, Address: netip.MustParseAddr("10.0.0.1")}, time.Hour)
+		for _, step := range []struct {
+			want     string // is dropped, if anything is
+			received float64
+			do       func()
+		}{
+			{"", 1, func() { other(1) }}, // waits
+			{"hook_full", 1, func() { other(2) }},
+			{"hook_verdict", 1, func() { other(3) }},
+			{"hook_timeout", 0, func() { q.uptime += time.Second; q.server.batch(nil) }},
+		} {
+			before := map[string]float64{}
+			for _, r := range drop.Of(drop.DHCP4D) {
+				before[r.Label()] = q.sum(t, "dhcp4d_packets_dropped_total", "reason="+r.Label())
+			}
+			received := q.sum(t, "dhcp4d_queries_received_total")
+			step.do()
+			for _, r := range drop.Of(drop.DHCP4D) {
+				grown := 0.0
+				if r.Label() == step.want {
+					grown = 1
+				}
+				if n := q.sum(t, "dhcp4d_packets_dropped_total", "reason="+r.Label()) - before[r.Label()]; n != grown {
+					t.Errorf("%s: %s grows by %v, want %v", step.want, r, n, grown)
+				}
+			}
+			if n := q.sum(t, "dhcp4d_queries_received_total") - received; n != step.received {
+				t.Errorf("%s: %v were received, want %v", step.want, n, step.received)
+			}
+			reached[step.want] = true
+		}
 	})
 	t.Run("the kernel refuses to send", func(t *testing.T) {
 		b.ipc.Refuse(func(udp.Packet) error { return unix.EHOSTUNREACH })

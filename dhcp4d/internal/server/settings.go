@@ -28,7 +28,7 @@ type boot struct{ server, file []byte }
 // dhcp4d.
 func NewSettings(s *network.Subnets, peers []netip.Addr, hooks *event.Hooks) *Settings {
 	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s), classes: s.Classes, boots: make([]boot, len(s.All))}
-	set.asks = set.selector.Asks() || !hooks.Pkt4Receive.Empty() || !hooks.Subnet4Select.Empty()
+	set.asks = set.selector.Asks() || !hooks.Pkt4Receive.Empty() || !hooks.Subnet4Select.Empty() || hooks.Asker != nil
 	set.Leases.Observers = &hooks.Leases4Committed
 	for i := range s.All {
 		sub := &s.All[i]

@@ -1,0 +1,242 @@
+// Package asking is the side of the packet loop on which dhcp4d asks a program outside about
+// queries (docs/outside.md): which it asks about, what it asks, and what it makes of the answers.
+//
+// An [Asker] belongs to the loop. What is asked leaves through its link, and no call waits.
+package asking
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/consult"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/parking"
+)
+
+// Policy is what becomes of a query without a verdict.
+type Policy uint8
+
+// The policies.
+const (
+	Drop  Policy = iota // it is dropped
+	Open                // it goes on as if nobody had been asked
+	Stale               // the last verdict of its key decides, however old it is; without one it is dropped
+)
+
+// Policies are their names in the configuration.
+var Policies = []string{Drop: "drop", Open: "open", Stale: "stale"}
+
+// Config is what the operator has said.
+type Config struct {
+	Point    string
+	Key      *expression.Value
+	Policy   Policy
+	Timeout  time.Duration
+	Limits   parking.Limits
+	Verdicts int // how many are kept
+	Reasons  []string
+	Marked   map[string]int // classes that a verdict may put a query into
+	// Settable says which options a verdict may set.
+	Settable *[256]bool
+}
+
+// Verdict is what a query gets, with what it says made of numbers.
+type Verdict struct {
+	Drop      bool
+	Because   string // of Drop, for traces
+	Classes   []int
+	Address   netip.Addr // invalid: none
+	Pool      string
+	LeaseTime uint32 // 0: none
+	Options   []outside.Option
+}
+
+// Asker asks about the queries of one configuration.
+type Asker struct {
+	Config
+	Link    *consult.Link
+	Cache   *consult.Cache // goes from one configuration to the next with the link
+	Metrics *Metrics
+
+	// The query at hand.
+	eval   *expression.Evaluator
+	key    []byte
+	subnet uint32
+	relays []outside.Relay
+	memory []byte // options of relays, attachment point
+}
+
+// Use begins to use the asker. Wake wakes the loop.
+func (a *Asker) Use(wake func()) {
+	a.Cache.Resize(a.Verdicts)
+	if wake != nil {
+		a.Link.Wakes(wake)
+	}
+}
+
+// open is the verdict for want of one.
+var open = &Verdict{}
+
+// Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
+// is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be nil.
+// Outcome is that of an earlier question.
+func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, now time.Duration) (*Verdict, drop.Reason) {
+	switch e.Query().Message.Type() {
+	case dhcp4.Release, dhcp4.Decline:
+		return nil, drop.None // it gives nobody anything
+	}
+	octets, ok := a.Key.Octets(e)
+	if !ok || len(octets) == 0 {
+		return nil, drop.None
+	}
+	a.eval, a.key, a.subnet = e, append(a.key[:0], octets...), 0
+	if subnet != nil {
+		a.subnet = subnet.ID
+	}
+	known := a.Cache.Get(a.key, a.subnet)
+	switch {
+	case outcome == parking.Answered && known != nil:
+		return a.heed(known, consult.ByAnswer)
+	case known != nil && now < known.Until:
+		return a.heed(known, consult.ByCache)
+	case outcome != parking.NoOutcome:
+		return a.without(known)
+	case a.Link.Away() > a.Timeout:
+		return a.without(known)
+	}
+	return nil, hook.Park
+}
+
+// Without decides about the query of the last Decide, which could not be parked.
+func (a *Asker) Without() (*Verdict, drop.Reason) { return a.without(a.Cache.Get(a.key, a.subnet)) }
+
+// without decides by the policy. Known may be nil.
+func (a *Asker) without(known *consult.Entry) (*Verdict, drop.Reason) {
+	switch {
+	case a.Policy == Open:
+		a.Metrics.Decided(consult.ByOpen)
+		return open, drop.None
+	case a.Policy == Stale && known != nil:
+		return a.heed(known, consult.ByStale)
+	}
+	a.Metrics.Decided(consult.ByDrop)
+	return nil, drop.HookTimeout
+}
+
+// heed returns the verdict of an entry.
+func (a *Asker) heed(known *consult.Entry, by consult.By) (*Verdict, drop.Reason) {
+	if known.For != a { // of an earlier configuration, whose classes had other numbers
+		v, wrong := a.read(&known.Answer)
+		if wrong != outside.None {
+			a.Metrics.Wrong(wrong)
+			a.Cache.Remove(a.key)
+			return a.without(nil)
+		}
+		known.Made, known.For = v, a
+	}
+	v := known.Made.(*Verdict)
+	a.Metrics.Decided(by)
+	if v.Drop {
+		a.Metrics.dropped[v.Because].Inc()
+		return v, drop.Hook
+	}
+	for _, class := range v.Classes {
+		a.eval.Put(class)
+	}
+	return v, drop.None
+}
+
+// otherReason is the reason of a drop that names none of the configuration's.
+const otherReason = "other"
+
+// read makes a verdict of an answer.
+func (a *Asker) read(from *outside.Answer) (*Verdict, outside.Wrong) {
+	v := &Verdict{Drop: from.Verdict == outside.Drop, Address: from.Address, Pool: from.Pool, LeaseTime: from.LeaseTime, Options: from.Options}
+	if v.Drop {
+		v.Because = otherReason
+		if slices.Contains(a.Reasons, from.Reason) {
+			v.Because = from.Reason
+		}
+		return v, outside.None
+	}
+	for _, name := range from.Classes {
+		number, ok := a.Marked[name]
+		if !ok {
+			return nil, outside.UnknownClass
+		}
+		v.Classes = append(v.Classes, number)
+	}
+	for _, o := range v.Options {
+		if !a.Settable[o.Code] {
+			return nil, outside.BadOption
+		}
+	}
+	if v.Address.IsValid() && !network.IsHost(v.Address) {
+		return nil, outside.AddressOutside
+	}
+	return v, outside.None
+}
+
+// Asking appends what tells the question about the query of the last Decide from others.
+func (a *Asker) Asking(dst []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, a.key...), a.subnet)
+}
+
+// Learn enters the answer to a question, and reports whether it is a verdict.
+func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration) bool {
+	n := len(asking) - 4
+	v, wrong := a.read(answer)
+	if wrong != outside.None {
+		a.Metrics.Wrong(wrong)
+		return false
+	}
+	entry := a.Cache.Put(asking[:n], binary.BigEndian.Uint32(asking[n:]), *answer, now+time.Duration(answer.Keep)*time.Second)
+	entry.Made, entry.For = v, a
+	return true
+}
+
+// Forget takes back the verdict about a key, or all if the key is nil.
+func (a *Asker) Forget(key []byte) {
+	if key == nil {
+		a.Cache.Forget()
+		return
+	}
+	a.Cache.Remove(key)
+}
+
+// AppendQuestion appends the question about the query of the last Decide.
+func (a *Asker) AppendQuestion(b []byte, number uint64) []byte {
+	q := a.eval.Query()
+	m, path := q.Message, q.Path
+	a.relays, a.memory = a.relays[:0], a.memory[:0]
+	for i := range path.Packet.Relays() {
+		r := path.Packet.Relay(i)
+		start := len(a.memory)
+		for code, data := range dhcp6.Options(r.Options()) {
+			if code != dhcp6.OptRelayMsg {
+				a.memory = dhcp6.AppendOption(a.memory, code, data)
+			}
+		}
+		a.relays = append(a.relays, outside.Relay{Link: r.LinkAddress(), Peer: r.PeerAddress(), Options: a.memory[start:len(a.memory):len(a.memory)]})
+	}
+	start := len(a.memory)
+	a.memory = path.AppendPoint(a.memory)
+	record := outside.Query{
+		Number: number, Point: a.Point, Key: a.key, MessageType: byte(m.Type()), Message: m.Bytes(),
+		HWType: m.HType(), HWAddr: m.CHAddr(), Subnet: a.subnet, Interface: string(path.Interface), Peer: path.Server,
+		Source: path.Client(), Link: path.Link(), Attachment: a.memory[start:], Relays: a.relays,
+	}
+	record.ClientID, _ = m.Option(dhcp4.OptClientIdentifier)
+	if r, ok := path.Relay(); ok {
+		record.InterfaceID, record.RemoteID = r.InterfaceID(), r.RemoteID()
+	}
+	return record.Append(b)
+}

@@ -1,0 +1,177 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/shared/consult"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/parking"
+	"github.com/dhcp4o6/dhcp4o6/shared/rule"
+	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
+)
+
+// outsideVariables are the variables of the hook outside.
+type outsideVariables struct {
+	Socket      string        `env:"SOCKET" kind:"path of a UNIX socket" desc:"hook outside: where the program listens that is asked about queries"`
+	Key         string        `env:"KEY" kind:"an expression that is a value" desc:"hook outside: what a verdict is about and is kept under, such as the Interface-Id of a client; where it is empty, the program is not asked"`
+	Point       string        `env:"POINT" envDefault:"subnet4_select" kind:"pkt4_receive or subnet4_select" desc:"hook outside: where the program is asked, after all other hooks of the point; only classes that are marked at pkt4_receive can choose the subnet"`
+	Timeout     time.Duration `env:"TIMEOUT" envDefault:"300ms" desc:"hook outside: how long a query waits for its verdict, at most 2s"`
+	Policy      string        `env:"POLICY" envDefault:"drop" kind:"drop, open or stale" desc:"hook outside: what becomes of a query without a verdict: it is dropped, goes on as if nobody had been asked, or the last verdict of its key decides, however old it is"`
+	Reasons     []string      `env:"REASONS" desc:"hook outside: the reasons for which the program drops queries, as they are counted"`
+	Cache       uint32        `env:"CACHE" envDefault:"65536" desc:"hook outside: how many verdicts are kept"`
+	Parked      uint32        `env:"PARKED" envDefault:"4096" desc:"hook outside: how many queries may wait for their verdicts"`
+	ParkedPoint uint32        `env:"PARKED_POINT" envDefault:"16" desc:"hook outside: how many queries of one attachment point may wait for their verdicts"`
+
+	key    *expression.Value
+	policy asking.Policy
+	marked map[string]int
+}
+
+// maxSocket is the longest path of a UNIX socket.
+const maxSocket = 107
+
+// maxVerdicts bounds the cache.
+const maxVerdicts = 1 << 22
+
+// Check implements hook.Checker.
+func (v *outsideVariables) Check(c *hook.Check) {
+	switch {
+	case !filepath.IsAbs(v.Socket):
+		c.Mistake("SOCKET", fmt.Sprintf("%q is no path that begins with /", v.Socket), "name the socket that the program outside listens on")
+	case len(v.Socket) > maxSocket:
+		c.Mistake("SOCKET", fmt.Sprintf("the path has %d octets", len(v.Socket)), fmt.Sprintf("give one of at most %d", maxSocket))
+	}
+	c.Known("POINT", "point for the program outside", []string{v.Point}, []string{string(event.Pkt4Receive), string(event.Subnet4Select)})
+	if v.Timeout < time.Millisecond || v.Timeout > 2*time.Second {
+		c.Mistake("TIMEOUT", v.Timeout.String()+" is not between 1ms and 2s", "give a time after which the client would not yet have asked again")
+	}
+	found := false
+	for p, name := range asking.Policies {
+		if name == v.Policy {
+			v.policy, found = asking.Policy(p), true
+		}
+	}
+	if !found {
+		remedy := "give drop, open or stale"
+		if near := spelling.Nearest(v.Policy, asking.Policies, 2); near != "" {
+			remedy = "did you mean " + near + "?"
+		}
+		c.Mistake("POLICY", "there is no policy "+v.Policy, remedy)
+	}
+	rule.CheckNames(c, "REASONS", "reason", v.Reasons)
+	for _, n := range []struct {
+		variable string
+		n, most  uint32
+	}{{"CACHE", v.Cache, maxVerdicts}, {"PARKED", v.Parked, parking.Slots}, {"PARKED_POINT", v.ParkedPoint, parking.Slots}} {
+		if n.n == 0 || n.n > n.most {
+			c.Mistake(n.variable, fmt.Sprintf("%d is not between 1 and %d", n.n, n.most), "give a number between them")
+		}
+	}
+}
+
+// Complete implements hook.Completer: it compiles the key, which may ask for the classes of the
+// subnets document.
+func (v *outsideVariables) Complete(with *network.Subnets, c *hook.Check) {
+	v.marked = with.Marked
+	if v.Key == "" {
+		c.Mistake("KEY", "is not set", "give an expression, such as relay6[0].option[18].hex or pkt4.mac")
+		return
+	}
+	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: with.Names}
+	key, err := expression.CompileValue(v.Key, words)
+	if wrong, ok := errors.AsType[*expression.Error](err); ok {
+		c.Mistake("KEY", fmt.Sprintf("column %d: %s", wrong.Column, wrong.Problem), "write it as docs/expressions.md says")
+		return
+	}
+	if key.UsesKnown(with.Classes) {
+		c.Mistake("KEY", "asks whether the client has a reservation, which is not known yet", "leave that out")
+		return
+	}
+	v.key = key
+}
+
+// outsideHook is the hook that asks a program outside about queries.
+type outsideHook struct {
+	asker *asking.Asker
+	line  *line
+}
+
+// line is what one configuration hands to the next, if the program is the same.
+type line struct {
+	socket  string
+	timeout time.Duration
+	point   string
+	link    *consult.Link
+	cache   *consult.Cache
+	users   atomic.Int32
+}
+
+// newOutside goes on with the connection that there is: a reload forgets no verdict.
+func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsideHook, error) {
+	metrics := asking.NewMetrics(env.Registry, v.Reasons)
+	h := &outsideHook{}
+	if before != nil && before.line.socket == v.Socket && before.line.timeout == v.Timeout && before.line.point == v.Point {
+		h.line = before.line
+	} else {
+		h.line = &line{socket: v.Socket, timeout: v.Timeout, point: v.Point, cache: consult.NewCache(int(v.Cache))}
+		h.line.link = consult.NewLink(consult.Options{
+			Path: v.Socket, Log: env.Log, Metrics: metrics.Metrics,
+			Hello: outside.Hello{Daemon: "dhcp4d", Highest: outside.Version, Timeout: uint32(v.Timeout.Milliseconds()), Points: []string{v.Point}},
+		})
+	}
+	h.line.users.Add(1)
+	h.asker = &asking.Asker{
+		Config: asking.Config{
+			Point: v.Point, Key: v.key, Policy: v.policy, Timeout: v.Timeout,
+			Limits:  parking.Limits{Queries: int(v.Parked), Point: int(v.ParkedPoint)},
+			Reasons: v.Reasons, Marked: v.marked, Settable: settable(), Verdicts: int(v.Cache),
+		},
+		Link: h.line.link, Cache: h.line.cache, Metrics: metrics,
+	}
+	return h, nil
+}
+
+// settable returns which options a verdict may set: those that can be configured, but not what
+// decides whether a client needs an address.
+func settable() *[256]bool {
+	var may [256]bool
+	for code := range 256 {
+		_, problem := encode.CodeOfText(strconv.Itoa(code))
+		may[code] = problem == "" && byte(code) != dhcp4.OptIPv6OnlyPreferred
+	}
+	return &may
+}
+
+// Attach implements hook.Hook.
+func (h *outsideHook) Attach(to *hook.Attachment) {
+	event.Asker.Give(to, h.asker)
+	hook.FilterPoint[event.Query](h.asker.Point).RunLast(to, h.decide)
+}
+
+// decide has the program decide about a query, or has it parked.
+func (h *outsideHook) decide(e *event.Query) drop.Reason {
+	v, why := h.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Uptime)
+	e.Heed(v)
+	return why
+}
+
+// Close ends the connection if no other hook has taken it over.
+func (h *outsideHook) Close() error {
+	if h.line.users.Add(-1) == 0 {
+		h.line.link.Close()
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package server
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/shared/consult"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/parking"
+)
+
+// passed are the hook points that a query has passed, up to one where it was parked.
+type passed uint8
+
+const (
+	nothing passed = iota
+	pkt4Receive
+	subnet4Select
+)
+
+// parkedQuery is what is kept of a query beside its datagram: what hooks have made of it.
+type parkedQuery struct {
+	set    *Settings // whose hooks it has passed
+	passed passed
+	member expression.Membership
+
+	address   netip.Addr
+	pool      string
+	leaseTime uint32
+}
+
+type place = parking.Place[parkedQuery]
+
+// questions are what the program outside is asked, and the queries that wait for it. The zero value
+// has none.
+type questions struct {
+	lot   *parking.Lot[parkedQuery] // nil: nobody was ever asked
+	asker *asking.Asker             // who has asked
+	now   time.Duration             // of the batch
+	alarm *time.Timer               // wakes the loop when the time for the oldest question is over
+
+	arrived []consult.Arrival
+	left    []*place
+	client  []byte
+	key     []byte
+	point   []byte
+	seed    maphash.Seed
+}
+
+// ask has the hooks that run last at a point decide about a query. If they have nothing to go by
+// yet, the query is parked. So are those that must not overtake a parked one of their client.
+func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate, drop.Reason) {
+	if last.Empty() {
+		return undecided, drop.None
+	}
+	w := &s.questions
+	q.event.Uptime = w.now
+	if w.lot.Len() > 0 && w.lot.Has(s.hashOfClient(q)) {
+		return s.park(q, at, nil)
+	}
+	switch why := last.Run(&q.event); why {
+	case hook.Continue:
+		return undecided, drop.None
+	case hook.Park:
+		w.key = w.asker.Asking(w.key[:0])
+		return s.park(q, at, w.key)
+	default:
+		return dropped, why
+	}
+}
+
+// park parks a query. Without a key it only waits for those of its client.
+func (s *Server) park(q *exchange, at passed, key []byte) (fate, drop.Reason) {
+	w := &s.questions
+	w.point = q.who.path.AppendPoint(w.point[:0])
+	who := parking.Who{Client: s.hashOfClient(q), Point: maphash.Bytes(w.seed, w.point), Key: maphash.Bytes(w.seed, key), Octets: key}
+	p, result := w.lot.Park(q.in, &who, w.now, w.asker.Limits)
+	switch result {
+	case parking.Crowded:
+		return dropped, drop.HookFull
+	case parking.Full:
+		return s.unparked(q, key, drop.HookFull)
+	case parking.Asks:
+		p.Question = w.asker.AppendQuestion(p.Question, p.Number)
+		if !w.asker.Link.Ask(p.Number, p.Question) {
+			w.lot.Free(w.lot.Leave(nil, p, parking.NoOutcome))
+			return s.unparked(q, key, drop.HookFull)
+		}
+		w.asker.Metrics.Asked()
+	}
+	p.More.set, p.More.passed = s.set, at
+	p.More.member.Copy(&q.member)
+	p.More.address, p.More.pool, p.More.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
+	return parked, drop.None
+}
+
+// unparked has the policy decide about a query that could not be parked: it goes on, or is dropped
+// for a reason.
+func (s *Server) unparked(q *exchange, key []byte, why drop.Reason) (fate, drop.Reason) {
+	if key == nil {
+		return dropped, why
+	}
+	v, without := s.questions.asker.Without()
+	switch without {
+	case drop.None:
+		q.event.Heed(v)
+		return undecided, drop.None
+	case drop.Hook:
+		q.event.Because = v.Because
+		return dropped, drop.Hook
+	}
+	return dropped, why
+}
+
+// hashOfClient tells the client of a query from others.
+func (s *Server) hashOfClient(q *exchange) uint64 {
+	w := &s.questions
+	key, why := q.message.AppendClientKey(w.client[:0])
+	if w.client = key; why != drop.None {
+		return 0 // it will be dropped for that
+	}
+	return maphash.Bytes(w.seed, key)
+}
+
+// recall sets what is known of a query that was parked. If the configuration has changed since, it
+// passes all hooks again.
+func (s *Server) recall(q *exchange) {
+	was := q.was
+	if was.More.set == s.set {
+		q.passed = was.More.passed
+		q.member.Copy(&was.More.member)
+		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
+		q.event.Outcome = was.Outcome
+	}
+	waited := s.questions.now - was.Since
+	if s.questions.asker != nil {
+		s.questions.asker.Metrics.Left(waited.Seconds())
+	}
+	if s.tracing != nil {
+		q.notes.Lines = append(q.notes.Lines, "parked for "+waited.Round(time.Microsecond).String()+" at "+pointOf[was.More.passed]+
+			", for the verdict of the program outside: "+outcomes[was.Outcome])
+	}
+}
+
+var pointOf = [...]string{pkt4Receive: string(event.Pkt4Receive), subnet4Select: string(event.Subnet4Select)}
+
+var outcomes = [...]string{
+	parking.NoOutcome: "it waited for another query of its client",
+	parking.Answered:  "answered",
+	parking.Late:      "no verdict",
+}
+
+// resume begins a batch: it returns the queries that are no longer parked, in their order.
+func (s *Server) resume() []*place {
+	w := &s.questions
+	if asker := s.set.Hooks.Asker; asker != w.asker || asker == nil {
+		if asker == nil && w.asker == nil {
+			return nil
+		}
+		s.change(asker)
+		return w.left
+	}
+	w.now = s.uptime()
+	var again bool
+	w.arrived, again = w.asker.Link.Take(w.arrived[:0])
+	for i := range w.arrived {
+		a := &w.arrived[i]
+		if a.Number == 0 {
+			w.asker.Forget(a.Forget)
+			continue
+		}
+		if p := w.lot.Leader(a.Number); p != nil {
+			why := parking.Late
+			if w.asker.Learn(p.Asking(), &a.Answer, w.now) {
+				why = parking.Answered
+			}
+			w.left = w.lot.Leave(w.left, p, why)
+		}
+	}
+	clear(w.arrived)
+	for p, _ := w.lot.Overdue(w.now, w.asker.Timeout); p != nil; p, _ = w.lot.Overdue(w.now, w.asker.Timeout) {
+		w.asker.Link.Shut(p.Number)
+		w.asker.Metrics.Late()
+		w.left = w.lot.Leave(w.left, p, parking.Late)
+	}
+	if again {
+		w.lot.Leaders(func(p *place) bool { return w.asker.Link.Ask(p.Number, p.Question) })
+	}
+	return w.left
+}
+
+// change puts another asker in place, or none. What is parked asks anew, or asks no more.
+func (s *Server) change(asker *asking.Asker) {
+	w := &s.questions
+	if w.lot == nil {
+		w.lot, w.seed = parking.New[parkedQuery](), maphash.MakeSeed()
+	}
+	w.now = s.uptime()
+	w.lot.Leaders(func(p *place) bool {
+		w.asker.Link.Shut(p.Number)
+		w.left = w.lot.Leave(w.left, p, parking.NoOutcome)
+		return true
+	})
+	if w.asker != nil {
+		w.asker.Metrics.Set(0, 0)
+	}
+	if w.asker = asker; asker != nil {
+		asker.Use(s.Wake)
+	}
+}
+
+// rest ends a batch: what it has asked leaves, and the memory of what it has resumed is free.
+func (s *Server) rest(resumed []*place) {
+	w := &s.questions
+	if w.lot == nil {
+		return
+	}
+	for _, p := range resumed {
+		p.More.set = nil
+	}
+	w.lot.Free(resumed)
+	w.left = w.left[:0]
+	if w.asker == nil {
+		return
+	}
+	w.asker.Link.Flush()
+	w.asker.Metrics.Set(w.lot.Len(), w.asker.Cache.Len())
+	if _, in := w.lot.Overdue(w.now, w.asker.Timeout); in > 0 && s.Wake != nil {
+		if w.alarm == nil {
+			w.alarm = time.AfterFunc(in, s.Wake)
+		} else {
+			w.alarm.Reset(in)
+		}
+	}
+}
+
+func (s *Server) uptime() time.Duration {
+	if s.Uptime != nil {
+		return s.Uptime()
+	}
+	return consult.Now()
+}
+
+// heed checks whether the client of a query can have what a verdict gives it, and sets the options
+// of the reply.
+func (s *Server) heed(q *exchange, v *asking.Verdict) bool {
+	sub := q.chosen.Subnet
+	if v.Pool != "" && !sub.Groups.Has(v.Pool) {
+		s.wrong(outside.UnknownPool)
+		return false
+	}
+	if s.isOrdered(q) && sub.PoolOf(v.Address) < 0 {
+		s.wrong(outside.AddressOutside)
+		return false
+	}
+	if len(v.Options) > 0 {
+		s.byHooks.Reset()
+		for _, o := range v.Options {
+			s.byHooks.Set(o.Code, o.Value)
+		}
+	}
+	return true
+}
+
+// isOrdered reports whether a verdict has chosen the address of a query, and no hook after it
+// another one.
+func (s *Server) isOrdered(q *exchange) bool {
+	v := q.event.Verdict
+	return v != nil && v.Address.IsValid() && q.terms.Ordered && q.terms.Reservation == v.Address
+}
+
+// unfit returns the reason to drop a query for whose client hooks have chosen an address that its
+// subnet does not grant.
+func (s *Server) unfit(q *exchange) drop.Reason {
+	v := q.event.Verdict
+	switch {
+	case v == nil || !v.Address.IsValid() || v.Address != q.event.Address:
+		return drop.Hook
+	case q.chosen.Subnet.Reservations.At(v.Address) != nil:
+		s.wrong(outside.AddressTaken)
+	default:
+		s.wrong(outside.AddressOutside)
+	}
+	return drop.HookVerdict
+}
+
+// wrong counts a verdict that gives what the client cannot have.
+func (s *Server) wrong(what outside.Wrong) {
+	if a := s.questions.asker; a != nil {
+		a.Metrics.Wrong(what)
+	}
+}

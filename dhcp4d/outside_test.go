@@ -1,0 +1,378 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+)
+
+const outsideDocument = `
+classes:
+- {name: gold, marked: true, options: {domain-name: gold.example}, always-send: [domain-name]}
+subnets:
+- {id: 1, subnet: 192.0.2.0/24, match: [{interface: eth0}],
+   pools: [192.0.2.10-192.0.2.99, {name: spare, range: 192.0.2.100-192.0.2.199}],
+   reservations: [{hw-address: "02:00:00:00:00:77", address: 192.0.2.77}]}
+`
+
+// verdicts is a program of an operator's: it answers each question by a function of the client.
+type verdicts struct {
+	t    *testing.T
+	path string
+	says func(client byte) *outside.Answer // nil: nothing
+
+	mu    sync.Mutex
+	on    net.Listener
+	conns []net.Conn
+	all   sync.WaitGroup
+}
+
+func (v *verdicts) start() {
+	_ = os.Remove(v.path)
+	on, err := net.Listen("unix", v.path)
+	if err != nil {
+		v.t.Error(err)
+		return
+	}
+	v.mu.Lock()
+	v.on, v.conns = on, nil
+	v.mu.Unlock()
+	v.all.Go(func() {
+		for {
+			c, err := on.Accept()
+			if err != nil {
+				return
+			}
+			v.mu.Lock()
+			v.conns = append(v.conns, c)
+			v.mu.Unlock()
+			v.all.Go(func() { v.serve(c) })
+		}
+	})
+}
+
+// kill ends the program at once, whatever it has in hand.
+func (v *verdicts) kill() {
+	v.mu.Lock()
+	_ = v.on.Close()
+	for _, c := range v.conns {
+		_ = c.Close()
+	}
+	v.mu.Unlock()
+	v.all.Wait()
+}
+
+func (v *verdicts) serve(c net.Conn) {
+	hello := outside.Hello{Name: "verdicts"}
+	_, _ = c.Write(hello.Append(nil))
+	var head [4]byte
+	for {
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			return
+		}
+		record := append(head[:4:4], make([]byte, binary.BigEndian.Uint32(head[:]))...)
+		if _, err := io.ReadFull(c, record[4:]); err != nil {
+			return
+		}
+		r, wrong := outside.Parse(record)
+		if wrong != outside.None {
+			v.t.Errorf("dhcp4d sends %x: %v", record, wrong)
+			return
+		}
+		if r.Kind != outside.KindQuery {
+			continue
+		}
+		q := r.Query()
+		if a := v.says(q.HWAddr[5]); a != nil {
+			a.Number = q.Number
+			if _, err := c.Write(a.Append(nil)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// outsideSite is a dhcp4d that asks a program.
+func outsideSite(t *testing.T, says func(client byte) *outside.Answer, environ ...string) (*site, *verdicts) {
+	t.Helper()
+	v := &verdicts{t: t, path: filepath.Join(t.TempDir(), "socket"), says: says}
+	v.start()
+	t.Cleanup(v.kill)
+	s := newSite(t, append([]string{
+		"DHCP4D_SUBNETS=" + outsideDocument, "DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET=" + v.path,
+		"DHCP4D_OUTSIDE_KEY=pkt4.mac", "DHCP4D_OUTSIDE_REASONS=unpaid", "DHCP4D_OUTSIDE_TIMEOUT=2s",
+	}, environ...)...)
+	return s, v
+}
+
+func TestAProgramDecides(t *testing.T) {
+	yes := func(a outside.Answer) *outside.Answer { a.Verdict = outside.Continue; return &a }
+	s, _ := outsideSite(t, func(client byte) *outside.Answer {
+		switch client {
+		case 1:
+			return yes(outside.Answer{Classes: []string{"gold"}, Keep: 60})
+		case 2:
+			return yes(outside.Answer{Address: netip.MustParseAddr("192.0.2.42"), LeaseTime: 600, Options: []outside.Option{{Code: dhcp4.OptHostName, Value: []byte("two")}}})
+		case 3:
+			return yes(outside.Answer{Pool: "spare"})
+		case 5: // as fast as dhcp4d asks
+			return yes(outside.Answer{Address: netip.MustParseAddr("192.0.2.77")})
+		}
+		return &outside.Answer{Verdict: outside.Drop, Reason: "unpaid", Keep: 60}
+	})
+	text := func(m *dhcp4.Message, code byte) string { b, _ := m.Option(code); return string(b) }
+	lease := func(client byte) dhcp4.Message {
+		t.Helper()
+		offer := s.ask(dhcp4.Discover, client, netip.Addr{})
+		ack := s.ask(dhcp4.Request, client, netip.Addr{}, dhcp4.AppendOption(nil, dhcp4.OptRequestedAddress, offer.YIAddr().AsSlice()),
+			dhcp4.AppendOption(nil, dhcp4.OptServerIdentifier, must(offer.Option(dhcp4.OptServerIdentifier))))
+		if ack.Type() != dhcp4.ACK || ack.YIAddr() != offer.YIAddr() {
+			t.Fatalf("client %d: offered %v, then %v of %v", client, offer.YIAddr(), ack.Type(), ack.YIAddr())
+		}
+		return ack
+	}
+	if m := lease(1); text(&m, dhcp4.OptDomainName) != "gold.example" {
+		t.Errorf("a class: domain %q", text(&m, dhcp4.OptDomainName))
+	}
+	m := lease(2)
+	if lasting, _ := m.Uint32(dhcp4.OptLeaseTime); m.YIAddr() != netip.MustParseAddr("192.0.2.42") || lasting != 600 || text(&m, dhcp4.OptHostName) != "two" {
+		t.Errorf("an address: %v for %d s, %q", m.YIAddr(), lasting, text(&m, dhcp4.OptHostName))
+	}
+	if m := lease(3); m.YIAddr().As4()[3] < 100 {
+		t.Errorf("a pool: %v", m.YIAddr())
+	}
+	s.send(dhcp4.Discover, 4, netip.Addr{})
+	s.send(dhcp4.Discover, 5, netip.Addr{}) // the address is reserved for another client
+	eventuallyCounts(t, s.metrics, `dhcp4d_outside_dropped_total{reason="unpaid"} 1`, `dhcp4d_outside_wrong_total{reason="address_taken"} 1`)
+	if m := lease(1); text(&m, dhcp4.OptDomainName) != "gold.example" {
+		t.Error("no answer was sent where there is none")
+	}
+}
+
+// must is a value that is there.
+func must(b []byte, ok bool) []byte {
+	if !ok {
+		panic("absent")
+	}
+	return b
+}
+
+// eventuallyCounts waits until metrics have lines.
+func eventuallyCounts(t *testing.T, metrics string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, " ")
+		end := time.Now().Add(20 * time.Second)
+		for counts(t, metrics, name) != value {
+			if time.Now().After(end) {
+				t.Errorf("%s is %q", line, counts(t, metrics, name))
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func TestOutsideIsReloaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy")
+	write := func(policy string) {
+		if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("drop")
+	s, _ := outsideSite(t, func(byte) *outside.Answer { return nil }, "DHCP4D_OUTSIDE_TIMEOUT=50ms", "DHCP4D_OUTSIDE_POLICY_FILE="+file)
+	s.send(dhcp4.Discover, 1, netip.Addr{})
+	eventuallyCounts(t, s.metrics, `dhcp4d_packets_dropped_total{reason="hook_timeout",socket="ipc"} 1`, "dhcp4d_outside_timeouts_total 1", "dhcp4d_outside_connections_total 1")
+	write("open")
+	s.log.reset()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("configuration reloaded")
+	if offer := s.ask(dhcp4.Discover, 1, netip.Addr{}); offer.Type() != dhcp4.Offer {
+		t.Errorf("with the policy open the client gets %v", offer.Type())
+	}
+	eventuallyCounts(t, s.metrics, "dhcp4d_outside_connections_total 1", "dhcp4d_outside_parked_queries ")
+}
+
+// TestKillsOfTheProgramUnderLoad: whatever happens to the program, no client gets another address
+// than its verdict gives, no address has two clients, a client whose verdict is no gets nothing, and
+// in the end every other client has its lease.
+func TestKillsOfTheProgramUnderLoad(t *testing.T) {
+	for _, policy := range []string{"drop", "stale"} {
+		t.Run(policy, func(t *testing.T) { killsUnderLoad(t, policy) })
+	}
+}
+
+func killsUnderLoad(t *testing.T, policy string) {
+	const clients = 60
+	wanted := func(client byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 100 + client}) }
+	var asked atomic.Int64
+	s, v := outsideSite(t, func(client byte) *outside.Answer {
+		asked.Add(1)
+		if client%5 == 0 {
+			return &outside.Answer{Verdict: outside.Drop, Reason: "unpaid"}
+		}
+		if client%7 == 0 && asked.Load()%3 == 0 {
+			return nil // forgotten
+		}
+		return &outside.Answer{Verdict: outside.Continue, Address: wanted(client)}
+	}, "DHCP4D_OUTSIDE_TIMEOUT=100ms", "DHCP4D_OUTSIDE_POLICY="+policy, "DHCP4D_OUTSIDE_PARKED_POINT=1000")
+
+	ctx, stop := context.WithCancel(t.Context())
+	var killer sync.WaitGroup
+	killer.Go(func() {
+		for ctx.Err() == nil {
+			time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+			v.kill()
+			time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+			v.start()
+		}
+	})
+	leased := map[byte]bool{}
+	b := make([]byte, 4096)
+	end := time.Now().Add(60 * time.Second)
+	began := time.Now()
+	for len(leased) < clients-clients/5 || time.Since(began) < 2*time.Second {
+		if time.Now().After(end) {
+			t.Fatalf("after a minute %d of %d clients have their leases", len(leased), clients-clients/5)
+		}
+		for client := byte(1); client <= clients; client++ {
+			if rand.IntN(2) == 0 {
+				s.send(dhcp4.Discover, client, netip.Addr{})
+			} else {
+				a := wanted(client)
+				s.send(dhcp4.Request, client, a)
+			}
+		}
+		for {
+			_ = s.socket.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+			n, err := s.socket.Read(b)
+			if err != nil {
+				break
+			}
+			m, ok := replyIn(b[:n])
+			if !ok {
+				continue
+			}
+			client := m.CHAddr()[5]
+			switch {
+			case client%5 == 0:
+				t.Fatalf("client %d, whose verdict is no, gets %v of %v", client, m.Type(), m.YIAddr())
+			case m.Type() == dhcp4.NAK:
+			case m.YIAddr() != wanted(client):
+				t.Fatalf("client %d gets %v of %v, against its verdict", client, m.Type(), m.YIAddr())
+			case m.Type() == dhcp4.ACK:
+				leased[client] = true
+			}
+		}
+	}
+	stop()
+	killer.Wait()
+	if n := counts(t, s.metrics, "dhcp4d_outside_connections_total"); n == "1" || n == "" {
+		t.Errorf("the program was killed, and there were %q connections", n)
+	}
+	// In peace, each client still has what it was given.
+	for client := byte(1); client <= clients; client++ {
+		if client%35 == 0 || client%5 == 0 || client%7 == 0 {
+			continue
+		}
+		ack := s.ask(dhcp4.Request, client, wanted(client))
+		for ack.CHAddr()[5] != client || ack.Type() == dhcp4.Offer { // what was parked before
+			n, err := s.socket.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ack, _ = replyIn(b[:n])
+		}
+		if ack.Type() != dhcp4.ACK || ack.YIAddr() != wanted(client) {
+			t.Errorf("client %d then gets %v of %v", client, ack.Type(), ack.YIAddr())
+		}
+	}
+}
+
+// replyIn returns the DHCPv4 message of a datagram, unless that is a notice.
+func replyIn(datagram []byte) (m dhcp4.Message, ok bool) {
+	var r ipc.Response
+	if r.Parse(bytes.Clone(datagram)) != drop.None || m.Parse(r.DHCPv4()) != drop.None {
+		return dhcp4.Message{}, false
+	}
+	return m, true
+}
+
+// TestMadPrograms: whatever a program sends, queries that it has no say in are served, each wrong
+// thing is counted, and no lease comes of it.
+func TestMadPrograms(t *testing.T) {
+	yes := func(number uint64) []byte {
+		return (&outside.Answer{Number: number, Verdict: outside.Continue}).Append(nil)
+	}
+	hello := (&outside.Hello{Name: "mad"}).Append(nil)
+	for name, tt := range map[string]struct {
+		sends func(c net.Conn)
+		wrong string
+	}{
+		"a record that is too long":    {func(c net.Conn) { _, _ = c.Write([]byte{0, 1, 0, 0}) }, "too_long"},
+		"an answer for nobody":         {func(c net.Conn) { _, _ = c.Write(yes(77)) }, "nobody"},
+		"a version from the future":    {func(c net.Conn) { a := yes(1); a[4] = 2; _, _ = c.Write(a) }, "version"},
+		"the end in the middle of one": {func(c net.Conn) { _, _ = c.Write(yes(1)[:7]); _ = c.Close() }, "cut_off"},
+		"a second hello":               {func(c net.Conn) { _, _ = c.Write(hello) }, "kind"},
+		"a flood": {func(c net.Conn) {
+			for {
+				if _, err := c.Write(yes(77)); err != nil {
+					return
+				}
+			}
+		}, "flood"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "socket")
+			on, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer on.Close() //nolint:errcheck // it only listens
+			go func() {
+				for {
+					c, err := on.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = c.Write(hello)
+					go func() { _, _ = io.Copy(io.Discard, c) }()
+					tt.sends(c)
+				}
+			}()
+			s := newSite(t, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET="+path,
+				"DHCP4D_OUTSIDE_KEY=option[60].hex", "DHCP4D_OUTSIDE_TIMEOUT=50ms")
+			end := time.Now().Add(20 * time.Second)
+			for i := 0; counts(t, s.metrics, fmt.Sprintf("dhcp4d_outside_wrong_total{reason=%q}", tt.wrong)) == ""; i++ {
+				if time.Now().After(end) {
+					t.Fatal("it is not counted")
+				}
+				s.send(dhcp4.Discover, 2, netip.Addr{}, vendor("asked")) // gets nothing, ever
+				if offer := s.ask(dhcp4.Discover, 1, netip.Addr{}); offer.Type() != dhcp4.Offer || offer.CHAddr()[5] != 1 {
+					t.Fatalf("%v for client %d", offer.Type(), offer.CHAddr()[5])
+				}
+			}
+		})
+	}
+}

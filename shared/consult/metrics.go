@@ -1,0 +1,94 @@
+package consult
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+)
+
+// By is what has decided about a query.
+type By uint8
+
+// What decides. The last three are the policy, where there is no verdict.
+const (
+	ByCache By = iota
+	ByAnswer
+	ByOpen
+	ByStale
+	ByDrop
+
+	byCount = iota
+)
+
+var bys = [byCount]string{"cache", "answer", "policy_open", "policy_stale", "policy_drop"}
+
+// Metrics are the series of a link. They outlive a reload.
+type Metrics struct {
+	asked, late, connections   prometheus.Counter
+	parked, connected, entries prometheus.Gauge
+	waited                     prometheus.Histogram
+	decided                    [byCount]prometheus.Counter
+	wrong                      [outside.WrongCount]prometheus.Counter
+}
+
+// NewMetrics declares the series of a daemon in reg, or returns those that are there.
+func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return metric.Once(reg, prometheus.NewCounter(prometheus.CounterOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return metric.Once(reg, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
+	}
+	decided := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metric.Namespace(d), Name: "outside_decided_total",
+		Help: "Queries that the program outside was to decide about, by what has decided: a verdict in the cache, an answer, or the policy for want of one.",
+	}, []string{"by"}))
+	wrong := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metric.Namespace(d), Name: "outside_wrong_total",
+		Help: "What the program outside has sent and was not taken, by what is wrong with it.",
+	}, []string{"reason"}))
+	m := &Metrics{
+		asked:       counter("outside_questions_total", "Questions put to the program outside, without repetitions."),
+		late:        counter("outside_timeouts_total", "Questions without an answer in time."),
+		connections: counter("outside_connections_total", "Connections to the program outside on which it has said hello."),
+		parked:      gauge("outside_parked_queries", "Queries that wait for an answer of the program outside."),
+		connected:   gauge("outside_connected", "Whether there is a connection to the program outside: 1 or 0."),
+		entries:     gauge("outside_verdicts", "Verdicts of the program outside that are kept, those included that are no longer good."),
+		waited: metric.Once(reg, prometheus.NewHistogram(metric.Histogram(d, "outside_wait_seconds",
+			"How long queries were parked.", prometheus.ExponentialBuckets(100e-6, 4, 8)))),
+	}
+	for by := range m.decided {
+		m.decided[by] = decided.WithLabelValues(bys[by])
+	}
+	for w := 1; w < outside.WrongCount; w++ {
+		m.wrong[w] = wrong.WithLabelValues(outside.Wrong(w).Label())
+	}
+	return m
+}
+
+// Wrong counts something that was not taken.
+func (m *Metrics) Wrong(w outside.Wrong) {
+	if w != outside.None {
+		m.wrong[w].Inc()
+	}
+}
+
+// Decided counts a query.
+func (m *Metrics) Decided(by By) { m.decided[by].Inc() }
+
+// Asked counts a question.
+func (m *Metrics) Asked() { m.asked.Inc() }
+
+// Late counts a question without an answer in time.
+func (m *Metrics) Late() { m.late.Inc() }
+
+// Left notes that a query has waited, in seconds.
+func (m *Metrics) Left(seconds float64) { m.waited.Observe(seconds) }
+
+// Set sets the gauges.
+func (m *Metrics) Set(parked, verdicts int) {
+	m.parked.Set(float64(parked))
+	m.entries.Set(float64(verdicts))
+}
