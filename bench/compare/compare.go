@@ -27,11 +27,14 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Subjects  []string
-	Bin       string // directory of our daemons; by default where package servers finds them
-	Before    string // directory of other builds of our daemons, which are measured too
-	KeaOther  string `json:"-"` // directory of other builds of Kea's servers, which are measured too
-	Store     string // our store, pebble or journal; by default that of package servers
+	Subjects []string
+	Bin      string // directory of our daemons; by default where package servers finds them
+	Before   string // directory of other builds of our daemons, which are measured too
+	KeaOther string `json:"-"` // directory of other builds of Kea's servers, which are measured too
+	Store    string // our store, pebble or journal; by default that of package servers
+	// Postgres is the URL of migrated, empty databases of a PostgreSQL server. In it "{}" stands for
+	// the part of the subject's name behind "ours+".
+	Postgres  string
 	Dir       string // directory for leases, on a real file system
 	Rounds    int
 	Exchanges int           // of a closed-loop run; Kea makes a quarter of them
@@ -148,6 +151,9 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 		case name == KeaOther && o.KeaOther == "", name == Before && o.Before == "":
 			return result, fmt.Errorf("%q needs the directory of its programs: -kea or -before", name)
 		}
+	}
+	if o.Postgres == "" && (slices.Contains(o.Subjects, OursPostgres) || slices.Contains(o.Subjects, OursPostgres2)) {
+		return result, errors.New("leases in PostgreSQL need a database: -postgres URL")
 	}
 	if o.Backends > 1 && o.Held > 0 {
 		return result, errors.New("leases that are held belong to one dhcp4d: -held and -backends exclude each other")

@@ -183,7 +183,7 @@ func TestBackends(t *testing.T) {
 		t.Errorf("the last ends before %v, want %v", next, poolLast)
 	}
 	want := []string{"DHCP6D_IPC_BACKENDS=dhcp4d-0@[::1]:6768,dhcp4d-1@[::1]:6769,dhcp4d-2@[::1]:6770", "DHCP6D_IPC_RANGES=" + strings.Join(ranges, ",")}
-	if got := behind(3); !slices.Equal(got, want) {
+	if got := behind(3, false); !slices.Equal(got, want) {
 		t.Errorf("dhcp6d is told %q, want %q", got, want)
 	}
 }

@@ -28,13 +28,16 @@ const (
 	Before      = "before"       // other builds of ours, from the directory Options.Before
 	OursJournal = "ours+journal" // on the journal, whatever Options.Store says
 	OursPebble  = "ours+pebble"  // on Pebble, whatever Options.Store says
-	Kea         = "kea"          // memfile, log level WARN
-	KeaOther    = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
-	Bare        = "bare"         // moves datagrams and does nothing else
-	BareOffload = "bare+offload" // the same with segmentation offload between its halves
+	// On PostgreSQL databases that Options.Postgres names, one dhcp4d and two.
+	OursPostgres  = "ours+postgres"
+	OursPostgres2 = "ours+2postgres"
+	Kea           = "kea"          // memfile, log level WARN
+	KeaOther      = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
+	Bare          = "bare"         // moves datagrams and does nothing else
+	BareOffload   = "bare+offload" // the same with segmentation offload between its halves
 )
 
-var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, Kea, KeaOther, Bare, BareOffload}
+var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2, Kea, KeaOther, Bare, BareOffload}
 
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.
@@ -53,6 +56,7 @@ type subject struct {
 	clients, servers *netns.Host
 	config           servers.Config // of one dhcp4d behind one dhcp6d
 	store            string         // the store of dhcp4d; empty for the default
+	shared           bool           // the store is a database, which all dhcp4d share
 	six              *netns.Process
 	fours            []*netns.Process // only ours can be several
 	halves           []*servers.Half  // of ours: all halves, the v6 half first
@@ -162,6 +166,9 @@ func (s *subject) configure(o Options) error {
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
 	case OursJournal, OursPebble:
 		s.store = strings.TrimPrefix(s.name, Ours+"+")
+	case OursPostgres, OursPostgres2:
+		s.config.Env = []string{"DHCP4D_STORE=" + strings.ReplaceAll(o.Postgres, "{}", strings.TrimPrefix(s.name, Ours+"+"))}
+		s.store, s.shared = "", true
 	case Before:
 		s.config.Bin = o.Before
 	case KeaOther:
@@ -181,10 +188,7 @@ func (s *subject) start(o Options) error {
 		kind = servers.Ours
 	}
 	s.fours, s.halves = nil, nil
-	backends := 1
-	if kind == servers.Ours {
-		backends = max(o.Backends, 1)
-	}
+	backends := s.backends(o)
 	var fours []*servers.Half
 	for i := range backends {
 		if err := os.MkdirAll(s.backend(i, backends).Dir, 0o700); err != nil {
@@ -199,7 +203,7 @@ func (s *subject) start(o Options) error {
 	config := s.config
 	config.V4, config.V6 = kind, kind
 	if backends > 1 {
-		config.Env = slices.Concat(config.Env, behind(backends))
+		config.Env = slices.Concat(config.Env, behind(backends, s.shared))
 	}
 	six, err := servers.StartV6(s.servers, kind, config, false)
 	if err != nil {
@@ -210,6 +214,17 @@ func (s *subject) start(o Options) error {
 		s.halves = slices.Insert(fours, 0, six)
 	}
 	return nil
+}
+
+// backends returns the number of dhcp4d, or of Kea's v4 halves.
+func (s *subject) backends(o Options) int {
+	switch {
+	case s.name == OursPostgres2:
+		return 2
+	case s.shared, !ours(s.name):
+		return 1
+	}
+	return max(o.Backends, 1)
 }
 
 // stop ends all halves. They have no exchange in progress.
@@ -248,8 +263,10 @@ func (s *subject) backend(i, n int) servers.Config {
 	c.Dir = filepath.Join(s.dir, strconv.Itoa(i))
 	c.Port = firstPort + uint16(i)
 	c.Subnets = slices.Clone(c.Subnets)
-	last := &c.Subnets[len(c.Subnets)-1]
-	last.First, last.Last = part(i, n)
+	if !s.shared {
+		last := &c.Subnets[len(c.Subnets)-1]
+		last.First, last.Last = part(i, n)
+	}
 	c.Env = append(slices.Clone(c.Env), "DHCP4D_NAME="+backendName(i), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort),
 		fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", firstMetrics+i))
 	if s.store != "" {
@@ -274,15 +291,19 @@ func part(i, n int) (first, last netip.Addr) {
 	return at(i), at(i + 1).Prev()
 }
 
-// behind tells dhcp6d about n dhcp4d, and which addresses belong to which.
-func behind(n int) []string {
+// behind tells dhcp6d about n dhcp4d, and which addresses belong to which unless they share all.
+func behind(n int, shared bool) []string {
 	var backends, ranges []string
 	for i := range n {
 		first, last := part(i, n)
 		backends = append(backends, fmt.Sprintf("%s@[::1]:%d", backendName(i), firstPort+i+1))
 		ranges = append(ranges, fmt.Sprintf("%s:%v-%v", backendName(i), first, last))
 	}
-	return []string{"DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ","), "DHCP6D_IPC_RANGES=" + strings.Join(ranges, ",")}
+	env := []string{"DHCP6D_IPC_BACKENDS=" + strings.Join(backends, ",")}
+	if !shared {
+		env = append(env, "DHCP6D_IPC_RANGES="+strings.Join(ranges, ","))
+	}
+	return env
 }
 
 // arguments returns the arguments of the load generator for the next run. Each run has its own
@@ -311,6 +332,9 @@ func (s *subject) arguments(o Options, l Load) []string {
 	}
 	if moves(s.name) {
 		args = append(args, "-bare")
+	}
+	if s.shared {
+		args = append(args, "-shared")
 	}
 	switch {
 	case o.Held > 0:
@@ -365,6 +389,9 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	}
 	if keas(s.name) {
 		delete(report.Faults, "flags_set") // Kea's answers to renewals keep the query's flags
+	}
+	if s.shared {
+		delete(report.Faults, "refused") // another client got the address after the OFFER
 	}
 	if report.Failed() {
 		return Run{}, fmt.Errorf("%s, %v: wrong answers: %v", s.name, l, report.Faults)
@@ -472,6 +499,9 @@ func (s *subject) readBack() (leases int, err error) {
 			if state(series, "bound") {
 				leases += int(v)
 			}
+		}
+		if s.shared { // each has all of them
+			break
 		}
 	}
 	if leases < s.owed || leases > s.atMost {

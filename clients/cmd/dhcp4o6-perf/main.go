@@ -65,6 +65,7 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source address of its own; the whole prefix is local during the run")
 	flags.IntVar(&c.InFlight, "in-flight", 0, "exchanges in flight at the same time (closed loop; default 64 unless -rate is given)")
 	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
+	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address that another client has just got, and its REQUEST is then refused")
 	flags.BoolVar(&c.Trains, "trains", false, "send and receive datagrams in trains instead of one by one: cheaper for both sides than real clients are")
 	flags.IntVar(&c.Count, "n", 0, "number of exchanges")
 	flags.DurationVar(&c.Duration, "t", 0, "how long the run takes")
