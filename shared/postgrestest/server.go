@@ -140,7 +140,15 @@ func unprivileged(t testing.TB) *syscall.Credential {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(s.bin, name), args...)
+	return s.Unprivileged(filepath.Join(s.bin, name), args...)
+}
+
+// Dir is the directory of the server's socket.
+func (s *Server) Dir() string { return s.dir }
+
+// Unprivileged returns a command of another program that runs as the server's user.
+func (s *Server) Unprivileged(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
 	c.Dir = s.dir
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setpgid: true}
 	return c
