@@ -79,7 +79,7 @@ func (c *converter) readClasses(v *value) {
 			c.put(k.gives, "refuse", scalar("silent"), item)
 		}
 		c.carried(k.gives, item)
-		k.options = c.options(item.get("option-data"), defs)
+		k.options = c.noTagged(c.options(item.get("option-data"), defs))
 		c.writeOptions(k.gives, k.options)
 		c.classes = append(c.classes, k)
 	}
@@ -221,7 +221,7 @@ func (c *converter) define(k *class) *yaml.Node {
 // topClasses writes the classes of the document's top.
 func (c *converter) topClasses() (all []*yaml.Node) {
 	first := map[string]bool{}
-	conflict := false
+	conflict := len(c.tagged.tagged) > 0 // what is given at the top goes after what classes give
 	for _, k := range c.classes {
 		if k.late {
 			continue
@@ -255,7 +255,8 @@ func (c *converter) topClasses() (all []*yaml.Node) {
 		}
 		m.Content = append(m.Content, k.gives.Content...)
 	}
-	return slices.Concat(c.helpers, all, later)
+	some := c.forSome(c.tagged)
+	return slices.Concat(c.helpers, all, some, later)
 }
 
 // note adds a line to the report beside the verdicts on what is in a value.

@@ -53,6 +53,8 @@ type converter struct {
 	flexID  string // the expression of the hook flex_id
 	flex    string // that of flex-id here, if a reservation has one
 	origin  map[*yaml.Node]*value
+	tagged  *optionList // of the top
+	link    string      // the only interface that Kea serves; empty if there are several, or any
 	nextID  int
 	size    int // falls with each part that is taken out of the document
 }
@@ -110,6 +112,7 @@ func (c *converter) convert(d *value) {
 		}
 	}
 	c.writeOptions(c.top, o)
+	c.tagged = o
 
 	c.subnets = &yaml.Node{Kind: yaml.SequenceNode}
 	for _, n := range items(d.get("shared-networks")) {
@@ -119,6 +122,7 @@ func (c *converter) convert(d *value) {
 		c.subnet(s, nil)
 	}
 	c.globalReservations(d)
+	c.onlyLink()
 	if c.flex != "" {
 		c.put(c.top, "flex-id", str(c.flex), nil)
 	}

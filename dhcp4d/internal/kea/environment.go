@@ -31,7 +31,14 @@ func (c *converter) environment(d *value) {
 			name, _, _ := strings.Cut(content(i), "/")
 			names = append(names, name)
 		}
-		c.left(v, "dhcp6d has the sockets on the link: give it DHCP6D_INTERFACES=%s", strings.Join(names, ","))
+		if len(names) == 1 && names[0] != "*" {
+			c.link = names[0]
+		}
+		if slices.Contains(names, "*") {
+			c.left(v, "dhcp6d has the sockets on the link: name its interfaces in DHCP6D_INTERFACES")
+		} else {
+			c.left(v, "dhcp6d has the sockets on the link: give it DHCP6D_INTERFACES=%s", strings.Join(names, ","))
+		}
 	}
 	if v := d.get("lease-database"); v != nil {
 		switch content(v.get("type")) {
@@ -172,6 +179,9 @@ func (c *converter) flexOption(library, parameters *value) {
 		case content(o.get("remove")) != "":
 			test += " and (" + content(o.get("remove")) + ")"
 			value, said = "''", "as a rule"
+		case o.get("sub-options") != nil:
+			c.left(o, "rules set options as a whole: write a rule for option %s whose expression has its sub-options", key)
+			continue
 		default:
 			c.left(o, "it has no add, supersede or remove")
 			continue
@@ -185,5 +195,7 @@ func (c *converter) flexOption(library, parameters *value) {
 	}
 	if len(items(parameters.get("options"))) == 0 {
 		c.left(library, "it sets no option")
+		return
 	}
+	c.taken(library.get("library"), "as the hook rules")
 }

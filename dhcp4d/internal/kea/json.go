@@ -110,6 +110,9 @@ func parse(name string, read func(path string) ([]byte, error)) (v *value, warni
 	v = p.value("", 0)
 	p.blank()
 	if !p.ended() {
+		if v.kind == text && p.next() == ':' {
+			p.failAt(v.at, "a key begins the configuration; put all of it into an object: { before it, and } at the end")
+		}
 		p.fail("something follows the end of the configuration; delete it, or put it inside")
 	}
 	return v, p.warnings, nil

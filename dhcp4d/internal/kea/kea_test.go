@@ -121,6 +121,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		{"control character", "{ \"a\": \"\t\" }", `write it as \u0009`},
 		{"comment", "{ /* }", "the comment has no end; close it with */"},
 		{"key twice", `{ "a": 1, "a": 2 }`, `the key "a" is there twice, first in kea.conf, line 1, column 3`},
+		{"no object", `"Dhcp4": {}`, "a key begins the configuration; put all of it into an object"},
 		{"more", `{} {}`, "something follows the end of the configuration"},
 		{"directive", `{ <?exclude "x"?> }`, "is no directive"},
 		{"open directive", `{ <?include "x" }`, "the directive has no end"},
@@ -215,6 +216,65 @@ func TestOptionValues(t *testing.T) {
 				t.Errorf("want %s, got\n%s%v", c.want, got.Document, got.Report)
 			}
 		})
+	}
+}
+
+// imported imports what stands inside of Dhcp4, and checks it.
+func imported(t *testing.T, inside string) *Imported {
+	t.Helper()
+	got, err := Import("kea.conf", alone(`{ "Dhcp4": {`+inside+`} }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes(t, got)
+	accounted(t, "kea.conf", alone(`{ "Dhcp4": {`+inside+`} }`), got)
+	return got
+}
+
+// TestTheOnlyInterface: the queries of the only interface are for the only subnet, or the only network.
+func TestTheOnlyInterface(t *testing.T) {
+	one := `{ "id": 1, "subnet": "192.0.2.0/24", "pools": [] }`
+	two := `{ "id": 2, "subnet": "198.51.100.0/24", "pools": [] }`
+	for _, c := range []struct {
+		name, inside string
+		taken        bool
+	}{
+		{"one", `"interfaces-config": { "interfaces": [ "eth0/192.0.2.1" ] }, "subnet4": [` + one + `]`, true},
+		{"a network", `"interfaces-config": { "interfaces": [ "eth0" ] }, "shared-networks": [ { "name": "n", "subnet4": [` + one + "," + two + `] } ]`, true},
+		{"two subnets", `"interfaces-config": { "interfaces": [ "eth0" ] }, "subnet4": [` + one + "," + two + `]`, false},
+		{"two interfaces", `"interfaces-config": { "interfaces": [ "eth0", "eth1" ] }, "subnet4": [` + one + `]`, false},
+		{"any interface", `"interfaces-config": { "interfaces": [ "*" ] }, "subnet4": [` + one + `]`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := imported(t, c.inside)
+			if taken := bytes.Contains(got.Document, []byte("match: [{interface: eth0}]")); taken != c.taken || (len(got.Unmatched) == 0) != c.taken {
+				t.Errorf("%v\n%s", got.Unmatched, got.Document)
+			}
+		})
+	}
+}
+
+// TestOptionsForSomeClasses: what is for some classes becomes classes, in the order that Kea goes by:
+// the subnet, classes, the top.
+func TestOptionsForSomeClasses(t *testing.T) {
+	got := imported(t, `
+		"client-classes": [ { "name": "a", "test": "option[60].exists", "option-data": [ { "name": "domain-name", "data": "class" } ] },
+			{ "name": "b", "test": "option[77].exists" } ],
+		"option-data": [ { "name": "domain-name", "data": "top-b", "client-classes": [ "b", "KNOWN" ] }, { "name": "domain-name", "data": "top" } ],
+		"subnet4": [ { "id": 1, "subnet": "192.0.2.0/24", "interface": "eth0",
+			"option-data": [ { "name": "domain-name", "data": "subnet-a", "client-classes": [ "a" ] }, { "name": "domain-name", "data": "subnet-b", "client-classes": [ "b" ] } ],
+			"pools": [ { "pool": "192.0.2.10 - 192.0.2.20", "option-data": [ { "name": "domain-name", "data": "pool", "client-classes": [ "a" ] } ] } ] } ]`)
+	var order []string
+	for line := range strings.Lines(string(got.Document)) {
+		if _, value, ok := strings.Cut(strings.TrimSpace(line), "domain-name: "); ok {
+			order = append(order, value)
+		}
+	}
+	if want := "top top-b class subnet-b subnet-a"; strings.Join(order, " ") != want {
+		t.Errorf("%q, want %q\n%s", order, want, got.Document)
+	}
+	if !bytes.Contains(got.Document, []byte("test: member('b') or member('KNOWN')")) {
+		t.Errorf("%s", got.Document)
 	}
 }
 

@@ -16,6 +16,13 @@ type optionList struct {
 	no     []string // keys
 	noFrom []*value
 	server *optionValue // option 54, which is no option here
+	tagged []tagged
+}
+
+// tagged is an option that only clients of some classes get, in Kea 2.7.4 and later.
+type tagged struct {
+	classes []*value
+	option  *optionList
 }
 
 type optionValue struct {
@@ -49,6 +56,40 @@ func (o *optionList) under(below *optionList) {
 	if o.server == nil {
 		o.server = below.server
 	}
+	for _, t := range below.tagged {
+		if !o.has(t.option.all[0].code) {
+			o.tagged = append(o.tagged, t)
+		}
+	}
+}
+
+// forSome writes classes with the options that only clients of some classes get. The last is that of
+// the first: in Kea the first decides.
+func (c *converter) forSome(o *optionList) (all []*yaml.Node) {
+	for _, t := range o.tagged {
+		var tests []string
+		for _, v := range t.classes {
+			if k := c.class(content(v)); k != nil {
+				k.asked = true
+			}
+			tests = append(tests, c.knowing("member('"+content(v)+"')", v))
+		}
+		from := t.option.all[0].from
+		m := mapping()
+		c.origin[m] = from
+		c.put(m, "test", str(strings.Join(tests, " or ")), from)
+		c.writeOptions(m, t.option)
+		all = append([]*yaml.Node{m}, all...)
+	}
+	return all
+}
+
+// noTagged tells that options for some classes are left.
+func (c *converter) noTagged(o *optionList) *optionList {
+	for _, t := range o.tagged {
+		c.left(t.option.all[0].from, "it is for clients of some classes only, which is possible at the top and in a subnet; put it into the option-data of a class")
+	}
+	return o
 }
 
 // given is one option-data of a place.
@@ -60,6 +101,7 @@ type given struct {
 	wire      []byte
 	sent, not bool // always-send, never-send
 	used      bool // as a sub-option
+	classes   []*value
 }
 
 // options converts a list of option-data, which may be nil.
@@ -72,8 +114,15 @@ func (c *converter) options(v *value, defs *definitions) *optionList {
 	}
 	o := &optionList{}
 	for _, g := range all {
-		if g.space == dhcp4Space {
+		switch {
+		case g.space != dhcp4Space:
+		case len(g.classes) == 0:
 			c.place(o, g, all)
+		default:
+			only := &optionList{}
+			if c.place(only, g, all); len(only.all) == 1 {
+				o.tagged = append(o.tagged, tagged{g.classes, only})
+			}
 		}
 	}
 	c.vendors(o, all)
@@ -115,14 +164,11 @@ func (c *converter) optionData(item *value, defs *definitions) *given {
 		code = &g.def.code
 	}
 	g.code = *code
-	if g.code < 1 || g.code > 254 {
+	if g.code > 255 || (g.space == dhcp4Space && (g.code == 0 || g.code == 255)) {
 		c.left(item, "the code %d is none of a DHCPv4 option; codes are 1 to 254", g.code)
 		return nil
 	}
-	if len(items(item.get("client-classes"))) > 0 {
-		c.left(item, "it is for clients of some classes only; put it into the option-data of the class")
-		return nil
-	}
+	g.classes = items(item.get("client-classes"))
 	data, csv := content(item.get("data")), item.get("csv-format")
 	if g.not && data == "" {
 		return g

@@ -98,6 +98,7 @@ func (c *converter) subnet(s, network *value) {
 
 	classes, codes := c.additional(from)
 	classes = append(classes, c.over(o, codes, inPools, s)...)
+	classes = append(classes, c.forSome(o)...)
 	reservations := &yaml.Node{Kind: yaml.SequenceNode}
 	if c.inSubnet(s, network) {
 		for _, r := range items(s.get("reservations")) {
@@ -209,8 +210,34 @@ func (c *converter) unmatched(m *yaml.Node, from *value, prefix string) {
 	none.LineComment = "say here which queries are for it"
 	c.put(m, "match", none, from)
 	c.out.Unmatched = append(c.out.Unmatched, prefix)
-	c.note(from, Changed, "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for the subnet; give it entries")
+	c.note(from, Changed, unmatchedText)
 }
+
+// onlyLink gives the queries of the only interface to the only subnet, or to the only network.
+func (c *converter) onlyLink() {
+	if c.link == "" || len(c.out.Unmatched) != 1 {
+		return
+	}
+	var none *yaml.Node
+	for _, s := range c.subnets.Content {
+		switch m := child(s, "match"); {
+		case m == nil: // of the network
+		case len(m.Content) > 0 || none != nil:
+			return
+		default:
+			none = m
+		}
+	}
+	entry := mapping()
+	entry.Style = yaml.FlowStyle
+	c.put(entry, "interface", str(c.link), c.origin[none])
+	none.Content, none.LineComment = append(none.Content, entry), ""
+	c.out.Unmatched = nil
+	c.lines = slices.DeleteFunc(c.lines, func(l Line) bool { return l.Text == unmatchedText })
+	c.note(c.origin[none], Changed, "match is the interface %s, the only one that Kea serves, as an interface of dhcp6d", c.link)
+}
+
+const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for the subnet; give it entries"
 
 // match writes which queries a subnet is for, if they are of the classes that guard says.
 func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.Prefix) {
@@ -336,7 +363,7 @@ func (c *converter) pool(pools *yaml.Node, p *value, prefix netip.Prefix, guards
 		c.left(p, "it is for clients that are in a class of the subnet and in one of the pool; define a class of both")
 		return
 	}
-	o := c.options(p.get("option-data"), c.defs)
+	o := c.noTagged(c.options(p.get("option-data"), c.defs))
 	for _, x := range o.all {
 		given[x.code] = true
 		if c.classGives(x.code) {
@@ -382,7 +409,8 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // classGives reports whether a class gives an option.
 func (c *converter) classGives(code byte) bool {
-	return slices.ContainsFunc(c.classes, func(k *class) bool { return k.options.has(code) })
+	return slices.ContainsFunc(c.classes, func(k *class) bool { return k.options.has(code) }) ||
+		slices.ContainsFunc(c.tagged.tagged, func(t tagged) bool { return t.option.has(code) })
 }
 
 // over is a class of all clients that has the options of a subnet which classes have, too: in Kea
@@ -527,7 +555,7 @@ func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
 		}
 	}
 	c.carried(m, r)
-	o := c.options(r.get("option-data"), c.defs)
+	o := c.noTagged(c.options(r.get("option-data"), c.defs))
 	if v := r.get("hostname"); content(v) != "" {
 		if o.has(12) {
 			c.left(v, "the reservation has the option host-name")
