@@ -66,7 +66,8 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 
 	// What is known: the store, and the book that is loaded from it.
 	d.core, err = core.Open(ctx, core.Options{
-		Runtime: rt, Clock: now, URL: c.Store.URL(), Config: coreConfig(c, made), Recovery: c.Recovery, MetricsSubnets: c.MetricsSubnets,
+		Runtime: rt, Clock: now, URL: c.Store.URL(), Config: coreConfig(c, made), Recovery: c.Recovery,
+		MetricsSubnets: c.MetricsSubnets,
 	})
 	if err != nil {
 		return err
@@ -88,7 +89,9 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	end := newEnd(c)
 	d.link = newLink(c, end, end.Begin(ctx), rt.Log.With("package", "link"))
 	d.link.resolve(ctx, time.Now())
-	metric.WatchLink(rt.Registry, drop.DHCP4D, metric.Link{Causes: ipc.Refusals(), Refused: d.link.opener.Refused, OldPeers: d.link.oldPeers})
+	metric.WatchLink(rt.Registry, drop.DHCP4D, metric.Link{
+		Causes: ipc.Refusals(), Refused: d.link.opener.Refused, OldPeers: d.link.oldPeers,
+	})
 	hub, refused := new(trace.Hub), new(refusals.Recent)
 	parts := d.core.Serve(core.Link{
 		Trace:           hub,
@@ -114,8 +117,8 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	handler := api.NewHandler(api.Options{Leases: d.core.Operator(), Trace: hub, Registry: rt.Registry, Log: log})
 	d.setLeaseLog(c)
 	pages := page.New(page.Options{
-		Leases: d.core.Operator(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version, Links: c.API.Pages,
-		LeaseLog: func() string { return *d.leaseLog.Load() },
+		Leases: d.core.Operator(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version,
+		Links: c.API.Pages, LeaseLog: func() string { return *d.leaseLog.Load() },
 	})
 	web, err := c.API.Open(handler, pages, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)
 	if err != nil {

@@ -38,14 +38,16 @@ import (
 func hookTest(sys clock.System) daemon.Command {
 	about := manual.Command{
 		Words: "hook test", Arguments: "[-interface NAME] CAPTURE",
-		About: "tell what the hooks and rules would do with the queries of a capture (pcap or pcapng) of the link or of the IPC; no daemon runs",
-		More:  "The store is in memory and empty at first. The hooks leaselog, run and outside do not run.",
+		About: "tell what the hooks and rules would do with the queries of a capture (pcap or pcapng) " +
+			"of the link or of the IPC; no daemon runs",
+		More: "The store is in memory and empty at first. The hooks leaselog, run and outside do not run.",
 	}
 	return daemon.Command{
 		Name: "hook", About: about.About, Actions: []string{"test"},
 		Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 			f := manual.Flags("dhcp4d", about, stderr)
-			name := f.String("interface", "", "`name` of the interface of dhcp6d, for queries of a capture of the link that does not name it")
+			name := f.String("interface", "",
+				"`name` of the interface of dhcp6d, for queries of a capture of the link that does not name it")
 			if len(args) > 0 && args[0] == "test" {
 				args = args[1:]
 			} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -132,7 +134,8 @@ func (r *replay) run(ctx context.Context, c config.Config, now *clock.Clock) err
 	parts := book.Serve(core.Link{
 		Peers: &peers, Auth: server.Auth{Name: c.Name, Opener: end.NewOpener(end.Begin(ctx)), Signer: end.NewSigner()},
 		IPC: r, StopReading: func() {}, Replies: nowhere{}, Acks: nowhere{}, Notices: nowhere{},
-		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), Trace: hub, Local: replayed, GroupSize: groupSize,
+		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), Trace: hub, Local: replayed,
+		GroupSize: groupSize,
 	})
 	defer book.Finish()
 	for _, p := range parts {

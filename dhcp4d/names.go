@@ -122,7 +122,8 @@ func (l *link) sayResolved(host string, n *naming, err error, now time.Time) {
 	case err != nil && (!n.failing || now.Sub(n.said) >= sayAgain):
 		n.failing, n.said = true, now
 		l.log.Warn("the name of a dhcp6d cannot be resolved", "host", host, "error", err,
-			"remedy", "correct the name in DHCP4D_IPC_PEERS, or the resolver of this host; it is looked up again and again")
+			"remedy", "correct the name in DHCP4D_IPC_PEERS, or the resolver of this host; "+
+				"it is looked up again and again")
 	}
 }
 
@@ -134,7 +135,8 @@ func (l *link) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	for i, a := range found {
 		found[i] = a.Unmap()
 	}
-	found = slices.DeleteFunc(found, func(a netip.Addr) bool { return a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() })
+	found = slices.DeleteFunc(found,
+		func(a netip.Addr) bool { return a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() })
 	if err == nil && len(found) == 0 {
 		err = errors.New("the name stands for no address that can be used")
 	}

@@ -42,9 +42,11 @@ func (c Config) Client(base string) (_ *Client, err error) {
 	}
 	daemon := strings.ToLower(strings.TrimSuffix(c.Prefix, "_"))
 	// The proxy of the environment is not for a daemon.
-	return &Client{strings.TrimSuffix(base, "/"), token, daemon, c.Prefix, c.Home, http.Client{Transport: &http.Transport{
+	transport := &http.Transport{
 		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute,
-	}}}, nil
+	}
+	client := http.Client{Transport: transport}
+	return &Client{strings.TrimSuffix(base, "/"), token, daemon, c.Prefix, c.Home, client}, nil
 }
 
 // HasToken reports whether the client has a token to show.
@@ -89,14 +91,17 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	}
 	answer, err := x.http.Do(r)
 	if err != nil {
-		return nil, exit.CannotAsk(fmt.Errorf("no answer from the API: %w; is %s running, and this its API?", err, x.daemon))
+		return nil, exit.CannotAsk(fmt.Errorf("no answer from the API: %w; is %s running, and this its API?",
+			err, x.daemon))
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer.Body, nil
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
 	if answer.StatusCode == http.StatusUnauthorized {
-		return nil, exit.CannotAsk(fmt.Errorf("the API refused our token: set %[1]sAPI_TOKEN or %[1]sAPI_TOKEN_FILE to the daemon's, or if it has none, %[1]s%[2]s to the daemon's, whose directory holds the token", x.prefix, x.home))
+		return nil, exit.CannotAsk(fmt.Errorf("the API refused our token: "+
+			"set %[1]sAPI_TOKEN or %[1]sAPI_TOKEN_FILE to the daemon's, or if it has none, "+
+			"%[1]s%[2]s to the daemon's, whose directory holds the token", x.prefix, x.home))
 	}
 	var problem struct{ Error string }
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))

@@ -55,10 +55,12 @@ func (c *Config) In(dir string) {
 func (c *Config) Check(l *config.Loader) {
 	c.Asked = l.Variable("API_LISTEN").Source != ""
 	if strings.ContainsFunc(c.Token, unsendable) {
-		l.Mistake("API_TOKEN", "holds a character that no HTTP header can carry (the value is secret and not shown)", "use letters, digits and -._~+/=")
+		l.Mistake("API_TOKEN", "holds a character that no HTTP header can carry (the value is secret and not shown)",
+			"use letters, digits and -._~+/=")
 	}
 	if c.Listen != "" && c.Token == "" && !c.local() {
-		l.Mistake("API_LISTEN", fmt.Sprintf("%s can be reached from other hosts and nothing authenticates them", c.Listen),
+		l.Mistake("API_LISTEN",
+			fmt.Sprintf("%s can be reached from other hosts and nothing authenticates them", c.Listen),
 			"keep it on the loopback interface, or set "+c.Prefix+"API_TOKEN")
 	}
 }
@@ -66,7 +68,8 @@ func (c *Config) Check(l *config.Loader) {
 // Warnings returns what is valid but probably not meant.
 func (c *Config) Warnings() []string {
 	if c.Token != "" && len(c.Token) < 16 {
-		return []string{c.Prefix + "API_TOKEN has fewer than 16 characters and may be guessed; make one with: head -c 32 /dev/urandom | base64"}
+		return []string{c.Prefix + "API_TOKEN has fewer than 16 characters and may be guessed; make one with: " +
+			"head -c 32 /dev/urandom | base64"}
 	}
 	return nil
 }

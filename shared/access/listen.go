@@ -28,7 +28,8 @@ func (c Config) Open(h http.Handler, pages Pages, refused *Refused, log *slog.Lo
 		return nil, nil
 	}
 	if c.Token == "" && c.TokenPath == "" {
-		log.Warn("no API: there is no place for its token; set the token, or switch the API off", "variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
+		log.Warn("no API: there is no place for its token; set the token, or switch the API off",
+			"variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
 		return nil, nil
 	}
 	listener, err := net.Listen("tcp", string(c.Listen))
@@ -43,12 +44,14 @@ func (c Config) Open(h http.Handler, pages Pages, refused *Refused, log *slog.Lo
 	}
 	switch {
 	case err != nil && !c.Asked:
-		log.Warn("no API: set its address and its token, or switch it off", "error", err, "variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
+		log.Warn("no API: set its address and its token, or switch it off", "error", err,
+			"variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	return &Server{web.New(listener, NewGuard(token, refused, h).With(strings.ToLower(strings.TrimSuffix(c.Prefix, "_")), pages), log), log}, nil
+	daemon := strings.ToLower(strings.TrimSuffix(c.Prefix, "_"))
+	return &Server{web.New(listener, NewGuard(token, refused, h).With(daemon, pages), log), log}, nil
 }
 
 // Name is the component's name in logs and errors.

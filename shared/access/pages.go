@@ -55,7 +55,9 @@ const (
 // page serves what is not the API.
 func (g *Guard) page(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "+
+			"base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -125,5 +127,6 @@ func (g *Guard) remembers(r *http.Request) bool {
 	}
 	end, seal, _ := strings.Cut(c.Value, ".")
 	seconds, err := strconv.ParseInt(end, 10, 64)
-	return err == nil && subtle.ConstantTimeCompare([]byte(seal), []byte(g.seal(end))) == 1 && time.Now().Before(time.Unix(seconds, 0))
+	return err == nil && subtle.ConstantTimeCompare([]byte(seal), []byte(g.seal(end))) == 1 &&
+		time.Now().Before(time.Unix(seconds, 0))
 }

@@ -45,7 +45,8 @@ func (r *Refused) note(req *http.Request) {
 	r.quiet = true
 	time.AfterFunc(sayEvery, r.sum)
 	path := req.URL.Path
-	r.log.Warn("a request to the API was refused: it shows a wrong token or none", "from", req.RemoteAddr, "method", req.Method, "path", path[:min(len(path), maxPath)])
+	r.log.Warn("a request to the API was refused: it shows a wrong token or none", "from", req.RemoteAddr,
+		"method", req.Method, "path", path[:min(len(path), maxPath)])
 }
 
 // maxPath is how much of a path is logged, in octets.

@@ -53,7 +53,8 @@ func ReadToken(path string) (string, error) {
 	default:
 		return token, nil
 	}
-	return "", fmt.Errorf("reading the token of the API: %s %s; remove it and restart the daemon, which makes another", path, wrong)
+	return "", fmt.Errorf("reading the token of the API: %s %s; remove it and restart the daemon, which makes another",
+		path, wrong)
 }
 
 // unsendable reports whether an HTTP header cannot carry a character of a token.

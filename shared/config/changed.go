@@ -27,5 +27,6 @@ func WarnNoFiles(log *slog.Logger, reread []Variable) {
 			return
 		}
 	}
-	log.Warn("the reload has changed no variable, as none comes from a file: put a value into a file and name that in the variable with _FILE behind its name, or restart")
+	log.Warn("the reload has changed no variable, as none comes from a file: " +
+		"put a value into a file and name that in the variable with _FILE behind its name, or restart")
 }

@@ -15,7 +15,8 @@ func (l *Loader) unknown() {
 		names = append(names, v.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.given)) {
-		if slices.Contains(names, name) || slices.Contains(names, strings.TrimSuffix(name, "_FILE")) || l.injected(name) {
+		known := slices.Contains(names, name) || slices.Contains(names, strings.TrimSuffix(name, "_FILE"))
+		if known || l.injected(name) {
 			continue
 		}
 		remedy := "remove it, -h lists all variables"

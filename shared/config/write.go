@@ -63,7 +63,8 @@ func WriteEffective(w io.Writer, vs []Variable) error {
 // quote returns a value as one shell word.
 func quote(s string) string {
 	plain := func(r rune) bool {
-		return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || strings.ContainsRune("-_.,:/@%+=", r)
+		return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') ||
+			strings.ContainsRune("-_.,:/@%+=", r)
 	}
 	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s

@@ -157,7 +157,8 @@ func (p Program[C]) Run(ctx context.Context, args, environ []string, stdout, std
 		_, err := fmt.Fprintf(stdout, "%s %s (%s, %s)\n", name, p.Version, metric.Revision(), runtime.Version())
 		return err
 	}
-	return fmt.Errorf("unknown arguments %q: %s -h lists those that there are, everything else is in environment variables", args, name)
+	return fmt.Errorf("unknown arguments %q: %s -h lists those that there are, "+
+		"everything else is in environment variables", args, name)
 }
 
 // host returns the warnings about this host.
@@ -193,13 +194,18 @@ func (p Program[C]) manual(ctx context.Context) (*manual.Program, error) {
 	m := &manual.Program{
 		Name: metric.Namespace(p.Daemon), Section: 8, About: p.About, Groups: map[string]string{},
 		Description: []string{
-			"Without an argument the program serves until a signal stops it. All its settings are variables of the environment.",
-			"X_FILE may name a file that holds the value of any variable X, except that both may not be set; empty means unset. What is reloadable and given by file is read again on SIGHUP.",
+			"Without an argument the program serves until a signal stops it. " +
+				"All its settings are variables of the environment.",
+			"X_FILE may name a file that holds the value of any variable X, except that both may not be set; " +
+				"empty means unset. What is reloadable and given by file is read again on SIGHUP.",
 		},
 		Statuses: []manual.Status{
 			{Code: 0, About: "Success"}, {Code: exit.Failed, About: "Any other error"},
 			{Code: exit.StatusNotFound, About: "The answer is known: there is no such thing"},
-			{Code: exit.StatusCannotAsk, About: "The answer is not known: who knows it, or what holds it, cannot be read"},
+			{
+				Code:  exit.StatusCannotAsk,
+				About: "The answer is not known: who knows it, or what holds it, cannot be read",
+			},
 		},
 	}
 	for _, s := range p.Switches {
@@ -207,7 +213,9 @@ func (p Program[C]) manual(ctx context.Context) (*manual.Program, error) {
 	}
 	m.Switches = append(m.Switches, questions()...)
 	for _, v := range c.Variables() {
-		m.Variables = append(m.Variables, manual.Variable{Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning})
+		m.Variables = append(m.Variables, manual.Variable{
+			Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning,
+		})
 	}
 	var explain []func(c *manual.Collector) error
 	for _, command := range p.Commands {
@@ -219,7 +227,8 @@ func (p Program[C]) manual(ctx context.Context) (*manual.Program, error) {
 			}
 		}
 		for _, args := range calls {
-			explain = append(explain, func(c *manual.Collector) error { return command.Run(ctx, args, nil, io.Discard, c) })
+			explain = append(explain,
+				func(c *manual.Collector) error { return command.Run(ctx, args, nil, io.Discard, c) })
 		}
 	}
 	var err error
@@ -275,6 +284,7 @@ func report(w io.Writer, program string, err error) {
 	}
 	program = program[strings.LastIndexByte(program, '/')+1:]
 	for line := range strings.Lines(lines) {
-		_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n")) // nobody is left to report an error to
+		// Nobody is left to report an error to.
+		_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n"))
 	}
 }

@@ -26,7 +26,9 @@ func health(ctx context.Context, at config.Listen, stdout io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: reachable(at), Path: "/healthz"}).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{
+		Scheme: "http", Host: reachable(at), Path: "/healthz",
+	}).String(), nil)
 	if err != nil {
 		return fmt.Errorf("asking at %s: %w", at, err)
 	}

@@ -38,5 +38,6 @@ func HasAddress(variable string, a netip.Addr) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("%s: this host has no address %v now; correct it, or add the address before the start", variable, a)
+	return fmt.Sprintf("%s: this host has no address %v now; correct it, or add the address before the start",
+		variable, a)
 }

@@ -41,7 +41,9 @@ func NewLogger(w io.Writer, f Format, level slog.Leveler) *slog.Logger {
 	}
 	switch f {
 	case Tint:
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !IsTerminal(w)}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{
+			Level: level, TimeFormat: time.TimeOnly, NoColor: !IsTerminal(w),
+		}))
 	case Text:
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 	}

@@ -40,10 +40,13 @@ func run(ctx context.Context, args []string, load func() (access.Config, error),
 		return err
 	}
 	daemon := strings.ToLower(strings.TrimSuffix(own.Prefix, "_"))
-	f := manual.Flags(daemon, manual.Command{Words: "trace", Arguments: "[flags that say whom to follow]", About: About + " a running " + daemon}, stderr)
+	f := manual.Flags(daemon, manual.Command{
+		Words: "trace", Arguments: "[flags that say whom to follow]", About: About + " a running " + daemon,
+	}, stderr)
 	base := f.String("api", "", "`URL` of the API (default http:// and "+own.Prefix+"API_LISTEN)")
 	packets := f.Bool("packets", false, "print the DHCPv4 messages too, in full")
-	file := f.String("w", "", "write the datagrams as a capture (pcapng) to a `file`, or with - to the standard output in place of text")
+	file := f.String("w", "",
+		"write the datagrams as a capture (pcapng) to a `file`, or with - to the standard output in place of text")
 	raw := f.Bool("json", false, "print records as JSON, one a line")
 	query := url.Values{}
 	for _, p := range selectors() {
@@ -148,7 +151,8 @@ func message(b *strings.Builder, name string, octets []byte) {
 	if m, err := dhcpv4.FromBytes(octets); err == nil {
 		text = m.Summary()
 	} else if why := own.Parse(octets); why == drop.None {
-		text = fmt.Sprintf("%v (the library cannot read it: %v)\n  xid %#08x, chaddr %x, ciaddr %v, yiaddr %v, giaddr %v\n  %x",
+		text = fmt.Sprintf("%v (the library cannot read it: %v)\n"+
+			"  xid %#08x, chaddr %x, ciaddr %v, yiaddr %v, giaddr %v\n  %x",
 			own.Type(), err, uint32(own.Xid()), own.CHAddr(), own.CIAddr(), own.YIAddr(), own.GIAddr(), octets)
 	} else {
 		text = fmt.Sprintf("cannot be read (%s): %x", why.Meaning(), octets)

@@ -29,7 +29,8 @@ type selector struct{ name, about string }
 
 func selectors() []selector {
 	return []selector{
-		{"hw_address", "hardware address, in `any notation`: 02:00:5e:10:00:01, 02-00-5e-10-00-01, 0200.5e10.0001, 02005e100001"},
+		{"hw_address", "hardware address, in `any notation`: " +
+			"02:00:5e:10:00:01, 02-00-5e-10-00-01, 0200.5e10.0001, 02005e100001"},
 		{"client_id", "client identifier in `hex`"},
 		{"source", "IPv6 `address` or prefix, of the client or of a relay on the way"},
 		{"interface_id", "Interface-Id of a relay on the way: `text, or 0x and hex`"},
@@ -68,7 +69,8 @@ func Subscriber(q url.Values) (s trace.Subscriber, err error) {
 		}
 	}
 	if len(errs) == 0 && s.IsZero() {
-		errs = append(errs, errors.New("say whom to follow: a hardware address, client identifier, IPv6 address or prefix, Interface-Id or Remote-Id"))
+		errs = append(errs, errors.New("say whom to follow: a hardware address, client identifier, "+
+			"IPv6 address or prefix, Interface-Id or Remote-Id"))
 	}
 	return s, errors.Join(errs...)
 }
@@ -95,7 +97,10 @@ func NewHandler(hub *trace.Hub) http.Handler {
 
 // Serve streams what becomes of the packets of a subscriber, until whoever asked goes away. fail
 // answers that something is wrong.
-func Serve(w http.ResponseWriter, r *http.Request, hub *trace.Hub, fail func(w http.ResponseWriter, status int, why string)) {
+func Serve(
+	w http.ResponseWriter, r *http.Request, hub *trace.Hub,
+	fail func(w http.ResponseWriter, status int, why string),
+) {
 	of, err := Subscriber(r.URL.Query())
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())

@@ -233,11 +233,13 @@ func (p *Program) fish() string {
 		line("complete -c %s -n '%s 1' -a %s -d '%s'", p.Name, count, first, fishText(p.about(first)))
 	}
 	for _, s := range p.Switches {
-		line("complete -c %s -n '%s 1' -o %s -d '%s'", p.Name, count, strings.TrimPrefix(s.Name, "-"), fishText(s.About))
+		line("complete -c %s -n '%s 1' -o %s -d '%s'",
+			p.Name, count, strings.TrimPrefix(s.Name, "-"), fishText(s.About))
 	}
 	for _, first := range p.first() {
 		for _, second := range p.second(first) {
-			line("complete -c %s -n '%s 2 %s' -a %s -d '%s'", p.Name, count, first, second, fishText(p.command(first+" "+second).About))
+			line("complete -c %s -n '%s 2 %s' -a %s -d '%s'",
+				p.Name, count, first, second, fishText(p.command(first+" "+second).About))
 		}
 	}
 	for i := range p.Commands {

@@ -73,7 +73,8 @@ func (m *Metrics) ByReason(name string, meanings map[string]string) (all []Count
 			all = append(all, Count{reason, meanings[reason], n})
 		}
 	}
-	slices.SortFunc(all, func(a, b Count) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason)) })
+	slices.SortFunc(all,
+		func(a, b Count) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason)) })
 	return all
 }
 

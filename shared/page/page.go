@@ -100,7 +100,8 @@ func (s *Site) Handle(path, name string, answer func(r *http.Request) Answer) {
 		case s.slots <- struct{}{}:
 		case <-ctx.Done():
 			w.Header().Set("Retry-After", "1")
-			s.write(w, r, Problem(http.StatusServiceUnavailable, "Too many pages are asked for at once. Try again."), true)
+			busy := Problem(http.StatusServiceUnavailable, "Too many pages are asked for at once. Try again.")
+			s.write(w, r, busy, true)
 			return
 		}
 		page := s.render(r, func() Answer { defer func() { <-s.slots }(); return answer(r) }(), true)
@@ -132,7 +133,9 @@ func (s *Site) render(r *http.Request, a Answer, inside bool) *rendered {
 }
 
 func (s *Site) view(r *http.Request, a Answer, inside bool) View {
-	v := View{Site: s, Title: a.Title, Now: time.Now().UTC().Format("2006-01-02 15:04:05 UTC"), Inside: inside, Data: a.Data}
+	v := View{
+		Site: s, Title: a.Title, Now: time.Now().UTC().Format("2006-01-02 15:04:05 UTC"), Inside: inside, Data: a.Data,
+	}
 	for _, e := range s.nav {
 		v.Nav = append(v.Nav, Link{e.name, e.url, r.URL.Path == e.url})
 	}

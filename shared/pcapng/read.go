@@ -127,7 +127,8 @@ func (p *Reader) frame() ([]byte, *link, time.Time, error) {
 		case kind == enhancedPacket && len(body) >= 20:
 			id, n := p.order.Uint32(body), int64(p.order.Uint32(body[12:]))
 			if uint64(id) >= uint64(len(p.links)) || n > int64(len(body)-20) {
-				return nil, nil, time.Time{}, errors.New("a packet of an interface that is not described, or longer than its block")
+				return nil, nil, time.Time{}, errors.New("a packet of an interface that is not described, " +
+					"or longer than its block")
 			}
 			l := &p.links[id]
 			ticks := uint64(p.order.Uint32(body[4:]))<<32 | uint64(p.order.Uint32(body[8:]))
@@ -293,7 +294,8 @@ func payload(udp []byte, from, to netip.Addr) (*Packet, bool) {
 		return nil, false
 	}
 	p := &Packet{
-		From: netip.AddrPortFrom(from, binary.BigEndian.Uint16(udp)), To: netip.AddrPortFrom(to, binary.BigEndian.Uint16(udp[2:])),
+		From:    netip.AddrPortFrom(from, binary.BigEndian.Uint16(udp)),
+		To:      netip.AddrPortFrom(to, binary.BigEndian.Uint16(udp[2:])),
 		Payload: udp[headerUDP:length], Length: length - headerUDP,
 	}
 	return p, true

@@ -43,7 +43,8 @@ func Start(t testing.TB, settings ...string) *Server {
 		s.as = unprivileged(t)
 	}
 	s.makeDir(t)
-	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8", "--no-sync")
+	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8",
+		"--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
@@ -78,7 +79,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	n := &Server{bin: s.bin, as: s.as}
 	n.makeDir(t)
-	backup := n.command("pg_basebackup", "-h", s.dir, "-U", "dhcp4d", "-D", n.data(), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	backup := n.command("pg_basebackup", "-h", s.dir, "-U", "dhcp4d", "-D", n.data(), "-R", "-X", "stream", "-c",
+		"fast", "--no-sync")
 	if out, err := backup.CombinedOutput(); err != nil {
 		t.Fatalf("pg_basebackup: %v\n%s", err, out)
 	}
@@ -103,7 +105,8 @@ func URLOf(servers ...*Server) string {
 	for _, s := range servers {
 		hosts, ports = append(hosts, s.dir), append(ports, "5432")
 	}
-	return fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s", strings.Join(hosts, ","), strings.Join(ports, ","))
+	return fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s",
+		strings.Join(hosts, ","), strings.Join(ports, ","))
 }
 
 // binaries returns the directory of the newest PostgreSQL that is installed.
@@ -156,7 +159,8 @@ func (s *Server) Unprivileged(name string, args ...string) *exec.Cmd {
 
 // URL names the database, with more options of the form name=value.
 func (s *Server) URL(options ...string) string {
-	return fmt.Sprintf("postgres://dhcp4d@/postgres?%s", strings.Join(append([]string{"host=" + s.dir}, options...), "&"))
+	return fmt.Sprintf("postgres://dhcp4d@/postgres?%s",
+		strings.Join(append([]string{"host=" + s.dir}, options...), "&"))
 }
 
 // Restart starts the server that is not running, and waits until it takes connections.
@@ -238,7 +242,8 @@ func (s *Server) signal(sig syscall.Signal) {
 // Query runs SQL as psql prints it, unaligned and without headers.
 func (s *Server) Query(t testing.TB, sql string) string {
 	t.Helper()
-	out, err := s.command("psql", "-X", "-q", "-At", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql).CombinedOutput()
+	out, err := s.command("psql", "-X", "-q", "-At", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-v",
+		"ON_ERROR_STOP=1", "-c", sql).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", sql, err, out)
 	}

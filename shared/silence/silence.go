@@ -68,11 +68,13 @@ var table = drop.Table[Reason]{
 	},
 	NoRecord: {
 		Label: "no_record", Daemons: drop.DHCP4D,
-		Meaning: "REQUEST for an address of which this dhcp4d knows nothing for the client, and it is not authoritative",
+		Meaning: "REQUEST for an address of which this dhcp4d knows nothing for the client, " +
+			"and it is not authoritative",
 	},
 	Recovering: {
 		Label: "recovering", Daemons: drop.DHCP4D,
-		Meaning: "REQUEST of a client that restarts with a lease which a dhcp4d in recovery does not know, or takes for ended: the client may have it",
+		Meaning: "REQUEST of a client that restarts with a lease which a dhcp4d in recovery does not know, " +
+			"or takes for ended: the client may have it",
 	},
 	Elsewhere: {
 		Label: "elsewhere", Daemons: drop.DHCP4D,

@@ -70,10 +70,12 @@ func (w *Who) Read(m *dhcp4.Message) {
 
 // is reports whether a packet belongs to the subscriber.
 func (s *Subscriber) is(w *Who) bool {
-	if (s.HWAddr != nil && !bytes.Equal(s.HWAddr, w.HWAddr)) || (s.ClientID != nil && !bytes.Equal(s.ClientID, w.ClientID)) {
+	if (s.HWAddr != nil && !bytes.Equal(s.HWAddr, w.HWAddr)) ||
+		(s.ClientID != nil && !bytes.Equal(s.ClientID, w.ClientID)) {
 		return false
 	}
-	source, interfaceID, remoteID := !s.Source.IsValid() || s.Source.Contains(w.Source), s.InterfaceID == nil, s.RemoteID == nil
+	source := !s.Source.IsValid() || s.Source.Contains(w.Source)
+	interfaceID, remoteID := s.InterfaceID == nil, s.RemoteID == nil
 	if w.Chain != nil {
 		for i := range w.Chain.Relays() {
 			r := w.Chain.Relay(i)
@@ -134,7 +136,9 @@ type Datagram struct {
 // NewDatagram makes a datagram with a copy of its payload. local and peer are its ends; in says
 // that it was received.
 func NewDatagram(at time.Time, socket, ifc string, in bool, local, peer netip.AddrPort, payload []byte) *Datagram {
-	d := &Datagram{Time: at, Socket: socket, Interface: ifc, From: local, To: peer, Length: len(payload), Data: Octets(payload)}
+	d := &Datagram{
+		Time: at, Socket: socket, Interface: ifc, From: local, To: peer, Length: len(payload), Data: Octets(payload),
+	}
 	if in {
 		d.From, d.To = peer, local
 	}
@@ -162,7 +166,8 @@ func Exchange(m *dhcp4.Message) string {
 func Describe(m *dhcp4.Message) string {
 	var text strings.Builder
 	id, _ := m.Option(dhcp4.OptClientIdentifier)
-	fmt.Fprintf(&text, "%s, xid %#08x, hardware %s, client identifier %s", strings.ToUpper(m.Type().String()), uint32(m.Xid()), orNone(m.CHAddr()), orNone(id))
+	fmt.Fprintf(&text, "%s, xid %#08x, hardware %s, client identifier %s",
+		strings.ToUpper(m.Type().String()), uint32(m.Xid()), orNone(m.CHAddr()), orNone(id))
 	say := func(name string, a netip.Addr, ok bool) {
 		if ok && !a.IsUnspecified() {
 			fmt.Fprintf(&text, ", %s %v", name, a)

@@ -92,7 +92,8 @@ var ErrMark = errors.New("the clock mark is damaged")
 // AppendText appends m as text, for [Mark.UnmarshalText].
 func (m Mark) AppendText(b []byte) []byte {
 	start := len(b)
-	b = fmt.Appendf(b, markText, m.Store, m.Leases.UTC().Format(time.RFC3339Nano), m.Wall.UTC().Format(time.RFC3339Nano), m.Boot, m.Up, m.Synchronised)
+	b = fmt.Appendf(b, markText, m.Store, m.Leases.UTC().Format(time.RFC3339Nano),
+		m.Wall.UTC().Format(time.RFC3339Nano), m.Boot, m.Up, m.Synchronised)
 	return fmt.Appendf(b, markSum, crc32.Checksum(b[start:], castagnoli))
 }
 
@@ -101,10 +102,11 @@ func (m *Mark) UnmarshalText(text []byte) error {
 	var leases, wall string
 	var n Mark
 	var sum uint32
-	if _, err := fmt.Sscanf(string(text), markText+markSum, &n.Store, &leases, &wall, &n.Boot, &n.Up, &n.Synchronised, &sum); err != nil {
+	_, err := fmt.Sscanf(string(text), markText+markSum,
+		&n.Store, &leases, &wall, &n.Boot, &n.Up, &n.Synchronised, &sum)
+	if err != nil {
 		return ErrMark
 	}
-	var err error
 	if n.Leases, err = time.Parse(time.RFC3339Nano, leases); err != nil {
 		return ErrMark
 	}

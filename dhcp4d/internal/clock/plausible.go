@@ -42,7 +42,8 @@ func (e *WrongError) Error() string {
 	if e.Wall.After(end) {
 		return fmt.Sprintf("the clock of this machine shows %s, which is too late to be true; set the clock", wall)
 	}
-	return fmt.Sprintf("the clock of this machine shows %s, but this dhcp4d was built at %s; set the clock", wall, e.Built.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("the clock of this machine shows %s, but this dhcp4d was built at %s; set the clock",
+		wall, e.Built.UTC().Format(time.RFC3339))
 }
 
 // Still reports whether it is still so at another reading of the wall clock.

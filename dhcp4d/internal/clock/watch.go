@@ -35,10 +35,11 @@ type Watch struct {
 
 // NewWatch registers the series of c.
 func NewWatch(r prometheus.Registerer, c *Clock, k Keeper, log *slog.Logger) *Watch {
-	w := &Watch{clock: c, keeper: k, log: log, due: true, synchronised: c.sys.Synchronised(), steps: prometheus.NewCounter(prometheus.CounterOpts{
+	steps := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "dhcp4d_clock_steps_total",
 		Help: "Steps of the wall clock that were noticed. They move no lease.",
-	})}
+	})
+	w := &Watch{clock: c, keeper: k, log: log, due: true, synchronised: c.sys.Synchronised(), steps: steps}
 	r.MustRegister(w.steps,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dhcp4d_clock_ahead_seconds",
@@ -98,7 +99,8 @@ func (w *Watch) keep() {
 		w.due = true
 		if err.Error() != w.said {
 			w.said = err.Error()
-			w.log.Error("the clock mark cannot be kept, trying on; leases last longer after a restart of the machine", "error", err)
+			w.log.Error("the clock mark cannot be kept, trying on; leases last longer after a restart of the machine",
+				"error", err)
 		}
 		return
 	}

@@ -100,13 +100,21 @@ func (m *Metrics) Loaded(took time.Duration) { m.replay.Set(took.Seconds()) }
 type figures struct{ store store.Store }
 
 var (
-	bytesDesc       = prometheus.NewDesc("dhcp4d_store_bytes", "Size of the lease store on disk.", nil, nil)
-	recordsDesc     = prometheus.NewDesc("dhcp4d_store_wal_records_total", "Bindings committed to the lease store.", nil, nil)
-	compactionsDesc = prometheus.NewDesc("dhcp4d_store_compactions_total", "Pieces of the lease store that were cleared of replaced bindings: compactions of Pebble, segments of a journal.", nil, nil)
-	memoryDesc      = prometheus.NewDesc("dhcp4d_store_memory_bytes", "Memory held by the lease store: the index of a journal; the cache and tables of Pebble.", nil, nil)
-	unknownDesc     = prometheus.NewDesc("dhcp4d_store_unknown_outcomes_total", "Commits to a database whose answer was lost, so that their outcome was asked for.", nil, nil)
-	processesDesc   = prometheus.NewDesc("dhcp4d_store_processes", "Running dhcp4d that use the database, this one among them; 0 for another store.", nil, nil)
-	standbysDesc    = prometheus.NewDesc("dhcp4d_store_standbys", "Standbys that follow the database, by whether a commit waits for them: synchronous, asynchronous, or unknown if the user of dhcp4d may not see it.", []string{"mode"}, nil)
+	bytesDesc   = prometheus.NewDesc("dhcp4d_store_bytes", "Size of the lease store on disk.", nil, nil)
+	recordsDesc = prometheus.NewDesc("dhcp4d_store_wal_records_total", "Bindings committed to the lease store.",
+		nil, nil)
+	compactionsDesc = prometheus.NewDesc("dhcp4d_store_compactions_total",
+		"Pieces of the lease store that were cleared of replaced bindings: compactions of Pebble, "+
+			"segments of a journal.", nil, nil)
+	memoryDesc = prometheus.NewDesc("dhcp4d_store_memory_bytes",
+		"Memory held by the lease store: the index of a journal; the cache and tables of Pebble.", nil, nil)
+	unknownDesc = prometheus.NewDesc("dhcp4d_store_unknown_outcomes_total",
+		"Commits to a database whose answer was lost, so that their outcome was asked for.", nil, nil)
+	processesDesc = prometheus.NewDesc("dhcp4d_store_processes",
+		"Running dhcp4d that use the database, this one among them; 0 for another store.", nil, nil)
+	standbysDesc = prometheus.NewDesc("dhcp4d_store_standbys",
+		"Standbys that follow the database, by whether a commit waits for them: synchronous, asynchronous, "+
+			"or unknown if the user of dhcp4d may not see it.", []string{"mode"}, nil)
 )
 
 func (f figures) Describe(ch chan<- *prometheus.Desc) {

@@ -32,10 +32,12 @@ func IsURL(url string) bool {
 func Parse(text string) (*pgx.ConnConfig, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("the URL of the database cannot be read: want postgres://user@host/database?option=value")
+		return nil, errors.New("the URL of the database cannot be read: " +
+			"want postgres://user@host/database?option=value")
 	}
 	if _, given := u.User.Password(); given || u.Query().Has("password") {
-		return nil, errors.New("the URL of the database holds a password, which logs would show: write it into a file as host:port:database:user:password, and name the file by passfile= in the URL")
+		return nil, errors.New("the URL of the database holds a password, which logs would show: " +
+			"write it into a file as host:port:database:user:password, and name the file by passfile= in the URL")
 	}
 	c, err := pgx.ParseConfig(text)
 	if err != nil {

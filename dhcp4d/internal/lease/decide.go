@@ -376,7 +376,10 @@ func (r *rules) decline() Decision {
 	case (a.Standing != Mine && a.Standing != Held) || !a.mayEnd():
 		return silent(silence.NotHolder)
 	}
-	return Decision{Silence: silence.Declined, Change: Decline, Event: DeclinedEvent, ID: a.ID, Expires: r.now.After(r.p.Quarantine)}
+	return Decision{
+		Silence: silence.Declined, Change: Decline, Event: DeclinedEvent, ID: a.ID,
+		Expires: r.now.After(r.p.Quarantine),
+	}
 }
 
 // release follows RFC 2131 section 4.3.4.

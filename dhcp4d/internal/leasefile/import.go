@@ -361,7 +361,8 @@ func (m *importer) write(s store.Store) error {
 	flush := func() error {
 		refused, err := s.Commit(group)
 		if err != nil {
-			return fmt.Errorf("after %d of %d leases: %w; import again when that is put right", m.report.Imported, all, err)
+			return fmt.Errorf("after %d of %d leases: %w; import again when that is put right",
+				m.report.Imported, all, err)
 		}
 		for i := range refused {
 			m.skip(from[refused[i].Record], TakenByOther)

@@ -162,7 +162,8 @@ func readKea(r io.Reader, fn func(line int, l *keaLease, err error) error) error
 
 func (c *keaColumns) parse(f []string) (l keaLease, err error) {
 	// A line of an older Kea in a file that it has gone on with may be short.
-	if least := max(c.address, c.hwaddr, c.clientID, c.lifetime, c.expire, c.subnet); len(f) <= least || len(f) > c.count {
+	least := max(c.address, c.hwaddr, c.clientID, c.lifetime, c.expire, c.subnet)
+	if len(f) <= least || len(f) > c.count {
 		return l, fmt.Errorf("has %d fields, the header %d", len(f), c.count)
 	}
 	number := func(name string, i int, most uint64) (n uint64) {

@@ -239,7 +239,8 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 		switch l.Event {
 		case lease.Allocated.String(), lease.Renewed.String(), lease.Reused.String():
 			from, how := l.Time, Replaced
-			if last != nil && last.same(&l.Client) && l.Event == lease.Renewed.String() && (last.To.IsZero() || !last.To.Before(l.Time)) {
+			if last != nil && last.same(&l.Client) && l.Event == lease.Renewed.String() &&
+				(last.To.IsZero() || !last.To.Before(l.Time)) {
 				if l.Client.Interface == "" || reflect.DeepEqual(last.Client, l.Client) {
 					last.To = l.until()
 					continue

@@ -49,7 +49,8 @@ func (a *anchored) named(err error) error {
 	}
 	if e := (*os.LinkError)(nil); errors.As(err, &e) {
 		return &os.LinkError{
-			Op: strings.TrimSuffix(e.Op, "at"), Old: filepath.Join(a.dir, e.Old), New: filepath.Join(a.dir, e.New), Err: e.Err,
+			Op:  strings.TrimSuffix(e.Op, "at"),
+			Old: filepath.Join(a.dir, e.Old), New: filepath.Join(a.dir, e.New), Err: e.Err,
 		}
 	}
 	return err

@@ -118,7 +118,8 @@ func (d *direct) pwrite(b []byte, at int64) (int, error) {
 	if d.slow {
 		return unix.Pwrite(d.fd, b, at)
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), uintptr(at), 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), uintptr(at), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

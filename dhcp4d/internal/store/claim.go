@@ -91,7 +91,8 @@ func claimDirectory(o Options, dir, prefix string) (_ *claim, names []string, l 
 	if !there {
 		if err := makeDir(o.FS, dir); err != nil {
 			if errors.Is(err, fs.ErrPermission) {
-				err = fmt.Errorf("%w; run dhcp4d as root, or make the directory and give it to the user of dhcp4d, or name another in DHCP4D_STORE", err)
+				err = fmt.Errorf("%w; run dhcp4d as root, or make the directory and give it to the user of dhcp4d, "+
+					"or name another in DHCP4D_STORE", err)
 			}
 			return nil, nil, l, fmt.Errorf("cannot be made: %w", err)
 		}
@@ -343,7 +344,8 @@ func (p *claim) same(fsys vfs.FS, store storeID) error {
 		}
 		return errLabelLost
 	case l.store != store:
-		return fmt.Errorf("is another store now, %v instead of %v; put the other one back, or start dhcp4d anew", l.store, store)
+		return fmt.Errorf("is another store now, %v instead of %v; put the other one back, or start dhcp4d anew",
+			l.store, store)
 	}
 	return nil
 }

@@ -96,5 +96,6 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 
 // counts reports whether a segment's nth record is the latest of its binding.
 func (j *journal) counts(record []byte, s *segment, nth int) bool {
-	return len(record) > keyLen+1 && record[keyLen+1] != byte(lease.NoState) && j.index.get(record) == place(s.number, nth)
+	return len(record) > keyLen+1 && record[keyLen+1] != byte(lease.NoState) &&
+		j.index.get(record) == place(s.number, nth)
 }

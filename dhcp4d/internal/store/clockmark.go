@@ -185,7 +185,8 @@ const clockSlack = 5
 type ClockError struct{ Written lease.Time }
 
 func (e *ClockError) Error() string {
-	return fmt.Sprintf("the store was written at %v, which is later than the clock of this machine; set the clock, or if the store was written by a wrong one, stop and run dhcp4d reset-clock",
+	return fmt.Sprintf("the store was written at %v, which is later than the clock of this machine; set the clock, "+
+		"or if the store was written by a wrong one, stop and run dhcp4d reset-clock",
 		time.Unix(int64(e.Written), 0).UTC().Format(time.RFC3339))
 }
 

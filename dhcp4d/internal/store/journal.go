@@ -89,8 +89,12 @@ func openJournal(dir string, o Options) (_ Store, err error) {
 		return nil, err
 	}
 	j.o.FS = j.claim.fs()
-	j.clockMark = clockMark{dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label, clocked: j.label.clocked, repaired: j.label.repaired}
-	if j.label.making || (j.label.format == 1 && !slices.ContainsFunc(names, isSegment) && !slices.Contains(names, watermarkName)) {
+	j.clockMark = clockMark{
+		dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label,
+		clocked: j.label.clocked, repaired: j.label.repaired,
+	}
+	if j.label.making ||
+		(j.label.format == 1 && !slices.ContainsFunc(names, isSegment) && !slices.Contains(names, watermarkName)) {
 		if err := j.make(); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}

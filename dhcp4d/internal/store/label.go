@@ -104,7 +104,8 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 			return names, l, false, errNoLabel
 		}
 		if other != "" {
-			return nil, l, false, fmt.Errorf("holds %q but no lease store; name an empty directory, or one that does not exist", other)
+			return nil, l, false, fmt.Errorf("holds %q but no lease store; name an empty directory, "+
+				"or one that does not exist", other)
 		}
 		return nil, l, false, nil
 	}
@@ -172,7 +173,8 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 		}
 	}
 	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > format {
-		return l, fmt.Errorf("was written by a newer dhcp4d (format %d, this one knows %d); start that one, or restore a backup made by this one", l.format, format)
+		return l, fmt.Errorf("was written by a newer dhcp4d (format %d, this one knows %d); start that one, "+
+			"or restore a backup made by this one", l.format, format)
 	}
 	if text == prefix+"1\n" {
 		return label{format: 1}, nil

@@ -66,12 +66,16 @@ func openPebble(dir string, o Options) (_ Store, err error) {
 	}
 	o.FS = s.claim.fs()
 	s.o.FS = o.FS
-	s.clockMark = clockMark{dir: dir, prefix: pebbleLabel, claim: s.claim, label: &s.label, clocked: s.label.clocked, repaired: s.label.repaired}
+	s.clockMark = clockMark{
+		dir: dir, prefix: pebbleLabel, claim: s.claim, label: &s.label,
+		clocked: s.label.clocked, repaired: s.label.repaired,
+	}
 	desc, err := pebble.Peek(dir, o.FS)
 	if err != nil {
 		return nil, damaged(err)
 	}
-	if s.label.making || (s.label.format == 1 && !desc.Exists && !hasTables(names) && !slices.Contains(names, watermarkName)) {
+	if s.label.making ||
+		(s.label.format == 1 && !desc.Exists && !hasTables(names) && !slices.Contains(names, watermarkName)) {
 		if err := s.make(names); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
@@ -294,18 +298,29 @@ func (s *pebbleStore) readHeader() error {
 	acked := max(s.found.batch, s.durable.batch)
 	switch {
 	case h.store != s.label.store && h.number > 0:
-		return &damage{file: "a log or a table", at: -1, why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store)}
+		return &damage{
+			file: "a log or a table", at: -1,
+			why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store),
+		}
 	case h.commits > h.number:
-		return &damage{file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits some are there twice", h.number)}
+		return &damage{
+			file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits some are there twice", h.number),
+		}
 	case s.o.accept:
 		s.given = max(s.given, max(h.number, acked)-h.commits)
 		h.store, h.number, s.anew = s.label.store, max(h.number, acked), true
 		h.commits = h.number
 	case h.commits < h.number:
-		return &damage{file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits)}
+		return &damage{
+			file: "its log or its manifest", at: -1,
+			why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits),
+		}
 	case h.number < acked:
-		return &damage{file: "its log", at: -1, why: fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
-			lost: loss{known: true, first: h.number + 1, last: acked, since: h.clock}}
+		return &damage{
+			file: "its log", at: -1,
+			why:  fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
+			lost: loss{known: true, first: h.number + 1, last: acked, since: h.clock},
+		}
 	}
 	return nil
 }

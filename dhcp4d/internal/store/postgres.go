@@ -198,7 +198,8 @@ func (p *postgres) join() error {
 func (p *postgres) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	if _, err := p.conn.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.mine.writer); err != nil {
+	_, err := p.conn.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.mine.writer)
+	if err != nil {
 		return fmt.Errorf("leaving the table process: %w", err)
 	}
 	if p.lost != nil {
@@ -223,8 +224,8 @@ func (p *postgres) enter() error {
 	p.mine, p.side.writer, p.side.seen = position{writer: writer}, writer, time.Now()
 	p.behind.Store(false)
 	var repair string
-	if err := p.conn.QueryRow(ctx, `SELECT max(v) FILTER (WHERE k = 'store'), coalesce(max(v) FILTER (WHERE k = 'repaired'), '')
-		FROM dhcp4d.meta`).Scan(&p.side.id, &repair); err != nil {
+	if err := p.conn.QueryRow(ctx, `SELECT max(v) FILTER (WHERE k = 'store'),
+		coalesce(max(v) FILTER (WHERE k = 'repaired'), '') FROM dhcp4d.meta`).Scan(&p.side.id, &repair); err != nil {
 		return fmt.Errorf("reading the table meta: %w", err)
 	}
 	p.side.repair = repair == "yes"
@@ -250,7 +251,8 @@ func (p *postgres) checkSettings(ctx context.Context) error {
 			return fmt.Errorf("reading the setting %s: %w", name, err)
 		}
 		if value != "on" {
-			return fmt.Errorf("the database runs with %s=%s and loses acknowledged leases in a crash: set %s=on", name, value, name)
+			return fmt.Errorf("the database runs with %s=%s and loses acknowledged leases in a crash: set %s=on",
+				name, value, name)
 		}
 	}
 	return nil
@@ -414,7 +416,8 @@ func (p *postgres) setRepaired(yes bool) error {
 // setMeta writes a row of the table meta. The caller holds side.
 func (p *postgres) setMeta(k, v string) error {
 	err := p.aside(func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "INSERT INTO dhcp4d.meta (k, v) VALUES ($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v", k, v)
+		_, err := c.Exec(ctx, `INSERT INTO dhcp4d.meta (k, v) VALUES ($1, $2)
+			ON CONFLICT (k) DO UPDATE SET v = excluded.v`, k, v)
 		return err
 	})
 	if err != nil {
@@ -430,7 +433,8 @@ func (p *postgres) Reopen() error { return p.join() }
 // Stats implements Store.
 func (p *postgres) Stats() Stats {
 	return Stats{
-		Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(), Processes: int(p.live.Load()), Standbys: *p.standbys.Load(),
+		Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(),
+		Processes: int(p.live.Load()), Standbys: *p.standbys.Load(),
 	}
 }
 

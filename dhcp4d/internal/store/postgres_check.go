@@ -68,7 +68,8 @@ func (p *postgres) lookAtTables(ctx context.Context) (string, bool, error) {
 	}
 	var leases, processes int
 	err := p.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM dhcp4d.lease),
-		(SELECT count(*) FROM dhcp4d.process WHERE NOT gone AND abs(seen - extract(epoch FROM clock_timestamp())::float8) < $1)`,
+		(SELECT count(*) FROM dhcp4d.process
+			WHERE NOT gone AND abs(seen - extract(epoch FROM clock_timestamp())::float8) < $1)`,
 		float64(liveFor)).Scan(&leases, &processes)
 	return fmt.Sprintf("version %d, %d leases, %d dhcp4d run", schemaFormat, leases, processes), false, err
 }
@@ -89,7 +90,9 @@ func (p *postgres) lookAtStandbys(ctx context.Context) (string, bool, error) {
 	case err != nil:
 		return "", false, err
 	case standbys.Asynchronous > 0 && names == "":
-		return fmt.Sprintf("%d standbys, none of them synchronous: after a failover, leases may be gone that were acknowledged; set synchronous_standby_names", standbys.Asynchronous), true, nil
+		return fmt.Sprintf("%d standbys, none of them synchronous: after a failover, "+
+			"leases may be gone that were acknowledged; set synchronous_standby_names",
+			standbys.Asynchronous), true, nil
 	case names == "":
 		return "there is no standby", false, nil
 	}
@@ -117,7 +120,8 @@ func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
 		of := func(client string) lease.Binding { // no network has this address (RFC 1122 section 3.2.1.3)
 			return lease.Binding{
 				ID: lease.ID{Addr: netip.AddrFrom4([4]byte{0, 0, 0, 1})}, State: lease.Bound,
-				Client: []byte(client), HWAddr: []byte(client), Point: []byte(client), Start: now, Changed: now, Expires: now + 60,
+				Client: []byte(client), HWAddr: []byte(client), Point: []byte(client),
+				Start: now, Changed: now, Expires: now + 60,
 			}
 		}
 		renewed, released := of("a"), of("a")

@@ -49,14 +49,16 @@ const (
 
 	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed
 		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[]) r(addr, ports, client, changed)
-		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2 RETURNING l.addr, l.ports),` + note
+		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2
+		RETURNING l.addr, l.ports),` + note
 
-	insert = `INSERT INTO dhcp4d.lease AS l (addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
-		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[], $11::bytea[],
-			$12::bytea[], $13::int8[], $14::int8[], $15::int8[])
-		ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state, hwtype = excluded.hwtype,
-			hw = excluded.hw, client = excluded.client, point = excluded.point, source = excluded.source, start = excluded.start,
-			changed = excluded.changed, expires = excluded.expires`
+	insert = `INSERT INTO dhcp4d.lease AS l
+			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
+		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[],
+			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[])
+		ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
+			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
+			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires`
 
 	sqlPut = `WITH done AS (` + insert + `
 		WHERE (l.client = excluded.client AND (l.state <> 2 OR l.start = excluded.start OR l.point = excluded.point
@@ -121,7 +123,8 @@ func (r *rows) addRun(run []*lease.Binding) {
 		r.removed.addr, r.removed.ports = append(r.removed.addr, addr), append(r.removed.ports, ports)
 	case !bytes.Equal(first.Client, last.Client):
 		r.ended.addr, r.ended.ports = append(r.ended.addr, addr), append(r.ended.ports, ports)
-		r.ended.client, r.ended.changed = append(r.ended.client, first.Client), append(r.ended.changed, int64(last.Changed))
+		r.ended.client = append(r.ended.client, first.Client)
+		r.ended.changed = append(r.ended.changed, int64(last.Changed))
 	}
 	if last.State != lease.NoState {
 		r.add(last)
@@ -130,15 +133,18 @@ func (r *rows) addRun(run []*lease.Binding) {
 
 func (r *rows) add(b *lease.Binding) {
 	r.last = append(r.last, b.ID)
-	r.addr, r.ports, r.subnet = append(r.addr, addressNumber(b.Addr)), append(r.ports, int64(b.Ports)), append(r.subnet, int64(b.Subnet))
+	r.addr, r.ports = append(r.addr, addressNumber(b.Addr)), append(r.ports, int64(b.Ports))
+	r.subnet = append(r.subnet, int64(b.Subnet))
 	r.state, r.hwType = append(r.state, int16(b.State)), append(r.hwType, int16(b.HWType))
-	r.hw, r.client, r.point = append(r.hw, notNil(b.HWAddr)), append(r.client, notNil(b.Client)), append(r.point, notNil(b.Point))
+	r.hw, r.client = append(r.hw, notNil(b.HWAddr)), append(r.client, notNil(b.Client))
+	r.point = append(r.point, notNil(b.Point))
 	var source []byte // NULL: not known
 	if b.Source.IsValid() {
 		source = b.Source.AsSlice()
 	}
 	r.source = append(r.source, source)
-	r.start, r.changed, r.expires = append(r.start, int64(b.Start)), append(r.changed, int64(b.Changed)), append(r.expires, int64(b.Expires))
+	r.start, r.changed = append(r.start, int64(b.Start)), append(r.changed, int64(b.Changed))
+	r.expires = append(r.expires, int64(b.Expires))
 }
 
 // notNil returns b, which PostgreSQL must not take for NULL.
@@ -287,8 +293,10 @@ func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 	stored := 0
 	if r := group; len(r.addr) > 0 {
 		sql := sqlPut
-		args := []any{p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
-			r.source, r.start, r.changed, r.expires}
+		args := []any{
+			p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
+			r.source, r.start, r.changed, r.expires,
+		}
 		if r.restores {
 			sql = sqlRestore
 		} else {

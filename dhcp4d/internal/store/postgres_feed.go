@@ -156,13 +156,16 @@ func (p *postgres) clean() {
 	_ = p.aside(func(ctx context.Context, c *pgx.Conn) error { // after an error the next clean removes it
 		// One statement removes the changes and sets trimmed: a process that reads must find in
 		// trimmed what it has missed.
-		_, err := c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.change WHERE writer = $1 AND at < now() - make_interval(secs => $2) RETURNING wseq)
-			UPDATE dhcp4d.process SET trimmed = greatest(trimmed, (SELECT max(wseq) FROM old)) WHERE writer = $1 AND EXISTS (SELECT 1 FROM old)`,
+		_, err := c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.change
+				WHERE writer = $1 AND at < now() - make_interval(secs => $2) RETURNING wseq)
+			UPDATE dhcp4d.process SET trimmed = greatest(trimmed, (SELECT max(wseq) FROM old))
+			WHERE writer = $1 AND EXISTS (SELECT 1 FROM old)`,
 			p.side.writer, keepChanges.Seconds())
 		if err != nil {
 			return err
 		}
-		_, err = c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.process WHERE writer <> $1 AND seen < extract(epoch FROM now())::float8 - $2 RETURNING writer)
+		_, err = c.Exec(ctx, `WITH old AS (DELETE FROM dhcp4d.process
+				WHERE writer <> $1 AND seen < extract(epoch FROM now())::float8 - $2 RETURNING writer)
 			DELETE FROM dhcp4d.change WHERE writer IN (SELECT writer FROM old)`, p.side.writer, forgetProcess.Seconds())
 		return err
 	})

@@ -56,7 +56,8 @@ const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8
 	SELECT t.now, l.ahead,
 		coalesce((SELECT max(seen) FROM dhcp4d.process WHERE writer <> $1 AND NOT gone), 0),
 		coalesce((SELECT seen FROM dhcp4d.process WHERE writer = $1 AND NOT gone), -1),
-		ARRAY(SELECT writer FROM dhcp4d.process p WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)
+		ARRAY(SELECT writer FROM dhcp4d.process p
+			WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)
 	FROM t, dhcp4d.line l`
 
 // keepTime compares our clock with the time line, and sets one of them to the other. It reports
@@ -67,7 +68,8 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	defer cancel()
 	var t lineNow
 	before := p.clock.Up()
-	if err := c.QueryRow(ctx, sqlLine, p.side.writer, float64(liveFor)).Scan(&t.now, &t.ahead, &t.others, &t.ours, &t.live); err != nil {
+	row := c.QueryRow(ctx, sqlLine, p.side.writer, float64(liveFor))
+	if err := row.Scan(&t.now, &t.ahead, &t.others, &t.ours, &t.live); err != nil {
 		return false, fmt.Errorf("reading the time line: %w", err)
 	}
 	after := p.clock.Up()
@@ -85,7 +87,8 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		p.clock.Follow(line, at)
 	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
 		jumped = true
-		p.o.Log.Warn("other dhcp4d go by another time, and this one goes by it now; this machine was paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
+		p.o.Log.Warn("other dhcp4d go by another time, and this one goes by it now; this machine was paused, "+
+			"or its clock was wrong", "by", line.Sub(p.clock.At(at)))
 		p.clock.Follow(line, at)
 	default:
 		p.o.Log.Warn("the clock of the database has been set; this moves no lease", "by", line.Sub(p.clock.At(at)))
@@ -97,7 +100,8 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	}
 	p.divide(t.live)
 	// For the others we were seen when the clocks were compared, so this is the time that was read.
-	if _, err := c.Exec(ctx, "UPDATE dhcp4d.process SET seen = $2 WHERE writer = $1", p.side.writer, t.now); err != nil {
+	_, err = c.Exec(ctx, "UPDATE dhcp4d.process SET seen = $2 WHERE writer = $1", p.side.writer, t.now)
+	if err != nil {
 		return jumped, fmt.Errorf("writing the table process: %w", err)
 	}
 	return jumped, nil
@@ -127,7 +131,8 @@ func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at ti
 		case err == nil:
 			basis, passed := p.clock.Since(m)
 			if by := m.Leases.Add(passed); basis != clock.Standing && by.Sub(line).Abs() > clockSlack*time.Second {
-				p.o.Log.Warn("the clock of the database was set while no dhcp4d ran; this moves no lease", "by", line.Sub(by))
+				p.o.Log.Warn("the clock of the database was set while no dhcp4d ran; this moves no lease",
+					"by", line.Sub(by))
 				if t.ahead, err = setAhead(ctx, c, t.ahead, t.ahead+by.Sub(line).Seconds()); err != nil {
 					return err
 				}
@@ -150,7 +155,8 @@ func (p *postgres) advance(t lease.Time) error {
 		if late <= 0 {
 			return nil
 		}
-		if err := c.QueryRow(ctx, "UPDATE dhcp4d.line SET ahead = ahead + $1 RETURNING ahead", late.Seconds()).Scan(&p.side.ahead); err != nil {
+		row := c.QueryRow(ctx, "UPDATE dhcp4d.line SET ahead = ahead + $1 RETURNING ahead", late.Seconds())
+		if err := row.Scan(&p.side.ahead); err != nil {
 			return fmt.Errorf("writing the table line: %w", err)
 		}
 		p.clock.Set(t)

@@ -15,7 +15,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires FROM dhcp4d.lease`
+const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires
+	FROM dhcp4d.lease`
 
 // loadRows calls fn for every row of the table lease. The binding is valid during the call.
 func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) error {
@@ -74,8 +75,10 @@ func decodeRow(b *lease.Binding, v [][]byte) error {
 	integer := func(i int) int64 { return int64(binary.BigEndian.Uint64(v[i])) }
 	addr, ports, subnet := integer(0), integer(1), integer(2)
 	state, hwType := binary.BigEndian.Uint16(v[3]), binary.BigEndian.Uint16(v[4])
-	if addr < 0 || addr > math.MaxUint32 || ports < 0 || ports > math.MaxUint32 || subnet < 0 || subnet > math.MaxUint32 ||
-		state < uint16(lease.Bound) || state > uint16(lease.Declined) || hwType > math.MaxUint8 || len(v[5]) > math.MaxUint8 {
+	is32 := func(n int64) bool { return 0 <= n && n <= math.MaxUint32 }
+	if !is32(addr) || !is32(ports) || !is32(subnet) ||
+		state < uint16(lease.Bound) || state > uint16(lease.Declined) ||
+		hwType > math.MaxUint8 || len(v[5]) > math.MaxUint8 {
 		return fmt.Errorf("%w: a number is out of range (addr %d)", errRow, addr)
 	}
 	*b = lease.Binding{

@@ -72,7 +72,8 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 			}
 		}
 		if m.To = schemaFormat; m.From == 0 {
-			if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.meta VALUES ('store', $1)", strconv.FormatInt(newWriter(), 16)); err != nil {
+			id := strconv.FormatInt(newWriter(), 16)
+			if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.meta VALUES ('store', $1)", id); err != nil {
 				return err
 			}
 		}
@@ -90,7 +91,9 @@ func formatOf(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (int, error) {
 	var there bool
-	if err := q.QueryRow(ctx, "SELECT count(*) > 0 FROM information_schema.tables WHERE table_schema = 'dhcp4d' AND table_name = 'meta'").Scan(&there); err != nil || !there {
+	err := q.QueryRow(ctx, `SELECT count(*) > 0 FROM information_schema.tables
+		WHERE table_schema = 'dhcp4d' AND table_name = 'meta'`).Scan(&there)
+	if err != nil || !there {
 		return 0, err
 	}
 	var text string
@@ -110,15 +113,18 @@ func checkFormat(ctx context.Context, c *pgx.Conn) error {
 	case err != nil:
 		return fmt.Errorf("reading the version of the tables: %w", err)
 	case n == 0:
-		return errors.New("the database has no tables of dhcp4d that this user may read: run dhcp4d store migrate once, as a user that may make a schema")
+		return errors.New("the database has no tables of dhcp4d that this user may read: " +
+			"run dhcp4d store migrate once, as a user that may make a schema")
 	case n > schemaFormat:
 		return newerFormat(n)
 	case n < schemaFormat:
-		return fmt.Errorf("the tables are of version %d, this dhcp4d needs %d: stop every dhcp4d that uses them and run dhcp4d store migrate", n, schemaFormat)
+		return fmt.Errorf("the tables are of version %d, this dhcp4d needs %d: "+
+			"stop every dhcp4d that uses them and run dhcp4d store migrate", n, schemaFormat)
 	}
 	return nil
 }
 
 func newerFormat(n int) error {
-	return fmt.Errorf("the tables are of version %d, this dhcp4d knows those up to %d: run a newer dhcp4d", n, schemaFormat)
+	return fmt.Errorf("the tables are of version %d, this dhcp4d knows those up to %d: run a newer dhcp4d",
+		n, schemaFormat)
 }

@@ -22,7 +22,8 @@ func relabel(o *Options, dir, prefix string) (unlabelled, err error) {
 	case err != nil && !errors.As(err, new(*damage)):
 		return nil, err
 	case err == nil && !found:
-		return nil, fmt.Errorf("has no file %s and nothing of a store in it; correct the path, or restore a backup", labelName)
+		return nil, fmt.Errorf("has no file %s and nothing of a store in it; correct the path, or restore a backup",
+			labelName)
 	}
 	unlabelled = err
 	if unlabelled == nil && (l.making || l.format != format) {
@@ -48,11 +49,15 @@ func relabel(o *Options, dir, prefix string) (unlabelled, err error) {
 	case unlabelled == nil && (len(owners) == 0 || !one || owners[0].store == l.store):
 		return nil, nil
 	case unlabelled == nil:
-		unlabelled = &damage{file: labelName, at: -1, why: fmt.Sprintf("it is the label of store %v, all other files are of store %v", l.store, owners[0].store)}
+		unlabelled = &damage{
+			file: labelName, at: -1,
+			why: fmt.Sprintf("it is the label of store %v, all other files are of store %v", l.store, owners[0].store),
+		}
 	case len(owners) == 0:
 		return nil, fmt.Errorf("%w (it cannot be made anew: no other file says which store it is)", unlabelled)
 	case !one:
-		return nil, fmt.Errorf("%w (it cannot be made anew: %s; move away what does not belong here)", unlabelled, several(owners))
+		return nil, fmt.Errorf("%w (it cannot be made anew: %s; move away what does not belong here)",
+			unlabelled, several(owners))
 	}
 	next := label{format: format, store: owners[0].store, clocked: true}
 	if next.store == 0 {

@@ -16,9 +16,11 @@ import (
 
 // Repaired is the result of [Repair].
 type Repaired struct {
-	Damage  error      // why a start would fail; nil if the store is sound
-	Leases  int        // records that can be read
-	Lost    uint64     // batches, or commits of a Pebble store, that cannot be read; after a crash, without those of the last second
+	Damage error // why a start would fail; nil if the store is sound
+	Leases int   // records that can be read
+	// Lost counts the batches, or commits of a Pebble store, that cannot be read. After a crash, it
+	// leaves out those of the last second.
+	Lost    uint64
 	Since   lease.Time // the time of the last batch before the first lost one; 0 if it is not known
 	Changed bool
 }
@@ -52,7 +54,8 @@ type unremediedError struct {
 func (e *unremediedError) Unwrap() error { return e.err }
 
 func (e *unremediedError) Error() string {
-	return strings.ReplaceAll(strings.ReplaceAll(e.err.Error(), ", then"+remedy[1:], ", then try again"), remedy, e.instead)
+	text := strings.ReplaceAll(e.err.Error(), ", then"+remedy[1:], ", then try again")
+	return strings.ReplaceAll(text, remedy, e.instead)
 }
 
 func repair(url string, o Options, accept bool) (Repaired, error) {
@@ -60,7 +63,8 @@ func repair(url string, o Options, accept bool) (Repaired, error) {
 		o.FS = vfs.Default
 	}
 	if database.IsURL(url) {
-		return Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools", url)
+		return Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools",
+			url)
 	}
 	kind, dir, _ := strings.Cut(url, ":")
 	prefix, ok := labels[kind]
@@ -185,7 +189,10 @@ func (s *salvage) read() (err error) {
 				at += blockSize
 				continue
 			}
-			b := foundBatch{number: h.number, head: h.head, clock: h.clock, file: file, at: at, end: at + h.headerLen() + h.octets, nth: nth}
+			b := foundBatch{
+				number: h.number, head: h.head, clock: h.clock,
+				file: file, at: at, end: at + h.headerLen() + h.octets, nth: nth,
+			}
 			s.highest, s.segment = max(s.highest, h.number), max(s.segment, h.segment)
 			s.batches = append(s.batches, b)
 			for c := (cursor{content: content[at:b.end]}); c.next() != nil; {
@@ -257,7 +264,8 @@ func (s *salvage) each(fn func(b foundBatch, nth int, record []byte) error) erro
 			if record == nil {
 				break
 			}
-			if err := decode(&decoded, record[:min(keyLen, len(record))], record[min(keyLen, len(record)):]); err != nil {
+			key, value := record[:min(keyLen, len(record))], record[min(keyLen, len(record)):]
+			if err := decode(&decoded, key, value); err != nil {
 				return fmt.Errorf("%s at offset %d: %w", s.names[b.file], b.at, err)
 			}
 			if err := fn(b, nth, record); err != nil {
@@ -274,11 +282,15 @@ func (s *salvage) each(fn func(b foundBatch, nth int, record []byte) error) erro
 func (s *salvage) write() error {
 	old := s.j
 	for _, name := range s.strange {
-		if err := old.o.FS.Rename(old.o.FS.PathJoin(old.dir, name), old.o.FS.PathJoin(old.dir, "strange-"+name)); err != nil {
+		from, to := old.o.FS.PathJoin(old.dir, name), old.o.FS.PathJoin(old.dir, "strange-"+name)
+		if err := old.o.FS.Rename(from, to); err != nil {
 			return err
 		}
 	}
-	j := &journal{dir: old.dir, o: old.o, size: old.size, claim: old.claim, label: old.label, last: s.highest + 1, clock: old.clock}
+	j := &journal{
+		dir: old.dir, o: old.o, size: old.size, claim: old.claim, label: old.label,
+		last: s.highest + 1, clock: old.clock,
+	}
 	j.label.repaired = true
 	if j.label.format == 1 {
 		j.label = label{format: format, store: newStoreID(), repaired: true}
@@ -330,7 +342,8 @@ func (s *salvage) write() error {
 	if err := commit(); err != nil {
 		return err
 	}
-	if err := newWatermark(j.o, j.dir, watermark{store: j.label.store, batch: j.last, sum: j.sum, segment: j.current().number}); err != nil {
+	mark := watermark{store: j.label.store, batch: j.last, sum: j.sum, segment: j.current().number}
+	if err := newWatermark(j.o, j.dir, mark); err != nil {
 		return err
 	}
 	old.durable = progress{}

@@ -138,9 +138,16 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 	for _, s := range all {
 		switch {
 		case s.stray.format != 0 && s.stray.store != j.label.store:
-			return nil, &damage{file: s.name, at: 0, why: fmt.Sprintf("it is a segment of store %v, this is store %v", s.stray.store, j.label.store)}
+			return nil, &damage{
+				file: s.name, at: 0,
+				why: fmt.Sprintf("it is a segment of store %v, this is store %v", s.stray.store, j.label.store),
+			}
 		case s.stray.format != 0 && s.stray.number >= newest.head && newest.head != 0:
-			return nil, &damage{file: s.name, at: 0, why: fmt.Sprintf("it holds batch %d, which was written to segment %d: the file was copied or renamed", s.stray.number, s.stray.segment)}
+			return nil, &damage{
+				file: s.name, at: 0,
+				why: fmt.Sprintf("it holds batch %d, which was written to segment %d: the file was copied or renamed",
+					s.stray.number, s.stray.segment),
+			}
 		}
 	}
 	present := make(map[uint32]*survey)
@@ -156,7 +163,10 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 		madeWhole := counts || (s.number >= newest.number && s.number <= mark.segment)
 		switch {
 		case s.length != j.size && madeWhole:
-			return nil, &damage{file: s.name, at: int64(min(s.length, j.size)), why: fmt.Sprintf("its length is not %d", j.size), lost: lost(s, highest)}
+			return nil, &damage{
+				file: s.name, at: int64(min(s.length, j.size)), why: fmt.Sprintf("its length is not %d", j.size),
+				lost: lost(s, highest),
+			}
 		case counts:
 		case s.length == j.size:
 			j.unused = append(j.unused, s.name)
@@ -165,7 +175,10 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 		}
 	}
 	if len(inUse) > 0 && inUse[len(inUse)-1] != newest {
-		return nil, &damage{file: newest.name, at: 0, why: "its number is lower than that of a segment with older batches", lost: lost(newest, highest)}
+		return nil, &damage{
+			file: newest.name, at: 0, why: "its number is lower than that of a segment with older batches",
+			lost: lost(newest, highest),
+		}
 	}
 	return inUse, j.atTheEnd(all, present, newest, mark)
 }
@@ -175,8 +188,11 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 func (j *journal) follows(before []*survey, s *survey, head, highest uint64) error {
 	if len(before) == 0 {
 		if (s.format == 2 && s.first > head) || (s.format == 1 && s.after >= head) {
-			return &damage{file: s.name, at: 0, why: fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
-				lost: loss{known: true, first: head, last: highest}}
+			return &damage{
+				file: s.name, at: 0,
+				why:  fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
+				lost: loss{known: true, first: head, last: highest},
+			}
 		}
 		return nil
 	}
@@ -190,7 +206,8 @@ func (j *journal) follows(before []*survey, s *survey, head, highest uint64) err
 	if missing := following(p.number); s.number > missing && s.format == 2 {
 		return &damage{file: segmentName(missing), at: -1, why: "it is missing", lost: lost(p, highest)}
 	}
-	why := fmt.Sprintf("batch %d is missing or not whole; the next that is whole is batch %d in %s", p.last+1, s.first, s.name)
+	why := fmt.Sprintf("batch %d is missing or not whole; the next that is whole is batch %d in %s",
+		p.last+1, s.first, s.name)
 	if s.first == p.last+1 {
 		why = fmt.Sprintf("batch %d is not the one before batch %d in %s", p.last, s.first, s.name)
 	}
@@ -213,8 +230,11 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 			allowed = newest.last // the watermark names it, so it is whole
 		}
 		if s.trail.number > allowed {
-			return &damage{file: name, at: int64(newest.end), lost: lost(newest, highest),
-				why: fmt.Sprintf("batch %d is not whole, and batch %d lies behind it in %s at offset %d", newest.last+1, s.trail.number, s.name, s.trailAt)}
+			return &damage{
+				file: name, at: int64(newest.end), lost: lost(newest, highest),
+				why: fmt.Sprintf("batch %d is not whole, and batch %d lies behind it in %s at offset %d",
+					newest.last+1, s.trail.number, s.name, s.trailAt),
+			}
 		}
 	}
 	number := newest.number
@@ -234,7 +254,10 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 	case mark.batch == j.found.batch:
 		for _, s := range all {
 			if s.marked != nil && s.marked.sum != mark.sum && s.last >= newest.head {
-				return &damage{file: s.name, at: -1, why: fmt.Sprintf("its batch %d is not the one that was acknowledged", mark.batch)}
+				return &damage{
+					file: s.name, at: -1,
+					why: fmt.Sprintf("its batch %d is not the one that was acknowledged", mark.batch),
+				}
 			}
 		}
 	}

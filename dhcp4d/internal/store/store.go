@@ -158,5 +158,6 @@ func Open(url string, o Options) (Store, error) {
 	case ok && kind == "journal" && rest != "":
 		return openJournal(rest, o)
 	}
-	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, pebble:DIR or postgres://user@host/database", url)
+	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, "+
+		"pebble:DIR or postgres://user@host/database", url)
 }

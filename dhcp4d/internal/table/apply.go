@@ -230,7 +230,9 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	w := whoOf(v.q)
 	if ref == 0 {
 		ref = t.entries.make()
-		*t.entries.at(ref) = entry{addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeWho(&w), point: t.takePoint(v.q.Point)}
+		*t.entries.at(ref) = entry{
+			addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeWho(&w), point: t.takePoint(v.q.Point),
+		}
 		t.addrs.add(t.addrHash(addr), ref)
 		t.clients.add(v.hash, ref)
 		return ref

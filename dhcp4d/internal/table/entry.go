@@ -44,7 +44,11 @@ type entry struct {
 // laterThan orders the entries of one client by the time of their records, and by address if the
 // times are equal.
 func (e *entry) laterThan(o *entry) bool {
-	return cmp.Or(cmp.Compare(e.changed, o.changed), cmp.Compare(e.seq, o.seq), cmp.Compare(e.expires, o.expires), cmp.Compare(e.addr, o.addr)) > 0
+	return cmp.Or(
+		cmp.Compare(e.changed, o.changed),
+		cmp.Compare(e.seq, o.seq),
+		cmp.Compare(e.expires, o.expires),
+		cmp.Compare(e.addr, o.addr)) > 0
 }
 
 const chunkSize = 1 << 12

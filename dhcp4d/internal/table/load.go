@@ -25,7 +25,8 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	case len(b.Client) == 0 || len(b.Client) > 256:
 		return fmt.Errorf("loading the lease of %v: client key of %d octets, want 1 to 256", b.Addr, len(b.Client))
 	case len(b.Point) > 255 || len(b.HWAddr) > maxHWAddr:
-		return fmt.Errorf("loading the lease of %v: attachment point of %d and hardware address of %d octets, want at most 255 and %d",
+		return fmt.Errorf("loading the lease of %v: attachment point of %d and hardware address of %d octets, "+
+			"want at most 255 and %d",
 			b.Addr, len(b.Point), len(b.HWAddr), maxHWAddr)
 	}
 	addr := pool.Number(b.Addr)
@@ -45,7 +46,8 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	ref := t.entries.make()
 	e := t.entries.at(ref)
 	*e = entry{
-		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client), blob: t.arena.makeWho(&w), point: t.takePoint(point),
+		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client),
+		blob: t.arena.makeWho(&w), point: t.takePoint(point),
 		expires: pack(b.Expires), start: pack(b.Start), changed: pack(b.Changed), record: b.State, used: true,
 	}
 	t.addrs.add(t.addrHash(addr), ref)
@@ -309,7 +311,8 @@ func (t *Table) link() {
 
 func (s *slot) set(conf *Subnet) {
 	s.conf = *conf
-	s.conf.Pools, s.conf.Excluded, s.conf.Reserved = slices.Clone(conf.Pools), slices.Clone(conf.Excluded), slices.Clone(conf.Reserved)
+	s.conf.Pools, s.conf.Excluded = slices.Clone(conf.Pools), slices.Clone(conf.Excluded)
+	s.conf.Reserved = slices.Clone(conf.Reserved)
 	s.conf.Times = slices.Clone(conf.Times)
 	s.pool = pool.New(conf.Pools, conf.Excluded, conf.Reserved)
 	s.mask = ^uint32(0)

@@ -41,7 +41,8 @@ type Subnet struct {
 }
 
 func (s *Subnet) equal(o *Subnet) bool {
-	return s.ID == o.ID && s.Prefix == o.Prefix && s.Link == o.Link && slices.Equal(s.Pools, o.Pools) && slices.Equal(s.Times, o.Times) &&
+	return s.ID == o.ID && s.Prefix == o.Prefix && s.Link == o.Link &&
+		slices.Equal(s.Pools, o.Pools) && slices.Equal(s.Times, o.Times) &&
 		slices.Equal(s.Excluded, o.Excluded) && slices.Equal(s.Reserved, o.Reserved)
 }
 

@@ -18,11 +18,17 @@ type Metrics struct {
 
 var (
 	descUp = prometheus.NewDesc("dhcp6d_ipc_backend_up",
-		"Whether new clients are sent to the backend (1) or not (0), because it does not answer or says that it cannot acknowledge leases; a Kea backend cannot be probed and is up until its silence is noticed.", []string{"backend"}, nil)
+		"Whether new clients are sent to the backend (1) or not (0), because it does not answer or says that "+
+			"it cannot acknowledge leases; a Kea backend cannot be probed and is up until its silence is noticed.",
+		[]string{"backend"}, nil)
 	descState = prometheus.NewDesc("dhcp6d_ipc_backend_state",
-		"State of the backend, 1 for the one that it is in: up, trial (a Kea that was down), unheard (it has not answered yet), unable (it answers and says that it cannot acknowledge leases), down.", []string{"backend", "state"}, nil)
+		"State of the backend, 1 for the one that it is in: up, trial (a Kea that was down), "+
+			"unheard (it has not answered yet), unable (it answers and says that it cannot acknowledge leases), down.",
+		[]string{"backend", "state"}, nil)
 	descTrip = prometheus.NewDesc("dhcp6d_ipc_round_trip_seconds",
-		"Time from a query handed to the IPC to its answer, of every answer; those without one count as a timeout after 2 s. DHCPRELEASE and DHCPDECLINE have no answer and are not among them.", []string{"backend", "result"}, nil)
+		"Time from a query handed to the IPC to its answer, of every answer; those without one count as a "+
+			"timeout after 2 s. DHCPRELEASE and DHCPDECLINE have no answer and are not among them.",
+		[]string{"backend", "result"}, nil)
 	descInFlight = prometheus.NewDesc("dhcp6d_ipc_in_flight",
 		"Queries that wait for their answer.", nil, nil)
 	descTimeouts = prometheus.NewDesc("dhcp6d_ipc_timeouts_total",
@@ -30,7 +36,8 @@ var (
 	descLate = prometheus.NewDesc("dhcp6d_ipc_late_responses_total",
 		"Answers that came after their query had timed out.", []string{"backend"}, nil)
 	descUnmatched = prometheus.NewDesc("dhcp6d_ipc_unmatched_responses_total",
-		"Answers to no query that is remembered: doubled, very late, or after more queries than the table of 16384 holds.", []string{"backend"}, nil)
+		"Answers to no query that is remembered: doubled, very late, or after more queries than the table "+
+			"of 16384 holds.", []string{"backend"}, nil)
 )
 
 // series are the figures of one backend.
@@ -53,7 +60,9 @@ func (m *Metrics) set(members []*member) { m.members.Store(&members) }
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descState, descTrip, descInFlight, descTimeouts, descLate, descUnmatched} {
+	for _, d := range []*prometheus.Desc{
+		descUp, descState, descTrip, descInFlight, descTimeouts, descLate, descUnmatched,
+	} {
 		c <- d
 	}
 }
@@ -69,9 +78,12 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		s, health := b.series, b.health.get()
 		c <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, truth(health == Up), b.Name)
 		for one, label := range healths {
-			c <- prometheus.MustNewConstMetric(descState, prometheus.GaugeValue, truth(health == Health(one)), b.Name, label)
+			c <- prometheus.MustNewConstMetric(descState, prometheus.GaugeValue,
+				truth(health == Health(one)), b.Name, label)
 		}
-		for desc, n := range map[*prometheus.Desc]*atomic.Uint64{descTimeouts: &s.timeouts, descLate: &s.late, descUnmatched: &s.unmatched} {
+		for desc, n := range map[*prometheus.Desc]*atomic.Uint64{
+			descTimeouts: &s.timeouts, descLate: &s.late, descUnmatched: &s.unmatched,
+		} {
 			c <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n.Load()), b.Name)
 		}
 		c <- s.metric(descTrip, b.Name, "response")

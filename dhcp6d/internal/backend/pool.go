@@ -194,7 +194,9 @@ func (s *Set) Configure(specs []Spec, ranges []Range) {
 	for _, spec := range specs {
 		i := slices.IndexFunc(old, func(m *member) bool { return m.Spec == spec })
 		if i >= 0 {
-			s.members = append(s.members, &member{Spec: spec, state: old[i].state, addrs: old[i].addrs, addr: old[i].addr})
+			s.members = append(s.members, &member{
+				Spec: spec, state: old[i].state, addrs: old[i].addrs, addr: old[i].addr,
+			})
 			continue
 		}
 		m := &member{Spec: spec, state: &state{series: s.metrics.series()}}
@@ -254,7 +256,10 @@ func (s *Set) publishLocked() {
 			continue
 		}
 		place[m.Name] = len(t.list)
-		b := Backend{Name: m.Name, Addr: m.addr, Kea: m.Kea, state: m.state, seed: hash([]byte(m.Name)), Peer: s.peerLocked(m, m.addr)}
+		b := Backend{
+			Name: m.Name, Addr: m.addr, Kea: m.Kea, state: m.state, seed: hash([]byte(m.Name)),
+			Peer: s.peerLocked(m, m.addr),
+		}
 		for _, a := range m.addrs {
 			if a != m.addr {
 				other := b

@@ -108,7 +108,8 @@ func (s *Set) takeLocked(m *member, found []netip.Addr) bool {
 			addrs = append(addrs, at)
 		}
 	}
-	if len(addrs) == len(m.addrs) && !slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !slices.Contains(m.addrs, a) }) {
+	if len(addrs) == len(m.addrs) &&
+		!slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !slices.Contains(m.addrs, a) }) {
 		return false
 	}
 	was := m.addr
@@ -132,7 +133,8 @@ func (s *Set) sayResolved(m *member, err error) {
 	case err != nil && (!n.failing || now.Sub(n.said) >= sayAgain):
 		n.failing, n.said = true, now
 		s.log.Warn("the name of a backend cannot be resolved", "backend", m.Name, "host", m.Host, "error", err,
-			"remedy", "correct the name in DHCP6D_IPC_BACKENDS, or the resolver of this host; it is looked up again and again")
+			"remedy", "correct the name in DHCP6D_IPC_BACKENDS, or the resolver of this host; "+
+				"it is looked up again and again")
 	}
 }
 

@@ -65,7 +65,8 @@ const (
 // String returns the choice in words.
 func (c Choice) String() string {
 	return [...]string{
-		"it is the only backend", "it alone serves the query's address", "it is the client's first choice of the backends that are up",
+		"it is the only backend", "it alone serves the query's address",
+		"it is the client's first choice of the backends that are up",
 		"no backend is up, and it was never heard", "no other backend is up, and it cannot acknowledge leases now",
 	}[c]
 }

@@ -77,12 +77,16 @@ func (t *trips) metric(desc *prometheus.Desc, labels ...string) prometheus.Metri
 		native[i] = t.native[i].Load()
 		total += native[i]
 	}
-	h := &dto.Histogram{SampleCount: &total, Schema: new(int32(schema)), ZeroThreshold: new(zeroThreshold), ZeroCount: new(uint64(0))}
+	h := &dto.Histogram{
+		SampleCount: &total, Schema: new(int32(schema)), ZeroThreshold: new(zeroThreshold), ZeroCount: new(uint64(0)),
+	}
 	h.SampleSum = new(time.Duration(t.nanoseconds.Load()).Seconds())
 	below := uint64(0)
 	for i, bound := range t.bounds {
 		below += t.classic[i].Load()
-		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: new(bound.Seconds()), CumulativeCount: new(min(below, total))})
+		h.Bucket = append(h.Bucket, &dto.Bucket{
+			UpperBound: new(bound.Seconds()), CumulativeCount: new(min(below, total)),
+		})
 	}
 	h.PositiveSpan, h.PositiveDelta = spans(native)
 	return histogram{desc, prometheus.MakeLabelPairs(desc, labels), h}

@@ -103,22 +103,28 @@ func (s *Set) words(m *member, t trouble) (why, remedy string) {
 			"start dhcp4d there, or correct the address in " + variable
 	case unauthentic:
 		return fmt.Sprintf("what comes from %v is not authentic", m.addr),
-			fmt.Sprintf("give DHCP6D_IPC_KEYS here and DHCP4D_IPC_KEYS there a key in common; its DHCP4D_NAME must be %q; %s", m.Daemon, asKea)
+			fmt.Sprintf("give DHCP6D_IPC_KEYS here and DHCP4D_IPC_KEYS there a key in common; "+
+				"its DHCP4D_NAME must be %q; %s", m.Daemon, asKea)
 	case elsewhere:
 		peer := m.addr
 		if other := s.stranger.Load(); other != nil {
 			peer = other.peer
 		}
-		return fmt.Sprintf("nothing comes from %v, but something from %v, which is no address of a backend", m.addr, peer),
-			fmt.Sprintf("if that is this backend, write %v in %s, or set its DHCP4D_IPC_LISTEN to %v", peer, variable, m.addr)
+		return fmt.Sprintf("nothing comes from %v, but something from %v, which is no address of a backend",
+				m.addr, peer),
+			fmt.Sprintf("if that is this backend, write %v in %s, or set its DHCP4D_IPC_LISTEN to %v",
+				peer, variable, m.addr)
 	case noProbes:
 		return fmt.Sprintf("%v answers queries and no probes, so it is taken for a kea-dhcp4", m.addr),
 			fmt.Sprintf("write %q in %s", m.written()+" kea", variable)
 	case unable:
-		return fmt.Sprintf("%v %s, so it acknowledges no lease and new clients go to others", m.addr, m.said()), "look at its log and its /readyz; it is used again when it is able"
+		return fmt.Sprintf("%v %s, so it acknowledges no lease and new clients go to others", m.addr, m.said()),
+			"look at its log and its /readyz; it is used again when it is able"
 	}
 	why = fmt.Sprintf("nothing comes back from %v", m.addr)
-	remedy = fmt.Sprintf("look at the log of dhcp4d there: it says whose datagrams it drops, because their address is not in its DHCP4D_IPC_PEERS or its keys are others; a firewall may drop UDP port %s", port)
+	remedy = fmt.Sprintf("look at the log of dhcp4d there: it says whose datagrams it drops, "+
+		"because their address is not in its DHCP4D_IPC_PEERS or its keys are others; a firewall may drop UDP port %s",
+		port)
 	if !m.Kea {
 		remedy += "; " + asKea
 	}
@@ -138,7 +144,8 @@ func (s *Spec) written() string {
 func (s *Set) sayLocked(m *member, t trouble, at int64) {
 	m.tale.trouble, m.tale.at = t, at
 	why, remedy := s.words(m, t)
-	s.log.Warn("trouble with a backend", "backend", m.Name, "state", m.health.get().String(), "why", why, "remedy", remedy)
+	s.log.Warn("trouble with a backend", "backend", m.Name, "state", m.health.get().String(),
+		"why", why, "remedy", remedy)
 }
 
 // sayNewsLocked logs the trouble of a backend if it is new, and again from time to time, because

@@ -11,7 +11,8 @@ type gauges struct {
 // Gauges returns the collector of dhcp6d_interface_up.
 func (l *Link) Gauges() prometheus.Collector {
 	return &gauges{l, prometheus.NewDesc("dhcp6d_interface_up",
-		"1 when clients on the interface can be answered; 0 when it is down, is a port of a bridge, has no link-local address, could not be joined, or is configured by its name and does not exist.",
+		"1 when clients on the interface can be answered; 0 when it is down, is a port of a bridge, "+
+			"has no link-local address, could not be joined, or is configured by its name and does not exist.",
 		[]string{"interface"}, nil)}
 }
 

@@ -30,7 +30,8 @@ func ParsePatterns(list []string) (Patterns, error) {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("interface pattern %q: bracket or backslash without its end", entry))
 		case strings.ContainsAny(pattern, "/ \t\n"):
-			errs = append(errs, fmt.Errorf("interface pattern %q: no interface has a slash or space in its name", entry))
+			errs = append(errs,
+				fmt.Errorf("interface pattern %q: no interface has a slash or space in its name", entry))
 		case !isPattern(pattern) && len(pattern) > maxName:
 			errs = append(errs, fmt.Errorf("interface name %q is longer than %d characters", entry, maxName))
 		case except:

@@ -28,7 +28,8 @@ func ReadKey(dir string) (Key, error) {
 	var made Key
 	_, _ = rand.Read(made[:]) // never fails
 	if err := writeKey(path, made); err != nil && !errors.Is(err, fs.ErrExist) {
-		return Key{}, fmt.Errorf("keeping the key of passed messages: %w; make the directory writable or name another in DHCP6D_STATE_DIR", err)
+		return Key{}, fmt.Errorf("keeping the key of passed messages: %w; "+
+			"make the directory writable or name another in DHCP6D_STATE_DIR", err)
 	}
 	return readKey(path)
 }
@@ -39,8 +40,10 @@ func readKey(path string) (key Key, err error) {
 		return key, fmt.Errorf("reading the key of passed messages: %w", err)
 	}
 	text := strings.TrimSpace(string(content))
-	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))])); err != nil || n != len(key) || len(text) != 2*len(key) {
-		return Key{}, fmt.Errorf("reading the key of passed messages: %s does not hold %d hexadecimal digits; remove it and dhcp6d makes a new one "+
+	n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))]))
+	if err != nil || n != len(key) || len(text) != 2*len(key) {
+		return Key{}, fmt.Errorf("reading the key of passed messages: %s does not hold %d hexadecimal digits; "+
+			"remove it and dhcp6d makes a new one "+
 			"(answers to messages that are on their way are then dropped, and clients ask again)", path, 2*len(key))
 	}
 	return key, nil

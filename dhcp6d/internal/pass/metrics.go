@@ -16,13 +16,16 @@ type Metrics struct {
 // NewMetrics registers the series. Each server has one of each.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	counter := func(name, help string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "dhcp6d", Name: name, Help: help}, []string{"server"})
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "dhcp6d", Name: name, Help: help},
+			[]string{"server"})
 		reg.MustRegister(c)
 		return c
 	}
 	return &Metrics{
-		sent:     counter("dhcpv6_server_messages_sent_total", "Relay-forward messages sent to a DHCPv6 server of DHCP6D_DHCPV6_SERVERS."),
-		received: counter("dhcpv6_server_messages_received_total", "Relay-reply messages received from a DHCPv6 server, also those that are dropped."),
+		sent: counter("dhcpv6_server_messages_sent_total",
+			"Relay-forward messages sent to a DHCPv6 server of DHCP6D_DHCPV6_SERVERS."),
+		received: counter("dhcpv6_server_messages_received_total",
+			"Relay-reply messages received from a DHCPv6 server, also those that are dropped."),
 	}
 }
 

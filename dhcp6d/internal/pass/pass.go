@@ -68,7 +68,8 @@ func New(o Options) *Servers {
 	}
 	s := &Servers{links: o.Links, information: o.Information, port: o.Port, key: o.Key}
 	for _, a := range o.Servers {
-		s.list = append(s.list, server{a, o.Metrics.sent.WithLabelValues(a.String()), o.Metrics.received.WithLabelValues(a.String())})
+		s.list = append(s.list,
+			server{a, o.Metrics.sent.WithLabelValues(a.String()), o.Metrics.received.WithLabelValues(a.String())})
 	}
 	return s
 }
