@@ -136,7 +136,7 @@ var table = Table[Reason]{
 	NotForServer:      {"not_for_server", DHCP4D, "DHCPv4 message type that a server does not take"},
 	NoClient:          {"no_client", DHCP4D, "neither client identifier nor hardware address"},
 	NoSubnet:          {"no_subnet", DHCP4D, "no subnet claims the client"},
-	ClassRefused:      {"class_refused", DHCP4D, "the client is in a class that is refused"},
+	ClassRefused:      {"class_refused", DHCP4D, "the client's class, reservation or pool turns it away"},
 	NoAddress:         {"no_address", DHCP4D, "every address that the client may have is taken"},
 	PointLimit:        {"point_limit", DHCP4D, "the attachment point holds as many addresses as it may"},
 	Draining:          {"draining", DHCP4D, "the subnet takes no new client"},

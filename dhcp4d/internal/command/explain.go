@@ -190,7 +190,11 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		case reserved.ByClass():
 			kept = "clients of its class"
 		}
-		if _, err = fmt.Fprintf(stdout, "reservation: %v is kept for %s\n", reserved.Addr, kept); err != nil {
+		what := "no address"
+		if reserved.Addr.IsValid() {
+			what = reserved.Addr.String()
+		}
+		if _, err = fmt.Fprintf(stdout, "reservation: %s is kept for %s\n", what, kept); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,12 @@ type carriedDoc struct {
 	late    bool // it is known only with the address, as that of a pool
 }
 
+// gives reports whether anything is carried.
+func (c *carriedDoc) gives() bool {
+	o := &c.options
+	return c.IsSet() || c.timesAt != nil || len(o.computed) > 0 || o.IsSet()
+}
+
 // carriedFields are the keys of all that carry.
 func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 	fields := []field[carriedDoc]{

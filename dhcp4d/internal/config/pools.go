@@ -116,6 +116,7 @@ type poolDoc struct {
 	exclude  []span
 	name     string
 	onlyAt   *value
+	refused  network.Refusal
 	carriedDoc
 }
 
@@ -136,6 +137,7 @@ func poolFields() []field[poolDoc] {
 		{"only", "list of texts", "names of classes; only their clients get new addresses of the pool", func(r *reader, v *value, p *poolDoc) {
 			p.onlyAt = v
 		}},
+		{"refuse", "silent or nak", "nobody gets an address of the pool, and a REQUEST for one, also a renewal, gets no answer, or with nak a NAK; counted as class_refused; reservations count before", func(r *reader, v *value, p *poolDoc) { r.refusal(v, &p.refused) }},
 	}, carriedFields(func(p *poolDoc) *carriedDoc { return &p.carriedDoc })...)
 }
 
@@ -210,6 +212,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 		sound = append(sound, p)
 		if pool, ok := r.carve(s, &p, subnet, never); ok {
 			pool.Carried, pool.Name, pool.Only = p.Carried, p.name, r.only(&p, s.scope)
+			pool.Refused = p.refused
 			pool.Options = in.set(r.set(&p.options, s.scope))
 			r.checkRouting(p.options.over(s.options.routing))
 			compiled = append(compiled, pool)

@@ -74,6 +74,7 @@ var examples = map[string][]example{
 		{"exclude", "[192.0.2.70, 192.0.2.80-192.0.2.89]"},
 		{"name", "phones"},
 		{"only", "[phones]"},
+		{"refuse", "nak"},
 	}, shared...),
 	"match": {
 		{"prefix", `"2001:db8:1::/64"`},
@@ -100,6 +101,7 @@ var examples = map[string][]example{
 		{"link-selection", "192.0.2.1"},
 		{"flex-id", "port-7"},
 		{"class", "phones"},
+		{"pools", "[guests]"},
 		{"refuse", "nak"},
 	}, shared...),
 	"class": append([]example{
@@ -190,7 +192,7 @@ func placed(part string, e example) string {
 		if !names("client-id", "hw-address", "hw-addresses", "interface-id", "remote-id", "circuit-id", "agent-remote-id", "flex-id", "class") {
 			line += `, hw-address: "02:00:00:00:00:09"`
 		}
-		if !names("address") {
+		if !names("address", "pools") {
 			line += ", address: 192.0.2.99"
 		}
 		with("reservations", "[{"+line+"}]")

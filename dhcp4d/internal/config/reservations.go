@@ -18,6 +18,8 @@ type reservationDoc struct {
 	addr       netip.Addr
 	hwType     uint32
 	several    [][]byte // hardware addresses
+	pools      []string
+	poolsAt    *value
 	className  string
 	classAt    *value
 	refused    network.Refusal
@@ -25,7 +27,7 @@ type reservationDoc struct {
 }
 
 var reservationFields = append([]field[reservationDoc]{
-	{"address", "IPv4 address", "the address; in the subnet, inside or outside the pools", func(r *reader, v *value, d *reservationDoc) {
+	{"address", "IPv4 address", "the address; in the subnet, inside or outside the pools; without it the client gets one of the pools, and the rest of what the reservation says", func(r *reader, v *value, d *reservationDoc) {
 		r.addr4(v, &d.addr)
 		d.addrAt = v
 	}},
@@ -91,6 +93,10 @@ var reservationFields = append([]field[reservationDoc]{
 	{"class", "text", "name of a class; one of its clients at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
 		r.text(v, 63, &d.className)
 		d.classAt = v
+	}},
+	{"pools", "list of texts", "names of the pools that the client gets its address of, in place of those that its classes name", func(r *reader, v *value, d *reservationDoc) {
+		d.poolsAt = v
+		r.names(v, &d.pools)
 	}},
 	{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, d *reservationDoc) { r.refusal(v, &d.refused) }},
 }, carriedFields(func(d *reservationDoc) *carriedDoc { return &d.carriedDoc })...)
@@ -196,8 +202,12 @@ func (r *reserver) add(d *reservationDoc) {
 	if r.complete(&d.carriedDoc); len(r.mistakes) > before {
 		return
 	}
-	if d.addrAt == nil {
-		r.fail(item, "has no address; give it one")
+	switch {
+	case d.addrAt != nil && d.poolsAt != nil:
+		r.fail(d.poolsAt, "says of which pools the address is, and the reservation has one; leave one out")
+		return
+	case d.addrAt == nil && d.poolsAt == nil && d.refused == network.NotRefused && !d.gives():
+		r.fail(item, "gives its client nothing; give it an address, pools, or options")
 		return
 	}
 	if !r.identify(d) {
@@ -220,6 +230,7 @@ func (r *reserver) add(d *reservationDoc) {
 		keys = append(keys, also.Key())
 	}
 	switch {
+	case d.addrAt == nil:
 	case !s.prefix.Contains(d.addr):
 		r.fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
 		return
@@ -240,8 +251,16 @@ func (r *reserver) add(d *reservationDoc) {
 		}
 		r.byKey[key] = r.place(item.Line)
 	}
-	r.byAddr[d.addr] = r.place(item.Line)
-	reserved := network.Reservation{Addr: d.addr, For: keys[0], Refused: d.refused}
+	if d.addrAt != nil {
+		r.byAddr[d.addr] = r.place(item.Line)
+	}
+	for _, name := range d.pools {
+		if !slices.ContainsFunc(s.pools, func(p poolDoc) bool { return p.name == name }) {
+			r.fail(d.poolsAt, "no pool of the subnet has the name %s; give it to one", name)
+			return
+		}
+	}
+	reserved := network.Reservation{Addr: d.addr, Pools: d.pools, For: keys[0], Refused: d.refused}
 	if len(keys) > 1 {
 		reserved.Also = keys[1:]
 	}

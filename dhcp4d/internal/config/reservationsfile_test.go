@@ -45,7 +45,7 @@ func TestD4_88ReservationsFile(t *testing.T) {
 		{"an unknown column", "address,mac\n", `"mac" can be no column`},
 		{"a column twice", "address,address\n", "the column address is there twice"},
 		{"a value too many", "address,hw-address\n10.0.0.9,02:00,1\n", "record on line 2: wrong number of fields"},
-		{"no address", "address,hw-address\n,02:00:00:00:00:09\n", "line 2: has no address; give it one"},
+		{"no address", "address,hw-address\n,02:00:00:00:00:09\n", "line 2: gives its client nothing; give it an address, pools, or options"},
 		{"no client", "address,hw-address\n10.0.0.9,\n", "line 2: must name its client in one way"},
 		{"a wrong address", "address,hw-address\n10.0.0,02:00:00:00:00:09\n", `line 2: address: "10.0.0" is no IPv4 address`},
 		{"an address twice", "address,hw-address\n10.0.0.9,02:00\n10.0.0.9,02:01\n", "line 3: address: 10.0.0.9 is reserved already in line 2 of its file"},

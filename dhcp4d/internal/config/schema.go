@@ -283,7 +283,7 @@ func Schema() []byte {
 			"pool":  part(properties(poolFields())).with(object{"required": []string{"range"}}),
 			"match": part(properties(matchFields(nil))).with(object{"minProperties": 1}),
 			"reservation": part(properties(reservationFields)).with(object{
-				"required": []string{"address"},
+				"allOf": required([]string{"address", "pools", "refuse", "options", "always-send", "no-options", "lease-time", "next-server", "server-hostname", "boot-file-name"}),
 				"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"hw-addresses"},
 					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 			}),
@@ -307,8 +307,8 @@ func ReservationsSchema() []byte {
 		}
 	}
 	line := part(properties(columns)).with(object{
-		"required": []string{"address"},
-		"oneOf":    required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
+		"allOf": required([]string{"address", "lease-time", "next-server", "server-hostname", "boot-file-name"}),
+		"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 	})
 	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": object(line)})
 }

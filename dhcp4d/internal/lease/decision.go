@@ -32,7 +32,7 @@ const (
 	OtherAddress         // the client has another address, or another reservation
 	NoNewClients         // draining, recovering, or the attachment point is full
 	NothingRequested     // a REQUEST that names neither an address nor a server
-	Refused              // the client is in a class that is refused
+	Refused              // its class, reservation or pool turns the client away
 )
 
 var whys = [...]string{

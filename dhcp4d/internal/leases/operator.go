@@ -233,7 +233,7 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 			return fmt.Errorf("%w: it lies in no subnet", ErrConflict)
 		}
 		q := lease.Query{Subnet: sub.Position, Client: w.Client, HWType: w.HWType, HWAddr: w.HWAddr}
-		if own := sub.Reservations.Of(&network.Identity{ClientID: w.ClientID, HWType: w.HWType, HWAddr: w.HWAddr}, nil); own != nil {
+		if own := sub.Reservations.Of(&network.Identity{ClientID: w.ClientID, HWType: w.HWType, HWAddr: w.HWAddr}, nil); own != nil && own.Addr.IsValid() {
 			q.Reservation = own.Addr
 		}
 		a := t.Stand(&q, w.Address, now.Over())

@@ -77,7 +77,9 @@ func (s *Settings) layout() []table.Subnet {
 			t.Link = sub.Link[0].Position + 1
 		}
 		for _, r := range sub.Reservations.All() {
-			t.Reserved = append(t.Reserved, r.Addr)
+			if r.Addr.IsValid() {
+				t.Reserved = append(t.Reserved, r.Addr)
+			}
 		}
 		timed := slices.ContainsFunc(sub.Pools, func(p network.Pool) bool { return p.Times != lease.Times{} })
 		for _, p := range sub.Pools {

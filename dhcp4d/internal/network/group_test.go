@@ -37,7 +37,7 @@ func TestD4_86GroupsOfPools(t *testing.T) {
 		{"pools that are not here", []*Class{class(1, "a"), class(2, "c")}, []int32{1}},
 		{"a class with pools of its own that names others", []*Class{class(4, "b")}, []int32{4}},
 	} {
-		if got := g.AppendFor(nil, c.in, ""); !slices.Equal(got, c.want) {
+		if got := g.AppendFor(nil, c.in, nil, ""); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -52,11 +52,11 @@ func TestD4_86GroupsOfPools(t *testing.T) {
 		{"c", []*Class{class(1, "b")}, []int32{4}},
 		{"c", nil, []int32{1, 2, 4}},
 	} {
-		if got := g.AppendFor(nil, c.in, c.pool); !slices.Equal(got, c.want) {
+		if got := g.AppendFor(nil, c.in, nil, c.pool); !slices.Equal(got, c.want) {
 			t.Errorf("a hook chooses %s: %v, want %v", c.pool, got, c.want)
 		}
 	}
-	if got := group([]Pool{{Only: []int{1}}}).AppendFor(nil, nil, ""); got == nil || len(got) != 0 {
+	if got := group([]Pool{{Only: []int{1}}}).AppendFor(nil, nil, nil, ""); got == nil || len(got) != 0 {
 		t.Errorf("who may have no pool gets %#v, want a list without groups", got)
 	}
 	if group([]Pool{{}, {}}) != nil {
@@ -103,7 +103,7 @@ func BenchmarkClassesWithPools(b *testing.B) {
 				member.Forget()
 				e.Begin(q, all, &member)
 				in = s.AppendClasses(in[:0], &e)
-				groups = s.Groups.AppendFor(groups[:0], in, "")
+				groups = s.Groups.AppendFor(groups[:0], in, nil, "")
 			}
 			if len(in) != 1 || len(groups) != 1 {
 				b.Fatalf("%d classes, %d groups", len(in), len(groups))

@@ -83,6 +83,7 @@ func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subn
 		if l := links[sub.Network]; len(l) > 1 {
 			sub.Link = l
 		}
+		sub.Refuses = slices.ContainsFunc(sub.Pools, func(p Pool) bool { return p.Refused != NotRefused })
 		sub.Groups = group(sub.Pools, sub.Link...)
 	}
 	return s
@@ -140,6 +141,7 @@ type Subnet struct {
 	Policy
 	Pools        []Pool  // in the order of the document
 	Groups       *Groups // of the pools; nil: any client may have any of them
+	Refuses      bool    // some pool is refused
 	Match        []Match
 	Reservations Reservations
 	TopClasses   *ClassList  // Subnets.TopClasses

@@ -19,6 +19,8 @@ type Pool struct {
 	// ascending; nil is any client.
 	Only  []int
 	Group int32 // pools of one group are for the same clients
+	// Refused says that nobody gets an address of the pool, and that a REQUEST for one is refused.
+	Refused Refusal
 }
 
 // Range is a run of IPv4 addresses, both ends included.
@@ -54,14 +56,17 @@ func group(pools []Pool, link ...*Subnet) *Groups {
 	}
 	for i := range pools {
 		p := &pools[i]
-		restricted = restricted || p.Only != nil || p.Name != ""
-		key := fmt.Sprint(p.Name, p.Only)
+		restricted = restricted || p.Only != nil || p.Name != "" || p.Refused != NotRefused
+		key := fmt.Sprint(p.Name, p.Only, p.Refused != NotRefused)
 		number, ok := known[key]
 		if p.Group = number; ok {
 			continue
 		}
 		p.Group = int32(len(known))
 		known[key] = p.Group
+		if p.Refused != NotRefused {
+			continue // nobody may have it
+		}
 		if p.Only == nil {
 			g.open = append(g.open, p.Group)
 		}
@@ -79,9 +84,9 @@ func group(pools []Pool, link ...*Subnet) *Groups {
 }
 
 // AppendFor appends the groups that a client in some classes may get an address of, ascending. The
-// last class that names pools of the subnet, or of its link, leaves only those. If pool is the name
-// of pools there, it goes before the classes.
-func (g *Groups) AppendFor(groups []int32, in []*Class, pool string) []int32 {
+// last class that names pools of the subnet, or of its link, leaves only those. What its reservation
+// names goes before the classes, if there is one, and before both pool, if pools there have the name.
+func (g *Groups) AppendFor(groups []int32, in []*Class, r *Reservation, pool string) []int32 {
 	if groups == nil {
 		groups = make([]int32, 0, 8) // nil would be all of them
 	}
@@ -92,6 +97,9 @@ func (g *Groups) AppendFor(groups []int32, in []*Class, pool string) []int32 {
 		if slices.ContainsFunc(c.Pools, func(name string) bool { return g.byName[name] != nil }) {
 			named = c.Pools
 		}
+	}
+	if r != nil && slices.ContainsFunc(r.Pools, func(name string) bool { return g.byName[name] != nil }) {
+		named = r.Pools
 	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)

@@ -10,11 +10,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// Reservation is an address kept for one client or attachment point.
+// Reservation is an address kept for one client or attachment point, or only what is carried.
 type Reservation struct {
-	Addr netip.Addr
-	For  Key
-	Also []Key // other hardware addresses that may have the address while nobody else has it
+	Addr  netip.Addr // invalid: the client gets an address of the pools
+	Pools []string   // names of the pools that it gets that of; nil says nothing
+	For   Key
+	Also  []Key // other hardware addresses that may have the address while nobody else has it
 	*Carried
 	Refused Refusal
 }
@@ -145,7 +146,7 @@ func appendHardware(b []byte, hwType byte, hwAddr []byte) []byte {
 
 // Reservations are the reservations of a subnet. The zero value has none.
 type Reservations struct {
-	list  []Reservation // by address
+	list  []Reservation // by address, first those without one
 	byKey map[Key]int32
 	kinds uint8
 
@@ -186,6 +187,9 @@ func (rs *Reservations) All() []Reservation { return rs.list }
 
 // At returns the reservation of an address, nil if it is not reserved.
 func (rs *Reservations) At(a netip.Addr) *Reservation {
+	if !a.IsValid() {
+		return nil
+	}
 	i, found := slices.BinarySearchFunc(rs.list, a, func(r Reservation, a netip.Addr) int { return r.Addr.Compare(a) })
 	if !found {
 		return nil

@@ -194,9 +194,14 @@ func (b *Builder) Has(code byte) bool {
 	return ok
 }
 
+// IsSet reports whether anything was collected.
+func (b *Builder) IsSet() bool {
+	return len(b.values) > 0 || len(b.compute) > 0 || !b.always.Empty() || !b.gone.Empty()
+}
+
 // Set returns the collected options, nil if there are none.
 func (b *Builder) Set() *Set {
-	if len(b.values) == 0 && len(b.compute) == 0 && b.always.Empty() && b.gone.Empty() {
+	if !b.IsSet() {
 		return nil
 	}
 	codes := make([]byte, 0, len(b.values))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
@@ -234,6 +235,82 @@ subnets:
 		if kind, address := b.tell(t, on("fe80::1"), c.message); kind != c.kind || address.String() != c.address {
 			t.Errorf("%s: %v of %v, want %v of %v", c.name, kind, address, c.kind, c.address)
 		}
+	}
+}
+
+// TestD4_84PoolsThatAreRefused: nobody gets an address of such a pool, and who has one is refused
+// when he renews. A reservation in it goes before.
+func TestD4_84PoolsThatAreRefused(t *testing.T) {
+	b := newBench(t)
+	document := func(refuse string) string {
+		return `
+- id: 1
+  subnet: 192.0.2.0/24
+  match: [{interface: eth1}]
+  pools: [{range: 192.0.2.10-192.0.2.19` + refuse + `}, 192.0.2.20-192.0.2.29]
+  reservations: [{hw-address: "02:00:00:00:00:09", address: 192.0.2.19}]
+`
+	}
+	b.reload(t, document(""))
+	at := on("fe80::1")
+	for client, a := range map[byte]string{9: "192.0.2.19", 1: "192.0.2.10"} {
+		b.steps(t, at, []step{{"an offer", discovers(client), dhcp4.Offer, a}, {"a lease", selects(client, a, "192.0.2.1"), dhcp4.ACK, a}})
+	}
+	b.reload(t, document(", refuse: silent"))
+	b.steps(t, at, []step{
+		{"a new client", discovers(2, addrOption(dhcp4.OptRequestedAddress, "192.0.2.11")), dhcp4.Offer, "192.0.2.20"},
+		{"a renewal is silent", renews(1, "192.0.2.10"), 0, noAddress},
+		{"but that of the reservation", renews(9, "192.0.2.19"), dhcp4.ACK, "192.0.2.19"},
+	})
+	b.reload(t, document(", refuse: nak"))
+	b.steps(t, at, []step{
+		{"a renewal gets a NAK", renews(1, "192.0.2.10"), dhcp4.NAK, nakAddr},
+		{"and a restart", reboots(1, "192.0.2.10"), dhcp4.NAK, nakAddr},
+		{"then the client has an address of the other pool", discovers(1), dhcp4.Offer, "192.0.2.21"},
+		{"a RELEASE is carried out", with(netip.MustParseAddr("192.0.2.10"), message(dhcp4.Release, 1)), 0, noAddress},
+	})
+	if n := b.sum(t, "dhcp4d_packets_dropped_total", "reason=class_refused"); n != 1 {
+		t.Errorf("%v are counted as class_refused", n)
+	}
+	if r := b.stored(t, netip.MustParseAddr("192.0.2.10")); r.State != lease.Released {
+		t.Errorf("the released lease is %v", r.State)
+	}
+}
+
+// TestD4_83ReservationsWithoutAnAddress: their clients get addresses of the pools, of those that the
+// reservation names, and the rest of what it says.
+func TestD4_83ReservationsWithoutAnAddress(t *testing.T) {
+	b := newBench(t)
+	b.reload(t, `
+- id: 1
+  subnet: 192.0.2.0/24
+  match: [{interface: eth1}]
+  pools: [192.0.2.10-192.0.2.19, {range: 192.0.2.20-192.0.2.20, name: vip}, {range: 192.0.2.30-192.0.2.39, name: guests}]
+  classes: [{test: known, options: {root-path: known}, pools: [guests]}]
+  reservations:
+    - {hw-address: "02:00:00:00:00:01", options: {host-name: one}}
+    - {hw-address: "02:00:00:00:00:02", pools: [vip], lease-time: 5m}
+    - {hw-address: "02:00:00:00:00:03", pools: [vip]}
+    - {hw-address: "02:00:00:00:00:04", refuse: silent}
+    - {hw-address: "02:00:00:00:00:05", address: 192.0.2.99}
+`)
+	at := on("fe80::1")
+	b.steps(t, at, []step{
+		{"pools of its class", discovers(1), dhcp4.Offer, "192.0.2.30"},
+		{"pools of its own", discovers(2), dhcp4.Offer, "192.0.2.20"},
+		{"which are full", discovers(3), 0, noAddress},
+		{"refused", discovers(4), 0, noAddress},
+		{"one with an address", discovers(5), dhcp4.Offer, "192.0.2.99"},
+		{"somebody else", discovers(6), dhcp4.Offer, "192.0.2.10"},
+		{"is bound", selects(2, "192.0.2.20", "192.0.2.1"), dhcp4.ACK, "192.0.2.20"},
+	})
+	m := b.ask(t, frame(t, query(discovers(1)), direct))
+	if name, _ := m.Option(12); string(name) != "one" || !m.Has(17) {
+		t.Errorf("the options are those of %q, known: %v", name, m.Has(17))
+	}
+	m = b.ask(t, frame(t, query(discovers(2)), direct))
+	if n, _ := m.Uint32(dhcp4.OptLeaseTime); n != 300 {
+		t.Errorf("lease time %d", n)
 	}
 }
 

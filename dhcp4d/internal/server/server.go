@@ -464,10 +464,22 @@ func (s *Server) classify(q *exchange) (refused network.Refusal) {
 		}
 	}
 	if g := q.chosen.Subnet.Groups; g != nil {
-		s.groups = g.AppendFor(s.groups[:0], s.classes, q.event.Pool)
+		s.groups = g.AppendFor(s.groups[:0], s.classes, q.reserved, q.event.Pool)
 		q.terms.Groups = s.groups
 	}
 	return refused
+}
+
+// refusedByPool reports whether a REQUEST is for an address of a pool that is refused.
+func refusedByPool(q *exchange) network.Refusal {
+	named := q.terms.Named()
+	if q.message.Type() != dhcp4.Request || !named.IsValid() || named == q.terms.Reservation {
+		return network.NotRefused
+	}
+	if pool := q.chosen.Subnet.PoolOf(named); pool >= 0 {
+		return q.chosen.Subnet.Pools[pool].Refused
+	}
+	return network.NotRefused
 }
 
 // serve decides about a query and builds the reply.
@@ -482,6 +494,9 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.HookVerdict
 	}
 	refused := s.classify(q)
+	if q.chosen.Subnet.Refuses && refused == network.NotRefused {
+		refused = refusedByPool(q)
+	}
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
 	if refused != network.NotRefused && !nak {
 		return dropped, drop.ClassRefused

@@ -174,7 +174,7 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 		if q.event.Subnet.Link != nil {
 			t.record.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network, len(q.event.Subnet.Link)-1)
 		}
-		if q.reserved != nil {
+		if q.reserved != nil && q.reserved.Addr.IsValid() {
 			t.record.Say("%v is reserved for it", q.reserved.Addr)
 		}
 	case q.event.Message != nil && q.chosen.Subnet == nil:
