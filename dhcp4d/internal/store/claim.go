@@ -90,7 +90,11 @@ func claimDirectory(o Options, dir, prefix string) (_ *claim, names []string, l 
 	}
 	if !there {
 		if err := makeDir(o.FS, dir); err != nil {
-			if errors.Is(err, fs.ErrPermission) {
+			switch {
+			case errors.Is(err, fs.ErrExist):
+				err = fmt.Errorf("%w; it is a link to nothing: mount the file system that it leads to, "+
+					"or remove the link", err)
+			case errors.Is(err, fs.ErrPermission):
 				err = fmt.Errorf("%w; run dhcp4d as root, or make the directory and give it to the user of dhcp4d, "+
 					"or name another in DHCP4D_STORE", err)
 			}

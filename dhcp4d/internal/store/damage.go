@@ -98,6 +98,8 @@ func (e *unreadableError) Error() string {
 	switch {
 	case errors.Is(e.err, fs.ErrPermission):
 		return text + "; give it to the user that dhcp4d runs as"
+	case errors.Is(e.err, syscall.ENOTDIR):
+		return text + "; name a directory in DHCP4D_STORE, or move that file away, then" + remedy[1:]
 	case errors.As(e.err, new(*notFileError)):
 		return text + "; move it away, then" + remedy[1:]
 	case errors.Is(e.err, syscall.EISDIR):

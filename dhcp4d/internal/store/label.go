@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -77,7 +78,7 @@ var errNoLabel error = &damage{file: labelName, at: -1, why: "it is missing"}
 // look lists dir and reads its label, whose first line must begin with prefix. Found is false if
 // there is no label. Then the directory must be empty or missing.
 func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool, err error) {
-	names, err = fsys.List(dir)
+	names, err = list(fsys, dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, l, false, nil
@@ -111,6 +112,15 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 	}
 	l, err = readLabel(fsys, dir, prefix)
 	return names, l, true, err
+}
+
+// list returns the names in a directory. It opens nothing else: to open a named pipe may never
+// return.
+func list(fsys vfs.FS, dir string) ([]string, error) {
+	if info, err := fsys.Stat(dir); err == nil && !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	return fsys.List(dir)
 }
 
 // checkKinds refuses a named pipe or a device in the place of a file of the store. To open such a

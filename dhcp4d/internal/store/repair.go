@@ -71,7 +71,7 @@ func repair(url string, o Options, accept bool) (Repaired, error) {
 	if !ok {
 		return Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
 	}
-	if _, err := o.FS.List(dir); err != nil {
+	if _, err := list(o.FS, dir); err != nil {
 		return Repaired{}, fmt.Errorf("lease store %s cannot be read: %w", dir, err)
 	}
 	unlabelled, err := relabel(&o, dir, prefix)

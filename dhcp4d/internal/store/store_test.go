@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -200,6 +201,33 @@ func TestOpenURL(t *testing.T) {
 	for _, url := range []string{"", "memory", "memory:x", "pebble:", "pebble", "journal:", "bolt:/x", "/var/lib"} {
 		if _, err := Open(url, quiet()); err == nil || !strings.Contains(err.Error(), "pebble:DIR") {
 			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+// What else may be at the path of a store is refused with a word that says what to do, and stays.
+func TestSomethingElseInThePlaceOfTheDirectory(t *testing.T) { eachKind(t, elseInItsPlace) }
+
+func elseInItsPlace(t *testing.T, kind string) {
+	for says, make := range map[string]func(path string) error{
+		"name a directory in DHCP4D_STORE, or move that file away": func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"it is a link to nothing: mount the file system":           func(path string) error { return os.Symlink("nothing", path) },
+		"remove that link":          func(path string) error { return os.Symlink(filepath.Base(path), path) },
+		"move that file away, then": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		path := filepath.Join(t.TempDir(), "leases")
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(kind+":"+path, quiet()); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v\nwant %q", err, says)
+		}
+		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() || after.ModTime() != before.ModTime() {
+			t.Errorf("%q: it was changed: %v, %v", says, after, err)
 		}
 	}
 }
