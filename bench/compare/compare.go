@@ -32,8 +32,8 @@ type Options struct {
 	Before   string // directory of other builds of our daemons, which are measured too
 	KeaOther string `json:"-"` // directory of other builds of Kea's servers, which are measured too
 	Store    string // our store, pebble or journal; by default that of package servers
-	// Postgres is the URL of migrated, empty databases of a PostgreSQL server. In it "{}" stands for
-	// the part of the subject's name behind "ours+".
+	// Postgres is the URL of migrated, empty databases of a PostgreSQL server. In it "{}" stands
+	// for the part of the subject's name behind "ours+".
 	Postgres  string
 	Dir       string // directory for leases, on a real file system
 	Rounds    int

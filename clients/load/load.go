@@ -42,8 +42,8 @@ type Config struct {
 	Timeout  time.Duration // an answer that takes longer is lost; 1 s by default
 
 	// Trains sends datagrams in batches, and those of one length and destination as one datagram
-	// that the link divides (UDP_SEGMENT), and receives in the same way. It costs the generator less
-	// than any real client costs, and the server too.
+	// that the link divides (UDP_SEGMENT), and receives in the same way. It costs the generator
+	// less than any real client costs, and the server too.
 	Trains bool
 
 	Clients int // the number of clients, used in turn; Count (or a million) by default

@@ -193,8 +193,8 @@ func (s *several) startFour(i int) {
 	s.fours[i] = half
 }
 
-// kill kills one of the processes or cuts it off, brings it back, and returns what was done: 0 and 1
-// are the dhcp6d, 2 to 4 the dhcp4d, 5 is the database, 6 are the connections to it.
+// kill kills one of the processes or cuts it off, brings it back, and returns what was done: 0 and
+// 1 are the dhcp6d, 2 to 4 the dhcp4d, 5 is the database, 6 are the connections to it.
 func (s *several) kill(which int) string {
 	s.t.Helper()
 	switch {

@@ -251,8 +251,8 @@ func TestWhatOthersHaveLeased(t *testing.T) {
 }
 
 // TestFullPool has dhcp4d that share a pool in which few addresses are free. The database refuses
-// the record of a client whose REQUEST comes after that of another client for the same address. That
-// client gets a NAK when it asks again.
+// the record of a client whose REQUEST comes after that of another client for the same address.
+// That client gets a NAK when it asks again.
 func TestFullPool(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

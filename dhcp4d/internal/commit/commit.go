@@ -92,9 +92,9 @@ type Config[R Replies] struct {
 	// takes them back. The call comes before Done, and before the group counts as durable, so that
 	// no refused record can pass for a durable one.
 	Refused func(g *Group[R])
-	// Foreign and Share are for a store that several dhcp4d share. Foreign is called with the leases
-	// that others have changed, as they are after commit group seq. Share is called when our share
-	// of the free addresses changes.
+	// Foreign and Share are for a store that several dhcp4d share. Foreign is called with the
+	// leases that others have changed, as they are after commit group seq. Share is called when our
+	// share of the free addresses changes.
 	Foreign func(changed []lease.Binding, seq uint64)
 	Share   func(store.Share)
 	// Done is called with every group that is not empty, in the order of Seq. The group is emptied

@@ -40,7 +40,7 @@ func BenchmarkPostgres(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close(context.Background()) //nolint:errcheck // the server is ended anyway
+	defer c.Close(context.Background())
 	measure := func(name string, size int, commit func(group []lease.Binding) error) {
 		b.Run(fmt.Sprintf("%s=%d", name, size), func(b *testing.B) {
 			b.ReportAllocs()

@@ -227,8 +227,8 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 // firstPause is the time before something is tried once more. Each further pause is twice as long.
 const firstPause = 5 * time.Millisecond
 
-// mayRepeat waits, and then reports whether what has failed may be tried once more. It does not wait
-// if the error cannot pass, or if settleWithin has passed since began.
+// mayRepeat waits, and then reports whether what has failed may be tried once more. It does not
+// wait if the error cannot pass, or if settleWithin has passed since began.
 func (p *postgres) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
 	if p.lost != nil || !passing(err) || time.Since(began) > settleWithin {
 		return false

@@ -182,8 +182,8 @@ func TestDB_4_CutAtEachOctet(t *testing.T) {
 	t.Logf("a commit of %d octets sent and %d heard, cut at each %dth", sent, heard, stride)
 }
 
-// TestDB_4_CutAtRandom has three processes commit in turn over wires that are cut at random, while a
-// commit is made and while what others have changed is read. One of them leaves and another one
+// TestDB_4_CutAtRandom has three processes commit in turn over wires that are cut at random, while
+// a commit is made and while what others have changed is read. One of them leaves and another one
 // comes. A twin says what the database must refuse and hold, and what each process must have heard
 // of. STORE_SEEDS is the number of runs.
 func TestDB_4_CutAtRandom(t *testing.T) {
