@@ -37,10 +37,10 @@ import (
 // configuration of the environment and a store in memory, and prints what becomes of each.
 func hookTest(sys clock.System) daemon.Command {
 	about := manual.Command{
-		Words: "hook test", Arguments: "[-interface NAME] CAPTURE",
+		Words: "hook test", Arguments: "[-interface NAME] [-outside] CAPTURE",
 		About: "tell what the hooks and rules would do with the queries of a capture (pcap or pcapng) " +
 			"of the link or of the IPC; no daemon runs",
-		More: "The store is in memory and empty at first. The hooks leaselog, run and outside do not run.",
+		More: "The store is in memory and empty at first. The hooks leaselog and run do not run.",
 	}
 	return daemon.Command{
 		Name: "hook", About: about.About, Actions: []string{"test"},
@@ -48,6 +48,8 @@ func hookTest(sys clock.System) daemon.Command {
 			f := manual.Flags("dhcp4d", about, stderr)
 			name := f.String("interface", "",
 				"`name` of the interface of dhcp6d, for queries of a capture of the link that does not name it")
+			ask := f.Bool("outside", false,
+				"ask the program of the hook outside, which must be running; without it that hook does not run")
 			if len(args) > 0 && args[0] == "test" {
 				args = args[1:]
 			} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -74,7 +76,7 @@ func hookTest(sys clock.System) daemon.Command {
 			if err != nil {
 				return fmt.Errorf("reading %s: %w", f.Arg(0), err)
 			}
-			r := &replay{capture: capture, ifc: *name, out: stdout}
+			r := &replay{capture: capture, ifc: *name, out: stdout, asks: *ask, woken: make(chan struct{}, 1)}
 			if err := r.run(ctx, c, clock.New(sys)); err != nil {
 				return err
 			}
@@ -84,7 +86,7 @@ func hookTest(sys clock.System) daemon.Command {
 }
 
 // effects are the hooks that do something outside dhcp4d. They do not run.
-var effects = []string{"leaselog", "run", "outside"}
+var effects = []string{"leaselog", "run"}
 
 // replayed is the address of the dhcp6d from which every query of a capture seems to come.
 var replayed = netip.MustParseAddrPort("[::1]:6767")
@@ -94,6 +96,8 @@ var replayed = netip.MustParseAddrPort("[::1]:6767")
 type replay struct {
 	capture *pcapng.Reader
 	ifc     string
+	asks    bool // the program of the hook outside
+	woken   chan struct{}
 	out     io.Writer
 	err     error // of the capture, or of writing
 
@@ -112,7 +116,11 @@ func (r *replay) run(ctx context.Context, c config.Config, now *clock.Clock) err
 	rt := daemon.NewRuntime(drop.DHCP4D, log, prometheus.NewRegistry())
 	host := hook.NewHost(rt.Registry, drop.DHCP4D, rt.Panics, log, hooks.All())
 	defer host.Close()
-	made, err := host.Make(hook.Without(c.Hooks, effects...))
+	without := effects
+	if !r.asks {
+		without = append(without, "outside")
+	}
+	made, err := host.Make(hook.Without(c.Hooks, without...))
 	if err != nil {
 		return err
 	}
@@ -133,9 +141,8 @@ func (r *replay) run(ctx context.Context, c config.Config, now *clock.Clock) err
 	peers.Store(&server.Peers{replayed: {Name: c.IPCPeers[0].Name}})
 	parts := book.Serve(core.Link{
 		Peers: &peers, Auth: server.Auth{Name: c.Name, Opener: end.NewOpener(end.Begin(ctx)), Signer: end.NewSigner()},
-		IPC: r, StopReading: func() {}, Replies: nowhere{}, Acks: nowhere{}, Notices: nowhere{},
+		IPC: r, Wake: r.wake, StopReading: func() {}, Replies: nowhere{}, Acks: nowhere{}, Notices: nowhere{},
 		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), Trace: hub, Local: replayed,
-		GroupSize: groupSize,
 	})
 	defer book.Finish()
 	for _, p := range parts {
@@ -151,11 +158,24 @@ type nowhere struct{}
 
 func (nowhere) Write(ps []udp.Packet) int { return len(ps) }
 
+// wake ends the wait of Read.
+func (r *replay) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+}
+
 // Read implements udp.Reader.
 func (r *replay) Read() ([]udp.Packet, error) {
 	if r.open {
-		r.open = false
-		r.tell(<-r.watch.Records())
+		select {
+		case record := <-r.watch.Records():
+			r.open = false
+			r.tell(record)
+		case <-r.woken: // the query is parked, and there is an answer, or no time is left for one
+			return nil, nil
+		}
 	}
 	for r.err == nil {
 		p, err := r.capture.Next()

@@ -102,3 +102,42 @@ func TestHookTest(t *testing.T) {
 		}
 	}
 }
+
+// TestHookTestAsksTheProgramOutside: a program can be tried before dhcp4d serves with it.
+func TestHookTestAsksTheProgramOutside(t *testing.T) {
+	const program = `
+import sys
+import dhcp4o6_hook as hook
+def decide(query):
+    if query.option(60) == b"banned":
+        return hook.Drop("unpaid")
+    if query.option(60) == b"hangs":
+        return None
+    return hook.Continue(address="192.0.2.15", lease_time=300)
+hook.serve(sys.argv[1], decide=decide)
+`
+	socket := filepath.Join(t.TempDir(), "socket")
+	python(t, "program.py", program, socket)
+	listening(t, socket)
+	environ := []string{
+		"DHCP4D_SUBNETS=" + rulesDocument, "DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET=" + socket, "DHCP4D_OUTSIDE_KEY=option[60].hex",
+		"DHCP4D_OUTSIDE_REASONS=unpaid", "DHCP4D_OUTSIDE_TIMEOUT=2s",
+	}
+	path := captured(t)
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"hook", "test", "-outside", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		" at subnet4_select, for the verdict of the program outside: answered\n", "    answer: OFFER, xid 0x00000007, hardware 020000000001, client identifier none, yiaddr 192.0.2.15",
+		"    hook outside at subnet4_select (unpaid) does not let it pass\n    dropped (hook): dropped by a hook\n", "4 datagrams, 0 other frames\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	if err := run(t.Context(), []string{"hook", "test", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil || strings.Contains(out.String(), "outside") {
+		t.Errorf("without -outside it asks the program: %v\n%s", err, out.String())
+	}
+}
