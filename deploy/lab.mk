@@ -5,7 +5,7 @@ COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compos
 LAB      := VERSION=$(VERSION) REVISION=$(REVISION) BUILT=$(BUILT) $(COMPOSE)
 PROFILES := --profile client --profile relay --profile load
 
-.PHONY: lab-up lab-down lab-client lab-load lab-test dist deb packages-test
+.PHONY: lab-up lab-down lab-client lab-load lab-test dist deb packages-test arm64-test
 
 lab-up: ## the lab in containers: dhcp6d, two dhcp4d, Prometheus, Grafana, a client
 	$(LAB) up -d --build
@@ -34,3 +34,8 @@ deb: manual ## Debian packages for amd64 and arm64 in dist/; ARCHES=amd64 makes 
 packages-test: ## install, upgrade, remove and purge the packages in a clean Debian under systemd; needs root
 	.ci/install mmdebstrap mmdebstrap systemd-nspawn systemd-container nsenter util-linux
 	DHCP4O6_PACKAGES=1 go test -count=1 -timeout 30m -v ./test/packages
+
+arm64-test: build clients ## run leases, and the recipe of docs/fronthaul.md, with daemons for ARM64 under emulation
+	.ci/install qemu-aarch64-static qemu-user-static
+	deploy/arm64 $(OUT)/emulated
+	DHCP4O6_BIN=$(abspath $(OUT)/emulated) go test -count=1 -v -run '^(TestLease|TestInformation|TestRA8Fronthaul)$$' ./test/e2e

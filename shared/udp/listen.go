@@ -31,7 +31,7 @@ type Options struct {
 	// and take several to one destination in one call (UDP_SEGMENT), if it knows these options.
 	// Nothing changes on the wire or for the caller.
 	Coalesce bool
-	// Timestamps fills Received of received packets.
+	// Timestamps fills Received of received packets, if the kernel has timestamps.
 	Timestamps bool
 	// MaxDatagram is the length in octets above which a received datagram is truncated; 0 stands
 	// for 65535, which no datagram exceeds. With Coalesce it is always 65535.
@@ -126,7 +126,10 @@ func configure(fd, family int, o Options) error {
 		errs = append(errs, hearRefusals(fd, familyOf(o)))
 	}
 	if o.Timestamps {
-		errs = append(errs, set("SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1))
+		err := set("SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1)
+		if !errors.Is(err, unix.ENOPROTOOPT) { // an emulated kernel, such as QEMU's, may have none
+			errs = append(errs, err)
+		}
 	}
 	if o.ReceiveBuffer > 0 {
 		errs = append(errs, setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer))
