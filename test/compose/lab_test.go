@@ -340,6 +340,7 @@ var quiet = map[string]string{
 	"panel overview/Silent by rule A": "dhcp6d answers whatever it understands",
 
 	"alert Dhcp6ServerSilent":         "the lab has no other DHCPv6 server",
+	"alert DhcpStoreForgot":           "each dhcp4d of the lab has a store of its own",
 	"alert DhcpStoreBehind":           "each dhcp4d of the lab has a store of its own",
 	"alert Dhcp4o6NoTarget":           "both jobs have targets",
 	"alert Dhcp4o6TargetGone":         "no target goes",

@@ -23,14 +23,14 @@ type Metrics struct {
 	seen  atomic.Int64 // when the changes of others were read, in nanoseconds after made; 0 for never
 	began atomic.Int64 // when the commit under way began, in nanoseconds after made; 0 for none
 
-	commitErrors, checkErrors, reopenErrors, loadErrors prometheus.Counter // of errs
+	commitErrors, checkErrors, reopenErrors, loadErrors, forgotten prometheus.Counter // of errs
 }
 
 // NewMetrics registers the series. The figures of s are read at each scrape.
 func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	errs := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dhcp4d_store_errors_total",
-		Help: "Failures of the lease store, by what was being done: commit, check, reopen, load.",
+		Help: "Failures of the lease store, by what was being done: commit, check, reopen, load. \"forgotten\" counts databases that had lost commits, which were put back.",
 	}, []string{"op"})
 	m := &Metrics{
 		made: time.Now(),
@@ -41,6 +41,7 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 		checkErrors:  errs.WithLabelValues("check"),
 		reopenErrors: errs.WithLabelValues("reopen"),
 		loadErrors:   errs.WithLabelValues("load"),
+		forgotten:    errs.WithLabelValues("forgotten"),
 		replay: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dhcp4d_store_replay_seconds",
 			Help: "Time that the last loading of the store took, at the start or after a failure.",
@@ -92,6 +93,9 @@ func (m *Metrics) age() float64 {
 	}
 	return (time.Since(m.made) - time.Duration(seen)).Seconds()
 }
+
+// Healed notes that the store had lost commits, and that they were put back.
+func (m *Metrics) Healed() { m.forgotten.Inc() }
 
 // Loaded notes how long a loading took.
 func (m *Metrics) Loaded(took time.Duration) { m.replay.Set(took.Seconds()) }

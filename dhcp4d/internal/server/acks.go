@@ -192,6 +192,7 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 				if err != nil {
 					return err
 				}
+				c.Metrics.Healed()
 				c.Log.Error("the database had forgotten leases that were acknowledged; dhcp4d has put back what it had in memory", "leases", n)
 			}
 			found, err := book.Load(s)
