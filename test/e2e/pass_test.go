@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,4 +215,106 @@ func TestPassedInformationRequests(t *testing.T) {
 		server.reply(t, forward, dhcpv6.MessageTypeReply, nil)
 		received(t, c, dhcpv6.MessageTypeReply)
 	})
+}
+
+// TestRL41FloodOfSolicits: while clients flood dhcp6d with Solicits, and the server that answers them
+// dies and comes again, no 4o6 exchange loses a datagram.
+func TestRL41FloodOfSolicits(t *testing.T) {
+	t.Parallel()
+	b := start(t, func(c *servers.Config) {
+		c.Env = []string{"DHCP6D_DHCPV6_SERVERS=" + serverPlace}
+		c.Quiet = true
+	})
+	server := b.dhcpv6Server(serverPlace)
+	advertise, err := dhcpv6.MessageFromBytes(message(dhcpv6.MessageTypeAdvertise, clientID, raw(dhcpv6.OptionServerID, 0, 3, 0, 1, 9, 9, 9, 9, 9, 9)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(s *dhcpv6Server) { // until its socket is closed
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := s.conn.ReadFromUDP(buf)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			var r dhcpv6.DHCPv6
+			m, err := dhcpv6.RelayMessageFromBytes(buf[:n])
+			if err == nil {
+				r, err = dhcpv6.NewRelayReplFromRelayForw(m, advertise)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := s.conn.WriteToUDP(r.ToBytes(), from); err != nil && !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+		}
+	}
+	var running sync.WaitGroup
+	running.Go(func() { serve(server) })
+
+	solicit := message(dhcpv6.MessageTypeSolicit, clientID)
+	var sent atomic.Int64
+	done := make(chan struct{})
+	flooder := b.client(topology.Multicast, 1, client.Options{})
+	running.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			for range 20 {
+				if err := flooder.Send(solicit); err != nil {
+					t.Error(err)
+					return
+				}
+				sent.Add(1)
+			}
+		}
+	})
+	running.Go(func() { // what comes back is read, so that it fills no buffer
+		for {
+			if _, _, err := flooder.Receive(time.Now().Add(100 * time.Millisecond)); err != nil {
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		}
+	})
+	some := func(v float64) bool { return v > 100 }
+	b.series(b.six, "dhcp6d_messages_returned_total", some)
+	const each = 20
+	exchange := func(first int) {
+		t.Helper()
+		for n := range each {
+			c := b.newcomer(first + n)
+			c.obtain(t.Context(), 0)
+			if c.err != nil || c.discovers != 1 || c.requests != 1 || c.refused != 0 {
+				t.Errorf("client %d: %d DISCOVERs, %d REQUESTs, refused %d times, %v", first+n, c.discovers, c.requests, c.refused, c.err)
+			}
+		}
+	}
+	exchange(2)
+	server.conn.Close() // it dies
+	exchange(2 + each)
+	again := b.dhcpv6Server(serverPlace)
+	running.Go(func() { serve(again) })
+	all, err := b.six.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := servers.Sum(all, "dhcp6d_messages_returned_total")
+	b.series(b.six, "dhcp6d_messages_returned_total", func(v float64) bool { return v > before+100 })
+	exchange(2 + 2*each)
+	close(done)
+	again.conn.Close()
+	running.Wait()
+	t.Logf("%d Solicits beside %d exchanges", sent.Load(), 3*each)
+	for _, dropped := range []string{"malformed", "reply_source", "reply_context"} {
+		b.series(b.six, `dhcp6d_packets_dropped_total{reason="`+dropped+`",socket="link"}`, is(0))
+	}
 }
