@@ -143,6 +143,7 @@ func (r *replay) run(ctx context.Context, c config.Config, now *clock.Clock) err
 		Peers: &peers, Auth: server.Auth{Name: c.Name, Opener: end.NewOpener(end.Begin(ctx)), Signer: end.NewSigner()},
 		IPC: r, Wake: r.wake, StopReading: func() {}, Replies: nowhere{}, Acks: nowhere{}, Notices: nowhere{},
 		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), Trace: hub, Local: replayed,
+		GroupSize: groupSize,
 	})
 	defer book.Finish()
 	for _, p := range parts {

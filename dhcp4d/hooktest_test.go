@@ -141,3 +141,41 @@ hook.serve(sys.argv[1], decide=decide)
 		t.Errorf("without -outside it asks the program: %v\n%s", err, out.String())
 	}
 }
+
+// TestHookTestAcknowledges: an exchange of a capture goes through to its ACK.
+func TestHookTestAcknowledges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "capture")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w, err := pcapng.NewWriter(file, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []dhcp4.MessageType{dhcp4.Discover, dhcp4.Request} {
+		m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, 9}})
+		m = dhcp4.AppendType(m, kind)
+		if kind == dhcp4.Request {
+			m = dhcp4.AppendAddr(m, dhcp4.OptRequestedAddress, netip.MustParseAddr("192.0.2.10"))
+			m = dhcp4.AppendAddr(m, dhcp4.OptServerIdentifier, netip.MustParseAddr("192.0.2.1"))
+		}
+		query := dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{})
+		if err := w.Write(&pcapng.Packet{
+			Time: time.Unix(1_800_000_000, 0), Interface: "eth0",
+			From: netip.MustParseAddrPort("[fe80::1]:546"), To: netip.MustParseAddrPort("[ff02::1:2]:547"),
+			Payload: dhcp6.AppendOption(query, dhcp6.OptDHCPv4Msg, dhcp4.AppendEnd(m)),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	environ := []string{"DHCP4D_SUBNETS=" + rulesDocument}
+	if err := run(t.Context(), []string{"hook", "test", path}, environ, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "answer: ACK") || !strings.Contains(out.String(), "yiaddr 192.0.2.10") {
+		t.Errorf("the REQUEST is not acknowledged:\n%s", out.String())
+	}
+}
