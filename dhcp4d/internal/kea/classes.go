@@ -138,8 +138,8 @@ func (c *converter) named(name string, by *value) (string, bool) {
 	return own, true
 }
 
-// keaKnown is the class of the clients that have a reservation in Kea. Here a reservation has an
-// address, and there it need not.
+// keaKnown is the class of the clients that have a reservation in Kea. There one need not give its
+// client anything.
 const keaKnown = "kea known"
 
 // reserved is the test of the class keaKnown. It defines the class if it is not yet.
@@ -153,7 +153,7 @@ func (c *converter) reserved(by *value) string {
 	return "member('" + keaKnown + "')"
 }
 
-// knowing replaces what a test asks of reservations, if there are any without an address.
+// knowing replaces what a test asks of reservations, if there are any that are not written.
 func (c *converter) knowing(test string, by *value) string {
 	if len(c.known) == 0 {
 		return test

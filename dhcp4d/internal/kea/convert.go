@@ -45,7 +45,7 @@ type converter struct {
 	defs    *definitions
 	classes []*class
 	helpers []*yaml.Node // classes that pools ask for by a name that Kea defines
-	known   []string     // tests of the clients that have a reservation without an address
+	known   []string     // tests of the clients that have a reservation which is not written
 	claimed map[string]string
 	hooks   []string // of DHCP4D_HOOKS
 	rules   []ruleLine
@@ -132,7 +132,8 @@ func (c *converter) convert(d *value) {
 	c.put(c.top, "subnets", c.subnets, nil)
 }
 
-// readKnown collects the clients that have a reservation without an address. In Kea they are known.
+// readKnown collects the clients that have a reservation which gives them nothing but classes. In Kea
+// they are known.
 func (c *converter) readKnown(d *value) {
 	var lists []*value
 	subnets := items(d.get("subnet4"))
@@ -147,7 +148,7 @@ func (c *converter) readKnown(d *value) {
 	}
 	for _, l := range lists {
 		for _, r := range items(l) {
-			if who, _, ok := c.identity(r, func(*value, string, ...any) {}); ok && content(r.get("ip-address")) == "" {
+			if who, _, ok := c.identity(r, func(*value, string, ...any) {}); ok && bare(r) {
 				c.known = append(c.known, "("+who.test+")")
 			}
 		}

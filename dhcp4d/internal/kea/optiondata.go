@@ -1,6 +1,7 @@
 package kea
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -194,13 +195,18 @@ func (c *converter) optionData(item *value, defs *definitions) *given {
 	return g
 }
 
+// byCode are options in the order in which Kea writes sub-options.
+func byCode(all []*given) []*given {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *given) int { return cmp.Compare(a.code, b.code) })
+}
+
 // complete adds its sub-options to the octets of an option.
 func (c *converter) complete(g *given, all []*given, depth int) []byte {
 	wire := g.wire
 	if g.def == nil || g.def.encapsulate == "" || depth > 4 {
 		return wire
 	}
-	for _, sub := range all {
+	for _, sub := range byCode(all) {
 		if sub.space != g.def.encapsulate || sub.used {
 			continue
 		}
@@ -277,7 +283,7 @@ func (c *converter) vendors(o *optionList, all []*given) {
 			continue
 		}
 		var subs []byte
-		for _, sub := range all {
+		for _, sub := range byCode(all) {
 			if sub.space != g.space || sub.used {
 				continue
 			}

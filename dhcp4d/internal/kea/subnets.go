@@ -102,8 +102,8 @@ func (c *converter) subnet(s, network *value) {
 	reservations := &yaml.Node{Kind: yaml.SequenceNode}
 	if c.inSubnet(s, network) {
 		for _, r := range items(s.get("reservations")) {
-			if k := c.reservation(reservations, r); k != nil {
-				classes = append(classes, k)
+			if m := c.reservation(r); m != nil {
+				reservations.Content = append(reservations.Content, m)
 			}
 		}
 	} else {
@@ -509,36 +509,27 @@ func (c *converter) identity(r *value, left func(v *value, format string, args .
 // duidExpression is the DUID in a client identifier (RFC 4361).
 const duidExpression = "ifelse(substring(option[61].hex, 0, 1) == 0xff, substring(option[61].hex, 5, all), '')"
 
-// reservation converts a reservation. One without an address becomes a class, which is returned: it
-// gives its client the rest.
-func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
+// reservation converts a reservation. It returns nil if there is nothing to write.
+func (c *converter) reservation(r *value) *yaml.Node {
 	who, by, ok := c.identity(r, c.left)
 	if !ok {
 		return nil
 	}
-	address := r.get("ip-address")
-	m := mapping()
-	c.origin[m] = r
-	hasAddress := content(address) != "" && content(address) != "0.0.0.0"
-	switch {
-	case hasAddress && who.key == "":
+	if who.key == "" {
 		c.left(r, "flex-id tells clients apart by the expression of the hook flex_id, and so not by DUID; name its client by client-id: ff, the IAID and the DUID")
 		return nil
-	case hasAddress:
-		c.put(m, who.key, str(who.text), by)
+	}
+	m := mapping()
+	c.origin[m] = r
+	c.put(m, who.key, str(who.text), by)
+	if who.key == "circuit-id" {
+		c.changed(by, "as circuit-id, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match")
+	} else {
+		c.taken(by, "as %s", who.key)
+	}
+	if address := r.get("ip-address"); !noAddress(r) {
 		c.put(m, "address", scalar(content(address)), address)
-		if who.key == "circuit-id" {
-			c.changed(by, "as circuit-id, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match")
-		} else {
-			c.taken(by, "as %s", who.key)
-		}
-		if who.by != "" {
-			c.flex = who.by
-		}
 		c.taken(address, "as address")
-	default:
-		c.put(m, "test", str(who.test), by)
-		c.changed(by, "as the test of a class: the reservation has no address")
 	}
 	for _, item := range items(r.get("client-classes")) {
 		name := content(item)
@@ -565,17 +556,31 @@ func (c *converter) reservation(into *yaml.Node, r *value) *yaml.Node {
 		}
 	}
 	c.writeOptions(m, o)
-	if hasAddress {
-		into.Content = append(into.Content, m)
+	if len(m.Content) <= 2 {
+		c.note(r, Changed, "it is not written: it gives its client nothing. The client is known where a class asks for that")
 		return nil
 	}
-	if len(m.Content) <= 2 {
-		if len(items(r.get("client-classes"))) == 0 {
-			c.left(r, "it gives its client nothing; here a client is known if it has an address reserved")
-		}
-		return nil
+	if who.by != "" {
+		c.flex = who.by
 	}
 	return m
+}
+
+// noAddress reports whether a reservation has no address.
+func noAddress(r *value) bool {
+	a := content(r.get("ip-address"))
+	return a == "" || a == "0.0.0.0"
+}
+
+// bare reports whether a reservation gives nothing but classes.
+func bare(r *value) bool {
+	for _, key := range []string{"hostname", "next-server", "server-hostname", "boot-file-name"} {
+		if v := content(r.get(key)); v != "" && v != "0.0.0.0" {
+			return false
+		}
+	}
+	return noAddress(r) && len(items(r.get("option-data"))) == 0 &&
+		!slices.ContainsFunc(items(r.get("client-classes")), func(v *value) bool { return content(v) == dropClass })
 }
 
 // globalReservations converts the reservations at the top.
@@ -595,41 +600,41 @@ func (c *converter) globalReservations(d *value) {
 }
 
 func (c *converter) globalReservation(r *value) {
+	var within []*yaml.Node // the subnets that it is for
 	a, err := netip.ParseAddr(content(r.get("ip-address")))
-	if err != nil { // for all subnets
-		if k := c.reservation(nil, r); k != nil {
-			c.note(r, Changed, "as a class of each subnet")
-			for _, s := range c.subnets.Content {
-				classes := child(s, "classes")
-				if classes == nil {
-					classes = &yaml.Node{Kind: yaml.SequenceNode}
-					c.put(s, "classes", classes, nil)
-				}
-				twin := copied(k)
-				c.origin[twin] = r
-				classes.Content = append(classes.Content, twin)
-			}
+	for _, s := range c.subnets.Content {
+		p, err2 := netip.ParsePrefix(child(s, "subnet").Value)
+		if noAddress(r) || (err == nil && err2 == nil && p.Contains(a)) {
+			within = append(within, s)
 		}
+	}
+	if len(within) == 0 {
+		c.left(r, "%s is in no subnet", content(r.get("ip-address")))
 		return
 	}
-	for _, s := range c.subnets.Content {
-		p, err := netip.ParsePrefix(child(s, "subnet").Value)
-		if err != nil || !p.Contains(a) {
-			continue
-		}
+	m := c.reservation(r)
+	if m == nil {
+		return
+	}
+	for _, s := range within {
 		reservations := child(s, "reservations")
 		if reservations == nil {
 			reservations = &yaml.Node{Kind: yaml.SequenceNode}
-		}
-		before := len(reservations.Content)
-		if c.reservation(reservations, r); len(reservations.Content) == before {
-			return
-		}
-		if child(s, "reservations") == nil {
 			c.put(s, "reservations", reservations, nil)
 		}
-		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", p)
-		return
+		same := func(n *yaml.Node) bool {
+			return n.Content[0].Value == m.Content[0].Value && n.Content[1].Value == m.Content[1].Value
+		}
+		if noAddress(r) && slices.ContainsFunc(reservations.Content, same) {
+			continue // the client's own of the subnet goes before
+		}
+		twin := copied(m)
+		c.origin[twin] = r
+		reservations.Content = append(reservations.Content, twin)
 	}
-	c.left(r, "%s is in no subnet", a)
+	if noAddress(r) {
+		c.note(r, Changed, "as a reservation of each subnet")
+	} else {
+		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", child(within[0], "subnet").Value)
+	}
 }
