@@ -41,6 +41,9 @@ func TestDemo(t *testing.T) {
 				t.Errorf("%q is missing", want)
 			}
 		}
+		if beside := "from Kea at [2001:db8:a::1]:1547"; strings.Contains(p.Output(), beside) != (servers.KeaMissing() == nil) {
+			t.Errorf("%q and Kea installed: %v", beside, servers.KeaMissing())
+		}
 		for what, n := range map[string]int{" got ": len(topology.Ways), "renewed and released 1": len(topology.Ways)} {
 			if got := strings.Count(p.Output(), what); got != n {
 				t.Errorf("%q %d times, want %d", what, got, n)

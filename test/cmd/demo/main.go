@@ -1,6 +1,7 @@
 // Demo shows the whole system in a few seconds. Clients on IPv6-only links get IPv4 leases through
 // dhcp6d and dhcp4d: by multicast, by unicast, and through one and two relays. They renew the
-// leases and give them back.
+// leases and give them back. If Kea is installed, one client also gets a prefix from Kea's DHCPv6
+// server, through the same dhcp6d.
 //
 // It needs the two daemons beside it (make demo builds them) and network namespaces: root, or a
 // kernel that allows unprivileged user namespaces. It leaves nothing behind. The exit status is 1
@@ -71,12 +72,21 @@ func run(ctx context.Context) (err error) {
 		fmt.Printf("  dhcp4d  subnet %-16s %s to %s\n", s.Prefix, s.First, s.Last)
 	}
 	fmt.Printf("  dhcp6d  interfaces %s, relays %s, option 88 %q\n", strings.Join(config.Interfaces, " and "), config.Relays[0], config.Option88)
+	keaMissing := servers.KeaMissing()
+	if keaMissing == nil {
+		config.Env = append(config.Env, "DHCP6D_DHCPV6_SERVERS="+keaPlace.String())
+	}
 	six, four, err := servers.Start(network.Server, servers.Ours, servers.Ours, config)
 	if err != nil {
 		return err
 	}
 	if err := serve(ctx, network); err != nil {
 		return fmt.Errorf("%w\n\ndhcp6d said:\n%s\ndhcp4d said:\n%s", err, six.Output(), four.Output())
+	}
+	if keaMissing != nil {
+		say("Kea is not installed. With it, one client would get its prefix from Kea and its IPv4 lease from dhcp4d")
+	} else if err := beside(ctx, network, dir); err != nil {
+		return fmt.Errorf("%w\n\ndhcp6d said:\n%s", err, six.Output())
 	}
 	if err := headlines(six, four); err != nil {
 		return err
@@ -89,6 +99,9 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
+// retry is how clients retransmit.
+var retry = client.Retransmit{First: time.Second, Max: time.Second, Tries: 5}
+
 // A holder is a client with its lease.
 type holder struct {
 	name   string
@@ -99,7 +112,6 @@ type holder struct {
 // serve makes a client on each path obtain, renew and release a lease.
 func serve(ctx context.Context, network *topology.Network) error {
 	say("A client asks which server to use, then DISCOVER, OFFER, REQUEST, ACK in DHCPV4-QUERY and DHCPV4-RESPONSE")
-	retry := client.Retransmit{First: time.Second, Max: time.Second, Tries: 5}
 	var holders []holder
 	given := make(map[string]string)
 	for i, via := range topology.Ways {

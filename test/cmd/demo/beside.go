@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/test/servers"
+	"github.com/dhcp4o6/dhcp4o6/test/topology"
+)
+
+// keaPlace is where Kea's DHCPv6 server listens, on the host of dhcp6d, which has port 547.
+var keaPlace = netip.AddrPortFrom(topology.Server, 1547)
+
+// kea is its configuration: addresses and prefixes for the link access.
+var kea = fmt.Sprintf(`{"Dhcp6": {
+	"lease-database": {"type": "memfile", "persist": false},
+	"server-id": {"type": "EN", "enterprise-id": 2495, "identifier": "4f36", "persist": false},
+	"interfaces-config": {"interfaces": ["access/%s"]},
+	"subnet6": [{"id": 1, "subnet": %q, "rapid-commit": true,
+		"pools": [{"pool": "2001:db8:a::1000 - 2001:db8:a::1fff"}],
+		"pd-pools": [{"prefix": "2001:db8:100::", "prefix-len": 40, "delegated-len": 56}]}],
+	"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stderr", "flush": true}]}]}}`, keaPlace.Addr(), topology.AccessPrefix)
+
+// beside shows one client that gets its IPv6 address and prefix from Kea and its IPv4 lease from
+// dhcp4d, both through dhcp6d.
+func beside(ctx context.Context, network *topology.Network, dir string) error {
+	say("Kea behind the same dhcp6d: one client gets its prefix from Kea and its IPv4 lease from dhcp4d")
+	half, err := servers.StartKeaDHCPv6(network.Server, dir, kea, "-p", fmt.Sprint(keaPlace.Port()))
+	if err != nil {
+		return err
+	}
+	const number = 100 // no other client of the demo has it
+	c, _, err := network.Client(topology.Multicast, number, client.Options{Retransmit: retry})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	prefix, err := delegated(c, number)
+	if err != nil {
+		return fmt.Errorf("asking for a prefix: %w\n\nKea said:\n%s", err, half.Output())
+	}
+	fmt.Printf("  Solicit, Reply: %s from Kea at %s  (%.1f ms)\n", prefix, keaPlace, milliseconds(start))
+	start = time.Now()
+	lease, err := c.Obtain(ctx)
+	if err != nil {
+		return fmt.Errorf("the client with a prefix has no lease: %w", err)
+	}
+	fmt.Printf("  DHCPV4-QUERY:   %s/%d from dhcp4d, server %s  (%.1f ms)\n", lease.Address, lease.Mask, lease.Server, milliseconds(start))
+	return errors.Join(c.Release(lease), half.Stop(5*time.Second))
+}
+
+// delegated asks for a prefix, and returns it.
+func delegated(c *client.Client, number int) (string, error) {
+	m, err := dhcpv6.NewMessage(dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(number)}))
+	if err != nil {
+		return "", err
+	}
+	m.MessageType = dhcpv6.MessageTypeSolicit
+	m.AddOption(dhcpv6.OptElapsedTime(0))
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
+	m.AddOption(&dhcpv6.OptIAPD{IaId: [4]byte{0, 0, 0, 1}})
+	for range retry.Tries {
+		if err := c.Send(m.ToBytes()); err != nil {
+			return "", err
+		}
+		raw, _, err := c.Receive(time.Now().Add(retry.First))
+		if err != nil {
+			continue
+		}
+		r, err := dhcpv6.MessageFromBytes(raw)
+		if err != nil {
+			return "", err
+		}
+		if ia := r.Options.OneIAPD(); ia != nil && len(ia.Options.Prefixes()) > 0 {
+			return ia.Options.Prefixes()[0].Prefix.String(), nil
+		}
+		return "", fmt.Errorf("no prefix in %s", r.Summary())
+	}
+	return "", errors.New("no answer")
+}
