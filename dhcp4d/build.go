@@ -110,6 +110,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 		GroupSize:       groupSize,
 	})
 	defer d.core.Finish()
+	d.core.CatchUp(event.Behind.Of(made))
 	rt.OnReload(d.reload)
 
 	parts = append(parts, daemon.Func("names", d.link.runNames))

@@ -376,3 +376,131 @@ func TestMadPrograms(t *testing.T) {
 		})
 	}
 }
+
+// told connects as a program that wants events after a cursor, and returns the first n.
+func told(t *testing.T, on net.Listener, cursor []byte, n int) (events []string, last []byte) {
+	t.Helper()
+	hello := outside.Hello{Name: "accounting", Events: outside.AllEvents, Cursor: cursor}
+	var c net.Conn
+	var buf []byte
+	for len(buf) == 0 { // the dhcp4d before may have left a connection that nobody has accepted
+		var err error
+		if c, err = on.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // the program is killed
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := c.Write(hello.Append(nil)); err == nil {
+			octets := make([]byte, 1<<16)
+			n, _ := c.Read(octets)
+			buf = octets[:n]
+		}
+	}
+	for len(events) < n {
+		for len(events) < n {
+			record, whole, _ := outside.Next(buf, outside.MaxFromDaemon)
+			if !whole {
+				break
+			}
+			buf = buf[len(record):]
+			r, wrong := outside.Parse(record)
+			if wrong != outside.None {
+				t.Fatal(wrong)
+			}
+			if r.Kind != outside.KindEvent {
+				continue
+			}
+			e := r.Event()
+			again := ""
+			if e.Again {
+				again = " again"
+			}
+			events, last = append(events, fmt.Sprintf("%s %d%s", e.Event, e.HWAddr[5], again)), bytes.Clone(e.Cursor)
+			if _, err := c.Write(outside.AppendDone(nil, e.Cursor)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(events) == n {
+			break
+		}
+		octets := make([]byte, 1<<16)
+		got, err := c.Read(octets)
+		if err != nil {
+			t.Fatalf("after %q: %v", events, err)
+		}
+		buf = append(buf, octets[:got]...)
+	}
+	return events, last
+}
+
+// TestEventsReachAProgramThatWasAway: in order, each at least once, over the death of the program
+// and of dhcp4d.
+func TestEventsReachAProgramThatWasAway(t *testing.T) {
+	dir := t.TempDir()
+	on, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.Close() //nolint:errcheck // it only listens
+	kept := filepath.Join(dir, "events")
+	start := func(t *testing.T) *site {
+		return newSite(t, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_STORE=journal:"+filepath.Join(dir, "store"), "DHCP4D_HOOKS=outside",
+			"DHCP4D_OUTSIDE_SOCKET="+filepath.Join(dir, "socket"), "DHCP4D_OUTSIDE_EVENTS="+kept)
+	}
+	check := func(t *testing.T, got []string, want ...string) {
+		t.Helper()
+		if strings.Join(got, ", ") != strings.Join(want, ", ") {
+			t.Errorf("told: %q, want %q", got, want)
+		}
+	}
+	var cursor []byte
+	var leased netip.Addr
+	t.Run("a program that comes and goes", func(t *testing.T) {
+		s := start(t)
+		leased = s.lease(1)
+		s.lease(2)
+		var events []string
+		events, cursor = told(t, on, nil, 1)
+		check(t, events, "allocated 1")
+		s.lease(3)
+		events, cursor = told(t, on, cursor, 2)
+		check(t, events, "allocated 2", "allocated 3")
+		s.lease(4)
+		eventuallyCounts(t, s.metrics, `dhcp4d_lease_events_total{event="allocated"} 4`)
+	})
+	t.Run("over a start of dhcp4d", func(t *testing.T) {
+		s := start(t)
+		s.ask(dhcp4.Release, 1, leased, dhcp4.AppendAddr(nil, dhcp4.OptServerIdentifier, netip.MustParseAddr("192.0.2.1")))
+		// What is new since the cursor, then what may not have been told before the start.
+		events, _ := told(t, on, cursor, 6)
+		check(t, events[:1], "allocated 4")
+		check(t, events[5:], "released 1")
+		for _, client := range []string{"1", "2", "3", "4"} {
+			if !strings.Contains(strings.Join(events[1:5], ", "), "allocated "+client+" again") {
+				t.Errorf("client %s is not told again: %q", client, events)
+			}
+		}
+	})
+	t.Run("what was committed and never kept comes from the store", func(t *testing.T) {
+		files, err := filepath.Glob(filepath.Join(kept, "*.events"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		whole, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := outside.Next(whole, outside.MaxFromDaemon)
+		if err := os.Truncate(files[0], int64(len(first)+4)); err != nil {
+			t.Fatal(err)
+		}
+		start(t)
+		events, _ := told(t, on, nil, 5)
+		check(t, events[:1], "allocated 1")
+		for _, want := range []string{"released 1", "allocated 2", "allocated 3", "allocated 4"} {
+			if !strings.Contains(strings.Join(events[1:], ", "), want+" again") {
+				t.Errorf("not told: %s, but %q", want, events)
+			}
+		}
+	})
+}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/parking"
+	"github.com/dhcp4o6/dhcp4o6/shared/spool"
 )
 
 const (
@@ -58,6 +59,7 @@ type Options struct {
 	Hello   outside.Hello // ours
 	Log     *slog.Logger
 	Metrics *Metrics
+	Events  *spool.Spool // nil: none are told
 }
 
 // Arrival is what has come from the program.
@@ -82,6 +84,8 @@ type Link struct {
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 
+	unnotify func() // of events; nil: there are none
+
 	wake atomic.Pointer[func()]
 	down atomic.Int64 // Now when there was no connection any more; 0: there is one
 
@@ -94,13 +98,17 @@ type Link struct {
 	mu      sync.Mutex
 	out     []byte        // to be written to the connection at hand
 	write   chan struct{} // 1: there is something
+	events  chan struct{} // 1: there may be events to tell
 	arrived []Arrival
 	met     bool // the program has said hello since the loop last asked
 }
 
 // NewLink makes a link and begins to connect.
 func NewLink(o Options) *Link {
-	l := &Link{o: o, write: make(chan struct{}, 1)}
+	l := &Link{o: o, write: make(chan struct{}, 1), events: make(chan struct{}, 1)}
+	if o.Events != nil {
+		l.unnotify = o.Events.Notify(l.more)
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.down.Store(int64(max(Now(), 1)))
 	l.ended.Go(l.run)
@@ -111,7 +119,18 @@ func NewLink(o Options) *Link {
 func (l *Link) Close() {
 	l.cancel()
 	l.ended.Wait()
+	if l.unnotify != nil {
+		l.unnotify()
+	}
 	l.o.Metrics.connected.Set(0)
+}
+
+// more has the goroutine that writes look for events.
+func (l *Link) more() {
+	select {
+	case l.events <- struct{}{}:
+	default:
+	}
 }
 
 // Wakes sets what wakes the loop when there is something for it.
@@ -243,7 +262,7 @@ func (l *Link) connection() (met bool, err error) {
 
 	var stuck atomic.Bool
 	writer.Go(func() {
-		if l.writeTo(c, over) {
+		if l.writeTo(c, over, r.feed) {
 			stuck.Store(true)
 		}
 		_ = c.Close()
@@ -260,14 +279,29 @@ func (l *Link) connection() (met bool, err error) {
 	return true, err
 }
 
-// writeTo writes what the loop hands over until the connection is over. It reports whether the
-// program does not read.
-func (l *Link) writeTo(c net.Conn, over chan struct{}) (stuck bool) {
+// writeTo writes what the loop hands over, and events, until the connection is over. It reports
+// whether the program does not read.
+func (l *Link) writeTo(c net.Conn, over chan struct{}, events *feed) (stuck bool) {
 	var octets []byte
+	l.more()
 	for {
 		select {
 		case <-over:
 			return false
+		case <-l.events:
+			if events == nil {
+				continue
+			}
+			records := l.nextEvents(events)
+			if len(records) == 0 {
+				continue
+			}
+			l.more()
+			_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
+			if _, err := c.Write(records); err != nil {
+				return errors.Is(err, os.ErrDeadlineExceeded)
+			}
+			continue
 		case <-l.write:
 		}
 		l.mu.Lock()
@@ -288,6 +322,7 @@ type reader struct {
 	link *Link
 	conn net.Conn
 	name string
+	feed *feed // nil: the program wants no events
 	buf  []byte
 	some []Arrival // to be handed over after a read
 
@@ -326,7 +361,8 @@ func (r *reader) hello() error {
 			case read.Kind != outside.KindHello:
 				return outside.NoHello
 			}
-			r.name = read.Hello().Name
+			hello := read.Hello()
+			r.name, r.feed = hello.Name, r.link.feedFor(&hello)
 			r.keep(len(record))
 			return nil
 		}
@@ -386,6 +422,11 @@ func (r *reader) take(record []byte) outside.Wrong {
 	case outside.KindForget:
 		r.some = append(r.some, Arrival{Forget: keyOf(read)})
 	case outside.KindDone:
+		if !r.link.done(r.feed, read) {
+			wrong = outside.Nobody
+			break
+		}
+		return outside.None
 	default:
 		wrong = outside.UnknownKind
 	}

@@ -43,7 +43,7 @@ var wrongs = [WrongCount]struct{ label, meaning string }{
 	Flood:          {"flood", "far more records than were asked for"},
 	Stuck:          {"stuck", "the program does not read what it is sent"},
 	UnknownKind:    {"kind", "a record of a kind that no program sends"},
-	Nobody:         {"nobody", "an answer to a question that was never asked"},
+	Nobody:         {"nobody", "an answer to a question that was never asked, or done with events that were never told"},
 	Twice:          {"twice", "a second answer to one question"},
 	Late:           {"late", "an answer after the time for it"},
 	NoVerdict:      {"no_verdict", "an answer without a verdict, or with one that is not known"},

@@ -45,7 +45,7 @@ func TestMetricsAreAsListed(t *testing.T) {
 	}
 	t.Cleanup(network.Close)
 	config := topology.Config(t.TempDir())
-	config.Env = append(config.Env, "DHCP4D_LEASELOG_PATH=stderr", "DHCP4D_OUTSIDE_SOCKET=/nonexistent", "DHCP4D_OUTSIDE_KEY=pkt4.mac", "DHCP4D_OUTSIDE_REASONS=a", "DHCP6D_DHCPV6_SERVERS=2001:db8:c::2")
+	config.Env = append(config.Env, "DHCP4D_LEASELOG_PATH=stderr", "DHCP4D_OUTSIDE_SOCKET=/nonexistent", "DHCP4D_OUTSIDE_KEY=pkt4.mac", "DHCP4D_OUTSIDE_REASONS=a", "DHCP4D_OUTSIDE_EVENTS="+t.TempDir(), "DHCP6D_DHCPV6_SERVERS=2001:db8:c::2")
 	for _, d := range []struct{ prefix, hooks, point string }{{"DHCP6D_", "rules", "pkt6_receive"}, {"DHCP4D_", "leaselog,rules,outside", "pkt4_receive"}} {
 		config.Env = append(config.Env, d.prefix+"HOOKS="+d.hooks, d.prefix+"RULES_REASONS=a", d.prefix+"RULES_COUNTERS=b", d.prefix+"RULES_LINES="+d.point+": member('ALL') -> count b")
 	}

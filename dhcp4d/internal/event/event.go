@@ -110,12 +110,21 @@ type Lease struct {
 	Time  time.Time
 	// Binding is the lease. Its times are the wall clock's.
 	Binding lease.Binding
+	// Again: it may have been told before dhcp4d was started.
+	Again bool
 	// By is who ordered the change, empty where a client or the time did.
 	By string
 	// Interface and Relays are the way of the query: the interface of dhcp6d, and the relay levels
 	// from the outermost to the innermost. Empty where no query caused the change.
 	Interface string
 	Relays    []Relay
+}
+
+// CatchUp is what a hook wants to be told at the start: what has changed since it was last told
+// something, if it cannot know whether it was told everything.
+type CatchUp struct {
+	Since lease.Time // of the wall clock
+	Tell  func(e *Lease)
 }
 
 // Relay is one relay level.

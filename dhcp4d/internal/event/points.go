@@ -23,6 +23,9 @@ const (
 // Asker is the part of the hook that parks queries, to ask a program outside.
 const Asker = hook.Part[*asking.Asker]("asker")
 
+// Behind is the part of a hook that catches up at the start.
+const Behind = hook.Part[*CatchUp]("behind")
+
 // Filters are the points where hooks decide.
 func Filters() []hook.FilterPoint[Query] {
 	return []hook.FilterPoint[Query]{

@@ -8,19 +8,25 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
+	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 	"github.com/dhcp4o6/dhcp4o6/shared/rule"
 	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
+	"github.com/dhcp4o6/dhcp4o6/shared/spool"
 )
 
 // outsideVariables are the variables of the hook outside.
@@ -31,6 +37,8 @@ type outsideVariables struct {
 	Timeout     time.Duration `env:"TIMEOUT" envDefault:"300ms" desc:"hook outside: how long a query waits for its verdict, at most 2s"`
 	Policy      string        `env:"POLICY" envDefault:"drop" kind:"drop, open or stale" desc:"hook outside: what becomes of a query without a verdict: it is dropped, goes on as if nobody had been asked, or the last verdict of its key decides, however old it is"`
 	Reasons     []string      `env:"REASONS" desc:"hook outside: the reasons for which the program drops queries, as they are counted"`
+	Events      string        `env:"EVENTS" kind:"a directory" desc:"hook outside: where changes of leases are kept until the program has been told; unset tells it none"`
+	EventsSize  fileSize      `env:"EVENTS_SIZE" envDefault:"64M" kind:"a size such as 100M or 1G" desc:"hook outside: how much is kept; what is older is lost for a program that is away"`
 	Cache       uint32        `env:"CACHE" envDefault:"65536" desc:"hook outside: how many verdicts are kept"`
 	Parked      uint32        `env:"PARKED" envDefault:"4096" desc:"hook outside: how many queries may wait for their verdicts"`
 	ParkedPoint uint32        `env:"PARKED_POINT" envDefault:"16" desc:"hook outside: how many queries of one attachment point may wait for their verdicts"`
@@ -53,6 +61,9 @@ func (v *outsideVariables) Check(c *hook.Check) {
 		c.Mistake("SOCKET", fmt.Sprintf("%q is no path that begins with /", v.Socket), "name the socket that the program outside listens on")
 	case len(v.Socket) > maxSocket:
 		c.Mistake("SOCKET", fmt.Sprintf("the path has %d octets", len(v.Socket)), fmt.Sprintf("give one of at most %d", maxSocket))
+	}
+	if v.Events != "" && !filepath.IsAbs(v.Events) {
+		c.Mistake("EVENTS", fmt.Sprintf("%q is no path that begins with /", v.Events), "name a directory that dhcp4d may write to")
 	}
 	c.Known("POINT", "point for the program outside", []string{v.Point}, []string{string(event.Pkt4Receive), string(event.Subnet4Select)})
 	if v.Timeout < time.Millisecond || v.Timeout > 2*time.Second {
@@ -87,7 +98,9 @@ func (v *outsideVariables) Check(c *hook.Check) {
 func (v *outsideVariables) Complete(with *network.Subnets, c *hook.Check) {
 	v.marked = with.Marked
 	if v.Key == "" {
-		c.Mistake("KEY", "is not set", "give an expression, such as relay6[0].option[18].hex or pkt4.mac")
+		if v.Events == "" {
+			c.Mistake("KEY", "is not set", "give an expression, such as relay6[0].option[18].hex or pkt4.mac, or set "+c.Name("EVENTS")+" for a program that is only told")
+		}
 		return
 	}
 	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: with.Names}
@@ -105,8 +118,19 @@ func (v *outsideVariables) Complete(with *network.Subnets, c *hook.Check) {
 
 // outsideHook is the hook that asks a program outside about queries.
 type outsideHook struct {
-	asker *asking.Asker
+	asker *asking.Asker // nil: the program is only told
 	line  *line
+	point string
+	kept  *kept // nil: no events are
+}
+
+// kept is the events, shared by all configurations with the same directory.
+type kept struct {
+	*spool.Spool
+	dir     string
+	size    fileSize
+	catchUp *event.CatchUp // nil: nobody was ever told anything
+	users   atomic.Int32
 }
 
 // line is what one configuration hands to the next, if the program is the same.
@@ -122,17 +146,29 @@ type line struct {
 // newOutside goes on with the connection that there is: a reload forgets no verdict.
 func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsideHook, error) {
 	metrics := asking.NewMetrics(env.Registry, v.Reasons)
-	h := &outsideHook{}
-	if before != nil && before.line.socket == v.Socket && before.line.timeout == v.Timeout && before.line.point == v.Point {
+	h := &outsideHook{point: v.Point}
+	var err error
+	if h.kept, err = keep(v, env, before); err != nil {
+		return nil, err
+	}
+	if before != nil && before.line.socket == v.Socket && before.line.timeout == v.Timeout && before.line.point == v.Point && before.kept == h.kept {
 		h.line = before.line
 	} else {
 		h.line = &line{socket: v.Socket, timeout: v.Timeout, point: v.Point, cache: consult.NewCache(int(v.Cache))}
+		var events *spool.Spool
+		if h.kept != nil {
+			events = h.kept.Spool
+		}
 		h.line.link = consult.NewLink(consult.Options{
-			Path: v.Socket, Log: env.Log, Metrics: metrics.Metrics,
+			Events: events,
+			Path:   v.Socket, Log: env.Log, Metrics: metrics.Metrics,
 			Hello: outside.Hello{Daemon: "dhcp4d", Highest: outside.Version, Timeout: uint32(v.Timeout.Milliseconds()), Points: []string{v.Point}},
 		})
 	}
 	h.line.users.Add(1)
+	if v.key == nil {
+		return h, nil
+	}
 	h.asker = &asking.Asker{
 		Config: asking.Config{
 			Point: v.Point, Key: v.key, Policy: v.policy, Timeout: v.Timeout,
@@ -157,8 +193,73 @@ func settable() *[256]bool {
 
 // Attach implements hook.Hook.
 func (h *outsideHook) Attach(to *hook.Attachment) {
-	event.Asker.Give(to, h.asker)
-	hook.FilterPoint[event.Query](h.asker.Point).RunLast(to, h.decide)
+	if h.asker != nil {
+		event.Asker.Give(to, h.asker)
+		hook.FilterPoint[event.Query](h.point).RunLast(to, h.decide)
+	}
+	if h.kept != nil {
+		event.Leases4Committed.Run(to, h.kept.tell)
+		event.Behind.Give(to, h.kept.catchUp)
+	}
+}
+
+// keep opens the directory of events, or goes on with it.
+func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error) {
+	switch {
+	case v.Events == "":
+		return nil, nil
+	case before != nil && before.kept != nil && before.kept.dir == v.Events && before.kept.size == v.EventsSize:
+		before.kept.users.Add(1)
+		return before.kept, nil
+	case before != nil && before.kept != nil && before.kept.dir == v.Events:
+		return nil, errors.New("DHCP4D_OUTSIDE_EVENTS_SIZE cannot be changed while we run: restart for that")
+	}
+	lost := metric.Once(env.Registry, prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "dhcp4d", Name: "outside_lost_events_total",
+		Help: "Changes of leases that the program outside is never told, because the disk was too slow to keep them.",
+	}))
+	s, err := spool.Open(spool.Options{Dir: v.Events, Size: uint64(v.EventsSize), Log: env.Log, Lost: func(n int) { lost.Add(float64(n)) }})
+	if err != nil {
+		return nil, fmt.Errorf("%w (DHCP4D_OUTSIDE_EVENTS)", err)
+	}
+	k := &kept{Spool: s, dir: v.Events, size: v.EventsSize}
+	k.users.Store(1)
+	if last := s.Last(); last > 0 {
+		// A change is told after its commit, so the last one that is kept may be of the same second
+		// as others that are not.
+		k.catchUp = &event.CatchUp{Since: lease.Time(last/1000) - catchUpSlack, Tell: k.tell}
+	}
+	return k, nil
+}
+
+// catchUpSlack is by how many seconds events may be older than one that is kept.
+const catchUpSlack = 10
+
+// tell keeps a change for the program. It may be called by several goroutines.
+func (k *kept) tell(e *event.Lease) {
+	b := &e.Binding
+	record := outside.Event{
+		Again: e.Again, Event: e.Event.String(), Time: uint64(max(e.Time.UnixMilli(), 0)),
+		Address: b.Addr, Subnet: b.Subnet, State: b.State.String(), HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, Source: b.Source,
+		Start: uint64(max(b.Start, 0)), Changed: uint64(max(b.Changed, 0)), By: e.By, Interface: e.Interface,
+	}
+	if b.Expires != lease.Never {
+		record.Expires = uint64(max(b.Expires, 1))
+	}
+	if len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier {
+		record.ClientID = b.Client[1:]
+	}
+	for _, r := range e.Relays {
+		var options []byte
+		if r.InterfaceID != nil {
+			options = dhcp6.AppendOption(options, dhcp6.OptInterfaceID, r.InterfaceID)
+		}
+		if r.RemoteID != nil {
+			options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, r.RemoteID)
+		}
+		record.Relays = append(record.Relays, outside.Relay{Link: r.LinkAddress, Peer: r.PeerAddress, Options: options})
+	}
+	k.Add(&record)
 }
 
 // decide has the program decide about a query, or has it parked.
@@ -172,6 +273,9 @@ func (h *outsideHook) decide(e *event.Query) drop.Reason {
 func (h *outsideHook) Close() error {
 	if h.line.users.Add(-1) == 0 {
 		h.line.link.Close()
+	}
+	if h.kept != nil && h.kept.users.Add(-1) == 0 {
+		h.kept.Close()
 	}
 	return nil
 }

@@ -1,0 +1,64 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+)
+
+// CatchUp tells a hook, which may be nil, what has become of the leases since it was last told
+// something. Of several changes of one lease it tells the last. It is called after Serve and before
+// the first query.
+func (c *Core) CatchUp(to *event.CatchUp) {
+	if to == nil {
+		return
+	}
+	o, now := c.Operator(), lease.Time(c.clock.Wall().Unix())
+	changed := func(b *lease.Binding) bool { return b.Changed >= to.Since }
+	ended := func(b *lease.Binding) bool {
+		return (b.State == lease.Bound || b.State == lease.Declined) && b.Expires >= to.Since && b.Expires < now
+	}
+	var found lease.Batch
+	for from, more := leases.Place(0), true; more; more = from != 0 {
+		var err error
+		from, err = o.Scan(from, func(b *lease.Binding) bool { return changed(b) || ended(b) }, &found)
+		if err != nil { // the store was loaded anew
+			from, found = 0, lease.Batch{}
+		}
+	}
+	var told []event.Lease
+	for i := range found.Records {
+		b := found.Records[i]
+		if changed(&b) {
+			told = append(told, event.Lease{Again: true, Event: lastOf(&b), Time: time.Unix(int64(b.Changed), 0), Binding: b})
+		}
+		if ended(&b) {
+			e := event.Lease{Again: true, Event: lease.ExpiredEvent, Time: time.Unix(int64(b.Expires), 0), Binding: b}
+			if b.State == lease.Declined {
+				e.Event = lease.Reclaimed
+			}
+			told = append(told, e)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b event.Lease) int { return cmp.Compare(a.Time.Unix(), b.Time.Unix()) })
+	for i := range told {
+		to.Tell(&told[i])
+	}
+}
+
+// lastOf returns the event that has led to the state of a lease.
+func lastOf(b *lease.Binding) lease.Event {
+	switch {
+	case b.State == lease.Released:
+		return lease.ReleasedEvent
+	case b.State == lease.Declined:
+		return lease.DeclinedEvent
+	case b.Start == b.Changed:
+		return lease.Allocated
+	}
+	return lease.Renewed
+}
