@@ -227,7 +227,7 @@ type State uint8
 const (
 	Working State = iota
 	Broken        // the store has failed and is not yet back
-	Hanging       // the current commit has taken longer than hangsAfter
+	Hanging       // the current commit, or a look at what others have changed, takes longer than hangsAfter
 )
 
 // hangsAfter is longer than a commit to a healthy disk takes, and shorter than the time after which
@@ -241,6 +241,8 @@ func (c *Committer[R]) State() State {
 		return Broken
 	case c.cfg.Metrics.waiting() > hangsAfter.Seconds():
 		return Hanging
+	case c.shared != nil && c.cfg.Metrics.age() > hangsAfter.Seconds():
+		return Hanging // a look waits for an answer, or fails; no commit can be made meanwhile
 	}
 	return Working
 }
@@ -440,6 +442,8 @@ func (c *Committer[R]) recover() bool {
 			c.cfg.Log.Error("lease store cannot be opened; dhcp4d keeps trying", "error", err)
 		}
 	}
+	c.looked = time.Now() // all leases have been read
+	c.cfg.Metrics.looked(c.looked, 0)
 	c.failed.Store(false)
 	c.cfg.Log.Info("lease store is back", "after", time.Since(began))
 	return true

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -44,6 +45,41 @@ func (d *sharedDisk) Share() store.Share {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.share
+}
+
+// TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit: a shared store is looked at ten times a
+// second. While that gets no answer, nothing can be acknowledged, and the state says so before a
+// client has lost a REQUEST.
+func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &sharedDisk{Store: m}
+	metrics := NewMetrics(prometheus.NewRegistry(), d)
+	metrics.made = metrics.made.Add(-time.Hour)
+	c := New(Config[*replies]{
+		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
+		Metrics: metrics,
+		Foreign: func([]lease.Binding, uint64) {}, Share: func(store.Share) {}, Done: func(*Group[*replies], error) {},
+	})
+	defer c.Close()
+	until := func(want State) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); c.State() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the state stays %v, want %v", c.State(), want)
+			}
+			if want == Hanging { // the last look that had an answer was so long ago
+				metrics.looked(time.Now().Add(-hangsAfter-time.Millisecond), 0)
+			}
+		}
+	}
+	until(Working)
+	d.set(errors.New("no answer"))
+	until(Hanging)
+	d.set(nil)
+	until(Working)
 }
 
 // TestDB_9_WhoIsUnsureLooksFirst has a group with a reply that may rest on what others change. What

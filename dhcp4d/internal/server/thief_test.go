@@ -16,12 +16,15 @@ import (
 // The subnets of the thief: by hardware address on link 8, by option 82 behind the 4o6 relay agent
 // 2001:db8::5, else by identifier.
 const robbed = `
+flex-id: option[60].hex
 classes: [{test: "option[60].hex == 'boot'", ignore-client-id: true}]
 subnets:
 - {id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.250], match: [{interface: eth1}],
-   reservations: [{client-id: "ff:33", address: 192.0.2.33}, {hw-addresses: ["02:00:00:00:00:34", "02:00:00:00:00:35"], address: 192.0.2.34}]}
+   reservations: [{client-id: "ff:33", address: 192.0.2.33}, {hw-addresses: ["02:00:00:00:00:34", "02:00:00:00:00:35"], address: 192.0.2.34},
+     {flex-id: flexed, address: 192.0.2.36}]}
 - {id: 2, subnet: 198.51.100.0/24, pools: [198.51.100.10-198.51.100.250], match: [{link-address: "2001:db8:7::/64"}],
-   reservations: [{interface-id: port9, address: 198.51.100.9}, {hw-address: "02:00:00:00:00:98", address: 198.51.100.98}]}
+   reservations: [{interface-id: port9, address: 198.51.100.9}, {hw-address: "02:00:00:00:00:98", address: 198.51.100.98},
+     {flex-id: flexed, address: 198.51.100.7}]}
 - {id: 3, subnet: 203.0.113.0/25, pools: [203.0.113.10-203.0.113.100], match: [{link-address: "2001:db8:8::/64"}], ignore-client-id: true}
 - {id: 4, subnet: 203.0.113.128/25, pools: [203.0.113.130-203.0.113.250], match: [{prefix: "2001:db8::5/128", trust-inner: true}],
    reservations: [{circuit-id: c1, address: 203.0.113.201}]}
@@ -64,6 +67,8 @@ func rob(t *testing.T, random *rand.Rand, seed string) {
 		{name: "on the link, with one of several addresses", where: on("fe80::3"), holder: holder{6, 0x34}},
 		{name: "known by its hardware address", where: behind8("port7"), holder: holder{7, 7}},
 		{name: "in a class that is", where: onPort("port5"), holder: holder{8, 8}, options: dhcp4.AppendOption(nil, 60, []byte("boot"))},
+		{name: "known by a flexible identifier", where: onPort("port4"), holder: holder{10, 10}, options: dhcp4.AppendOption(nil, 60, []byte("flexed"))},
+		{name: "on the link, known by one", where: on("fe80::4"), holder: holder{11, 11}, options: dhcp4.AppendOption(nil, 60, []byte("flexed"))},
 		{name: "behind an agent", where: on("2001:db8::5"), holder: holder{9, 9}, options: circuit("c1")},
 	}
 	for _, v := range victims {
@@ -168,7 +173,7 @@ func forged(b *bench, random *rand.Rand, victims []*victim, v *victim) (where sp
 	}
 	maybe(addrOption(dhcp4.OptRequestedAddress, addr().String()))
 	maybe(b.server54(addr()))
-	maybe(dhcp4.AppendOption(nil, 60, []byte("boot")))
+	maybe(dhcp4.AppendOption(nil, 60, []byte(one("boot", "flexed"))))
 	maybe(addrOption(dhcp4.OptSubnetSelection, addr().String()))
 	maybe(dhcp4.AppendUint32(nil, dhcp4.OptLeaseTime, random.Uint32()))
 	info := dhcp4.AppendOption(nil, dhcp4.OptRelayAgentInformation, slices.Concat([]byte{1, 2}, []byte("c1"), []byte{5, 4}, addr().AsSlice(), []byte{11, 4}, addr().AsSlice()))
