@@ -1,18 +1,23 @@
 package interop
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/test/netns"
 	"github.com/dhcp4o6/dhcp4o6/test/netns/netnstest"
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
+	"github.com/dhcp4o6/dhcp4o6/test/tshark"
 )
 
 // find returns the path of a client program, or skips the test with the reason.
@@ -91,5 +96,85 @@ func (b *passing) waitFor(t *testing.T, p *netns.Process, file string, link neti
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRL30_RL31RealClients: dhcpcd and systemd-networkd get their address and prefix of Kea through
+// dhcp6d, which serves IPv4 beside that. tshark reads what passes on both sides of dhcp6d.
+func TestRL30_RL31RealClients(t *testing.T) {
+	for _, tt := range []struct {
+		name, program, pkg string
+		config, script     string
+		says               []string
+	}{
+		{
+			// Without router advertisements, which nobody sends here, it asks at once.
+			name: "dhcpcd", program: "dhcpcd", pkg: "dhcpcd-base",
+			config: "duid\nnoipv4\nnoipv6rs\nnoarp\nallowinterfaces access\ninterface access\nia_na 1\nia_pd 2 -\n",
+			script: `mount -t tmpfs lib /var/lib/dhcpcd && exec "$0" -B -d -f "$1" --script /bin/true access`,
+			says:   []string{`adding address 2001:db8:a::1[0-9a-f]{3}`, `delegated prefix 2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
+		},
+		{
+			// It takes links without udev if /sys can only be read.
+			name: "systemd-networkd", program: "/lib/systemd/systemd-networkd", pkg: "systemd",
+			config: "[Match]\nName=access\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\n[DHCPv6]\nWithoutRA=solicit\n",
+			script: `mount -t sysfs -o ro sysfs /sys && mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
+				chown -R systemd-network /run/systemd/netif && cp "$1" /run/systemd/network/10-access.network && chmod 644 /run/systemd/network/* &&
+				SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console exec "$0"`,
+			says: []string{`DHCPv6 address 2001:db8:a::1[0-9a-f]{3}/128`, `2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			program := find(t, tt.program, tt.pkg)
+			b := newPassing(t, "2001:db8:5::2")
+			b.kea(b.theirs, perLink("eth1/2001:db8:5::2"))
+			if err := b.Clients.AddAddress("access", netip.PrefixFrom(netns.LinkLocal(topology.MAC(1)), 64)); err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			captures := map[string]*netns.Capture{}
+			for _, side := range []string{"access", "behind"} {
+				var err error
+				if captures[side], err = b.Server.Capture(side, filepath.Join(dir, side)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			config := filepath.Join(dir, "config")
+			if err := os.WriteFile(config, []byte(tt.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// It has its own /run, so that it meets no other one, and ends with all that it has started.
+			p, err := b.Clients.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc",
+				"/bin/sh", "-c", "mount -t tmpfs run /run && "+tt.script, program, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Kill()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			for _, what := range tt.says {
+				if err := p.WaitFor(ctx, func() error {
+					if !regexp.MustCompile(what).MatchString(p.Output()) {
+						return fmt.Errorf("it did not say %s", what)
+					}
+					return nil
+				}); err != nil {
+					t.Fatalf("%v:\n%s", err, p.Output())
+				}
+			}
+			b.stateful(t, topology.OneRelay, 11).ipv4() // dhcpcd takes port 546 of each address on its link
+			for side, c := range captures {
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				faults, packets, err := tshark.Check(filepath.Join(dir, side))
+				if errors.Is(err, tshark.ErrMissing) {
+					netnstest.Skip(t, err.Error())
+				}
+				if err != nil || packets < 4 || len(faults) > 0 {
+					t.Errorf("%s: %d packets, %v\n%s", side, packets, err, strings.Join(faults, "\n"))
+				}
+			}
+		})
 	}
 }
