@@ -58,6 +58,9 @@ type Radius struct {
 	mu       sync.Mutex
 	clients  map[string]*client // by place, hardware address and client identifier
 	sessions map[netip.Addr]*client
+
+	complained time.Time
+	unlogged   int
 }
 
 // client is what we know of a client.
@@ -170,14 +173,12 @@ func (r *Radius) decide(q *outside.Query) (a outside.Answer) {
 		b.check(rfc4679.ADSLAgentRemoteID_Add(p, behindEnterprise(q.RemoteID)))
 	}
 	if b.err != nil {
-		r.log.Warn("a client cannot be asked about", "user", c.user, "error", b.err)
+		r.complain("a client cannot be asked about", "error", b.err)
 		return a
 	}
 	answer, err := r.access.exchange(r.ctx, p, true)
 	if err != nil {
-		if r.ctx.Err() == nil {
-			r.log.Warn("no server answers about access", "user", c.user, "error", err)
-		}
+		r.complain("no server answers about access", "error", err)
 		return a // DHCP4D_OUTSIDE_POLICY decides
 	}
 	switch answer.Code {
@@ -188,8 +189,23 @@ func (r *Radius) decide(q *outside.Query) (a outside.Answer) {
 	case radius.CodeAccessReject:
 		return outside.Answer{Verdict: outside.Drop, Reason: r.config.RejectReason, Keep: uint32(r.config.RejectKeep)}
 	}
-	r.log.Warn("an answer about access is neither Access-Accept nor Access-Reject", "user", c.user, "code", answer.Code)
+	r.complain("an answer about access is neither Access-Accept nor Access-Reject", "code", answer.Code)
 	return a
+}
+
+// complainEvery is the least time between two lines of the log about access.
+const complainEvery = 10 * time.Second
+
+// complain logs what is wrong with access, but not about every client.
+func (r *Radius) complain(what string, facts ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil || time.Since(r.complained) < complainEvery {
+		r.unlogged++
+		return
+	}
+	r.log.Warn(what, append(facts, "unlogged", r.unlogged)...)
+	r.complained, r.unlogged = time.Now(), 0
 }
 
 // The addresses of RFC 2865 section 5.8 that are none.

@@ -19,6 +19,7 @@ const (
 	readAtOnce   = 4 * outside.MaxFromDaemon
 	writeTimeout = 10 * time.Second // a daemon that does not read for so long has hung
 	maxUnsent    = 1 << 24          // octets
+	maxWaiting   = 1 << 14          // questions that wait for a worker; others get no answer
 )
 
 // connection is a connection to one daemon.
@@ -33,6 +34,13 @@ type connection struct {
 	sending bool
 }
 
+// question waits for a worker.
+type question struct {
+	record   []byte
+	asked    time.Time
+	patience time.Duration // of the daemon
+}
+
 // run reads records until the connection ends.
 func (c *connection) run(ctx context.Context) error {
 	var running sync.WaitGroup
@@ -40,14 +48,17 @@ func (c *connection) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer c.conn.Close() //nolint:errcheck // there is nobody to tell
-	var questions chan []byte
+	var questions chan question
+	var patience time.Duration // for which the daemon waits for an answer; 0: not known
 	if n := c.program.Workers; n > 0 && c.program.Decide != nil {
-		questions = make(chan []byte, n)
+		questions = make(chan question, maxWaiting)
 		defer close(questions)
 		for range n {
 			running.Go(func() {
-				for record := range questions {
-					c.send(c.decide(nil, record))
+				for q := range questions {
+					if q.patience == 0 || time.Since(q.asked) < q.patience {
+						c.send(c.decide(nil, q.record))
+					}
 				}
 			})
 		}
@@ -78,6 +89,7 @@ func (c *connection) run(ctx context.Context) error {
 			case r.Kind == outside.KindHello:
 				greeted = true
 				hello := r.Hello()
+				patience = time.Duration(hello.Timeout) * time.Millisecond
 				c.log = c.log.With("daemon", hello.Daemon+" "+hello.Name)
 				ours := outside.Hello{Name: c.program.Name}
 				if c.program.Told != nil && events == nil {
@@ -90,7 +102,10 @@ func (c *connection) run(ctx context.Context) error {
 					c.send(outside.AppendForget(nil, nil))
 				}
 			case r.Kind == outside.KindQuery && questions != nil:
-				questions <- bytes.Clone(record)
+				select {
+				case questions <- question{bytes.Clone(record), time.Now(), patience}:
+				default: // the reader must not wait: the daemon would take us for stuck
+				}
 			case r.Kind == outside.KindQuery && c.program.Decide != nil:
 				answers = c.decide(answers, record)
 			case r.Kind == outside.KindEvent && events != nil:

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +203,55 @@ func TestQuestionsAreAnswered(t *testing.T) {
 			}
 			d.write(outside.AppendField(outside.Begin(nil, 99, 0), 99, nil)[:16]) // a kind of a later version, which it skips
 		})
+	}
+}
+
+// TestWhatNobodyWaitsForIsNotDecided: while the workers are busy, the program reads on, and what has
+// waited for longer than dhcp4d does is left out.
+func TestWhatNobodyWaitsForIsNotDecided(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{}, 64)
+	var decided atomic.Int64
+	p := &program.Program{Workers: 1, Decide: func(q *outside.Query) outside.Answer {
+		decided.Add(1)
+		if string(q.Key) == "hold" {
+			held <- struct{}{}
+			<-hold
+		}
+		return outside.Answer{Verdict: outside.Continue}
+	}}
+	start(t, p)
+	d, _ := dial(t, p.Socket, "") // which says that it waits for 300 ms
+	d.write((&outside.Query{Number: 1, Key: []byte("hold")}).Append(nil))
+	<-held
+	var many []byte
+	for i := range uint64(20_000) { // more than are kept
+		many = (&outside.Query{Number: 100 + i, Message: make([]byte, 300)}).Append(many)
+	}
+	// The answer to another hello says that all of them have been read.
+	d.write((&outside.Hello{Daemon: "dhcp4d", Timeout: 300}).Append(many))
+	if r := d.next(); r.Kind != outside.KindHello {
+		t.Fatalf("%v %d comes before the hello", r.Kind, r.Number)
+	}
+	time.Sleep(400 * time.Millisecond) // longer than the daemon waits
+	close(hold)
+	if r := d.next(); r.Number != 1 {
+		t.Errorf("the first answer is %d", r.Number)
+	}
+	asked := uint64(50_000)
+	for deadline := time.Now().Add(within); ; asked++ {
+		d.write((&outside.Query{Number: asked}).Append(nil))
+		if err := d.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.conn.Read(make([]byte, 4096)); err == nil && n > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a new question is not answered")
+		}
+	}
+	if n, most := decided.Load(), int64(asked-50_000)+2; n > most {
+		t.Errorf("%d questions were decided, want at most %d", n, most)
 	}
 }
 

@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["Answer", "Continue", "Drop", "Event", "Query", "Relay", "Server", "serve"]
@@ -289,7 +290,7 @@ class _Connection:
 
     def __init__(self, server, conn):
         self.server, self.conn, self.who = server, conn, "a daemon"
-        self.sending, self.events = threading.Lock(), None
+        self.sending, self.events, self.patience = threading.Lock(), None, 0
         self.closed, self.joined = threading.Event(), threading.Event()
 
     def run(self):
@@ -348,7 +349,7 @@ class _Connection:
                 if kind == HELLO:
                     self._greet(_Record(fields))
                 elif kind == QUERY and server.decide and server.pool:
-                    server.pool.submit(lambda n=number, f=fields: self.send(self._decide(n, f)))
+                    server.pool.submit(self._work, number, fields, time.monotonic())
                 elif kind == QUERY and server.decide:
                     answers.append(self._decide(number, fields))
                 elif kind == EVENT and self.events:
@@ -358,6 +359,7 @@ class _Connection:
                 self.send(b"".join(answers))
 
     def _greet(self, hello):
+        self.patience = (hello.timeout or 0) / 1000
         self.who = " ".join(word for word in (hello.daemon, hello.name) if word)
         fields = [(3, self.server.name.encode())] if self.server.name else []
         if self.server.told and not self.events:
@@ -365,6 +367,11 @@ class _Connection:
             fields += self.events.wants()
             threading.Thread(target=self.events.run, daemon=True).start()
         self.send(_record(HELLO, 0, fields))
+
+    def _work(self, number, fields, asked):
+        # What has waited for longer than dhcp4d does needs no answer.
+        if not self.patience or time.monotonic() - asked < self.patience:
+            self.send(self._decide(number, fields))
 
     def _decide(self, number, fields):
         try:
