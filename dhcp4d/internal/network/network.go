@@ -27,6 +27,9 @@
 // refuses equal claims. Then the first one in the document wins. The cost of a selection grows with
 // the number of entries that have a class, not with the number of subnets. A selection does not
 // allocate.
+//
+// Subnets of one network share a link ([Subnet.Link]). The selection finds the first of them for a
+// query; which one serves it depends on leases, and so package server decides that.
 package network
 
 import (

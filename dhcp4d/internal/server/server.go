@@ -3,7 +3,8 @@
 //
 //	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message → PKT4_RECEIVE
 //	        → ask → who asks and from where → subnet → SUBNET4_SELECT → ask → reservation
-//	serve   the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE → look → decide → apply
+//	serve   of subnets that share a link: the one that suits the query best
+//	        → the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE → look → decide → apply
 //	        → reply → PKT4_SEND → BUFFER4_SEND
 //	        → at once: sign → IPC
 //	        → an ACK whose lease is not durable yet: with its commit group, see below
