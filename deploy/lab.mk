@@ -3,9 +3,9 @@
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 # Every call gets the version. Otherwise compose would build the images anew.
 LAB      := VERSION=$(VERSION) REVISION=$(REVISION) BUILT=$(BUILT) $(COMPOSE)
-PROFILES := --profile client --profile relay --profile load
+PROFILES := --profile client --profile relay --profile load --profile shared
 
-.PHONY: lab-up lab-down lab-client lab-load lab-test dist deb packages-test arm64-test
+.PHONY: lab-up lab-down lab-client lab-shared lab-load lab-test dist deb packages-test arm64-test
 
 lab-up: ## the lab in containers: dhcp6d, two dhcp4d, Prometheus, Grafana, a client
 	$(LAB) up -d --build
@@ -19,11 +19,15 @@ lab-client: ## add a relay with a client behind it, and follow both clients
 	$(LAB) --profile client --profile relay up -d client relay relayed-client
 	$(LAB) --profile client --profile relay logs -f client relayed-client
 
+lab-shared: ## add three dhcp4d on one PostgreSQL database, and follow their client
+	$(LAB) --profile shared up -d shared-client dhcp4d-1 dhcp4d-2 dhcp4d-3
+	$(LAB) --profile shared logs -f shared-client
+
 lab-load: ## run the load generator in the lab once, as .env says
 	$(LAB) --profile load run --rm load
 
 lab-test: ## test the lab on a Docker engine; needs no registry (some minutes)
-	DHCP4O6_LAB=1 go test -count=1 -timeout 30m -v ./test/compose
+	DHCP4O6_LAB=1 go test -count=1 -timeout 60m -v ./test/compose
 
 dist: manual ## release archives for amd64 and arm64 in dist/, with checksums
 	MANUAL=$(OUT) deploy/dist $(VERSION) $(REVISION)

@@ -24,6 +24,7 @@ const (
 	goImage         = "IMAGE_GO"
 	prometheusImage = "IMAGE_PROMETHEUS"
 	grafanaImage    = "IMAGE_GRAFANA"
+	postgresImage   = "IMAGE_POSTGRES"
 )
 
 // standInPrefix begins the name of every stand-in.
@@ -98,6 +99,16 @@ func (l *layer) file(from, name string) error {
 		return err
 	}
 	_, err = io.Copy(l.tar, f)
+	return err
+}
+
+// text adds a file with a content.
+func (l *layer) text(name, content string) error {
+	err := l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: 0o644, Size: int64(len(content))})
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(l.tar, content)
 	return err
 }
 
@@ -183,5 +194,36 @@ func prometheusStandIn(ctx context.Context, name string) error {
 			l.program(path, "/bin/prometheus"),
 			l.dir("/prometheus", 0o755, nobody), l.dir("/tmp", 0o1777, 0),
 		)
+	})
+}
+
+// postgresStandIn makes the PostgreSQL image from an installed PostgreSQL.
+func postgresStandIn(ctx context.Context, name string) error {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		return errors.New("no PostgreSQL image and no program either (Debian: apt-get install postgresql)")
+	}
+	bin := filepath.Dir(found[len(found)-1])
+	home := filepath.Dir(bin)
+	const postgres = 999
+	return importImage(ctx, name, []string{"ENV PATH=" + bin + ":/bin"}, func(l *layer) error {
+		err := errors.Join(
+			l.text("/etc/passwd", fmt.Sprintf("postgres:x:%d:%[1]d::/var/lib/postgresql:/bin/sh\n", postgres)),
+			l.text("/etc/group", fmt.Sprintf("postgres:x:%d:\n", postgres)),
+			l.tree(filepath.Join("/usr/share/postgresql", filepath.Base(home)), filepath.Join("/usr/share/postgresql", filepath.Base(home)), "man"),
+			l.file("/usr/share/zoneinfo/UTC", "/usr/share/zoneinfo/UTC"),
+			l.dir("/tmp", 0o1777, 0), l.dir("/var/lib/postgresql", 0o755, postgres), l.dir("/var/lib/postgresql/data", 0o700, postgres),
+		)
+		for _, program := range []string{"postgres", "initdb", "pg_basebackup", "pg_isready", "psql"} {
+			err = errors.Join(err, l.program(filepath.Join(bin, program), filepath.Join(bin, program)))
+		}
+		for _, program := range []string{"sh", "cat", "mv", "rm"} { // of postgres.sh
+			err = errors.Join(err, l.program("/bin/"+program, "/bin/"+program))
+		}
+		for _, library := range []string{"dict_snowball.so", "libpqwalreceiver.so", "plpgsql.so"} {
+			path := filepath.Join(home, "lib", library)
+			err = errors.Join(err, l.program(path, path))
+		}
+		return err
 	})
 }
