@@ -123,8 +123,8 @@ var imports = map[string][]asking{
 	},
 }
 
-// TestImportedConfigurations runs Kea with its configuration and dhcp4d with what import-config makes
-// of it, and compares option by option what clients get.
+// TestImportedConfigurations runs Kea with its configuration and dhcp4d with what import-config
+// makes of it, and compares option by option what clients get.
 func TestImportedConfigurations(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(imports)) {
 		t.Run(name, func(t *testing.T) { compareImported(t, name) })

@@ -91,8 +91,8 @@ func startOurs(h *netns.Host, c Config, name string, through, env []string, alon
 	})
 }
 
-// StartImported starts our v4 half with what its program makes of a configuration of Kea's, and with
-// further variables. dir is for what is made.
+// StartImported starts our v4 half with what its program makes of a configuration of Kea's, and
+// with further variables. dir is for what is made.
 func StartImported(ctx context.Context, h *netns.Host, dir, configuration string, env ...string) (*Half, error) {
 	path, err := program(Config{}, "dhcp4d")
 	if err != nil {

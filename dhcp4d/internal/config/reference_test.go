@@ -291,7 +291,8 @@ func TestGeneratedFilesAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
-// TestExamplesOfKeysLoad loads the example of each key and of each option, and holds it to the schema.
+// TestExamplesOfKeysLoad loads the example of each key and of each option, and holds it to the
+// schema.
 func TestExamplesOfKeysLoad(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "reservations.csv")
 	if err := os.WriteFile(file, []byte("address,hw-address\n192.0.2.11,02:00:00:00:00:02\n"), 0o600); err != nil {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,9 +193,7 @@ func properties[T any](fields []field[T]) object {
 	all := object{}
 	for _, f := range fields {
 		s := schemaOf(f.kind)
-		for key, value := range refinements[f.name] {
-			s[key] = value
-		}
+		maps.Copy(s, refinements[f.name])
 		s["description"] = f.meaning
 		all[f.name] = s
 	}
@@ -203,9 +202,7 @@ func properties[T any](fields []field[T]) object {
 
 // with adds rules to a schema.
 func (p part) with(rules object) object {
-	for key, value := range rules {
-		p[key] = value
-	}
+	maps.Copy(p, rules)
 	return p
 }
 
@@ -310,7 +307,7 @@ func ReservationsSchema() []byte {
 		"allOf": required([]string{"address", "lease-time", "next-server", "server-hostname", "boot-file-name"}),
 		"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 	})
-	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": object(line)})
+	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": line})
 }
 
 func show(schema object) []byte {

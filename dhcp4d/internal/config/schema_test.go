@@ -113,7 +113,8 @@ func check(t testing.TB, s *jsonschema.Schema, doc []byte) error {
 	return s.Validate(seen(&root))
 }
 
-// TestExamplesFitTheSchema holds every document of the repository's docs and examples to the schema.
+// TestExamplesFitTheSchema holds every document of the repository's docs and examples to the
+// schema.
 func TestExamplesFitTheSchema(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"*.md", "docs/*.md"} {

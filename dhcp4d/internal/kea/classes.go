@@ -11,11 +11,11 @@ import (
 
 // class is a client class of Kea's.
 //
-// Of the classes that a client is in, in Kea the first one that says something decides, and here the
-// last. So where two say something of the same, all are defined first, and what they give comes after
-// that, in the contrary order (topClasses). In Kea what a subnet or a pool says of an option goes
-// before what a class says, and here after it. So where both do, the subnet has a class that all its
-// clients are in, which has the subnet's option (subnet.over).
+// Of the classes that a client is in, in Kea the first one that says something decides, and here
+// the last. So where two say something of the same, all are defined first, and what they give comes
+// after that, in the contrary order (topClasses). In Kea what a subnet or a pool says of an option
+// goes before what a class says, and here after it. So where both do, the subnet has a class that
+// all its clients are in, which has the subnet's option (subnet.over).
 type class struct {
 	at      *value
 	name    string

@@ -5,9 +5,9 @@
 // What is written passes -check: what that refuses is taken out again and reported as left. So the
 // package needs to know how Kea's parts are written here, and not all that a document may not say.
 //
-// The values of options become octets as in Kea (options.go), and octets become what people write in
-// the document (ours.go). Where both servers go by another order, the document is written so that
-// clients get what they got: see classes.go.
+// The values of options become octets as in Kea (options.go), and octets become what people write
+// in the document (ours.go). Where both servers go by another order, the document is written so
+// that clients get what they got: see classes.go.
 package kea
 
 import (
@@ -132,8 +132,8 @@ func (c *converter) convert(d *value) {
 	c.put(c.top, "subnets", c.subnets, nil)
 }
 
-// readKnown collects the clients that have a reservation which gives them nothing but classes. In Kea
-// they are known.
+// readKnown collects the clients that have a reservation which gives them nothing but classes. In
+// Kea they are known.
 func (c *converter) readKnown(d *value) {
 	var lists []*value
 	subnets := items(d.get("subnet4"))
@@ -282,8 +282,8 @@ func seconds(n int64) *yaml.Node {
 
 var timeKeys = [3][2]string{{"valid-lifetime", "lease-time"}, {"min-valid-lifetime", "min-lease-time"}, {"max-valid-lifetime", "max-lease-time"}}
 
-// times converts the lease times of the top, or of a subnet. Each of the three is inherited by itself,
-// here as in Kea.
+// times converts the lease times of the top, or of a subnet. Each of the three is inherited by
+// itself, here as in Kea.
 func (c *converter) times(m *yaml.Node, from []*value) {
 	for i, key := range timeKeys {
 		v := pick(key[0], from...)

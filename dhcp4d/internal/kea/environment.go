@@ -167,7 +167,7 @@ func (c *converter) flexOption(library, parameters *value) {
 		if class := content(o.get("client-class")); class != "" {
 			test = "member('" + class + "')"
 		}
-		value, said := "", ""
+		var value, said string
 		switch {
 		case problem != "":
 			c.left(o, "option %s: %s", key, problem)

@@ -142,8 +142,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestIncludedFiles: a file may stand in place of a value and among keys, and positions are those of
-// the file.
+// TestIncludedFiles: a file may stand in place of a value and among keys, and positions are those
+// of the file.
 func TestIncludedFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -231,7 +231,8 @@ func imported(t *testing.T, inside string) *Imported {
 	return got
 }
 
-// TestTheOnlyInterface: the queries of the only interface are for the only subnet, or the only network.
+// TestTheOnlyInterface: the queries of the only interface are for the only subnet, or the only
+// network.
 func TestTheOnlyInterface(t *testing.T) {
 	one := `{ "id": 1, "subnet": "192.0.2.0/24", "pools": [] }`
 	two := `{ "id": 2, "subnet": "198.51.100.0/24", "pools": [] }`
@@ -254,8 +255,8 @@ func TestTheOnlyInterface(t *testing.T) {
 	}
 }
 
-// TestOptionsForSomeClasses: what is for some classes becomes classes, in the order that Kea goes by:
-// the subnet, classes, the top.
+// TestOptionsForSomeClasses: what is for some classes becomes classes, in the order that Kea goes
+// by: the subnet, classes, the top.
 func TestOptionsForSomeClasses(t *testing.T) {
 	got := imported(t, `
 		"client-classes": [ { "name": "a", "test": "option[60].exists", "option-data": [ { "name": "domain-name", "data": "class" } ] },

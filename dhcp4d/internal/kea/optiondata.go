@@ -64,8 +64,8 @@ func (o *optionList) under(below *optionList) {
 	}
 }
 
-// forSome writes classes with the options that only clients of some classes get. The last is that of
-// the first: in Kea the first decides.
+// forSome writes classes with the options that only clients of some classes get. The last is that
+// of the first: in Kea the first decides.
 func (c *converter) forSome(o *optionList) (all []*yaml.Node) {
 	for _, t := range o.tagged {
 		var tests []string
@@ -216,7 +216,7 @@ func (c *converter) complete(g *given, all []*given, depth int) []byte {
 			c.left(sub.at, "it has %d octets, and a sub-option at most 255", len(b))
 			continue
 		}
-		wire = append(append(wire[:len(wire):len(wire)], byte(sub.code), byte(len(b))), b...)
+		wire = append(append(slices.Clip(wire), byte(sub.code), byte(len(b))), b...)
 		c.taken(sub.at, "as a sub-option of option %d", g.code)
 	}
 	return wire

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -228,7 +229,7 @@ func (d *definition) csv(data string) ([]byte, error) {
 		}
 		kinds := d.fields
 		for d.array && len(kinds) < len(tokens) {
-			kinds = append(kinds[:len(kinds):len(kinds)], d.fields[len(d.fields)-1])
+			kinds = append(slices.Clip(kinds), d.fields[len(d.fields)-1])
 		}
 		return d.octets(kinds, tokens)
 	case len(tokens) == 0:
@@ -261,8 +262,8 @@ func (d *definition) octets(kinds, tokens []string) (wire []byte, err error) {
 	return wire, nil
 }
 
-// split splits comma-separated values as Kea does: a backslash keeps a comma in its value, and empty
-// values do not count.
+// split splits comma-separated values as Kea does: a backslash keeps a comma in its value, and
+// empty values do not count.
 func split(data string) (tokens []string) {
 	var b strings.Builder
 	escaped := false

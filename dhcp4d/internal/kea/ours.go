@@ -163,8 +163,8 @@ func perVendor(wire []byte) *yaml.Node {
 	return m
 }
 
-// labels are the domain names of a list, also with pointers into it (RFC 1035 section 4.1.4). What is
-// none ends the list.
+// labels are the domain names of a list, also with pointers into it (RFC 1035 section 4.1.4). What
+// is none ends the list.
 func labels(wire []byte) (names []string) {
 	for at := 0; at < len(wire); {
 		var parts []string

@@ -43,7 +43,6 @@ func (l Line) String() string {
 // report collects verdicts. Each value of the configuration gets one, or is inside of one that has.
 type report struct {
 	lines []Line
-	order map[string]int // of files
 }
 
 func (r *report) say(v *value, verdict Verdict, format string, args ...any) {
@@ -101,8 +100,8 @@ func (r *report) sorted() []Line {
 func why(key string) string {
 	for _, w := range reasons {
 		if slices.ContainsFunc(w.keys, func(k string) bool {
-			prefix, any := strings.CutSuffix(k, "*")
-			return k == key || (any && strings.HasPrefix(key, prefix))
+			prefix, more := strings.CutSuffix(k, "*")
+			return k == key || (more && strings.HasPrefix(key, prefix))
 		}) {
 			return w.reason
 		}

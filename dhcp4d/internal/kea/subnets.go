@@ -414,8 +414,8 @@ func (c *converter) classGives(code byte) bool {
 }
 
 // over is a class of all clients that has the options of a subnet which classes have, too: in Kea
-// those of the subnet go before those of classes. It cannot have what a pool gives, because that goes
-// before the subnet in both.
+// those of the subnet go before those of classes. It cannot have what a pool gives, because that
+// goes before the subnet in both.
 func (c *converter) over(o *optionList, additional []byte, inPools map[byte]bool, at *value) []*yaml.Node {
 	strong := &optionList{}
 	for _, x := range o.all {
