@@ -217,8 +217,9 @@ func TestPassedInformationRequests(t *testing.T) {
 	})
 }
 
-// TestRL41FloodOfSolicits: while clients flood dhcp6d with Solicits, and the server that answers them
-// dies and comes again, no 4o6 exchange loses a datagram.
+// TestRL41FloodOfSolicits: while a client floods dhcp6d with Solicits, and the server that answers
+// them dies and comes again, no 4o6 exchange loses a datagram. After dhcp6d itself was killed, both
+// are served again.
 func TestRL41FloodOfSolicits(t *testing.T) {
 	t.Parallel()
 	b := start(t, func(c *servers.Config) {
@@ -266,11 +267,10 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 			case <-time.After(time.Millisecond):
 			}
 			for range 20 {
-				if err := flooder.Send(solicit); err != nil {
-					t.Error(err)
-					return
+				// While dhcp6d is dead, the kernel may say that nobody listens.
+				if flooder.Send(solicit) == nil {
+					sent.Add(1)
 				}
-				sent.Add(1)
 			}
 		}
 	})
@@ -310,11 +310,15 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 	before := servers.Sum(all, "dhcp6d_messages_returned_total")
 	b.series(b.six, "dhcp6d_messages_returned_total", func(v float64) bool { return v > before+100 })
 	exchange(2 + 2*each)
-	close(done)
-	again.conn.Close()
-	running.Wait()
-	t.Logf("%d Solicits beside %d exchanges", sent.Load(), 3*each)
 	for _, dropped := range []string{"malformed", "reply_source", "reply_context"} {
 		b.series(b.six, `dhcp6d_packets_dropped_total{reason="`+dropped+`",socket="link"}`, is(0))
 	}
+	b.six.Kill()
+	b.start6()
+	b.series(b.six, "dhcp6d_messages_returned_total", some)
+	exchange(2 + 3*each)
+	close(done)
+	again.conn.Close()
+	running.Wait()
+	t.Logf("%d Solicits beside %d exchanges", sent.Load(), 4*each)
 }

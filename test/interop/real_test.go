@@ -143,7 +143,7 @@ func TestRL30_RL31RealClients(t *testing.T) {
 			if err := os.WriteFile(config, []byte(tt.config), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			// It has its own /run, so that it meets no other one, and ends with all that it has started.
+			// It has its own /run, so that it meets no other one. What it has started ends with it.
 			p, err := b.Clients.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc",
 				"/bin/sh", "-c", "mount -t tmpfs run /run && "+tt.script, program, config)
 			if err != nil {
