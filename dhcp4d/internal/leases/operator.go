@@ -240,8 +240,17 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 		if why := refuse(&q, &a, &s.Policies[sub.Position], now); why != "" {
 			return fmt.Errorf("%w: %s", ErrConflict, why)
 		}
-		if other := leased(t, sub.ID, w, now); other.IsValid() {
-			return fmt.Errorf("%w: the client has %v", ErrConflict, other)
+		if p := sub.PoolOf(w.Address); p >= 0 && sub.Pools[p].Refused != network.NotRefused && q.Reservation != w.Address {
+			return fmt.Errorf("%w: its pool is refused", ErrConflict)
+		}
+		link := sub.Link
+		if link == nil {
+			link = []*network.Subnet{sub}
+		}
+		for _, s := range link {
+			if other := leased(t, s.ID, w, now); other.IsValid() {
+				return fmt.Errorf("%w: the client has %v", ErrConflict, other)
+			}
 		}
 		if a.Standing == lease.Mine { // such as the same order again; it is durable with this group at the latest
 			var b lease.Binding

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
@@ -214,6 +216,24 @@ subnets:
 		{"the prefix is taken out of the document", renews(1, "198.51.100.10"), dhcp4.NAK, nakAddr},
 		{"and the client gets another one", discovers(1), dhcp4.Offer, "192.0.2.50"},
 	})
+}
+
+// TestD4_93AnOperatorsLeaseOnALink: a client that has a lease in one subnet of a link gets no other
+// one by order, and who gets one by order keeps it.
+func TestD4_93AnOperatorsLeaseOnALink(t *testing.T) {
+	b := sharedBench(t, sharedLink)
+	o := b.operator()
+	if _, err := o.Reserve(t.Context(), wanted("203.0.113.10", 1), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Reserve(t.Context(), wanted("192.0.2.10", 1), "test"); !errors.Is(err, leases.ErrConflict) {
+		t.Errorf("a second lease on the link: %v", err)
+	}
+	b.steps(t, on("fe80::1"), []step{{"the client begins", discovers(1), dhcp4.Offer, "203.0.113.10"}})
+	b.reload(t, `[{id: 1, subnet: 192.0.2.0/24, match: [{interface: eth1}], pools: [{range: 192.0.2.10-192.0.2.11, refuse: nak}]}]`)
+	if _, err := o.Reserve(t.Context(), wanted("192.0.2.10", 2), "test"); !errors.Is(err, leases.ErrConflict) {
+		t.Errorf("a lease of a pool that is refused: %v", err)
+	}
 }
 
 // TestALinkServesWhoeverCanBeServed: whatever clients of a link do, no address has two holders, no
