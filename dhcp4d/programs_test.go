@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -228,9 +230,49 @@ hook.serve(sys.argv[1], decide=lambda query: hook.Continue(lease_time=600))
 	}
 }
 
+func TestAProgramInPythonKeepsAccounts(t *testing.T) {
+	dir := t.TempDir()
+	socket, file := filepath.Join(dir, "socket"), filepath.Join(dir, "accounts")
+	stop := python(t, "accounting.py", "", socket, file)
+	listening(t, socket)
+	s := newSite(t, append(asksProgram(socket), "DHCP4D_OUTSIDE_KEY=''", "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())...)
+	told := func(events ...string) {
+		t.Helper()
+		var got []string
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			text, _ := os.ReadFile(file) // not there yet
+			got = nil
+			for line := range strings.Lines(string(text)) {
+				var e struct{ Event, Address, Mac string }
+				if err := json.Unmarshal([]byte(line), &e); err != nil {
+					continue // being written
+				}
+				if said := e.Event + " " + e.Address + " " + e.Mac; !slices.Contains(got, said) { // each at least once
+					got = append(got, said)
+				}
+			}
+			if slices.Equal(got, events) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("told are %q, want %q\n%s", got, events, s.log.String())
+			}
+		}
+	}
+	a := s.lease(1)
+	first := "allocated " + a.String() + " 02:00:00:00:00:01"
+	told(first)
+	stop() // by SIGKILL
+	b := s.lease(2)
+	s.ask(dhcp4.Release, 1, a, dhcp4.AppendAddr(nil, dhcp4.OptServerIdentifier, netip.MustParseAddr("192.0.2.1")))
+	python(t, "accounting.py", "", socket, file)
+	told(first, "allocated "+b.String()+" 02:00:00:00:00:02", "released "+a.String()+" 02:00:00:00:00:01")
+}
+
 func TestRADIUSDecides(t *testing.T) {
-	_, access, _ := radiustest.Start(t, `port-7 Cleartext-Password := "dhcp"
+	dir, access, accounting := radiustest.Start(t, `port-7 Cleartext-Password := "dhcp"
 	Framed-IP-Address = 192.0.2.77,
+	Class = "gold",
 	Session-Timeout = 600
 
 port-8 Auth-Type := Reject
@@ -240,6 +282,7 @@ port-8 Auth-Type := Reject
 	c, err := radius.Load([]string{
 		"RADIUS_SOCKET=" + socket, "RADIUS_SERVERS=" + access, "RADIUS_SECRET=" + radiustest.Secret, "RADIUS_PASSWORD=dhcp", "RADIUS_REJECT_REASON=unknown",
 		"RADIUS_DISCONNECT_LISTEN=" + disconnect, "RADIUS_DISCONNECT_FROM=127.0.0.1/32",
+		"RADIUS_ACCOUNTING_SERVERS=" + accounting, "RADIUS_CURSOR=" + filepath.Join(t.TempDir(), "cursor"), "RADIUS_TIMEOUT=10s",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +308,7 @@ port-8 Auth-Type := Reject
 		}
 	})
 	listening(t, socket)
-	s := newSite(t, append(asksProgram(socket), "DHCP4D_API_LISTEN="+api, "DHCP4D_API_TOKEN="+token)...)
+	s := newSite(t, append(asksProgram(socket), "DHCP4D_API_LISTEN="+api, "DHCP4D_API_TOKEN="+token, "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())...)
 	ack := s.leaseVia("port-7", 7)
 	if lasts, _ := ack.Uint32(dhcp4.OptLeaseTime); ack.YIAddr() != netip.MustParseAddr("192.0.2.77") || lasts != 600 {
 		t.Errorf("port-7 gets %v for %d s", ack.YIAddr(), lasts)
@@ -273,12 +316,23 @@ port-8 Auth-Type := Reject
 	s.sendVia("port-8", dhcp4.Discover, 8, netip.Addr{})
 	eventuallyCounts(t, s.metrics, `dhcp4d_outside_dropped_total{reason="unknown"} 1`, "dhcp4d_outside_questions_total 2")
 
+	detail := func(parts ...string) {
+		t.Helper()
+		radiustest.Eventually(t, strings.Join(parts, ", ")+" in a record of accounting", func() bool {
+			text, _ := os.ReadFile(filepath.Join(dir, "detail")) // not there yet
+			return slices.ContainsFunc(strings.Split(string(text), "\n\n"), func(record string) bool {
+				return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(record, p) })
+			})
+		})
+	}
+	detail("Acct-Status-Type = Start", `User-Name = "port-7"`, "Framed-IP-Address = 192.0.2.77", "Class = 0x676f6c64")
 	cmd := exec.Command("radclient", "-x", disconnect, "disconnect", radiustest.Secret)
-	cmd.Stdin = strings.NewReader("Framed-IP-Address = 192.0.2.77\n")
+	cmd.Stdin = strings.NewReader("User-Name = \"port-7\"\n")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Received Disconnect-ACK") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	eventuallyCounts(t, s.metrics, `dhcp4d_lease_events_total{event="released"} 1`)
+	detail("Acct-Status-Type = Stop", `User-Name = "port-7"`, "Acct-Terminate-Cause = Admin-Reset")
 	s.leaseVia("port-7", 7) // it is asked about again
 	eventuallyCounts(t, s.metrics, "dhcp4d_outside_questions_total 3")
 }
