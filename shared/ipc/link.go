@@ -3,6 +3,7 @@ package ipc
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,10 @@ type Peer struct {
 	asked  greeting // of dhcp4d: the greeting that was opened last
 	sender Sender   // of that greeting
 	since  uint64   // of dhcp6d: our clock in the first greeting that has no answer yet; 0: none
+	// former are the sessions that others have replaced a moment ago, the oldest first. The process
+	// of one may be back. A new session with it would have the same keys, and would take again what
+	// the former has taken.
+	former []*session
 }
 
 // What a peer speaks.
@@ -236,7 +241,10 @@ func (p *Peer) greeted(g *greeting, now time.Time) bool {
 	p.sender = Present
 	s := p.session.Load()
 	if !known || s == nil {
-		s = p.meetLocked(g.from, now)
+		if s = p.meetLocked(g.from, now); s == nil {
+			p.sender = Doubtful
+			return p.end.opens == ToBackend
+		}
 		p.them, p.clock = g.from, g.clock
 	}
 	p.echoed, p.since = g.echo, 0
@@ -248,13 +256,35 @@ func (p *Peer) greeted(g *greeting, now time.Time) bool {
 	return true
 }
 
-// meetLocked begins a session with a process.
+// maxFormer is how many former sessions are kept. Only an attacker who relays the greetings of as
+// many processes makes more within two seconds; the next one has to wait.
+const maxFormer = 8
+
+// meetLocked begins a session with a process, or continues the one that another process has
+// replaced a moment ago. It returns nil if there are too many of these.
 func (p *Peer) meetLocked(them Identity, now time.Time) *session {
 	dhcp6d, dhcp4d := p.id, them
 	if p.end.opens == ToBackend {
 		dhcp6d, dhcp4d = them, p.id
 	}
-	s := newSession(dhcp6d, dhcp4d, p.backend, p.end.keys.Load(), p.end.now(now))
+	clock := p.end.now(now)
+	// What an older one has taken is older than the begin of a session that begins now.
+	p.former = slices.DeleteFunc(p.former, func(s *session) bool { return since(s.left, clock) > 1 })
+	i := slices.IndexFunc(p.former, func(s *session) bool { return s.dhcp6d == dhcp6d && s.dhcp4d == dhcp4d })
+	var s *session
+	switch {
+	case i >= 0:
+		s = p.former[i]
+		p.former = slices.Delete(p.former, i, i+1)
+	case len(p.former) == maxFormer:
+		return nil
+	default:
+		s = newSession(dhcp6d, dhcp4d, p.backend, p.end.keys.Load(), clock)
+	}
+	if old := p.session.Load(); old != nil {
+		old.left = clock
+		p.former = append(p.former, old)
+	}
 	p.session.Store(s)
 	return s
 }

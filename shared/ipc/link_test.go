@@ -355,6 +355,50 @@ func TestRelayedGreeting(t *testing.T) {
 	}
 }
 
+// TestTwoBehindOneAddress: two dhcp6d that dhcp4d sees at one address and port, as behind a
+// translator of addresses, or while one takes over from the other. Each takes only what is for it,
+// whatever reaches it, and whoever greeted last is served.
+func TestTwoBehindOneAddress(t *testing.T) {
+	random := rand.New(rand.NewPCG(28, 1))
+	now := start
+	four := newFour(now, key7)
+	both := []*half{newSix(now, key7), newSix(now, key7)}
+	served := [2]int{}
+	var heard [][]byte
+	for i := range 400 {
+		now = now.Add(probeEvery / 2)
+		which := random.IntN(2)
+		six, other := both[which], both[1-which]
+		if random.IntN(40) == 0 {
+			six = newSix(now, key7)
+			both[which] = six
+		}
+		if !greet(six, four, now) || four.peer.Sender() != Present || !six.peer.Ready() {
+			continue // it is new, or the other's greetings were newer: the next one counts
+		}
+		query, answer := six.seal("query", now), four.seal("answer", now)
+		if other.opens(answer, now) {
+			t.Fatalf("IPC-27 round %d: an answer for one was taken by the other", i)
+		}
+		if late := other.seal("query", now); late != nil && four.opens(late, now) {
+			t.Fatalf("IPC-27 round %d: a query of the other's session was taken", i)
+		}
+		if !four.opens(query, now) || !six.opens(answer, now) {
+			t.Fatalf("IPC-27 round %d: who has just greeted is not served", i)
+		}
+		served[which]++
+		for _, d := range heard {
+			if six.opens(d, now) || other.opens(d, now) || four.opens(d, now) {
+				t.Fatalf("IPC-27 round %d: replayed", i)
+			}
+		}
+		heard = append(heard, query, answer)
+	}
+	if served[0] < 50 || served[1] < 50 {
+		t.Errorf("they were served %d times", served)
+	}
+}
+
 // receiver is the identity that a datagram is for.
 func receiver(from *half, d []byte) Identity {
 	_, trailer, algorithm := cutTrailer(d)

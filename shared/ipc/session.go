@@ -27,6 +27,7 @@ type session struct {
 	backend        string // name of the dhcp4d
 	id             uint64
 	begun          uint32 // our clock when the session was made; nothing older is taken
+	left           uint32 // our clock when another session replaced it
 
 	keys  atomic.Pointer[sessionKeys]
 	heard atomic.Uint32 // the other's clock as heard last, which each datagram returns
