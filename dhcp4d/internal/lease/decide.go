@@ -433,8 +433,8 @@ func (r *rules) obtainable(a *Address) bool {
 
 // Redirect replaces the address of an Offer, or of an Ack that gives a new address, by a, as a hook
 // may order before the lease is stored. The facts of a must be those for q. It returns false, and
-// changes nothing, if the client cannot have that address: one outside of its pools could be offered,
-// but not acknowledged.
+// changes nothing, if the client cannot have that address: one outside of its pools could be
+// offered, but not acknowledged.
 func (d *Decision) Redirect(q *Query, p *Policy, a *Address, now Time) bool {
 	at := *a
 	r := rules{q: q, p: p, f: &Facts{}, now: now}

@@ -209,14 +209,14 @@ func TestOpenURL(t *testing.T) {
 func TestSomethingElseInThePlaceOfTheDirectory(t *testing.T) { eachKind(t, elseInItsPlace) }
 
 func elseInItsPlace(t *testing.T, kind string) {
-	for says, make := range map[string]func(path string) error{
+	for says, put := range map[string]func(path string) error{
 		"name a directory in DHCP4D_STORE, or move that file away": func(path string) error { return os.WriteFile(path, nil, 0o600) },
 		"it is a link to nothing: mount the file system":           func(path string) error { return os.Symlink("nothing", path) },
 		"remove that link":          func(path string) error { return os.Symlink(filepath.Base(path), path) },
 		"move that file away, then": func(path string) error { return syscall.Mkfifo(path, 0o600) },
 	} {
 		path := filepath.Join(t.TempDir(), "leases")
-		if err := make(path); err != nil {
+		if err := put(path); err != nil {
 			t.Fatal(err)
 		}
 		before, err := os.Lstat(path)
