@@ -81,3 +81,25 @@ func BenchmarkMany(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLink shows what a query costs where subnets share its link. The first has room.
+func BenchmarkLink(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 16} {
+		b.Run(fmt.Sprintf("%d subnets", n), func(b *testing.B) {
+			document := "subnets:\n"
+			for i := range n {
+				document += fmt.Sprintf("  - {id: %d, subnet: 192.0.%d.0/24, network: home, pools: [192.0.%[2]d.10-192.0.%[2]d.250], match: [%s]}\n",
+					i+1, i+2, map[bool]string{true: "{interface: eth1}"}[i == 0])
+			}
+			_, batch := steady(b, 64, document)
+			b.ReportAllocs()
+			best := time.Hour
+			for b.Loop() {
+				began := time.Now()
+				batch()
+				best = min(best, time.Since(began))
+			}
+			b.ReportMetric(float64(best.Nanoseconds())/64, "best-ns/query")
+		})
+	}
+}
