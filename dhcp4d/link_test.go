@@ -116,7 +116,7 @@ func TestNamesThatChange(t *testing.T) {
 	}
 	delete(names, "ip six.example")
 	step("what was known stays when the name server fails", resolveEvery, 2, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
-	step("which is said again after a while", sayAgain, 3, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
+	step("which is said again after a while", logAgain, 3, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
 	names["ip six.example"] = []string{"2001:db8::66"}
 	step("an address less", resolveEvery, 3, "[2001:db8::66]:6767 six.example:6767")
 	l.setPeers(peersOf(t, "[::]:6768", "[::1]:6767"))

@@ -13,7 +13,7 @@ const (
 	resolveEvery  = 10 * time.Second
 	resolveSoon   = time.Second // the pause after the first failure; it doubles up to resolveEvery
 	lookupTimeout = 2 * time.Second
-	sayAgain      = 10 * time.Minute // how often it is said that a name still cannot be resolved
+	logAgain      = 10 * time.Minute // how often it is said that a name still cannot be resolved
 )
 
 // resolver turns a name into addresses; net.DefaultResolver is one.
@@ -100,7 +100,7 @@ func (l *link) resolve(ctx context.Context, now time.Time) {
 	for _, host := range l.hostsLocked() {
 		n := l.names[host]
 		if i := slices.Index(hosts, host); i >= 0 {
-			l.sayResolved(host, &n, failed[i], now)
+			l.logResolved(host, &n, failed[i], now)
 			if failed[i] == nil && !slices.Equal(found[i], n.addrs) {
 				n.addrs, changed = found[i], true
 			}
@@ -113,13 +113,13 @@ func (l *link) resolve(ctx context.Context, now time.Time) {
 	}
 }
 
-// sayResolved logs that a name cannot be resolved, from time to time, and that it can be again.
-func (l *link) sayResolved(host string, n *naming, err error, now time.Time) {
+// logResolved logs that a name cannot be resolved, from time to time, and that it can be again.
+func (l *link) logResolved(host string, n *naming, err error, now time.Time) {
 	switch {
 	case err == nil && n.failing:
 		n.failing = false
 		l.log.Info("the name of a dhcp6d can be resolved again", "host", host)
-	case err != nil && (!n.failing || now.Sub(n.said) >= sayAgain):
+	case err != nil && (!n.failing || now.Sub(n.said) >= logAgain):
 		n.failing, n.said = true, now
 		l.log.Warn("the name of a dhcp6d cannot be resolved", "host", host, "error", err,
 			"remedy", "correct the name in DHCP4D_IPC_PEERS, or the resolver of this host; "+

@@ -129,7 +129,7 @@ type Committer[R Replies] struct {
 	disk   turn.Lock   // held by whoever commits, or opens the store again
 	spare  *Group[R]   // guarded by disk; the group that is being committed, or an empty one
 	share  store.Share // guarded by disk
-	looked time.Time   // guarded by disk; when the changes of others were read
+	readAt time.Time   // guarded by disk; when the changes of others were read
 
 	mu        sync.Mutex
 	gathering *Group[R] // guarded by mu
@@ -190,7 +190,7 @@ func (c *Committer[R]) UnlockAndWake(g *Group[R]) {
 // wakes the goroutine to do so.
 func (c *Committer[R]) Commit() {
 	if c.quick.Load() && c.disk.TryLock() {
-		ok := c.once()
+		ok := c.commitGathering()
 		c.disk.Unlock()
 		if ok {
 			return
@@ -241,7 +241,7 @@ func (c *Committer[R]) State() State {
 		return Broken
 	case c.cfg.Metrics.waiting() > hangsAfter.Seconds():
 		return Hanging
-	case c.shared != nil && c.cfg.Metrics.age() > hangsAfter.Seconds():
+	case c.shared != nil && c.cfg.Metrics.foreignAge() > hangsAfter.Seconds():
 		return Hanging // a look waits for an answer, or fails; no commit can be made meanwhile
 	}
 	return Working
@@ -288,7 +288,7 @@ func (c *Committer[R]) fail(err error) {
 func (c *Committer[R]) run() {
 	var look <-chan time.Time
 	if c.shared != nil {
-		tick := time.NewTicker(lookEvery)
+		tick := time.NewTicker(readEvery)
 		defer tick.Stop()
 		look = tick.C
 	}
@@ -302,10 +302,10 @@ func (c *Committer[R]) run() {
 		}
 		c.disk.Lock()
 		if !c.failed.Load() {
-			c.once()
+			c.commitGathering()
 		}
-		if c.shared != nil && !c.failed.Load() && time.Since(c.looked) >= lookEvery {
-			_, _ = c.look(c.durable.Load()) // if the error lasts, Check fails
+		if c.shared != nil && !c.failed.Load() && time.Since(c.readAt) >= readEvery {
+			_, _ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
 		}
 		if c.failed.Load() {
 			c.finish(c.take(), errFailed) // the group that gathered when the check failed
@@ -320,12 +320,13 @@ func (c *Committer[R]) run() {
 	}
 }
 
-// once commits the gathering group, and reports whether that succeeded. The caller holds disk.
-func (c *Committer[R]) once() bool {
+// commitGathering commits the gathering group, and reports whether that succeeded. The caller holds
+// disk.
+func (c *Committer[R]) commitGathering() bool {
 	g := c.take()
 	err := c.commit(g)
 	if err == nil && c.shared != nil && g.Replies.Unsure() {
-		changed, err := c.look(g.Seq)
+		changed, err := c.readForeign(g.Seq)
 		for i := range changed {
 			g.Foreign.Add(&changed[i])
 		}
@@ -341,14 +342,14 @@ func (c *Committer[R]) once() bool {
 	return false
 }
 
-// lookEvery is how often the changes of other dhcp4d are read.
-const lookEvery = 100 * time.Millisecond
+// readEvery is how often the changes of other dhcp4d are read.
+const readEvery = 100 * time.Millisecond
 
-// look reads the leases that other dhcp4d have changed, as they are after group seq, and passes
-// them to the table. It also notes them in the gathering group if that has unsure replies, because
-// these may have been decided before. The caller holds disk. The result is valid until the next
-// call.
-func (c *Committer[R]) look(seq uint64) ([]lease.Binding, error) {
+// readForeign reads the leases that other dhcp4d have changed, as they are after group seq, and
+// passes them to the table. It also notes them in the gathering group if that has unsure replies,
+// because these may have been decided before. The caller holds disk. The result is valid until the
+// next call.
+func (c *Committer[R]) readForeign(seq uint64) ([]lease.Binding, error) {
 	if s := c.shared.Share(); s != c.share {
 		c.share = s
 		c.cfg.Share(s)
@@ -357,8 +358,8 @@ func (c *Committer[R]) look(seq uint64) ([]lease.Binding, error) {
 	if err != nil {
 		return nil, err // if the store stays away, Check fails
 	}
-	c.looked = time.Now()
-	c.cfg.Metrics.looked(c.looked, len(changed))
+	c.readAt = time.Now()
+	c.cfg.Metrics.foreignRead(c.readAt, len(changed))
 	if len(changed) == 0 {
 		return nil, nil
 	}
@@ -442,8 +443,8 @@ func (c *Committer[R]) recover() bool {
 			c.cfg.Log.Error("lease store cannot be opened; dhcp4d keeps trying", "error", err)
 		}
 	}
-	c.looked = time.Now() // all leases have been read
-	c.cfg.Metrics.looked(c.looked, 0)
+	c.readAt = time.Now() // all leases have been read
+	c.cfg.Metrics.foreignRead(c.readAt, 0)
 	c.failed.Store(false)
 	c.cfg.Log.Info("lease store is back", "after", time.Since(began))
 	return true

@@ -19,9 +19,9 @@ type Metrics struct {
 	refused prometheus.Counter
 	foreign prometheus.Counter
 
-	made  time.Time
-	seen  atomic.Int64 // when the changes of others were read, in nanoseconds after made; 0 for never
-	began atomic.Int64 // when the commit under way began, in nanoseconds after made; 0 for none
+	made      time.Time
+	foreignAt atomic.Int64 // when the changes of others were read, in nanoseconds after made; 0 for never
+	began     atomic.Int64 // when the commit under way began, in nanoseconds after made; 0 for none
 
 	commitErrors, checkErrors, reopenErrors, loadErrors, forgotten prometheus.Counter // of errs
 }
@@ -58,7 +58,7 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dhcp4d_store_foreign_age_seconds",
 		Help: "How long ago the changes of other dhcp4d were read, 0 for a store that one dhcp4d has to itself.",
-	}, m.age)
+	}, m.foreignAge)
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dhcp4d_store_commit_waiting_seconds",
 		Help: "How long the commit under way has been waiting for the disk, 0 if there is none.",
@@ -79,15 +79,15 @@ func (m *Metrics) waiting() float64 {
 	return 0
 }
 
-// looked notes that the changes of others were read.
-func (m *Metrics) looked(now time.Time, n int) {
-	m.seen.Store(int64(now.Sub(m.made)))
+// foreignRead notes that the changes of others were read.
+func (m *Metrics) foreignRead(now time.Time, n int) {
+	m.foreignAt.Store(int64(now.Sub(m.made)))
 	m.foreign.Add(float64(n))
 }
 
-// age returns how long ago that was, in seconds.
-func (m *Metrics) age() float64 {
-	seen := m.seen.Load()
+// foreignAge returns how long ago that was, in seconds.
+func (m *Metrics) foreignAge() float64 {
+	seen := m.foreignAt.Load()
 	if seen == 0 {
 		return 0
 	}

@@ -71,7 +71,7 @@ func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
 				t.Fatalf("the state stays %v, want %v", c.State(), want)
 			}
 			if want == Hanging { // the last look that had an answer was so long ago
-				metrics.looked(time.Now().Add(-hangsAfter-time.Millisecond), 0)
+				metrics.foreignRead(time.Now().Add(-hangsAfter-time.Millisecond), 0)
 			}
 		}
 	}

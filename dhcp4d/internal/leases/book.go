@@ -228,11 +228,11 @@ func (b *Book) BeginBatch() (time.Time, lease.Time) {
 func (b *Book) EndBatch() { b.batch.Unlock() }
 
 // Prefetch reads the table for all queries of a batch before the first is decided, so that cache
-// misses overlap ([table.Table.Ahead]).
+// misses overlap ([table.Table.Prefetch]).
 func (b *Book) Prefetch(queries []*lease.Query) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.table.Ahead(queries)
+	b.table.Prefetch(queries)
 }
 
 // Propose decides about a query and changes nothing.

@@ -20,7 +20,7 @@ const (
 
 // cleaning is the state of emptying the oldest segment.
 type cleaning struct {
-	oldest *ahead // its content; nil while none is emptied
+	oldest *task  // its content; nil while none is emptied
 	spare  []byte // memory for that
 	cursor cursor
 	nth    int // the record at the cursor
@@ -57,7 +57,7 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 		if c.spare == nil {
 			c.spare = make([]byte, j.size)
 		}
-		c.oldest, c.cursor, c.nth = j.later(func() (a ahead) {
+		c.oldest, c.cursor, c.nth = j.later(func() (a task) {
 			a.content, a.err = readSegment(j.o.FS, j.dir, first, c.spare)
 			return a
 		}), cursor{}, 0

@@ -16,7 +16,7 @@ type index struct {
 	shards [shards]shard
 	spare  [32][]entry // memory for the next shards that grow, by the logarithm of their size
 	shared map[uint64]uint32
-	read   uint32 // written by ahead
+	read   uint32 // written by prefetch
 }
 
 // A shard is a hash table with open addressing. Its number of entries is a power of two.
@@ -78,9 +78,9 @@ func (s *shard) find(addr, hash uint32) uint32 {
 	return i
 }
 
-// ahead reads for all records of a commit what put is about to read for each of them, so that the
-// cache misses overlap.
-func (x *index) ahead(records []lease.Binding) {
+// prefetch reads for all records of a commit what put is about to read for each of them, so that
+// the cache misses overlap.
+func (x *index) prefetch(records []lease.Binding) {
 	sum := uint32(0)
 	for i := range records {
 		a := records[i].Addr.As4()

@@ -47,7 +47,7 @@ type journal struct {
 
 	out   *blockFile // the newest segment's, nil while the journal is not open for writing
 	batch []byte     // memory of the batch that is being made
-	next  *ahead     // the segment after the newest
+	next  *task      // the segment after the newest
 	clean cleaning
 
 	allowed int       // how many segments there may be before the oldest is emptied
@@ -273,7 +273,7 @@ func (j *journal) Commit(records []lease.Binding) ([]Refusal, error) {
 	if j.broken == nil && j.out == nil {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, errClosed)
 	}
-	j.index.ahead(records)
+	j.index.prefetch(records)
 	for done := 0; done < len(records) && j.broken == nil; {
 		n, err := j.commit(records[done:])
 		done += n
@@ -401,7 +401,7 @@ func (j *journal) prepare() {
 	if len(j.unused) > 0 {
 		old, j.unused = j.unused[0], j.unused[1:]
 	}
-	j.next = j.later(func() (a ahead) {
+	j.next = j.later(func() (a task) {
 		a.number, a.name = number, name
 		if a.file, a.err = newSegment(j.o, j.dir, old, name, j.size); a.err == nil {
 			if a.err = errors.Join(j.claim.keep(name), j.mark.raise(number)); a.err != nil {
@@ -517,8 +517,8 @@ func (j *journal) release() {
 	}
 }
 
-// ahead is work beside the commits, and its result.
-type ahead struct {
+// task is work beside the commits, and its result.
+type task struct {
 	done chan struct{}
 
 	file    *blockFile
@@ -528,8 +528,8 @@ type ahead struct {
 	err     error
 }
 
-func (j *journal) later(work func() ahead) *ahead {
-	a := &ahead{done: make(chan struct{})}
+func (j *journal) later(work func() task) *task {
+	a := &task{done: make(chan struct{})}
 	j.o.Go(func() {
 		r := work()
 		a.file, a.name, a.number, a.content, a.err = r.file, r.name, r.number, r.content, r.err
@@ -538,7 +538,7 @@ func (j *journal) later(work func() ahead) *ahead {
 	return a
 }
 
-func (a *ahead) ready() bool {
+func (a *task) ready() bool {
 	select {
 	case <-a.done:
 		return true
@@ -547,7 +547,7 @@ func (a *ahead) ready() bool {
 	}
 }
 
-func (a *ahead) result() *ahead {
+func (a *task) result() *task {
 	<-a.done
 	return a
 }

@@ -25,10 +25,10 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	v.hash = t.clientHash(v.slot, q.Client)
 
 	if d.Change == lease.Hold || d.Change == lease.Bind {
-		t.leaveOthers(&v, ref, d, now, seq, group)
+		t.endOthers(&v, ref, d, now, seq, group)
 		for _, s := range t.slots[v.slot].beside {
 			o := t.in(s, q)
-			t.leaveOthers(&o, ref, d, now, seq, group)
+			t.endOthers(&o, ref, d, now, seq, group)
 		}
 		if d.Change == lease.Hold {
 			t.offer(&v, addr, ref, d.Expires)
@@ -72,10 +72,10 @@ func otherwiseCounted(a, b []byte) bool {
 	return (len(x) < len(a) || len(y) < len(b)) && !bytes.Equal(x, y)
 }
 
-// leaveOthers ends all entries of a client but keep, because one client has one lease on a link.
+// endOthers ends all entries of a client but keep, because one client has one lease on a link.
 // Offers end in any case. Bindings and former bindings end if the client is about to be bound. With
 // d.Apart, leases of the same identifier at other attachment points stay.
-func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
+func (t *Table) endOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	var buf [maxOwn]uint32
 	for _, ref := range t.own(v, &buf) {
 		e := t.entries.at(ref)
@@ -83,7 +83,7 @@ func (t *Table) leaveOthers(v *view, keep uint32, d *lease.Decision, now lease.T
 		case ref == keep, e.phase == resting, d.Apart && e.phase.active() && !t.here(v, e):
 			continue
 		case e.offer != 0 && e.phase == offered && e.record == lease.NoState:
-			t.letGo(ref)
+			t.endOffered(ref)
 			continue
 		case e.offer != 0:
 			t.dropOffer(ref)
@@ -264,14 +264,14 @@ func (t *Table) dropOffer(ref uint32) {
 	switch e := t.entries.at(ref); {
 	case e.offer == 0:
 	case e.phase == offered:
-		t.letGo(ref)
+		t.endOffered(ref)
 	default:
 		t.unhold(ref)
 	}
 }
 
-// letGo ends an entry that only an offer holds.
-func (t *Table) letGo(ref uint32) {
+// endOffered ends an entry that only an offer holds.
+func (t *Table) endOffered(ref uint32) {
 	e := t.entries.at(ref)
 	t.unhold(ref)
 	if e.record != lease.NoState {

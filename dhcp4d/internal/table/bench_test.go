@@ -110,7 +110,7 @@ func BenchmarkRenewalBatches(b *testing.B) {
 					queries[j] = clients[j].set(k)
 					queries[j].Type, queries[j].CIAddr = dhcp4.Request, pool.Addr(firstAddr+uint32(k))
 				}
-				x.t.Ahead(queries[:])
+				x.t.Prefetch(queries[:])
 				for _, q := range queries {
 					if d := x.exchange(q); d.Kind != lease.Ack {
 						b.Fatalf("%+v", d)

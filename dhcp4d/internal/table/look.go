@@ -48,13 +48,13 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	if len(own) > 0 {
 		t.hint = own[0]
 	}
-	named, reserved := t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
+	named, reserved := t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
 	if q.Type == dhcp4.Discover {
 		p := t.slots[v.slot].pool
 		next, ok := p.Next(q.Groups)
 		if !ok {
 			t.Expire(now, expireMany)
-			named, reserved = t.fresh(q.Named(), now), t.fresh(q.Reservation, now)
+			named, reserved = t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
 			next, ok = p.Next(q.Groups)
 		}
 		if ok {
@@ -159,13 +159,14 @@ func (t *Table) pointOf(own []uint32, octets []byte) uint32 {
 func (t *Table) Stand(q *lease.Query, addr netip.Addr, now lease.Time) lease.Address {
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
-	ref := t.fresh(addr, now)
+	ref := t.entryOf(addr, now)
 	v.point, _ = t.findPoint(q.Point)
 	return t.about(&v, addr, ref, &lease.Address{})
 }
 
-// fresh returns the entry of an address, 0 if there is none. If the entry is due, it first ends it.
-func (t *Table) fresh(a netip.Addr, now lease.Time) uint32 {
+// entryOf returns the entry of an address, 0 if there is none. If the entry is due, it first ends
+// it.
+func (t *Table) entryOf(a netip.Addr, now lease.Time) uint32 {
 	if !a.Is4() {
 		return 0
 	}
@@ -176,13 +177,13 @@ func (t *Table) fresh(a netip.Addr, now lease.Time) uint32 {
 	return ref
 }
 
-// freshID is fresh for an identity. The table has entries of whole addresses only: Load refuses
+// entryOfID is entryOf for an identity. The table has entries of whole addresses only: Load refuses
 // others.
-func (t *Table) freshID(id lease.ID, now lease.Time) uint32 {
+func (t *Table) entryOfID(id lease.ID, now lease.Time) uint32 {
 	if id.Ports != lease.AllPorts {
 		return 0
 	}
-	return t.fresh(id.Addr, now)
+	return t.entryOf(id.Addr, now)
 }
 
 // compare sets in a how the holder of an entry compares with the client of v: its place, and

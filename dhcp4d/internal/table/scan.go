@@ -8,7 +8,7 @@ import (
 // Release ends a binding by order of the operator, and reports whether there was one. It adds the
 // record to group, and does not call Options.Ended.
 func (t *Table) Release(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
-	ref := t.freshID(id, now)
+	ref := t.entryOfID(id, now)
 	if ref == 0 || t.entries.at(ref).phase != bound {
 		return false
 	}
@@ -19,7 +19,7 @@ func (t *Table) Release(id lease.ID, now lease.Time, seq uint64, group *lease.Ba
 // EndQuarantine frees an address in quarantine by order of the operator. It reports whether the
 // address was in quarantine.
 func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *lease.Batch) bool {
-	ref := t.freshID(id, now)
+	ref := t.entryOfID(id, now)
 	if ref == 0 || t.entries.at(ref).phase != resting {
 		return false
 	}

@@ -69,26 +69,26 @@ type Table struct {
 	seed    maphash.Seed
 	mix     uint32
 
-	entries  slab
-	arena    arena
-	points   points
-	offers   offers
-	wheel    wheel
-	clients  index // entries by subnet and client; several may have the same
-	addrs    index // entries by address
-	slots    []slot
-	byID     map[uint32]uint32 // configured id to slot
-	order    []uint32          // position in the configuration to slot
-	spans    []span            // all pools, ascending
-	prefixes []span            // all configured subnets, ascending
-	hint     uint32            // the entry that was found last, or 0; it may have ended
-	latest   uint64
-	unsorted []uint32      // loaded entries that are not in force, until Loaded
-	scratch  lease.Binding // for callbacks
-	point    []byte        // of the record at hand
-	ahead    []ahead       // of the batch at hand
-	read     uint32        // by Ahead
-	share    pool.Share
+	entries    slab
+	arena      arena
+	points     points
+	offers     offers
+	wheel      wheel
+	clients    index // entries by subnet and client; several may have the same
+	addrs      index // entries by address
+	slots      []slot
+	byID       map[uint32]uint32 // configured id to slot
+	order      []uint32          // position in the configuration to slot
+	spans      []span            // all pools, ascending
+	prefixes   []span            // all configured subnets, ascending
+	hint       uint32            // the entry that was found last, or 0; it may have ended
+	latest     uint64
+	unsorted   []uint32      // loaded entries that are not in force, until Loaded
+	scratch    lease.Binding // for callbacks
+	point      []byte        // of the record at hand
+	prefetched []prefetched  // of the batch at hand
+	read       uint32        // by Prefetch
+	share      pool.Share
 }
 
 // slot is a subnet that was ever configured. A subnet that leaves the configuration keeps its slot,

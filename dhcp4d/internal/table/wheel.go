@@ -117,7 +117,7 @@ func (t *Table) settle(ref uint32, now lease.Time) bool {
 		t.dropOffer(ref)
 		t.retire(ref)
 	case offered:
-		t.letGo(ref)
+		t.endOffered(ref)
 	case resting:
 		t.wake(ref)
 	}

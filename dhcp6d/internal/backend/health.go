@@ -270,19 +270,19 @@ func (m *member) strange(left int64) bool {
 }
 
 // probeless reports whether a backend is judged as a Kea, by its answers to queries.
-func (m *member) probeless() bool { return m.Kea || m.mute }
+func (m *member) probeless() bool { return m.Kea || m.takenForKea }
 
 // judgeMuteLocked finds out whether a backend is a Kea that is not configured as one: it answers
 // queries and no probes.
 func (s *Set) judgeMuteLocked(m *member, at int64) {
 	probed := m.probed.Load()
 	switch {
-	case m.mute && probed:
-		m.mute = false
+	case m.takenForKea && probed:
+		m.takenForKea = false
 		s.log.Info("backend answers probes, so it is a dhcp4d", "backend", m.Name)
-	case !m.Kea && !m.mute && !probed && m.evidence.answered.Load() != 0 && at-m.tale.from >= int64(mutedAfter):
-		m.mute = true
-		s.sayLocked(m, noProbes, at)
+	case !m.Kea && !m.takenForKea && !probed && m.evidence.answered.Load() != 0 && at-m.logged.from >= int64(mutedAfter):
+		m.takenForKea = true
+		s.logTroubleLocked(m, noProbes, at)
 		m.health.set(Up)
 	}
 }
@@ -298,8 +298,8 @@ func (s *Set) judgeOursLocked(m *member, at int64) {
 		s.judgeAbilityLocked(m, at)
 	case m.probed.Load():
 		s.changeLocked(m, Down, s.troubleLocked(m, at), at)
-	case at-m.tale.from >= int64(unheardFor) && m.addr.IsValid():
-		s.sayNewsLocked(m, s.troubleLocked(m, at), at)
+	case at-m.logged.from >= int64(unheardFor) && m.addr.IsValid():
+		s.logNewTroubleLocked(m, s.troubleLocked(m, at), at)
 	}
 }
 
@@ -307,7 +307,7 @@ func (s *Set) judgeOursLocked(m *member, at int64) {
 func (s *Set) judgeAbilityLocked(m *member, at int64) {
 	was := m.health.get()
 	switch {
-	case m.said() != ipc.Able:
+	case m.reported() != ipc.Able:
 		if was != Unable {
 			m.hold.length = min(2*m.hold.length, longHold)
 			if m.hold.length == 0 || at-m.hold.ended > int64(relapse) {
@@ -345,12 +345,12 @@ func (s *Set) judgeKeaLocked(m *member, at int64, missed bool) {
 	case was == Down:
 	case last && (missed || refused || (m.heard.Load() == 0 && m.silence.count >= neverHeard)):
 		m.silence.reset(at)
-		m.quiet = at
+		m.silentAt = at
 		why := silent
 		if refused {
 			why = refuses
 		}
-		s.sayNewsLocked(m, why, at)
+		s.logNewTroubleLocked(m, why, at)
 		if len(m.addrs) > 1 {
 			m.retry.next = at // a refusal from before says nothing of the next address
 			s.nextLocked(m, at)
@@ -360,8 +360,8 @@ func (s *Set) judgeKeaLocked(m *member, at int64, missed bool) {
 	case missed:
 		s.downLocked(m, at, trialAfter, silent)
 	case was == Up && m.heard.Load() >= m.silence.since:
-		if m.retry.trying || (m.quiet != 0 && m.heard.Load() > m.quiet) {
-			m.quiet, m.tale.trouble = 0, none
+		if m.retry.trying || (m.silentAt != 0 && m.heard.Load() > m.silentAt) {
+			m.silentAt, m.logged.trouble = 0, none
 			s.log.Info("backend is up", "backend", m.Name)
 		}
 		m.retry.trying, m.retry.pause = false, 0
@@ -389,15 +389,15 @@ func (s *Set) changeLocked(m *member, to Health, t trouble, at int64) {
 	switch was := m.health.swap(to); {
 	case was == to && to == Up:
 	case was == to:
-		s.sayNewsLocked(m, t, at)
+		s.logNewTroubleLocked(m, t, at)
 	case to == Up:
-		m.tale.trouble = none
+		m.logged.trouble = none
 		s.log.Info("backend is up", "backend", m.Name)
 	default:
 		if to == Down {
 			m.local.Store(nil) // the kernel may know a better one
 		}
-		s.sayLocked(m, t, at)
+		s.logTroubleLocked(m, t, at)
 	}
 }
 
@@ -409,21 +409,21 @@ func (s *Set) reportLocked() {
 	at := s.since(s.now())
 	var troubles []string
 	for _, m := range s.members {
-		t := m.tale.trouble
+		t := m.logged.trouble
 		switch h := m.health.get(); {
 		case !m.addr.IsValid():
 			troubles = append(troubles, m.Name+": its name cannot be resolved")
 			continue
-		case h == Up && (m.quiet == 0 || m.heard.Load() > m.quiet):
+		case h == Up && (m.silentAt == 0 || m.heard.Load() > m.silentAt):
 			s.ready.Met()
 			return
-		case h == Unheard && at-m.tale.from < int64(unheardFor):
+		case h == Unheard && at-m.logged.from < int64(unheardFor):
 			troubles = append(troubles, m.Name+": it has not answered yet")
 			continue
 		case h == Trial, t == none, t == noProbes:
 			t = silent
 		}
-		why, _ := s.words(m, t)
+		why, _ := s.explain(m, t)
 		troubles = append(troubles, m.Name+": "+why)
 	}
 	s.ready.Unmet("no backend can serve: " + strings.Join(troubles, "; "))

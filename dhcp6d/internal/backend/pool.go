@@ -149,20 +149,20 @@ type state struct {
 	refused atomic.Int64 // when the kernel last said that nobody listens there; 0 is never
 
 	// Owned by Run, under the lock of the Set.
-	silence silence
-	retry   retry
-	asking  asking
-	peers   map[netip.AddrPort]*ipc.Peer // by address; empty for a Kea
-	hold    hold
-	tale    tale
-	mute    bool  // it answers queries and no probes, so it is taken for a Kea
-	quiet   int64 // when the last Kea that is left was found to be silent; 0 if it is not
+	silence     silence
+	retry       retry
+	asking      asking
+	peers       map[netip.AddrPort]*ipc.Peer // by address; empty for a Kea
+	hold        hold
+	logged      lastLogged
+	takenForKea bool  // it answers queries and no probes, so it is taken for a Kea
+	silentAt    int64 // when the last Kea that is left was found to be silent; 0 if it is not
 
 	naming naming // owned by the resolver, under the lock of the Set
 }
 
-// said returns the ability that the backend last reported.
-func (s *state) said() ipc.Ability { return ipc.Ability(s.ability.Load()) }
+// reported returns the ability that the backend last reported.
+func (s *state) reported() ipc.Ability { return ipc.Ability(s.ability.Load()) }
 
 // New makes a set. A backend whose host is an address can get queries at once, any other one when
 // [Set.Run] has resolved its name.
@@ -205,7 +205,7 @@ func (s *Set) Configure(specs []Spec, ranges []Range) {
 		}
 		if a, err := netip.ParseAddr(spec.Host); err == nil {
 			m.use([]netip.AddrPort{spec.at(a)})
-			m.tale.from = s.since(s.now())
+			m.logged.from = s.since(s.now())
 		}
 		s.members = append(s.members, m)
 	}

@@ -1101,7 +1101,7 @@ func TestIPC_31_AnUnresolvableNameIsSaidOnce(t *testing.T) {
 	if !strings.Contains(b.ready, "resolved") {
 		t.Errorf("ready: %q", b.ready)
 	}
-	b.clock = b.clock.Add(sayAgain)
+	b.clock = b.clock.Add(logAgain)
 	b.resolve(t.Context())
 	times("cannot be resolved", 2)
 	b.names["four.example"] = netip.MustParseAddr("2001:db8::1")

@@ -45,7 +45,7 @@ func (s *Set) sendProbes(now time.Time) {
 	}
 	for i := range t.list {
 		b := &t.list[i]
-		if b.Kea || (b.state.mute && at < b.state.asking.next) {
+		if b.Kea || (b.state.takenForKea && at < b.state.asking.next) {
 			continue
 		}
 		places := []*Backend{b}
@@ -79,7 +79,7 @@ func (s *state) answersFull(at int64) bool {
 func (s *state) wantsFull(at int64, greets bool) bool {
 	a := &s.asking
 	switch {
-	case s.mute: // it gets one a minute, in case a dhcp4d takes its place
+	case s.takenForKea: // it gets one a minute, in case a dhcp4d takes its place
 	case s.answersFull(at):
 		a.tries = 0
 	case greets:

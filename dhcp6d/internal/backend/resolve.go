@@ -25,8 +25,8 @@ type naming struct {
 	said    time.Time // when it was last logged that the name cannot be resolved
 }
 
-// sayAgain is how often it is logged that a name still cannot be resolved.
-const sayAgain = 10 * time.Minute
+// logAgain is how often it is logged that a name still cannot be resolved.
+const logAgain = 10 * time.Minute
 
 // runResolver resolves names until ctx ends. It is a goroutine of its own, so that backends are
 // probed while a name server does not answer. A backend that has no address yet is looked up sooner
@@ -86,7 +86,7 @@ func (s *Set) resolve(ctx context.Context) {
 	}
 	changed := false
 	for i, m := range members {
-		s.sayResolved(m, failed[i])
+		s.logResolved(m, failed[i])
 		if len(found[i]) > 0 && s.takeLocked(m, found[i]) {
 			changed = true
 		}
@@ -115,7 +115,7 @@ func (s *Set) takeLocked(m *member, found []netip.Addr) bool {
 	was := m.addr
 	m.use(addrs)
 	if !was.IsValid() {
-		m.tale.from = s.since(s.now())
+		m.logged.from = s.since(s.now())
 	}
 	if was.IsValid() && m.addr != was {
 		s.log.Info("backend has moved", "backend", m.Name, "from", was, "to", m.addr)
@@ -123,14 +123,14 @@ func (s *Set) takeLocked(m *member, found []netip.Addr) bool {
 	return true
 }
 
-// sayResolved logs that a name cannot be resolved, from time to time, and that it can be again.
-func (s *Set) sayResolved(m *member, err error) {
+// logResolved logs that a name cannot be resolved, from time to time, and that it can be again.
+func (s *Set) logResolved(m *member, err error) {
 	n := &m.naming
 	switch now := s.now(); {
 	case err == nil && n.failing:
 		n.failing = false
 		s.log.Info("the name of a backend can be resolved again", "backend", m.Name, "host", m.Host)
-	case err != nil && (!n.failing || now.Sub(n.said) >= sayAgain):
+	case err != nil && (!n.failing || now.Sub(n.said) >= logAgain):
 		n.failing, n.said = true, now
 		s.log.Warn("the name of a backend cannot be resolved", "backend", m.Name, "host", m.Host, "error", err,
 			"remedy", "correct the name in DHCP6D_IPC_BACKENDS, or the resolver of this host; "+

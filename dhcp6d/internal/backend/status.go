@@ -22,9 +22,9 @@ func (s *Set) Status() (all []Status) {
 		case !m.addr.IsValid():
 			one.Why, one.Remedy = "its name stands for no address", "correct the name, or the resolver of this host"
 		case one.Health == Unable:
-			one.Why, one.Remedy = s.words(m, unable)
+			one.Why, one.Remedy = s.explain(m, unable)
 		case one.Health == Down || (one.Health == Unheard && !m.Kea):
-			one.Why, one.Remedy = s.words(m, s.troubleLocked(m, at))
+			one.Why, one.Remedy = s.explain(m, s.troubleLocked(m, at))
 		}
 		if m.addr.IsValid() {
 			one.Address = m.addr.String()

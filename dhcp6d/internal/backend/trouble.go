@@ -32,8 +32,8 @@ const (
 	freshRefusal = 10 * time.Second
 	// unheardFor is how long a backend may be silent at the start before that is logged.
 	unheardFor = 3 * time.Second
-	// sayTroubles is the least time between two log lines about one backend.
-	sayTroubles = 10 * time.Second
+	// logTroubles is the least time between two log lines about one backend.
+	logTroubles = 10 * time.Second
 	// mutedAfter is how long a backend that answers queries may leave probes unanswered before it
 	// is taken for a Kea.
 	mutedAfter = 2 * time.Second
@@ -52,8 +52,8 @@ type stranger struct {
 	at   int64
 }
 
-// tale is what was logged about a backend. Run owns it.
-type tale struct {
+// lastLogged is what was logged about a backend. Run owns it.
+type lastLogged struct {
 	from    int64 // since when the backend has an address
 	trouble trouble
 	at      int64 // when trouble was last logged
@@ -92,8 +92,8 @@ func (s *Set) troubleLocked(m *member, at int64) trouble {
 	return silent
 }
 
-// words returns what the trouble is, and what to do.
-func (s *Set) words(m *member, t trouble) (why, remedy string) {
+// explain returns what the trouble is, and what to do.
+func (s *Set) explain(m *member, t trouble) (why, remedy string) {
 	const variable = "DHCP6D_IPC_BACKENDS"
 	_, port, _ := net.SplitHostPort(m.addr.String())
 	asKea := fmt.Sprintf("write %q in %s if it is a kea-dhcp4", m.written()+" kea", variable)
@@ -118,7 +118,7 @@ func (s *Set) words(m *member, t trouble) (why, remedy string) {
 		return fmt.Sprintf("%v answers queries and no probes, so it is taken for a kea-dhcp4", m.addr),
 			fmt.Sprintf("write %q in %s", m.written()+" kea", variable)
 	case unable:
-		return fmt.Sprintf("%v %s, so it acknowledges no lease and new clients go to others", m.addr, m.said()),
+		return fmt.Sprintf("%v %s, so it acknowledges no lease and new clients go to others", m.addr, m.reported()),
 			"look at its log and its /readyz; it is used again when it is able"
 	}
 	why = fmt.Sprintf("nothing comes back from %v", m.addr)
@@ -140,18 +140,18 @@ func (s *Spec) written() string {
 	return at
 }
 
-// sayLocked logs the trouble of a backend.
-func (s *Set) sayLocked(m *member, t trouble, at int64) {
-	m.tale.trouble, m.tale.at = t, at
-	why, remedy := s.words(m, t)
+// logTroubleLocked logs the trouble of a backend.
+func (s *Set) logTroubleLocked(m *member, t trouble, at int64) {
+	m.logged.trouble, m.logged.at = t, at
+	why, remedy := s.explain(m, t)
 	s.log.Warn("trouble with a backend", "backend", m.Name, "state", m.health.get().String(),
 		"why", why, "remedy", remedy)
 }
 
-// sayNewsLocked logs the trouble of a backend if it is new, and again from time to time, because
-// the reason may have changed.
-func (s *Set) sayNewsLocked(m *member, t trouble, at int64) {
-	if t != m.tale.trouble && (m.tale.at == 0 || at-m.tale.at >= int64(sayTroubles)) {
-		s.sayLocked(m, t, at)
+// logNewTroubleLocked logs the trouble of a backend if it is new, and again from time to time,
+// because the reason may have changed.
+func (s *Set) logNewTroubleLocked(m *member, t trouble, at int64) {
+	if t != m.logged.trouble && (m.logged.at == 0 || at-m.logged.at >= int64(logTroubles)) {
+		s.logTroubleLocked(m, t, at)
 	}
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
-// ahead is what Ahead has found for one query.
-type ahead struct {
+// prefetched is what Prefetch has found for one query.
+type prefetched struct {
 	p       probe // for its client
 	address probe // for the address that it is about
 	ref     uint32
 }
 
-// Ahead reads what Look and Apply will read for each query of a batch, so that the processor's
+// Prefetch reads what Look and Apply will read for each query of a batch, so that the processor's
 // cache has it by then. In a table of a million leases nearly every read is a cache miss. The reads
 // of one query depend on each other, so their misses add up. The reads of different queries do not,
 // so their misses overlap.
-func (t *Table) Ahead(queries []*lease.Query) {
-	t.ahead = t.ahead[:0]
+func (t *Table) Prefetch(queries []*lease.Query) {
+	t.prefetched = t.prefetched[:0]
 	discovers := uint32(0)
 	for _, q := range queries {
 		slot := t.order[q.Subnet]
-		a := ahead{p: t.clients.probe(t.clientHash(slot, q.Client))}
+		a := prefetched{p: t.clients.probe(t.clientHash(slot, q.Client))}
 		switch named := q.Named(); {
 		case named.Is4():
 			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
@@ -33,31 +33,31 @@ func (t *Table) Ahead(queries []*lease.Query) {
 				discovers++
 			}
 		}
-		t.ahead = append(t.ahead, a)
+		t.prefetched = append(t.prefetched, a)
 	}
 	// Each loop reads at the places that the loop before has found. The rounds of one loop do not
 	// depend on each other.
 	sum := uint32(0)
-	for i := range t.ahead {
-		a := &t.ahead[i]
+	for i := range t.prefetched {
+		a := &t.prefetched[i]
 		sum += a.p.touch() + a.address.touch()
 	}
-	for i := range t.ahead {
-		a := &t.ahead[i]
+	for i := range t.prefetched {
+		a := &t.prefetched[i]
 		if a.ref = a.p.next(); a.ref != 0 {
 			e := t.entries.at(a.ref)
 			sum += e.addr + e.next
 		}
 	}
-	for i := range t.ahead {
-		if ref := t.ahead[i].ref; ref != 0 {
+	for i := range t.prefetched {
+		if ref := t.prefetched[i].ref; ref != 0 {
 			e := t.entries.at(ref)
 			b := t.arena.at(e.blob)
 			sum += uint32(b[0]) + uint32(b[min(len(b)-1, line-1)]) + t.pointAt(e.point).blob
 		}
 	}
-	for i := range t.ahead {
-		if ref := t.ahead[i].ref; ref != 0 {
+	for i := range t.prefetched {
+		if ref := t.prefetched[i].ref; ref != 0 {
 			sum += uint32(t.arena.at(t.pointAt(t.entries.at(ref).point).blob)[0])
 		}
 	}
