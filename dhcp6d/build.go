@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,11 +50,15 @@ type instance struct {
 	hooks    *hook.Host
 	passed   *pass.Metrics
 	settings atomic.Pointer[server.Settings]
+	resolver resolver
+
+	mu    sync.Mutex        // guards config and names, and is held while settings are replaced
+	names map[string]naming // of the DHCPv6 servers
 }
 
 // serve builds the daemon from its configuration and runs it.
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
-	d := &instance{rt: rt, config: c, end: ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)}
+	d := &instance{rt: rt, config: c, resolver: net.DefaultResolver, end: ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)}
 	reg := rt.Registry
 
 	// The link: the DUID, the socket, and the interfaces that it serves.
@@ -109,6 +114,7 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	d.hooks = hook.NewHost(reg, drop.DHCP6D, rt.Panics, rt.Log, hooks.All())
 	defer d.hooks.Close()
 	d.passed = pass.NewMetrics(reg)
+	d.takeLocked(d.lookUp(ctx, hosts(c.DHCPv6Servers)), time.Now())
 	set, made, err := d.prepare(c)
 	if err != nil {
 		return err
@@ -179,6 +185,7 @@ func (d *instance) inOrder(up, down daemon.Component, socket *udp.Conn) []daemon
 		ending(up, upEnded), ending(down, downEnded),
 		daemon.Func("listen", d.link.Run),
 		daemon.Func("backends", d.backends.Run),
+		daemon.Func("names", d.runNames),
 		daemon.Func("sockets", func(ctx context.Context) error {
 			<-ctx.Done()
 			d.link.Conn().StopReading()
@@ -212,6 +219,10 @@ func (d *instance) reload() (daemon.Settings, error) {
 		// never verified may be replayed.
 		return daemon.Settings{}, errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
 	}
+	found := d.lookUp(context.Background(), hosts(next.DHCPv6Servers))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.takeLocked(found, time.Now())
 	set, made, err := d.prepare(next)
 	if err != nil {
 		return daemon.Settings{}, err
@@ -237,7 +248,7 @@ func (d *instance) prepare(c config.Config) (*server.Settings, *hook.Set, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := settings(c, d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
+	set, err := settings(c, d.placesLocked(c.DHCPv6Servers), d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
 	if err != nil {
 		d.hooks.Discard(made)
 		return nil, nil, err
@@ -248,12 +259,12 @@ func (d *instance) prepare(c config.Config) (*server.Settings, *hook.Set, error)
 // use puts into effect what prepare has made.
 func (d *instance) use(c config.Config, set *server.Settings, made *hook.Set) {
 	d.settings.Store(set)
-	d.passed.Keep(c.DHCPv6Servers)
+	d.passed.Keep(d.placesLocked(c.DHCPv6Servers))
 	d.hooks.Use(made)
 }
 
 // settings returns the part of the configuration that a reload may change.
-func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
+func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
 		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)
@@ -278,7 +289,7 @@ func settings(c config.Config, duid []byte, interfaces func() *listen.Interfaces
 	if err != nil {
 		return nil, err
 	}
-	servers, err := passTo(c, interfaces, passed)
+	servers, err := passTo(c, places, interfaces, passed)
 	if err != nil {
 		return nil, err
 	}
@@ -312,11 +323,11 @@ func services(c config.Config, interfaces func() *listen.Interfaces) (*server.Se
 }
 
 // passTo returns the DHCPv6 servers that messages are passed on to, nil if there are none.
-func passTo(c config.Config, interfaces func() *listen.Interfaces, metrics *pass.Metrics) (*pass.Servers, error) {
-	if len(c.DHCPv6Servers) == 0 {
+func passTo(c config.Config, places []netip.AddrPort, interfaces func() *listen.Interfaces, metrics *pass.Metrics) (*pass.Servers, error) {
+	if len(places) == 0 {
 		return nil, nil
 	}
-	o := pass.Options{Servers: c.DHCPv6Servers, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
+	o := pass.Options{Servers: places, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
 	for _, l := range c.DHCPv6Links {
 		patterns, err := listen.ParsePatterns([]string{l.Interface})
 		if err != nil {

@@ -167,7 +167,7 @@ func (r *replay) run(ctx context.Context, c config.Config) error {
 	}
 	host.Use(made)
 	interfaces := func() *listen.Interfaces { return &r.served }
-	set, err := settings(c, duid, interfaces, event.NewHooks(made), pass.NewMetrics(rt.Registry))
+	set, err := settings(c, new(instance).placesLocked(c.DHCPv6Servers), duid, interfaces, event.NewHooks(made), pass.NewMetrics(rt.Registry))
 	if err != nil {
 		return err
 	}

@@ -217,6 +217,40 @@ func TestPassedInformationRequests(t *testing.T) {
 	})
 }
 
+// TestRL42AServerByName: a server by its name, and where the name stands for it after it has moved.
+func TestRL42AServerByName(t *testing.T) {
+	t.Parallel()
+	change, set := hosts(t, "2001:db8:c::2 kea.example.org\n")
+	b := start(t, func(c *servers.Config) {
+		change(c)
+		c.Env = []string{"DHCP6D_DHCPV6_SERVERS=kea.example.org:1547"}
+	})
+	c := b.client(topology.Multicast, 1, client.Options{})
+	server := b.dhcpv6Server(serverPlace)
+	if err := c.Send(message(dhcpv6.MessageTypeSolicit, clientID)); err != nil {
+		t.Fatal(err)
+	}
+	server.reply(t, server.next(t), dhcpv6.MessageTypeAdvertise, nil)
+	received(t, c, dhcpv6.MessageTypeAdvertise)
+
+	const second = "2001:db8:c::3"
+	if err := b.Relay1.AddAddress("up", netip.MustParsePrefix(second+"/64")); err != nil {
+		t.Fatal(err)
+	}
+	moved := b.dhcpv6Server("[" + second + "]:1547")
+	set(second + " kea.example.org\n")
+	await(t, "dhcp6d has the other server", func() bool {
+		all, err := b.six.Metrics()
+		_, found := all[`dhcp6d_dhcpv6_server_messages_sent_total{server="[`+second+`]:1547"}`]
+		return err == nil && found
+	})
+	if err := c.Send(message(dhcpv6.MessageTypeSolicit, clientID)); err != nil {
+		t.Fatal(err)
+	}
+	moved.reply(t, moved.next(t), dhcpv6.MessageTypeAdvertise, nil)
+	received(t, c, dhcpv6.MessageTypeAdvertise)
+}
+
 // TestRL41FloodOfSolicits: while a client floods dhcp6d with Solicits, and the server that answers
 // them dies and comes again, no 4o6 exchange loses a datagram. After dhcp6d itself was killed, both
 // are served again.

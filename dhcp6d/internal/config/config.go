@@ -63,7 +63,7 @@ type Config struct {
 	StateDir string
 
 	// DHCPv6Servers are the servers that messages are passed on to, at most 8.
-	DHCPv6Servers []netip.AddrPort
+	DHCPv6Servers []DHCPv6Server
 	// DHCPv6Links are the link-addresses for these messages. The first one that fits counts.
 	DHCPv6Links []LinkAddress
 	// DHCPv6Information passes every Information-request on.
@@ -116,7 +116,7 @@ type raw struct {
 
 	Links linksVariable `env:"LINKS" kind:"a YAML or JSON document, usually in a file that DHCP6D_LINKS_FILE names" reload:"true" desc:"DS-Lite, MAP-E, MAP-T, lw4o6 and 4o6 by link, interface, Interface-Id or class, see softwires.md"`
 
-	DHCPv6Servers     []dhcpv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or addresses" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; unset drops these messages"`
+	DHCPv6Servers     []DHCPv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or name:port" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; of a name all addresses count; the port is 547 if none is given; unset drops these messages"`
 	DHCPv6Links       []LinkAddress  `env:"DHCPV6_LINK_ADDRESSES" kind:"list of interface=address" reload:"true" desc:"the link-address of Relay-forwards for clients on an interface, by which the DHCPv6 servers choose the subnet; unset takes the lowest global address of the interface"`
 	DHCPv6Supply      []uint16       `env:"DHCPV6_SUPPLY" kind:"list of option codes" reload:"true" desc:"options of the link's, such as 88, that go with a message to the DHCPv6 servers, if the client asks for them, for the servers to put them into their answers (RFC 6422); they must be offered by the variables above, and the servers must allow each code"`
 	DHCPv6Information bool           `env:"DHCPV6_INFORMATION" envDefault:"false" reload:"true" desc:"pass every Information-request on to the DHCPv6 servers, also those that dhcp6d has an answer to"`
@@ -165,7 +165,7 @@ func Load(environ []string) (Config, error) {
 		IPCOldPeers:     r.IPCOldPeers,
 		Options:         r.Options.check(l),
 		LinkOptions:     r.LinkOptions.check(l),
-		DHCPv6Servers:   addresses(r.DHCPv6Servers),
+		DHCPv6Servers:   r.DHCPv6Servers,
 		DHCPv6Links:     r.DHCPv6Links,
 		StateDir:        r.State.StateDir,
 		API:             r.API.in(r.State.StateDir),

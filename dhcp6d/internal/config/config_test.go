@@ -104,13 +104,13 @@ func TestEverything(t *testing.T) {
 }
 
 func TestRL36WhereMessagesArePassedOn(t *testing.T) {
-	c, err := config.Load(environ("INTERFACES=eth0", "DHCPV6_SERVERS=2001:db8::1, [fd00::2]:1547,[::1]:1547,[2001:db8::3]",
+	c, err := config.Load(environ("INTERFACES=eth0", "DHCPV6_SERVERS=2001:db8::1, [fd00::2]:1547,[::1]:1547,[2001:db8::3],Kea.example.org:1547",
 		"DHCPV6_LINK_ADDRESSES=eth*=2001:db8:a::1,br0=fd00:1::1", "DHCPV6_INFORMATION=true"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	links := []config.LinkAddress{{Interface: "eth*", Address: addrs("2001:db8:a::1")[0]}, {Interface: "br0", Address: addrs("fd00:1::1")[0]}}
-	if fmt.Sprint(c.DHCPv6Servers) != "[[2001:db8::1]:547 [fd00::2]:1547 [::1]:1547 [2001:db8::3]:547]" || !slices.Equal(c.DHCPv6Links, links) || !c.DHCPv6Information {
+	if fmt.Sprint(c.DHCPv6Servers) != "[[2001:db8::1]:547 [fd00::2]:1547 [::1]:1547 [2001:db8::3]:547 kea.example.org:1547]" || !slices.Equal(c.DHCPv6Links, links) || !c.DHCPv6Information {
 		t.Errorf("%v, %v, %v", c.DHCPv6Servers, c.DHCPv6Links, c.DHCPv6Information)
 	}
 }
@@ -151,7 +151,7 @@ func TestMistakes(t *testing.T) {
 	const remedy = "; keep it on the loopback interface, set DHCP6D_IPC_KEYS, or set DHCP6D_IPC_INSECURE=true if the network between is yours alone"
 	const kea = "; give list of [name@]host:port[ kea]"
 	const patterns = "; give list of names and patterns, such as eth0 or eth*,!eth1"
-	const passTo = "; give list of [address]:port or addresses"
+	const passTo = "; give list of [address]:port or name:port"
 	const ranges = "; give list of name:prefix or name:first-last"
 	const ofLinks = "; give lines of a link and VARIABLE=value, with blanks between"
 	const offers = "; give none, empty, or list of IPv6 addresses and multicast"
@@ -202,7 +202,10 @@ func TestMistakes(t *testing.T) {
 		{"refresh time no time", "INFORMATION_REFRESH_TIME=1h0.5s", `INFORMATION_REFRESH_TIME: "1h0.5s" is no number of whole seconds; give seconds or a duration, 600s at least`},
 		{"D6-29 sol max rt of 59", "SOL_MAX_RT=59", "SOL_MAX_RT: 59 seconds are out of range; give 60 to 86400"},
 		{"D6-29 inf max rt of 86401", "INF_MAX_RT=86401", "INF_MAX_RT: 86401 seconds are out of range; give 60 to 86400"},
-		{"DHCPv6 server no address", "DHCPV6_SERVERS=dhcp.example.org", `DHCPV6_SERVERS: "dhcp.example.org" is neither [address]:port nor an IPv6 address` + passTo},
+		{"RL-42 DHCPv6 server of no name", "DHCPV6_SERVERS=a b", `DHCPV6_SERVERS: "a b" is neither the IPv6 address nor the name of a server` + passTo},
+		{"RL-42 DHCPv6 server of half an address", "DHCPV6_SERVERS=192.0.2", `DHCPV6_SERVERS: "192.0.2" is neither the IPv6 address nor the name of a server` + passTo},
+		{"RL-42 DHCPv6 server by name with port 0", "DHCPV6_SERVERS=kea:0", `DHCPV6_SERVERS: "kea:0" is neither [address]:port nor name:port` + passTo},
+		{"RL-42 DHCPv6 server by name twice", "DHCPV6_SERVERS=kea,kea:547", "DHCPV6_SERVERS: kea:547 is listed twice; remove one of them"},
 		{"DHCPv6 server of a group", "DHCPV6_SERVERS=ff05::1:3", `DHCPV6_SERVERS: "ff05::1:3": ff05::1:3 is no global or unique local IPv6 address of a server, without zone` + passTo},
 		{"DHCPv6 server that is link-local", "DHCPV6_SERVERS=[fe80::1%eth0]:547", `DHCPV6_SERVERS: "[fe80::1%eth0]:547": fe80::1%eth0 is no global or unique local IPv6 address of a server, without zone` + passTo},
 		{"DHCPv6 server of IPv4", "DHCPV6_SERVERS=192.0.2.1:547", `DHCPV6_SERVERS: "192.0.2.1:547": 192.0.2.1 is no global or unique local IPv6 address of a server, without zone` + passTo},

@@ -2,47 +2,76 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// maxDHCPv6Servers is the most servers that a message is passed on to.
-const maxDHCPv6Servers = 8
+// MaxDHCPv6Servers is the most servers that a message is passed on to.
+const MaxDHCPv6Servers = 8
 
-// dhcpv6Server is where a DHCPv6 server listens.
-type dhcpv6Server netip.AddrPort
+// DHCPv6Server is where a DHCPv6 server listens.
+type DHCPv6Server struct {
+	Addr netip.AddrPort // invalid if it is given by name
+	Name string
+	Port uint16 // of a name
+}
 
-// UnmarshalText parses "[address]:port" or "address", which has port 547.
-func (s *dhcpv6Server) UnmarshalText(text []byte) error {
+// String is the server as it may be written in the environment.
+func (s DHCPv6Server) String() string {
+	if s.Addr.IsValid() {
+		return s.Addr.String()
+	}
+	return net.JoinHostPort(s.Name, strconv.Itoa(int(s.Port)))
+}
+
+// IsDHCPv6Server reports whether a DHCPv6 server that messages are passed on to can have an address.
+func IsDHCPv6Server(a netip.Addr) bool {
+	return (a.IsGlobalUnicast() || a.IsLoopback()) && a.Is6() && !a.Is4In6() && a.Zone() == ""
+}
+
+// UnmarshalText parses "[address]:port" or "name:port". Without a port it is 547.
+func (s *DHCPv6Server) UnmarshalText(text []byte) error {
 	place, err := netip.ParseAddrPort(string(text))
 	if err != nil {
 		a, err := netip.ParseAddr(strings.Trim(string(text), "[]"))
 		if err != nil {
-			return fmt.Errorf("%q is neither [address]:port nor an IPv6 address", text)
+			return s.named(string(text))
 		}
 		place = netip.AddrPortFrom(a, dhcp6.ServerPort)
 	}
-	if a := place.Addr(); (!a.IsGlobalUnicast() && !a.IsLoopback()) || !a.Is6() || a.Is4In6() || a.Zone() != "" {
-		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", a)
+	if !IsDHCPv6Server(place.Addr()) {
+		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", place.Addr())
 	}
 	if place.Port() == 0 {
 		return fmt.Errorf("%q has no port from 1 to 65535", text)
 	}
-	*s = dhcpv6Server(place)
+	*s = DHCPv6Server{Addr: place}
 	return nil
 }
 
-// addresses returns where servers listen.
-func addresses(servers []dhcpv6Server) (at []netip.AddrPort) {
-	for _, s := range servers {
-		at = append(at, netip.AddrPort(s))
+// named parses "name:port" or "name".
+func (s *DHCPv6Server) named(text string) error {
+	name, port, hasPort := strings.Cut(text, ":")
+	number := uint64(dhcp6.ServerPort)
+	if hasPort {
+		var err error
+		if number, err = strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return fmt.Errorf("%q is neither [address]:port nor name:port", text)
+		}
 	}
-	return at
+	last := name[strings.LastIndexByte(strings.TrimSuffix(name, "."), '.')+1:]
+	if checkDomain(name) != nil || strings.Trim(last, "0123456789.") == "" || strings.ContainsAny(name, "[]%") {
+		return fmt.Errorf("%q is neither the IPv6 address nor the name of a server", name)
+	}
+	*s = DHCPv6Server{Name: strings.ToLower(name), Port: uint16(number)}
+	return nil
 }
 
 // LinkAddress is the link-address of an interface.
@@ -72,14 +101,14 @@ func (c *Config) checkPass(l *config.Loader, supply []uint16) {
 	for i := range c.LinkOptions {
 		c.LinkOptions[i].Options.Supply = supply
 	}
-	if n := len(c.DHCPv6Servers); n > maxDHCPv6Servers {
-		l.Mistake("DHCPV6_SERVERS", fmt.Sprintf("%d servers", n), fmt.Sprintf("give at most %d", maxDHCPv6Servers))
+	if n := len(c.DHCPv6Servers); n > MaxDHCPv6Servers {
+		l.Mistake("DHCPV6_SERVERS", fmt.Sprintf("%d servers", n), fmt.Sprintf("give at most %d", MaxDHCPv6Servers))
 	}
 	for i, s := range c.DHCPv6Servers {
 		if slices.Contains(c.DHCPv6Servers[:i], s) {
 			l.Mistake("DHCPV6_SERVERS", s.String()+" is listed twice", "remove one of them")
 		}
-		if s.Addr().IsLoopback() && s.Port() == c.ServerPort {
+		if a := s.Addr; a.Addr().IsLoopback() && a.Port() == c.ServerPort {
 			l.Mistake("DHCPV6_SERVERS", s.String()+" is dhcp6d itself", "give the port that the server of this host has, or give it a network namespace of its own")
 		}
 	}
