@@ -263,6 +263,8 @@ func Schema() []byte {
 	options, option := optionSchemas()
 	subnets := listOf(definition("subnet"))
 	subnets["minItems"] = 1
+	subnet := properties(subnetFields(nil))
+	subnet["properties"].(object)["name"].(object)["pattern"] = `^\S(.*\S)?$` // people's own letters, too
 	top := part(properties(append([]field[level]{{name: "subnets", kind: "list of subnets", meaning: "the subnets"}}, levelFields()...)))
 	return show(object{
 		"$schema": draft,
@@ -273,7 +275,7 @@ func Schema() []byte {
 		"else":    definition("document"),
 		"definitions": object{
 			"document": top.with(object{"required": []string{"subnets"}}),
-			"subnet": part(properties(subnetFields(nil))).with(object{
+			"subnet": part(subnet).with(object{
 				"required": []string{"id", "subnet"},
 				"allOf":    required([]string{"pools", "reservations", "reservations-file"}, []string{"match", "network"}),
 			}),

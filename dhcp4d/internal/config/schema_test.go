@@ -158,6 +158,21 @@ func TestExamplesFitTheSchema(t *testing.T) {
 		}
 		try(name, doc)
 	}
+	imported, err := filepath.Glob("../kea/testdata/*.golden")
+	if err != nil || len(imported) == 0 {
+		t.Fatal(imported, err)
+	}
+	for _, name := range imported {
+		golden, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, _, _ := bytes.Cut(golden, []byte("\n---\n"))
+		if _, err := ParseSubnets(doc, defaults); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		try(name, doc)
+	}
 	try("small", []byte(small))
 	if number < 12 {
 		t.Errorf("only %d documents", number)
