@@ -22,6 +22,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
@@ -340,7 +341,8 @@ func (r *reader) more() error {
 	if n > 0 {
 		return nil
 	}
-	if errors.Is(err, io.EOF) && len(r.buf) > 0 {
+	// A program that ends without having read all leaves a reset in place of an end.
+	if ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET); ended && len(r.buf) > 0 {
 		return outside.CutOff
 	}
 	return err
