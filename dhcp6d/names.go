@@ -58,8 +58,8 @@ func (d *instance) placesLocked(servers []config.DHCPv6Server) (places []netip.A
 	return places
 }
 
-// runNames looks up the names of the DHCPv6 servers until ctx ends. It is a goroutine of its own, so
-// that no packet waits for a name server.
+// runNames looks up the names of the DHCPv6 servers until ctx ends. It is a goroutine of its own,
+// so that no packet waits for a name server.
 func (d *instance) runNames(ctx context.Context) error {
 	for {
 		select {
@@ -71,11 +71,8 @@ func (d *instance) runNames(ctx context.Context) error {
 		names := hosts(d.config.DHCPv6Servers)
 		d.mu.Unlock()
 		found := d.lookUp(ctx, names)
-		if ctx.Err() != nil {
-			return nil
-		}
 		d.mu.Lock()
-		if d.takeLocked(found, time.Now()) {
+		if ctx.Err() == nil && d.takeLocked(found, time.Now()) {
 			d.replaceServersLocked()
 		}
 		d.mu.Unlock()
@@ -131,8 +128,8 @@ func addressesOf(ctx context.Context, r resolver, name string) ([]netip.Addr, er
 	return slices.Compact(found), err
 }
 
-// takeLocked takes what lookups gave, and reports whether an address has changed. A name that cannot
-// be resolved keeps the addresses that it had.
+// takeLocked takes what lookups gave, and reports whether an address has changed. A name that
+// cannot be resolved keeps the addresses that it had.
 func (d *instance) takeLocked(found map[string]lookup, now time.Time) (changed bool) {
 	if d.names == nil {
 		d.names = map[string]naming{}

@@ -27,8 +27,8 @@ func (b book) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr
 	return append([]netip.Addr(nil), b[host]...), nil
 }
 
-// Of a name all addresses count that a server can have. A name that cannot be resolved any more keeps
-// them, and it is said once.
+// Of a name all addresses count that a server can have. A name that cannot be resolved any more
+// keeps them, and it is said once.
 func TestRL42NamesOfServers(t *testing.T) {
 	a := netip.MustParseAddr
 	names := book{"kea": {a("2001:db8::2"), a("2001:db8::1"), a("192.0.2.1"), a("fe80::1"), a("2001:db8::1")}}

@@ -31,7 +31,8 @@ func (s DHCPv6Server) String() string {
 	return net.JoinHostPort(s.Name, strconv.Itoa(int(s.Port)))
 }
 
-// IsDHCPv6Server reports whether a DHCPv6 server that messages are passed on to can have an address.
+// IsDHCPv6Server reports whether a DHCPv6 server that messages are passed on to can have an
+// address.
 func IsDHCPv6Server(a netip.Addr) bool {
 	return (a.IsGlobalUnicast() || a.IsLoopback()) && a.Is6() && !a.Is4In6() && a.Zone() == ""
 }
