@@ -112,6 +112,7 @@ func NewLink(o Options) *Link {
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.down.Store(int64(max(Now(), 1)))
+	o.Metrics.away.Inc() // a reload may have another link end meanwhile, with the same metrics
 	l.ended.Go(l.run)
 	return l
 }
@@ -123,7 +124,7 @@ func (l *Link) Close() {
 	if l.unnotify != nil {
 		l.unnotify()
 	}
-	l.o.Metrics.connected.Set(0)
+	l.o.Metrics.away.Dec() // nobody is missed any more
 }
 
 // more has the goroutine that writes look for events.
@@ -257,7 +258,7 @@ func (l *Link) connection() (met bool, err error) {
 	l.down.Store(0)
 	l.mu.Unlock()
 	l.o.Metrics.connections.Inc()
-	l.o.Metrics.connected.Set(1)
+	l.o.Metrics.away.Dec()
 	l.o.Log.Info("the program outside is there", "socket", l.o.Path, "program", r.name)
 	l.tell()
 
@@ -270,7 +271,7 @@ func (l *Link) connection() (met bool, err error) {
 	})
 	err = r.run()
 	l.down.Store(int64(Now()))
-	l.o.Metrics.connected.Set(0)
+	l.o.Metrics.away.Inc()
 	close(over)
 	_ = c.Close()
 	writer.Wait()

@@ -372,3 +372,26 @@ func TestCache(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAwayIsAMetric(t *testing.T) {
+	b := newBench(t)
+	is := func(want float64) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); testutil.ToFloat64(b.m.away) != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("away is %v, want %v", testutil.ToFloat64(b.m.away), want)
+			}
+		}
+	}
+	is(1)
+	c := b.meet()
+	is(0)
+	_ = c.Close()
+	is(1)
+	b.meet()
+	is(0)
+	other := NewLink(Options{Path: "/nonexistent", Log: slog.New(slog.DiscardHandler), Metrics: b.m})
+	is(1)
+	other.Close()
+	is(0)
+}

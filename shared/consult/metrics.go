@@ -26,11 +26,11 @@ var bys = [byCount]string{"cache", "answer", "policy_open", "policy_stale", "pol
 
 // Metrics are the series of a link. They outlive a reload.
 type Metrics struct {
-	asked, late, connections   prometheus.Counter
-	parked, connected, entries prometheus.Gauge
-	waited                     prometheus.Histogram
-	decided                    [byCount]prometheus.Counter
-	wrong                      [outside.WrongCount]prometheus.Counter
+	asked, late, connections prometheus.Counter
+	parked, away, entries    prometheus.Gauge
+	waited                   prometheus.Histogram
+	decided                  [byCount]prometheus.Counter
+	wrong                    [outside.WrongCount]prometheus.Counter
 }
 
 // NewMetrics declares the series of a daemon in reg, or returns those that are there.
@@ -54,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 		late:        counter("outside_timeouts_total", "Questions without an answer in time."),
 		connections: counter("outside_connections_total", "Connections to the program outside on which it has said hello."),
 		parked:      gauge("outside_parked_queries", "Queries that wait for an answer of the program outside."),
-		connected:   gauge("outside_connected", "Whether there is a connection to the program outside: 1 or 0."),
+		away:        gauge("outside_away", "Whether the program outside is away: 1 if there is no connection to it, else 0."),
 		entries:     gauge("outside_verdicts", "Verdicts of the program outside that are kept, those included that are no longer good."),
 		waited: metric.Once(reg, prometheus.NewHistogram(metric.Histogram(d, "outside_wait_seconds",
 			"How long queries were parked.", prometheus.ExponentialBuckets(100e-6, 4, 8)))),
