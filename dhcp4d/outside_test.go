@@ -43,6 +43,8 @@ type verdicts struct {
 	on    net.Listener
 	conns []net.Conn
 	all   sync.WaitGroup
+
+	killed bool
 }
 
 func (v *verdicts) start() {
@@ -53,7 +55,7 @@ func (v *verdicts) start() {
 		return
 	}
 	v.mu.Lock()
-	v.on, v.conns = on, nil
+	v.on, v.conns, v.killed = on, nil, false
 	v.mu.Unlock()
 	v.all.Go(func() {
 		for {
@@ -62,6 +64,9 @@ func (v *verdicts) start() {
 				return
 			}
 			v.mu.Lock()
+			if v.killed { // meanwhile
+				_ = c.Close()
+			}
 			v.conns = append(v.conns, c)
 			v.mu.Unlock()
 			v.all.Go(func() { v.serve(c) })
@@ -72,6 +77,7 @@ func (v *verdicts) start() {
 // kill ends the program at once, whatever it has in hand.
 func (v *verdicts) kill() {
 	v.mu.Lock()
+	v.killed = true
 	_ = v.on.Close()
 	for _, c := range v.conns {
 		_ = c.Close()
@@ -296,13 +302,20 @@ func killsUnderLoad(t *testing.T, policy string) {
 		if client%35 == 0 || client%5 == 0 || client%7 == 0 {
 			continue
 		}
-		ack := s.ask(dhcp4.Request, client, wanted(client))
-		for ack.CHAddr()[5] != client || ack.Type() == dhcp4.Offer { // what was parked before
-			n, err := s.socket.Read(b)
-			if err != nil {
-				t.Fatal(err)
+		var ack dhcp4.Message
+		for end := time.Now().Add(20 * time.Second); ack.Type() != dhcp4.ACK && time.Now().Before(end); {
+			s.send(dhcp4.Request, client, wanted(client)) // again and again, as the program may be on its way back
+			_ = s.socket.SetReadDeadline(time.Now().Add(time.Second))
+			for {
+				n, err := s.socket.Read(b)
+				if err != nil {
+					break
+				}
+				if m, ok := replyIn(b[:n]); ok && m.CHAddr()[5] == client && m.Type() != dhcp4.Offer {
+					ack = m
+					break
+				}
 			}
-			ack, _ = replyIn(b[:n])
 		}
 		if ack.Type() != dhcp4.ACK || ack.YIAddr() != wanted(client) {
 			t.Errorf("client %d then gets %v of %v", client, ack.Type(), ack.YIAddr())
