@@ -221,8 +221,8 @@ func TestOutsideIsReloaded(t *testing.T) {
 }
 
 // TestKillsOfTheProgramUnderLoad: whatever happens to the program, no client gets another address
-// than its verdict gives, no address has two clients, a client whose verdict is no gets nothing, and
-// in the end every other client has its lease.
+// than its verdict gives, no address has two clients, a client whose verdict is no gets nothing,
+// and in the end every other client has its lease.
 func TestKillsOfTheProgramUnderLoad(t *testing.T) {
 	for _, policy := range []string{"drop", "stale"} {
 		t.Run(policy, func(t *testing.T) { killsUnderLoad(t, policy) })
@@ -362,7 +362,7 @@ func TestMadPrograms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer on.Close() //nolint:errcheck // it only listens
+			defer on.Close()
 			go func() {
 				for {
 					c, err := on.Accept()
@@ -401,7 +401,7 @@ func told(t *testing.T, on net.Listener, cursor []byte, n int) (events []string,
 		if c, err = on.Accept(); err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // the program is killed
+		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		if _, err := c.Write(hello.Append(nil)); err == nil {
 			octets := make([]byte, 1<<16)
@@ -454,7 +454,7 @@ func TestEventsReachAProgramThatWasAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer on.Close() //nolint:errcheck // it only listens
+	defer on.Close()
 	kept := filepath.Join(dir, "events")
 	start := func(t *testing.T) *site {
 		return newSite(t, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_STORE=journal:"+filepath.Join(dir, "store"), "DHCP4D_HOOKS=outside",

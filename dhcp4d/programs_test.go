@@ -86,8 +86,8 @@ func (s *site) leaseVia(port string, client byte) dhcp4.Message {
 	return ack
 }
 
-// python starts a program as docs/write-a-hook.md says, in a directory with the file dhcp4o6_hook.py.
-// Text is that of a program of the test; empty, it is one of the page.
+// python starts a program as docs/write-a-hook.md says, in a directory with the file
+// dhcp4o6_hook.py. Text is that of a program of the test; empty, it is one of the page.
 func python(t *testing.T, name, text string, args ...string) (stop func()) {
 	t.Helper()
 	interpreter, err := exec.LookPath("python3")

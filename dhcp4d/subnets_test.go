@@ -94,7 +94,8 @@ func TestD4_91ALinkOfSeveralDhcp4d(t *testing.T) {
 		if client%2 == 0 {
 			from, to = two, one
 		}
-		// Which of the free addresses comes first depends on the dhcp4d; a subnet goes before the next.
+		// Which of the free addresses comes first depends on the dhcp4d; a subnet goes before the
+		// next.
 		offer := from.ask(dhcp4.Discover, client, netip.Addr{})
 		for tries := 0; got[offer.YIAddr().String()] && tries < 10_000; tries++ { // the other one has just given it away
 			offer = from.ask(dhcp4.Discover, client, netip.Addr{})
@@ -115,8 +116,8 @@ func TestD4_91ALinkOfSeveralDhcp4d(t *testing.T) {
 	one.unanswered(dhcp4.Discover, 5)
 }
 
-// TestExpressionsOfTheDocument: options, reservations and limits by expression, from the environment
-// to the reply.
+// TestExpressionsOfTheDocument: options, reservations and limits by expression, from the
+// environment to the reply.
 func TestExpressionsOfTheDocument(t *testing.T) {
 	s := newSite(t, `DHCP4D_SUBNETS=
 flex-id: option[60].hex

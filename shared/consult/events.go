@@ -32,7 +32,7 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 	at, end := l.o.Events.Bounds()
 	switch {
 	case len(h.Cursor) > 0:
-		known := false
+		var known bool
 		if at, known = l.o.Events.Place(h.Cursor); !known {
 			l.o.Log.Warn("the program outside wants the events after one that is not known; it gets all that are kept", "program", h.Name)
 		}

@@ -52,8 +52,8 @@ const Park drop.Reason = math.MaxUint8
 // returns.
 func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
 
-// RunLast makes the hook behind a decide about each packet that all other hooks at the point have let
-// pass. It may return [Park].
+// RunLast makes the hook behind a decide about each packet that all other hooks at the point have
+// let pass. It may return [Park].
 func (p FilterPoint[E]) RunLast(a *Attachment, run func(*E) drop.Reason) {
 	a.add(string(p), last[E](run))
 }

@@ -28,10 +28,10 @@ func (l *List[E]) run(e *E) drop.Reason {
 		why := l.guarded(h, e)
 		after := time.Since(began)
 		h.metrics.observe(after-before, why)
-		if why == Park {
-			return why
-		}
 		if why != Continue {
+			if why == Park {
+				return Park
+			}
 			if c, ok := any(e).(blamer); ok {
 				c.blame(h.metrics.point, h.metrics.hook)
 			}

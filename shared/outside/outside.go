@@ -37,8 +37,9 @@ const (
 	lengthLen = 4
 	fieldHead = 4
 
-	// MaxFromDaemon and MaxFromProgram are the most octets of a record, by who writes it.
-	MaxFromDaemon  = 1 << 17
+	// MaxFromDaemon is the most octets of a record of dhcp4d.
+	MaxFromDaemon = 1 << 17
+	// MaxFromProgram is the most octets of a record of a program.
 	MaxFromProgram = 4 << 10
 )
 

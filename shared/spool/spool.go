@@ -2,8 +2,8 @@
 // the time to read them.
 //
 // A spool is a directory of files. A file has the name of its start: how many octets were ever in
-// the spool before it. So a record has a place for good, and a cursor is the number of the spool and
-// the place behind the record. The oldest files go when all together are larger than allowed. A
+// the spool before it. So a record has a place for good, and a cursor is the number of the spool
+// and the place behind the record. The oldest files go when all together are larger than allowed. A
 // CRC-32C follows each record: what a power cut has left of one is not taken for it.
 //
 // Records come to the disk by one goroutine, which writes and syncs all that has gathered, and then
@@ -297,8 +297,8 @@ func (s *Spool) Bounds() (oldest, end uint64) {
 	return s.files[0], s.end
 }
 
-// Read reads whole records from a place, at most len(b) octets of them, and returns the place behind
-// them. It goes on with the oldest if what was there is no longer kept.
+// Read reads whole records from a place, at most len(b) octets of them, and returns the place
+// behind them. It goes on with the oldest if what was there is no longer kept.
 func (s *Spool) Read(b []byte, at uint64) (n int, next uint64, err error) {
 	s.mu.Lock()
 	files, end := slices.Clone(s.files), s.end

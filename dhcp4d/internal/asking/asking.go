@@ -86,8 +86,8 @@ func (a *Asker) Use(wake func()) {
 var open = &Verdict{}
 
 // Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
-// is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be nil.
-// Outcome is that of an earlier question.
+// is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be
+// nil. Outcome is that of an earlier question.
 func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, now time.Duration) (*Verdict, drop.Reason) {
 	switch e.Query().Message.Type() {
 	case dhcp4.Release, dhcp4.Decline:

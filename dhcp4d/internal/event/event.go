@@ -56,11 +56,11 @@ type Query struct {
 	Subnet *network.Subnet
 	// Decision is set from lease4_select on. It is not to be changed.
 	Decision *lease.Decision
-	// Address is the address to be given. A filter at pkt4_receive or subnet4_select may set it: for
-	// this query, it is as if it was reserved for the client, which gets it or no answer. It may be
-	// in no pool. A filter at lease4_select or lease4_renew may set another one of the pools that
-	// the client may have. An address that is somebody else's, or cannot be given, drops the query.
-	// Elsewhere a change has no effect.
+	// Address is the address to be given. A filter at pkt4_receive or subnet4_select may set it:
+	// for this query, it is as if it was reserved for the client, which gets it or no answer. It
+	// may be in no pool. A filter at lease4_select or lease4_renew may set another one of the pools
+	// that the client may have. An address that is somebody else's, or cannot be given, drops the
+	// query. Elsewhere a change has no effect.
 	Address netip.Addr
 	// Pool may be set at pkt4_receive and subnet4_select: the client gets an address of the pools
 	// with that name, if the subnet has any. Later a change has no effect.

@@ -162,8 +162,8 @@ func setPool(of rule.Argument, names []string) (rule.Action[event.Query], *rule.
 }
 
 // setAddress makes the action that gives the client the address that an expression is. Empty
-// octets, and what cannot be computed, leave the choice to dhcp4d. Octets that are no address of the
-// subnet drop the query.
+// octets, and what cannot be computed, leave the choice to dhcp4d. Octets that are no address of
+// the subnet drop the query.
 func setAddress(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Query], *rule.Mistake) {
 	value, wrong := of.Value(words)
 	if wrong != nil {

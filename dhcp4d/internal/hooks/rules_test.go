@@ -110,8 +110,8 @@ func TestTheRulesOfTheDocsCompile(t *testing.T) {
 	}
 }
 
-// TestTheTableOfPoints: at each point rules may do what the table in docs/hooks.md says, and nothing
-// else.
+// TestTheTableOfPoints: at each point rules may do what the table in docs/hooks.md says, and
+// nothing else.
 func TestTheTableOfPoints(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/hooks.md")
 	if err != nil {

@@ -137,7 +137,8 @@ func files(path string) ([]string, error) {
 		}
 		info, err := os.Stat(name)
 		if errors.Is(err, os.ErrNotExist) {
-			// It was compressed or removed since the directory was read, or it is a link to nothing.
+			// It was compressed or removed since the directory was read, or it is a link to
+			// nothing.
 			if info, err = os.Stat(name + compressed); errors.Is(err, os.ErrNotExist) {
 				continue
 			}

@@ -84,8 +84,9 @@ func group(pools []Pool, link ...*Subnet) *Groups {
 }
 
 // AppendFor appends the groups that a client in some classes may get an address of, ascending. The
-// last class that names pools of the subnet, or of its link, leaves only those. What its reservation
-// names goes before the classes, if there is one, and before both pool, if pools there have the name.
+// last class that names pools of the subnet, or of its link, leaves only those. What its
+// reservation names goes before the classes, if there is one, and before both pool, if pools there
+// have the name.
 func (g *Groups) AppendFor(groups []int32, in []*Class, r *Reservation, pool string) []int32 {
 	if groups == nil {
 		groups = make([]int32, 0, 8) // nil would be all of them

@@ -15,8 +15,8 @@ type Layers struct {
 	Pool    *Set       // the pool of its address
 	Base    *Set       // its subnet, laid over the global options
 
-	// Evaluator computes values from the query, and Computed keeps them for the reply. Both are needed
-	// only where a set has expressions.
+	// Evaluator computes values from the query, and Computed keeps them for the reply. Both are
+	// needed only where a set has expressions.
 	Evaluator *expression.Evaluator
 	Computed  *Overrides
 }

@@ -1,6 +1,6 @@
-// Package radius asks RADIUS servers whether clients are served and what they get, keeps accounts of
-// their leases, and ends leases when a server says so. It is a program outside (package program):
-// dhcp4d asks it about queries and tells it what becomes of leases.
+// Package radius asks RADIUS servers whether clients are served and what they get, keeps accounts
+// of their leases, and ends leases when a server says so. It is a program outside (package
+// program): dhcp4d asks it about queries and tells it what becomes of leases.
 //
 // # Access
 //
@@ -204,7 +204,7 @@ func (r *Radius) complain(what string, facts ...any) {
 		r.unlogged++
 		return
 	}
-	r.log.Warn(what, append(facts, "unlogged", r.unlogged)...)
+	r.log.Warn(what, append(facts, "unlogged", r.unlogged)...) //nolint:sloglint // the callers' texts are constants
 	r.complained, r.unlogged = time.Now(), 0
 }
 
@@ -286,7 +286,7 @@ func (r *Radius) told(e *outside.Event) error {
 	}
 	if b.err != nil {
 		r.log.Error("a record of accounting cannot be made and is left out", "address", e.Address, "error", b.err)
-		return nil
+		return nil //nolint:nilerr // it is of no use to try again
 	}
 	_, err := r.accounting.exchange(r.ctx, p, false)
 	return err

@@ -325,7 +325,7 @@ func TestDisconnect(t *testing.T) {
 			if answer == nil {
 				t.Fatal("it is not answered")
 			}
-			want := radius.Code(radius.CodeDisconnectACK)
+			want := radius.CodeDisconnectACK
 			if tt.cause != 0 {
 				want = radius.CodeDisconnectNAK
 			}

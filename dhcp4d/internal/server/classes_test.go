@@ -277,8 +277,8 @@ func TestD4_84PoolsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestD4_83ReservationsWithoutAnAddress: their clients get addresses of the pools, of those that the
-// reservation names, and the rest of what it says.
+// TestD4_83ReservationsWithoutAnAddress: their clients get addresses of the pools, of those that
+// the reservation names, and the rest of what it says.
 func TestD4_83ReservationsWithoutAnAddress(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `

@@ -8,7 +8,8 @@ import (
 )
 
 // TestD4_97LimitBy: a limit counts the leases for which an expression has the same value, wherever
-// their clients are, and those without a value by attachment point. What is in the store counts, too.
+// their clients are, and those without a value by attachment point. What is in the store counts,
+// too.
 func TestD4_97LimitBy(t *testing.T) {
 	b := newBench(t)
 	document := func(by string) string {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// many is a document with n of something. Client i has the hardware address 02:00:00:00:00:i and the
-// identifier ff:i.
+// many is a document with n of something. Client i has the hardware address 02:00:00:00:00:i and
+// the identifier ff:i.
 func many(kind string, n int) string {
 	var b strings.Builder
 	list := func(format string) {

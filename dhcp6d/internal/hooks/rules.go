@@ -68,8 +68,8 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 	}
 }
 
-// setOption makes the action that sets an option of the answer to what an expression is; empty octets
-// leave the option out. What cannot be computed is left as it was.
+// setOption makes the action that sets an option of the answer to what an expression is; empty
+// octets leave the option out. What cannot be computed is left as it was.
 func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Datagram], *rule.Mistake) {
 	name, rest := of.Cut()
 	n, err := strconv.ParseUint(name.Text, 10, 16)
@@ -98,8 +98,8 @@ func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[even
 	}, nil
 }
 
-// fixed reports whether an option says what only the server itself, relays, or a server that assigns
-// addresses may say (RFC 9915 section 21).
+// fixed reports whether an option says what only the server itself, relays, or a server that
+// assigns addresses may say (RFC 9915 section 21).
 func fixed(c dhcp6.Code) bool {
 	switch c {
 	case dhcp6.OptVendorOpts:

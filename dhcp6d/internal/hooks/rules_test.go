@@ -133,8 +133,8 @@ func TestRulesCountUnderTheirNames(t *testing.T) {
 	t.Error("there is no series of drops")
 }
 
-// TestTheTableOfPoints: at each point rules may do what the table in docs/hooks.md says, and nothing
-// else.
+// TestTheTableOfPoints: at each point rules may do what the table in docs/hooks.md says, and
+// nothing else.
 func TestTheTableOfPoints(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/hooks.md")
 	if err != nil {

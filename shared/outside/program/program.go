@@ -46,8 +46,8 @@ type Program struct {
 	// Number. An answer without a Verdict is not sent: dhcp4d then does what it is configured to do
 	// without an answer. So it is after a panic. The query is valid until Decide returns.
 	Decide func(q *outside.Query) outside.Answer
-	// Workers is how many questions are decided at once. With 0, each is decided when the one before
-	// is, which is best for a Decide that does not wait for anything.
+	// Workers is how many questions are decided at once. With 0, each is decided when the one
+	// before is, which is best for a Decide that does not wait for anything.
 	Workers int
 	// ForgetAll has each daemon that connects forget what an earlier process has answered.
 	ForgetAll bool

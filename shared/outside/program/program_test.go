@@ -206,8 +206,8 @@ func TestQuestionsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyWaitsForIsNotDecided: while the workers are busy, the program reads on, and what has
-// waited for longer than dhcp4d does is left out.
+// TestWhatNobodyWaitsForIsNotDecided: while the workers are busy, the program reads on, and what
+// has waited for longer than dhcp4d does is left out.
 func TestWhatNobodyWaitsForIsNotDecided(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{}, 64)
 	var decided atomic.Int64
@@ -337,7 +337,7 @@ func TestEventsComeInOrderAndAreKeptInMind(t *testing.T) {
 	var told []uint64
 	fails := 2
 	cursor := filepath.Join(t.TempDir(), "cursor")
-	make := func() *program.Program {
+	fresh := func() *program.Program {
 		return &program.Program{Socket: filepath.Join(filepath.Dir(cursor), "socket"), Cursor: cursor, Told: func(e *outside.Event) error {
 			mu.Lock()
 			defer mu.Unlock()
@@ -351,7 +351,7 @@ func TestEventsComeInOrderAndAreKeptInMind(t *testing.T) {
 			return nil
 		}}
 	}
-	first := make()
+	first := fresh()
 	stop := start(t, first)
 	d, hello := dial(t, first.Socket, "north")
 	if hello.Events != outside.AllEvents || hello.Cursor != nil {
@@ -360,7 +360,7 @@ func TestEventsComeInOrderAndAreKeptInMind(t *testing.T) {
 	d.tell(1, 600)
 	d.doneTo(600)
 	stop()
-	second := make()
+	second := fresh()
 	start(t, second)
 	d, hello = dial(t, second.Socket, "north")
 	if hello.Events != outside.AllEvents || string(hello.Cursor) != "600" {

@@ -112,8 +112,8 @@ server default {
 }
 `
 
-// Start runs Debian's FreeRADIUS with some users, and returns its directory and its two sockets. The
-// file detail there has what comes in by accounting.
+// Start runs Debian's FreeRADIUS with some users, and returns its directory and its two sockets.
+// The file detail there has what comes in by accounting.
 func Start(t *testing.T, users string) (dir, access, accounting string) {
 	t.Helper()
 	program, err := exec.LookPath("freeradius")
