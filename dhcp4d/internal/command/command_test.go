@@ -368,6 +368,21 @@ lease4_select: unknown -> lease-time 5m
 	}
 }
 
+func TestExplainTellsWhoIsRefused(t *testing.T) {
+	environ := []string{`DHCP4D_SUBNETS={classes: [{name: banned, test: "option[60].hex == 'banned'", refuse: silent}, {name: moved, test: "option[60].hex == 'moved'", refuse: nak}],
+ subnets: [{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.0/25], match: [{interface: eth0}]}]}`}
+	for line, want := range map[string]string{
+		"-interface eth0 -option 60=banned": "refused: the query gets no answer (class_refused)\n",
+		"-interface eth0 -option 60=moved":  "refused: a REQUEST gets a NAK, other messages no answer (class_refused)\n",
+		"-interface eth0 -option 60=other":  "classes: the query is in none of 2 classes\n",
+	} {
+		got, err := run(t, environ, append([]string{"explain"}, strings.Fields(line)...)...)
+		if err != nil || !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %v, wrote\n%s\nwant\n%s", line, err, got, want)
+		}
+	}
+}
+
 func TestSubnetsByUse(t *testing.T) {
 	s := httptest.NewServer(handler(&running{}))
 	defer s.Close()

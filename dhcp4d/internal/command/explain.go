@@ -206,6 +206,11 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if sub == nil {
 		return errNoSubnet
 	}
+	if said := refusal(sub, reserved, eval); said != "" {
+		if _, err = fmt.Fprintf(stdout, "refused: %s\n", said); err != nil {
+			return err
+		}
+	}
 	if sub.LimitBy != nil && sub.Limit > 0 {
 		by := "the attachment point"
 		if name, ok := sub.LimitBy.Octets(eval); ok && len(name) > 0 {
@@ -219,6 +224,24 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return rules.at(event.Lease4Select)
 	}
 	return nil
+}
+
+// refusal says how a query is refused by its classes or its reservation, "" if it is not.
+func refusal(sub *network.Subnet, reserved *network.Reservation, e *expression.Evaluator) string {
+	var by network.Refusal
+	for _, c := range sub.AppendClasses(nil, e) {
+		by = max(by, c.Refused)
+	}
+	if reserved != nil {
+		by = max(by, reserved.Refused)
+	}
+	switch by {
+	case network.RefusedSilent:
+		return "the query gets no answer (class_refused)"
+	case network.RefusedNak:
+		return "a REQUEST gets a NAK, other messages no answer (class_refused)"
+	}
+	return ""
 }
 
 // ruling runs the rules of the operator for a query, and tells which are true of it.
