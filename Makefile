@@ -65,7 +65,7 @@ demo: build ## show clients that get leases on a throw-away IPv6-only network; n
 	@$(GOBUILD) -ldflags '-s -w $(LDFLAGS)' -o bin/ ./test/cmd/demo
 	@bin/demo
 
-test: build ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
+test: build clients ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -shuffle=on $(PACKAGES)
 	go test -tags budget -run Budget ./shared/{dhcp4,dhcp6,ipc,expression} ./dhcp4d/internal/{server,hooks} ./dhcp6d/internal/{server,hooks} # work for each octet
 ifdef RACE
