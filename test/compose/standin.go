@@ -163,9 +163,9 @@ func goStandIn(ctx context.Context, root, name string) error {
 		return err
 	}
 	defer os.RemoveAll(modules) //nolint:errcheck // a temporary directory
-	// Listing the packages into an empty module cache fetches exactly what they need. It comes from
-	// the cache of this machine if it is there.
-	list := exec.CommandContext(ctx, "go", "list", "-deps", "./dhcp6d", "./dhcp4d", "./clients/cmd/...")
+	// Listing the packages, the same as in the Dockerfile, into an empty module cache fetches
+	// exactly what they need. It comes from the cache of this machine if it is there.
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "./shared/...", "./dhcp6d/...", "./dhcp4d/...", "./clients/...")
 	list.Dir = root
 	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-modcacherw", "GOSUMDB=off",
 		"GOMODCACHE="+modules, "GOPROXY=file://"+filepath.Join(cache, "cache", "download")+","+proxy)
