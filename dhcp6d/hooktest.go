@@ -26,6 +26,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/pass"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/server"
+	shared "github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -142,7 +143,7 @@ func (r *replay) run(ctx context.Context, c config.Config) error {
 	}
 	defer os.RemoveAll(state) //nolint:errcheck // it is in the directory for temporary files
 	for _, name := range []string{"duid", "kea-dhcp6-serverid"} {
-		if content, err := os.ReadFile(filepath.Join(c.StateDir, name)); err == nil {
+		if content, err := shared.ReadFile(filepath.Join(c.StateDir, name)); err == nil {
 			if err := os.WriteFile(filepath.Join(state, name), content, 0o600); err != nil {
 				return err
 			}

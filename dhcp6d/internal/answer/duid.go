@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
 // A DUID is 2 octets of type and 1 to 128 octets of body. It is opaque (RFC 9915 section 11).
@@ -55,7 +57,7 @@ func newDUID() []byte {
 }
 
 func readDUID(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	content, err := config.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's DUID: %w", err)
 	}

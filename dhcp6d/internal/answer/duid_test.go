@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
@@ -96,6 +97,13 @@ func TestOP_4_DUIDMistakes(t *testing.T) {
 				t.Errorf("%s with %q: %x, %v", name, content, d, err)
 			}
 		}
+	}
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "duid"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answer.DUID(dir); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("a named pipe that nobody writes to: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
 // Key makes and checks the contexts in Relay-forwards.
@@ -35,7 +37,7 @@ func ReadKey(dir string) (Key, error) {
 }
 
 func readKey(path string) (key Key, err error) {
-	content, err := os.ReadFile(path)
+	content, err := config.ReadFile(path)
 	if err != nil {
 		return key, fmt.Errorf("reading the key of passed messages: %w", err)
 	}

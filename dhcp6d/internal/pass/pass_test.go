@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -176,6 +177,15 @@ func TestRL38TheKey(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a named pipe that nobody writes to", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(dir, "relay-key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(dir); err == nil || !strings.Contains(err.Error(), "does not hold 64 hexadecimal digits") {
+			t.Error(err)
+		}
+	})
 	t.Run("without a directory", func(t *testing.T) {
 		if _, err := ReadKey(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "DHCP6D_STATE_DIR") {
 			t.Error(err)
