@@ -240,11 +240,13 @@ func (c *visitor) come(ctx context.Context, l *lab, asked chan<- struct{}) {
 }
 
 // sharedLoad starts a load generator beside the story. The function that it returns ends it, and
-// fails the test if any answer was wrong: a NAK, or an address that another client has.
+// fails the test if any answer was wrong: a NAK, or an ACK for an address that another client has.
+// An OFFER of such an address is right while a dhcp4d does not know yet what another one has
+// leased.
 func (l *lab) sharedLoad(t *testing.T) (end func()) {
 	t.Helper()
 	id := must(t)(Docker(t.Context(), "run", "-d", "--network", l.Name+"_shared", "--sysctl", "net.ipv4.ip_unprivileged_port_start=0",
-		standInPrefix+"tools", "dhcp4o6-perf", "-i", "eth0", "-rate", "20", "-t", "1h", "-clients", "500", "-renew", "0.5", "-timeout", "4s"))
+		standInPrefix+"tools", "dhcp4o6-perf", "-i", "eth0", "-rate", "20", "-t", "1h", "-clients", "500", "-renew", "0.5", "-timeout", "4s", "-shared"))
 	t.Cleanup(func() {
 		_, _ = Docker(context.Background(), "rm", "-f", id) // after end nothing is left to fail
 	})
