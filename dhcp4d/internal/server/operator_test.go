@@ -59,7 +59,8 @@ func TestOperatorReleases(t *testing.T) {
 		t.Fatalf("%+v, %v; stored as %v", l, err, b.stored(t, a).State)
 	}
 	eventually(t, "it is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=released") == 1 })
-	last := b.told[len(b.told)-1]
+	told := b.heard(t)
+	last := told[len(told)-1]
 	if last.Event != lease.ReleasedEvent || last.By != "api ::1" || last.Binding.Addr != a {
 		t.Errorf("observers are told %+v", last)
 	}
@@ -86,7 +87,8 @@ func TestOperatorReserves(t *testing.T) {
 		t.Fatalf("%+v, %v; stored as %v", l, err, b.stored(t, a).State)
 	}
 	eventually(t, "it is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=allocated") == 1 })
-	if last := b.told[len(b.told)-1]; last.By != "api ::1" || last.Event != lease.Allocated {
+	told := b.heard(t)
+	if last := told[len(told)-1]; last.By != "api ::1" || last.Event != lease.Allocated {
 		t.Errorf("observers are told %+v", last)
 	}
 	if again, err := o.Reserve(t.Context(), wanted("192.0.2.99", 5), ""); err != nil || again.Expires != l.Expires {

@@ -56,7 +56,7 @@ func TestALeaseFromDiscoverToRelease(t *testing.T) {
 	b.server.batch([]udp.Packet{{Data: frame(t, query(with(ack.YIAddr(), message(dhcp4.Release, 1, ourID))), direct), Peer: sixd}})
 	var told []lease.Event
 	eventually(t, "the release is durable", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=released") == 1 })
-	for _, e := range b.told {
+	for _, e := range b.heard(t) {
 		told = append(told, e.Event)
 		if e.Binding.Addr != ack.YIAddr() || e.Interface != "eth1" || e.Binding.Source != direct.Addr() {
 			t.Errorf("%v: observers are told of %v at %q from %v", e.Event, e.Binding.Addr, e.Interface, e.Binding.Source)
@@ -81,8 +81,9 @@ func TestRA4RelayedClientsGetTheSubnetOfTheirLink(t *testing.T) {
 	}
 	b.ask(t, frame(t, relayed(query(message(dhcp4.Request, 1, addrOption(dhcp4.OptRequestedAddress, "198.51.100.10"), addrOption(dhcp4.OptServerIdentifier, "198.51.100.1"))), 2), relay))
 	eventually(t, "the lease is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total") == 1 })
-	if n := len(b.told[0].Relays); n != 2 || string(b.told[0].Relays[1].InterfaceID) != "port7" {
-		t.Errorf("observers are told of %d relays, %+v", n, b.told[0].Relays)
+	relays := b.heard(t)[0].Relays
+	if len(relays) != 2 || string(relays[1].InterfaceID) != "port7" {
+		t.Errorf("observers are told of %d relays, %+v", len(relays), relays)
 	}
 }
 

@@ -101,8 +101,8 @@ func TestD4_26NoACKForALeaseThatAnotherServersClientHas(t *testing.T) {
 		t.Error("the refused records are not counted")
 	}
 	eventually(t, "the winner is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total") == 1 })
-	if len(b.told) != 1 || b.told[0].Binding.Addr != winner {
-		t.Errorf("observers are told %+v", b.told)
+	if told := b.heard(t); len(told) != 1 || told[0].Binding.Addr != winner {
+		t.Errorf("observers are told %+v", told)
 	}
 	if l := b.known(loser); string(l.Client) != "\x01foreign" || l.State != lease.Bound {
 		t.Errorf("the book has %+v, want the lease of the other client", l)
@@ -158,7 +158,7 @@ func TestALeaseThatReplacesAnother(t *testing.T) {
 			t.Errorf("refused %v: %v ACKs are dropped, and the former lease is %v", refused, b.refusedACKs(t), b.stored(t, former).State)
 		}
 		told := make(map[lease.Event][]netip.Addr)
-		for _, e := range b.told {
+		for _, e := range b.heard(t) {
 			told[e.Event] = append(told[e.Event], e.Binding.Addr)
 		}
 		allocated := []netip.Addr{former, a}

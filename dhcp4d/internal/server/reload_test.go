@@ -94,12 +94,14 @@ func TestReload(t *testing.T) {
 	t.Run("observers are told of the lease that a client takes, and of the one that it leaves", func(t *testing.T) {
 		b := newBench(t)
 		left := b.bind(t, 1)
+		eventually(t, "the first is told", func() bool { return len(b.heard(t)) == 1 })
 		b.reload(t, strings.Replace(document, "192.0.2.10-", "192.0.2.20-", 1))
 		taken := b.bind(t, 1)
 		eventually(t, "both are told", func() bool {
 			return b.sum(t, "dhcp4d_lease_events_total", "event=allocated") == 2 && b.sum(t, "dhcp4d_lease_events_total", "event=released") == 1
 		})
-		told := b.told[len(b.told)-2:]
+		told := b.heard(t)
+		told = told[len(told)-2:]
 		for i, want := range []struct {
 			event lease.Event
 			addr  netip.Addr

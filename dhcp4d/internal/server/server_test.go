@@ -6,7 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -72,7 +74,21 @@ type bench struct {
 	registry *prometheus.Registry
 	store    *failing
 	commits  *commit.Committer[*Replies]
-	told     []event.Lease
+
+	mu   sync.Mutex
+	told []event.Lease // guarded by mu
+}
+
+// heard returns what the observers were told, when that is all that is counted.
+func (b *bench) heard(t *testing.T) (told []event.Lease) {
+	t.Helper()
+	eventually(t, "observers are told what is counted", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		told = slices.Clone(b.told)
+		return float64(len(told)) == b.sum(t, "dhcp4d_lease_events_total")
+	})
+	return told
 }
 
 // failing is a store that fails when it is told to.
@@ -120,7 +136,9 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	hooks := event.NewHooks(hooktest.Of(t, b.registry, log,
 		hooktest.Kind("told", func(a *hook.Attachment) {
 			event.Leases4Committed.Run(a, func(e *event.Lease) {
-				b.told = append(b.told, *e) // read only once the replies of its group have left
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.told = append(b.told, *e)
 			})
 		}),
 		hooktest.Kind("poison", func(a *hook.Attachment) {
