@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -32,8 +29,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
-	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 	"github.com/dhcp4o6/dhcp4o6/shared/pcapng"
+	"github.com/dhcp4o6/dhcp4o6/shared/replay"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -41,58 +38,30 @@ import (
 // hookTest is the command hook test: it takes the datagrams of a capture the way of a packet, with
 // the configuration of the environment, and tells what becomes of each.
 func hookTest() daemon.Command {
-	about := manual.Command{
-		Words: "hook test", Arguments: "[-interface NAME] CAPTURE",
-		About: "tell what the hooks and rules would do with the datagrams of a capture (pcap or pcapng) of the link or of the IPC; no daemon runs",
-		More:  "Every query finds a dhcp4d. The DUID is that of the state directory, if it can be read.",
-	}
-	return daemon.Command{
-		Name: "hook", About: about.About, Actions: []string{"test"},
-		Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			f := manual.Flags("dhcp6d", about, stderr)
-			name := f.String("interface", "", "`name` of the interface, for datagrams of a capture of the link that does not name it")
-			if len(args) > 0 && args[0] == "test" {
-				args = args[1:]
-			} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-				return fmt.Errorf("hook: say what to do: dhcp6d %s %s", about.Words, about.Arguments)
-			}
-			if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-				return nil
-			} else if err != nil {
-				return err
-			}
-			if f.NArg() != 1 {
-				return fmt.Errorf("hook test takes one file: a capture in the format pcap or pcapng")
-			}
+	return replay.Command{
+		Daemon: "dhcp6d",
+		About: "tell what the hooks and rules would do with the datagrams of a capture (pcap or pcapng) " +
+			"of the link or of the IPC; no daemon runs",
+		More:      "Every query finds a dhcp4d. The DUID is that of the state directory, if it can be read.",
+		Interface: "`name` of the interface, for datagrams of a capture of the link that does not name it",
+		Run: func(ctx context.Context, environ []string, capture *replay.Capture) error {
 			c, err := config.Load(environ)
 			if err != nil {
 				return err
 			}
-			file, err := os.Open(f.Arg(0))
-			if err != nil {
-				return err
-			}
-			defer file.Close() //nolint:errcheck // it is only read
-			capture, err := pcapng.NewReader(file)
-			if err != nil {
-				return fmt.Errorf("reading %s: %w", f.Arg(0), err)
-			}
-			r := &replay{capture: capture, named: *name, out: stdout}
+			r := &replayer{capture: capture}
 			return r.run(ctx, c)
 		},
-	}
+	}.Command()
 }
 
 // fourd is where every query goes, and every answer on the IPC comes from. As a Kea it needs no
 // session.
 var fourd = backend.Spec{Name: "of the capture", Host: "::1", Port: 6768, Kea: true}
 
-// replay hands the datagrams of a capture to both halves of dhcp6d, one by one.
-type replay struct {
-	capture *pcapng.Reader
-	named   string
-	out     io.Writer
-	err     error // of writing
+// replayer hands the datagrams of a capture to both halves of dhcp6d, one by one.
+type replayer struct {
+	capture *replay.Capture
 
 	backends backend.Options
 	up       server.Up
@@ -102,7 +71,6 @@ type replay struct {
 	all      []listen.Interface
 	now      time.Time // of the datagram at hand
 
-	count           int // of datagrams
 	queries, toLink kept
 	frame           []byte
 	response        ipc.Response
@@ -136,7 +104,7 @@ func (o *one) Read() ([]udp.Packet, error) {
 }
 
 // run takes the datagrams of the capture to their ends.
-func (r *replay) run(ctx context.Context, c config.Config) error {
+func (r *replayer) run(ctx context.Context, c config.Config) error {
 	state, err := os.MkdirTemp("", "dhcp6d-hook-test-")
 	if err != nil {
 		return err
@@ -190,33 +158,21 @@ func (r *replay) run(ctx context.Context, c config.Config) error {
 		Log: log, Link: &r.toLink, Interfaces: interfaces, Settings: &running,
 		Opener: end.NewOpener(end.Begin(ctx)), Ledger: downLedger, Trace: tracing, Now: now,
 	}
-	for r.err == nil {
-		p, err := r.capture.Next()
-		if errors.Is(err, io.EOF) {
-			r.say("%d datagrams, %d other frames\n", r.count, r.capture.Skipped())
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("reading the capture: %w", err)
-		}
-		r.count++
+	for p := r.capture.Next(); p != nil; p = r.capture.Next() {
 		r.now = p.Time
 		if err := r.take(ctx, p, patterns, c.ServerPort); err != nil {
 			return err
 		}
 	}
-	return r.err
+	return nil
 }
 
 // take takes a datagram to its end, if it is one that dhcp6d would receive: from the link, or an
 // answer on the IPC. A query on the IPC has been one on the link.
-func (r *replay) take(ctx context.Context, p *pcapng.Packet, patterns listen.Patterns, port uint16) error {
+func (r *replayer) take(ctx context.Context, p *pcapng.Packet, patterns listen.Patterns, port uint16) error {
 	r.frame = append(r.frame[:0], ipc.Content(p.Payload)...)
 	in := udp.Packet{Data: p.Payload, Peer: p.From, Local: p.To.Addr()}
-	name := r.named
-	if name == "" {
-		name = p.Interface
-	}
+	var name string
 	switch {
 	case r.response.Parse(r.frame) == drop.None:
 		r.begin(p)
@@ -241,9 +197,11 @@ func (r *replay) take(ctx context.Context, p *pcapng.Packet, patterns listen.Pat
 		in.Data = r.query.Strip()
 	case p.To.Port() != port:
 		return nil
-	case name == "":
-		r.say("%d is for dhcp6d, but the capture does not say by which interface it came; give -interface\n", r.count)
-		return nil
+	default:
+		var ok bool
+		if name, ok = r.capture.InterfaceOf(p, "for dhcp6d"); !ok {
+			return nil
+		}
 	}
 	r.begin(p)
 	in.Interface = r.serve(name, patterns)
@@ -257,14 +215,14 @@ func (r *replay) take(ctx context.Context, p *pcapng.Packet, patterns listen.Pat
 var allServers = netip.MustParseAddr("ff02::1:2")
 
 // begin begins what is told of a datagram.
-func (r *replay) begin(p *pcapng.Packet) {
-	r.say("%d %s from %v to %v\n", r.count, p.Time.UTC().Format("2006-01-02T15:04:05.000Z"), p.From, p.To)
+func (r *replayer) begin(p *pcapng.Packet) {
+	r.capture.Begin(p)
 	r.queries.some, r.toLink.some = false, false
 }
 
 // serve adds an interface to those that are served, if the configuration has it, and returns its
 // index.
-func (r *replay) serve(name string, patterns listen.Patterns) int {
+func (r *replayer) serve(name string, patterns listen.Patterns) int {
 	if i := r.served.ByName([]byte(name)); i != nil {
 		return i.Index
 	}
@@ -277,12 +235,12 @@ func (r *replay) serve(name string, patterns listen.Patterns) int {
 }
 
 // tell tells what became of a datagram.
-func (r *replay) tell(fromLink bool) {
+func (r *replayer) tell(fromLink bool) {
 	var record *trace.Record
 	select {
 	case record = <-r.watch.Records():
 	default:
-		r.say("    is nothing that dhcp6d takes\n") // the ledger counts it, a trace shows nothing
+		r.capture.Print("    is nothing that dhcp6d takes\n") // the ledger counts it, a trace shows nothing
 		return
 	}
 	steps := record.Steps
@@ -290,24 +248,18 @@ func (r *replay) tell(fromLink bool) {
 		steps = steps[:len(steps)-2] // they name a dhcp4d that there is not
 	}
 	for _, step := range steps {
-		r.say("    %s\n", step)
+		r.capture.Print("    %s\n", step)
 	}
 	switch {
 	case r.queries.some:
-		r.say("    goes to a dhcp4d\n")
+		r.capture.Print("    goes to a dhcp4d\n")
 	case r.toLink.some && fromLink:
 		if m, err := (&event.Datagram{Data: r.toLink.data}).Decode(); err == nil {
-			r.say("    %s\n", oneLine(m))
+			r.capture.Print("    %s\n", oneLine(m))
 		}
 	}
 }
 
 func oneLine(m dhcpv6.DHCPv6) string {
 	return fmt.Sprintf("%v: %s", dhcp6.Type(m.Type()), strings.Join(strings.Fields(m.Summary()), " "))
-}
-
-func (r *replay) say(format string, args ...any) {
-	if _, err := fmt.Fprintf(r.out, format, args...); err != nil && r.err == nil {
-		r.err = err
-	}
 }
