@@ -71,15 +71,15 @@ const refusalMeaning = "these clients are not served: no message gets an answer,
 
 // noOptions reads the options that are taken away.
 func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
-	for _, item := range r.list(v, "option names or codes") {
+	for _, item := range r.List(v, "option names or codes") {
 		if item.Kind != yaml.ScalarNode || item.Value == "" {
-			r.fail(item, "must be the name or the code of an option")
+			r.Fail(item, "must be the name or the code of an option")
 			continue
 		}
-		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.failAt(at, item.path()+path, problem) })
+		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.FailAt(at, item.Path()+path, problem) })
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
-			r.fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, a class or a reservation")
+			r.Fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, a class or a reservation")
 		case ok:
 			into.remove(code, item)
 		}
@@ -94,13 +94,13 @@ func (r *reader) complete(c *carriedDoc) {
 		return
 	}
 	if t.Default == 0 {
-		r.fail(c.timesAt, "needs lease-time beside it: what is said here of lease times replaces all that the subnet says")
+		r.Fail(c.timesAt, "needs lease-time beside it: what is said here of lease times replaces all that the subnet says")
 		*t = lease.Times{}
 		return
 	}
 	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
 	if t.Min > t.Default || t.Default > t.Max {
-		r.fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
+		r.Fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
 	}
 }
 
@@ -108,7 +108,7 @@ func (r *reader) complete(c *carriedDoc) {
 func (r *reader) checkRemoved(o *optionsDoc) {
 	for code, at := range o.removed {
 		if o.Has(code) || slices.ContainsFunc(o.computed, func(c computedDoc) bool { return c.code == code }) {
-			r.fail(at, "option %s is configured here, too; leave one out", encode.Name(code))
+			r.Fail(at, "option %s is configured here, too; leave one out", encode.Name(code))
 		}
 	}
 }

@@ -17,12 +17,12 @@ func classFields() []field[classDoc] {
 	return append([]field[classDoc]{
 		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
 		{"test", testKind, "what is true of these clients' queries", func(_ *reader, v *value, c *classDoc) { c.testAt = v }},
-		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test", func(r *reader, v *value, c *classDoc) { r.boolean(v, &c.marked) }},
+		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test", func(r *reader, v *value, c *classDoc) { r.Boolean(v, &c.marked) }},
 		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
 		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
 		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
 		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends", func(r *reader, v *value, c *classDoc) {
-			r.boolean(v, &c.IgnoreID)
+			r.Boolean(v, &c.IgnoreID)
 			c.ignoreAt = v
 		}},
 		{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, c *classDoc) { r.refusal(v, &c.Refused) }},
@@ -72,9 +72,9 @@ func (l *classList) compile(r *reader, asked map[int]bool, scope *expression.Sco
 // and in the subnets of the top.
 func (r *reader) classes(v *value, l *level) {
 	l.classes = classList{first: l.scope.Count()}
-	for _, item := range r.list(v, "classes") {
+	for _, item := range r.List(v, "classes") {
 		var c classDoc
-		before := len(r.mistakes)
+		before := len(r.Mistakes)
 		if !mapping(r, item, "a class", classFields(), &c) {
 			continue
 		}
@@ -83,7 +83,7 @@ func (r *reader) classes(v *value, l *level) {
 			test = r.test(c.testAt, l.scope)
 		}
 		r.complete(&c.carriedDoc)
-		if len(r.mistakes) > before {
+		if len(r.Mistakes) > before {
 			continue
 		}
 		var fits func(*expression.Evaluator) bool
@@ -93,24 +93,24 @@ func (r *reader) classes(v *value, l *level) {
 		}
 		switch {
 		case c.marked && (fits != nil || test != nil):
-			r.fail(item, "is marked by rules, and has a condition beside that; leave one of them out")
+			r.Fail(item, "is marked by rules, and has a condition beside that; leave one of them out")
 			continue
 		case c.marked && (l.marked == nil || c.Name == ""):
-			r.fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, with a name")
+			r.Fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, with a name")
 			continue
 		case c.marked:
 			fits = func(*expression.Evaluator) bool { return false }
 		case fits == nil && test == nil:
-			r.fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, or marked: true if rules do")
+			r.Fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, or marked: true if rules do")
 			continue
 		}
 		number, err := l.scope.Add(c.Name, test, fits)
 		if err != nil {
-			r.fail(item, "%v", err)
+			r.Fail(item, "%v", err)
 			continue
 		}
 		if c.IgnoreID && l.scope.UsesKnown(number) {
-			r.fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; give a test without known, unknown, KNOWN and UNKNOWN")
+			r.Fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; give a test without known, unknown, KNOWN and UNKNOWN")
 			continue
 		}
 		if c.marked {
@@ -136,7 +136,7 @@ func (r *reader) classes(v *value, l *level) {
 
 // names reads a list of names.
 func (r *reader) names(v *value, into *[]string) {
-	for _, item := range r.list(v, "names") {
+	for _, item := range r.List(v, "names") {
 		var name string
 		if r.text(item, 63, &name); name != "" {
 			*into = append(*into, name)
@@ -159,7 +159,7 @@ func vocabulary(scope *expression.Scope) *expression.Vocabulary {
 
 // test reads an expression that is true or false, nil if it is none.
 func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
-	s, ok := r.scalar(v, testKind)
+	s, ok := r.Scalar(v, testKind)
 	if !ok {
 		return nil
 	}
@@ -171,15 +171,13 @@ func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
 // inside reports a mistake inside an expression, where it stands in the document.
 func (r *reader) inside(v *value, err error) {
 	var e *expression.Error
-	if !errors.As(err, &e) {
-		return
+	if errors.As(err, &e) {
+		r.FailInside(v, e.Offset, e.Problem)
 	}
-	line, column := r.source.position(v.Node, e.Offset)
-	r.mistakes = append(r.mistakes, Mistake{line, column, v.path(), e.Problem})
 }
 
 func (r *reader) pattern(v *value, into *network.Pattern, isHex bool) {
-	s, ok := r.scalar(v, octetsKind)
+	s, ok := r.Scalar(v, octetsKind)
 	if !ok {
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/document"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
@@ -186,7 +187,7 @@ func Load(environ []string) (Config, error) {
 	if r.Subnets != "" {
 		var err error
 		c.Subnets, err = ParseSubnets([]byte(r.Subnets), c.defaults)
-		if mistakes, ok := errors.AsType[Mistakes](err); ok {
+		if mistakes, ok := errors.AsType[document.Mistakes](err); ok {
 			for _, m := range mistakes {
 				l.Mistake("SUBNETS", m.Error(), "")
 			}

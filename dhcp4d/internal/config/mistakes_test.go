@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/document"
 )
 
 // subnetWith makes a sound subnet with further keys, one a line, which replace
@@ -231,7 +233,7 @@ func TestMistakes(t *testing.T) {
 			d := defaults
 			d.PeerServerIDs = []netip.Addr{netip.MustParseAddr("198.51.100.2")}
 			s, err := ParseSubnets([]byte(c.doc), d)
-			var mistakes Mistakes
+			var mistakes document.Mistakes
 			if s != nil || !errors.As(err, &mistakes) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v\nwant %s\n%s", err, c.want, c.doc)
 			}

@@ -28,7 +28,7 @@ type computedDoc struct {
 // expressionOf returns the expression that stands in place of an option's value, nil if none does.
 func expressionOf(v *value) *value {
 	if v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == exprKey {
-		return &value{Node: v.Content[1], up: v, key: exprKey}
+		return v.Within(exprKey, v.Content[1])
 	}
 	return nil
 }
@@ -37,14 +37,14 @@ const exprKey = "expr"
 
 // computes notes an option whose value an expression gives.
 func (r *reader) computes(at, expr *value, into *optionsDoc) {
-	code, ok := encode.Code(at.Node, func(n *yaml.Node, path, problem string) { r.failAt(n, at.path()+path, problem) })
+	code, ok := encode.Code(at.Node, func(n *yaml.Node, path, problem string) { r.FailAt(n, at.Path()+path, problem) })
 	twice := slices.ContainsFunc(into.computed, func(c computedDoc) bool { return c.code == code })
 	switch {
 	case !ok:
 	case code == dhcp4.OptIPv6OnlyPreferred:
-		r.fail(at, "decides whether a client needs an address; give it a value, in a class if it depends on the client")
+		r.Fail(at, "decides whether a client needs an address; give it a value, in a class if it depends on the client")
 	case twice || into.Has(code):
-		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
+		r.Fail(at, "option %s is there twice; leave one out", encode.Name(code))
 	default:
 		into.computed = append(into.computed, computedDoc{code, expr})
 		into.routers = into.routers || code == dhcp4.OptRouter
@@ -72,14 +72,14 @@ func (r *reader) identity(v *value, scope *expression.Scope) *expression.Value {
 	}
 	compiled := r.valueOf(v, scope)
 	if compiled != nil && scope.ValueUsesKnown(compiled) {
-		r.fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, KNOWN, UNKNOWN and classes that ask for them")
+		r.Fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, KNOWN, UNKNOWN and classes that ask for them")
 	}
 	return compiled
 }
 
 // valueOf reads an expression that is octets, nil if it is none.
 func (r *reader) valueOf(v *value, scope *expression.Scope) *expression.Value {
-	text, ok := r.scalar(v, testKind)
+	text, ok := r.Scalar(v, testKind)
 	if !ok {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (o *optionsDoc) remove(code byte, at *value) {
 func (r *reader) putOption(at *value, into *optionsDoc, code byte, wire []byte) {
 	computed := slices.ContainsFunc(into.computed, func(c computedDoc) bool { return c.code == code })
 	if computed || into.Has(code) {
-		r.fail(at, "option %s is there twice; leave one out", encode.Name(code))
+		r.Fail(at, "option %s is there twice; leave one out", encode.Name(code))
 		return
 	}
 	into.Put(code, wire)
@@ -152,7 +152,7 @@ func (r *reader) checkRouting(p routing) {
 			r.warnedOf = map[*value]bool{}
 		}
 		r.warnedOf[p.lacking] = true
-		r.warn(p.lacking, "has no default route, and clients that ask for it ignore routers (RFC 3442); add `default via` and the router")
+		r.Warn(p.lacking, "has no default route, and clients that ask for it ignore routers (RFC 3442); add `default via` and the router")
 	}
 }
 

@@ -36,7 +36,7 @@ func levelFields() []field[level] {
 			}
 		}},
 		{"authoritative", "true or false", "whether clients that ask for an address that this server does not know are refused, or left to another server", func(r *reader, v *value, l *level) {
-			r.boolean(v, &l.Authoritative)
+			r.Boolean(v, &l.Authoritative)
 		}},
 		{"lease-time", "duration or infinite", "lease time of clients that do not ask for one", func(r *reader, v *value, l *level) {
 			r.leaseTime(v, &l.Lease.Default)
@@ -86,16 +86,16 @@ func levelFields() []field[level] {
 			r.text(v, 127, &l.BootFileName)
 		}},
 		{"pad-to-300", "true or false", "fills replies with zeros up to 300 octets, for old clients behind a 4o6 relay agent", func(r *reader, v *value, l *level) {
-			r.boolean(v, &l.PadTo300)
+			r.Boolean(v, &l.PadTo300)
 		}},
 		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends, such as a boot loader and then the system; a client without a hardware address keeps its identifier", func(r *reader, v *value, l *level) {
-			r.boolean(v, &l.IgnoreID)
+			r.Boolean(v, &l.IgnoreID)
 		}},
 		{"flex-id", testKind, "what tells clients apart whose reservations give flex-id; where it is empty, a client has no such reservation", func(_ *reader, v *value, l *level) {
 			l.flexAt = v
 		}},
 		{"exclude-first-last-24", "true or false", "no pool hands out an address that ends in .0 or .255, which some devices take for a network's own or a broadcast address; reservations may have them", func(r *reader, v *value, l *level) {
-			r.boolean(v, &l.SkipEnds)
+			r.Boolean(v, &l.SkipEnds)
 		}},
 		{"options", "mapping of option name or code to value", "DHCPv4 options, sent to clients that ask for them", func(r *reader, v *value, l *level) {
 			r.options(v, &l.options, true)
@@ -113,7 +113,7 @@ func levelFields() []field[level] {
 // moves reads a policy for moves.
 func (r *reader) moves(v *value, into *lease.Moves) {
 	const words = "when-silent, follow or refuse"
-	switch s, ok := r.scalar(v, words); {
+	switch s, ok := r.Scalar(v, words); {
 	case !ok:
 	case s == "when-silent":
 		*into = lease.MoveWhenSilent
@@ -122,7 +122,7 @@ func (r *reader) moves(v *value, into *lease.Moves) {
 	case s == "refuse":
 		*into = lease.MoveNever
 	default:
-		r.fail(v, "%q must be %s", s, words)
+		r.Fail(v, "%q must be %s", s, words)
 	}
 }
 
@@ -139,24 +139,24 @@ func (r *reader) v6OnlyWait(v *value, into *optionsDoc) {
 // lease at all, before there is an address: a pool cannot have it.
 func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 	if v.Kind != yaml.MappingNode {
-		r.fail(v, "must be a mapping of option names or codes to values")
+		r.Fail(v, "must be a mapping of option names or codes to values")
 		return
 	}
 	for i := 0; i+1 < len(v.Content); i += 2 {
-		key, ok := r.key(v, i, "the name or the code of an option")
+		key, ok := r.Key(v, i, "the name or the code of an option")
 		if !ok {
 			continue
 		}
-		if expr := expressionOf(&value{Node: v.Content[i+1], up: v, key: key.Value}); expr != nil {
+		if expr := expressionOf(v.Within(key.Value, v.Content[i+1])); expr != nil {
 			r.computes(key, expr, into)
 			continue
 		}
 		code, wire, ok := encode.Option(v.Content[i], v.Content[i+1], func(at *yaml.Node, path, problem string) {
-			r.failAt(at, key.path()+path, problem)
+			r.FailAt(at, key.Path()+path, problem)
 		})
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
-			r.fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, a class or a reservation")
+			r.Fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, a class or a reservation")
 		case ok:
 			r.putOption(key, into, code, wire)
 		}
@@ -165,15 +165,15 @@ func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 
 // alwaysSend reads the options that are sent unasked.
 func (r *reader) alwaysSend(v *value, into *optionsDoc) {
-	for _, item := range r.list(v, "option names or codes") {
+	for _, item := range r.List(v, "option names or codes") {
 		if item.Kind != yaml.ScalarNode || item.Value == "" {
-			r.fail(item, "must be the name or the code of an option")
+			r.Fail(item, "must be the name or the code of an option")
 			continue
 		}
-		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.failAt(at, item.path()+path, problem) })
+		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.FailAt(at, item.Path()+path, problem) })
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred:
-			r.fail(item, "is for clients only that list it (RFC 8925 section 3.3); leave it out")
+			r.Fail(item, "is for clients only that list it (RFC 8925 section 3.3); leave it out")
 		case ok:
 			into.Always(code)
 		}
@@ -190,12 +190,12 @@ func (r *reader) checkTimes(l *level) {
 		t.Max = t.Default
 	}
 	if l.leaseAt != nil && (t.Min > t.Default || t.Default > t.Max) {
-		r.fail(l.leaseAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
+		r.Fail(l.leaseAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
 	}
 	if l.timersAt == nil || t.Default == lease.Infinite {
 		return
 	}
 	if t1, t2 := t.Renewal.Of(t.Default), t.Rebinding.Of(t.Default); t1 >= t2 || t2 >= t.Default {
-		r.fail(l.timersAt, "renewal-time %s, rebinding-time %s and lease-time %s must ascend", showSeconds(t1), showSeconds(t2), showSeconds(t.Default))
+		r.Fail(l.timersAt, "renewal-time %s, rebinding-time %s and lease-time %s must ascend", showSeconds(t1), showSeconds(t2), showSeconds(t.Default))
 	}
 }

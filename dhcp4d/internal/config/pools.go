@@ -77,13 +77,13 @@ func withoutEnds(spans []span) []span {
 
 // span reads a range: first-last, a prefix, or an address.
 func (r *reader) span(v *value) (s span, isPrefix, ok bool) {
-	text, ok := r.scalar(v, rangeKind)
+	text, ok := r.Scalar(v, rangeKind)
 	if !ok {
 		return span{}, false, false
 	}
 	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() {
 		if p != p.Masked() {
-			r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
+			r.Fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
 			return span{}, false, false
 		}
 		return prefixSpan(p), true, true
@@ -95,11 +95,11 @@ func (r *reader) span(v *value) (s span, isPrefix, ok bool) {
 	first, err1 := netip.ParseAddr(strings.TrimSpace(from))
 	last, err2 := netip.ParseAddr(strings.TrimSpace(to))
 	if err1 != nil || err2 != nil || !first.Is4() || !last.Is4() {
-		r.fail(v, "%q must be %s", text, rangeKind)
+		r.Fail(v, "%q must be %s", text, rangeKind)
 		return span{}, false, false
 	}
 	if last.Less(first) {
-		r.fail(v, "ends before it begins; did you mean %s-%s?", last, first)
+		r.Fail(v, "ends before it begins; did you mean %s-%s?", last, first)
 		return span{}, false, false
 	}
 	return span{number4(first), number4(last)}, false, true
@@ -127,7 +127,7 @@ func poolFields() []field[poolDoc] {
 			p.at = v
 		}},
 		{"exclude", "list of ranges", "addresses of the range that are not handed out", func(r *reader, v *value, p *poolDoc) {
-			for _, item := range r.list(v, "ranges") {
+			for _, item := range r.List(v, "ranges") {
 				if s, _, ok := r.span(item); ok {
 					p.exclude = append(p.exclude, s)
 				}
@@ -147,20 +147,20 @@ func (r *reader) only(p *poolDoc, scope *expression.Scope) []int {
 		return nil
 	}
 	numbers := []int{}
-	for _, item := range r.list(p.onlyAt, "names of classes") {
+	for _, item := range r.List(p.onlyAt, "names of classes") {
 		var name string
 		if r.text(item, 63, &name); name == "" {
 			continue
 		}
 		number, ok := scope.Lookup(name)
 		if !ok {
-			r.fail(item, "no class %s is defined here; %s", name, expression.Suggest(name, scope.Names()))
+			r.Fail(item, "no class %s is defined here; %s", name, expression.Suggest(name, scope.Names()))
 			continue
 		}
 		numbers = append(numbers, number)
 	}
 	if len(numbers) == 0 && len(p.onlyAt.Content) == 0 {
-		r.fail(p.onlyAt, "names no class; nobody would get an address of the pool; use exclude")
+		r.Fail(p.onlyAt, "names no class; nobody would get an address of the pool; use exclude")
 	}
 	slices.Sort(numbers)
 	return slices.Compact(numbers)
@@ -168,14 +168,14 @@ func (r *reader) only(p *poolDoc, scope *expression.Scope) []int {
 
 func (r *reader) pools(v *value) []poolDoc {
 	var pools []poolDoc
-	for _, item := range r.list(v, "pools") {
+	for _, item := range r.List(v, "pools") {
 		p := poolDoc{at: item}
 		p.late = true
 		switch {
 		case item.Kind != yaml.MappingNode:
 			p.span, p.isPrefix, p.ok = r.span(item)
 		case mapping(r, item, "a pool", poolFields(), &p) && p.at == item:
-			r.fail(item, "has no range; give it one")
+			r.Fail(item, "has no range; give it one")
 		}
 		r.complete(&p.carriedDoc)
 		if p.ok {
@@ -193,20 +193,20 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 	var sound []poolDoc
 	for _, p := range pools {
 		if !p.span.within(subnet) {
-			r.fail(p.at, "%s is not within the subnet %s", p.span, s.prefix)
+			r.Fail(p.at, "%s is not within the subnet %s", p.span, s.prefix)
 			continue
 		}
 		if s.prefix.Bits() <= 30 && !p.isPrefix {
 			if p.span.first == subnet.first {
-				r.fail(p.at, "begins with the address of the network itself; begin at %s", addr4(subnet.first+1))
+				r.Fail(p.at, "begins with the address of the network itself; begin at %s", addr4(subnet.first+1))
 			}
 			if p.span.last == subnet.last {
-				r.fail(p.at, "ends with the broadcast address; end at %s", addr4(subnet.last-1))
+				r.Fail(p.at, "ends with the broadcast address; end at %s", addr4(subnet.last-1))
 			}
 		}
 		for _, e := range p.exclude {
 			if !e.overlaps(p.span) {
-				r.fail(p.at, "the exclusion %s is not in the pool %s", e, p.span)
+				r.Fail(p.at, "the exclusion %s is not in the pool %s", e, p.span)
 			}
 		}
 		sound = append(sound, p)
@@ -225,7 +225,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 			if a.at.Line > b.at.Line || (a.at.Line == b.at.Line && a.at.Column > b.at.Column) {
 				a, b = b, a
 			}
-			r.fail(b.at, "%s overlaps the pool %s in line %d", b.span, a.span, a.at.Line)
+			r.Fail(b.at, "%s overlaps the pool %s in line %d", b.span, a.span, a.at.Line)
 			if sound[i-1].span.last > sound[i].span.last {
 				sound[i] = sound[i-1] // the next may overlap the longer one
 			}
@@ -249,7 +249,7 @@ func (r *reader) carve(s *subnetDoc, p *poolDoc, subnet span, never []netip.Addr
 		left = withoutEnds(left)
 	}
 	if len(left) == 0 {
-		r.fail(p.at, "has no address left: %s is excluded, or the server's own", p.span)
+		r.Fail(p.at, "has no address left: %s is excluded, or the server's own", p.span)
 		return network.Pool{}, false
 	}
 	pool := network.Pool{Ranges: make([]network.Range, 0, len(left))}

@@ -33,19 +33,19 @@ var reservationFields = append([]field[reservationDoc]{
 	}},
 	{"client-id", "hex", "the client's option 61 as a whole, such as ff:00:00:00:01:00:03:00:01:02:00:00:00:00:01", func(r *reader, v *value, d *reservationDoc) {
 		if r.identifier(v, hexKind, octets.ParseHex, &d.ClientID) && len(d.ClientID) < 2 { // RFC 2132 section 9.14
-			r.fail(v, "a client identifier has at least two octets")
+			r.Fail(v, "a client identifier has at least two octets")
 		}
 	}},
 	{"hw-address", "hex", "the client's hardware address, also of clients with a client identifier", func(r *reader, v *value, d *reservationDoc) {
 		if r.identifier(v, hexKind, octets.ParseHex, &d.HWAddr) && len(d.HWAddr) > 16 {
-			r.fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
+			r.Fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
 		}
 	}},
 	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
-		for _, item := range r.list(v, "hardware addresses") {
+		for _, item := range r.List(v, "hardware addresses") {
 			var hw []byte
 			if r.identifier(item, hexKind, octets.ParseHex, &hw) && len(hw) > 16 {
-				r.fail(item, "has %d octets; a hardware address has at most 16", len(hw))
+				r.Fail(item, "has %d octets; a hardware address has at most 16", len(hw))
 			}
 			d.several = append(d.several, hw)
 		}
@@ -64,10 +64,10 @@ var reservationFields = append([]field[reservationDoc]{
 		}
 		switch {
 		case p.Bits() != 128:
-			r.fail(v, "%s must be an address, not a prefix", p)
+			r.Fail(v, "%s must be an address, not a prefix", p)
 			return
 		case config.LinkLocal(p):
-			r.fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", p.Addr())
+			r.Fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", p.Addr())
 			return
 		}
 		d.LinkAddress = p.Addr()
@@ -79,10 +79,10 @@ var reservationFields = append([]field[reservationDoc]{
 		r.identifier(v, octetsKind, octets.Parse, &d.Agent.RemoteID)
 	}},
 	{"link-selection", "IPv4 address", "narrows circuit-id or agent-remote-id to this link selection (sub-option 5)", func(r *reader, v *value, d *reservationDoc) {
-		if s, ok := r.scalar(v, "an IPv4 address"); ok {
+		if s, ok := r.Scalar(v, "an IPv4 address"); ok {
 			a, err := netip.ParseAddr(s)
 			if err != nil || !a.Is4() {
-				r.fail(v, "%q is no IPv4 address", s)
+				r.Fail(v, "%q is no IPv4 address", s)
 			}
 			d.Agent.Link = a
 		}
@@ -105,12 +105,12 @@ var reservationFields = append([]field[reservationDoc]{
 func (r *reader) identify(d *reservationDoc) bool {
 	point := d.InterfaceID != nil || d.RemoteID != nil
 	if d.LinkAddress.IsValid() && !point {
-		r.fail(d.at, "link-address names no client by itself; give interface-id or remote-id with it")
+		r.Fail(d.at, "link-address names no client by itself; give interface-id or remote-id with it")
 		return false
 	}
 	agent := d.Agent.CircuitID != nil || d.Agent.RemoteID != nil
 	if d.Agent.Link.IsValid() && !agent {
-		r.fail(d.at, "link-selection names no client by itself; give circuit-id or agent-remote-id with it")
+		r.Fail(d.at, "link-selection names no client by itself; give circuit-id or agent-remote-id with it")
 		return false
 	}
 	ways := 0
@@ -120,7 +120,7 @@ func (r *reader) identify(d *reservationDoc) bool {
 		}
 	}
 	if ways != 1 {
-		r.fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, by circuit-id or agent-remote-id, by flex-id, or by class")
+		r.Fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, by circuit-id or agent-remote-id, by flex-id, or by class")
 		return false
 	}
 	if d.HWType = byte(d.hwType); len(d.several) > 0 {
@@ -159,10 +159,10 @@ func (r *reader) compileReservations(s *subnetDoc, top *level, never []netip.Add
 	c := &reserver{reader: r, subnet: s, whole: prefixSpan(s.prefix), never: never, in: in, top: top,
 		byAddr: map[netip.Addr]int{}, byKey: map[network.Key]int{}}
 	if s.reservations != nil {
-		for _, item := range r.list(s.reservations, "reservations") {
+		for _, item := range r.List(s.reservations, "reservations") {
 			d := reservationDoc{at: item, hwType: 1}
-			before := len(r.mistakes)
-			if mapping(r, item, "a reservation", reservationFields, &d) && len(r.mistakes) == before {
+			before := len(r.Mistakes)
+			if mapping(r, item, "a reservation", reservationFields, &d) && len(r.Mistakes) == before {
 				c.add(&d)
 			}
 		}
@@ -179,11 +179,11 @@ func (r *reader) compileReservations(s *subnetDoc, top *level, never []netip.Add
 func (r *reserver) class(d *reservationDoc) bool {
 	number, ok := r.subnet.scope.Lookup(d.className)
 	if !ok {
-		r.fail(d.classAt, "no class %s is defined here; %s", d.className, expression.Suggest(d.className, r.subnet.scope.Names()))
+		r.Fail(d.classAt, "no class %s is defined here; %s", d.className, expression.Suggest(d.className, r.subnet.scope.Names()))
 		return false
 	}
 	if r.subnet.scope.UsesKnown(number) {
-		r.fail(d.classAt, "the class %s depends on whether the client has a reservation, and that depends on the class", d.className)
+		r.Fail(d.classAt, "the class %s depends on whether the client has a reservation, and that depends on the class", d.className)
 		return false
 	}
 	for _, l := range [...]*classList{&r.top.classes, &r.subnet.classes} {
@@ -198,27 +198,27 @@ func (r *reserver) class(d *reservationDoc) bool {
 
 // add checks a reservation and adds it.
 func (r *reserver) add(d *reservationDoc) {
-	s, item, before := r.subnet, d.at, len(r.mistakes)
-	if r.complete(&d.carriedDoc); len(r.mistakes) > before {
+	s, item, before := r.subnet, d.at, len(r.Mistakes)
+	if r.complete(&d.carriedDoc); len(r.Mistakes) > before {
 		return
 	}
 	switch {
 	case d.addrAt != nil && d.poolsAt != nil:
-		r.fail(d.poolsAt, "says of which pools the address is, and the reservation has one; leave one out")
+		r.Fail(d.poolsAt, "says of which pools the address is, and the reservation has one; leave one out")
 		return
 	case d.addrAt == nil && d.poolsAt == nil && d.refused == network.NotRefused && !d.gives():
-		r.fail(item, "gives its client nothing; give it an address, pools, or options")
+		r.Fail(item, "gives its client nothing; give it an address, pools, or options")
 		return
 	}
 	if !r.identify(d) {
 		return
 	}
 	if s.IgnoreID && d.ClientID != nil {
-		r.fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
+		r.Fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
 		return
 	}
 	if d.Flex != nil && s.flexAt == nil {
-		r.fail(item, "gives flex-id, and the subnet says by no flex-id what that is; give it the expression")
+		r.Fail(item, "gives flex-id, and the subnet says by no flex-id what that is; give it the expression")
 		return
 	}
 	if d.className != "" && !r.class(d) {
@@ -232,21 +232,21 @@ func (r *reserver) add(d *reservationDoc) {
 	switch {
 	case d.addrAt == nil:
 	case !s.prefix.Contains(d.addr):
-		r.fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
+		r.Fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
 		return
 	case s.prefix.Bits() <= 30 && (number4(d.addr) == r.whole.first || number4(d.addr) == r.whole.last):
-		r.fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
+		r.Fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
 		return
 	case slices.Contains(r.never, d.addr):
-		r.fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
+		r.Fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
 		return
 	case r.byAddr[d.addr] != 0:
-		r.fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))
+		r.Fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))
 		return
 	}
 	for _, key := range keys {
 		if at := r.byKey[key]; at != 0 {
-			r.fail(item, "the same client or attachment point has a reservation already in %s", r.said(at))
+			r.Fail(item, "the same client or attachment point has a reservation already in %s", r.said(at))
 			return
 		}
 		r.byKey[key] = r.place(item.Line)
@@ -256,7 +256,7 @@ func (r *reserver) add(d *reservationDoc) {
 	}
 	for _, name := range d.pools {
 		if !slices.ContainsFunc(s.pools, func(p poolDoc) bool { return p.name == name }) {
-			r.fail(d.poolsAt, "no pool of the subnet has the name %s; give it to one", name)
+			r.Fail(d.poolsAt, "no pool of the subnet has the name %s; give it to one", name)
 			return
 		}
 	}

@@ -23,47 +23,47 @@ var fileKeys = []string{
 // readFile reads reservations from the file that a subnet names: comma-separated values, the first
 // line the keys. An empty value is as a key that is left out. At most maxFileMistakes are reported.
 func (r *reserver) readFile(at *value) {
-	path, ok := r.scalar(at, "the path of a file")
+	path, ok := r.Scalar(at, "the path of a file")
 	if !ok {
 		return
 	}
 	content, err := config.ReadFile(path)
 	if err != nil {
-		r.fail(at, "%v", err)
+		r.Fail(at, "%v", err)
 		return
 	}
 	rows := csv.NewReader(bytes.NewReader(content))
 	rows.Comment, rows.TrimLeadingSpace, rows.ReuseRecord = '#', true, true
 	head, err := rows.Read()
 	if err != nil {
-		r.fail(at, "%s is no list of reservations: %v; the first line names the columns, such as address,hw-address", path, err)
+		r.Fail(at, "%s is no list of reservations: %v; the first line names the columns, such as address,hw-address", path, err)
 		return
 	}
 	columns := make([]field[reservationDoc], len(head))
 	for i, key := range head {
 		if !slices.Contains(fileKeys, key) {
-			r.fail(at, "%s: %q can be no column; there are %v", path, key, fileKeys)
+			r.Fail(at, "%s: %q can be no column; there are %v", path, key, fileKeys)
 			return
 		}
 		if slices.Index(head, key) < i {
-			r.fail(at, "%s: the column %s is there twice", path, key)
+			r.Fail(at, "%s: the column %s is there twice", path, key)
 			return
 		}
 		columns[i] = reservationFields[slices.IndexFunc(reservationFields, func(f field[reservationDoc]) bool { return f.name == key })]
 	}
-	most := len(r.mistakes) + maxFileMistakes
-	for len(r.mistakes) < most {
+	most := len(r.Mistakes) + maxFileMistakes
+	for len(r.Mistakes) < most {
 		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {
-			r.fail(at, "%s: %v", path, err)
+			r.Fail(at, "%s: %v", path, err)
 			return
 		}
 		r.addRow(at, path, rows, columns, row)
 	}
-	r.fail(at, "%s has more mistakes than %d; the others are not told", path, maxFileMistakes)
+	r.Fail(at, "%s has more mistakes than %d; the others are not told", path, maxFileMistakes)
 }
 
 const maxFileMistakes = 20
@@ -71,28 +71,26 @@ const maxFileMistakes = 20
 // addRow adds the reservation of one line.
 func (r *reserver) addRow(at *value, path string, rows *csv.Reader, columns []field[reservationDoc], row []string) {
 	line, _ := rows.FieldPos(0)
-	before := len(r.mistakes)
+	before := len(r.Mistakes)
 	item := &value{Node: &yaml.Node{Kind: yaml.MappingNode, Line: line}}
 	d := reservationDoc{at: item, hwType: 1}
 	nodes := make([]yaml.Node, len(row))
-	values := make([]value, len(row))
 	for i, text := range row {
 		if text == "" {
 			continue
 		}
 		nodes[i] = yaml.Node{Kind: yaml.ScalarNode, Value: text, Line: line}
-		values[i] = value{Node: &nodes[i], up: item, key: columns[i].name}
-		columns[i].read(r.reader, &values[i], &d)
+		columns[i].read(r.reader, item.Within(columns[i].name, &nodes[i]), &d)
 	}
-	if len(r.mistakes) == before {
+	if len(r.Mistakes) == before {
 		r.add(&d)
 	}
-	for i := range r.mistakes[before:] { // they are told at the key that names the file
-		m := &r.mistakes[before+i]
+	for i := range r.Mistakes[before:] { // they are told at the key that names the file
+		m := &r.Mistakes[before+i]
 		where := fmt.Sprintf("%s, line %d: ", path, line)
 		if m.Path != "" {
 			where += m.Path + ": "
 		}
-		m.Line, m.Column, m.Path, m.Problem = at.Line, at.Column, at.path(), where+m.Problem
+		m.Line, m.Column, m.Path, m.Problem = at.Line, at.Column, at.Path(), where+m.Problem
 	}
 }

@@ -63,7 +63,7 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.pools = r.pools(v)
 		}},
 		{"exclude", "list of ranges", "addresses that no pool hands out", func(r *reader, v *value, s *subnetDoc) {
-			for _, item := range r.list(v, "ranges") {
+			for _, item := range r.List(v, "ranges") {
 				if e, _, ok := r.span(item); ok {
 					s.exclude, s.excludeAt = append(s.exclude, e), append(s.excludeAt, item)
 				}
@@ -90,18 +90,18 @@ func subnetFields(peers []string) []field[subnetDoc] {
 }
 
 func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
-	text, ok := r.scalar(v, "an IPv4 prefix")
+	text, ok := r.Scalar(v, "an IPv4 prefix")
 	if !ok {
 		return
 	}
 	p, err := netip.ParsePrefix(text)
 	switch {
 	case err != nil || !p.Addr().Is4():
-		r.fail(v, "%q must be an IPv4 prefix such as 192.0.2.0/24", text)
+		r.Fail(v, "%q must be an IPv4 prefix such as 192.0.2.0/24", text)
 	case p != p.Masked():
-		r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
+		r.Fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
 	case p.Bits() < 8 || !network.IsHost(p.Addr()):
-		r.fail(v, "%s cannot be a subnet: it must be within 1.0.0.0 to 223.255.255.255, of at least 8 bits", p)
+		r.Fail(v, "%s cannot be a subnet: it must be within 1.0.0.0 to 223.255.255.255, of at least 8 bits", p)
 	default:
 		s.prefix, s.prefixAt = p, v
 	}
@@ -113,30 +113,30 @@ const maxName = 64
 // subnetName takes what can be a label, a word of a command and a cell of a table. A name that is a
 // number could be taken for an id.
 func (r *reader) subnetName(v *value, s *subnetDoc) {
-	text, ok := r.scalar(v, "a name")
+	text, ok := r.Scalar(v, "a name")
 	if !ok {
 		return
 	}
 	_, number := strconv.ParseUint(text, 10, 64)
 	switch {
 	case len(text) > maxName:
-		r.fail(v, "the name has %d octets; at most %d are possible", len(text), maxName)
+		r.Fail(v, "the name has %d octets; at most %d are possible", len(text), maxName)
 	case number == nil:
-		r.fail(v, "%q would be taken for an id; give a name with letters", text)
+		r.Fail(v, "%q would be taken for an id; give a name with letters", text)
 	case !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }):
-		r.fail(v, "%q has blanks at its ends, or characters that cannot be printed; leave them out", text)
+		r.Fail(v, "%q has blanks at its ends, or characters that cannot be printed; leave them out", text)
 	default:
 		s.name, s.nameAt = text, v
 	}
 }
 
-// ParseSubnets compiles a subnets document. The error is a [Mistakes] with
+// ParseSubnets compiles a subnets document. The error is a [document.Mistakes] with
 // everything that is wrong with it.
 func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 	r := &reader{}
-	root := r.parse(doc)
+	root := r.Parse(string(doc), "give a list of subnets")
 	if root == nil {
-		return nil, r.err()
+		return nil, r.Err()
 	}
 	classes := new(expression.Classes)
 	top := level{scope: classes.Scope(), marked: map[string]int{}, Policy: network.Policy{
@@ -151,17 +151,17 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 	if root.Kind == yaml.MappingNode {
 		list = r.top(root, &top)
 	} else {
-		list.up, list.key = &value{Node: root.Node}, "subnets"
+		list = root.Within("subnets", root.Node)
 	}
 	if list == nil {
-		return nil, r.err()
+		return nil, r.Err()
 	}
 	docs := r.subnets(list, &top, d.Peers, classes)
 	r.checkUnique(docs)
 	r.checkNetworks(docs)
 	r.checkClaims(docs)
 	compiled := r.compile(docs, &top, d.PeerServerIDs, classes)
-	if err := r.err(); err != nil {
+	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	return compiled, nil
@@ -171,13 +171,13 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 func (r *reader) top(root *value, top *level) (list *value) {
 	fields := append(levelFields(), field[level]{"subnets", "list of subnets", "the subnets",
 		func(_ *reader, v *value, _ *level) { list = v }})
-	before := len(r.mistakes)
+	before := len(r.Mistakes)
 	mapping(r, root, "the document's top", fields, top)
 	r.checkRemoved(&top.options)
 	if list == nil {
-		r.fail(root, "has no subnets; give a list of them under the key subnets")
+		r.Fail(root, "has no subnets; give a list of them under the key subnets")
 	}
-	if len(r.mistakes) == before {
+	if len(r.Mistakes) == before {
 		times := *top // the subnets inherit what was said, not what follows from it
 		r.checkTimes(&times)
 	}
@@ -186,16 +186,16 @@ func (r *reader) top(root *value, top *level) (list *value) {
 }
 
 func (r *reader) subnets(list *value, top *level, peers []string, classes *expression.Classes) []subnetDoc {
-	items := r.list(list, "subnets")
+	items := r.List(list, "subnets")
 	if list.Kind == yaml.SequenceNode && len(items) == 0 {
-		r.fail(list, "the list is empty; give at least one subnet")
+		r.Fail(list, "the list is empty; give at least one subnet")
 	}
 	fields := subnetFields(peers)
 	docs := make([]subnetDoc, 0, len(items))
 	for _, item := range items {
 		s := subnetDoc{level: *top, at: item}
 		s.options, s.classes, s.routing, s.scope, s.marked = optionsDoc{}, classList{}, nil, top.scope.Inner(), nil
-		before := len(r.mistakes)
+		before := len(r.Mistakes)
 		if !mapping(r, item, "a subnet", fields, &s) {
 			continue
 		}
@@ -203,7 +203,7 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 			r.guard(&s.match[i], top.scope, classes)
 		}
 		r.checkRemoved(&s.options)
-		broken := len(r.mistakes) > before
+		broken := len(r.Mistakes) > before
 		r.checkSubnet(&s)
 		if !broken {
 			r.checkTimes(&s.level)
@@ -215,32 +215,23 @@ func (r *reader) subnets(list *value, top *level, peers []string, classes *expre
 
 // checkSubnet checks what a subnet must have.
 func (r *reader) checkSubnet(s *subnetDoc) {
-	if s.id == 0 && !s.has("id") {
-		r.fail(s.at, "has no id; give it a number that stays the same")
+	if s.id == 0 && s.at.Get("id") == nil {
+		r.Fail(s.at, "has no id; give it a number that stays the same")
 	}
-	if !s.prefix.IsValid() && !s.has("subnet") {
-		r.fail(s.at, "has no subnet; give it an IPv4 prefix such as 192.0.2.0/24")
+	if !s.prefix.IsValid() && s.at.Get("subnet") == nil {
+		r.Fail(s.at, "has no subnet; give it an IPv4 prefix such as 192.0.2.0/24")
 	}
 	if s.poolsAt == nil && s.reservations == nil && s.reservationsFile == nil {
-		r.fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
+		r.Fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
 	}
 	if s.matchAt == nil && s.network == "" {
-		r.fail(s.at, "has no match, so that no query can reach it; give it match entries, such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
+		r.Fail(s.at, "has no match, so that no query can reach it; give it match entries, such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
 	}
 	for i, e := range s.exclude {
 		if s.prefix.IsValid() && !e.within(prefixSpan(s.prefix)) {
-			r.fail(s.excludeAt[i], "%s is not within the subnet %s", e, s.prefix)
+			r.Fail(s.excludeAt[i], "%s is not within the subnet %s", e, s.prefix)
 		}
 	}
-}
-
-func (s *subnetDoc) has(key string) bool {
-	for i := 0; i+1 < len(s.at.Content); i += 2 {
-		if s.at.Content[i].Value == key {
-			return true
-		}
-	}
-	return false
 }
 
 // checkNetworks reports networks that no query can reach, and warns of those that have one subnet.
@@ -255,10 +246,10 @@ func (r *reader) checkNetworks(docs []subnetDoc) {
 		switch d := &docs[i]; {
 		case d.network == "":
 		case !reached[d.network]:
-			r.fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; give one of them match entries", d.network)
+			r.Fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; give one of them match entries", d.network)
 			reached[d.network] = true // said once
 		case subnets[d.network] == 1:
-			r.warn(d.networkAt, "no other subnet is in the network "+d.network+"; subnets that share a link give the same name")
+			r.Warn(d.networkAt, "no other subnet is in the network %s; subnets that share a link give the same name", d.network)
 		}
 	}
 }
@@ -272,14 +263,14 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 		s := &docs[i]
 		if s.id != 0 {
 			if line := lines[s.id]; line != 0 {
-				r.fail(s.at, "the id %d is taken by the subnet in line %d", s.id, line)
+				r.Fail(s.at, "the id %d is taken by the subnet in line %d", s.id, line)
 			} else {
 				lines[s.id] = s.at.Line
 			}
 		}
 		if s.name != "" {
 			if line := named[s.name]; line != 0 {
-				r.fail(s.nameAt, "the name %q is taken by the subnet in line %d", s.name, line)
+				r.Fail(s.nameAt, "the name %q is taken by the subnet in line %d", s.name, line)
 			} else {
 				named[s.name] = s.at.Line
 			}
@@ -299,7 +290,7 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 		if !outer.prefix.Overlaps(s.prefix) {
 			continue
 		}
-		r.fail(s.prefixAt, "%s overlaps the subnet %s in line %d", s.prefix, outer.prefix, outer.prefixAt.Line)
+		r.Fail(s.prefixAt, "%s overlaps the subnet %s in line %d", s.prefix, outer.prefix, outer.prefixAt.Line)
 		byAddress[i] = outer // prefixes nest: the next may overlap the wider one
 	}
 }
@@ -325,7 +316,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 		} else {
 			d.LimitBy = r.valueOf(d.limitAt, d.scope)
 			if d.Limit == 0 {
-				r.warn(d.limitAt, "says what a limit counts by, and the subnet has no limit; give it one")
+				r.Warn(d.limitAt, "says what a limit counts by, and the subnet has no limit; give it one")
 			}
 		}
 		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Network: d.network, Policy: d.Policy}
@@ -359,7 +350,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, cla
 	}
 	r.checkNames(&top.classes, named)
 	compiled := network.NewSubnets(all, classes, top.classes.compile(r, asked, top.scope))
-	compiled.Warnings, compiled.Names, compiled.Marked = r.told(), top.scope, top.marked
+	compiled.Warnings, compiled.Names, compiled.Marked = r.Told(), top.scope, top.marked
 	compiled.Files = slices.ContainsFunc(docs, func(d subnetDoc) bool { return d.reservationsFile != nil })
 	return compiled
 }
@@ -369,7 +360,7 @@ func (r *reader) checkNames(l *classList, named map[string]bool) {
 	for i := range l.all {
 		for _, name := range l.all[i].Pools {
 			if !named[name] {
-				r.fail(l.pools[i], "no pool has the name %s; give it to one", name)
+				r.Fail(l.pools[i], "no pool has the name %s; give it to one", name)
 			}
 		}
 	}
@@ -397,9 +388,9 @@ func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
 	n := number4(d.ServerID)
 	switch {
 	case slices.Contains(peerIDs, d.ServerID):
-		r.fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, give server-id", d.ServerID)
+		r.Fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, give server-id", d.ServerID)
 	case d.prefix.Bits() <= 30 && (n == whole.first || n == whole.last):
-		r.fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
+		r.Fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
 	}
 }
 

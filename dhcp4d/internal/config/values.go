@@ -13,50 +13,25 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// scalar returns the text of a value as it stands in the document.
-func (r *reader) scalar(v *value, want string) (string, bool) {
-	switch {
-	case v.Kind != yaml.ScalarNode:
-		r.fail(v, "must be %s", want)
-	case v.Value == "" || v.Tag == "!!null":
-		r.fail(v, "is empty; give %s or leave the key out", want)
-	default:
-		return v.Value, true
-	}
-	return "", false
-}
-
-func (r *reader) boolean(v *value, into *bool) {
-	switch s, ok := r.scalar(v, "true or false"); {
-	case !ok:
-	case s == "true":
-		*into = true
-	case s == "false":
-		*into = false
-	default:
-		r.fail(v, "%q must be true or false", s)
-	}
-}
-
 // either reads one of two words; the first sets into.
 func (r *reader) either(v *value, yes, no string, into *bool) {
-	switch s, ok := r.scalar(v, no+" or "+yes); {
+	switch s, ok := r.Scalar(v, no+" or "+yes); {
 	case !ok:
 	case s == yes || s == no:
 		*into = s == yes
 	default:
-		r.fail(v, "%q must be %s or %s", s, no, yes)
+		r.Fail(v, "%q must be %s or %s", s, no, yes)
 	}
 }
 
 func (r *reader) number(v *value, least, most uint32, into *uint32) {
-	s, ok := r.scalar(v, "a number")
+	s, ok := r.Scalar(v, "a number")
 	if !ok {
 		return
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n < uint64(least) || n > uint64(most) {
-		r.fail(v, "%q must be a number from %d to %d", s, least, most)
+		r.Fail(v, "%q must be a number from %d to %d", s, least, most)
 		return
 	}
 	*into = uint32(n)
@@ -64,13 +39,13 @@ func (r *reader) number(v *value, least, most uint32, into *uint32) {
 
 // seconds reads a duration of at least a second: 3600, 90s, 1h30m, 7d.
 func (r *reader) seconds(v *value, into *uint32) bool {
-	s, ok := r.scalar(v, config.SecondsKind)
+	s, ok := r.Scalar(v, config.SecondsKind)
 	if !ok {
 		return false
 	}
 	n, ok := config.ParseSeconds(s)
 	if !ok {
-		r.fail(v, "%q must be %s", s, config.SecondsKind)
+		r.Fail(v, "%q must be %s", s, config.SecondsKind)
 		return false
 	}
 	*into = n
@@ -88,7 +63,7 @@ func (r *reader) leaseTime(v *value, into *uint32) {
 
 // timer reads a duration or a factor of the lease time.
 func (r *reader) timer(v *value, into *network.Timer) {
-	s, ok := r.scalar(v, "a duration or a factor such as 0.5")
+	s, ok := r.Scalar(v, "a duration or a factor such as 0.5")
 	if !ok {
 		return
 	}
@@ -96,7 +71,7 @@ func (r *reader) timer(v *value, into *network.Timer) {
 		f, err := strconv.ParseFloat(s, 64)
 		part := math.Round(f * 1000)
 		if err != nil || !(part >= 1 && part <= 999) {
-			r.fail(v, "%q must be a factor between 0 and 1, such as 0.5, or a duration", s)
+			r.Fail(v, "%q must be a factor between 0 and 1, such as 0.5, or a duration", s)
 			return
 		}
 		*into = network.Timer{Part: uint32(part)}
@@ -110,17 +85,17 @@ func (r *reader) timer(v *value, into *network.Timer) {
 
 // addr4 reads the IPv4 address of a host.
 func (r *reader) addr4(v *value, into *netip.Addr) bool {
-	s, ok := r.scalar(v, "an IPv4 address")
+	s, ok := r.Scalar(v, "an IPv4 address")
 	if !ok {
 		return false
 	}
 	a, err := netip.ParseAddr(s)
 	switch {
 	case err != nil || !a.Is4():
-		r.fail(v, "%q is no IPv4 address", s)
+		r.Fail(v, "%q is no IPv4 address", s)
 		return false
 	case !network.IsHost(a):
-		r.fail(v, "%s is not the address of a host", a)
+		r.Fail(v, "%s is not the address of a host", a)
 		return false
 	}
 	*into = a
@@ -129,7 +104,7 @@ func (r *reader) addr4(v *value, into *netip.Addr) bool {
 
 // prefix6 reads an IPv6 prefix; an address alone is a prefix of 128 bits.
 func (r *reader) prefix6(v *value, into *netip.Prefix) bool {
-	s, ok := r.scalar(v, "an IPv6 prefix")
+	s, ok := r.Scalar(v, "an IPv6 prefix")
 	if !ok {
 		return false
 	}
@@ -139,13 +114,13 @@ func (r *reader) prefix6(v *value, into *netip.Prefix) bool {
 	}
 	switch {
 	case err != nil || !p.Addr().Is6() || p.Addr().Is4In6():
-		r.fail(v, "%q must be an IPv6 prefix such as 2001:db8:1::/64", s)
+		r.Fail(v, "%q must be an IPv6 prefix such as 2001:db8:1::/64", s)
 		return false
 	case p != p.Masked():
-		r.fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
+		r.Fail(v, "%s has bits set behind the prefix; did you mean %s?", p, p.Masked())
 		return false
 	case config.NoHost(p):
-		r.fail(v, "%s holds no address that a host or a relay can have", p)
+		r.Fail(v, "%s holds no address that a host or a relay can have", p)
 		return false
 	}
 	*into = p
@@ -160,7 +135,7 @@ const (
 
 // identifier reads an identifier that is written like kind.
 func (r *reader) identifier(v *value, kind string, parse func(string) ([]byte, error), into *[]byte) bool {
-	s, ok := r.scalar(v, kind)
+	s, ok := r.Scalar(v, kind)
 	if !ok {
 		return false
 	}
@@ -175,25 +150,25 @@ func (r *reader) identifier(v *value, kind string, parse func(string) ([]byte, e
 func (r *reader) parsed(v *value, s string, parse func(string) ([]byte, error)) ([]byte, bool) {
 	b, err := parse(s)
 	if err != nil {
-		r.fail(v, "%v", err)
+		r.Fail(v, "%v", err)
 	}
 	return b, err == nil
 }
 
 // text reads printable ASCII of bounded length.
 func (r *reader) text(v *value, most int, into *string) {
-	s, ok := r.scalar(v, "text")
+	s, ok := r.Scalar(v, "text")
 	if !ok {
 		return
 	}
 	for _, c := range []byte(s) {
 		if c < 0x20 || c > 0x7e {
-			r.fail(v, "%q holds a character that is not printable ASCII", s)
+			r.Fail(v, "%q holds a character that is not printable ASCII", s)
 			return
 		}
 	}
 	if len(s) > most {
-		r.fail(v, "has %d octets; at most %d are possible", len(s), most)
+		r.Fail(v, "has %d octets; at most %d are possible", len(s), most)
 		return
 	}
 	*into = s

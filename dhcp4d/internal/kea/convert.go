@@ -22,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/document"
 )
 
 // Imported is what became of a configuration of Kea's.
@@ -407,16 +408,16 @@ var defaults = config.Defaults{Authoritative: true, LeaseTime: 3600, OfferHold: 
 // takes something out, so there is an end.
 func (c *converter) check() error {
 	for {
-		document, err := c.encode()
+		text, err := c.encode()
 		if err != nil {
 			return fmt.Errorf("writing the document: %w", err)
 		}
-		_, err = config.ParseSubnets(document, defaults)
+		_, err = config.ParseSubnets(text, defaults)
 		if err == nil {
-			c.out.Document = document
+			c.out.Document = text
 			return nil
 		}
-		var mistakes config.Mistakes
+		var mistakes document.Mistakes
 		if !errors.As(err, &mistakes) {
 			return err
 		}
@@ -457,7 +458,7 @@ type part struct {
 }
 
 // partOf finds what a mistake takes out.
-func (c *converter) partOf(m config.Mistake) (part, bool) {
+func (c *converter) partOf(m document.Mistake) (part, bool) {
 	steps := steps(m.Path)
 	nodes := []*yaml.Node{c.top}
 	for _, s := range steps {

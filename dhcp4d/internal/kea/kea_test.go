@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/document"
 )
 
 var update = flag.Bool("update", false, "write what the importer makes beside the configurations")
@@ -466,7 +467,7 @@ func TestEveryPartMayBeAnother(t *testing.T) {
 				}
 				got, err := Import("kea.conf", alone(string(b)))
 				if err != nil {
-					if strings.Contains(err.Error(), "has a mistake") || errors.As(err, new(config.Mistakes)) {
+					if strings.Contains(err.Error(), "has a mistake") || errors.As(err, new(document.Mistakes)) {
 						t.Fatalf("%v\n%s", err, b)
 					}
 					return

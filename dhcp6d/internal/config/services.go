@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"path"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/softwire"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/document"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
@@ -91,8 +91,8 @@ type claim struct {
 	at *value
 }
 
-// document is the document as it is read.
-type document struct {
+// servicesDocument is the document as it is read.
+type servicesDocument struct {
 	Services
 	scope  *expression.Scope
 	at     []*value // of the services
@@ -101,13 +101,13 @@ type document struct {
 }
 
 // documentKeys are those of the document.
-var documentKeys = []key[document]{
-	{"classes", "list of classes", "classes of clients, which entries can be for", func(r *reader, v *value, d *document) {
-		for _, item := range r.list(v, "classes") {
+var documentKeys = []key[servicesDocument]{
+	{"classes", "list of classes", "classes of clients, which entries can be for", func(r *reader, v *value, d *servicesDocument) {
+		for _, item := range r.List(v, "classes") {
 			d.class(r, item)
 		}
 	}},
-	{"links", "list of links", "what clients are offered; the first entry that fits a client counts", func(_ *reader, v *value, d *document) { d.list = v }},
+	{"links", "list of links", "what clients are offered; the first entry that fits a client counts", func(_ *reader, v *value, d *servicesDocument) { d.list = v }},
 }
 
 // classDocument is a class as it is read.
@@ -117,61 +117,59 @@ type classDocument struct {
 }
 
 var classKeys = []key[classDocument]{
-	{"name", "text", "name of the class", func(r *reader, v *value, c *classDocument) { c.name, _ = r.scalar(v, "text") }},
+	{"name", "text", "name of the class", func(r *reader, v *value, c *classDocument) { c.name, _ = r.Scalar(v, "text") }},
 	{"test", "expression, see expressions.md", "what is true of the messages of these clients", func(_ *reader, v *value, c *classDocument) { c.test = v }},
 }
 
-func (d *document) class(r *reader, item *value) {
+func (d *servicesDocument) class(r *reader, item *value) {
 	var c classDocument
-	at, ok := mapping(r, item, "a class", classKeys, &c)
-	if !ok {
+	if !mapping(r, item, "a class", classKeys, &c) {
 		return
 	}
-	if at["name"] == nil || c.test == nil {
-		r.fail(item, "must have a name and a test")
+	if item.Get("name") == nil || c.test == nil {
+		r.Fail(item, "must have a name and a test")
 		return
 	}
-	text, ok := r.scalar(c.test, "an expression")
+	text, ok := r.Scalar(c.test, "an expression")
 	if !ok || c.name == "" {
 		return
 	}
 	test, err := expression.CompileTest(text, &expression.Vocabulary{V6: true, Classes: d.scope})
 	if wrong, is := errors.AsType[*expression.Error](err); is {
-		line, column := r.positionOf(c.test.Node, wrong.Offset)
-		r.mistakes = append(r.mistakes, mistake{line, column, c.test.path(), wrong.Problem})
+		r.FailInside(c.test, wrong.Offset, wrong.Problem)
 		return
 	}
 	if _, err := d.scope.Add(c.name, test, nil); err != nil {
-		r.fail(item, "%v", err)
+		r.Fail(item, "%v", err)
 	}
 }
 
 // linkKeys are those of an entry.
 var linkKeys = []key[linkDocument]{
 	{"interface", "a name or pattern such as eth*", "only clients on these interfaces whose link no relay names", func(r *reader, v *value, l *linkDocument) {
-		s, ok := r.scalar(v, "the name of an interface")
+		s, ok := r.Scalar(v, "the name of an interface")
 		if _, err := path.Match(s, ""); ok && (err != nil || strings.ContainsAny(s, "/! \t,")) {
-			r.fail(v, "%q is neither the name nor a pattern of an interface", s)
+			r.Fail(v, "%q is neither the name nor a pattern of an interface", s)
 		}
 		l.Interface = s
 	}},
 	{"link", "an IPv6 prefix", "only clients whose relay names the link by an address of the prefix", func(r *reader, v *value, l *linkDocument) { r.prefix(v, 6, &l.Link) }},
 	{"interface-id", "text, or 0x and hex", "only clients whose relay names their port so (Interface-Id)", func(r *reader, v *value, l *linkDocument) {
-		s, ok := r.scalar(v, "text, or 0x and hex")
+		s, ok := r.Scalar(v, "text, or 0x and hex")
 		if !ok {
 			return
 		}
 		id, err := octets.Parse(s)
 		if err != nil {
-			r.fail(v, "%v", err)
+			r.Fail(v, "%v", err)
 		}
 		l.InterfaceID = id
 	}},
 	{"class", "text", "only clients of this class", func(_ *reader, v *value, l *linkDocument) { l.class = v }},
 	{"aftr-name", "a domain name", "DS-Lite: the AFTR (option 64, RFC 6334)", func(r *reader, v *value, l *linkDocument) {
-		s, ok := r.scalar(v, "a domain name")
+		s, ok := r.Scalar(v, "a domain name")
 		if err := checkDomain(s); ok && (err != nil || !strings.Contains(strings.TrimSuffix(s, "."), ".")) {
-			r.fail(v, "%q is no fully qualified domain name; give one such as aftr.example.net", s)
+			r.Fail(v, "%q is no fully qualified domain name; give one such as aftr.example.net", s)
 			return
 		}
 		l.AFTR = s
@@ -180,7 +178,7 @@ var linkKeys = []key[linkDocument]{
 	{"map-e", "MAP-E, or a list of them", "MAP-E (option 94, RFC 7597); several are several MAP domains", func(r *reader, v *value, l *linkDocument) {
 		domains := []*value{v}
 		if v.Kind == yaml.SequenceNode {
-			domains = r.list(v, "MAP-E")
+			domains = r.List(v, "MAP-E")
 		}
 		for _, domain := range domains {
 			l.mapE(r, domain)
@@ -189,7 +187,7 @@ var linkKeys = []key[linkDocument]{
 	{"map-t", "MAP-T", "MAP-T (option 95, RFC 7599)", func(r *reader, v *value, l *linkDocument) { l.mapT(r, v) }},
 	{"lw4o6", "lw4o6", "lightweight 4over6 (option 96, RFC 7596)", func(r *reader, v *value, l *linkDocument) { l.lw4o6(r, v) }},
 	{"priority", "list of " + strings.Join(softwire.Mechanisms(), ", "), "which of them a client that knows several is to take, the first one first (option 111, RFC 8026)",
-		func(r *reader, v *value, l *linkDocument) { l.priority = r.list(v, "mechanisms") }},
+		func(r *reader, v *value, l *linkDocument) { l.priority = r.List(v, "mechanisms") }},
 }
 
 // linkDocument is an entry as it is read.
@@ -205,8 +203,8 @@ func (l *linkDocument) servers4o6(r *reader, v *value) {
 	if v.Kind == yaml.ScalarNode && v.Value == "empty" {
 		return
 	}
-	for _, item := range r.list(v, "IPv6 addresses and multicast; the word empty stands for the option without an address") {
-		s, ok := r.scalar(item, "an IPv6 address or multicast")
+	for _, item := range r.List(v, "IPv6 addresses and multicast; the word empty stands for the option without an address") {
+		s, ok := r.Scalar(item, "an IPv6 address or multicast")
 		if !ok {
 			continue
 		}
@@ -214,17 +212,17 @@ func (l *linkDocument) servers4o6(r *reader, v *value) {
 		if s != "multicast" {
 			var err error
 			if a, err = netip.ParseAddr(s); err != nil || (!isHost(a) && !isGroup(a)) {
-				r.fail(item, "%q is no IPv6 address that a client could send to", s)
+				r.Fail(item, "%q is no IPv6 address that a client could send to", s)
 				continue
 			}
 		}
 		if slices.Contains(l.Servers4o6, a) {
-			r.fail(item, "%v is listed twice; leave one out", a)
+			r.Fail(item, "%v is listed twice; leave one out", a)
 		}
 		l.Servers4o6 = append(l.Servers4o6, a)
 	}
 	if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
-		r.fail(v, "is an empty list; write empty for the option without an address")
+		r.Fail(v, "is an empty list; write empty for the option without an address")
 	}
 }
 
@@ -238,7 +236,7 @@ type mapDocument struct {
 
 var (
 	rulesKey = key[mapDocument]{"rules", "list of rules", "the mapping rules (option 89)", func(r *reader, v *value, m *mapDocument) {
-		for _, item := range r.list(v, "rules") {
+		for _, item := range r.List(v, "rules") {
 			m.rule(r, item)
 		}
 	}}
@@ -247,53 +245,51 @@ var (
 	mapTKeys = []key[mapDocument]{rulesKey,
 		{"default-prefix", "an IPv6 prefix", "the prefix that IPv4 addresses outside of the domain are mapped to (option 91)", func(r *reader, v *value, m *mapDocument) {
 			if r.prefix(v, 6, &m.dmr); m.dmr.Bits() > 96 {
-				r.fail(v, "%v has no room for an IPv4 address behind it; give a prefix of at most 96 bits, such as /64", m.dmr)
+				r.Fail(v, "%v has no room for an IPv4 address behind it; give a prefix of at most 96 bits, such as /64", m.dmr)
 			}
 		}}}
 )
 
 func (l *linkDocument) mapE(r *reader, v *value) {
 	var m mapDocument
-	at, ok := mapping(r, v, "MAP-E", mapEKeys, &m)
-	if !ok {
+	if !mapping(r, v, "MAP-E", mapEKeys, &m) {
 		return
 	}
-	r.needs(v, "MAP-E", at, "rules", "border-relays")
+	r.needs(v, "MAP-E", "rules", "border-relays")
 	l.claims = append(l.claims, m.claims...)
 	l.MAPE = append(l.MAPE, softwire.MAPE{Rules: m.rules, BorderRelays: m.borderRelays})
 }
 
 func (l *linkDocument) mapT(r *reader, v *value) {
 	var m mapDocument
-	at, ok := mapping(r, v, "MAP-T", mapTKeys, &m)
-	if !ok {
+	if !mapping(r, v, "MAP-T", mapTKeys, &m) {
 		return
 	}
-	r.needs(v, "MAP-T", at, "rules", "default-prefix")
+	r.needs(v, "MAP-T", "rules", "default-prefix")
 	l.claims = append(l.claims, m.claims...)
 	l.MAPT = &softwire.MAPT{Rules: m.rules, Default: m.dmr}
 }
 
 // needs reports what a container lacks (RFC 7598 section 6).
-func (r *reader) needs(v *value, what string, at map[string]*value, keys ...string) {
+func (r *reader) needs(v *value, what string, keys ...string) {
 	for _, k := range keys {
-		switch item := at[k]; {
+		switch item := v.Get(k); {
 		case item == nil:
-			r.fail(v, "%s must have %s; clients ignore it without", what, k)
+			r.Fail(v, "%s must have %s; clients ignore it without", what, k)
 		case item.Kind == yaml.SequenceNode && len(item.Content) == 0:
-			r.fail(item, "is empty; clients ignore %s without one", what)
+			r.Fail(item, "is empty; clients ignore %s without one", what)
 		}
 	}
 }
 
 // relays reads the addresses of border relays.
 func (r *reader) relays(v *value) (relays []netip.Addr) {
-	for _, item := range r.list(v, "IPv6 addresses") {
+	for _, item := range r.List(v, "IPv6 addresses") {
 		a, ok := r.address6(item)
 		switch {
 		case !ok:
 		case slices.Contains(relays, a):
-			r.fail(item, "%v is listed twice; leave one out", a)
+			r.Fail(item, "%v is listed twice; leave one out", a)
 		default:
 			relays = append(relays, a)
 		}
@@ -326,53 +322,52 @@ var ruleKeys = portKeys(func(r *softwire.Rule) *softwire.Ports { return &r.Ports
 			rule.EABits = uint8(n)
 		}
 	}},
-	key[softwire.Rule]{"forwarding", "true or false", "CEs also send to each other by this rule, not by a border relay", func(r *reader, v *value, rule *softwire.Rule) { r.boolean(v, &rule.Forwarding) }},
+	key[softwire.Rule]{"forwarding", "true or false", "CEs also send to each other by this rule, not by a border relay", func(r *reader, v *value, rule *softwire.Rule) { r.Boolean(v, &rule.Forwarding) }},
 )
 
 // rule reads a rule, and checks its arithmetic.
 func (m *mapDocument) rule(r *reader, item *value) {
 	var rule softwire.Rule
-	before := len(r.mistakes)
-	at, ok := mapping(r, item, "a rule", ruleKeys, &rule)
-	if !ok {
+	before := len(r.Mistakes)
+	if !mapping(r, item, "a rule", ruleKeys, &rule) {
 		return
 	}
-	r.needs(item, "a rule", at, "ipv6-prefix", "ipv4-prefix", "ea-bits")
-	if len(r.mistakes) > before {
+	r.needs(item, "a rule", "ipv6-prefix", "ipv4-prefix", "ea-bits")
+	if len(r.Mistakes) > before {
 		return
 	}
-	if rule.Ports.Given && at["psid-offset"] == nil {
+	if rule.Ports.Given && item.Get("psid-offset") == nil {
 		rule.Ports.Offset = softwire.DefaultOffset
 	}
-	if rule.EABits == 0 && at["psid-length"] != nil && at["psid"] == nil && rule.Ports.Length > 0 {
-		r.fail(item, "has psid-length and no EA bits, so it is for one CE; give its psid")
+	if rule.EABits == 0 && item.Get("psid-length") != nil && item.Get("psid") == nil && rule.Ports.Length > 0 {
+		r.Fail(item, "has psid-length and no EA bits, so it is for one CE; give its psid")
 		return
 	}
 	for _, wrong := range rule.Check() {
-		r.at(item, at, wrong)
+		r.at(item, wrong)
 	}
-	if len(r.mistakes) > before {
+	if len(r.Mistakes) > before {
 		return
 	}
 	if i := slices.IndexFunc(m.rules, func(o softwire.Rule) bool { return o.IPv6 == rule.IPv6 }); i >= 0 {
-		r.fail(at["ipv6-prefix"], "%v is in the rule in line %d already, and a CE takes one rule for its prefix; merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
+		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its prefix; merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
 		return
 	}
 	if rule.WellKnown() {
-		r.warn(at["psid-offset"], "with a PSID offset above %d CEs have ports below 1024, which services expect to be their own", softwire.DefaultOffset)
+		r.Warn(item.Get("psid-offset"), "with a PSID offset above %d CEs have ports below 1024, which services expect to be their own", softwire.DefaultOffset)
 	}
 	m.rules = append(m.rules, rule)
 	m.claims = append(m.claims, claim{rule.Claim(), item})
 }
 
 // at reports a problem where its field stands.
-func (r *reader) at(item *value, at map[string]*value, wrong softwire.Problem) {
+func (r *reader) at(item *value, wrong softwire.Problem) {
 	names := map[softwire.Field]string{softwire.EABits: "ea-bits", softwire.IPv4Prefix: "ipv4-prefix", softwire.IPv6Prefix: "ipv6-prefix",
 		softwire.PSIDOffset: "psid-offset", softwire.PSIDLength: "psid-length", softwire.PSID: "psid"}
-	if v := at[names[wrong.Field]]; v != nil {
+	if v := item.Get(names[wrong.Field]); v != nil {
 		item = v
 	}
-	r.fail(item, "%s", wrong.Text)
+	r.Fail(item, "%s", wrong.Text)
 }
 
 // lwDocument is lw4o6 as it is read.
@@ -386,7 +381,7 @@ var lwKeys = portKeys(func(l *lwDocument) *softwire.Ports { return &l.binding.Po
 	key[lwDocument]{"border-relays", "list of IPv6 addresses", "the lwAFTRs (option 90)", func(r *reader, v *value, l *lwDocument) { l.BorderRelays = r.relays(v) }},
 	key[lwDocument]{"ipv4-address", "an IPv4 address", "the address of the one CE (option 92); unset leaves it to 4o6", func(r *reader, v *value, l *lwDocument) {
 		if r.prefix(v, 4, &l.ipv4); l.ipv4.IsValid() && l.ipv4.Bits() < 32 {
-			r.fail(v, "%v is no single address", l.ipv4)
+			r.Fail(v, "%v is no single address", l.ipv4)
 		}
 	}},
 	key[lwDocument]{"bind-prefix", "an IPv6 prefix", "the CE takes its address for the softwire from this prefix", func(r *reader, v *value, l *lwDocument) { r.prefix(v, 6, &l.binding.IPv6) }},
@@ -394,17 +389,16 @@ var lwKeys = portKeys(func(l *lwDocument) *softwire.Ports { return &l.binding.Po
 
 func (l *linkDocument) lw4o6(r *reader, v *value) {
 	var d lwDocument
-	before := len(r.mistakes)
-	at, ok := mapping(r, v, "lw4o6", lwKeys, &d)
-	if !ok {
+	before := len(r.Mistakes)
+	if !mapping(r, v, "lw4o6", lwKeys, &d) {
 		return
 	}
-	r.needs(v, "lw4o6", at, "border-relays")
-	binding := at["ipv4-address"] != nil || at["bind-prefix"] != nil || d.binding.Ports.Given
+	r.needs(v, "lw4o6", "border-relays")
+	binding := v.Get("ipv4-address") != nil || v.Get("bind-prefix") != nil || d.binding.Ports.Given
 	if binding {
-		r.needs(v, "lw4o6 with an address", at, "ipv4-address", "bind-prefix")
+		r.needs(v, "lw4o6 with an address", "ipv4-address", "bind-prefix")
 	}
-	if len(r.mistakes) > before {
+	if len(r.Mistakes) > before {
 		return
 	}
 	if binding {
@@ -413,24 +407,23 @@ func (l *linkDocument) lw4o6(r *reader, v *value) {
 			d.binding.Ports = softwire.Ports{} // the address is not shared
 		}
 		for _, wrong := range d.binding.Check() {
-			r.at(v, at, wrong)
+			r.at(v, wrong)
 		}
 		d.Binding = &d.binding
-		l.claims = append(l.claims, claim{d.binding.Claim(), at["ipv4-address"]})
+		l.claims = append(l.claims, claim{d.binding.Claim(), v.Get("ipv4-address")})
 	}
 	l.LW4o6 = &d.LW4o6
 }
 
 // link reads an entry.
-func (d *document) link(r *reader, item *value) {
+func (d *servicesDocument) link(r *reader, item *value) {
 	l := linkDocument{Service: Service{Class: -1, Line: item.Line}}
-	at, ok := mapping(r, item, "a link", linkKeys, &l)
-	if !ok {
+	if !mapping(r, item, "a link", linkKeys, &l) {
 		return
 	}
 	var when []string
 	for _, name := range []string{"interface", "link", "interface-id", "class"} {
-		if v := at[name]; v != nil {
+		if v := item.Get(name); v != nil {
 			when = append(when, name+" "+v.Value)
 		}
 	}
@@ -439,24 +432,24 @@ func (d *document) link(r *reader, item *value) {
 		l.Class = d.number(r, l.class)
 	}
 	if l.Interface != "" && l.Link.IsValid() {
-		r.fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay does; leave one out, or write two entries")
+		r.Fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay does; leave one out, or write two entries")
 	}
 	for _, item := range l.priority {
-		s, ok := r.scalar(item, "a mechanism")
+		s, ok := r.Scalar(item, "a mechanism")
 		m, known := softwire.ParseMechanism(s)
 		switch {
 		case !ok:
 		case !known:
-			r.fail(item, "%q must be one of %s", s, strings.Join(softwire.Mechanisms(), ", "))
+			r.Fail(item, "%q must be one of %s", s, strings.Join(softwire.Mechanisms(), ", "))
 		case slices.Contains(l.Priority, m):
-			r.fail(item, "%s is listed twice; leave one out", s)
+			r.Fail(item, "%s is listed twice; leave one out", s)
 		default:
 			l.Priority = append(l.Priority, m)
 		}
 	}
 	offers := l.AFTR != "" || l.Offer4o6 || l.MAPE != nil || l.MAPT != nil || l.LW4o6 != nil
 	if !offers && !hasMistake(r, item) {
-		r.fail(item, "offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6")
+		r.Fail(item, "offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6")
 	}
 	d.claims = append(d.claims, l.claims...)
 	d.List = append(d.List, l.Service)
@@ -465,12 +458,12 @@ func (d *document) link(r *reader, item *value) {
 
 // hasMistake reports whether a mistake is within a value.
 func hasMistake(r *reader, v *value) bool {
-	return slices.ContainsFunc(r.mistakes, func(m mistake) bool { return strings.HasPrefix(m.path, v.path()) })
+	return slices.ContainsFunc(r.Mistakes, func(m document.Mistake) bool { return strings.HasPrefix(m.Path, v.Path()) })
 }
 
 // number returns the number of the class that a value names.
-func (d *document) number(r *reader, v *value) int {
-	name, ok := r.scalar(v, "the name of a class")
+func (d *servicesDocument) number(r *reader, v *value) int {
+	name, ok := r.Scalar(v, "the name of a class")
 	if !ok {
 		return -1
 	}
@@ -486,37 +479,37 @@ func (d *document) number(r *reader, v *value) int {
 	} else if len(names) > 0 {
 		remedy = "there are " + strings.Join(names, ", ")
 	}
-	r.fail(v, "no class %s is defined; %s", name, remedy)
+	r.Fail(v, "no class %s is defined; %s", name, remedy)
 	return -1
 }
 
 // conflicts reports rules and bindings that give a port of an address to two CEs.
-func (d *document) conflicts(r *reader) {
+func (d *servicesDocument) conflicts(r *reader) {
 	claims := make([]softwire.Claim, len(d.claims))
 	for i, c := range d.claims {
 		claims[i] = c.Claim
 	}
 	for _, c := range softwire.Conflicts(claims) {
 		first, second := d.claims[c.First], d.claims[c.Second]
-		r.fail(second.at, "%v overlaps with %v in line %d: two CEs would have the same address and ports; give each other addresses or another PSID, or the same ipv6-prefix and lengths if it is the same rule",
+		r.Fail(second.at, "%v overlaps with %v in line %d: two CEs would have the same address and ports; give each other addresses or another PSID, or the same ipv6-prefix and lengths if it is the same rule",
 			second.IPv4(), first.IPv4(), first.at.Line)
 	}
 }
 
 // priorities reports mechanisms that are ordered and not there, and what is too much for an answer.
 // elsewhere reports whether an option is offered by a variable.
-func (d *document) priorities(r *reader, elsewhere func(code uint16) bool) {
+func (d *servicesDocument) priorities(r *reader, elsewhere func(code uint16) bool) {
 	for i, s := range d.List {
 		if hasMistake(r, d.at[i]) {
 			continue // it may be about what is missing
 		}
 		for _, m := range s.Priority {
 			if !s.offers(uint16(m)) && !elsewhere(uint16(m)) {
-				r.fail(d.at[i], "priority lists %s, which these clients are not offered; add it, or leave it out of the list", m)
+				r.Fail(d.at[i], "priority lists %s, which these clients are not offered; add it, or leave it out of the list", m)
 			}
 		}
 		if err := (answer.Options{Others: s.Options()}).CheckSize(); err != nil {
-			r.fail(d.at[i], "%v", err)
+			r.Fail(d.at[i], "%v", err)
 		}
 	}
 }
@@ -527,14 +520,14 @@ func (v linksVariable) services(l *config.Loader, elsewhere func(code uint16) bo
 		return Services{}, nil
 	}
 	var r reader
-	d := document{Services: Services{Classes: new(expression.Classes)}}
+	d := servicesDocument{Services: Services{Classes: new(expression.Classes)}}
 	d.scope = d.Classes.Scope()
-	if root := r.parse(string(v)); root != nil {
-		if _, ok := mapping(&r, root, "the document", documentKeys, &d); ok {
+	if root := r.Parse(string(v), "give links: and a list, or unset the variable"); root != nil {
+		if mapping(&r, root, "the document", documentKeys, &d) {
 			if d.list == nil {
-				r.fail(root, "has no links; give links: and a list")
+				r.Fail(root, "has no links; give links: and a list")
 			} else {
-				for _, item := range r.list(d.list, "links") {
+				for _, item := range r.List(d.list, "links") {
 					d.link(&r, item)
 				}
 			}
@@ -542,15 +535,15 @@ func (v linksVariable) services(l *config.Loader, elsewhere func(code uint16) bo
 	}
 	d.conflicts(&r)
 	d.priorities(&r, elsewhere)
-	for _, m := range sorted(r.mistakes) {
-		l.Mistake("LINKS", m.String(), "")
-	}
-	if len(r.mistakes) > 0 {
+	if mistakes, ok := errors.AsType[document.Mistakes](r.Err()); ok {
+		for _, m := range mistakes {
+			l.Mistake("LINKS", m.Error(), "")
+		}
 		return Services{}, nil
 	}
 	var warnings []string
-	for _, m := range sorted(r.warnings) {
-		warnings = append(warnings, fmt.Sprintf("%sLINKS: %v", Prefix, m))
+	for _, text := range r.Told() {
+		warnings = append(warnings, Prefix+"LINKS: "+text)
 	}
 	return d.Services, warnings
 }

@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"strings"
@@ -6,12 +6,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// source is the document's text, to find again what a value was read from.
-type source []string // lines
-
-// position returns line and column of the octet at an offset in the text of a scalar. Where YAML
-// has changed the text beyond blanks and quotes, it is the position of the scalar.
-func (s source) position(n *yaml.Node, offset int) (line, column int) {
+// position returns line and column of the octet at an offset in the text of a scalar. The lines are
+// those of the document. Where YAML has changed the text beyond blanks and quotes, it is the
+// position of the scalar.
+func position(s []string, n *yaml.Node, offset int) (line, column int) {
 	line, column = n.Line, n.Column
 	if line < 1 || line > len(s) {
 		return line, column
@@ -52,7 +50,8 @@ func (s source) position(n *yaml.Node, offset int) (line, column int) {
 			return line, at + 1
 		case raw == "":
 			return n.Line, n.Column
-		case quote == '\'' && strings.HasPrefix(raw, "''"), quote == '"' && (strings.HasPrefix(raw, `\"`) || strings.HasPrefix(raw, `\\`)):
+		case quote == '\'' && strings.HasPrefix(raw, "''"),
+			quote == '"' && (strings.HasPrefix(raw, `\"`) || strings.HasPrefix(raw, `\\`)):
 			raw = raw[1:]
 			at++
 		}
