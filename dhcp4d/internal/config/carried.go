@@ -30,26 +30,36 @@ func (c *carriedDoc) gives() bool {
 // carriedFields are the keys of all that carry.
 func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 	fields := []field[carriedDoc]{
-		{"options", "mapping of option name or code to value", "options of these clients", func(r *reader, v *value, c *carriedDoc) {
-			r.options(v, &c.options, !c.late)
-		}},
-		{"always-send", "list of option names or codes", "options that are sent to these clients, where they are configured, also if they do not ask for them", func(r *reader, v *value, c *carriedDoc) { r.alwaysSend(v, &c.options) }},
-		{"no-options", "list of option names or codes", "options that these clients do not get from places that go after this one", func(r *reader, v *value, c *carriedDoc) { r.noOptions(v, &c.options, !c.late) }},
-		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one", func(r *reader, v *value, c *carriedDoc) {
-			r.leaseTime(v, &c.Times.Default)
-			c.timesAt = v
-		}},
-		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *carriedDoc) {
-			r.leaseTime(v, &c.Times.Min)
-			c.timesAt = v
-		}},
-		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given", func(r *reader, v *value, c *carriedDoc) {
-			r.leaseTime(v, &c.Times.Max)
-			c.timesAt = v
-		}},
-		{"next-server", "IPv4 address", "address of their boot server (siaddr)", func(r *reader, v *value, c *carriedDoc) { r.addr4(v, &c.NextServer) }},
-		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets", func(r *reader, v *value, c *carriedDoc) { r.octets(v, 63, &c.ServerHostname) }},
-		{"boot-file-name", "text", "their boot file (file), at most 127 octets", func(r *reader, v *value, c *carriedDoc) { r.octets(v, 127, &c.BootFileName) }},
+		{"options", "mapping of option name or code to value", "options of these clients",
+			func(r *reader, v *value, c *carriedDoc) {
+				r.options(v, &c.options, !c.late)
+			}},
+		{"always-send", "list of option names or codes", "options that are sent to these clients, " +
+			"where they are configured, also if they do not ask for them",
+			func(r *reader, v *value, c *carriedDoc) { r.alwaysSend(v, &c.options) }},
+		{"no-options", "list of option names or codes", "options that these clients do not get from places that go " +
+			"after this one", func(r *reader, v *value, c *carriedDoc) { r.noOptions(v, &c.options, !c.late) }},
+		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one",
+			func(r *reader, v *value, c *carriedDoc) {
+				r.leaseTime(v, &c.Times.Default)
+				c.timesAt = v
+			}},
+		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given",
+			func(r *reader, v *value, c *carriedDoc) {
+				r.leaseTime(v, &c.Times.Min)
+				c.timesAt = v
+			}},
+		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given",
+			func(r *reader, v *value, c *carriedDoc) {
+				r.leaseTime(v, &c.Times.Max)
+				c.timesAt = v
+			}},
+		{"next-server", "IPv4 address", "address of their boot server (siaddr)",
+			func(r *reader, v *value, c *carriedDoc) { r.addr4(v, &c.NextServer) }},
+		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets",
+			func(r *reader, v *value, c *carriedDoc) { r.octets(v, 63, &c.ServerHostname) }},
+		{"boot-file-name", "text", "their boot file (file), at most 127 octets",
+			func(r *reader, v *value, c *carriedDoc) { r.octets(v, 127, &c.BootFileName) }},
 	}
 	all := make([]field[T], 0, len(fields))
 	for _, f := range fields {
@@ -67,7 +77,9 @@ func (r *reader) refusal(v *value, into *network.Refusal) {
 	}
 }
 
-const refusalMeaning = "these clients are not served: no message gets an answer, or with nak each REQUEST gets a NAK; counted as class_refused"
+const refusalMeaning = "these clients are not served: no message gets an answer, " +
+	"or with nak each REQUEST gets a NAK; " +
+	"counted as class_refused"
 
 // noOptions reads the options that are taken away.
 func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
@@ -76,10 +88,12 @@ func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
 			r.Fail(item, "must be the name or the code of an option")
 			continue
 		}
-		code, ok := encode.Code(item.Node, func(at *yaml.Node, path, problem string) { r.FailAt(at, item.Path()+path, problem) })
+		code, ok := encode.Code(item.Node,
+			func(at *yaml.Node, path, problem string) { r.FailAt(at, item.Path()+path, problem) })
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
-			r.Fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, a class or a reservation")
+			r.Fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, "+
+				"a class or a reservation")
 		case ok:
 			into.remove(code, item)
 		}
@@ -100,7 +114,8 @@ func (r *reader) complete(c *carriedDoc) {
 	}
 	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
 	if t.Min > t.Default || t.Default > t.Max {
-		r.Fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min), showSeconds(t.Default), showSeconds(t.Max))
+		r.Fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min),
+			showSeconds(t.Default), showSeconds(t.Max))
 	}
 }
 

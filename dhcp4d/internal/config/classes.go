@@ -15,18 +15,26 @@ const testKind = "expression, see expressions.md"
 
 func classFields() []field[classDoc] {
 	return append([]field[classDoc]{
-		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it", func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
+		{"name", "text", "name of the class, by which the tests of later classes and match entries ask for it",
+			func(r *reader, v *value, c *classDoc) { r.text(v, 63, &c.Name) }},
 		{"test", testKind, "what is true of these clients' queries", func(_ *reader, v *value, c *classDoc) { c.testAt = v }},
-		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test", func(r *reader, v *value, c *classDoc) { r.Boolean(v, &c.marked) }},
-		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
-		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, or an element of it (RFC 3004)", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
-		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*", func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
-		{"ignore-client-id", "true or false", "the hardware address alone is the client, whatever client identifier it sends", func(r *reader, v *value, c *classDoc) {
+		{"marked", "true or false", "only rules put queries into the class (hook rules), and it needs no test",
+			func(r *reader, v *value, c *classDoc) { r.Boolean(v, &c.marked) }},
+		{"vendor-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 60",
+			func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.VendorClass, false) }},
+		{"user-class", "text, or 0x and hex; a * at the end stands for any more", "the client's option 77, " +
+			"or an element of it (RFC 3004)",
+			func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.UserClass, false) }},
+		{"hw-address", "hex; a * at the end stands for any more", "the client's hardware address, such as 00:1b:21:*",
+			func(r *reader, v *value, c *classDoc) { r.pattern(v, &c.traits.HWAddr, true) }},
+		{"ignore-client-id", "true or false", "the hardware address alone is the client, " +
+			"whatever client identifier it sends", func(r *reader, v *value, c *classDoc) {
 			r.Boolean(v, &c.IgnoreID)
 			c.ignoreAt = v
 		}},
 		{"refuse", "silent or nak", refusalMeaning, func(r *reader, v *value, c *classDoc) { r.refusal(v, &c.Refused) }},
-		{"pools", "list of texts", "names of the pools that these clients get new addresses of, in subnets that have a pool of such a name", func(r *reader, v *value, c *classDoc) {
+		{"pools", "list of texts", "names of the pools that these clients get new addresses of, " +
+			"in subnets that have a pool of such a name", func(r *reader, v *value, c *classDoc) {
 			c.Pools = []string{}
 			c.poolsAt = v
 			r.names(v, &c.Pools)
@@ -96,12 +104,14 @@ func (r *reader) classes(v *value, l *level) {
 			r.Fail(item, "is marked by rules, and has a condition beside that; leave one of them out")
 			continue
 		case c.marked && (l.marked == nil || c.Name == ""):
-			r.Fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, with a name")
+			r.Fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, "+
+				"with a name")
 			continue
 		case c.marked:
 			fits = func(*expression.Evaluator) bool { return false }
 		case fits == nil && test == nil:
-			r.Fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, or marked: true if rules do")
+			r.Fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, "+
+				"or marked: true if rules do")
 			continue
 		}
 		number, err := l.scope.Add(c.Name, test, fits)
@@ -110,13 +120,15 @@ func (r *reader) classes(v *value, l *level) {
 			continue
 		}
 		if c.IgnoreID && l.scope.UsesKnown(number) {
-			r.Fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; give a test without known, unknown, KNOWN and UNKNOWN")
+			r.Fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; "+
+				"give a test without known, unknown, KNOWN and UNKNOWN")
 			continue
 		}
 		if c.marked {
 			l.marked[c.Name] = number
 		}
-		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools, IgnoreID: c.IgnoreID}
+		class := network.Class{Number: number, Name: c.Name, Carried: c.Carried, Refused: c.Refused, Pools: c.Pools,
+			IgnoreID: c.IgnoreID}
 		if test != nil {
 			class.Value, class.Is, _ = test.Key()
 		}

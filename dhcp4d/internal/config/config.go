@@ -75,7 +75,8 @@ func (c Config) Warnings() []string {
 	}
 	warnings = append(warnings, c.API.Warnings()...)
 	if id, weak := c.IPCKeys.Weak(); weak {
-		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; make one with: head -c 32 /dev/urandom | base64", id))
+		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; "+
+			"make one with: head -c 32 /dev/urandom | base64", id))
 	}
 	if c.Subnets != nil {
 		for _, w := range c.Subnets.Warnings {
@@ -202,12 +203,14 @@ func Load(environ []string) (Config, error) {
 // checkServerIDs checks the identifiers of RFC 2131 section 4.3.1.
 func (c *Config) checkServerIDs(l *config.Loader) {
 	if id := c.defaults.ServerID; id.IsValid() && !network.IsHost(id) {
-		l.Mistake("SERVER_ID", id.String()+" is not the IPv4 address of a host", "give an address that clients can be routed to")
+		l.Mistake("SERVER_ID", id.String()+" is not the IPv4 address of a host",
+			"give an address that clients can be routed to")
 	}
 	for i, id := range c.PeerServerIDs {
 		switch {
 		case !network.IsHost(id):
-			l.Mistake("PEER_SERVER_IDS", id.String()+" is not the IPv4 address of a host", "give what the peer has as its server identifier")
+			l.Mistake("PEER_SERVER_IDS", id.String()+" is not the IPv4 address of a host",
+				"give what the peer has as its server identifier")
 		case slices.Contains(c.PeerServerIDs[:i], id):
 			l.Mistake("PEER_SERVER_IDS", id.String()+" is listed twice", "remove one of them")
 		case id == c.defaults.ServerID:

@@ -72,7 +72,8 @@ func (r *reader) identity(v *value, scope *expression.Scope) *expression.Value {
 	}
 	compiled := r.valueOf(v, scope)
 	if compiled != nil && scope.ValueUsesKnown(compiled) {
-		r.Fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, KNOWN, UNKNOWN and classes that ask for them")
+		r.Fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, "+
+			"KNOWN, UNKNOWN and classes that ask for them")
 	}
 	return compiled
 }
@@ -152,7 +153,8 @@ func (r *reader) checkRouting(p routing) {
 			r.warnedOf = map[*value]bool{}
 		}
 		r.warnedOf[p.lacking] = true
-		r.Warn(p.lacking, "has no default route, and clients that ask for it ignore routers (RFC 3442); add `default via` and the router")
+		r.Warn(p.lacking, "has no default route, and clients that ask for it ignore routers (RFC 3442); "+
+			"add `default via` and the router")
 	}
 }
 

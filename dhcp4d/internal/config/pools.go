@@ -122,22 +122,28 @@ type poolDoc struct {
 
 func poolFields() []field[poolDoc] {
 	return append([]field[poolDoc]{
-		{"range", "range or IPv4 prefix", "addresses to hand out; of a prefix that is the whole subnet all but its first and last", func(r *reader, v *value, p *poolDoc) {
+		{"range", "range or IPv4 prefix", "addresses to hand out; of a prefix that is the whole subnet all but its " +
+			"first and last", func(r *reader, v *value, p *poolDoc) {
 			p.span, p.isPrefix, p.ok = r.span(v)
 			p.at = v
 		}},
-		{"exclude", "list of ranges", "addresses of the range that are not handed out", func(r *reader, v *value, p *poolDoc) {
-			for _, item := range r.List(v, "ranges") {
-				if s, _, ok := r.span(item); ok {
-					p.exclude = append(p.exclude, s)
+		{"exclude", "list of ranges", "addresses of the range that are not handed out",
+			func(r *reader, v *value, p *poolDoc) {
+				for _, item := range r.List(v, "ranges") {
+					if s, _, ok := r.span(item); ok {
+						p.exclude = append(p.exclude, s)
+					}
 				}
-			}
-		}},
-		{"name", "text", "name of the pool, by which classes say that their clients get addresses of it; several may have the same", func(r *reader, v *value, p *poolDoc) { r.text(v, 63, &p.name) }},
-		{"only", "list of texts", "names of classes; only their clients get new addresses of the pool", func(r *reader, v *value, p *poolDoc) {
-			p.onlyAt = v
-		}},
-		{"refuse", "silent or nak", "nobody gets an address of the pool, and a REQUEST for one, also a renewal, gets no answer, or with nak a NAK; counted as class_refused; reservations count before", func(r *reader, v *value, p *poolDoc) { r.refusal(v, &p.refused) }},
+			}},
+		{"name", "text", "name of the pool, by which classes say that their clients get addresses of it; " +
+			"several may have the same", func(r *reader, v *value, p *poolDoc) { r.text(v, 63, &p.name) }},
+		{"only", "list of texts", "names of classes; only their clients get new addresses of the pool",
+			func(r *reader, v *value, p *poolDoc) {
+				p.onlyAt = v
+			}},
+		{"refuse", "silent or nak", "nobody gets an address of the pool, and a REQUEST for one, also a renewal, " +
+			"gets no answer, or with nak a NAK; counted as class_refused; reservations count before",
+			func(r *reader, v *value, p *poolDoc) { r.refusal(v, &p.refused) }},
 	}, carriedFields(func(p *poolDoc) *carriedDoc { return &p.carriedDoc })...)
 }
 

@@ -27,21 +27,26 @@ type reservationDoc struct {
 }
 
 var reservationFields = append([]field[reservationDoc]{
-	{"address", "IPv4 address", "the address; in the subnet, inside or outside the pools; without it the client gets one of the pools, and the rest of what the reservation says", func(r *reader, v *value, d *reservationDoc) {
-		r.addr4(v, &d.addr)
-		d.addrAt = v
-	}},
-	{"client-id", "hex", "the client's option 61 as a whole, such as ff:00:00:00:01:00:03:00:01:02:00:00:00:00:01", func(r *reader, v *value, d *reservationDoc) {
-		if r.identifier(v, hexKind, octets.ParseHex, &d.ClientID) && len(d.ClientID) < 2 { // RFC 2132 section 9.14
-			r.Fail(v, "a client identifier has at least two octets")
-		}
-	}},
-	{"hw-address", "hex", "the client's hardware address, also of clients with a client identifier", func(r *reader, v *value, d *reservationDoc) {
-		if r.identifier(v, hexKind, octets.ParseHex, &d.HWAddr) && len(d.HWAddr) > 16 {
-			r.Fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
-		}
-	}},
-	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
+	{"address", "IPv4 address", "the address; in the subnet, inside or outside the pools; " +
+		"without it the client gets one of the pools, and the rest of what the reservation says",
+		func(r *reader, v *value, d *reservationDoc) {
+			r.addr4(v, &d.addr)
+			d.addrAt = v
+		}},
+	{"client-id", "hex", "the client's option 61 as a whole, such as ff:00:00:00:01:00:03:00:01:02:00:00:00:00:01",
+		func(r *reader, v *value, d *reservationDoc) {
+			if r.identifier(v, hexKind, octets.ParseHex, &d.ClientID) && len(d.ClientID) < 2 { // RFC 2132 section 9.14
+				r.Fail(v, "a client identifier has at least two octets")
+			}
+		}},
+	{"hw-address", "hex", "the client's hardware address, also of clients with a client identifier",
+		func(r *reader, v *value, d *reservationDoc) {
+			if r.identifier(v, hexKind, octets.ParseHex, &d.HWAddr) && len(d.HWAddr) > 16 {
+				r.Fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
+			}
+		}},
+	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first that " +
+		"asks while it is free", func(r *reader, v *value, d *reservationDoc) {
 		for _, item := range r.List(v, "hardware addresses") {
 			var hw []byte
 			if r.identifier(item, hexKind, octets.ParseHex, &hw) && len(hw) > 16 {
@@ -50,51 +55,61 @@ var reservationFields = append([]field[reservationDoc]{
 			d.several = append(d.several, hw)
 		}
 	}},
-	{"hw-type", "number", "hardware type of hw-address; 1, Ethernet, if not given", func(r *reader, v *value, d *reservationDoc) { r.number(v, 0, 255, &d.hwType) }},
-	{"interface-id", "text, or 0x and hex", "attachment point: option 18 of the relay nearest to the client", func(r *reader, v *value, d *reservationDoc) {
-		r.identifier(v, octetsKind, octets.Parse, &d.InterfaceID)
-	}},
-	{"remote-id", "enterprise:text, enterprise:0x and hex, or 0x and the whole option in hex", "attachment point: option 37 of the relay nearest to the client", func(r *reader, v *value, d *reservationDoc) {
-		r.identifier(v, octets.RemoteIDKind, octets.ParseRemoteID, &d.RemoteID)
-	}},
-	{"link-address", "IPv6 address", "narrows interface-id or remote-id to relays with this link-address", func(r *reader, v *value, d *reservationDoc) {
-		var p netip.Prefix
-		if !r.prefix6(v, &p) {
-			return
-		}
-		switch {
-		case p.Bits() != 128:
-			r.Fail(v, "%s must be an address, not a prefix", p)
-			return
-		case config.LinkLocal(p):
-			r.Fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", p.Addr())
-			return
-		}
-		d.LinkAddress = p.Addr()
-	}},
-	{"circuit-id", "text, or 0x and hex", "attachment point: Circuit ID (sub-option 1) of option 82, of queries that trust-inner holds for", func(r *reader, v *value, d *reservationDoc) {
+	{"hw-type", "number", "hardware type of hw-address; 1, Ethernet, if not given",
+		func(r *reader, v *value, d *reservationDoc) { r.number(v, 0, 255, &d.hwType) }},
+	{"interface-id", "text, or 0x and hex", "attachment point: option 18 of the relay nearest to the client",
+		func(r *reader, v *value, d *reservationDoc) {
+			r.identifier(v, octetsKind, octets.Parse, &d.InterfaceID)
+		}},
+	{"remote-id", "enterprise:text, enterprise:0x and hex, or 0x and the whole option in hex",
+		"attachment point: option 37 of the relay nearest to the client", func(r *reader, v *value, d *reservationDoc) {
+			r.identifier(v, octets.RemoteIDKind, octets.ParseRemoteID, &d.RemoteID)
+		}},
+	{"link-address", "IPv6 address", "narrows interface-id or remote-id to relays with this link-address",
+		func(r *reader, v *value, d *reservationDoc) {
+			var p netip.Prefix
+			if !r.prefix6(v, &p) {
+				return
+			}
+			switch {
+			case p.Bits() != 128:
+				r.Fail(v, "%s must be an address, not a prefix", p)
+				return
+			case config.LinkLocal(p):
+				r.Fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", p.Addr())
+				return
+			}
+			d.LinkAddress = p.Addr()
+		}},
+	{"circuit-id", "text, or 0x and hex", "attachment point: Circuit ID (sub-option 1) of option 82, " +
+		"of queries that trust-inner holds for", func(r *reader, v *value, d *reservationDoc) {
 		r.identifier(v, octetsKind, octets.Parse, &d.Agent.CircuitID)
 	}},
-	{"agent-remote-id", "text, or 0x and hex", "attachment point: Remote ID (sub-option 2) of option 82, likewise", func(r *reader, v *value, d *reservationDoc) {
-		r.identifier(v, octetsKind, octets.Parse, &d.Agent.RemoteID)
-	}},
-	{"link-selection", "IPv4 address", "narrows circuit-id or agent-remote-id to this link selection (sub-option 5)", func(r *reader, v *value, d *reservationDoc) {
-		if s, ok := r.Scalar(v, "an IPv4 address"); ok {
-			a, err := netip.ParseAddr(s)
-			if err != nil || !a.Is4() {
-				r.Fail(v, "%q is no IPv4 address", s)
+	{"agent-remote-id", "text, or 0x and hex", "attachment point: Remote ID (sub-option 2) of option 82, likewise",
+		func(r *reader, v *value, d *reservationDoc) {
+			r.identifier(v, octetsKind, octets.Parse, &d.Agent.RemoteID)
+		}},
+	{"link-selection", "IPv4 address", "narrows circuit-id or agent-remote-id to this link selection (sub-option 5)",
+		func(r *reader, v *value, d *reservationDoc) {
+			if s, ok := r.Scalar(v, "an IPv4 address"); ok {
+				a, err := netip.ParseAddr(s)
+				if err != nil || !a.Is4() {
+					r.Fail(v, "%q is no IPv4 address", s)
+				}
+				d.Agent.Link = a
 			}
-			d.Agent.Link = a
-		}
-	}},
-	{"flex-id", octetsKind, "value of the subnet's flex-id; whoever has it has the address", func(r *reader, v *value, d *reservationDoc) {
-		r.identifier(v, octetsKind, octets.Parse, &d.Flex)
-	}},
-	{"class", "text", "name of a class; one of its clients at a time has the address: the first that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
+		}},
+	{"flex-id", octetsKind, "value of the subnet's flex-id; whoever has it has the address",
+		func(r *reader, v *value, d *reservationDoc) {
+			r.identifier(v, octetsKind, octets.Parse, &d.Flex)
+		}},
+	{"class", "text", "name of a class; one of its clients at a time has the address: the first that asks while " +
+		"it is free", func(r *reader, v *value, d *reservationDoc) {
 		r.text(v, 63, &d.className)
 		d.classAt = v
 	}},
-	{"pools", "list of texts", "names of the pools that the client gets its address of, in place of those that its classes name", func(r *reader, v *value, d *reservationDoc) {
+	{"pools", "list of texts", "names of the pools that the client gets its address of, " +
+		"in place of those that its classes name", func(r *reader, v *value, d *reservationDoc) {
 		d.poolsAt = v
 		r.names(v, &d.pools)
 	}},
@@ -114,13 +129,15 @@ func (r *reader) identify(d *reservationDoc) bool {
 		return false
 	}
 	ways := 0
-	for _, given := range [...]bool{d.ClientID != nil, d.HWAddr != nil, d.several != nil, point, agent, d.Flex != nil, d.className != ""} {
+	for _, given := range [...]bool{d.ClientID != nil, d.HWAddr != nil, d.several != nil, point, agent, d.Flex != nil,
+		d.className != ""} {
 		if given {
 			ways++
 		}
 	}
 	if ways != 1 {
-		r.Fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, by interface-id or remote-id, by circuit-id or agent-remote-id, by flex-id, or by class")
+		r.Fail(d.at, "must name its client in one way: by client-id, by hw-address or hw-addresses, "+
+			"by interface-id or remote-id, by circuit-id or agent-remote-id, by flex-id, or by class")
 		return false
 	}
 	if d.HWType = byte(d.hwType); len(d.several) > 0 {
@@ -179,11 +196,13 @@ func (r *reader) compileReservations(s *subnetDoc, top *level, never []netip.Add
 func (r *reserver) class(d *reservationDoc) bool {
 	number, ok := r.subnet.scope.Lookup(d.className)
 	if !ok {
-		r.Fail(d.classAt, "no class %s is defined here; %s", d.className, expression.Suggest(d.className, r.subnet.scope.Names()))
+		r.Fail(d.classAt, "no class %s is defined here; %s", d.className,
+			expression.Suggest(d.className, r.subnet.scope.Names()))
 		return false
 	}
 	if r.subnet.scope.UsesKnown(number) {
-		r.Fail(d.classAt, "the class %s depends on whether the client has a reservation, and that depends on the class", d.className)
+		r.Fail(d.classAt, "the class %s depends on whether the client has a reservation, and that depends on the class",
+			d.className)
 		return false
 	}
 	for _, l := range [...]*classList{&r.top.classes, &r.subnet.classes} {
@@ -238,7 +257,8 @@ func (r *reserver) add(d *reservationDoc) {
 		r.Fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
 		return
 	case slices.Contains(r.never, d.addr):
-		r.Fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; reserve another address, or give another server-id", d.addr)
+		r.Fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; "+
+			"reserve another address, or give another server-id", d.addr)
 		return
 	case r.byAddr[d.addr] != 0:
 		r.Fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))

@@ -16,7 +16,8 @@ import (
 // fileKeys are the keys of a reservation that a file may have as columns: those with one plain
 // value.
 var fileKeys = []string{
-	"address", "client-id", "hw-address", "hw-type", "interface-id", "remote-id", "link-address", "circuit-id", "agent-remote-id",
+	"address", "client-id", "hw-address", "hw-type", "interface-id", "remote-id", "link-address", "circuit-id",
+	"agent-remote-id",
 	"link-selection", "flex-id", "class", "lease-time", "next-server", "server-hostname", "boot-file-name",
 }
 
@@ -36,7 +37,8 @@ func (r *reserver) readFile(at *value) {
 	rows.Comment, rows.TrimLeadingSpace, rows.ReuseRecord = '#', true, true
 	head, err := rows.Read()
 	if err != nil {
-		r.Fail(at, "%s is no list of reservations: %v; the first line names the columns, such as address,hw-address", path, err)
+		r.Fail(at, "%s is no list of reservations: %v; the first line names the columns, "+
+			"such as address,hw-address", path, err)
 		return
 	}
 	columns := make([]field[reservationDoc], len(head))
@@ -49,7 +51,8 @@ func (r *reserver) readFile(at *value) {
 			r.Fail(at, "%s: the column %s is there twice", path, key)
 			return
 		}
-		columns[i] = reservationFields[slices.IndexFunc(reservationFields, func(f field[reservationDoc]) bool { return f.name == key })]
+		columns[i] = reservationFields[slices.IndexFunc(reservationFields,
+			func(f field[reservationDoc]) bool { return f.name == key })]
 	}
 	most := len(r.Mistakes) + maxFileMistakes
 	for len(r.Mistakes) < most {

@@ -55,13 +55,16 @@ type subnetDoc struct {
 
 func subnetFields(peers []string) []field[subnetDoc] {
 	fields := []field[subnetDoc]{
-		{"id", "number", "names the subnet in leases and metrics; must stay the same", func(r *reader, v *value, s *subnetDoc) { r.number(v, 1, 1<<32-1, &s.id) }},
-		{"name", "text", "what people call the subnet, in lists, on the page and in metrics; no two subnets have one name", func(r *reader, v *value, s *subnetDoc) { r.subnetName(v, s) }},
+		{"id", "number", "names the subnet in leases and metrics; must stay the same",
+			func(r *reader, v *value, s *subnetDoc) { r.number(v, 1, 1<<32-1, &s.id) }},
+		{"name", "text", "what people call the subnet, in lists, on the page and in metrics; no two subnets have one name",
+			func(r *reader, v *value, s *subnetDoc) { r.subnetName(v, s) }},
 		{"subnet", "IPv4 prefix", "the subnet", func(r *reader, v *value, s *subnetDoc) { r.subnetPrefix(v, s) }},
-		{"pools", "list of ranges, IPv4 prefixes or pools", "addresses to hand out; the server identifier is kept out", func(r *reader, v *value, s *subnetDoc) {
-			s.poolsAt = v
-			s.pools = r.pools(v)
-		}},
+		{"pools", "list of ranges, IPv4 prefixes or pools", "addresses to hand out; the server identifier is kept out",
+			func(r *reader, v *value, s *subnetDoc) {
+				s.poolsAt = v
+				s.pools = r.pools(v)
+			}},
 		{"exclude", "list of ranges", "addresses that no pool hands out", func(r *reader, v *value, s *subnetDoc) {
 			for _, item := range r.List(v, "ranges") {
 				if e, _, ok := r.span(item); ok {
@@ -73,18 +76,23 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.matchAt = v
 			s.match = r.matches(v, peers)
 		}},
-		{"network", "text", "name of the link that the subnet shares with others that give the same name: what a match entry of one of them claims, any of them may serve", func(r *reader, v *value, s *subnetDoc) {
+		{"network", "text", "name of the link that the subnet shares with others that give the same name: what a match " +
+			"entry of one of them claims, any of them may serve", func(r *reader, v *value, s *subnetDoc) {
 			r.text(v, 63, &s.network)
 			s.networkAt = v
 		}},
-		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones", func(r *reader, v *value, s *subnetDoc) {
-			r.either(v, "drain", "active", &s.drain)
-		}},
-		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point", func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
-		{"reservations-file", "path of a file", "more reservations, as comma-separated values; it is read again on SIGHUP", func(_ *reader, v *value, s *subnetDoc) { s.reservationsFile = v }},
+		{"state", "active or drain", "a subnet in state drain renews leases and gives out no new ones",
+			func(r *reader, v *value, s *subnetDoc) {
+				r.either(v, "drain", "active", &s.drain)
+			}},
+		{"reservations", "list of reservations", "addresses that are kept for a client or an attachment point",
+			func(_ *reader, v *value, s *subnetDoc) { s.reservations = v }},
+		{"reservations-file", "path of a file", "more reservations, as comma-separated values; it is read again on SIGHUP",
+			func(_ *reader, v *value, s *subnetDoc) { s.reservationsFile = v }},
 	}
 	for _, f := range levelFields() {
-		fields = append(fields, field[subnetDoc]{f.name, f.kind, f.meaning, func(r *reader, v *value, s *subnetDoc) { f.read(r, v, &s.level) }})
+		fields = append(fields, field[subnetDoc]{f.name, f.kind, f.meaning,
+			func(r *reader, v *value, s *subnetDoc) { f.read(r, v, &s.level) }})
 	}
 	return fields
 }
@@ -123,7 +131,8 @@ func (r *reader) subnetName(v *value, s *subnetDoc) {
 		r.Fail(v, "the name has %d octets; at most %d are possible", len(text), maxName)
 	case number == nil:
 		r.Fail(v, "%q would be taken for an id; give a name with letters", text)
-	case !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }):
+	case !utf8.ValidString(text) || strings.TrimSpace(text) != text ||
+		strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }):
 		r.Fail(v, "%q has blanks at its ends, or characters that cannot be printed; leave them out", text)
 	default:
 		s.name, s.nameAt = text, v
@@ -145,7 +154,8 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 		OfferHold:     d.OfferHold,
 		DeclineTime:   d.DeclineTime,
 		NextServer:    netip.IPv4Unspecified(),
-		Lease:         network.LeaseTimes{Default: d.LeaseTime, Renewal: network.DefaultRenewal, Rebinding: network.DefaultRebinding},
+		Lease: network.LeaseTimes{Default: d.LeaseTime, Renewal: network.DefaultRenewal,
+			Rebinding: network.DefaultRebinding},
 	}}
 	list := root
 	if root.Kind == yaml.MappingNode {
@@ -225,7 +235,8 @@ func (r *reader) checkSubnet(s *subnetDoc) {
 		r.Fail(s.at, "has no pools and no reservations; give it pools, or `pools: []` if it shall hand out no address")
 	}
 	if s.matchAt == nil && s.network == "" {
-		r.Fail(s.at, "has no match, so that no query can reach it; give it match entries, such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
+		r.Fail(s.at, "has no match, so that no query can reach it; give it match entries, "+
+			"such as `match: [{prefix: 2001:db8:1::/64}]`, or `match: []` if nothing shall")
 	}
 	for i, e := range s.exclude {
 		if s.prefix.IsValid() && !e.within(prefixSpan(s.prefix)) {
@@ -246,7 +257,8 @@ func (r *reader) checkNetworks(docs []subnetDoc) {
 		switch d := &docs[i]; {
 		case d.network == "":
 		case !reached[d.network]:
-			r.Fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; give one of them match entries", d.network)
+			r.Fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; "+
+				"give one of them match entries", d.network)
 			reached[d.network] = true // said once
 		case subnets[d.network] == 1:
 			r.Warn(d.networkAt, "no other subnet is in the network %s; subnets that share a link give the same name", d.network)
@@ -295,7 +307,8 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 	}
 }
 
-func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr, classes *expression.Classes) *network.Subnets {
+func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr,
+	classes *expression.Classes) *network.Subnets {
 	all := make([]network.Subnet, 0, len(docs))
 	in := &interner{known: map[string]*option.Set{}}
 	global := r.set(&top.options, top.scope)
@@ -388,7 +401,8 @@ func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
 	n := number4(d.ServerID)
 	switch {
 	case slices.Contains(peerIDs, d.ServerID):
-		r.Fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, give server-id", d.ServerID)
+		r.Fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, "+
+			"give server-id", d.ServerID)
 	case d.prefix.Bits() <= 30 && (n == whole.first || n == whole.last):
 		r.Fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
 	}

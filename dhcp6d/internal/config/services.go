@@ -102,12 +102,14 @@ type servicesDocument struct {
 
 // documentKeys are those of the document.
 var documentKeys = []key[servicesDocument]{
-	{"classes", "list of classes", "classes of clients, which entries can be for", func(r *reader, v *value, d *servicesDocument) {
-		for _, item := range r.List(v, "classes") {
-			d.class(r, item)
-		}
-	}},
-	{"links", "list of links", "what clients are offered; the first entry that fits a client counts", func(_ *reader, v *value, d *servicesDocument) { d.list = v }},
+	{"classes", "list of classes", "classes of clients, which entries can be for",
+		func(r *reader, v *value, d *servicesDocument) {
+			for _, item := range r.List(v, "classes") {
+				d.class(r, item)
+			}
+		}},
+	{"links", "list of links", "what clients are offered; the first entry that fits a client counts",
+		func(_ *reader, v *value, d *servicesDocument) { d.list = v }},
 }
 
 // classDocument is a class as it is read.
@@ -118,7 +120,8 @@ type classDocument struct {
 
 var classKeys = []key[classDocument]{
 	{"name", "text", "name of the class", func(r *reader, v *value, c *classDocument) { c.name, _ = r.Scalar(v, "text") }},
-	{"test", "expression, see expressions.md", "what is true of the messages of these clients", func(_ *reader, v *value, c *classDocument) { c.test = v }},
+	{"test", "expression, see expressions.md", "what is true of the messages of these clients",
+		func(_ *reader, v *value, c *classDocument) { c.test = v }},
 }
 
 func (d *servicesDocument) class(r *reader, item *value) {
@@ -146,25 +149,28 @@ func (d *servicesDocument) class(r *reader, item *value) {
 
 // linkKeys are those of an entry.
 var linkKeys = []key[linkDocument]{
-	{"interface", "a name or pattern such as eth*", "only clients on these interfaces whose link no relay names", func(r *reader, v *value, l *linkDocument) {
-		s, ok := r.Scalar(v, "the name of an interface")
-		if _, err := path.Match(s, ""); ok && (err != nil || strings.ContainsAny(s, "/! \t,")) {
-			r.Fail(v, "%q is neither the name nor a pattern of an interface", s)
-		}
-		l.Interface = s
-	}},
-	{"link", "an IPv6 prefix", "only clients whose relay names the link by an address of the prefix", func(r *reader, v *value, l *linkDocument) { r.prefix(v, 6, &l.Link) }},
-	{"interface-id", "text, or 0x and hex", "only clients whose relay names their port so (Interface-Id)", func(r *reader, v *value, l *linkDocument) {
-		s, ok := r.Scalar(v, "text, or 0x and hex")
-		if !ok {
-			return
-		}
-		id, err := octets.Parse(s)
-		if err != nil {
-			r.Fail(v, "%v", err)
-		}
-		l.InterfaceID = id
-	}},
+	{"interface", "a name or pattern such as eth*", "only clients on these interfaces whose link no relay names",
+		func(r *reader, v *value, l *linkDocument) {
+			s, ok := r.Scalar(v, "the name of an interface")
+			if _, err := path.Match(s, ""); ok && (err != nil || strings.ContainsAny(s, "/! \t,")) {
+				r.Fail(v, "%q is neither the name nor a pattern of an interface", s)
+			}
+			l.Interface = s
+		}},
+	{"link", "an IPv6 prefix", "only clients whose relay names the link by an address of the prefix",
+		func(r *reader, v *value, l *linkDocument) { r.prefix(v, 6, &l.Link) }},
+	{"interface-id", "text, or 0x and hex", "only clients whose relay names their port so (Interface-Id)",
+		func(r *reader, v *value, l *linkDocument) {
+			s, ok := r.Scalar(v, "text, or 0x and hex")
+			if !ok {
+				return
+			}
+			id, err := octets.Parse(s)
+			if err != nil {
+				r.Fail(v, "%v", err)
+			}
+			l.InterfaceID = id
+		}},
 	{"class", "text", "only clients of this class", func(_ *reader, v *value, l *linkDocument) { l.class = v }},
 	{"aftr-name", "a domain name", "DS-Lite: the AFTR (option 64, RFC 6334)", func(r *reader, v *value, l *linkDocument) {
 		s, ok := r.Scalar(v, "a domain name")
@@ -174,19 +180,23 @@ var linkKeys = []key[linkDocument]{
 		}
 		l.AFTR = s
 	}},
-	{"4o6-servers", "empty, or list of IPv6 addresses and multicast", "DHCPv4 over DHCPv6: the servers (option 88, RFC 7341)", func(r *reader, v *value, l *linkDocument) { l.servers4o6(r, v) }},
-	{"map-e", "MAP-E, or a list of them", "MAP-E (option 94, RFC 7597); several are several MAP domains", func(r *reader, v *value, l *linkDocument) {
-		domains := []*value{v}
-		if v.Kind == yaml.SequenceNode {
-			domains = r.List(v, "MAP-E")
-		}
-		for _, domain := range domains {
-			l.mapE(r, domain)
-		}
-	}},
+	{"4o6-servers", "empty, or list of IPv6 addresses and multicast", "DHCPv4 over DHCPv6: the servers (option 88, " +
+		"RFC 7341)", func(r *reader, v *value, l *linkDocument) { l.servers4o6(r, v) }},
+	{"map-e", "MAP-E, or a list of them", "MAP-E (option 94, RFC 7597); several are several MAP domains",
+		func(r *reader, v *value, l *linkDocument) {
+			domains := []*value{v}
+			if v.Kind == yaml.SequenceNode {
+				domains = r.List(v, "MAP-E")
+			}
+			for _, domain := range domains {
+				l.mapE(r, domain)
+			}
+		}},
 	{"map-t", "MAP-T", "MAP-T (option 95, RFC 7599)", func(r *reader, v *value, l *linkDocument) { l.mapT(r, v) }},
-	{"lw4o6", "lw4o6", "lightweight 4over6 (option 96, RFC 7596)", func(r *reader, v *value, l *linkDocument) { l.lw4o6(r, v) }},
-	{"priority", "list of " + strings.Join(softwire.Mechanisms(), ", "), "which of them a client that knows several is to take, the first one first (option 111, RFC 8026)",
+	{"lw4o6", "lw4o6", "lightweight 4over6 (option 96, RFC 7596)",
+		func(r *reader, v *value, l *linkDocument) { l.lw4o6(r, v) }},
+	{"priority", "list of " + strings.Join(softwire.Mechanisms(), ", "),
+		"which of them a client that knows several is to take, the first one first (option 111, RFC 8026)",
 		func(r *reader, v *value, l *linkDocument) { l.priority = r.List(v, "mechanisms") }},
 }
 
@@ -203,7 +213,8 @@ func (l *linkDocument) servers4o6(r *reader, v *value) {
 	if v.Kind == yaml.ScalarNode && v.Value == "empty" {
 		return
 	}
-	for _, item := range r.List(v, "IPv6 addresses and multicast; the word empty stands for the option without an address") {
+	for _, item := range r.List(v,
+		"IPv6 addresses and multicast; the word empty stands for the option without an address") {
 		s, ok := r.Scalar(item, "an IPv6 address or multicast")
 		if !ok {
 			continue
@@ -235,15 +246,18 @@ type mapDocument struct {
 }
 
 var (
-	rulesKey = key[mapDocument]{"rules", "list of rules", "the mapping rules (option 89)", func(r *reader, v *value, m *mapDocument) {
-		for _, item := range r.List(v, "rules") {
-			m.rule(r, item)
-		}
-	}}
+	rulesKey = key[mapDocument]{"rules", "list of rules", "the mapping rules (option 89)",
+		func(r *reader, v *value, m *mapDocument) {
+			for _, item := range r.List(v, "rules") {
+				m.rule(r, item)
+			}
+		}}
 	mapEKeys = []key[mapDocument]{rulesKey,
-		{"border-relays", "list of IPv6 addresses", "where what leaves the domain is sent to (option 90)", func(r *reader, v *value, m *mapDocument) { m.borderRelays = r.relays(v) }}}
+		{"border-relays", "list of IPv6 addresses", "where what leaves the domain is sent to (option 90)",
+			func(r *reader, v *value, m *mapDocument) { m.borderRelays = r.relays(v) }}}
 	mapTKeys = []key[mapDocument]{rulesKey,
-		{"default-prefix", "an IPv6 prefix", "the prefix that IPv4 addresses outside of the domain are mapped to (option 91)", func(r *reader, v *value, m *mapDocument) {
+		{"default-prefix", "an IPv6 prefix", "the prefix that IPv4 addresses outside of the domain are mapped " +
+			"to (option 91)", func(r *reader, v *value, m *mapDocument) {
 			if r.prefix(v, 6, &m.dmr); m.dmr.Bits() > 96 {
 				r.Fail(v, "%v has no room for an IPv4 address behind it; give a prefix of at most 96 bits, such as /64", m.dmr)
 			}
@@ -309,20 +323,28 @@ func portKeys[T any](of func(*T) *softwire.Ports, more ...key[T]) []key[T] {
 		}
 	}
 	return append(more,
-		key[T]{"psid-offset", "0 to 15", "bits of a port before the PSID, which are not all zero; unset means 6 for MAP, 0 for lw4o6", number(255, func(p *softwire.Ports, n uint64) { p.Offset = uint8(n) })},
-		key[T]{"psid-length", "0 to 16", "bits of the PSID: so many CEs as a power of 2 share the address; with EA bits it follows from these, and is best left out", number(255, func(p *softwire.Ports, n uint64) { p.Length = min(uint8(n), 17) })},
-		key[T]{"psid", "a number, also as 0x34", "which of the CEs that share the address this one is; not with EA bits", number(65535, func(p *softwire.Ports, n uint64) { p.PSID = uint16(n) })})
+		key[T]{"psid-offset", "0 to 15", "bits of a port before the PSID, which are not all zero; unset means 6 for MAP, " +
+			"0 for lw4o6", number(255, func(p *softwire.Ports, n uint64) { p.Offset = uint8(n) })},
+		key[T]{"psid-length", "0 to 16", "bits of the PSID: so many CEs as a power of 2 share the address; " +
+			"with EA bits it follows from these, and is best left out",
+			number(255, func(p *softwire.Ports, n uint64) { p.Length = min(uint8(n), 17) })},
+		key[T]{"psid", "a number, also as 0x34", "which of the CEs that share the address this one is; not with EA bits",
+			number(65535, func(p *softwire.Ports, n uint64) { p.PSID = uint16(n) })})
 }
 
 var ruleKeys = portKeys(func(r *softwire.Rule) *softwire.Ports { return &r.Ports },
-	key[softwire.Rule]{"ipv6-prefix", "an IPv6 prefix", "the prefix that the end-user prefixes of the CEs begin with", func(r *reader, v *value, rule *softwire.Rule) { r.prefix(v, 6, &rule.IPv6) }},
-	key[softwire.Rule]{"ipv4-prefix", "an IPv4 prefix", "the IPv4 addresses of the CEs", func(r *reader, v *value, rule *softwire.Rule) { r.prefix(v, 4, &rule.IPv4) }},
-	key[softwire.Rule]{"ea-bits", "0 to 48", "bits behind ipv6-prefix that tell the rest of a CE's IPv4 address, and its PSID", func(r *reader, v *value, rule *softwire.Rule) {
+	key[softwire.Rule]{"ipv6-prefix", "an IPv6 prefix", "the prefix that the end-user prefixes of the CEs begin with",
+		func(r *reader, v *value, rule *softwire.Rule) { r.prefix(v, 6, &rule.IPv6) }},
+	key[softwire.Rule]{"ipv4-prefix", "an IPv4 prefix", "the IPv4 addresses of the CEs",
+		func(r *reader, v *value, rule *softwire.Rule) { r.prefix(v, 4, &rule.IPv4) }},
+	key[softwire.Rule]{"ea-bits", "0 to 48", "bits behind ipv6-prefix that tell the rest of a CE's IPv4 address, " +
+		"and its PSID", func(r *reader, v *value, rule *softwire.Rule) {
 		if n, ok := r.number(v, 255); ok {
 			rule.EABits = uint8(n)
 		}
 	}},
-	key[softwire.Rule]{"forwarding", "true or false", "CEs also send to each other by this rule, not by a border relay", func(r *reader, v *value, rule *softwire.Rule) { r.Boolean(v, &rule.Forwarding) }},
+	key[softwire.Rule]{"forwarding", "true or false", "CEs also send to each other by this rule, not by a border relay",
+		func(r *reader, v *value, rule *softwire.Rule) { r.Boolean(v, &rule.Forwarding) }},
 )
 
 // rule reads a rule, and checks its arithmetic.
@@ -350,11 +372,13 @@ func (m *mapDocument) rule(r *reader, item *value) {
 		return
 	}
 	if i := slices.IndexFunc(m.rules, func(o softwire.Rule) bool { return o.IPv6 == rule.IPv6 }); i >= 0 {
-		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its prefix; merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
+		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its prefix; "+
+			"merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
 		return
 	}
 	if rule.WellKnown() {
-		r.Warn(item.Get("psid-offset"), "with a PSID offset above %d CEs have ports below 1024, which services expect to be their own", softwire.DefaultOffset)
+		r.Warn(item.Get("psid-offset"), "with a PSID offset above %d CEs have ports below 1024, "+
+			"which services expect to be their own", softwire.DefaultOffset)
 	}
 	m.rules = append(m.rules, rule)
 	m.claims = append(m.claims, claim{rule.Claim(), item})
@@ -362,7 +386,8 @@ func (m *mapDocument) rule(r *reader, item *value) {
 
 // at reports a problem where its field stands.
 func (r *reader) at(item *value, wrong softwire.Problem) {
-	names := map[softwire.Field]string{softwire.EABits: "ea-bits", softwire.IPv4Prefix: "ipv4-prefix", softwire.IPv6Prefix: "ipv6-prefix",
+	names := map[softwire.Field]string{softwire.EABits: "ea-bits", softwire.IPv4Prefix: "ipv4-prefix",
+		softwire.IPv6Prefix: "ipv6-prefix",
 		softwire.PSIDOffset: "psid-offset", softwire.PSIDLength: "psid-length", softwire.PSID: "psid"}
 	if v := item.Get(names[wrong.Field]); v != nil {
 		item = v
@@ -378,13 +403,16 @@ type lwDocument struct {
 }
 
 var lwKeys = portKeys(func(l *lwDocument) *softwire.Ports { return &l.binding.Ports },
-	key[lwDocument]{"border-relays", "list of IPv6 addresses", "the lwAFTRs (option 90)", func(r *reader, v *value, l *lwDocument) { l.BorderRelays = r.relays(v) }},
-	key[lwDocument]{"ipv4-address", "an IPv4 address", "the address of the one CE (option 92); unset leaves it to 4o6", func(r *reader, v *value, l *lwDocument) {
-		if r.prefix(v, 4, &l.ipv4); l.ipv4.IsValid() && l.ipv4.Bits() < 32 {
-			r.Fail(v, "%v is no single address", l.ipv4)
-		}
-	}},
-	key[lwDocument]{"bind-prefix", "an IPv6 prefix", "the CE takes its address for the softwire from this prefix", func(r *reader, v *value, l *lwDocument) { r.prefix(v, 6, &l.binding.IPv6) }},
+	key[lwDocument]{"border-relays", "list of IPv6 addresses", "the lwAFTRs (option 90)",
+		func(r *reader, v *value, l *lwDocument) { l.BorderRelays = r.relays(v) }},
+	key[lwDocument]{"ipv4-address", "an IPv4 address", "the address of the one CE (option 92); unset leaves it to 4o6",
+		func(r *reader, v *value, l *lwDocument) {
+			if r.prefix(v, 4, &l.ipv4); l.ipv4.IsValid() && l.ipv4.Bits() < 32 {
+				r.Fail(v, "%v is no single address", l.ipv4)
+			}
+		}},
+	key[lwDocument]{"bind-prefix", "an IPv6 prefix", "the CE takes its address for the softwire from this prefix",
+		func(r *reader, v *value, l *lwDocument) { r.prefix(v, 6, &l.binding.IPv6) }},
 )
 
 func (l *linkDocument) lw4o6(r *reader, v *value) {
@@ -432,7 +460,8 @@ func (d *servicesDocument) link(r *reader, item *value) {
 		l.Class = d.number(r, l.class)
 	}
 	if l.Interface != "" && l.Link.IsValid() {
-		r.Fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay does; leave one out, or write two entries")
+		r.Fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay does; "+
+			"leave one out, or write two entries")
 	}
 	for _, item := range l.priority {
 		s, ok := r.Scalar(item, "a mechanism")
@@ -491,7 +520,8 @@ func (d *servicesDocument) conflicts(r *reader) {
 	}
 	for _, c := range softwire.Conflicts(claims) {
 		first, second := d.claims[c.First], d.claims[c.Second]
-		r.Fail(second.at, "%v overlaps with %v in line %d: two CEs would have the same address and ports; give each other addresses or another PSID, or the same ipv6-prefix and lengths if it is the same rule",
+		r.Fail(second.at, "%v overlaps with %v in line %d: two CEs would have the same address and ports; "+
+			"give each other addresses or another PSID, or the same ipv6-prefix and lengths if it is the same rule",
 			second.IPv4(), first.IPv4(), first.at.Line)
 	}
 }
