@@ -11,12 +11,21 @@
 // From the outside in: a goroutine that holds one of them takes only those below it.
 //
 //	Committer.disk     a group is being written, or the store is opened again
+//	Book.notifying     observers are called
 //	Book.batch         a batch of queries is decided, or the configuration changes
 //	Committer.mu       the group that gathers
 //	Book.mu            the table
 //
 // None of the last three is held over a system call. Book.mu is held for one decision, never over a
 // hook. No other package takes the locks of the book.
+//
+// # The order of notices
+//
+// Observers see the changes of one address in the order in which they happened, and none of them
+// before it is durable. Most changes have a record in a commit group. The end of a lease by time
+// has none, and the end of a lease that another one replaces is noted before the group is durable.
+// So the book keeps the endings, each with its place among the records, until a [Notifier] may
+// notify of them.
 package leases
 
 import (
@@ -44,6 +53,11 @@ type Book struct {
 	clock   *clock.Clock
 	metrics *Metrics
 
+	// notifying is held from the choice of the endings to the last call of an observer. Otherwise
+	// the goroutine that expires leases could notify of an end after the committer has notified of
+	// the next lease of the address.
+	notifying sync.Mutex
+
 	// batch is held while the queries of a batch are decided, and for anything that must happen
 	// between two batches.
 	batch sync.Mutex
@@ -52,21 +66,51 @@ type Book struct {
 	table    *table.Table
 	settings *Settings   // what the table is laid out for
 	loads    uint32      // tables so far: a Place is in one of them only
-	ended    endings     // since the last Notifier took them
+	ended    endings     // of which no Notifier has notified
+	later    endings     // memory for those that stay
+	at       position    // where the next ending is
+	notified uint64      // the last commit group of which a Notifier has notified, or does so now
 	facts    lease.Facts // of the decision at hand
 	share    pool.Share  // of the addresses; this process notifies of leases in it that end by time
 
 	orphans atomic.Bool // whether some lease was in no subnet when they were last counted
 }
 
-// endings are leases that have ended by time, or because their clients took other addresses.
+// endings are leases that have ended by time, or because their clients took other addresses. They
+// are in the order in which they ended.
 type endings struct {
-	events   []lease.Event
+	list     []ending
 	bindings lease.Batch
 }
 
+// ending is an end of a lease.
+type ending struct {
+	event  lease.Event
+	at     position
+	stored uint64 // the commit group that has the record of the lease, 0 if it was loaded
+}
+
+// position is a place among the records of all commit groups: in front of a record of a group.
+type position struct {
+	seq    uint64
+	record int
+}
+
+// inFrontOf reports whether the place is in front of a record of group seq.
+func (p position) inFrontOf(seq uint64, record int) bool {
+	return p.seq < seq || (p.seq == seq && p.record <= record)
+}
+
+// byTime reports whether the lease has ended by time. Such an end has no record.
+func (e *ending) byTime() bool { return e.event != lease.ReleasedEvent }
+
+func (n *endings) add(e ending, b *lease.Binding) {
+	n.list = append(n.list, e)
+	n.bindings.Add(b)
+}
+
 func (n *endings) reset() {
-	n.events = n.events[:0]
+	n.list = n.list[:0]
 	n.bindings.Reset()
 }
 
@@ -78,12 +122,12 @@ func New(c *clock.Clock, s *Settings, m *Metrics) *Book {
 }
 
 func (b *Book) newTable(s *Settings) *table.Table {
-	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding) {
-		if e != lease.ReleasedEvent && !b.share.Has(pool.Number(l.Addr)) {
-			return // by time, which every process sees: the one whose share has the address notifies
+	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding, stored uint64) {
+		end := ending{e, b.at, stored}
+		if end.byTime() && !b.share.Has(pool.Number(l.Addr)) {
+			return // every process sees it: the one whose share has the address notifies
 		}
-		b.ended.events = append(b.ended.events, e)
-		b.ended.bindings.Add(l)
+		b.ended.add(end, l)
 	}})
 }
 
@@ -110,6 +154,9 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 	t.SetShare(b.share)
 	b.table = t
 	b.loads++
+	// What the failed store has not taken did not happen.
+	var gone endings
+	b.divide(&gone, func(e *ending) bool { return !e.byTime() || e.stored > b.notified })
 	return found, nil
 }
 
@@ -280,7 +327,9 @@ func (b *Book) Decide(q *lease.Query, wanted netip.Addr, now lease.Time, g Group
 	if d.Change.Durable() && g.Full {
 		return lease.Decision{Kind: lease.Dropped, Drop: drop.QueueFull}
 	}
+	b.at = position{g.Seq, len(g.Records.Records)}
 	b.table.Apply(q, &d, now, g.Seq, g.Records)
+	b.at.record = len(g.Records.Records)
 	return d
 }
 
@@ -370,10 +419,37 @@ func (b *Book) expire() (more bool) {
 	return more
 }
 
-// take moves the leases that have ended into n, which must be empty, and returns the observers.
-func (b *Book) take(n *endings) *hook.Observers[event.Lease] {
+// endedByTime moves the endings by time of leases of which observers know into n, which must be
+// empty. It returns the observers. The caller holds notifying.
+func (b *Book) endedByTime(n *endings) *hook.Observers[event.Lease] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	*n, b.ended = b.ended, *n
+	b.divide(n, func(e *ending) bool { return e.byTime() && e.stored <= b.notified })
 	return b.settings.Observers
+}
+
+// endedUpTo moves the endings among and in front of the records of group seq, which is durable,
+// into n, which must be empty. It returns the observers. The caller holds notifying.
+func (b *Book) endedUpTo(seq uint64, n *endings) *hook.Observers[event.Lease] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notified = seq
+	b.divide(n, func(e *ending) bool { return e.at.seq <= seq })
+	return b.settings.Observers
+}
+
+// divide moves some of the endings into n, which must be empty. The caller holds mu.
+func (b *Book) divide(n *endings, some func(*ending) bool) {
+	if len(b.ended.list) == 0 {
+		return
+	}
+	for i := range b.ended.list {
+		e, to := &b.ended.list[i], &b.later
+		if some(e) {
+			to = n
+		}
+		to.add(*e, &b.ended.bindings.Records[i])
+	}
+	b.ended.reset()
+	b.ended, b.later = b.later, b.ended
 }

@@ -116,6 +116,7 @@ func (b *testBook) commit() {
 	if _, err := b.store.Commit(b.group.Records); err != nil {
 		b.t.Fatal(err)
 	}
+	b.notifier.Committed(b.seq, b.group.Records, nil, new(Changes), nil)
 	b.group.Reset()
 	b.seq++
 }
@@ -137,7 +138,7 @@ func (b *testBook) ended() {
 	for more := true; more; {
 		more = b.expire()
 	}
-	b.notifier.Ended()
+	b.notifier.Expired()
 }
 
 func TestAConfigurationTakesEffectBetweenTwoBatches(t *testing.T) {
@@ -214,11 +215,12 @@ func TestTheExpiryHoldsTheTableForSoManyLeasesAtATime(t *testing.T) {
 			t.Fatalf("%+v", d)
 		}
 	}
+	b.commit()
 	b.machine.Pass((leaseTime + 1) * time.Second)
 	if more := b.expire(); !more {
 		t.Error("all have ended under one lock")
 	}
-	if n := len(b.Book.ended.events); n == 0 || n > expireBatch {
+	if n := len(b.Book.ended.list); n == 0 || n > expireBatch {
 		t.Errorf("%d leases have ended under one lock, want at most %d", n, expireBatch)
 	}
 	b.ended()

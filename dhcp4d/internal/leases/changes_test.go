@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestObserversLearnTheWayOfEachQuery(t *testing.T) {
 	}
 	c.ByQuery(lease.Renewed, 0, queryBy(t, "eth1", "unobserved"), false)
 	c.ByQuery(lease.NoEvent, 0, queryBy(t, "eth1", "nothing"), true)
-	b.notifier.Committed(records.Records, nil, &c, nil)
+	b.notifier.Committed(1, records.Records, nil, &c, nil)
 	if len(b.told) != len(ports) {
 		t.Fatalf("observers are told %+v", b.told)
 	}
@@ -73,7 +74,7 @@ func TestObserversLearnTheWayOfEachQuery(t *testing.T) {
 		t.Errorf("%v and %v are counted", b.events(lease.Allocated), b.events(lease.Renewed))
 	}
 	c.Reset()
-	b.notifier.Committed(nil, nil, &c, nil)
+	b.notifier.Committed(2, nil, nil, &c, nil)
 	if len(b.told) != len(ports) || b.events(lease.Allocated) != 3 {
 		t.Error("what was reset is told again")
 	}
@@ -118,7 +119,7 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 			g.byOperator(lease.ReleasedEvent, 1, "somebody", true)
 			done := make(chan error, 1)
 			g.operators = append(g.operators, waiting{1, done})
-			b.notifier.Committed(records.Records, c.refused, &g, c.err)
+			b.notifier.Committed(b.seq, records.Records, c.refused, &g, c.err)
 			var told []lease.Event
 			for _, e := range b.told {
 				told = append(told, e.Event)
@@ -137,3 +138,126 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 		})
 	}
 }
+
+// orderedBook is a book of one address, whose changes are those of its gathering group.
+type orderedBook struct {
+	*testBook
+	changes Changes
+}
+
+// bind binds a client in the gathering group.
+func (b *orderedBook) bind(client string, want string) {
+	b.t.Helper()
+	b.query(dhcp4.Discover, client, netip.Addr{})
+	if d := b.query(dhcp4.Request, client, netip.MustParseAddr(want)); d.Kind != lease.Ack {
+		b.t.Fatalf("%s: %+v", client, d)
+	}
+	b.changes.ByQuery(lease.Allocated, len(b.group.Records)-1, queryBy(b.t, "eth1", client), true)
+}
+
+// pass lets all leases run out.
+func (b *orderedBook) pass() {
+	b.machine.Pass((leaseTime + 1) * time.Second)
+	b.ended()
+}
+
+// committed tells the outcome of the gathering group.
+func (b *orderedBook) committed(refused []store.Refusal, err error) {
+	b.notifier.Committed(b.seq, b.group.Records, refused, &b.changes, err)
+	b.changes.Reset()
+	b.group.Reset()
+	b.seq++
+}
+
+// A lease may end before observers know that it began, because its group is still being committed.
+func TestObserversSeeTheEventsOfAnAddressInOrder(t *testing.T) {
+	failure := errors.New("the disk is full")
+	const ten, eleven = "192.0.2.10", "192.0.2.11"
+	for _, c := range []struct {
+		name string
+		do   func(b *orderedBook)
+		want []string
+	}{
+		{"time runs out before the group is durable", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.pass()
+			b.committed(nil, nil)
+		}, []string{"allocated " + ten, "expired " + ten}},
+		{"time runs out, and another client has the address in the same group", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.pass()
+			b.bind("b", ten)
+			b.committed(nil, nil)
+			b.ended()
+		}, []string{"allocated " + ten, "expired " + ten, "allocated " + ten}},
+		{"time runs out, and another client has the address in the next group", func(b *orderedBook) {
+			b.bind("a", ten)
+			seq, group, changes := b.seq, b.group, b.changes
+			b.group, b.changes, b.seq = lease.Batch{}, Changes{}, b.seq+1
+			b.pass()
+			b.bind("b", ten)
+			b.notifier.Committed(seq, group.Records, nil, &changes, nil)
+			b.ended()
+			b.committed(nil, nil)
+		}, []string{"allocated " + ten, "expired " + ten, "allocated " + ten}},
+		{"a client takes another address, and the group is not durable yet", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.committed(nil, nil)
+			b.Reconfigure(b.configure(strings.ReplaceAll(oneAddress, ten, eleven)), func() {})
+			b.bind("a", eleven)
+			b.ended()
+		}, []string{"allocated " + ten}},
+		{"a client takes another address", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.committed(nil, nil)
+			b.Reconfigure(b.configure(strings.ReplaceAll(oneAddress, ten, eleven)), func() {})
+			b.bind("a", eleven)
+			b.committed(nil, nil)
+		}, []string{"allocated " + ten, "released " + ten, "allocated " + eleven}},
+		{"a client takes another address in the same group", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.Reconfigure(b.configure(strings.ReplaceAll(oneAddress, ten, eleven)), func() {})
+			b.bind("a", eleven)
+			b.committed(nil, nil)
+		}, []string{"allocated " + ten, "released " + ten, "allocated " + eleven}},
+		{"the record of a lease that has run out is refused", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.pass()
+			b.committed([]store.Refusal{{Record: 0}}, nil)
+			b.ended()
+		}, nil},
+		{"the store fails, and is loaded again", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.pass()
+			b.committed(nil, failure)
+			b.load()
+			b.bind("b", ten)
+			b.committed(nil, nil)
+			b.ended()
+		}, []string{"allocated " + ten}},
+		{"the store fails after the time of a durable lease has run out", func(b *orderedBook) {
+			b.bind("a", ten)
+			b.committed(nil, nil)
+			b.machine.Pass((leaseTime + 1) * time.Second)
+			for b.expire() {
+			}
+			b.load()
+			b.ended()
+		}, []string{"allocated " + ten, "expired " + ten}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := &orderedBook{testBook: newTestBook(t)}
+			b.Reconfigure(b.configure(oneAddress), func() {})
+			c.do(b)
+			var told []string
+			for _, e := range b.told {
+				told = append(told, e.Event.String()+" "+e.Binding.Addr.String())
+			}
+			if !slices.Equal(told, c.want) {
+				t.Errorf("observers are told %v, want %v", told, c.want)
+			}
+		})
+	}
+}
+
+const oneAddress = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.10], match: [{interface: eth1}]}]`

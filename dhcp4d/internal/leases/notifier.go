@@ -2,6 +2,7 @@ package leases
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -22,27 +23,40 @@ type Notifier struct {
 // NewNotifier makes a notifier.
 func (b *Book) NewNotifier() *Notifier { return &Notifier{book: b} }
 
-// Ended notifies about the leases that have ended since the last call.
-func (n *Notifier) Ended() {
+// Expired notifies about the leases that have ended by time. It leaves out those that began in a
+// group of which Committed has not notified.
+func (n *Notifier) Expired() {
+	n.book.notifying.Lock()
+	defer n.book.notifying.Unlock()
 	n.ended.reset()
-	n.observers = n.book.take(&n.ended)
-	now, ahead := n.book.clock.Wall(), n.book.clock.Ahead()
-	for i, e := range n.ended.events {
-		n.book.metrics.events[e].Inc()
-		n.event = event.Lease{Event: e, Time: now, Binding: n.ended.bindings.Records[i].Moved(ahead)}
-		n.observers.Run(&n.event)
+	n.observers = n.book.endedByTime(&n.ended)
+	for i := range n.ended.list {
+		n.notifyOfEnd(i)
 	}
 }
 
-// Committed notifies about the outcome of a group. If the group is durable, observers see first the
-// leases that have ended before, then the changes of the group, without refused records. Operators
-// get their outcome in any case.
-func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c *Changes, err error) {
+// notifyOfEnd notifies about one of the endings.
+func (n *Notifier) notifyOfEnd(i int) {
+	e := n.ended.list[i].event
+	n.book.metrics.events[e].Inc()
+	n.event = event.Lease{
+		Event: e, Time: n.book.clock.Wall(), Binding: n.ended.bindings.Records[i].Moved(n.book.clock.Ahead()),
+	}
+	n.observers.Run(&n.event)
+}
+
+// Committed notifies about the outcome of group seq. If the group is durable, observers see its
+// changes and the leases that have ended meanwhile, in the order in which they happened, without
+// those whose records were refused. Operators get their outcome in any case.
+func (n *Notifier) Committed(seq uint64, records []lease.Binding, refused []store.Refusal, c *Changes, err error) {
 	defer c.tellOperators(refused, err)
 	if err != nil {
 		return
 	}
-	n.Ended()
+	n.book.notifying.Lock()
+	defer n.book.notifying.Unlock()
+	n.ended.reset()
+	n.observers = n.book.endedUpTo(seq, &n.ended)
 	var counts [lease.EventCount]int
 	for _, e := range c.events {
 		if !IsRefused(refused, e.record) {
@@ -55,8 +69,13 @@ func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c
 		}
 	}
 	now, ahead := n.book.clock.Wall(), n.book.clock.Ahead()
+	next := 0
 	for i := range c.observed {
 		x := &c.observed[i]
+		for next < len(n.ended.list) && n.ended.list[next].at.inFrontOf(seq, x.record) {
+			n.notifyOfStored(next, seq, records, refused)
+			next++
+		}
 		if IsRefused(refused, x.record) {
 			continue
 		}
@@ -66,6 +85,22 @@ func (n *Notifier) Committed(records []lease.Binding, refused []store.Refusal, c
 		}
 		n.observers.Run(&n.event)
 	}
+	for ; next < len(n.ended.list); next++ {
+		n.notifyOfStored(next, seq, records, refused)
+	}
+}
+
+// notifyOfStored notifies about one of the endings, unless a refused record of group seq makes it
+// void: that of the lease that ended, or that of its end.
+func (n *Notifier) notifyOfStored(i int, seq uint64, records []lease.Binding, refused []store.Refusal) {
+	e := &n.ended.list[i]
+	if e.at.seq == seq || e.stored == seq {
+		id := n.ended.bindings.Records[i].ID
+		if slices.ContainsFunc(refused, func(r store.Refusal) bool { return records[r.Record].ID == id }) {
+			return
+		}
+	}
+	n.notifyOfEnd(i)
 }
 
 // The expiry runs once a second, and ends at most expireBatch leases under one lock.
@@ -95,7 +130,7 @@ func (x *Expiry) Run(ctx context.Context) error {
 		}
 		for more := true; more; {
 			more = x.notifier.book.expire()
-			x.notifier.Ended()
+			x.notifier.Expired()
 		}
 	}
 }

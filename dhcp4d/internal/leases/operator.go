@@ -314,7 +314,11 @@ func (o *Operator[R]) order(ctx context.Context, change func(*table.Table, *comm
 	var done chan error
 	var own lease.Batch
 	var err error
-	o.Book.with(func(t *table.Table) { err = change(t, g) })
+	o.Book.with(func(t *table.Table) {
+		o.Book.at = position{g.Seq, len(g.Records.Records)}
+		err = change(t, g)
+		o.Book.at.record = len(g.Records.Records)
+	})
 	if err == nil {
 		done = make(chan error, 1)
 		c := g.Replies.Changes()

@@ -235,7 +235,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 			r.traced = committed(r.traced, r.packets, r.kinds)
 		}
 	}
-	a.Notifier.Committed(g.Records.Records, g.Refused, &r.changes, err)
+	a.Notifier.Committed(g.Seq, g.Records.Records, g.Refused, &r.changes, err)
 }
 
 // dropRefused drops the ACKs whose lease the store has refused. It sends no NAK in their place.

@@ -128,6 +128,6 @@ func (t *Table) settle(ref uint32, now lease.Time) bool {
 func (t *Table) ended(event lease.Event, ref uint32) {
 	if t.options.Ended != nil {
 		t.fill(ref, &t.scratch)
-		t.options.Ended(event, &t.scratch)
+		t.options.Ended(event, &t.scratch, t.pending(t.entries.at(ref)))
 	}
 }
