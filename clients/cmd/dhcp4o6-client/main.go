@@ -16,29 +16,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
-	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/clients/program"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "dhcp4o6-client:", err)
-		os.Exit(1)
-	}
+	program.Main("dhcp4o6-client", func(ctx context.Context, args []string) error { return run(ctx, args, os.Stdout) })
 }
 
 // description is what the manual says beside the flags.
@@ -100,7 +90,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	o.IAID = uint32(iaid)
 	if verbose {
-		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.Log = program.Log(verbose)
 	}
 	var local netip.AddrPort
 	if source.IsValid() {
@@ -152,17 +142,8 @@ func options(name, mac, servers string) (o client.Options, err error) {
 			return o, fmt.Errorf("-mac: %w", err)
 		}
 	}
-	for s := range strings.SplitSeq(servers, ",") {
-		if s == "" {
-			continue
-		}
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return o, fmt.Errorf("-server: %w", err)
-		}
-		o.Servers = append(o.Servers, a)
-	}
-	return o, nil
+	o.Servers, err = program.Addresses("-server", servers)
+	return o, err
 }
 
 // A line is what is printed for one change.

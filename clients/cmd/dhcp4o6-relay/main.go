@@ -11,31 +11,19 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
-	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/clients/program"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:])
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "dhcp4o6-relay:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("dhcp4o6-relay", run) }
 
 // description is what the manual says beside the flags.
 func description() manual.Program {
@@ -69,19 +57,10 @@ func run(ctx context.Context, args []string) error {
 	if c.Down == "" || c.Up == "" {
 		return errors.New("-down and -up are required")
 	}
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
-	c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	if servers != "" {
-		for s := range strings.SplitSeq(servers, ",") {
-			a, err := netip.ParseAddr(s)
-			if err != nil {
-				return fmt.Errorf("-server: %w", err)
-			}
-			c.Servers = append(c.Servers, a)
-		}
+	c.Log = program.Log(verbose)
+	var err error
+	if c.Servers, err = program.Addresses("-server", servers); err != nil {
+		return err
 	}
 	agent, err := relay.OpenV4(c)
 	if err != nil {

@@ -11,32 +11,19 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
-	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/clients/program"
 	"github.com/dhcp4o6/dhcp4o6/clients/relay"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "dhcp6-relay:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("dhcp6-relay", run) }
 
 // description is what the manual says beside the flags.
 func description() manual.Program {
@@ -90,12 +77,11 @@ func run(ctx context.Context, args []string) error {
 			return fmt.Errorf("-link: %w", err)
 		}
 	}
-	for s := range strings.SplitSeq(servers, ",") {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return fmt.Errorf("-server: %w", err)
-		}
-		c.Servers = append(c.Servers, a)
+	if c.Servers, err = program.Addresses("-server", servers); err != nil {
+		return err
+	}
+	if len(c.Servers) == 0 {
+		return errors.New("-server names no server")
 	}
 	if c.Trusted, err = prefixes(trusted); err != nil {
 		return fmt.Errorf("-trust: %w", err)
@@ -107,11 +93,7 @@ func run(ctx context.Context, args []string) error {
 	if remoteID != "" {
 		c.RemoteID = &dhcpv6.OptRemoteID{EnterpriseNumber: uint32(enterprise), RemoteID: []byte(remoteID)}
 	}
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
-	c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	c.Log = program.Log(verbose)
 
 	agent, err := relay.Open(c)
 	if err != nil {
