@@ -162,7 +162,8 @@ func (a *Address) Rank(q *Query) int {
 // allowed reports whether the configuration lets the client have a.
 func (a *Address) allowed(q *Query) bool {
 	reserved := q.Reservation.IsValid() && a.Addr == q.Reservation
-	return a.InSubnet && !a.ForOther && (a.InPool && (!a.Barred || a.renewedBy(q)) || reserved)
+	given := a.InPool && (!a.Barred || a.renewedBy(q))
+	return a.InSubnet && !a.ForOther && (given || reserved)
 }
 
 // renewedBy reports whether q renews the binding a. Its client keeps the address, whatever pools it

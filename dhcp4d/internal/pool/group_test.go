@@ -88,8 +88,8 @@ func TestGroupsBehaveLikePoolsOfTheirOwn(t *testing.T) {
 				check(t, some(t))
 				a := anyAddr(t)
 				i, g, ok := p.Of(a)
-				if want := slices.IndexFunc(all, func(r Range) bool { return Number(r.First) <= a && a <= Number(r.Last) }); ok != (want >= 0) ||
-					ok && (i != want || g != all[want].Group) {
+				want := slices.IndexFunc(all, func(r Range) bool { return Number(r.First) <= a && a <= Number(r.Last) })
+				if ok != (want >= 0) || (ok && (i != want || g != all[want].Group)) {
 					t.Fatalf("%v is in range %d of group %d, %v", Addr(a), i, g, ok)
 				}
 			},
