@@ -264,7 +264,8 @@ func (d *instance) use(c config.Config, set *server.Settings, made *hook.Set) {
 }
 
 // settings returns the part of the configuration that a reload may change.
-func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces func() *listen.Interfaces, at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
+func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces func() *listen.Interfaces,
+	at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
 		patterns, err := listen.ParsePatterns(c.LDRAInterfaces)

@@ -65,7 +65,8 @@ func host(c config.Config) (warnings []string) {
 		}
 		missing, there, err := listen.MissingNames(named[variable])
 		if err == nil && len(missing) > 0 {
-			warnings = append(warnings, fmt.Sprintf("%s%s: %s fits no interface now (there are: %s); correct the name, or dhcp6d serves it as soon as it exists",
+			warnings = append(warnings, fmt.Sprintf("%s%s: %s fits no interface now (there are: %s); correct the name, "+
+				"or dhcp6d serves it as soon as it exists",
 				config.Prefix, variable, strings.Join(missing, ", "), strings.Join(there, ", ")))
 		}
 	}

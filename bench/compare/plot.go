@@ -12,7 +12,8 @@ import (
 func (r *Result) Plot(w io.Writer) error {
 	p := &plot{}
 	p.text(20, 24, 15, "DHCPv4 over DHCPv6: our pair, Kea's, and one that only moves datagrams (bare)")
-	p.text(20, 44, 11, fmt.Sprintf("%s, commit %s; %s; leases on %s; medians of %d interleaved runs", r.Time.Format(time.DateOnly), r.Commit, r.Machine, r.FileSystem, r.Options.Rounds))
+	p.text(20, 44, 11, fmt.Sprintf("%s, commit %s; %s; leases on %s; medians of %d interleaved runs",
+		r.Time.Format(time.DateOnly), r.Commit, r.Machine, r.FileSystem, r.Options.Rounds))
 	p.y = 60
 	if len(r.Keas) > 0 {
 		p.text(20, p.y, 11, strings.Join(r.Keas, ", "))
@@ -102,7 +103,8 @@ func (p *plot) panel(title string, r *Result, which func(Median) bool, figure fu
 }
 
 func (p *plot) bar(length int, subject string, opacity float64) {
-	fmt.Fprintf(&p.b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s" fill-opacity="%v"/>`+"\n", barLeft, p.y, length, barHeight-2, colour(subject), opacity)
+	fmt.Fprintf(&p.b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s" fill-opacity="%v"/>`+"\n", barLeft, p.y,
+		length, barHeight-2, colour(subject), opacity)
 }
 
 func colour(subject string) string {

@@ -59,7 +59,8 @@ func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool, a
 // repeat sends, and waits with back-off (RFC 2131 §4.1), until accept returns a value. A message
 // that cannot be sent counts as lost, because an interface may be down for a while, or its address
 // tentative.
-func (c *Client) repeat(ctx context.Context, r Retransmit, build func() []byte, what string, accept func([]byte, netip.AddrPort) *Response) (*Response, error) {
+func (c *Client) repeat(ctx context.Context, r Retransmit, build func() []byte, what string,
+	accept func([]byte, netip.AddrPort) *Response) (*Response, error) {
 	wait := r.First
 	var unsent error
 	for try := 0; r.Tries == 0 || try < r.Tries; try++ {

@@ -22,7 +22,8 @@ func (h *Histogram) latency() Latency {
 	if h.total == 0 {
 		return Latency{}
 	}
-	return Latency{h.total, h.Percentile(50).Seconds(), h.Percentile(90).Seconds(), h.Percentile(99).Seconds(), h.Percentile(99.9).Seconds(), h.max.Seconds()}
+	return Latency{h.total, h.Percentile(50).Seconds(), h.Percentile(90).Seconds(), h.Percentile(99).Seconds(),
+		h.Percentile(99.9).Seconds(), h.max.Seconds()}
 }
 
 // A Report is the result of a run, or of its part until now.

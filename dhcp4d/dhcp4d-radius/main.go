@@ -39,7 +39,8 @@ func description(f *flag.FlagSet) manual.Program {
 	p := manual.Program{
 		Name: "dhcp4d-radius", Section: 8, About: "RADIUS for clients of dhcp4d",
 		Description: []string{
-			"It asks RADIUS servers whether clients are served and what they get, keeps accounts of their leases, and disconnects clients when a server says so. dhcp4d connects to it by the hook outside.",
+			"It asks RADIUS servers whether clients are served and what they get, keeps accounts of their leases, " +
+				"and disconnects clients when a server says so. dhcp4d connects to it by the hook outside.",
 			"It is configured by variables of the environment. X_FILE names a file that holds the value of X.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},

@@ -43,7 +43,8 @@ func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 	}
 	decided := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metric.Namespace(d), Name: "outside_decided_total",
-		Help: "Queries that the program outside was to decide about, by what has decided: a verdict in the cache, an answer, or the policy for want of one.",
+		Help: "Queries that the program outside was to decide about, by what has decided: a verdict in the cache, " +
+			"an answer, or the policy for want of one.",
 	}, []string{"by"}))
 	wrong := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metric.Namespace(d), Name: "outside_wrong_total",

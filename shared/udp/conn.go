@@ -116,7 +116,8 @@ func (c *Conn) Join(group netip.Addr, ifindex int) error {
 	case errors.Is(err, unix.EADDRINUSE):
 		return nil
 	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
-		return fmt.Errorf("join %v on interface %d: the kernel gives this socket no more memory for memberships, raise net.core.optmem_max (sysctl): %w", group, ifindex, err)
+		return fmt.Errorf("join %v on interface %d: the kernel gives this socket no more memory for memberships, "+
+			"raise net.core.optmem_max (sysctl): %w", group, ifindex, err)
 	case err != nil:
 		return fmt.Errorf("join %v on interface %d: %w", group, ifindex, err)
 	}

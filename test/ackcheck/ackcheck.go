@@ -304,7 +304,8 @@ func (c *Crowd) receive(b []byte, from netip.AddrPort) {
 		done()
 		m.phase = requesting
 		m.address, m.server = netip.Addr{}, server
-		c.send(m, m.client.Message(dhcpv4.MessageTypeRequest, dhcpv4.OptRequestedIPAddress(address.AsSlice()), dhcpv4.OptServerIdentifier(server.AsSlice())))
+		c.send(m, m.client.Message(dhcpv4.MessageTypeRequest, dhcpv4.OptRequestedIPAddress(address.AsSlice()),
+			dhcpv4.OptServerIdentifier(server.AsSlice())))
 	case kind == dhcpv4.MessageTypeAck && (m.phase == requesting || m.phase == extending):
 		if m.phase == extending && address != m.address {
 			c.fault("client %d has %s and is acknowledged %s", m.n, m.address, address)

@@ -201,7 +201,8 @@ func (p Panel) object() object {
 	case Heat:
 		o["type"] = "heatmap"
 		o["options"] = object{
-			"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "scale": "exponential", "fill": "dark-orange", "reverse": false},
+			"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64,
+				"exponent": 0.5, "scale": "exponential", "fill": "dark-orange", "reverse": false},
 			"showValue": "never", "exemplars": object{"color": "rgba(255,0,255,0.7)"},
 			"yAxis": object{"unit": p.Unit, "axisPlacement": "left"}, "rowsFrame": object{"layout": "auto"},
 			"filterValues": object{"le": 1e-9}, "tooltip": object{"mode": "single", "yHistogram": true}, "legend": object{"show": false},
@@ -217,7 +218,8 @@ func (p Panel) object() object {
 			"legend": object{"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []string{}}}
 	case Table:
 		o["type"] = "table"
-		o["options"] = object{"frameIndex": 0, "showHeader": true, "cellHeight": "sm", "sortBy": []object{{"displayName": p.Columns[len(p.Columns)-1].Title, "desc": true}}}
+		o["options"] = object{"frameIndex": 0, "showHeader": true, "cellHeight": "sm",
+			"sortBy": []object{{"displayName": p.Columns[len(p.Columns)-1].Title, "desc": true}}}
 		o["transformations"], o["fieldConfig"] = p.table(defaults)
 	}
 	return o

@@ -166,7 +166,8 @@ func Start(h *netns.Host, v6, v4 Kind, c Config) (six, four *Half, err error) {
 	return six, four, nil
 }
 
-func start(h *netns.Host, kind Kind, patience time.Duration, env []string, metrics string, argv []string, ready func(*netns.Process) error) (*Half, error) {
+func start(h *netns.Host, kind Kind, patience time.Duration, env []string, metrics string, argv []string,
+	ready func(*netns.Process) error) (*Half, error) {
 	p, err := h.Start(env, argv...)
 	if err != nil {
 		return nil, err

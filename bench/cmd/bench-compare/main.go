@@ -43,10 +43,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	o := compare.Options{Subjects: []string{compare.Ours, compare.OursKeys, compare.Kea, compare.Bare}, Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
+	o := compare.Options{Subjects: []string{compare.Ours, compare.OursKeys, compare.Kea, compare.Bare},
+		Windows: []int{16, 64, 256}, Rates: []int{1000, 3000, 5000}}
 	var out, commit string
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
-	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, ours+2postgres (two dhcp4d), kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
+	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, "+
+		"ours+2postgres (two dhcp4d), kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
@@ -58,14 +60,16 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "directory for the leases; it must be on a disk")
 	flags.StringVar(&o.Bin, "bin", "", "directory of our dhcp6d and dhcp4d (default beside this program, or bin/)")
 	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
-	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, measured beside these as \"kea+other\", queries by multicast")
+	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, "+
+		"measured beside these as \"kea+other\", queries by multicast")
 	flags.IntVar(&o.Backends, "backends", 1, "dhcp4d behind each dhcp6d of ours, each with a part of the addresses")
 	flags.BoolVar(&o.Trains, "trains", false, "let the clients' datagrams move in trains instead of one by one")
 	flags.IntVar(&o.Sources, "sources", 1, "number of source addresses that all clients share")
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of exchanges that are renewals, 0 to 1")
 	flags.IntVar(&o.Subnets, "subnets", 1, "number of subnets; all clients are in the last one")
-	flags.IntVar(&o.Held, "held", 0, "number of leases that are imported before the run; clients request theirs again, or with -renew 1 renew them, in random order")
+	flags.IntVar(&o.Held, "held", 0, "number of leases that are imported before the run; clients request theirs again, "+
+		"or with -renew 1 renew them, in random order")
 	flags.Func("overload", "open-loop rates, as multiples of the highest rate that the pair has reached in the round so far", func(s string) error {
 		o.Overload = nil
 		for part := range strings.SplitSeq(s, ",") {
@@ -86,7 +90,8 @@ func run(ctx context.Context, args []string) error {
 		o.Env = append(o.Env, s)
 		return nil
 	})
-	flags.StringVar(&o.Profile, "profile", "", "write flame graphs of our first run to NAME-dhcp6d.svg and NAME-dhcp4d.svg; needs perf, root, and daemons built with symbols")
+	flags.StringVar(&o.Profile, "profile", "", "write flame graphs of our first run to NAME-dhcp6d.svg and "+
+		"NAME-dhcp4d.svg; needs perf, root, and daemons built with symbols")
 	flags.StringVar(&out, "out", "", "write the results to NAME.txt, NAME.json and NAME.svg")
 	flags.StringVar(&commit, "commit", "unknown", "what was built, for the report")
 	if err := flags.Parse(args); err != nil {

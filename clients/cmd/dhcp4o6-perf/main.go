@@ -49,7 +49,8 @@ func description() manual.Program {
 		Description: []string{
 			"It is to DHCPv4 over DHCPv6 what perfdhcp is to DHCP. It uses a port of its own. With -relays it must run where the server accepts relays.",
 		},
-		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "The server made a mistake, or answered nothing"}, {Code: 2, About: "Any other error"}},
+		Statuses: []manual.Status{{Code: 0, About: "Success"},
+			{Code: 1, About: "The server made a mistake, or answered nothing"}, {Code: 2, About: "Any other error"}},
 	}
 }
 
@@ -61,11 +62,14 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.StringVar(&c.Interface, "i", "", "interface to use (required)")
 	flags.TextVar(&c.Server, "server", netip.MustParseAddr("ff02::1:2"), "server address")
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "source address; by default the interface's link-local one")
-	flags.IntVar(&c.Sources, "sources", 1, "number of source addresses, from -source on, that clients use in turn; missing ones are added to the interface for the run")
-	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source address of its own; the whole prefix is local during the run")
+	flags.IntVar(&c.Sources, "sources", 1, "number of source addresses, from -source on, that clients use in turn; "+
+		"missing ones are added to the interface for the run")
+	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source address of "+
+		"its own; the whole prefix is local during the run")
 	flags.IntVar(&c.InFlight, "in-flight", 0, "exchanges in flight at the same time (closed loop; default 64 unless -rate is given)")
 	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
-	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address that another client has just got, and its REQUEST is then refused")
+	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address that "+
+		"another client has just got, and its REQUEST is then refused")
 	flags.BoolVar(&c.Trains, "trains", false, "send and receive datagrams in trains instead of one by one: cheaper for both sides than real clients are")
 	flags.IntVar(&c.Count, "n", 0, "number of exchanges")
 	flags.DurationVar(&c.Duration, "t", 0, "how long the run takes")
@@ -77,7 +81,8 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges in which a client renews its lease, 0 to 1")
 	flags.Float64Var(&c.Inform, "inform", 0, "share of exchanges in which a client with an address sends an INFORM, 0 to 1")
 	flags.Float64Var(&c.Release, "release", 0, "share of leases that are released at once, 0 to 1")
-	flags.Float64Var(&c.Decline, "decline", 0, "share of new leases that are declined, 0 to 1; the server must not give these addresses to other clients")
+	flags.Float64Var(&c.Decline, "decline", 0,
+		"share of new leases that are declined, 0 to 1; the server must not give these addresses to other clients")
 	flags.IntVar(&c.Relays, "relays", 0, "levels of Relay-forward around each query, 0 to 9")
 	flags.IntVar(&c.Ports, "ports", 0, "number of different Interface-Ids; by default one per client")
 	flags.TextVar(&c.Link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
@@ -160,7 +165,8 @@ func line(last, r load.Report) string {
 		faults += n
 	}
 	rate := float64(r.Completed-last.Completed) / (r.Seconds - last.Seconds)
-	return fmt.Sprintf("%5.0f s  %9d exchanges  %7.0f/s  lost %d  faults %d  p99 %.2f ms  ", r.Seconds, r.Completed, rate, r.Lost, faults, r.Exchange.P99*1e3)
+	return fmt.Sprintf("%5.0f s  %9d exchanges  %7.0f/s  lost %d  faults %d  p99 %.2f ms  ", r.Seconds, r.Completed,
+		rate, r.Lost, faults, r.Exchange.P99*1e3)
 }
 
 func parsePrefix(name, text string) (netip.Prefix, error) {

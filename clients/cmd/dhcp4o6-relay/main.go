@@ -30,7 +30,8 @@ func description() manual.Program {
 	return manual.Program{
 		About: "a DHCPv4-over-DHCPv6 relay agent for labs",
 		Description: []string{
-			"It carries the messages of unmodified DHCPv4 clients on one interface to servers behind another (RFC 9928). The renewals of the clients must pass its host, or its host must own the server identifier as an address.",
+			"It carries the messages of unmodified DHCPv4 clients on one interface to servers behind another (RFC 9928). The " +
+				"renewals of the clients must pass its host, or its host must own the server identifier as an address.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}

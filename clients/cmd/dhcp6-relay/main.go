@@ -30,7 +30,8 @@ func description() manual.Program {
 	return manual.Program{
 		About: "a DHCPv6 relay agent for labs",
 		Description: []string{
-			"It forwards between clients on one interface and servers behind another (RFC 9915 section 19). An interface may also be given by the prefix of one of its addresses. That is for containers, in which the names depend on the order of the networks.",
+			"It forwards between clients on one interface and servers behind another (RFC 9915 section 19). An interface may " +
+				"also be given by the prefix of one of its addresses. That is for containers, in which the names depend on the order of the networks.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}

@@ -30,7 +30,8 @@ type changes struct {
 func newChanges(reg prometheus.Registerer, log *slog.Logger) *changes {
 	c := &changes{log, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "dhcp4d", Name: "api_changes_total",
-		Help: "Changes of leases that were ordered by the API, by what became of them: done, refused (not possible or not understood) and failed (the store failed or did not answer in time).",
+		Help: "Changes of leases that were ordered by the API, by what became of them: done, " +
+			"refused (not possible or not understood) and failed (the store failed or did not answer in time).",
 	}, []string{"change", "result"})}
 	for _, change := range []string{releasing, reserving} {
 		for _, result := range []string{done, refused, unsure} {

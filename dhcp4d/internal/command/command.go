@@ -81,12 +81,16 @@ func actions() []action {
 	return []action{
 		{"list", "[filters] [-json]", "list leases", "", (*call).list},
 		{"show", "[-json] ADDRESS", "show what is known of an address", "", (*call).show},
-		{"history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]", "tell from the lease log who had an address, from when to when; with TIME, at that time",
+		{"history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]",
+			"tell from the lease log who had an address, from when to when; with TIME, at that time",
 			`TIME has a time zone, as in 2026-11-29T08:00:00Z, "2026-11-29 08:00 +01:00" or "2026-11-29 08:00 Europe/Vienna".`, (*call).history},
 		{"release", "[-json] ADDRESS", "end a lease, as if its client had given it back, or a quarantine", "", (*call).release},
-		{"reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS", "lease an address to a client that has not asked for it yet", "", (*call).reserve},
-		{"export", "[filters] [-format csv|ndjson|json] [-store]", "write leases as a file; -store reads the store of a stopped dhcp4d", "", (*call).export},
-		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the store of a stopped dhcp4d", "", (*call).importFiles},
+		{"reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS",
+			"lease an address to a client that has not asked for it yet", "", (*call).reserve},
+		{"export", "[filters] [-format csv|ndjson|json] [-store]",
+			"write leases as a file; -store reads the store of a stopped dhcp4d", "", (*call).export},
+		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the store of " +
+			"a stopped dhcp4d", "", (*call).importFiles},
 	}
 }
 
@@ -103,7 +107,8 @@ func descriptionOf(words string) manual.Command {
 		second, all = first, []action{
 			{"subnets", "[-subnet ID|NAME] [-json]", "list subnets and pools by use, the fullest first", "", nil},
 			{"explain", "[flags that describe the query]", "tell which subnet a query would get, and why", "", nil},
-			{"import-config", "[-dir DIRECTORY] FILE", "write the subnets document that a configuration of Kea's DHCPv4 server becomes, and say line by line what was taken, changed and left", "", nil},
+			{"import-config", "[-dir DIRECTORY] FILE", "write the subnets document that a configuration of Kea's DHCPv4 server " +
+				"becomes, and say line by line what was taken, changed and left", "", nil},
 			{"schema", "[-reservations-file]", "print the JSON Schema of the subnets document, with which editors complete and check it", "", nil},
 		}
 	}
@@ -143,7 +148,8 @@ func (c *call) act(command string, all []action, args []string, help string) err
 }
 
 func leasesCommand(c *call, args []string) error {
-	return c.act("leases", actions(), args, "\nEach explains its flags with -h. The daemon is found by DHCP4D_API_LISTEN, or -api URL, and shown DHCP4D_API_TOKEN.\n"+
+	return c.act("leases", actions(), args, "\nEach explains its flags with -h. The daemon is found by "+
+		"DHCP4D_API_LISTEN, or -api URL, and shown DHCP4D_API_TOKEN.\n"+
 		"The status is 3 if there is no such lease, 4 if the answer is not known, 1 after any other error.\n")
 }
 

@@ -52,7 +52,8 @@ func (c *call) history(args []string) error {
 			return err
 		}
 		if *path == "stdout" || *path == "stderr" {
-			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as dhcp4d has it, or name its file with -log", *path))
+			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as dhcp4d has "+
+				"it, or name its file with -log", *path))
 		}
 	}
 	h, err := leaselog.ReadHistory(c.ctx, *path, a, now)
@@ -187,7 +188,8 @@ func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON
 		if t.By != "" {
 			end += " by " + t.By
 		}
-		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(), orDash(t.Source), t.Client.Where()); err != nil {
+		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(),
+			orDash(t.Source), t.Client.Where()); err != nil {
 			return err
 		}
 	}

@@ -149,7 +149,8 @@ func (c *call) print(l *leasefile.Lease, asJSON bool) error {
 	if l.Source.IsValid() {
 		source = l.Source.String()
 	}
-	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         %s\nhardware address  %s (type %d)\n"+
+	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         "+
+		"%s\nhardware address  %s (type %d)\n"+
 		"IPv6 source       %s\nattachment point  %s\nstart             %s\nchanged           %s\nexpires           %s\n",
 		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), moment(l.Start), moment(l.Changed), expiry(l))
 	return err
@@ -262,7 +263,8 @@ func (c *call) export(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error { return errors.Join(err, w.Write(l)) }); err != nil {
+	if err := leasefile.Read(body, leasefile.NDJSON,
+		func(_ int, l *leasefile.Lease, err error) error { return errors.Join(err, w.Write(l)) }); err != nil {
 		return err
 	}
 	return w.Close()

@@ -13,7 +13,8 @@ import (
 
 func storeActions() []action {
 	return []action{
-		{"repair", "[-accept-loss]", "say whether the store of a stopped dhcp4d is damaged, what can be saved and what is lost; with -accept-loss repair it",
+		{"repair", "[-accept-loss]", "say whether the store of a stopped dhcp4d is damaged, " +
+			"what can be saved and what is lost; with -accept-loss repair it",
 			"Copy the directory of the store away first. dhcp4d recovers afterwards, as with -recovery.", (*call).repair},
 		{"check", "", "look whether a PostgreSQL database can be the store, without changing it",
 			"Other dhcp4d may use the database meanwhile.", (*call).checkStore},

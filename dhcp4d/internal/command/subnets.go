@@ -122,12 +122,14 @@ func writeSubnets(w io.Writer, all []usage) error {
 		default:
 			pools = fmt.Sprintf("%d pools:", len(u.Pools))
 		}
-		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State, percent(u.Size, u.Free), u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
+		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State, percent(u.Size, u.Free),
+			u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
 		if len(u.Pools) < 2 {
 			continue
 		}
 		for n, p := range u.Pools {
-			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free), p.Free, p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
+			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free), p.Free,
+				p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
 		}
 	}
 	return errors.Join(err, t.Flush())

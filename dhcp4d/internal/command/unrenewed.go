@@ -80,7 +80,8 @@ func (u *unrenewed) warnings() (lines []string) {
 		lines = append(lines, "leases in no subnet of DHCP4D_SUBNETS: "+u.noSubnet.String()+fate+"add a subnet that has their addresses to renew them")
 	}
 	if u.noPool.n > 0 {
-		lines = append(lines, "leases in a subnet of DHCP4D_SUBNETS and in none of its pools: "+u.noPool.String()+fate+"add a pool that has their addresses to renew them")
+		lines = append(lines, "leases in a subnet of DHCP4D_SUBNETS and in none of its pools: "+
+			u.noPool.String()+fate+"add a pool that has their addresses to renew them")
 	}
 	return lines
 }
@@ -96,12 +97,13 @@ func (u *unrenewed) look(ctx context.Context, clocks clock.System, c config.Conf
 		expires lease.Time
 	}
 	var bound []known
-	newest, err := store.Read(c.Store.URL(), store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(clocks).Now}, func(b *lease.Binding) error {
-		if b.State == lease.Bound {
-			bound = append(bound, known{b.Addr, b.Expires})
-		}
-		return nil
-	})
+	newest, err := store.Read(c.Store.URL(),
+		store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(clocks).Now}, func(b *lease.Binding) error {
+			if b.State == lease.Bound {
+				bound = append(bound, known{b.Addr, b.Expires})
+			}
+			return nil
+		})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // there are no leases yet
 	}

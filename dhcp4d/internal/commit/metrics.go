@@ -30,7 +30,8 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	errs := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dhcp4d_store_errors_total",
-		Help: "Failures of the lease store, by what was being done: commit, check, reopen, load. \"forgotten\" counts databases that had lost commits, which were put back.",
+		Help: "Failures of the lease store, by what was being done: commit, check, reopen, " +
+			"load. \"forgotten\" counts databases that had lost commits, which were put back.",
 	}, []string{"op"})
 	m := &Metrics{
 		made: time.Now(),

@@ -115,14 +115,17 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 				l.Mistake("IPC_PEERS", "two peers have the name "+p.Name, "names must differ")
 			}
 		}
-		if listen, a := c.IPCListen.Addr(), p.Addr(); a.IsValid() && listen.IsValid() && listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != a.Is4() {
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(), c.IPCListen), "give both the same address family")
+		if listen, a := c.IPCListen.Addr(), p.Addr(); a.IsValid() && listen.IsValid() &&
+			listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != a.Is4() {
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(), c.IPCListen),
+				"give both the same address family")
 		}
 	}
 	if insecure {
 		return
 	}
-	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix +
+		"IPC_INSECURE=true if the network between is yours alone"
 	keys := len(c.IPCKeys) > 0
 	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
 		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)

@@ -223,7 +223,8 @@ func required(groups ...[]string) []object {
 
 // orComputed is the schema of an option's value, or of an expression in its place.
 func orComputed(s object) object {
-	return object{"if": object{"type": "object", "required": []string{exprKey}}, "then": definition("computed"), "else": s, "description": s["description"]}
+	return object{"if": object{"type": "object", "required": []string{exprKey}}, "then": definition("computed"),
+		"else": s, "description": s["description"]}
 }
 
 // optionSchemas are the options by name and by code, and what names one.
@@ -251,7 +252,8 @@ func optionSchemas() (options, option object) {
 	code := "^0*(" + strings.Join(codes, "|") + ")$"
 	options = object{
 		"type": "object", "properties": all, "additionalProperties": false,
-		"patternProperties": object{code: orComputed(object{"type": scalars[:2], "pattern": "^" + hexRegexp + "$", "description": "an option by its code, in hex"})},
+		"patternProperties": object{code: orComputed(object{"type": scalars[:2], "pattern": "^" + hexRegexp + "$",
+			"description": "an option by its code, in hex"})},
 	}
 	option = object{"anyOf": []object{{"enum": names}, {"type": "integer", "minimum": 1, "maximum": 254}, {"type": "string", "pattern": code}}}
 	return options, option
@@ -282,7 +284,8 @@ func Schema() []byte {
 			"pool":  part(properties(poolFields())).with(object{"required": []string{"range"}}),
 			"match": part(properties(matchFields(nil))).with(object{"minProperties": 1}),
 			"reservation": part(properties(reservationFields)).with(object{
-				"allOf": required([]string{"address", "pools", "refuse", "options", "always-send", "no-options", "lease-time", "next-server", "server-hostname", "boot-file-name"}),
+				"allOf": required([]string{"address", "pools", "refuse", "options", "always-send", "no-options", "lease-time",
+					"next-server", "server-hostname", "boot-file-name"}),
 				"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"hw-addresses"},
 					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 			}),
@@ -307,7 +310,8 @@ func ReservationsSchema() []byte {
 	}
 	line := part(properties(columns)).with(object{
 		"allOf": required([]string{"address", "lease-time", "next-server", "server-hostname", "boot-file-name"}),
-		"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
+		"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"},
+			[]string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 	})
 	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": line})
 }

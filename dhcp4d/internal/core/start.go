@@ -106,7 +106,8 @@ func (c *Core) load(ctx context.Context) error {
 // logMade logs that a store is new. That is right once. At any other time the path is wrong, or the
 // store that was there is gone.
 func logMade(log *slog.Logger, dir string) {
-	log.Warn("a new lease store was made, without a lease; if there were leases, stop dhcp4d, and correct DHCP4D_STORE or mount its file system", "dir", dir)
+	log.Warn("a new lease store was made, without a lease; if there were leases, stop dhcp4d, "+
+		"and correct DHCP4D_STORE or mount its file system", "dir", dir)
 }
 
 // logLoaded logs how many leases of which subnets were loaded, and from where.
@@ -132,7 +133,8 @@ func logResumed(log *slog.Logger, r store.Resumed, now *clock.Clock) {
 			"wall_clock_ahead", ahead)
 	case r.Wall:
 	case r.Basis == clock.Standing:
-		log.Warn("the machine was started anew, and its clock was or is not synchronised: nobody can say how long dhcp4d was stopped, so leases last longer by that time",
+		log.Warn("the machine was started anew, and its clock was or is not synchronised: nobody can say how long dhcp4d "+
+			"was stopped, so leases last longer by that time",
 			"stopped", r.Mark.Wall, "wall_clock_ahead", ahead)
 	default:
 		log.Debug("the time of leases goes on", "wall_clock_ahead", ahead)
@@ -154,11 +156,13 @@ func logRecovery(log *slog.Logger, till, ahead lease.Time) {
 func logUnrenewed(log *slog.Logger, book *leases.Book) {
 	u := book.Unrenewed()
 	if u.NoSubnet > 0 {
-		log.Warn("leases are in no subnet of DHCP4D_SUBNETS: they are kept until they end, and not renewed; add a subnet that has their addresses to renew them",
+		log.Warn("leases are in no subnet of DHCP4D_SUBNETS: they are kept until they end, and not renewed; "+
+			"add a subnet that has their addresses to renew them",
 			"leases", u.NoSubnet, "they_are_listed_by", "dhcp4d leases list")
 	}
 	if u.NoPool > 0 {
-		log.Warn("leases are in a subnet of DHCP4D_SUBNETS and in none of its pools: they are kept until they end, and not renewed; add a pool that has their addresses to renew them",
+		log.Warn("leases are in a subnet of DHCP4D_SUBNETS and in none of its pools: they are kept until they end, "+
+			"and not renewed; add a pool that has their addresses to renew them",
 			"leases", u.NoPool)
 	}
 }

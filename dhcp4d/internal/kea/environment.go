@@ -88,11 +88,14 @@ var libraries = map[string]string{
 	"ha":         "use several dhcp4d with pools of their own, or one store for two (operating.md, database.md)",
 	"host_cache": "reservations are in memory", "host_cmds": "reservations are changed in the document or in its file, and by a reload",
 	"lease_cmds": "dhcp4d leases and the API do its work", "lease_query": "the API answers people and programs; routers are not answered",
-	"limits": "limit of a subnet counts leases of an attachment point, and the hook ratelimit of dhcp6d messages",
-	"mysql":  "MySQL is not supported; DHCP4D_STORE may be a PostgreSQL database", "pgsql": "DHCP4D_STORE=postgres://… is the store of leases; reservations stand in the document",
-	"perfmon": "metrics have histograms", "ping_check": "on a 4o6 link no client is reached by IPv4", "radius": "dhcp4d-radius does its work (radius.md)",
-	"rbac": "the token of the API allows all", "stat_cmds": "metrics and dhcp4d subnets do its work", "subnet_cmds": "subnets are changed in the document, and by a reload",
-	"user_chk": "classes with options and pools do its work",
+	"limits":  "limit of a subnet counts leases of an attachment point, and the hook ratelimit of dhcp6d messages",
+	"mysql":   "MySQL is not supported; DHCP4D_STORE may be a PostgreSQL database",
+	"pgsql":   "DHCP4D_STORE=postgres://… is the store of leases; reservations stand in the document",
+	"perfmon": "metrics have histograms", "ping_check": "on a 4o6 link no client is reached by IPv4",
+	"radius": "dhcp4d-radius does its work (radius.md)",
+	"rbac":   "the token of the API allows all", "stat_cmds": "metrics and dhcp4d subnets do its work",
+	"subnet_cmds": "subnets are changed in the document, and by a reload",
+	"user_chk":    "classes with options and pools do its work",
 }
 
 // readHooks converts hook libraries.
@@ -186,7 +189,8 @@ func (c *converter) flexOption(library, parameters *value) {
 			c.left(o, "it has no add, supersede or remove")
 			continue
 		}
-		c.rules = append(c.rules, ruleLine{fmt.Sprintf("pkt4_send: %s -> option %s = %s", test, encode.Name(code), strings.Join(strings.Fields(value), " ")), o})
+		c.rules = append(c.rules, ruleLine{fmt.Sprintf("pkt4_send: %s -> option %s = %s", test, encode.Name(code),
+			strings.Join(strings.Fields(value), " ")), o})
 		if content(o.get("add")) != "" {
 			c.changed(o, "%s", said)
 			continue

@@ -305,7 +305,8 @@ func (p *parser) comma(begin Position, end byte, what string) bool {
 		p.advance(1)
 		p.blank()
 		if p.next() == end {
-			p.warnings = append(p.warnings, Line{At: at, Verdict: Changed, Text: "a comma too much at the end of " + what + " is passed over, as by Kea since 2.3"})
+			p.warnings = append(p.warnings, Line{At: at, Verdict: Changed,
+				Text: "a comma too much at the end of " + what + " is passed over, as by Kea since 2.3"})
 			p.advance(1)
 			return false
 		}

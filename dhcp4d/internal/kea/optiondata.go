@@ -88,7 +88,8 @@ func (c *converter) forSome(o *optionList) (all []*yaml.Node) {
 // noTagged tells that options for some classes are left.
 func (c *converter) noTagged(o *optionList) *optionList {
 	for _, t := range o.tagged {
-		c.left(t.option.all[0].from, "it is for clients of some classes only, which is possible at the top and in a subnet; put it into the option-data of a class")
+		c.left(t.option.all[0].from, "it is for clients of some classes only, which is possible at the top and in a subnet; "+
+			"put it into the option-data of a class")
 	}
 	return o
 }

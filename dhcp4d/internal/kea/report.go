@@ -128,12 +128,15 @@ var reasons = []struct {
 	{[]string{"pool-id"}, "pools are counted by their place in the subnet"},
 	{[]string{"offer-lifetime"}, "an offered address is held for offer-hold, and is no lease yet"},
 	{[]string{"adaptive-lease-time-threshold"}, "lease times do not depend on how full a pool is"},
-	{[]string{"reservations-lookup-first", "ip-reservations-unique", "early-global-reservations-lookup"}, "reservations are in memory, and each address is reserved once"},
+	{[]string{"reservations-lookup-first", "ip-reservations-unique", "early-global-reservations-lookup"},
+		"reservations are in memory, and each address is reserved once"},
 	{[]string{"host-reservation-identifiers"}, "a client identifier goes before a hardware address, and that before a place of attachment"},
 	{[]string{"echo-client-id"}, "the client identifier is always returned (RFC 6842)"},
 	{[]string{"interfaces-config"}, "dhcp6d has the sockets on the link: name the interfaces in DHCP6D_INTERFACES"},
-	{[]string{"relay"}, "a query of DHCPv4 over DHCPv6 comes without giaddr: name the DHCPv6 relay by link-address in match, or let a 4o6 relay agent's giaddr count with trust-inner"},
+	{[]string{"relay"}, "a query of DHCPv4 over DHCPv6 comes without giaddr: name the DHCPv6 relay by link-address " +
+		"in match, or let a 4o6 relay agent's giaddr count with trust-inner"},
 	{[]string{"lease-database"}, "leases are in DHCP4D_STORE"},
-	{[]string{"lenient-option-parsing", "ignore-dhcp-server-identifier", "ignore-rai-link-selection"}, "options are read by the rules of the RFCs, and link selection counts with trust-inner"},
+	{[]string{"lenient-option-parsing", "ignore-dhcp-server-identifier", "ignore-rai-link-selection"},
+		"options are read by the rules of the RFCs, and link selection counts with trust-inner"},
 	{[]string{"Control-agent", "Dhcp6", "DhcpDdns", "Logging", "Netconf"}, "it configures another program"},
 }

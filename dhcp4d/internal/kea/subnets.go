@@ -516,7 +516,8 @@ func (c *converter) reservation(r *value) *yaml.Node {
 		return nil
 	}
 	if who.key == "" {
-		c.left(r, "flex-id tells clients apart by the expression of the hook flex_id, and so not by DUID; name its client by client-id: ff, the IAID and the DUID")
+		c.left(r, "flex-id tells clients apart by the expression of the hook flex_id, and so not by DUID; "+
+			"name its client by client-id: ff, the IAID and the DUID")
 		return nil
 	}
 	m := mapping()

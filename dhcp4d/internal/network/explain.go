@@ -33,7 +33,8 @@ func (s *Selector) Explain(f *Facts) []string {
 	case result.Subnet != nil:
 		say("result: subnet %s, %s, by %s%s", result.Subnet, result.Subnet.Prefix, result.Step, draining(result.Subnet))
 		if link := result.Subnet.Link; link != nil {
-			say("network %s: %s; the first with a free address for a new client, and where a client has an address or its reservation, that one", result.Subnet.Network, inOrder(result.Subnet))
+			say("network %s: %s; the first with a free address for a new client, and where a client has an address or its "+
+				"reservation, that one", result.Subnet.Network, inOrder(result.Subnet))
 		}
 	case result.Step == LinkSelection:
 		say("result: no subnet; link selection %s names none that may be chosen, and forbids any other", f.LinkSelection)

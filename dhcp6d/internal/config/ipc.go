@@ -137,7 +137,8 @@ func (c *Config) checkKeys(l *config.Loader, insecure bool) {
 		return
 	}
 	const alone = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
-	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix +
+		"IPC_INSECURE=true if the network between is yours alone"
 	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
 		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}

@@ -44,7 +44,8 @@ func (e *linkEntries) UnmarshalText(text []byte) error {
 		p, err := netip.ParsePrefix(fields[0])
 		switch {
 		case err == nil && (config.LinkLocal(p) || config.NoHost(p)):
-			return fmt.Errorf("%q names no link, because no relay names one by such an address; for clients whose link no relay names give the interface", fields[0])
+			return fmt.Errorf("%q names no link, because no relay names one by such an address; "+
+				"for clients whose link no relay names give the interface", fields[0])
 		case err == nil && p.Addr().Is6() && !p.Addr().Is4In6() && p == p.Masked():
 			entry.place.Link = p
 		case strings.Contains(fields[0], "/"):

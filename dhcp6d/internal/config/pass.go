@@ -110,7 +110,8 @@ func (c *Config) checkPass(l *config.Loader, supply []uint16) {
 			l.Mistake("DHCPV6_SERVERS", s.String()+" is listed twice", "remove one of them")
 		}
 		if a := s.Addr; a.Addr().IsLoopback() && a.Port() == c.ServerPort {
-			l.Mistake("DHCPV6_SERVERS", s.String()+" is dhcp6d itself", "give the port that the server of this host has, or give it a network namespace of its own")
+			l.Mistake("DHCPV6_SERVERS", s.String()+" is dhcp6d itself",
+				"give the port that the server of this host has, or give it a network namespace of its own")
 		}
 	}
 	if len(c.DHCPv6Servers) > 0 {
@@ -136,7 +137,8 @@ func (c *Config) checkSupply(l *config.Loader, supply []uint16) {
 		offered := c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, onLink) || slices.ContainsFunc(c.Services.List, bySome)
 		switch {
 		case !offered:
-			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code), "configure it, such as with "+Prefix+"4O6_SERVERS, "+Prefix+"OPTIONS or "+Prefix+"LINKS")
+			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code),
+				"configure it, such as with "+Prefix+"4O6_SERVERS, "+Prefix+"OPTIONS or "+Prefix+"LINKS")
 		case slices.Contains(supply[:i], code):
 			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is listed twice", code), "remove one of them")
 		}

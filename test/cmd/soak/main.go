@@ -80,7 +80,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 			[]string{"-count=1", "-timeout=0", "-v", "-run", pattern, pkg}, said, false}
 	}
 	list := []step{
-		one("two dhcp6d, three dhcp4d and a PostgreSQL server killed under load", "DHCP4O6_SEVERAL_KILLS", rounds(0.05, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"),
+		one("two dhcp6d, three dhcp4d and a PostgreSQL server killed under load", "DHCP4O6_SEVERAL_KILLS",
+			rounds(0.05, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"),
 		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
 		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond), "./dhcp4d/internal/store", "AKilledProcess"),
 		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable", "^TestFullDisk$"),
@@ -89,14 +90,17 @@ func steps(root string, total time.Duration) ([]step, error) {
 		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond), "./test/e2e", "^TestIntruder$"),
 		{"dhcp4d in simulated worlds", []string{"SIMULATION_TIME=" + share(0.2).String()},
 			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestSeeds$", "./dhcp4d/internal/simulation"}, said, false},
-		one("connections to a database cut at random", "STORE_SEEDS", rounds(0.03, 700*time.Millisecond), "./dhcp4d/internal/store", "^TestDB_4_CutAtRandom$"),
+		one("connections to a database cut at random", "STORE_SEEDS", rounds(0.03, 700*time.Millisecond),
+			"./dhcp4d/internal/store", "^TestDB_4_CutAtRandom$"),
 		{"a connection to a database cut at each octet of a commit", []string{"STORE_CUTS=1"},
 			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestDB_4_CutAtEachOctet$", "./dhcp4d/internal/store"}, said, false},
 		again("a PostgreSQL server that is killed, and other faults of a database", rounds(0.05, time.Minute), "./dhcp4d/internal/store", "^TestDB_"),
-		again("every file of a store damaged, and repaired", rounds(0.05, time.Minute), "./dhcp4d/internal/store", "^TestEveryFileInEveryState$|^TestRepair$|^TestARepair"),
+		again("every file of a store damaged, and repaired", rounds(0.05, time.Minute), "./dhcp4d/internal/store",
+			"^TestEveryFileInEveryState$|^TestRepair$|^TestARepair"),
 		again("the lease log while its files rotate", rounds(0.01, time.Second), "./dhcp4d/internal/hooks", "^TestNoLineIsLostOrTornWhileFilesRotate$"),
 		again("a dhcp4d that rotates its lease log", rounds(0.01, 10*time.Second), "./dhcp4d", "^TestTheLeaseLogRotates$"),
-		{"power cuts and disk errors at every point", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "PowerCut|ErrorOfTheDisk", "./dhcp4d/internal/store"}, said, false},
+		{"power cuts and disk errors at every point", nil, []string{"-count=1", "-timeout=0", "-v", "-run",
+			"PowerCut|ErrorOfTheDisk", "./dhcp4d/internal/store"}, said, false},
 		{"system calls in order", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "^TestTrace$", "./test/durable"}, said, false},
 	}
 	fuzzers, err := fuzzers(root)
