@@ -310,10 +310,8 @@ func (c *compiler) ifElse(n *node) octets {
 
 func (c *compiler) field(f field) octets {
 	switch f {
-	case pktInterface:
-		return ofPath(func(e *Evaluator) []byte { return e.query.Path.Interface })
-	case pktSource:
-		return ofPath(func(e *Evaluator) []byte { return e.address(e.query.Path.Source) })
+	case pktInterface, pktSource:
+		return ofWay(f == pktSource)
 	case pktDestination:
 		return func(e *Evaluator) []byte { return e.address(e.query.Local) }
 	case pktLength:
@@ -321,6 +319,10 @@ func (c *compiler) field(f field) octets {
 			return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(len(e.query.Message.Bytes()))) })
 		}
 		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(len(e.query.Path.Packet.Bytes()))) })
+	case pktOctets:
+		return func(e *Evaluator) []byte { return e.query.Octets }
+	case leaseEvent, leaseAddress, leaseSubnet, leaseHardware, leaseInterface:
+		return ofLease(f)
 	case pkt6Type:
 		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(e.query.Path.Packet.Message().Type())) })
 	case pkt6Xid:
@@ -335,11 +337,7 @@ func (c *compiler) field(f field) octets {
 	case pkt6Relays:
 		return ofPath(func(e *Evaluator) []byte { return e.number(uint32(e.query.Path.Believed)) })
 	case pkt6Server:
-		return ofPath(func(e *Evaluator) []byte {
-			name := e.make(len(e.query.Path.Server))
-			copy(name, e.query.Path.Server)
-			return name
-		})
+		return ofPath(func(e *Evaluator) []byte { return e.text(e.query.Path.Server) })
 	case pkt4Hardware:
 		return ofMessage(func(e *Evaluator) []byte { return e.query.Message.CHAddr() })
 	case pkt4HLen:
@@ -358,6 +356,41 @@ func (c *compiler) field(f field) octets {
 		return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.Type())) })
 	}
 	return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.Xid())) }) // pkt4Xid
+}
+
+// ofWay is what is known of a datagram before it is parsed.
+func ofWay(source bool) octets {
+	return func(e *Evaluator) []byte {
+		switch p := e.query.Path; {
+		case p == nil:
+			return nil
+		case source:
+			return e.address(p.Source)
+		default:
+			return p.Interface
+		}
+	}
+}
+
+// ofLease is empty where no change of a lease is looked at.
+func ofLease(f field) octets {
+	return func(e *Evaluator) []byte {
+		l := e.query.Lease
+		if l == nil {
+			return nil
+		}
+		switch f {
+		case leaseEvent:
+			return e.text(l.Event)
+		case leaseAddress:
+			return e.address(l.Address)
+		case leaseSubnet:
+			return e.number(l.Subnet)
+		case leaseHardware:
+			return l.HWAddr
+		}
+		return e.text(l.Interface)
+	}
 }
 
 // ofPath and ofMessage are empty where there is no path or no message.

@@ -16,10 +16,15 @@ func TestDocs(t *testing.T) {
 	}
 	v := names4(nil)
 	v.Option = func(name string) (byte, bool) { return 12, name == "host-name" }
+	v.Octets = true
 	var examples []string
 	for _, m := range regexp.MustCompile("(?m)^\\| `(.*?)` \\|").FindAllStringSubmatch(string(b), -1) {
 		text := strings.ReplaceAll(m[1], `\|`, "|")
-		if _, err := CompileTest(text, v); err != nil {
+		in := v
+		if strings.HasPrefix(text, "lease.") {
+			in = &Vocabulary{Lease: true}
+		}
+		if _, err := CompileTest(text, in); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 		examples = append(examples, text)

@@ -16,6 +16,16 @@ type Query struct {
 	Message *dhcp4.Message   // nil in dhcp6d
 	Local   netip.Addr       // destination of a query by unicast
 	Known   bool             // the client has a reservation
+	Octets  []byte           // the datagram or message at a buffer point, parsed or not
+	Lease   *Lease           // nil where a query is looked at
+}
+
+// Lease is a change of a lease. Expressions about one see no query.
+type Lease struct {
+	Event, Interface string
+	Address          netip.Addr
+	Subnet           uint32
+	HWAddr           []byte
 }
 
 // scratchSize bounds the octets that the functions of one comparison make together.
@@ -75,6 +85,13 @@ func (e *Evaluator) number(n uint32) []byte {
 	if b != nil {
 		binary.BigEndian.PutUint32(b, n)
 	}
+	return b
+}
+
+// text is the value of a string.
+func (e *Evaluator) text(s string) []byte {
+	b := e.make(len(s))
+	copy(b, s)
 	return b
 }
 

@@ -64,6 +64,10 @@ type Vocabulary struct {
 	OptionNames func() []string
 	// Classes are the classes that may be asked for: those defined before, which leaves no circles.
 	Classes *Scope
+	// Octets says that there is pkt.hex: the octets of a datagram or message at a buffer point.
+	Octets bool
+	// Lease says that a change of a lease is looked at, and no query.
+	Lease bool
 }
 
 // Test is a compiled expression that is true or false.

@@ -202,6 +202,9 @@ func (p *parser) word(n *node) *node {
 		p.unexpected("a value or a test")
 	}
 	p.advance()
+	if !p.fits(word) {
+		p.fail(n.at, "%s is not known of a change of a lease; there are lease.address, lease.event, lease.iface, lease.mac and lease.subnet", word)
+	}
 	switch word {
 	case "option":
 		n.op, n.chain = opOption, []uint16{p.optionCode(p.names.V6)}
@@ -212,7 +215,7 @@ func (p *parser) word(n *node) *node {
 		return p.asked(p.more(n))
 	case "relay6":
 		return p.relay6(n)
-	case "pkt", "pkt4", "pkt6":
+	case "pkt", "pkt4", "pkt6", "lease":
 		return p.packet(n, word)
 	case "vendor", "vendor-class":
 		n.class = word == "vendor-class"
@@ -238,6 +241,16 @@ func (p *parser) word(n *node) *node {
 	}
 	p.fail(n.at, "there is no function %s; %s", word, hint(word, leaders))
 	return nil
+}
+
+// fits reports whether what a word asks for may be there: only leases where a change of one is looked
+// at, and only queries elsewhere.
+func (p *parser) fits(word string) bool {
+	switch word {
+	case "option", "relay4", "relay6", "pkt", "pkt4", "pkt6", "vendor", "vendor-class", "known", "unknown":
+		return !p.names.Lease
+	}
+	return true
 }
 
 // function reads the arguments of a function, if word is one.
@@ -473,8 +486,11 @@ func (p *parser) relay6(n *node) *node {
 }
 
 func (p *parser) packet(n *node, of string) *node {
-	if of == "pkt4" {
+	switch {
+	case of == "pkt4":
 		p.only4(n, of)
+	case of == "lease" && !p.names.Lease:
+		p.fail(n.at, "lease is known only of a change of a lease, at leases4_committed")
 	}
 	p.expect(".")
 	if of == "pkt6" && p.took("option") {
@@ -485,13 +501,16 @@ func (p *parser) packet(n *node, of string) *node {
 	var names []string
 	for f, name := range fieldNames {
 		short, ok := strings.CutPrefix(name, of+".")
-		if !ok || (p.names.V6 && field(f) == pkt6Server) {
+		if !ok || (p.names.V6 && field(f) == pkt6Server) || (!p.names.Octets && field(f) == pktOctets) {
 			continue
 		}
 		if names = append(names, short); p.took(short) {
 			n.op, n.field = opField, field(f)
 			return n
 		}
+	}
+	if of == "pkt" && p.is("hex") {
+		p.fail(t.at, "pkt.hex is known only at the buffer points of rules")
 	}
 	if t.kind == wordToken {
 		p.fail(t.at, "%s has no field %s; %s", of, t.text, hint(t.text, names))

@@ -16,6 +16,7 @@ const (
 	pktSource
 	pktDestination
 	pktLength
+	pktOctets
 	pkt4Hardware
 	pkt4HLen
 	pkt4HType
@@ -31,15 +32,21 @@ const (
 	pkt6Link
 	pkt6Relays
 	pkt6Server
+	leaseEvent
+	leaseAddress
+	leaseSubnet
+	leaseHardware
+	leaseInterface
 )
 
 // fieldNames are the fields by their names; what comes before the dot says of which packet.
 var fieldNames = [...]string{
-	pktInterface: "pkt.iface", pktSource: "pkt.src", pktDestination: "pkt.dst", pktLength: "pkt.len",
+	pktInterface: "pkt.iface", pktSource: "pkt.src", pktDestination: "pkt.dst", pktLength: "pkt.len", pktOctets: "pkt.hex",
 	pkt4Hardware: "pkt4.mac", pkt4HLen: "pkt4.hlen", pkt4HType: "pkt4.htype", pkt4CIAddr: "pkt4.ciaddr",
 	pkt4GIAddr: "pkt4.giaddr", pkt4YIAddr: "pkt4.yiaddr", pkt4SIAddr: "pkt4.siaddr", pkt4Type: "pkt4.msgtype", pkt4Xid: "pkt4.transid",
 	pkt6Type: "pkt6.msgtype", pkt6Xid: "pkt6.transid", pkt6Client: "pkt6.client", pkt6Link: "pkt6.link",
 	pkt6Relays: "pkt6.relays", pkt6Server: "pkt6.dhcp6d",
+	leaseEvent: "lease.event", leaseAddress: "lease.address", leaseSubnet: "lease.subnet", leaseHardware: "lease.mac", leaseInterface: "lease.iface",
 }
 
 // The fields of a relay level.
@@ -90,7 +97,7 @@ var hookClasses = []string{"AFTER_", "EXTERNAL_", "HA_", "SPAWN_"}
 
 // leaders are the words that an expression or a part of it may begin with.
 var leaders = []string{
-	"option", "relay4", "relay6", "pkt", "pkt4", "pkt6", "vendor", "vendor-class", "member", "known", "unknown", "not", "match",
+	"option", "relay4", "relay6", "pkt", "pkt4", "pkt6", "lease", "vendor", "vendor-class", "member", "known", "unknown", "not", "match",
 	"substring", "concat", "ifelse", "hexstring", "lcase", "ucase", "split",
 	"addrtotext", "int8totext", "int16totext", "int32totext", "uint8totext", "uint16totext", "uint32totext",
 }

@@ -31,9 +31,11 @@ type Action[E any] func(e *E, of *expression.Evaluator) drop.Reason
 
 // Argument is what stands behind the name of an action.
 type Argument struct {
-	Text string // without blanks around
-	at   int    // offset in the lines
-	all  string
+	Text  string // without blanks around
+	Point *Point // where the rule runs
+	at    int    // offset in the lines
+	all   string
+	words *expression.Vocabulary
 }
 
 // Fail returns a mistake at an offset of the argument. The problem ends with what to do.
@@ -55,8 +57,8 @@ func (a Argument) Cut() (word, rest Argument) {
 }
 
 // Value compiles the argument as an expression that is octets.
-func (a Argument) Value(v *expression.Vocabulary) (*expression.Value, *Mistake) {
-	value, err := expression.CompileValue(a.Text, v)
+func (a Argument) Value() (*expression.Value, *Mistake) {
+	value, err := expression.CompileValue(a.Text, a.words)
 	if err != nil {
 		return nil, inside(a.all, a.at, err)
 	}
@@ -79,13 +81,17 @@ type Point struct {
 	// Unknown is why it is not known there whether the client has a reservation, and what to do;
 	// empty: it is known.
 	Unknown string
+	// Vocabulary is the words of expressions there; nil: those of the language.
+	Vocabulary *expression.Vocabulary
 }
 
 // Language is what the rules of a daemon may say.
 type Language[E any] struct {
 	Points []Point // in the order of a packet's way
-	// Closed are the other points of the daemon, and why no rule runs there.
-	Closed     map[string]string
+	// Elsewhere are the points of the daemon whose rules another language compiles. Rest says that
+	// all points but those of Points are.
+	Elsewhere  []string
+	Rest       bool
 	Verbs      []Verb[E]
 	Vocabulary *expression.Vocabulary
 	// Notes are where the event wants to be told what is done with it;
@@ -171,12 +177,18 @@ func blank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r'
 // Compile compiles lines. An empty line, and one that begins with #, says nothing. A line that
 // begins with a blank goes on with the one before it.
 func Compile[E any](text string, l *Language[E]) (*Program[E], []*Mistake) {
-	if len(text) > MaxText {
+	switch {
+	case len(text) > MaxText && l.Rest:
+		return nil, nil // the other language has told
+	case len(text) > MaxText:
 		return nil, []*Mistake{{1, 1, fmt.Sprintf("%d octets are too many; give at most %d", len(text), MaxText)}}
 	}
 	p := &Program[E]{points: map[string]List[E]{}}
 	var mistakes []*Mistake
 	for _, s := range spans(text) {
+		if l.isElsewhere(pointOf(s.plain(text))) {
+			continue
+		}
 		if p.rules++; p.rules > MaxRules {
 			return nil, append(mistakes, mistake(text, s.begin, fmt.Sprintf("more than %d rules; put what they have in common into classes", MaxRules)))
 		}
@@ -232,6 +244,20 @@ func (s span) plain(text string) string {
 	return strings.TrimRightFunc(b.String(), blank)
 }
 
+// isElsewhere reports whether another language compiles the rules of a point.
+func (l *Language[E]) isElsewhere(point string) bool {
+	if l.Rest {
+		return !slices.ContainsFunc(l.Points, func(p Point) bool { return p.Name == point })
+	}
+	return slices.Contains(l.Elsewhere, point)
+}
+
+// pointOf is the name of the point in a rule.
+func pointOf(line string) string {
+	name, _, _ := strings.Cut(line, ":")
+	return strings.TrimFunc(name, blank)
+}
+
 const form = "point: expression -> action"
 
 func (l *Language[E]) rule(text string, s span) (point string, r Rule[E], wrong *Mistake) {
@@ -247,12 +273,9 @@ func (l *Language[E]) rule(text string, s span) (point string, r Rule[E], wrong 
 	if colon < 0 || (arrow >= 0 && arrow < colon) {
 		return fail(0, "names no point before a colon; write %s", form)
 	}
-	name := strings.TrimFunc(line[:colon], blank)
+	name := pointOf(line)
 	at := slices.IndexFunc(l.Points, func(p Point) bool { return p.Name == name })
 	if at < 0 {
-		if why := l.Closed[name]; why != "" {
-			return fail(0, "at %s no rule runs: %s", name, why)
-		}
 		return fail(0, "there is no point %s; %s", quote(name), expression.Suggest(name, l.names()))
 	}
 	if arrow < 0 {
@@ -273,7 +296,7 @@ func (l *Language[E]) test(text string, begin int, line string, at int, p *Point
 	if at == len(line) {
 		return nil, mistake(text, begin+at, "has no expression before ->; member('ALL') is true of every packet")
 	}
-	test, err := expression.CompileTest(strings.TrimRightFunc(line[at:], blank), l.Vocabulary)
+	test, err := expression.CompileTest(strings.TrimRightFunc(line[at:], blank), l.words(p))
 	switch {
 	case err != nil:
 		return nil, inside(text, begin+at, err)
@@ -283,10 +306,17 @@ func (l *Language[E]) test(text string, begin int, line string, at int, p *Point
 	return test, nil
 }
 
+func (l *Language[E]) words(p *Point) *expression.Vocabulary {
+	if p.Vocabulary != nil {
+		return p.Vocabulary
+	}
+	return l.Vocabulary
+}
+
 // action makes the action that stands at an offset of a line.
 func (l *Language[E]) action(text string, begin int, line string, at int, p *Point) (Action[E], *Mistake) {
 	at = len(line) - len(strings.TrimLeftFunc(line[at:], blank))
-	word, rest := Argument{Text: line[at:], at: begin + at, all: text}.Cut()
+	word, rest := Argument{Text: line[at:], Point: p, at: begin + at, all: text, words: l.words(p)}.Cut()
 	i := slices.IndexFunc(l.Verbs, func(v Verb[E]) bool { return v.Name == word.Text })
 	switch {
 	case word.Text == "":
@@ -328,7 +358,7 @@ func (l *Language[E]) names() (names []string) {
 	for _, p := range l.Points {
 		names = append(names, p.Name)
 	}
-	return names
+	return append(names, l.Elsewhere...)
 }
 
 // outside returns where a sign stands outside of single quotes, -1 if nowhere.

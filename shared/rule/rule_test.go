@@ -34,7 +34,7 @@ func language(tally *Tally) *Language[event] {
 			{Name: "first", Verbs: []string{"drop", "count", "class"}, Unknown: "ask at last"},
 			{Name: "last", Verbs: []string{"drop", "count", "say"}},
 		},
-		Closed: map[string]string{"bytes": "use first"},
+		Elsewhere: []string{"other"},
 		Verbs: []Verb[event]{
 			Drop(tally, func(e *event) *hook.Culprit { return &e.Culprit }),
 			Count[event](tally),
@@ -108,6 +108,21 @@ func TestRulesRunInOrder(t *testing.T) {
 	}
 }
 
+// TestTwoLanguagesReadTheSameLines: each compiles the rules of its points, and together they see all.
+func TestTwoLanguagesReadTheSameLines(t *testing.T) {
+	const lines = "other: member('ALL') -> say a\nfirst: member('ALL') -> count seen\nother: x -> say b"
+	one := language(tally())
+	p, mistakes := Compile(lines, one)
+	if mistakes != nil || p.Len() != 1 || len(p.At("first")) != 1 {
+		t.Errorf("the first compiles %+v, %v", p, mistakes)
+	}
+	rest := language(tally())
+	rest.Points, rest.Elsewhere, rest.Rest = []Point{{Name: "other", Verbs: []string{"say"}}}, nil, true
+	if _, mistakes := Compile(lines, rest); len(mistakes) != 1 || mistakes[0].Line != 3 {
+		t.Errorf("the other finds %v, want one mistake in line 3", mistakes)
+	}
+}
+
 func TestAClassHoldsFromTheRuleOn(t *testing.T) {
 	l := language(tally())
 	p, mistakes := Compile("first: member('held') -> drop banned\nfirst: option[1].exists -> class held\nlast: member('held') -> say held\nlast: not member('held') -> say free", l)
@@ -130,7 +145,7 @@ func TestMistakesOfLines(t *testing.T) {
 		"  last: member('ALL') -> say a":                 "line 1, column 3: goes on with a rule that is not there; begin a rule without a blank, as in point: expression -> action",
 		"last -> say a":                                  "line 1, column 1: names no point before a colon; write point: expression -> action",
 		"# a\nlst: member('ALL') -> say a":               `line 2, column 1: there is no point "lst"; did you mean last?`,
-		"bytes: member('ALL') -> say a":                  "line 1, column 1: at bytes no rule runs: use first",
+		"outer: member('ALL') -> say a":                  `line 1, column 1: there is no point "outer"; did you mean other?`,
 		"last: member('ALL')":                            "line 1, column 20: has no -> and no action behind it; write point: expression -> action",
 		"last: -> say a":                                 "line 1, column 7: has no expression before ->; member('ALL') is true of every packet",
 		"last:\n  pkt.iface == 'x'\n  annd y -> say a":   "line 3, column 3: ",

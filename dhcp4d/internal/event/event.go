@@ -36,12 +36,17 @@ type Query struct {
 	DHCP6D netip.AddrPort
 	// Frame is the DHCPv6 side: relay chain, options, return context.
 	Frame *ipc.Query
-	// Data is the DHCPv4 message: the query's, and from pkt4_send on the reply's.
+	// Data is the DHCPv4 message: the query's, and from pkt4_send on the reply's. A filter at
+	// buffer4_receive or buffer4_send may change it, in the memory of Octets.
 	Data []byte
+	// Octets are set at buffer4_receive and buffer4_send only.
+	Octets *hook.Octets
 	// Message is the parsed query, nil at buffer4_receive.
 	Message *dhcp4.Message
-	// Evaluator has the query from pkt4_receive on: it answers expressions, and a hook may put the
-	// query into a class. It does not know before lease4_select whether the client has a
+	// View is memory for the message at buffer4_receive, for Look. It is nil elsewhere.
+	View *dhcp4.Message
+	// Evaluator has the query, at buffer4_receive what Look makes of it. From pkt4_receive on a hook
+	// may put the query into a class. It does not know before lease4_select whether the client has a
 	// reservation. What the class gives is given if the query is put into it before.
 	Evaluator *expression.Evaluator
 	// Options are set at pkt4_send only: what a hook sets goes into the reply.
@@ -68,6 +73,20 @@ type Query struct {
 	// LeaseTime may be set from pkt4_receive to lease4_select and lease4_renew: the seconds of the
 	// lease, whatever the client and the configuration say. Later a change has no effect.
 	LeaseTime uint32
+}
+
+// Look has expressions at a buffer point look at Data. At buffer4_receive there is a message only if
+// it can be parsed.
+func (q *Query) Look() {
+	at := q.Evaluator.Query()
+	at.Octets = q.Data
+	if q.View == nil {
+		return
+	}
+	at.Message = nil
+	if q.View.Parse(q.Data) == drop.None {
+		at.Message = q.View
+	}
 }
 
 // Heed sets what a verdict says; v may be nil.

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,6 +26,7 @@ type rulesVariables struct {
 	rule.Variables
 
 	program *rule.Program[event.Query]
+	leases  *rule.Program[event.Lease]
 	tally   *rule.Tally
 }
 
@@ -36,20 +39,27 @@ func (v *rulesVariables) Check(c *hook.Check) {
 // Complete implements hook.Completer: it compiles the lines, which may ask for the classes of the
 // subnets document.
 func (v *rulesVariables) Complete(with *network.Subnets, c *hook.Check) {
-	var mistakes []*rule.Mistake
+	var mistakes, others []*rule.Mistake
 	v.program, mistakes = rule.Compile(v.Lines, v.language(with))
-	rule.Report(c, mistakes)
+	v.leases, others = rule.Compile(v.Lines, v.ofLeases())
+	rule.Report(c, append(mistakes, others...))
 }
 
 // language is what rules may say. What they may do at which point stands in docs/hooks.md.
 func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event.Query] {
 	const unknown = "that is known only from lease4_select on"
 	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: subnets.Names}
+	octets := *words
+	octets.Octets = true
+	received := octets
+	received.Classes = nil
 	ending := []string{"drop", "count"}
+	bytes := []string{"drop", "count", "option", "octets"}
 	early := []string{"drop", "count", "class", "address", "pool", "lease-time"}
 	given := []string{"drop", "count", "lease-time"}
 	return &rule.Language[event.Query]{
 		Points: []rule.Point{
+			{Name: string(event.Buffer4Receive), Verbs: bytes, Unknown: unknown, Vocabulary: &received},
 			{Name: string(event.Pkt4Receive), Verbs: early, Unknown: unknown},
 			{Name: string(event.Subnet4Select), Verbs: early, Unknown: unknown},
 			{Name: string(event.Lease4Select), Verbs: given},
@@ -57,30 +67,44 @@ func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event
 			{Name: string(event.Lease4Release), Verbs: ending},
 			{Name: string(event.Lease4Decline), Verbs: ending},
 			{Name: string(event.Pkt4Send), Verbs: []string{"drop", "count", "option"}},
+			{Name: string(event.Buffer4Send), Verbs: bytes, Vocabulary: &octets},
 		},
-		Closed: map[string]string{
-			string(event.Buffer4Receive):   "there are only bytes; use pkt4_receive",
-			string(event.Buffer4Send):      "there are only bytes; use pkt4_send",
-			string(event.Leases4Committed): "it has happened, and there may be no query; use the hooks leaselog and run",
-		},
+		Elsewhere: []string{string(event.Leases4Committed)},
 		Verbs: []rule.Verb[event.Query]{
 			rule.Drop(v.tally, func(e *event.Query) *hook.Culprit { return &e.Culprit }),
 			rule.Count[event.Query](v.tally),
 			rule.Class[event.Query](func(of rule.Argument) (int, *rule.Mistake) { return marked(subnets, of) }),
 			{Name: "option", Takes: "NAME VALUE, or NAME = EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
-				return setOption(of, words)
+				if of.Point.Vocabulary != nil {
+					return putOption(of)
+				}
+				return setOption(of)
 			}},
+			{Name: "octets", Takes: "OFFSET = EXPRESSION", Make: overwrite},
 			{Name: "pool", Takes: "POOL", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 				return setPool(of, subnets.PoolNames())
 			}},
 			{Name: "address", Takes: "EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
-				return setAddress(of, words)
+				return setAddress(of)
 			}},
 			{Name: "lease-time", Takes: "DURATION", Make: setLeaseTime},
 		},
 		Notes:      func(e *event.Query) *hook.Notes { return e.Notes },
 		Vocabulary: words,
 		Classes:    subnets.Classes,
+	}
+}
+
+// ofLeases is what rules may say of a change of a lease. It has happened, and there may be no query.
+func (v *rulesVariables) ofLeases() *rule.Language[event.Lease] {
+	return &rule.Language[event.Lease]{
+		Points: []rule.Point{{
+			Name: string(event.Leases4Committed), Verbs: []string{"count"}, Unknown: "that is not known of a change of a lease",
+		}},
+		Rest:       true,
+		Verbs:      []rule.Verb[event.Lease]{rule.Count[event.Lease](v.tally)},
+		Notes:      func(*event.Lease) *hook.Notes { return nil },
+		Vocabulary: &expression.Vocabulary{Lease: true},
 	}
 }
 
@@ -104,7 +128,7 @@ func marked(subnets *network.Subnets, of rule.Argument) (int, *rule.Mistake) {
 
 // setOption makes the action that sets an option of the reply: NAME VALUE with the value as in the
 // subnets document, or NAME = EXPRESSION with the octets.
-func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Query], *rule.Mistake) {
+func setOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	name, value := of.Cut()
 	code, problem := encode.CodeOfText(name.Text)
 	switch {
@@ -116,7 +140,7 @@ func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[even
 		return nil, value.Fail(0, "option %s has no value; write option NAME VALUE, or option NAME = EXPRESSION", name.Text)
 	}
 	if sign, text := value.Cut(); sign.Text == "=" {
-		return computed(code, text, words)
+		return computed(code, text)
 	}
 	octets, at, problem := encode.ValueOfText(name.Text, value.Text)
 	if problem != "" {
@@ -130,17 +154,75 @@ func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[even
 
 // computed makes the action that sets an option to what an expression is; empty octets leave the
 // option out. What cannot be computed is left as it was.
-func computed(code byte, text rule.Argument, words *expression.Vocabulary) (rule.Action[event.Query], *rule.Mistake) {
+func computed(code byte, text rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	if text.Text == "" {
 		return nil, text.Fail(0, "has no expression behind =; '' leaves the option out")
 	}
-	value, wrong := text.Value(words)
+	value, wrong := text.Value()
 	if wrong != nil {
 		return nil, wrong
 	}
 	return func(e *event.Query, of *expression.Evaluator) drop.Reason {
 		if octets, ok := value.Octets(of); ok {
 			e.Options.Set(code, octets)
+		}
+		return hook.Continue
+	}, nil
+}
+
+// putOption sets an option in the octets of a message.
+func putOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+	name, rest := of.Cut()
+	code, known := encode.CodeOf(name.Text)
+	if n, err := strconv.ParseUint(name.Text, 10, 8); err == nil {
+		code, known = byte(n), true
+	}
+	sign, text := rest.Cut()
+	switch {
+	case !known:
+		return nil, name.Fail(0, "option %s is no code and no name that is known; %s", name.Text, expression.Suggest(name.Text, encode.Names()))
+	case code == dhcp4.OptPad || code == dhcp4.OptEnd || code == dhcp4.OptOverload:
+		return nil, name.Fail(0, "option %s is part of the form of a message, and cannot be set", name.Text)
+	case of.Point.Name == string(event.Buffer4Send) && isStored(code):
+		return nil, name.Fail(0, "option %s says what is stored, and cannot be set any more", name.Text)
+	case sign.Text != "=" || text.Text == "":
+		return nil, rest.Fail(0, "option %s has no = and no expression behind it; at %s write option NAME = EXPRESSION", name.Text, of.Point.Name)
+	}
+	value, wrong := text.Value()
+	if wrong != nil {
+		return nil, wrong
+	}
+	return func(e *event.Query, of *expression.Evaluator) drop.Reason {
+		if octets, ok := value.Octets(of); ok {
+			e.Data = rule.SetOption4(e.Octets, e.Data, code, octets)
+			e.Look()
+		}
+		return hook.Continue
+	}, nil
+}
+
+// isStored reports whether an option of a reply says what is stored of a lease, or whose it is.
+func isStored(code byte) bool {
+	switch code {
+	case dhcp4.OptLeaseTime, dhcp4.OptMessageType, dhcp4.OptServerIdentifier:
+		return true
+	}
+	return false
+}
+
+// overwrite puts octets in place of as many.
+func overwrite(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+	at, value, wrong := of.Overwrite()
+	switch {
+	case wrong != nil:
+		return nil, wrong
+	case of.Point.Name == string(event.Buffer4Send) && dhcp4.IsFixed(at):
+		return nil, of.Fail(0, "octet %d says whose reply it is and which address is stored, and cannot be changed any more", at)
+	}
+	return func(e *event.Query, of *expression.Evaluator) drop.Reason {
+		if octets, ok := value.Octets(of); ok {
+			e.Data = e.Octets.Overwrite(e.Data, at, octets)
+			e.Look()
 		}
 		return hook.Continue
 	}, nil
@@ -164,8 +246,8 @@ func setPool(of rule.Argument, names []string) (rule.Action[event.Query], *rule.
 // setAddress makes the action that gives the client the address that an expression is. Empty
 // octets, and what cannot be computed, leave the choice to dhcp4d. Octets that are no address of
 // the subnet drop the query.
-func setAddress(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Query], *rule.Mistake) {
-	value, wrong := of.Value(words)
+func setAddress(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
+	value, wrong := of.Value()
 	if wrong != nil {
 		return nil, wrong
 	}
@@ -198,20 +280,50 @@ func setLeaseTime(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 // rulesHook is the hook that does what the operator's rules say.
 type rulesHook struct {
 	program *rule.Program[event.Query]
+	leases  *rule.Program[event.Lease]
+	memory  sync.Pool // of *leaseView: several goroutines tell of leases
+}
+
+// leaseView is what expressions about a change of a lease look at.
+type leaseView struct {
+	of     expression.Lease
+	eval   expression.Evaluator
+	member expression.Membership
 }
 
 func newRules(v *rulesVariables, env hook.Env, _ *rulesHook) (*rulesHook, error) {
 	v.tally.Register(env.Registry, drop.DHCP4D)
-	return &rulesHook{v.program}, nil
+	return &rulesHook{program: v.program, leases: v.leases, memory: sync.Pool{New: func() any { return new(leaseView) }}}, nil
 }
 
 // Attach implements hook.Hook.
 func (r *rulesHook) Attach(to *hook.Attachment) {
 	for _, p := range event.Filters() {
-		if list := r.program.At(string(p)); len(list) > 0 {
+		list := r.program.At(string(p))
+		switch {
+		case len(list) == 0:
+		case p == event.Buffer4Receive || p == event.Buffer4Send:
+			p.Run(to, func(e *event.Query) drop.Reason {
+				e.Look()
+				return list.Run(e, e.Evaluator)
+			})
+		default:
 			p.Run(to, func(e *event.Query) drop.Reason { return list.Run(e, e.Evaluator) })
 		}
 	}
+	if list := r.leases.At(string(event.Leases4Committed)); len(list) > 0 {
+		event.Leases4Committed.Run(to, func(e *event.Lease) { r.told(list, e) })
+	}
+}
+
+// told runs the rules about a change of a lease.
+func (r *rulesHook) told(list rule.List[event.Lease], e *event.Lease) {
+	v := r.memory.Get().(*leaseView)
+	b := &e.Binding
+	v.of = expression.Lease{Event: e.Event.String(), Interface: e.Interface, Address: b.Addr, Subnet: b.Subnet, HWAddr: b.HWAddr}
+	v.eval.Begin(expression.Query{Lease: &v.of}, nil, &v.member)
+	list.Run(e, &v.eval)
+	r.memory.Put(v)
 }
 
 // Rules makes the hook rules alone, for a program that tells what rules do with a query. It counts

@@ -62,9 +62,19 @@ func ruled(t testing.TB, s *network.Subnets, lines string) (*event.Hooks, error)
 func TestMistakesOfRules(t *testing.T) {
 	for lines, want := range map[string]string{
 		"pkt4_receive: known -> drop unpaid":                               "line 1, column 15: depends on whether the client has a reservation: that is known only from lease4_select on",
-		"subnet4_select: member('ALL') -> option routers 192.0.2.1":        "line 1, column 34: option has no effect at subnet4_select; use it at pkt4_send",
-		"buffer4_send: member('ALL') -> drop unpaid":                       "line 1, column 1: at buffer4_send no rule runs: there are only bytes; use pkt4_send",
-		"leases4_committed: member('ALL') -> count seen":                   "line 1, column 1: at leases4_committed no rule runs: it has happened, and there may be no query; use the hooks leaselog and run",
+		"subnet4_select: member('ALL') -> option routers 192.0.2.1":        "line 1, column 34: option has no effect at subnet4_select; use it at buffer4_receive or pkt4_send or buffer4_send",
+		"buffer4_send: member('ALL') -> option 51 = 0x00000001":            "line 1, column 39: option 51 says what is stored, and cannot be set any more",
+		"buffer4_send: member('ALL') -> option 52 = 0x01":                  "line 1, column 39: option 52 is part of the form of a message, and cannot be set",
+		"buffer4_send: member('ALL') -> option routers 192.0.2.1":          "line 1, column 47: option routers has no = and no expression behind it; at buffer4_send write option NAME = EXPRESSION",
+		"buffer4_receive: member('ALL') -> option rooters = 'x'":           "line 1, column 42: option rooters is no code and no name that is known; did you mean routers?",
+		"buffer4_send: member('ALL') -> octets 16 = 192.0.2.9":             "line 1, column 39: octet 16 says whose reply it is and which address is stored, and cannot be changed any more",
+		"buffer4_send: member('ALL') -> octets x = 192.0.2.9":              `line 1, column 39: "x" is no offset; count octets from 0`,
+		"buffer4_send: member('ALL') -> octets 20 192.0.2.9":               "line 1, column 42: octets has no = and no expression behind it; write octets OFFSET = EXPRESSION",
+		"buffer4_receive: member('phones') -> drop unpaid":                 "line 1, column 25: there are no classes here",
+		"pkt4_receive: pkt.hex == '' -> drop unpaid":                       "line 1, column 19: pkt.hex is known only at the buffer points of rules",
+		"pkt4_receive: lease.event == '' -> drop unpaid":                   "line 1, column 15: lease is known only of a change of a lease, at leases4_committed",
+		"leases4_committed: pkt4.mac == '' -> count seen":                  "line 1, column 20: pkt4 is not known of a change of a lease; there are lease.address, ",
+		"leases4_committed: member('ALL') -> drop unpaid":                  `line 1, column 37: there is no action "drop"; at leases4_committed there are count COUNTER`,
 		"pkt4_receive: member('ALL') -> class own":                         "line 1, column 38: the class own has a condition of its own in DHCP4D_SUBNETS; take another, with marked: true",
 		"pkt4_receive: member('ALL') -> class fones":                       `line 1, column 38: no class "fones" is marked by rules; did you mean phones?`,
 		"pkt4_send: member('ALL') -> option rooters 192.0.2.1":             "line 1, column 36: option rooters is no option known by name; did you mean routers?",
@@ -118,7 +128,7 @@ func TestTheTableOfPoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	actions := map[string]string{"drop": "unpaid", "count": "seen", "class": "phones", "pool": "phones", "address": "192.0.2.7",
-		"lease-time": "5m", "option": "host-name 'x'"}
+		"lease-time": "5m", "option": "host-name = 'x'", "octets": "8 = 0x0000"}
 	var points []string
 	for line := range strings.Lines(string(page)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")

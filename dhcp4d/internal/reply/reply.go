@@ -85,8 +85,8 @@ const (
 // padded is the size that Pad fills up to, the least of BOOTP.
 const padded = 300
 
-// limit is the greatest length of the reply.
-func limit(q *dhcp4.Message, room int) int {
+// Limit returns the greatest length of the reply to a query.
+func Limit(q *dhcp4.Message, room int) int {
 	datagram, _ := q.Uint16(dhcp4.OptMaximumMessageSize)
 	return min(max(leastDatagram, int(datagram))-ipv4Headers, room)
 }
@@ -100,7 +100,7 @@ func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 		lease = !nak && q.Type() != dhcp4.Inform
 
 		// What must be sent. All lengths count code and length octets.
-		most = limit(q, r.Room)
+		most = Limit(q, r.Room)
 		id   = q.EchoLen(dhcp4.OptClientIdentifier) // RFC 6842 §3
 		need = dhcp4.HeaderLen + typeLen + fourLen + id + endLen
 

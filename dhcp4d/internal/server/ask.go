@@ -29,6 +29,7 @@ type parkedQuery struct {
 	set    *Settings // whose hooks it has passed
 	passed passed
 	member expression.Membership
+	octets []byte // of the message, if hooks at buffer4_receive have changed it
 
 	address   netip.Addr
 	pool      string
@@ -95,6 +96,9 @@ func (s *Server) park(q *exchange, at passed, key []byte) (fate, drop.Reason) {
 		w.asker.Metrics.Asked()
 	}
 	p.More.set, p.More.passed = s.set, at
+	if p.More.octets = p.More.octets[:0]; q.octets.Changed {
+		p.More.octets = append(p.More.octets, q.event.Data...)
+	}
 	p.More.member.Copy(&q.member)
 	p.More.address, p.More.pool, p.More.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
 	return parked, drop.None
@@ -137,6 +141,9 @@ func (s *Server) recall(q *exchange) {
 		q.member.Copy(&was.More.member)
 		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
 		q.event.Outcome = was.Outcome
+		if len(was.More.octets) > 0 {
+			q.octets.Changed, q.event.Data = true, was.More.octets
+		}
 	}
 	waited := s.questions.now - was.Since
 	if s.questions.asker != nil {

@@ -108,6 +108,9 @@ type Server struct {
 	sets     []*option.Set    // memory of options
 	groups   []int32          // of pools that it may have, memory
 	eval     expression.Evaluator
+	octets   hook.Octets // what hooks at buffer4_send make of a reply
+	built    dhcp4.Message
+	changed  dhcp4.Message
 	warned   time.Time // when leftOut last warned
 
 	complaints complaints
@@ -130,6 +133,7 @@ type exchange struct {
 	passed   passed    // hook points that it has passed before it was parked
 	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
 	frame    ipc.Query
+	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
 	event    event.Query
 	who      asker
@@ -309,24 +313,24 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if s.tracing != nil {
 		q.event.Notes = &q.notes
 	}
-	q.member.Forget()
-	q.passed = nothing
+	q.who.locate(&q.frame, &peer)
+	q.passed, q.octets.Changed = nothing, false
 	if q.was != nil {
 		s.recall(q)
 	}
 	if q.passed == nothing {
-		if why := s.set.Hooks.Buffer4Receive.Run(&q.event); why != hook.Continue {
+		if why := s.receive(q); why != hook.Continue {
 			return dropped, why
 		}
+		q.member.Forget()
 	}
-	if why := q.message.Parse(q.frame.DHCPv4()); why != drop.None {
+	if why := q.message.Parse(q.event.Data); why != drop.None {
 		return dropped, why
 	}
 	q.who.kind = q.message.Type()
 	if why := q.message.CheckRequest(); why != drop.None {
 		return dropped, why
 	}
-	q.who.locate(&q.frame, &peer)
 	q.event.Message, q.reserved, q.known = &q.message, nil, false
 	q.who.where.Classes = nil
 	if s.set.asks {
@@ -556,8 +560,10 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	if !answer.LeftOut.Empty() {
 		s.leftOut(q, &answer.LeftOut)
 	}
-	if why := s.set.Hooks.Buffer4Send.Run(&q.event); why != hook.Continue {
-		return dropped, why
+	if !s.set.Hooks.Buffer4Send.Empty() {
+		if out, why = s.leave(q, answer, &mark, out, message); why != drop.None {
+			return dropped, why
+		}
 	}
 	if waits {
 		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
@@ -586,6 +592,40 @@ func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, m
 	}
 	out, why = mark.End(out)
 	q.event.Data = out[message:]
+	return out, why
+}
+
+// receive has the hooks at buffer4_receive look at the octets of a query.
+func (s *Server) receive(q *exchange) drop.Reason {
+	hooks := &s.set.Hooks.Buffer4Receive
+	if hooks.Empty() {
+		return drop.None
+	}
+	q.member.Forget()
+	s.eval.Begin(expression.Query{Path: &q.who.path, Local: q.frame.Context().Local}, nil, &q.member)
+	q.event.Evaluator, q.event.View, q.event.Octets = &s.eval, &q.message, &q.octets
+	why := hooks.Run(&q.event)
+	q.event.Evaluator, q.event.View, q.event.Octets = nil, nil, nil
+	return why
+}
+
+// leave has the hooks at buffer4_send look at the octets of a reply, which begin at an offset of the
+// response. What they change must leave the lease as it is stored.
+func (s *Server) leave(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
+	s.octets.Changed, q.event.Octets = false, &s.octets
+	why := s.set.Hooks.Buffer4Send.Run(&q.event)
+	q.event.Octets = nil
+	if why != hook.Continue || !s.octets.Changed {
+		return out, why
+	}
+	if len(q.event.Data) > reply.Limit(&q.message, r.Room) || s.built.Parse(out[message:]) != drop.None ||
+		s.changed.Parse(q.event.Data) != drop.None || !s.changed.SameLease(&s.built) {
+		return out, drop.Hook
+	}
+	out, why = mark.End(append(out[:message], q.event.Data...))
+	if why == drop.None {
+		q.event.Data = out[message:]
+	}
 	return out, why
 }
 

@@ -32,16 +32,16 @@ func (v *rulesVariables) Check(c *hook.Check) {
 
 // language is what rules may say. What they may do at which point stands in docs/hooks.md.
 func (v *rulesVariables) language() *rule.Language[event.Datagram] {
-	const bytesOnly = "there are only bytes; use pkt6_receive, or pkt6_send for dhcp6d's own answers"
 	const unknown = "dhcp6d has none; ask in a rule of dhcp4d"
 	scope := v.classes.Scope()
-	words := &expression.Vocabulary{V6: true, Classes: scope}
+	words, octets := &expression.Vocabulary{V6: true, Classes: scope}, &expression.Vocabulary{V6: true, Octets: true}
 	return &rule.Language[event.Datagram]{
 		Points: []rule.Point{
+			{Name: string(event.Buffer6Receive), Verbs: []string{"drop", "count", "option", "octets"}, Unknown: unknown, Vocabulary: octets},
 			{Name: string(event.Pkt6Receive), Verbs: []string{"drop", "count", "class"}, Unknown: unknown},
 			{Name: string(event.Pkt6Send), Verbs: []string{"drop", "count", "option"}, Unknown: unknown},
+			{Name: string(event.Buffer6Send), Verbs: []string{"drop", "count", "option"}, Unknown: unknown, Vocabulary: octets},
 		},
-		Closed: map[string]string{string(event.Buffer6Receive): bytesOnly, string(event.Buffer6Send): bytesOnly},
 		Verbs: []rule.Verb[event.Datagram]{
 			rule.Drop(v.tally, func(e *event.Datagram) *hook.Culprit { return &e.Culprit }),
 			rule.Count[event.Datagram](v.tally),
@@ -58,9 +58,8 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 				}
 				return i, nil
 			}),
-			{Name: "option", Takes: "CODE = EXPRESSION", Make: func(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
-				return setOption(of, words)
-			}},
+			{Name: "option", Takes: "CODE = EXPRESSION", Make: setOption},
+			{Name: "octets", Takes: "OFFSET = EXPRESSION", Make: overwrite},
 		},
 		Notes:      func(e *event.Datagram) *hook.Notes { return e.Notes },
 		Vocabulary: words,
@@ -70,7 +69,7 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 
 // setOption makes the action that sets an option of the answer to what an expression is; empty
 // octets leave the option out. What cannot be computed is left as it was.
-func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[event.Datagram], *rule.Mistake) {
+func setOption(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	name, rest := of.Cut()
 	n, err := strconv.ParseUint(name.Text, 10, 16)
 	if code, known := expression.OptionCode6(name.Text); known {
@@ -81,18 +80,43 @@ func setOption(of rule.Argument, words *expression.Vocabulary) (rule.Action[even
 	switch {
 	case err != nil:
 		return nil, name.Fail(0, "%q is no DHCPv6 option; give its code, such as 23, or a name of expressions, such as bootfile-url", name.Text)
-	case fixed(code):
+	case code == dhcp6.OptRelayMsg, of.Point.Name != string(event.Buffer6Receive) && fixed(code):
 		return nil, name.Fail(0, "option %s belongs to the exchange, to relays or to leases, and cannot be set", name.Text)
 	case sign.Text != "=" || text.Text == "":
 		return nil, rest.Fail(0, "option %s has no = and no expression behind it; write option CODE = EXPRESSION", name.Text)
 	}
-	value, wrong := text.Value(words)
+	value, wrong := text.Value()
+	if wrong != nil {
+		return nil, wrong
+	}
+	if of.Point.Name == string(event.Pkt6Send) {
+		return func(e *event.Datagram, of *expression.Evaluator) drop.Reason {
+			if octets, ok := value.Octets(of); ok {
+				e.Options.Set(code, octets)
+			}
+			return hook.Continue
+		}, nil
+	}
+	leaves := of.Point.Name == string(event.Buffer6Send)
+	return func(e *event.Datagram, of *expression.Evaluator) drop.Reason {
+		if octets, ok := value.Octets(of); ok && e.View.Parsed {
+			e.Data = rule.SetOption6(&e.View.Octets, e.Data, &e.View.Packet, code, octets)
+			e.Look(leaves)
+		}
+		return hook.Continue
+	}, nil
+}
+
+// overwrite puts octets in place of as many of a datagram that was received.
+func overwrite(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
+	at, value, wrong := of.Overwrite()
 	if wrong != nil {
 		return nil, wrong
 	}
 	return func(e *event.Datagram, of *expression.Evaluator) drop.Reason {
 		if octets, ok := value.Octets(of); ok {
-			e.Options.Set(code, octets)
+			e.Data = e.View.Octets.Overwrite(e.Data, at, octets)
+			e.Look(false)
 		}
 		return hook.Continue
 	}, nil
@@ -110,38 +134,45 @@ func fixed(c dhcp6.Code) bool {
 	return c <= 20 || c == dhcp6.OptIAPD || c == dhcp6.OptIAPrefix
 }
 
-// rulesHook is the hook that does what the operator's rules say. Its rules at pkt6_send ask about
-// the query too, which has just passed pkt6_receive in the same loop.
+// rulesHook is the hook that does what the operator's rules say.
+//
+// The classes and the evaluator of a query are kept from pkt6_receive to pkt6_send, which follows in
+// the same loop.
 type rulesHook struct {
-	received, sent rule.List[event.Datagram]
-	classes        *expression.Classes
-	eval           expression.Evaluator
-	member         expression.Membership
+	program *rule.Program[event.Datagram]
+	classes *expression.Classes
+	eval    expression.Evaluator
+	member  expression.Membership
 }
 
 func newRules(v *rulesVariables, env hook.Env, _ *rulesHook) (*rulesHook, error) {
 	v.tally.Register(env.Registry, drop.DHCP6D)
-	return &rulesHook{
-		received: v.program.At(string(event.Pkt6Receive)), sent: v.program.At(string(event.Pkt6Send)), classes: v.classes,
-	}, nil
+	return &rulesHook{program: v.program, classes: v.classes}, nil
 }
 
 // Attach implements hook.Hook.
 func (r *rulesHook) Attach(to *hook.Attachment) {
-	event.Pkt6Receive.Run(to, r.receive)
-	if len(r.sent) > 0 {
-		event.Pkt6Send.Run(to, r.send)
+	received, sent := r.program.At(string(event.Pkt6Receive)), r.program.At(string(event.Pkt6Send))
+	if len(received)+len(sent) > 0 {
+		event.Pkt6Receive.Run(to, func(e *event.Datagram) drop.Reason { return r.receive(received, e) })
+	}
+	if len(sent) > 0 {
+		event.Pkt6Send.Run(to, func(e *event.Datagram) drop.Reason { return sent.Run(e, &r.eval) })
+	}
+	for _, p := range []hook.FilterPoint[event.Datagram]{event.Buffer6Receive, event.Buffer6Send} {
+		if list := r.program.At(string(p)); len(list) > 0 {
+			leaves := p == event.Buffer6Send
+			p.Run(to, func(e *event.Datagram) drop.Reason { return list.Run(e, e.Look(leaves)) })
+		}
 	}
 }
 
-func (r *rulesHook) receive(e *event.Datagram) drop.Reason {
+func (r *rulesHook) receive(received rule.List[event.Datagram], e *event.Datagram) drop.Reason {
 	q := expression.Query{Path: e.Path}
 	if !e.Local.IsMulticast() {
 		q.Local = e.Local
 	}
 	r.member.Forget()
 	r.eval.Begin(q, r.classes, &r.member)
-	return r.received.Run(e, &r.eval)
+	return received.Run(e, &r.eval)
 }
-
-func (r *rulesHook) send(e *event.Datagram) drop.Reason { return r.sent.Run(e, &r.eval) }

@@ -67,11 +67,13 @@ func TestMistakesOfRules(t *testing.T) {
 		{"HOOKS=rules", "", "DHCP6D_HOOKS: the hook rules has nothing to do; set DHCP6D_RULES_LINES or DHCP6D_RULES_LINES_FILE"},
 		{"HOOKS=rules RULES_REASONS=Bad RULES_COUNTERS=a,a", "# none", `DHCP6D_RULES_REASONS: "Bad" is no name of a reason; give small letters, digits and _, at most 63, a letter first` +
 			"\nDHCP6D_RULES_COUNTERS: a is listed twice; remove one of them"},
-		{"HOOKS=rules RULES_REASONS=x", "buffer6_receive: member('ALL') -> drop x", "DHCP6D_RULES_LINES: line 1, column 1: at buffer6_receive no rule runs: there are only bytes; use pkt6_receive, or pkt6_send for dhcp6d's own answers"},
+		{"HOOKS=rules", "buffer6_send: member('ALL') -> option dhcpv4-message = ''", "DHCP6D_RULES_LINES: line 1, column 39: option dhcpv4-message belongs to the exchange, to relays or to leases, and cannot be set"},
+		{"HOOKS=rules", "buffer6_receive: member('ALL') -> option 9 = ''", "DHCP6D_RULES_LINES: line 1, column 42: option 9 belongs to the exchange, to relays or to leases, and cannot be set"},
+		{"HOOKS=rules", "buffer6_send: member('ALL') -> octets 1 = 0x00", "DHCP6D_RULES_LINES: line 1, column 32: octets has no effect at buffer6_send; use it at buffer6_receive"},
 		{"HOOKS=rules", "pkt6_receive: known -> class a b", "DHCP6D_RULES_LINES: line 1, column 15: depends on whether the client has a reservation: dhcp6d has none; ask in a rule of dhcp4d"},
 		{"HOOKS=rules", "pkt6_receive: member('ALL') -> class a b\npkt6_send: member('c') -> class c", "DHCP6D_RULES_LINES: line 1, column 38: is no name of a class; give one without blanks and quotes" +
 			"\nDHCP6D_RULES_LINES: line 2, column 19: no class c is defined before this one; define it, and above"},
-		{"HOOKS=rules", "pkt6_receive: member('ALL') -> option 23 = ::1", "DHCP6D_RULES_LINES: line 1, column 32: option has no effect at pkt6_receive; use it at pkt6_send"},
+		{"HOOKS=rules", "pkt6_receive: member('ALL') -> option 23 = ::1", "DHCP6D_RULES_LINES: line 1, column 32: option has no effect at pkt6_receive; use it at buffer6_receive or pkt6_send or buffer6_send"},
 		{"HOOKS=rules", "pkt6_send: member('ALL') -> option dns = ::1", `DHCP6D_RULES_LINES: line 1, column 36: "dns" is no DHCPv6 option; give its code, such as 23, or a name of expressions, such as bootfile-url`},
 		{"HOOKS=rules", "pkt6_send: member('ALL') -> option 2 = 'x'", "DHCP6D_RULES_LINES: line 1, column 36: option 2 belongs to the exchange, to relays or to leases, and cannot be set"},
 		{"HOOKS=rules", "pkt6_send: member('ALL') -> option 70000 = 'x'", `DHCP6D_RULES_LINES: line 1, column 36: "70000" is no DHCPv6 option; `},
@@ -148,7 +150,7 @@ func TestTheTableOfPoints(t *testing.T) {
 		}
 		point, may := strings.TrimSpace(cells[0]), strings.Split(strings.TrimSpace(cells[5]), ", ")
 		points = append(points, point)
-		for action, argument := range map[string]string{"drop": "unpaid", "count": "seen", "class": "phones", "option": "23 = ::1"} {
+		for action, argument := range map[string]string{"drop": "unpaid", "count": "seen", "class": "phones", "option": "23 = ::1", "octets": "1 = 0x00"} {
 			l := config.New("DHCP6D_", []string{"DHCP6D_HOOKS=rules", "DHCP6D_RULES_REASONS=unpaid", "DHCP6D_RULES_COUNTERS=seen",
 				"DHCP6D_RULES_LINES=" + point + ": member('ALL') -> " + action + " " + argument})
 			hook.Configure(l, "DHCP6D_", All())

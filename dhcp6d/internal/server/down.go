@@ -35,6 +35,8 @@ type Down struct {
 	set       *Settings // of the current batch
 	response  ipc.Response
 	event     event.Datagram
+	view      event.View // of hooks at buffer6_send
+	buf       []byte     // what they have changed
 	responses outgoing
 
 	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
@@ -56,6 +58,7 @@ func (d *Down) Run(context.Context) error {
 func (d *Down) batch(in []udp.Packet) {
 	d.now, d.served, d.set = timeNow(d.Now), d.Interfaces(), d.Settings.Load()
 	d.responses.reset()
+	d.buf = d.buf[:0]
 	d.tracing = d.Trace.Hub.On()
 	for i := range in {
 		if d.tracing != nil {
@@ -124,7 +127,7 @@ func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
 	out.Data = d.response.Strip()
 	d.event = event.Datagram{Received: d.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if why := d.set.Hooks.Buffer6Send.Run(&d.event); why != hook.Continue {
+	if d.buf, why = d.set.leave(&d.event, &d.view, d.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	d.responses.add(out, path{relayed: relayed})

@@ -109,7 +109,7 @@ func (u *Up) giveBack(in *udp.Packet) (fate, drop.Reason) {
 	out.Data = u.packet.Relay(0).Carried()
 	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if why := u.set.Hooks.Buffer6Send.Run(&u.event); why != hook.Continue {
+	if u.buf, why = u.set.leave(&u.event, &u.view, u.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	u.returned.add(out, path{relayed: back.Relayed})

@@ -54,6 +54,7 @@ type Up struct {
 	relay    pass.Codec
 	supplied []byte // options for the message at hand
 	eval     expression.Evaluator
+	view     event.View // of hooks at buffer points
 	member   expression.Membership
 	passLate backend.Overload // of messages that are passed on
 
@@ -192,10 +193,10 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	if u.tracing != nil {
 		u.event.Notes = &u.notes
 	}
-	if why := u.set.Hooks.Buffer6Receive.Run(&u.event); why != hook.Continue {
+	if why := atBuffer(&u.set.Hooks.Buffer6Receive, &u.event, &u.view); why != hook.Continue {
 		return dropped, why
 	}
-	if why := u.packet.Parse(in.Data); why != drop.None {
+	if why := u.packet.Parse(u.event.Data); why != drop.None {
 		return dropped, why
 	}
 	u.valid = true
@@ -320,7 +321,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		}
 		out.Data = u.event.Data
 	}
-	if why := u.set.Hooks.Buffer6Send.Run(&u.event); why != hook.Continue {
+	if u.buf, why = u.set.leave(&u.event, &u.view, u.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	u.answers.add(out, pathOf(&u.packet, in))
