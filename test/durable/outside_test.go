@@ -1,0 +1,239 @@
+package durable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/skip"
+	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
+)
+
+// decides serves four lines of five, by the Interface-Id: even ones from one pool, odd ones from
+// another. Now and then it forgets an answer.
+const decides = `
+import random, sys
+import dhcp4o6_hook as hook
+
+def decide(query):
+    line = int(query.interface_id[4:])
+    if line % 5 == 0:
+        return hook.Drop("unpaid", keep=random.choice([0, 1]))
+    if random.random() < 0.02:
+        return None
+    return hook.Continue(pool="odd" if line % 2 else "even", keep=random.choice([0, 0, 1]))
+
+hook.serve(sys.argv[1], decide=decide, name="decides")
+`
+
+// mad says hello, floods dhcp4d with verdicts that nobody has asked for, and ends in the middle of a
+// record. Each allows what was refused.
+const mad = `
+import os, socket, struct, sys
+
+def record(kind, number, fields):
+    body = b"".join(struct.pack("!HH", code, len(value)) + value for code, value in fields)
+    return struct.pack("!IBBHQ", 12 + len(body), 1, kind, 0, number) + body
+
+path = sys.argv[1]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path + ".mad")
+listener.listen()
+os.rename(path + ".mad", path)
+while True:
+    connection, _ = listener.accept()
+    flood = b"".join(record(3, 1 << 40 | n, [(50, b"\x01"), (52, struct.pack("!I", 60))]) for n in range(1000))
+    try:
+        connection.sendall(record(1, 0, [(3, b"mad")]))
+        for _ in range(3):
+            connection.sendall(flood)
+        connection.sendall(flood[:17])
+        connection.close()
+    except OSError:
+        pass
+`
+
+// outsider is the program outside of a bench, as its operator runs it.
+type outsider struct {
+	t           *testing.T
+	dir, socket string
+	running     *exec.Cmd
+}
+
+func newOutsider(t *testing.T) *outsider {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		skip.Test(t, "there is no python3")
+	}
+	dir, err := os.MkdirTemp("", "outside") // short: the path of a socket has at most 107 octets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	library, err := os.ReadFile("../../shared/outside/python/dhcp4o6_hook.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"dhcp4o6_hook.py": string(library), "decides.py": decides, "mad.py": mad} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := &outsider{t: t, dir: dir, socket: filepath.Join(dir, "socket")}
+	t.Cleanup(func() { o.end(o.running) })
+	return o
+}
+
+// start starts a program, and waits until it has the socket. What ran before still runs.
+func (o *outsider) start(program string) {
+	o.t.Helper()
+	_ = os.Remove(o.socket)
+	o.running = exec.Command("python3", filepath.Join(o.dir, program), o.socket)
+	o.running.Stderr = os.Stderr
+	if err := o.running.Start(); err != nil {
+		o.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		c, err := net.Dial("unix", o.socket)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			o.t.Fatalf("%s does not listen: %v", program, err)
+		}
+	}
+}
+
+func (o *outsider) signal(s syscall.Signal) {
+	o.t.Helper()
+	if err := o.running.Process.Signal(s); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// end kills a program.
+func (*outsider) end(c *exec.Cmd) {
+	if c == nil || c.ProcessState != nil {
+		return
+	}
+	_ = c.Process.Kill()
+	_ = c.Wait() // it was killed
+}
+
+// TestTheProgramOutsideFailsUnderLoad: the program that decides who is served is killed, hangs, is
+// replaced, and gives way to one that floods and ends within records. dhcp4d is killed, too. No lease
+// that was acknowledged is lost, none is given to two clients, and none against a verdict.
+func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"drop", "stale"} {
+		t.Run("policy "+policy, func(t *testing.T) {
+			t.Parallel()
+			failsUnderLoad(t, policy)
+		})
+	}
+}
+
+// trouble is what happens to a program while queries flow.
+var trouble = []struct {
+	name string
+	do   func(o *outsider)
+}{
+	{"killed", func(o *outsider) {
+		o.end(o.running)
+		time.Sleep(rand.N(100 * time.Millisecond))
+		o.start("decides.py")
+	}},
+	{"hung", func(o *outsider) {
+		o.signal(syscall.SIGSTOP)
+		time.Sleep(rand.N(600 * time.Millisecond))
+		o.signal(syscall.SIGCONT)
+	}},
+	{"killed while it hung", func(o *outsider) {
+		o.signal(syscall.SIGSTOP)
+		time.Sleep(rand.N(300 * time.Millisecond))
+		o.end(o.running)
+		o.start("decides.py")
+	}},
+	{"replaced", func(o *outsider) {
+		before := o.running
+		o.start("decides.py")
+		time.Sleep(rand.N(50 * time.Millisecond))
+		o.end(before)
+	}},
+	{"replaced by a mad one for a while", func(o *outsider) {
+		o.end(o.running)
+		o.start("mad.py")
+		time.Sleep(rand.N(500 * time.Millisecond))
+		o.end(o.running)
+		o.start("decides.py")
+	}},
+}
+
+func failsUnderLoad(t *testing.T, policy string) {
+	b, o := newBench(t), newOutsider(t)
+	const split = 200 // even lines are below, odd ones above
+	b.config.Env = append(b.config.Env, "DHCP4D_STORE=journal:"+b.config.Dir+"/journal",
+		"DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET="+o.socket, "DHCP4D_OUTSIDE_KEY=relay6[-1].option[18].hex",
+		"DHCP4D_OUTSIDE_REASONS=unpaid", "DHCP4D_OUTSIDE_TIMEOUT=200ms", "DHCP4D_OUTSIDE_POLICY="+policy,
+		`DHCP4D_SUBNETS=subnets: [{id: 1, subnet: 10.0.0.0/16, match: [{link-address: "2001:db8:7::/64"}],
+		  pools: [{name: even, range: 10.0.0.10-10.0.0.199}, {name: odd, range: 10.0.0.200-10.0.1.150}]}]`)
+	o.start("decides.py")
+	b.start()
+	w := b.crowd(ackcheck.Config{Clients: 300, Seed: rand.Uint64()})
+	checked := 0
+	for round := range rounds(t, "DHCP4O6_OUTSIDE_TROUBLES", 2*len(trouble)) {
+		what := &trouble[round%len(trouble)]
+		stop := b.load(w)
+		before := w.Acks.Load()
+		b.await("the first ACK of a round", func() bool { return w.Acks.Load() > before })
+		time.Sleep(rand.N(200 * time.Millisecond))
+		what.do(o)
+		at := w.Acks.Load()
+		if round%3 == 2 {
+			b.four.Kill()
+			b.start4()
+		}
+		b.await("an ACK after the program was "+what.name, func() bool { return w.Acks.Load() > at })
+		stop()
+		n, lost, err := w.Verify(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if checked += n; len(lost) > 0 {
+			t.Errorf("the program was %s: %d of %d leases are lost: %v", what.name, len(lost), n, lost)
+		}
+		b.faultless(w)
+		for address, hardware := range w.Holders() {
+			if wrong := againstVerdict(address, hardware, split); wrong != "" {
+				t.Errorf("the program was %s: %s", what.name, wrong)
+			}
+		}
+	}
+	t.Logf("%d ACKs, %d leases looked for after trouble, none lost, none given twice or against a verdict", w.Acks.Load(), checked)
+}
+
+// againstVerdict returns in words what is wrong with a lease, by the hardware address of its client,
+// which ends with the number of its line.
+func againstVerdict(address netip.Addr, hardware string, split byte) string {
+	mac, err := net.ParseMAC(hardware)
+	if err != nil {
+		return fmt.Sprintf("%v is held by %q", address, hardware)
+	}
+	line, octets := int(mac[4])<<8|int(mac[5]), address.As4()
+	odd := octets[2] > 0 || octets[3] >= split
+	switch {
+	case line%5 == 0:
+		return fmt.Sprintf("line %d, whose verdict is no, has %v", line, address)
+	case odd != (line%2 == 1):
+		return fmt.Sprintf("line %d has %v, which is of the other pool", line, address)
+	}
+	return ""
+}
