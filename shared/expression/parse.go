@@ -243,8 +243,8 @@ func (p *parser) word(n *node) *node {
 	return nil
 }
 
-// fits reports whether what a word asks for may be there: only leases where a change of one is looked
-// at, and only queries elsewhere.
+// fits reports whether what a word asks for may be there: only leases where a change of one is
+// looked at, and only queries elsewhere.
 func (p *parser) fits(word string) bool {
 	switch word {
 	case "option", "relay4", "relay6", "pkt", "pkt4", "pkt6", "vendor", "vendor-class", "known", "unknown":

@@ -13,8 +13,8 @@ type Octets struct {
 	octets []byte
 }
 
-// Replace returns b with other octets in place of b[start:end], in the memory of o. By may be a part
-// of b.
+// Replace returns b with other octets in place of b[start:end], in the memory of o. By may be a
+// part of b.
 func (o *Octets) Replace(b []byte, start, end int, by []byte) []byte {
 	if !o.Changed {
 		o.octets, o.Changed = append(o.octets[:0], b...), true

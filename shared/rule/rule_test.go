@@ -108,7 +108,8 @@ func TestRulesRunInOrder(t *testing.T) {
 	}
 }
 
-// TestTwoLanguagesReadTheSameLines: each compiles the rules of its points, and together they see all.
+// TestTwoLanguagesReadTheSameLines: each compiles the rules of its points, and together they see
+// all.
 func TestTwoLanguagesReadTheSameLines(t *testing.T) {
 	const lines = "other: member('ALL') -> say a\nfirst: member('ALL') -> count seen\nother: x -> say b"
 	one := language(tally())

@@ -33,8 +33,8 @@ def decide(query):
 hook.serve(sys.argv[1], decide=decide, name="decides")
 `
 
-// mad says hello, floods dhcp4d with verdicts that nobody has asked for, and ends in the middle of a
-// record. Each allows what was refused.
+// mad says hello, floods dhcp4d with verdicts that nobody has asked for, and ends in the middle of
+// a record. Each allows what was refused.
 const mad = `
 import os, socket, struct, sys
 
@@ -64,7 +64,13 @@ while True:
 type outsider struct {
 	t           *testing.T
 	dir, socket string
-	running     *exec.Cmd
+	running     *run
+}
+
+// run is a process of a program.
+type run struct {
+	*exec.Cmd
+	ended chan struct{}
 }
 
 func newOutsider(t *testing.T) *outsider {
@@ -91,23 +97,30 @@ func newOutsider(t *testing.T) *outsider {
 	return o
 }
 
-// start starts a program, and waits until it has the socket. What ran before still runs.
+// start starts a program, and waits until it listens. What ran before still runs.
 func (o *outsider) start(program string) {
 	o.t.Helper()
 	_ = os.Remove(o.socket)
-	o.running = exec.Command("python3", filepath.Join(o.dir, program), o.socket)
-	o.running.Stderr = os.Stderr
-	if err := o.running.Start(); err != nil {
+	r := &run{exec.Command("python3", filepath.Join(o.dir, program), o.socket), make(chan struct{})}
+	r.Stderr = os.Stderr
+	if err := r.Start(); err != nil {
 		o.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	o.running = r
+	go func() {
+		_ = r.Wait() // it is killed
+		close(r.ended)
+	}()
+	for {
 		c, err := net.Dial("unix", o.socket)
 		if err == nil {
 			_ = c.Close()
 			return
 		}
-		if time.Now().After(deadline) {
-			o.t.Fatalf("%s does not listen: %v", program, err)
+		select {
+		case <-r.ended:
+			o.t.Fatalf("%s has ended, and does not listen: %v", program, err)
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
@@ -120,17 +133,16 @@ func (o *outsider) signal(s syscall.Signal) {
 }
 
 // end kills a program.
-func (*outsider) end(c *exec.Cmd) {
-	if c == nil || c.ProcessState != nil {
-		return
+func (*outsider) end(r *run) {
+	if r != nil {
+		_ = r.Process.Kill() // it may have ended
+		<-r.ended
 	}
-	_ = c.Process.Kill()
-	_ = c.Wait() // it was killed
 }
 
 // TestTheProgramOutsideFailsUnderLoad: the program that decides who is served is killed, hangs, is
-// replaced, and gives way to one that floods and ends within records. dhcp4d is killed, too. No lease
-// that was acknowledged is lost, none is given to two clients, and none against a verdict.
+// replaced, and gives way to one that floods and ends within records. dhcp4d is killed, too. No
+// lease that was acknowledged is lost, none is given to two clients, and none against a verdict.
 func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "stale"} {
@@ -220,8 +232,8 @@ func failsUnderLoad(t *testing.T, policy string) {
 	t.Logf("%d ACKs, %d leases looked for after trouble, none lost, none given twice or against a verdict", w.Acks.Load(), checked)
 }
 
-// againstVerdict returns in words what is wrong with a lease, by the hardware address of its client,
-// which ends with the number of its line.
+// againstVerdict returns in words what is wrong with a lease, by the hardware address of its
+// client, which ends with the number of its line.
 func againstVerdict(address netip.Addr, hardware string, split byte) string {
 	mac, err := net.ParseMAC(hardware)
 	if err != nil {

@@ -75,8 +75,8 @@ type Query struct {
 	LeaseTime uint32
 }
 
-// Look has expressions at a buffer point look at Data. At buffer4_receive there is a message only if
-// it can be parsed.
+// Look has expressions at a buffer point look at Data. At buffer4_receive there is a message only
+// if it can be parsed.
 func (q *Query) Look() {
 	at := q.Evaluator.Query()
 	at.Octets = q.Data

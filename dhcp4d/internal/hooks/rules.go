@@ -95,7 +95,8 @@ func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event
 	}
 }
 
-// ofLeases is what rules may say of a change of a lease. It has happened, and there may be no query.
+// ofLeases is what rules may say of a change of a lease. It has happened, and there may be no
+// query.
 func (v *rulesVariables) ofLeases() *rule.Language[event.Lease] {
 	return &rule.Language[event.Lease]{
 		Points: []rule.Point{{

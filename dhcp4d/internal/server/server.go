@@ -609,8 +609,8 @@ func (s *Server) receive(q *exchange) drop.Reason {
 	return why
 }
 
-// leave has the hooks at buffer4_send look at the octets of a reply, which begin at an offset of the
-// response. What they change must leave the lease as it is stored.
+// leave has the hooks at buffer4_send look at the octets of a reply, which begin at an offset of
+// the response. What they change must leave the lease as it is stored.
 func (s *Server) leave(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
 	s.octets.Changed, q.event.Octets = false, &s.octets
 	why := s.set.Hooks.Buffer4Send.Run(&q.event)

@@ -136,8 +136,8 @@ func fixed(c dhcp6.Code) bool {
 
 // rulesHook is the hook that does what the operator's rules say.
 //
-// The classes and the evaluator of a query are kept from pkt6_receive to pkt6_send, which follows in
-// the same loop.
+// The classes and the evaluator of a query are kept from pkt6_receive to pkt6_send, which follows
+// in the same loop.
 type rulesHook struct {
 	program *rule.Program[event.Datagram]
 	classes *expression.Classes

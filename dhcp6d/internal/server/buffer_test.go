@@ -29,8 +29,8 @@ func more(e *event.Datagram) {
 	e.Data = e.View.Octets.Replace(e.Data, len(e.Data), len(e.Data), option)
 }
 
-// TestWhatHooksMakeOfADatagram: what is in it after the hooks goes on, each with its own changes in a
-// batch of several.
+// TestWhatHooksMakeOfADatagram: what is in it after the hooks goes on, each with its own changes in
+// a batch of several.
 func TestWhatHooksMakeOfADatagram(t *testing.T) {
 	b := newBench(t)
 	b.rewriting(t, more, more)
