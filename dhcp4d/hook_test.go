@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
@@ -77,6 +78,16 @@ type site struct {
 
 func newSite(t *testing.T, environ ...string) *site {
 	t.Helper()
+	machine, err := clock.NewMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newSiteOn(t, machine, environ...)
+}
+
+// newSiteOn makes a site on a machine with those clocks.
+func newSiteOn(t *testing.T, sys clock.System, environ ...string) *site {
+	t.Helper()
 	s := &site{t: t}
 	local, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
 	if err != nil {
@@ -98,7 +109,7 @@ func newSite(t *testing.T, environ ...string) *site {
 	}, environ...)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, nil, environ, io.Discard, &s.log) }()
+	go func() { done <- runOn(ctx, sys, nil, environ, io.Discard, &s.log) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

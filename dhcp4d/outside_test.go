@@ -18,10 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/spool"
 )
 
 const outsideDocument = `
@@ -338,7 +340,8 @@ func TestMadPrograms(t *testing.T) {
 	yes := func(number uint64) []byte {
 		return (&outside.Answer{Number: number, Verdict: outside.Continue}).Append(nil)
 	}
-	hello := (&outside.Hello{Name: "mad"}).Append(nil)
+	hello := (&outside.Hello{Name: "mad", Events: outside.AllEvents}).Append(nil)
+	done := outside.AppendDone(nil, make([]byte, spool.CursorLen))
 	for name, tt := range map[string]struct {
 		sends func(c net.Conn)
 		wrong string
@@ -351,6 +354,13 @@ func TestMadPrograms(t *testing.T) {
 		"a flood": {func(c net.Conn) {
 			for {
 				if _, err := c.Write(yes(77)); err != nil {
+					return
+				}
+			}
+		}, "flood"},
+		"a flood of what it is done with already": {func(c net.Conn) {
+			for {
+				if _, err := c.Write(done); err != nil {
 					return
 				}
 			}
@@ -375,7 +385,7 @@ func TestMadPrograms(t *testing.T) {
 				}
 			}()
 			s := newSite(t, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET="+path,
-				"DHCP4D_OUTSIDE_KEY=option[60].hex", "DHCP4D_OUTSIDE_TIMEOUT=50ms")
+				"DHCP4D_OUTSIDE_KEY=option[60].hex", "DHCP4D_OUTSIDE_TIMEOUT=50ms", "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())
 			end := time.Now().Add(20 * time.Second)
 			for i := 0; counts(t, s.metrics, fmt.Sprintf("dhcp4d_outside_wrong_total{reason=%q}", tt.wrong)) == ""; i++ {
 				if time.Now().After(end) {
@@ -456,8 +466,9 @@ func TestEventsReachAProgramThatWasAway(t *testing.T) {
 	}
 	defer on.Close()
 	kept := filepath.Join(dir, "events")
+	m := clocktest.NewRunning()
 	start := func(t *testing.T) *site {
-		return newSite(t, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_STORE=journal:"+filepath.Join(dir, "store"), "DHCP4D_HOOKS=outside",
+		return newSiteOn(t, m, "DHCP4D_SUBNETS="+outsideDocument, "DHCP4D_STORE=journal:"+filepath.Join(dir, "store"), "DHCP4D_HOOKS=outside",
 			"DHCP4D_OUTSIDE_SOCKET="+filepath.Join(dir, "socket"), "DHCP4D_OUTSIDE_EVENTS="+kept)
 	}
 	check := func(t *testing.T, got []string, want ...string) {
@@ -494,26 +505,29 @@ func TestEventsReachAProgramThatWasAway(t *testing.T) {
 			}
 		}
 	})
-	t.Run("what was committed and never kept comes from the store", func(t *testing.T) {
-		files, err := filepath.Glob(filepath.Join(kept, "*.events"))
-		if err != nil || len(files) != 1 {
-			t.Fatalf("%v, %v", files, err)
-		}
-		whole, err := os.ReadFile(files[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		first, _, _ := outside.Next(whole, outside.MaxFromDaemon)
-		if err := os.Truncate(files[0], int64(len(first)+4)); err != nil {
-			t.Fatal(err)
-		}
-		start(t)
-		events, _ := told(t, on, nil, 5)
-		check(t, events[:1], "allocated 1")
-		for _, want := range []string{"released 1", "allocated 2", "allocated 3", "allocated 4"} {
-			if !strings.Contains(strings.Join(events[1:], ", "), want+" again") {
-				t.Errorf("not told: %s, but %q", want, events)
+	for _, step := range []time.Duration{0, -2 * time.Hour, 30 * 24 * time.Hour, -3 * 365 * 24 * time.Hour} {
+		t.Run(fmt.Sprintf("what was committed and never kept comes from the store, the clock set by %v", step), func(t *testing.T) {
+			files, err := filepath.Glob(filepath.Join(kept, "*.events"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("%v, %v", files, err)
 			}
-		}
-	})
+			whole, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := outside.Next(whole, outside.MaxFromDaemon)
+			if err := os.Truncate(files[0], int64(len(first)+12)); err != nil {
+				t.Fatal(err)
+			}
+			m.Step(step)
+			start(t)
+			events, _ := told(t, on, nil, 5)
+			check(t, events[:1], "allocated 1")
+			for _, want := range []string{"released 1", "allocated 2", "allocated 3", "allocated 4"} {
+				if !strings.Contains(strings.Join(events[1:], ", "), want+" again") {
+					t.Errorf("not told: %s, but %q", want, events)
+				}
+			}
+		})
+	}
 }

@@ -1,9 +1,12 @@
 package consult
 
 import (
-	"sync/atomic"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
+	"github.com/dhcp4o6/dhcp4o6/shared/spool"
 )
 
 const (
@@ -15,9 +18,20 @@ const (
 
 // feed is the events of one connection.
 type feed struct {
-	at   atomic.Uint64 // behind what was told
-	done atomic.Uint64 // behind what the program is done with
-	buf  []byte
+	buf  []byte // of the goroutine that writes
+	at   uint64 // behind what was told, of the same
+	said string // the last error, of the same
+
+	mu     sync.Mutex
+	done   uint64  // behind what the program is done with
+	told   []event // that the program is not done with
+	undone int     // octets of these
+}
+
+// event is one that was told.
+type event struct {
+	cursor spool.Cursor
+	octets int
 }
 
 // feedFor returns the events that a program wants, nil if it wants none.
@@ -39,41 +53,73 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 	case h.Events == outside.NewEvents:
 		at = end
 	}
-	f := &feed{buf: make([]byte, atOnce)}
-	f.at.Store(at)
-	f.done.Store(at)
-	return f
+	return &feed{buf: make([]byte, atOnce), at: at, done: at}
 }
+
+// readAgain is the pause after events could not be read.
+const readAgain = time.Second
 
 // nextEvents returns the events that are to be told next, if any.
 func (l *Link) nextEvents(f *feed) []byte {
-	at := f.at.Load()
-	if at-f.done.Load() > maxUndone {
+	f.mu.Lock()
+	undone := f.undone
+	f.mu.Unlock()
+	if undone > maxUndone {
 		return nil
 	}
-	n, next, err := l.o.Events.Read(f.buf, at)
+	n, next, err := l.o.Events.Read(f.buf, f.at)
 	if err != nil {
-		l.o.Log.Error("events cannot be read for the program outside", "error", err)
+		if f.said != err.Error() {
+			f.said = err.Error()
+			l.o.Log.Error("events cannot be read for the program outside, trying on", "error", err)
+		}
+		time.AfterFunc(readAgain, l.more)
 		return nil
 	}
-	f.at.Store(next)
+	f.at = next
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for octets := f.buf[:n]; len(octets) > 0; {
+		record, _, _ := outside.Next(octets, outside.MaxFromDaemon)
+		f.told = append(f.told, event{spool.CursorOf(record), len(record)})
+		octets = octets[len(record):]
+	}
+	f.undone += n
 	return f.buf[:n]
 }
 
-// done notes that the program is done with some events. It returns false if it was never told them.
-func (l *Link) done(f *feed, r outside.Record) bool {
+// done notes that the program is done with some events. It reports whether the program was told
+// them, and whether it says so for the first time.
+func (l *Link) done(f *feed, r outside.Record) (told, first bool) {
 	if f == nil {
-		return false
+		return false, false
 	}
 	for code, value := range r.Fields() {
-		if code != outside.FieldCursor {
+		if code != outside.FieldCursor || len(value) != spool.CursorLen {
 			continue
 		}
-		if at, ours := l.o.Events.IsOurs(value); ours && at <= f.at.Load() {
-			f.done.Store(max(at, f.done.Load()))
+		if told, first = f.until(spool.Cursor(value)); first {
 			l.more()
-			return true
 		}
 	}
-	return false
+	return told, first
+}
+
+// until forgets the events up to one.
+func (f *feed) until(last spool.Cursor) (told, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last.Place() <= f.done {
+		return true, false
+	}
+	i := slices.IndexFunc(f.told, func(e event) bool { return e.cursor == last })
+	if i < 0 {
+		return false, false
+	}
+	f.done = last.Place()
+	for _, e := range f.told[:i+1] {
+		f.undone -= e.octets
+	}
+	f.told = slices.Delete(f.told, 0, i+1)
+	return true, true
 }

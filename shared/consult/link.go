@@ -425,11 +425,13 @@ func (r *reader) take(record []byte) outside.Wrong {
 	case outside.KindForget:
 		r.some = append(r.some, Arrival{Forget: keyOf(read)})
 	case outside.KindDone:
-		if !r.link.done(r.feed, read) {
-			wrong = outside.Nobody
-			break
+		told, first := r.link.done(r.feed, read)
+		if first {
+			return outside.None
 		}
-		return outside.None
+		if !told {
+			wrong = outside.Nobody
+		}
 	default:
 		wrong = outside.UnknownKind
 	}

@@ -2,23 +2,30 @@
 // the time to read them.
 //
 // A spool is a directory of files. A file has the name of its start: how many octets were ever in
-// the spool before it. So a record has a place for good, and a cursor is the number of the spool
-// and the place behind the record. The oldest files go when all together are larger than allowed. A
-// CRC-32C follows each record: what a power cut has left of one is not taken for it.
+// the spool before it. So a record has a place for good. The oldest files go when all together are
+// larger than allowed. A stamp of the spool's user and a CRC-32C follow each record: what a power
+// cut has left of one is not taken for it.
+//
+// A cursor is the number of the process that has written the record, drawn at its start, and the
+// place behind the record. The record itself holds its cursor. So a cursor is found again only if
+// that very record is still there, and not if a file was cut and another record has its place.
 //
 // Records come to the disk by one goroutine, which writes and syncs all that has gathered, and then
 // rests a little. Nothing is read before it is synced: a reader never has a cursor that a power cut
 // takes away.
+//
+// What is damaged, cut or removed is skipped, and the log says so. All other records are read.
 package spool
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -35,7 +42,7 @@ import (
 )
 
 const (
-	// CursorLen is the length of a cursor: the spool's number, and a place.
+	// CursorLen is the length of a cursor: the number of a process, and a place.
 	CursorLen = 16
 	numberLen = 8
 	// cursorAt is where the value of a cursor stands in a record, whose first field it is.
@@ -45,13 +52,15 @@ const (
 	fileSize = 4 << 20
 	// maxUnwritten is the most octets that wait for the disk.
 	maxUnwritten = 16 << 20
+	// maxFile is more than a file can have: one write goes into one file.
+	maxFile = fileSize + maxUnwritten + outside.MaxFromDaemon + 1<<10
 	// rest is the pause between two syncs.
 	rest = 20 * time.Millisecond
 	// retry is the pause after the disk has failed.
 	retry = time.Second
 
-	suffix = ".events"
-	sumLen = 4
+	suffix     = ".events"
+	trailerLen = 12 // behind a record: stamp and CRC
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -67,8 +76,8 @@ type Options struct {
 // Spool keeps records. Its methods may be called by any goroutine.
 type Spool struct {
 	o      Options
-	number []byte
-	last   outside.Event // that Open has found, without its slices
+	number []byte // of this process
+	last   Last
 	lock   *os.File
 
 	work  chan struct{}
@@ -89,6 +98,21 @@ type Spool struct {
 	writing []byte
 }
 
+// Cursor is the number of a process and the place behind a record.
+type Cursor [CursorLen]byte
+
+// Place returns the place behind the record.
+func (c Cursor) Place() uint64 { return binary.BigEndian.Uint64(c[numberLen:]) }
+
+// CursorOf returns the cursor of a record that Read has returned.
+func CursorOf(record []byte) Cursor { return Cursor(record[cursorAt:][:CursorLen]) }
+
+// Last is about a record.
+type Last struct {
+	Time  uint64 // of its event, in milliseconds of Unix time; 0: there is no record
+	Stamp int64
+}
+
 // Open opens the spool of a directory, and makes it if it is not there.
 func Open(o Options) (*Spool, error) {
 	s := &Spool{o: o, work: make(chan struct{}, 1), close: make(chan struct{})}
@@ -106,22 +130,18 @@ func (s *Spool) open() (err error) {
 	if err = os.MkdirAll(s.o.Dir, 0o750); err != nil {
 		return err
 	}
-	if s.lock, err = os.OpenFile(filepath.Join(s.o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640); err != nil {
+	if err = s.hold(); err != nil {
 		return err
 	}
-	if err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("another process has it: %w", err)
-	}
-	if err = s.readNumber(); err != nil {
-		return err
-	}
+	s.number = make([]byte, numberLen)
+	_, _ = rand.Read(s.number) // never fails
 	entries, err := os.ReadDir(s.o.Dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), suffix)
-		if start, err := strconv.ParseUint(name, 16, 64); ok && err == nil {
+		start, err := strconv.ParseUint(strings.TrimSuffix(e.Name(), suffix), 16, 62)
+		if err == nil && filepath.Base(s.path(start)) == e.Name() {
 			s.files = append(s.files, start)
 		}
 	}
@@ -132,69 +152,129 @@ func (s *Spool) open() (err error) {
 	return s.recover()
 }
 
-// readNumber reads the number of the spool, or gives it one.
-func (s *Spool) readNumber() error {
-	path := filepath.Join(s.o.Dir, "number")
-	number, err := os.ReadFile(path)
-	if err == nil && len(number) == numberLen {
-		s.number = number
-		return nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	s.number = make([]byte, numberLen)
-	_, _ = rand.Read(s.number)
-	return writeSynced(path, s.number)
-}
-
-// writeSynced writes a file that is there as a whole or not at all.
-func writeSynced(path string, octets []byte) error {
-	f, err := os.Create(path + ".new")
+// hold takes the directory for this process, if it does not have it.
+func (s *Spool) hold() error {
+	lock, err := openFile(filepath.Join(s.o.Dir, "lock"), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(octets)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
+	if s.lock != nil && sameFile(s.lock, lock) {
+		return lock.Close()
 	}
-	return os.Rename(path+".new", path)
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return fmt.Errorf("another process has it: %w", err)
+	}
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+	s.lock = lock
+	return nil
 }
 
-// recover finds the end of the last file: behind its last record that is whole.
-func (s *Spool) recover() error {
+func sameFile(a, b *os.File) bool {
+	one, errA := a.Stat()
+	other, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(one, other)
+}
+
+// errNoFile means that something else is in the place of a file. A named pipe would hold up who
+// opens it until somebody opens the other end.
+var errNoFile = errors.New("is no regular file; move it away")
+
+// openFile opens a regular file.
+func openFile(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NONBLOCK, 0o640)
+	if errors.Is(err, unix.ENXIO) { // a socket
+		return nil, fmt.Errorf("%s %w", path, errNoFile)
+	} else if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s %w", path, errNoFile)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// recover finds the end of the last file: behind its last record.
+func (s *Spool) recover() (err error) {
 	s.start = s.files[len(s.files)-1]
-	octets, err := os.ReadFile(s.path(s.start))
+	if s.file, err = openFile(s.path(s.start), os.O_RDWR); err != nil {
+		return err
+	}
+	octets, err := io.ReadAll(io.LimitReader(s.file, maxFile))
 	if err != nil {
 		return err
 	}
-	n := 0
-	for {
-		record, whole, wrong := outside.Next(octets[n:], outside.MaxFromDaemon)
-		if wrong != outside.None || !whole {
-			break
+	end := 0
+	for at := range records(octets, s.start) {
+		if at.from > end {
+			s.warn(s.path(s.start), end, at.from-end)
 		}
-		r, wrong := outside.Parse(record)
-		rest := octets[n+len(record):]
-		if wrong != outside.None || len(rest) < sumLen || binary.BigEndian.Uint32(rest) != crc32.Checksum(record, castagnoli) {
-			break
-		}
-		s.last = outside.Event{Time: r.Event().Time}
-		n += len(record) + sumLen
+		r, _ := outside.Parse(at.record)
+		s.last = Last{Time: r.Event().Time, Stamp: at.stamp}
+		end = at.to
 	}
-	if s.file, err = os.OpenFile(s.path(s.start), os.O_RDWR, 0o640); err != nil {
+	if end < len(octets) {
+		s.o.Log.Warn("events that were being kept when the daemon ended, or that are damaged, are given up",
+			"file", s.path(s.start), "at", end, "octets", len(octets)-end)
+	}
+	if err := s.file.Truncate(int64(end)); err != nil {
 		return err
 	}
-	if err := s.file.Truncate(int64(n)); err != nil {
-		return err
-	}
-	if _, err := s.file.Seek(int64(n), 0); err != nil {
-		return err
-	}
-	s.end = s.start + uint64(n)
+	s.end = s.start + uint64(end)
 	s.next = s.end
 	return s.file.Sync()
+}
+
+// warn says what cannot be read.
+func (s *Spool) warn(file string, at, octets int) {
+	s.o.Log.Warn("events are damaged or gone; the program outside is not told them, and is told all others",
+		"file", file, "at", at, "octets", octets)
+}
+
+// kept is a record of a file, from and to so many octets.
+type kept struct {
+	record   []byte
+	stamp    int64
+	from, to int
+}
+
+// records returns the records of the file that begins at a place. It passes over what is none.
+func records(octets []byte, start uint64) iter.Seq[kept] {
+	return func(yield func(kept) bool) {
+		for n := 0; len(octets)-n >= cursorAt+CursorLen; {
+			k, ok := recordAt(octets, n, start)
+			if !ok {
+				n++
+				continue
+			}
+			if !yield(k) {
+				return
+			}
+			n = k.to
+		}
+	}
+}
+
+// recordAt returns the record that begins n octets behind the start of a file. The place that it
+// holds is compared first: the CRC of each length that could be one would cost too much.
+func recordAt(octets []byte, n int, start uint64) (kept, bool) {
+	record, whole, wrong := outside.Next(octets[n:], outside.MaxFromDaemon)
+	to := n + len(record) + trailerLen
+	if wrong != outside.None || !whole || len(record) < cursorAt+CursorLen || len(octets) < to ||
+		binary.BigEndian.Uint64(record[cursorAt+numberLen:]) != start+uint64(to) ||
+		binary.BigEndian.Uint32(octets[to-4:]) != crc32.Checksum(octets[n:to-4], castagnoli) {
+		return kept{}, false
+	}
+	if _, wrong := outside.Parse(record); wrong != outside.None {
+		return kept{}, false
+	}
+	return kept{record, int64(binary.BigEndian.Uint64(octets[to-trailerLen:])), n, to}, true
 }
 
 func (s *Spool) path(start uint64) string {
@@ -203,9 +283,16 @@ func (s *Spool) path(start uint64) string {
 
 // create begins a file.
 func (s *Spool) create(start uint64) error {
-	f, err := os.OpenFile(s.path(start), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := openFile(s.path(start), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() > 0 {
+		err = fmt.Errorf("%s holds something already; move it away", s.path(start))
+	}
+	if err = errors.Join(err, syncDir(s.o.Dir)); err != nil {
+		return errors.Join(err, f.Close())
 	}
 	if s.file != nil {
 		_ = s.file.Close()
@@ -219,9 +306,17 @@ func (s *Spool) create(start uint64) error {
 	return nil
 }
 
-// Last returns the time of the last event that Open has found, in milliseconds of Unix time; 0 if
-// there was none.
-func (s *Spool) Last() uint64 { return s.last.Time }
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Last returns the last record that Open has found.
+func (s *Spool) Last() Last { return s.last }
 
 // Notify has fn called when there is more to read, until stop is called.
 func (s *Spool) Notify(fn func()) (stop func()) {
@@ -240,12 +335,9 @@ func (s *Spool) Notify(fn func()) (stop func()) {
 	}
 }
 
-func (s *Spool) cursor(end uint64) []byte {
-	return binary.BigEndian.AppendUint64(slices.Clip(slices.Clone(s.number)), end)
-}
-
-// Add adds an event. It sets its cursor, and does not wait for the disk.
-func (s *Spool) Add(e *outside.Event) {
+// Add adds an event, with a cursor in place of its own, and a stamp, which Last returns after a
+// start. It does not wait for the disk.
+func (s *Spool) Add(e *outside.Event, stamp int64) {
 	var blank [CursorLen]byte
 	e.Cursor = blank[:]
 	s.mu.Lock()
@@ -257,10 +349,11 @@ func (s *Spool) Add(e *outside.Event) {
 	start := len(s.unwritten)
 	s.unwritten = e.Append(s.unwritten)
 	record := s.unwritten[start:]
-	s.next += uint64(len(record) + sumLen)
+	s.next += uint64(len(record) + trailerLen)
 	copy(record[cursorAt:], s.number)
 	binary.BigEndian.PutUint64(record[cursorAt+numberLen:], s.next)
-	s.unwritten = binary.BigEndian.AppendUint32(s.unwritten, crc32.Checksum(record, castagnoli))
+	s.unwritten = binary.BigEndian.AppendUint64(s.unwritten, uint64(stamp))
+	s.unwritten = binary.BigEndian.AppendUint32(s.unwritten, crc32.Checksum(s.unwritten[start:], castagnoli))
 	s.mu.Unlock()
 	select {
 	case s.work <- struct{}{}:
@@ -268,26 +361,43 @@ func (s *Spool) Add(e *outside.Event) {
 	}
 }
 
-// Place returns the place of a cursor. It is not known if the cursor is of another spool, or of
-// events that are no longer kept.
+// Place returns the place of a cursor. It is not known if its record is not kept: the cursor is of
+// another spool, or its record is too old, or damaged or removed. Then Place returns the oldest one.
 func (s *Spool) Place(cursor []byte) (at uint64, known bool) {
-	oldest, end := s.Bounds()
-	if len(cursor) != CursorLen || !bytes.Equal(cursor[:numberLen], s.number) {
-		return oldest, false
+	s.mu.Lock()
+	files, end := slices.Clone(s.files), s.end
+	s.mu.Unlock()
+	if len(cursor) != CursorLen {
+		return files[0], false
 	}
-	at = binary.BigEndian.Uint64(cursor[numberLen:])
-	if at < oldest || at > end {
-		return oldest, false
+	at = Cursor(cursor).Place()
+	if at <= files[0] || at > end {
+		return files[0], at == files[0] // nothing before that is kept, whoever has written it
 	}
-	return at, true
+	i, _ := slices.BinarySearch(files, at) // its record is in the file before
+	octets, err := s.load(files[i-1], 0, at-files[i-1])
+	if err != nil {
+		return files[0], false
+	}
+	for k := range records(octets, files[i-1]) {
+		if CursorOf(k.record) == Cursor(cursor) {
+			return at, true
+		}
+	}
+	return files[0], false
 }
 
-// IsOurs returns the place of a cursor that this spool has given out, kept or not.
-func (s *Spool) IsOurs(cursor []byte) (at uint64, ours bool) {
-	if len(cursor) != CursorLen || !bytes.Equal(cursor[:numberLen], s.number) {
-		return 0, false
+// load reads a part of a file. It returns less if the file ends before, and nothing if it is gone.
+func (s *Spool) load(start, from, to uint64) ([]byte, error) {
+	f, err := openFile(s.path(start), os.O_RDONLY)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNoFile):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return binary.BigEndian.Uint64(cursor[numberLen:]), true
+	defer f.Close() //nolint:errcheck // it is only read
+	return io.ReadAll(io.NewSectionReader(f, int64(from), int64(min(to-from, maxFile))))
 }
 
 // Bounds returns the places of the oldest record and behind the newest one.
@@ -298,39 +408,54 @@ func (s *Spool) Bounds() (oldest, end uint64) {
 }
 
 // Read reads whole records from a place, at most len(b) octets of them, and returns the place
-// behind them. It goes on with the oldest if what was there is no longer kept.
+// behind them. It goes on with the oldest if what was there is no longer kept, and passes over what
+// is damaged or gone. After an error the same call may succeed later.
 func (s *Spool) Read(b []byte, at uint64) (n int, next uint64, err error) {
 	s.mu.Lock()
 	files, end := slices.Clone(s.files), s.end
 	s.mu.Unlock()
 	at = max(at, files[0])
-	if at >= end {
-		return 0, at, nil
-	}
-	i, found := slices.BinarySearch(files, at)
-	if !found {
-		i--
-	}
-	f, err := os.Open(s.path(files[i]))
-	if err != nil {
-		return 0, at, err
-	}
-	defer f.Close() //nolint:errcheck // it is only read
-	b = b[:min(uint64(len(b)), end-at)]
-	got, err := f.ReadAt(b, int64(at-files[i]))
-	whole := 0
-	for {
-		record, is, wrong := outside.Next(b[whole:got], outside.MaxFromDaemon)
-		if wrong != outside.None || !is || whole+len(record)+sumLen > got {
-			break
+	for at < end {
+		i, found := slices.BinarySearch(files, at)
+		if !found {
+			i--
 		}
-		n += copy(b[n:], record)
-		whole += len(record) + sumLen
+		start, limit := files[i], end
+		if i+1 < len(files) {
+			limit = files[i+1]
+		}
+		octets, err := s.load(start, at-start, min(limit, at+uint64(len(b)))-start)
+		if err != nil {
+			return 0, at, err
+		}
+		to := 0
+		for k, ok := recordAt(octets, 0, at); ok; k, ok = recordAt(octets, to, at) {
+			n += copy(b[n:], k.record)
+			to = k.to
+		}
+		if n > 0 {
+			return n, at + uint64(to), nil
+		}
+		if at, err = s.pass(start, at, limit); err != nil {
+			return 0, at, err
+		}
 	}
-	if n > 0 {
-		return n, at + uint64(whole), nil
+	return 0, at, nil
+}
+
+// pass returns where the next record of a file is after what cannot be read, or where the file ends.
+func (s *Spool) pass(start, at, limit uint64) (uint64, error) {
+	octets, err := s.load(start, at-start, limit-start)
+	if err != nil {
+		return at, err
 	}
-	return 0, at, fmt.Errorf("there is no event at %d of %s: %w", at-files[i], s.path(files[i]), err)
+	next := limit
+	for k := range records(octets, at) {
+		next = at + uint64(k.from)
+		break
+	}
+	s.warn(s.path(start), int(at-start), int(next-at))
+	return next, nil
 }
 
 // Close writes what there is, and ends.
@@ -367,6 +492,28 @@ func (s *Spool) run() {
 	}
 }
 
+// look makes another file if the one at hand is no longer at its path: a reader and the next start
+// would not find what is written.
+func (s *Spool) look() error {
+	ours, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	theirs, err := os.Lstat(s.path(s.start))
+	switch {
+	case err == nil && os.SameFile(ours, theirs) && uint64(ours.Size()) >= s.end-s.start:
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := s.hold(); err != nil { // the directory may be another one
+		return err
+	}
+	s.o.Log.Error("a file of events was removed, replaced or cut while it was written; another one is begun",
+		"file", s.path(s.start))
+	return s.create(s.end)
+}
+
 // write writes what has gathered.
 func (s *Spool) write() error {
 	if len(s.writing) == 0 {
@@ -376,6 +523,9 @@ func (s *Spool) write() error {
 		if len(s.writing) == 0 {
 			return nil
 		}
+	}
+	if err := s.look(); err != nil {
+		return err
 	}
 	if s.end-s.start >= fileSize {
 		if err := s.create(s.end); err != nil {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -24,7 +25,7 @@ func open(t testing.TB, dir string, size uint64) *Spool {
 
 func add(s *Spool, from, to int) {
 	for i := from; i < to; i++ {
-		s.Add(&outside.Event{Event: fmt.Sprint(i), Time: uint64(1000 + i), Address: netip.MustParseAddr("192.0.2.1")})
+		s.Add(&outside.Event{Event: fmt.Sprint(i), Time: uint64(1000 + i), Address: netip.MustParseAddr("192.0.2.1")}, int64(i))
 	}
 }
 
@@ -58,6 +59,10 @@ func all(t testing.TB, s *Spool, at uint64, until int) (names []string, cursor [
 	return names, cursor
 }
 
+func cursorAtPlace(s *Spool, place uint64) []byte {
+	return binary.BigEndian.AppendUint64(slices.Clone(s.number), place)
+}
+
 func numbers(from, to int) (names []string) {
 	for i := from; i < to; i++ {
 		names = append(names, fmt.Sprint(i))
@@ -68,8 +73,8 @@ func numbers(from, to int) (names []string) {
 func TestEventsComeInOrderAlsoAfterAStart(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 1<<20)
-	if s.Last() != 0 {
-		t.Errorf("the last is %d", s.Last())
+	if s.Last() != (Last{}) {
+		t.Errorf("the last is %v", s.Last())
 	}
 	add(s, 0, 20)
 	names, cursor := all(t, s, 0, 20)
@@ -83,8 +88,8 @@ func TestEventsComeInOrderAlsoAfterAStart(t *testing.T) {
 	s.Close()
 	s = open(t, dir, 1<<20)
 	defer s.Close()
-	if s.Last() != 1029 {
-		t.Errorf("the last is %d, want 1029", s.Last())
+	if s.Last() != (Last{1029, 29}) {
+		t.Errorf("the last is %v, want 1029 and 29", s.Last())
 	}
 	at, known := s.Place(cursor)
 	if !known {
@@ -139,7 +144,7 @@ func TestTheOldestGo(t *testing.T) {
 	long := outside.Event{Event: "long", Interface: string(make([]byte, 60_000))}
 	_, first := s.Bounds()
 	for range 4 * fileSize / 60_000 {
-		s.Add(&long)
+		s.Add(&long, 0)
 		time.Sleep(100 * time.Microsecond) // so that the disk keeps up
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -156,7 +161,7 @@ func TestTheOldestGo(t *testing.T) {
 	if n, next, err := s.Read(b, first); err != nil || next <= oldest || n == 0 {
 		t.Errorf("from the beginning %d octets up to %d, %v", n, next, err)
 	}
-	if _, known := s.Place(s.cursor(first)); known {
+	if _, known := s.Place(cursorAtPlace(s, first+1)); known {
 		t.Error("a cursor before the oldest is known")
 	}
 }

@@ -17,10 +17,11 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	if to == nil {
 		return
 	}
-	o, now := c.Operator(), lease.Time(c.clock.Wall().Unix())
-	changed := func(b *lease.Binding) bool { return b.Changed >= to.Since }
+	o, now := c.Operator(), c.clock.Shown()
+	since := min(to.Wall, to.Line+c.clock.Ahead())
+	changed := func(b *lease.Binding) bool { return b.Changed >= since }
 	ended := func(b *lease.Binding) bool {
-		return (b.State == lease.Bound || b.State == lease.Declined) && b.Expires >= to.Since && b.Expires < now
+		return (b.State == lease.Bound || b.State == lease.Declined) && b.Expires >= since && b.Expires < now
 	}
 	var found lease.Batch
 	for from, more := leases.Place(0), true; more; more = from != 0 {
@@ -34,10 +35,12 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	for i := range found.Records {
 		b := found.Records[i]
 		if changed(&b) {
-			told = append(told, event.Lease{Again: true, Event: lastOf(&b), Time: time.Unix(int64(b.Changed), 0), Binding: b})
+			told = append(told, event.Lease{
+				Again: true, Event: lastOf(&b), Time: time.Unix(int64(b.Changed), 0), Line: b.Changed - c.clock.Ahead(), Binding: b,
+			})
 		}
 		if ended(&b) {
-			e := event.Lease{Again: true, Event: lease.ExpiredEvent, Time: time.Unix(int64(b.Expires), 0), Binding: b}
+			e := event.Lease{Again: true, Event: lease.ExpiredEvent, Time: time.Unix(int64(b.Expires), 0), Line: b.Expires - c.clock.Ahead(), Binding: b}
 			if b.State == lease.Declined {
 				e.Event = lease.Reclaimed
 			}

@@ -127,6 +127,7 @@ func (q *Query) Decode() (*dhcpv4.DHCPv4, error) {
 type Lease struct {
 	Event lease.Event
 	Time  time.Time
+	Line  lease.Time // the same on the time line of the store
 	// Binding is the lease. Its times are the wall clock's.
 	Binding lease.Binding
 	// Again: it may have been told before dhcp4d was started.
@@ -142,8 +143,10 @@ type Lease struct {
 // CatchUp is what a hook wants to be told at the start: what has changed since it was last told
 // something, if it cannot know whether it was told everything.
 type CatchUp struct {
-	Since lease.Time // of the wall clock
-	Tell  func(e *Lease)
+	// Line and Wall are the moment on the time line of the store and on the wall clock. The wall
+	// clock may have been set since, and the store may be another one, with a time line of its own.
+	Line, Wall lease.Time
+	Tell       func(e *Lease)
 }
 
 // Relay is one relay level.

@@ -224,10 +224,12 @@ func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error)
 	}
 	k := &kept{Spool: s, dir: v.Events, size: v.EventsSize}
 	k.users.Store(1)
-	if last := s.Last(); last > 0 {
+	if last := s.Last(); last.Time > 0 {
 		// A change is told after its commit, so the last one that is kept may be of the same second
 		// as others that are not.
-		k.catchUp = &event.CatchUp{Since: lease.Time(last/1000) - catchUpSlack, Tell: k.tell}
+		k.catchUp = &event.CatchUp{
+			Line: lease.Time(last.Stamp) - catchUpSlack, Wall: lease.Time(last.Time/1000) - catchUpSlack, Tell: k.tell,
+		}
 	}
 	return k, nil
 }
@@ -259,7 +261,7 @@ func (k *kept) tell(e *event.Lease) {
 		}
 		record.Relays = append(record.Relays, outside.Relay{Link: r.LinkAddress, Peer: r.PeerAddress, Options: options})
 	}
-	k.Add(&record)
+	k.Add(&record, int64(e.Line))
 }
 
 // decide has the program decide about a query, or has it parked.

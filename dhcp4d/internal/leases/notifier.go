@@ -39,8 +39,9 @@ func (n *Notifier) Expired() {
 func (n *Notifier) notifyOfEnd(i int) {
 	e := n.ended.list[i].event
 	n.book.metrics.events[e].Inc()
+	now, line := n.book.clock.Read()
 	n.event = event.Lease{
-		Event: e, Time: n.book.clock.Wall(), Binding: n.ended.bindings.Records[i].Moved(n.book.clock.Ahead()),
+		Event: e, Time: now, Line: line, Binding: n.ended.bindings.Records[i].Moved(n.book.clock.Ahead()),
 	}
 	n.observers.Run(&n.event)
 }
@@ -68,7 +69,8 @@ func (n *Notifier) Committed(seq uint64, records []lease.Binding, refused []stor
 			n.book.metrics.events[e].Add(float64(count))
 		}
 	}
-	now, ahead := n.book.clock.Wall(), n.book.clock.Ahead()
+	now, line := n.book.clock.Read()
+	ahead := n.book.clock.Ahead()
 	next := 0
 	for i := range c.observed {
 		x := &c.observed[i]
@@ -80,7 +82,7 @@ func (n *Notifier) Committed(seq uint64, records []lease.Binding, refused []stor
 			continue
 		}
 		n.event = event.Lease{
-			Event: x.event, Time: now, By: x.by, Binding: records[x.record].Moved(ahead),
+			Event: x.event, Time: now, Line: line, By: x.by, Binding: records[x.record].Moved(ahead),
 			Interface: x.ifc, Relays: c.relays[x.from:x.to],
 		}
 		n.observers.Run(&n.event)
