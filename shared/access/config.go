@@ -67,7 +67,7 @@ func (c *Config) Check(l *config.Loader) {
 
 // Warnings returns what is valid but probably not meant.
 func (c *Config) Warnings() []string {
-	if c.Token != "" && len(c.Token) < 16 {
+	if c.Token != "" && len(c.Token) < leastToken {
 		return []string{c.Prefix + "API_TOKEN has fewer than 16 characters and may be guessed; make one with: " +
 			"head -c 32 /dev/urandom | base64"}
 	}

@@ -50,12 +50,17 @@ func ReadToken(path string) (string, error) {
 		wrong = "holds zero octets only, as a power cut may leave it"
 	case strings.ContainsFunc(token, unsendable):
 		wrong = "holds a character that no HTTP header can carry"
+	case len(token) < leastToken:
+		wrong = fmt.Sprintf("holds %d characters, which may be guessed", len(token))
 	default:
 		return token, nil
 	}
 	return "", fmt.Errorf("reading the token of the API: %s %s; remove it and restart the daemon, which makes another",
 		path, wrong)
 }
+
+// leastToken is how many characters make a token hard to guess.
+const leastToken = 16
 
 // unsendable reports whether an HTTP header cannot carry a character of a token.
 func unsendable(r rune) bool { return r <= ' ' || r > '~' }

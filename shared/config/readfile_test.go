@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,5 +61,20 @@ func TestReadFileDoesNotWaitForAWriter(t *testing.T) {
 func TestReadFileSaysWhy(t *testing.T) {
 	if _, err := config.ReadFile(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
 		t.Error(err)
+	}
+}
+
+func TestReadFileHasAnEnd(t *testing.T) {
+	sparse := filepath.Join(t.TempDir(), "sparse")
+	if err := errors.Join(os.WriteFile(sparse, nil, 0o600), os.Truncate(sparse, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/dev/zero", sparse} {
+		if _, err := config.ReadFile(path); err == nil || !strings.Contains(err.Error(), path+" has more than") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if content, err := config.ReadFile("/dev/null"); err != nil || len(content) != 0 {
+		t.Errorf("%q, %v", content, err)
 	}
 }

@@ -33,7 +33,7 @@ func add(s *Spool, from, to int) {
 func all(t testing.TB, s *Spool, at uint64, until int) (names []string, cursor []byte) {
 	t.Helper()
 	b := make([]byte, 300) // one or two records
-	for end := time.Now().Add(20 * time.Second); len(names) < until; {
+	for end := time.Now().Add(5 * time.Minute); len(names) < until; { // the disk may be busy
 		n, next, err := s.Read(b, at)
 		if err != nil || time.Now().After(end) {
 			t.Fatalf("after %d events: %v", len(names), err)

@@ -102,7 +102,7 @@ func newSeveral(t *testing.T) *several {
 	}
 	s := &several{bench: &bench{t: t}, database: postgrestest.Start(t)}
 	s.place = "DHCP4D_STORE=" + s.database.URL()
-	s.migrate()
+	s.migrate(s.place)
 	host := func(name string) *netns.Host {
 		h, err := lab.Host(name)
 		if err != nil {
@@ -141,16 +141,17 @@ func newSeveral(t *testing.T) *several {
 	return s
 }
 
-func (s *several) migrate() {
-	s.t.Helper()
+// migrate makes the tables of a database.
+func (b *bench) migrate(place string) {
+	b.t.Helper()
 	path, err := servers.Find("dhcp4d")
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	migrate := exec.Command(path, "store", "migrate")
-	migrate.Env = []string{s.place}
+	migrate.Env = []string{place}
 	if out, err := migrate.CombinedOutput(); err != nil {
-		s.t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
+		b.t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
 	}
 }
 

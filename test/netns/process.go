@@ -25,15 +25,21 @@ type Process struct {
 // Start runs argv inside the host. The environment is exactly the given one and PATH. The process
 // is killed when the lab or this program ends.
 func (h *Host) Start(env []string, argv ...string) (*Process, error) {
+	return h.StartPrepared(nil, env, argv...)
+}
+
+// StartPrepared is Start. It calls prepare, which may be nil, when the program is loaded and has not
+// run yet.
+func (h *Host) StartPrepared(prepare func(pid int) error, env []string, argv ...string) (*Process, error) {
 	p := &Process{name: argv[0], ended: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.WaitDelay = time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Ptrace: prepare != nil}
 	// The host's thread starts the child. So the child is in its namespace, and gets the death
 	// signal when the thread ends.
-	if err := h.Do(p.cmd.Start); err != nil {
+	if err := h.Do(func() error { return p.start(prepare) }); err != nil {
 		return nil, fmt.Errorf("host %s: starting %s: %w", h.Name, p.name, err)
 	}
 	go func() {
@@ -42,6 +48,18 @@ func (h *Host) Start(env []string, argv ...string) (*Process, error) {
 	}()
 	h.lab.closeLater(closerFunc(func() error { p.Kill(); return nil }))
 	return p, nil
+}
+
+// start starts the process, prepares it and lets it run. The thread that starts a process traces it.
+func (p *Process) start(prepare func(pid int) error) error {
+	if err := p.cmd.Start(); err != nil || prepare == nil {
+		return err
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(p.PID(), &status, 0, nil); err != nil { // for the stop at its first instruction
+		return err
+	}
+	return errors.Join(prepare(p.PID()), unix.PtraceDetach(p.PID()))
 }
 
 // PID returns the process id.

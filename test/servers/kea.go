@@ -79,7 +79,7 @@ func startKea(h *netns.Host, name string, c Config, config string, args ...strin
 	}
 	env := []string{"KEA_DHCP_DATA_DIR=" + c.Dir, "KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir, "KEA_LOGGER_DESTINATION=stderr"}
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
-	return start(h, Kea, c.Patience, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
+	return start(h, Kea, c, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
 		if !strings.Contains(p.Output(), started) {
 			return fmt.Errorf("%s was not said", started)
 		}

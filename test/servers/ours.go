@@ -82,7 +82,7 @@ func startOurs(h *netns.Host, c Config, name string, through, env []string, alon
 			metrics = at
 		}
 	}
-	return start(h, Ours, c.Patience, env, metrics, append(slices.Clip(through), path), func(*netns.Process) error {
+	return start(h, Ours, c, env, metrics, append(slices.Clip(through), path), func(*netns.Process) error {
 		_, err := get(h, metrics, "/readyz")
 		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
 			return nil // only its other half is missing

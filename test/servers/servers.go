@@ -51,6 +51,8 @@ type Config struct {
 	// Through is a command that starts our v4 half: it gets the half's arguments, and becomes it
 	// (exec). Through6 starts our v6 half.
 	Through, Through6 []string
+	// Prepare is called with the process of each of our halves before it runs. It may be nil.
+	Prepare func(pid int) error
 	// Patience is how long a half may take until it serves; 0 stands for 15 s. With millions of
 	// leases it takes longer.
 	Patience time.Duration
@@ -166,13 +168,17 @@ func Start(h *netns.Host, v6, v4 Kind, c Config) (six, four *Half, err error) {
 	return six, four, nil
 }
 
-func start(h *netns.Host, kind Kind, patience time.Duration, env []string, metrics string, argv []string,
+func start(h *netns.Host, kind Kind, c Config, env []string, metrics string, argv []string,
 	ready func(*netns.Process) error) (*Half, error) {
-	p, err := h.Start(env, argv...)
+	prepare := c.Prepare
+	if kind == Kea {
+		prepare = nil
+	}
+	p, err := h.StartPrepared(prepare, env, argv...)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Patience)
 	defer cancel()
 	if err := p.WaitFor(ctx, func() error { return ready(p) }); err != nil {
 		p.Kill()

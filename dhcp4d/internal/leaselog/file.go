@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // File is the file that a log is appended to. One goroutine at a time uses it, except where a
@@ -17,9 +19,13 @@ type File struct {
 	Torn bool
 }
 
-// Open opens the file of a log, to be appended to.
+// Open opens the file of a log, to be appended to. It does not wait for a reader of a named pipe.
 func Open(path string) (*File, error) {
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	const flags = os.O_APPEND | os.O_CREATE | unix.O_NONBLOCK
+	out, err := os.OpenFile(path, os.O_WRONLY|flags, 0o640)
+	if errors.Is(err, unix.ENXIO) { // a pipe without a reader
+		out, err = os.OpenFile(path, os.O_RDWR|flags, 0o640)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestEndsTorn(t *testing.T) {
@@ -242,4 +244,29 @@ func names(t *testing.T, dir string) (names []string) {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// A named pipe whose reader is not there yet does not hold up a start or a reload.
+func TestAPipeWithoutAReaderIsOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := f.WriteLines([]byte("one\n"), time.Now()); n != 4 || err != nil {
+		t.Errorf("%d octets, %v", n, err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	b := make([]byte, 10)
+	if n, err := reader.Read(b); string(b[:n]) != "one\n" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
 }

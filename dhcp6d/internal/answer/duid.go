@@ -18,6 +18,9 @@ const (
 	minDUID = 3
 	maxDUID = 130
 
+	typeUUID = 4 // RFC 6355
+	lenUUID  = 18
+
 	duidFile = "duid"
 	// keaFile is the file in which kea-dhcp6 keeps its DUID, in the same form.
 	keaFile = "kea-dhcp6-serverid"
@@ -48,9 +51,9 @@ func DUID(dir string) ([]byte, error) {
 }
 
 func newDUID() []byte {
-	duid := make([]byte, 18)
+	duid := make([]byte, lenUUID)
 	_, _ = rand.Read(duid[2:]) // never fails
-	duid[1] = 4                // DUID-UUID
+	duid[1] = typeUUID
 	duid[8] = duid[8]&0x0f | 0x40
 	duid[10] = duid[10]&0x3f | 0x80 // version 4, RFC 9562
 	return duid
@@ -96,6 +99,9 @@ func parseDUID(content string) (duid []byte, wrong string) {
 	}
 	if len(duid) < minDUID || len(duid) > maxDUID {
 		return nil, fmt.Sprintf("holds %d octets, and a DUID has %d to %d", len(duid), minDUID, maxDUID)
+	}
+	if duid[0] == 0 && duid[1] == typeUUID && len(duid) != lenUUID {
+		return nil, fmt.Sprintf("holds %d octets, and a DUID of type 4 has %d", len(duid), lenUUID)
 	}
 	return duid, ""
 }

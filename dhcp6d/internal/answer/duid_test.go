@@ -77,15 +77,16 @@ func TestDUIDOfKea(t *testing.T) {
 
 func TestOP_4_DUIDMistakes(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                         "is empty",
-		" \n":                      "is empty",
-		strings.Repeat("\x00", 37): "holds zero octets only",
-		"hello":                    "does not hold hexadecimal digits",
-		"00:04:":                   "with colons between them",
-		"00:04:123":                "with colons between them",
-		"00:04:zz":                 "does not hold hexadecimal digits",
-		"0004":                     "holds 2 octets",
-		strings.Repeat("00", 131):  "holds 131 octets",
+		"":                               "is empty",
+		" \n":                            "is empty",
+		strings.Repeat("\x00", 37):       "holds zero octets only",
+		"hello":                          "does not hold hexadecimal digits",
+		"00:04:":                         "with colons between them",
+		"00:04:123":                      "with colons between them",
+		"00:04:zz":                       "does not hold hexadecimal digits",
+		"0004":                           "holds 2 octets",
+		strings.Repeat("00", 131):        "holds 131 octets",
+		"0004" + strings.Repeat("a1", 7): "holds 9 octets, and a DUID of type 4 has 18", // cut
 	} {
 		for _, name := range []string{"duid", "kea-dhcp6-serverid"} {
 			dir := t.TempDir()
