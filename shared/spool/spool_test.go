@@ -32,7 +32,7 @@ func add(s *Spool, from, to int) {
 // all reads everything from a place, and returns the names of the events and the last cursor.
 func all(t testing.TB, s *Spool, at uint64, until int) (names []string, cursor []byte) {
 	t.Helper()
-	b := make([]byte, 300) // one or two records
+	b := make([]byte, 300)                                            // one or two records
 	for end := time.Now().Add(5 * time.Minute); len(names) < until; { // the disk may be busy
 		n, next, err := s.Read(b, at)
 		if err != nil || time.Now().After(end) {

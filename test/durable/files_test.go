@@ -135,7 +135,8 @@ func everyFile(t *testing.T, kind string) {
 		if one == other {
 			continue
 		}
-		try(one+" is "+how.name+" and "+other+" is "+also.name, []string{filepath.Base(one), filepath.Base(other)}, func() error {
+		say := []string{filepath.Base(one), filepath.Base(other)}
+		try(one+" is "+how.name+" and "+other+" is "+also.name, say, func() error {
 			return errors.Join(fresh(), how.do(filepath.Join(state, one)), also.do(filepath.Join(state, other)))
 		}, start4)
 	}

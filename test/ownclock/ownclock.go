@@ -73,7 +73,7 @@ func (c *Clock) Give(pid int) error {
 	if len(bytes.Trim(vdso[room:], "\x00")) > 0 {
 		return errors.New("the vDSO has no room")
 	}
-	jump := binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(int32(room-function-jumpLen))) //nolint:gosec // both are within two pages
+	jump := binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(room-function-jumpLen)) // both are within two pages
 	_, err = memory.WriteAt(code, start+int64(room))
 	_, err2 := memory.WriteAt(jump, start+int64(function))
 	s := slot{pid, start + int64(room) + slotAt}

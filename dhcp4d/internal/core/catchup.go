@@ -35,12 +35,10 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	for i := range found.Records {
 		b := found.Records[i]
 		if changed(&b) {
-			told = append(told, event.Lease{
-				Again: true, Event: lastOf(&b), Time: time.Unix(int64(b.Changed), 0), Line: b.Changed - c.clock.Ahead(), Binding: b,
-			})
+			told = append(told, c.again(lastOf(&b), b.Changed, b))
 		}
 		if ended(&b) {
-			e := event.Lease{Again: true, Event: lease.ExpiredEvent, Time: time.Unix(int64(b.Expires), 0), Line: b.Expires - c.clock.Ahead(), Binding: b}
+			e := c.again(lease.ExpiredEvent, b.Expires, b)
 			if b.State == lease.Declined {
 				e.Event = lease.Reclaimed
 			}
@@ -51,6 +49,11 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	for i := range told {
 		to.Tell(&told[i])
 	}
+}
+
+// again makes an event of a moment of the wall clock.
+func (c *Core) again(e lease.Event, at lease.Time, b lease.Binding) event.Lease {
+	return event.Lease{Again: true, Event: e, Time: time.Unix(int64(at), 0), Line: at - c.clock.Ahead(), Binding: b}
 }
 
 // lastOf returns the event that has led to the state of a lease.
