@@ -101,9 +101,9 @@ var edits = []edit{
 	{"it is a socket", instead(func(path string) error { return syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0) }), nil},
 }
 
-// TestDamageCostsOnlyWhatIsDamaged breaks one file of three, before the start and while the spool is
-// open. All other events are read in order, and new ones after them. A cursor leads behind its own
-// event or is not known, whatever has come into its place.
+// TestDamageCostsOnlyWhatIsDamaged breaks one file of three, before the start and while the spool
+// is open. All other events are read in order, and new ones after them. A cursor leads behind its
+// own event or is not known, whatever has come into its place.
 func TestDamageCostsOnlyWhatIsDamaged(t *testing.T) {
 	for file := range files {
 		for _, e := range edits {

@@ -362,7 +362,7 @@ func (s *Spool) Add(e *outside.Event, stamp int64) {
 }
 
 // Place returns the place of a cursor. It is not known if its record is not kept: the cursor is of
-// another spool, or its record is too old, or damaged or removed. Then Place returns the oldest one.
+// another spool, or its record is too old, damaged or removed. Then Place returns the oldest one.
 func (s *Spool) Place(cursor []byte) (at uint64, known bool) {
 	s.mu.Lock()
 	files, end := slices.Clone(s.files), s.end
@@ -443,7 +443,8 @@ func (s *Spool) Read(b []byte, at uint64) (n int, next uint64, err error) {
 	return 0, at, nil
 }
 
-// pass returns where the next record of a file is after what cannot be read, or where the file ends.
+// pass returns where the next record of a file is after what cannot be read, or else where the file
+// ends.
 func (s *Spool) pass(start, at, limit uint64) (uint64, error) {
 	octets, err := s.load(start, at-start, limit-start)
 	if err != nil {

@@ -28,8 +28,8 @@ func (h *Host) Start(env []string, argv ...string) (*Process, error) {
 	return h.StartPrepared(nil, env, argv...)
 }
 
-// StartPrepared is Start. It calls prepare, which may be nil, when the program is loaded and has not
-// run yet.
+// StartPrepared is Start. It calls prepare, which may be nil, when the program is loaded and has
+// not run yet.
 func (h *Host) StartPrepared(prepare func(pid int) error, env []string, argv ...string) (*Process, error) {
 	p := &Process{name: argv[0], ended: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
@@ -50,7 +50,8 @@ func (h *Host) StartPrepared(prepare func(pid int) error, env []string, argv ...
 	return p, nil
 }
 
-// start starts the process, prepares it and lets it run. The thread that starts a process traces it.
+// start starts the process, prepares it and lets it run. The thread that starts a process traces
+// it.
 func (p *Process) start(prepare func(pid int) error) error {
 	if err := p.cmd.Start(); err != nil || prepare == nil {
 		return err
