@@ -119,6 +119,9 @@ func Export(w io.Writer, f Format, s store.Store, c *clock.Clock) error {
 		return err
 	}
 	if _, err := s.Load(func(b *lease.Binding) error {
+		if b.Ports != lease.AllPorts { // the formats have no field for it
+			return fmt.Errorf("exporting the lease of %v: shared addresses are not supported", b.Addr)
+		}
 		moved := b.Moved(ahead)
 		l := Of(&moved, now)
 		return x.Write(&l)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -222,6 +223,22 @@ func TestImportOfOurOwnExport(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file says nothing of ports. A lease of a part of an address must not become one of the whole.
+func TestExportOfASharedAddress(t *testing.T) {
+	shared := lease.Binding{
+		ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.20"), Ports: 7}, Subnet: 1, State: lease.Bound,
+		Client: []byte{lease.KeyIdentifier, 0xff, 1}, HWType: 1, Start: now, Changed: now, Expires: now + 100,
+	}
+	s := open(t)
+	if _, err := s.Commit([]lease.Binding{shared}); err != nil {
+		t.Fatal(err)
+	}
+	err := Export(io.Discard, CSV, s, at(now))
+	if err == nil || !strings.Contains(err.Error(), "exporting the lease of 192.0.2.20: shared addresses") {
+		t.Error(err)
 	}
 }
 
