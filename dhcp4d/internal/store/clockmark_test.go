@@ -325,7 +325,7 @@ func TestLeasesSurviveEveryClock(t *testing.T) {
 			}
 			for _, kind := range kinds {
 				t.Run(x.name+"/"+step.String()+"/"+kind, func(t *testing.T) {
-					l := newTimeline(t, kind+t.TempDir())
+					l := newTimeline(t, kind+memoryDir(t))
 					x.run(l)
 					defer l.crash()
 					l.check()
@@ -368,7 +368,7 @@ func (l *timeline) damageMark() {
 func TestLeasesSurviveRandomClocks(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l := newTimeline(t, "journal:"+t.TempDir())
+		l := newTimeline(t, "journal:"+memoryDir(t))
 		l.mustStart()
 		running := true
 		for range 60 {
