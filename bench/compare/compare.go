@@ -190,6 +190,13 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 		}
 	}
 	var all []*subject
+	defer func() {
+		for _, s := range all {
+			if s.answers != nil {
+				err = errors.Join(err, s.answers())
+			}
+		}
+	}()
 	for _, name := range o.Subjects {
 		s, err := newSubject(ctx, lab, name, dir, o, program, say)
 		if err != nil {

@@ -31,13 +31,16 @@ const (
 	// On PostgreSQL databases that Options.Postgres names, one dhcp4d and two.
 	OursPostgres  = "ours+postgres"
 	OursPostgres2 = "ours+2postgres"
-	Kea           = "kea"          // memfile, log level WARN
-	KeaOther      = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
-	Bare          = "bare"         // moves datagrams and does nothing else
-	BareOffload   = "bare+offload" // the same with segmentation offload between its halves
+	// With a program outside that is asked about every query, or whose verdicts are known.
+	OursAsked   = "ours+asked"
+	OursKnown   = "ours+known"
+	Kea         = "kea"          // memfile, log level WARN
+	KeaOther    = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
+	Bare        = "bare"         // moves datagrams and does nothing else
+	BareOffload = "bare+offload" // the same with segmentation offload between its halves
 )
 
-var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2, Kea, KeaOther, Bare, BareOffload}
+var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2, OursAsked, OursKnown, Kea, KeaOther, Bare, BareOffload}
 
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.
@@ -62,10 +65,11 @@ type subject struct {
 	halves           []*servers.Half  // of ours: all halves, the v6 half first
 	empty            float64          // resident memory of the v4 half without leases
 	runs             uint64
-	owed, atMost     int     // the leases that it must have, and the most that it can have
-	unlimited        func()  // ends the limit of its processor time; nil if there is none
-	peak             float64 // the most exchanges per second in this round
-	profiled         bool    // one run was sampled
+	owed, atMost     int          // the leases that it must have, and the most that it can have
+	answers          func() error // ends the program outside; nil: there is none
+	unlimited        func()       // ends the limit of its processor time; nil if there is none
+	peak             float64      // the most exchanges per second in this round
+	profiled         bool         // one run was sampled
 }
 
 // ours reports whether the daemons are ours, in any configuration.
@@ -113,6 +117,9 @@ func (s *subject) up(ctx context.Context, o Options, program string, say func(st
 	}
 	if err := s.configure(o); err != nil {
 		return err
+	}
+	if s.name == OursAsked || s.name == OursKnown {
+		s.answers = answer(ctx, s.socket(), s.name == OursKnown)
 	}
 	if o.Held > 0 {
 		say(fmt.Sprintf("%s gets %d leases", s.name, o.Held))
@@ -169,6 +176,8 @@ func (s *subject) configure(o Options) error {
 	case OursPostgres, OursPostgres2:
 		s.config.Env = []string{"DHCP4D_STORE=" + strings.ReplaceAll(o.Postgres, "{}", strings.TrimPrefix(s.name, Ours+"+"))}
 		s.store, s.shared = "", true
+	case OursAsked, OursKnown:
+		s.config.Env = s.outside()
 	case Before:
 		s.config.Bin = o.Before
 	case KeaOther:

@@ -8,6 +8,7 @@
 //	bench-compare -held 10000000 -renew 1 -subjects ours+journal,bare -windows 64 -rates ""
 //	bench-compare -windows 1 -rates ""               # a single client in flight
 //	bench-compare -subjects ours -windows 64,256 -rates "" -overload 1,3 -confine   # overload
+//	bench-compare -subjects ours,ours+asked,ours+known -windows 64 -rates 3000   # a program outside
 //
 // It needs dhcp6d, dhcp4d and dhcp4o6-perf beside it (make bench-compare builds them), a C compiler
 // for the bare pair, and for a comparison with Kea its servers.
@@ -48,7 +49,8 @@ func run(ctx context.Context, args []string) error {
 	var out, commit string
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
 	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, "+
-		"ours+2postgres (two dhcp4d), kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
+		"ours+2postgres (two dhcp4d), ours+asked (a program outside is asked about every query), "+
+		"ours+known (its verdicts are kept), kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
