@@ -12,6 +12,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
+	"layeh.com/radius/rfc3162"
 	"layeh.com/radius/rfc3576"
 	"layeh.com/radius/rfc5176"
 
@@ -66,9 +67,7 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 		return nil
 	}
 	if p.Code != radius.CodeDisconnectRequest {
-		answer := p.Response(radius.CodeCoANAK)
-		_ = rfc3576.ErrorCause_Set(answer, rfc3576.ErrorCause_Value_UnsupportedService)
-		return answer
+		return refusal(p, radius.CodeCoANAK, rfc3576.ErrorCause_Value_UnsupportedExtension)
 	}
 	if made := rfc2869.EventTimestamp_Get(p); !made.IsZero() && time.Since(made).Abs() > oldest {
 		r.log.Warn("a request to disconnect a client is not answered: it is too old, or a clock is wrong", "from", from, "made", made)
@@ -76,12 +75,26 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 	}
 	cause := r.endSession(ctx, p)
 	if cause == 0 {
-		return p.Response(radius.CodeDisconnectACK)
+		return response(p, radius.CodeDisconnectACK)
 	}
 	r.log.Warn("a client is not disconnected", "from", from, "user", rfc2865.UserName_GetString(p),
 		"address", rfc2865.FramedIPAddress_Get(p), "session", rfc2866.AcctSessionID_GetString(p), "error", cause)
-	answer := p.Response(radius.CodeDisconnectNAK)
-	_ = rfc3576.ErrorCause_Set(answer, cause)
+	return refusal(p, radius.CodeDisconnectNAK, cause)
+}
+
+// response is an answer with what proxies on the way have added (RFC 5176 section 3.1).
+func response(p *radius.Packet, code radius.Code) *radius.Packet {
+	answer := p.Response(code)
+	states, _ := rfc2865.ProxyState_Gets(p) // attributes without octets are none
+	for _, state := range states {
+		_ = rfc2865.ProxyState_Add(answer, state) // it fitted into the request
+	}
+	return answer
+}
+
+func refusal(p *radius.Packet, code radius.Code, cause rfc3576.ErrorCause) *radius.Packet {
+	answer := response(p, code)
+	_ = rfc3576.ErrorCause_Set(answer, cause) // cannot fail
 	return answer
 }
 
@@ -107,18 +120,35 @@ func (r *Radius) endSession(ctx context.Context, p *radius.Packet) rfc3576.Error
 	return rfc3576.ErrorCause_Value_ResourcesUnavailable
 }
 
+// known are the attributes that a Disconnect-Request may have. A request with another one says
+// something of its session that we cannot compare, and must not be carried out (RFC 5176 section 3).
+var known = []radius.Type{
+	rfc2865.UserName_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type, rfc2866.AcctSessionID_Type, rfc2869.NASPortID_Type,
+	rfc2865.NASIdentifier_Type, rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type,
+	rfc2865.ProxyState_Type, rfc2865.ReplyMessage_Type, rfc2866.AcctTerminateCause_Type,
+	rfc2869.EventTimestamp_Type, rfc2869.MessageAuthenticator_Type,
+}
+
 // find returns the address of the session that a request names, and the key of dhcp4d's verdict,
 // nil if it is not known. All that the request says of the session must be true of it (RFC 5176
 // section 3).
 func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576.ErrorCause) {
-	session, user := rfc2866.AcctSessionID_GetString(p), rfc2865.UserName_GetString(p)
+	for _, attribute := range p.Attributes {
+		if !slices.Contains(known, attribute.Type) {
+			return a, nil, rfc3576.ErrorCause_Value_UnsupportedAttribute
+		}
+	}
+	if name, err := rfc2865.NASIdentifier_LookupString(p); err == nil && name != r.config.NASIdentifier {
+		return a, nil, rfc3576.ErrorCause_Value_NASIdentificationMismatch
+	}
+	session, user, port := rfc2866.AcctSessionID_GetString(p), rfc2865.UserName_GetString(p), rfc2869.NASPortID_GetString(p)
 	mac := strings.ToUpper(strings.ReplaceAll(rfc2865.CallingStationID_GetString(p), ":", "-"))
 	asked, hasAddress := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4())
-	if session == "" && user == "" && mac == "" && !hasAddress {
+	if session == "" && user == "" && port == "" && mac == "" && !hasAddress {
 		return a, nil, rfc3576.ErrorCause_Value_MissingAttribute
 	}
 	fits := func(c *client) bool {
-		return (session == "" || c.session == session) && (user == "" || c.user == user) && (mac == "" || c.mac == mac)
+		return (session == "" || c.session == session) && (user == "" || c.user == user) && (port == "" || c.port == port) && (mac == "" || c.mac == mac)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +156,7 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 		switch c := r.sessions[asked]; {
 		case c != nil && fits(c):
 			return asked, c.key, 0
-		case c == nil && session == "" && user == "" && mac == "": // such as a lease from before our start
+		case c == nil && session == "" && user == "" && port == "" && mac == "": // such as a lease from before our start
 			return asked, nil, 0
 		}
 		return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound

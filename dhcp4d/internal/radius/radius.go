@@ -22,6 +22,7 @@
 package radius
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -30,6 +31,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +44,7 @@ import (
 	"layeh.com/radius/rfc2869"
 	"layeh.com/radius/rfc4679"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside/program"
 )
@@ -55,6 +58,8 @@ type Radius struct {
 	program            program.Program
 	end                func(ctx context.Context, a netip.Addr) error // ends a lease
 
+	journal *journal // of told; nil: there is no accounting
+
 	mu       sync.Mutex
 	clients  map[string]*client // by place, hardware address and client identifier
 	sessions map[netip.Addr]*client
@@ -65,12 +70,14 @@ type Radius struct {
 
 // client is what we know of a client.
 type client struct {
-	user, class string
-	key         []byte // of dhcp4d's verdict about it
-	mac         string
-	port        string
-	address     netip.Addr // of its lease
-	session     string
+	user    string
+	class   [][]byte
+	key     []byte // of dhcp4d's verdict about it
+	mac     string
+	port    string
+	address netip.Addr // of its lease
+	session string
+	changed bool // since the session was kept
 }
 
 // maxClients bounds what is remembered. Beyond it, accounts lack the Class of some clients.
@@ -96,6 +103,13 @@ func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.C
 
 // Run serves until the context of New ends.
 func (r *Radius) Run() error {
+	if len(r.config.AccountingServers) > 0 {
+		var err error
+		if r.journal, r.sessions, err = openJournal(r.config.Cursor + ".sessions"); err != nil {
+			return err
+		}
+		defer func() { _ = r.journal.file.Close() }() // told is over
+	}
 	if r.config.DisconnectListen == "" {
 		return r.program.Run(r.ctx)
 	}
@@ -183,7 +197,10 @@ func (r *Radius) decide(q *outside.Query) (a outside.Answer) {
 	}
 	switch answer.Code {
 	case radius.CodeAccessAccept:
-		c.class = rfc2865.Class_GetString(answer)
+		c.class, _ = rfc2865.Class_Gets(answer) // attributes without octets are none
+		if name := rfc2865.UserName_GetString(answer); name != "" && utf8.ValidString(name) {
+			c.user = name // RFC 2865 section 5.1
+		}
 		r.remember(identity(q.Attachment, q.HWType, q.HWAddr, q.ClientID), c)
 		return r.accepted(answer)
 	case radius.CodeAccessReject:
@@ -234,7 +251,9 @@ func (r *Radius) remember(id string, c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known := r.clients[id]; known != nil {
+		same := known.user == c.user && known.port == c.port && bytes.Equal(known.key, c.key) && slices.EqualFunc(known.class, c.class, bytes.Equal)
 		known.user, known.class, known.key, known.port = c.user, c.class, c.key, c.port
+		known.changed = known.changed || !same
 		return
 	}
 	for other := range r.clients {
@@ -266,13 +285,20 @@ func (r *Radius) told(e *outside.Event) error {
 	default:
 		return nil // the end of a quarantine
 	}
-	c := r.track(e, status)
+	c, changed := r.track(e, status)
+	if changed {
+		r.keep(c.entry())
+	}
 	p := radius.New(radius.CodeAccountingRequest, []byte(r.config.Secret))
 	b := builder{p: p}
 	b.number(rfc2866.AcctStatusType_Type, uint32(status))
 	b.text(rfc2866.AcctSessionID_Type, sessionOf(e.Address, e.Start))
 	b.text(rfc2865.UserName_Type, c.user)
-	b.text(rfc2865.Class_Type, c.class)
+	for _, class := range c.class {
+		a, err := radius.NewBytes(class)
+		b.check(err)
+		p.Add(rfc2865.Class_Type, a)
+	}
 	b.about(r, &c)
 	b.check(rfc2865.FramedIPAddress_Add(p, e.Address.AsSlice()))
 	at := e.Time / 1000
@@ -289,6 +315,9 @@ func (r *Radius) told(e *outside.Event) error {
 		return nil //nolint:nilerr // it is of no use to try again
 	}
 	_, err := r.accounting.exchange(r.ctx, p, false)
+	if err == nil && status == rfc2866.AcctStatusType_Value_Stop && r.over(&c) {
+		r.keep(entry{Address: c.address})
+	}
 	return err
 }
 
@@ -297,29 +326,60 @@ func sessionOf(a netip.Addr, start uint64) string {
 	return fmt.Sprintf("%08x-%x", binary.BigEndian.Uint32(a.AsSlice()), start)
 }
 
-// track notes which client has an address, and returns what is known of it.
-func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) client {
+// track notes which client has an address, and returns what is known of it, and whether that is new.
+func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) (_ client, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id := identity(e.Attachment, e.HWType, e.HWAddr, e.ClientID)
-	c := r.clients[id]
-	if c == nil {
-		c = &client{mac: station(e.HWAddr), key: nil}
-		if r.config.UserName == "mac" || r.config.UserName == "client-id" {
-			c.user = r.userName(nil, nil, e.ClientID, c.mac)
-		}
+	session := sessionOf(e.Address, e.Start)
+	before := r.sessions[e.Address]
+	c := r.clients[identity(e.Attachment, e.HWType, e.HWAddr, e.ClientID)]
+	switch {
+	case c != nil:
+	case before != nil && before.session == session: // it began before our start
+		c = before
+	default:
+		c = r.stranger(e)
 	}
 	if status == rfc2866.AcctStatusType_Value_Stop {
-		if r.sessions[e.Address] == c {
-			delete(r.sessions, e.Address)
-		}
-		return *c
+		stopped := *c
+		stopped.address, stopped.session = e.Address, session
+		return stopped, false
 	}
-	c.address, c.session = e.Address, sessionOf(e.Address, e.Start)
-	if len(r.sessions) < maxClients {
+	changed = before != c || c.address != e.Address || c.session != session || c.changed
+	c.address, c.session, c.changed = e.Address, session, false
+	if before != nil || len(r.sessions) < maxClients {
 		r.sessions[e.Address] = c
 	}
-	return *c
+	return *c, changed
+}
+
+// stranger is a client that no server was asked about.
+func (r *Radius) stranger(e *outside.Event) *client {
+	var interfaceID, remoteID []byte
+	if n := len(e.Relays); n > 0 {
+		for code, value := range dhcp6.Options(e.Relays[n-1].Options) {
+			switch code {
+			case dhcp6.OptInterfaceID:
+				interfaceID = value
+			case dhcp6.OptRemoteID:
+				remoteID = value
+			}
+		}
+	}
+	mac := station(e.HWAddr)
+	return &client{mac: mac, user: r.userName(interfaceID, remoteID, e.ClientID, mac), port: readable(interfaceID)}
+}
+
+// over forgets a session, and reports whether it was known.
+func (r *Radius) over(c *client) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.sessions[c.address]
+	if now == nil || now.session != c.session {
+		return false
+	}
+	delete(r.sessions, c.address)
+	return true
 }
 
 // builder adds attributes and remembers the first error.

@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"layeh.com/radius/rfc4679"
 	"layeh.com/radius/rfc5176"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
@@ -201,8 +204,12 @@ func TestAServerThatIsSilent(t *testing.T) {
 	if order := r.access.order(time.Now()); order[0] != f.at {
 		t.Error("the silent server is asked first")
 	}
-	if order := r.access.order(time.Now().Add(last)); order[0] != silent.at {
+	later := time.Now().Add(last)
+	if order := r.access.order(later); order[0] != silent.at {
 		t.Error("after a while the silent server is not asked first again")
+	}
+	if order := r.access.order(later); order[0] != f.at {
+		t.Error("while one request tries the silent server, another one does too")
 	}
 	alone := made(t, nil, "RADIUS_SERVERS="+silent.at, "RADIUS_TIMEOUT=50ms")
 	if a := alone.decide(asked()); a.Verdict != 0 {
@@ -218,7 +225,9 @@ func event(kind string, at uint64) *outside.Event {
 func TestAccounting(t *testing.T) {
 	access := serve(t, func(p *radius.Packet) *radius.Packet {
 		a := p.Response(radius.CodeAccessAccept)
-		_ = rfc2865.Class_SetString(a, "contract 9")
+		_ = rfc2865.Class_AddString(a, "contract 9")
+		_ = rfc2865.Class_AddString(a, "\xff")
+		_ = rfc2865.UserName_SetString(a, "Miller")
 		return signed(a, p)
 	})
 	f := serve(t, func(p *radius.Packet) *radius.Packet { return p.Response(radius.CodeAccountingResponse) })
@@ -244,7 +253,8 @@ func TestAccounting(t *testing.T) {
 		if rfc2866.AcctStatusType_Get(p) != tt.status || uint32(rfc2866.AcctSessionTime_Get(p)) != tt.time || rfc2866.AcctTerminateCause_Get(p) != tt.cause {
 			t.Errorf("%s: status %v, time %v, cause %v", tt.event.Event, rfc2866.AcctStatusType_Get(p), rfc2866.AcctSessionTime_Get(p), rfc2866.AcctTerminateCause_Get(p))
 		}
-		if rfc2866.AcctSessionID_GetString(p) != "c0000207-6b49d200" || rfc2865.UserName_GetString(p) != "port-7" || rfc2865.Class_GetString(p) != "contract 9" ||
+		classes, _ := rfc2865.Class_GetStrings(p)
+		if rfc2866.AcctSessionID_GetString(p) != "c0000207-6b49d200" || rfc2865.UserName_GetString(p) != "Miller" || strings.Join(classes, " ") != "contract 9 \xff" ||
 			!rfc2865.FramedIPAddress_Get(p).Equal(net.IPv4(192, 0, 2, 7)) || rfc2865.CallingStationID_GetString(p) != "02-00-00-00-00-01" ||
 			rfc2865.NASIdentifier_GetString(p) != "nas" || uint64(rfc2869.EventTimestamp_Get(p).Unix()) != tt.event.Time/1000 {
 			t.Errorf("%s: %v", tt.event.Event, p.Attributes)
@@ -263,6 +273,110 @@ func TestAccounting(t *testing.T) {
 	alone := made(t, nil, "RADIUS_ACCOUNTING_SERVERS="+silent.at, "RADIUS_TIMEOUT=50ms")
 	if err := alone.told(event("allocated", 1)); err == nil {
 		t.Error("a record that nobody takes is done")
+	}
+}
+
+// TestSessionsSurviveAKill: after a start the records of a session have what its Start had, and what
+// is over is forgotten.
+func TestSessionsSurviveAKill(t *testing.T) {
+	access := serve(t, func(p *radius.Packet) *radius.Packet {
+		a := p.Response(radius.CodeAccessAccept)
+		_ = rfc2865.Class_SetString(a, "gold \xff")
+		return signed(a, p)
+	})
+	var answers atomic.Bool
+	f := serve(t, func(p *radius.Packet) *radius.Packet {
+		if !answers.Load() {
+			return nil
+		}
+		return p.Response(radius.CodeAccountingResponse)
+	})
+	dir := t.TempDir()
+	start := func() *Radius {
+		t.Helper()
+		r := made(t, nil, "RADIUS_SERVERS="+access.at, "RADIUS_ACCOUNTING_SERVERS="+f.at, "RADIUS_CURSOR="+filepath.Join(dir, "cursor"), "RADIUS_TIMEOUT=50ms")
+		var err error
+		if r.journal, r.sessions, err = openJournal(r.config.Cursor + ".sessions"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.journal.file.Close() })
+		return r
+	}
+	told := func(r *Radius, e *outside.Event) *radius.Packet {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; {
+			err := r.told(e)
+			if err == nil {
+				return f.last(t)
+			}
+			if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+	}
+	// The program ends before a server has taken the Start, and gets the event again.
+	first := start()
+	first.decide(asked())
+	if err := first.told(event("allocated", 1_800_000_000)); err == nil {
+		t.Fatal("a record that nobody takes is done")
+	}
+	answers.Store(true)
+	for _, e := range []*outside.Event{event("allocated", 1_800_000_000), event("renewed", 1_800_000_300), event("expired", 1_800_000_900)} {
+		p := told(start(), e)
+		if rfc2865.UserName_GetString(p) != "port-7" || rfc2865.Class_GetString(p) != "gold \xff" || rfc2869.NASPortID_GetString(p) != "port-7" ||
+			rfc2866.AcctSessionID_GetString(p) != "c0000207-6b49d200" {
+			t.Errorf("%s: %v", e.Event, p.Attributes)
+		}
+	}
+	if r := start(); len(r.sessions) != 0 {
+		t.Errorf("after the Stop there are %d sessions", len(r.sessions))
+	}
+
+	// A line that a power cut has cut off costs itself only. Many changes do not make the file grow.
+	r := start()
+	r.decide(asked())
+	for i := range uint64(3 * spareLines) {
+		e := event("allocated", 1_800_001_000+i)
+		e.Start += i
+		if _, changed := r.track(e, rfc2866.AcctStatusType_Value_Start); !changed {
+			t.Fatal("another session is none")
+		}
+		r.keep(r.sessions[e.Address].entry())
+	}
+	path := filepath.Join(dir, "cursor.sessions")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > spareLines+10 {
+		t.Errorf("one session has %d lines", lines)
+	}
+	if err := os.WriteFile(path, append(text, `{"address":"192.0.2.9","sess`...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := start(); len(r.sessions) != 1 || r.sessions[netip.MustParseAddr("192.0.2.7")].user != "port-7" {
+		t.Errorf("%v", r.sessions)
+	}
+}
+
+// TestAccountsOfClientsThatNobodyAskedAbout: without RADIUS_SERVERS, records name the client as the
+// relay nearest to it does.
+func TestAccountsOfClientsThatNobodyAskedAbout(t *testing.T) {
+	f := serve(t, func(p *radius.Packet) *radius.Packet { return p.Response(radius.CodeAccountingResponse) })
+	r := made(t, nil, "RADIUS_ACCOUNTING_SERVERS="+f.at)
+	e := event("allocated", 1_800_000_000)
+	e.Relays = []outside.Relay{
+		{Options: dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("trunk"))},
+		{Options: dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte("port-7"))},
+	}
+	if err := r.told(e); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.told(event("expired", 1_800_000_900)); err != nil { // dhcp4d does not know the relays any more
+		t.Fatal(err)
+	}
+	if p := f.last(t); rfc2865.UserName_GetString(p) != "port-7" || rfc2869.NASPortID_GetString(p) != "port-7" {
+		t.Errorf("%v", p.Attributes)
 	}
 }
 
@@ -310,6 +424,27 @@ func TestDisconnect(t *testing.T) {
 		{"by hardware address", func(p *radius.Packet) { _ = rfc2865.CallingStationID_SetString(p, "02:00:00:00:00:01") }, nil, 0, true},
 		{"an address that we do not know", address(192, 0, 2, 8), nil, 0, true},
 		{"that nobody has", address(192, 0, 2, 8), exit.NotFound(errors.New("no lease")), rfc3576.ErrorCause_Value_SessionContextNotFound, true},
+		{"by port", func(p *radius.Packet) { _ = rfc2869.NASPortID_SetString(p, "port-7") }, nil, 0, true},
+		{"with all that it may have", func(p *radius.Packet) {
+			user(p)
+			_ = rfc2865.NASIdentifier_SetString(p, "nas")
+			_ = rfc2865.NASIPAddress_Set(p, net.IPv4(192, 0, 2, 1))
+			_ = rfc2865.ReplyMessage_SetString(p, "bye")
+			_ = rfc2866.AcctTerminateCause_Set(p, rfc2866.AcctTerminateCause_Value_AdminReset)
+			_ = rfc2869.EventTimestamp_Set(p, time.Now())
+		}, nil, 0, true},
+		{"another NAS", func(p *radius.Packet) {
+			user(p)
+			_ = rfc2865.NASIdentifier_SetString(p, "other")
+		}, nil, rfc3576.ErrorCause_Value_NASIdentificationMismatch, false},
+		{"another port", func(p *radius.Packet) {
+			user(p)
+			_ = rfc2869.NASPortID_SetString(p, "port-8")
+		}, nil, rfc3576.ErrorCause_Value_SessionContextNotFound, false},
+		{"what we cannot compare", func(p *radius.Packet) {
+			user(p)
+			_ = rfc2866.AcctMultiSessionID_SetString(p, "x")
+		}, nil, rfc3576.ErrorCause_Value_UnsupportedAttribute, false},
 		{"while dhcp4d is away", user, exit.CannotAsk(errors.New("away")), rfc3576.ErrorCause_Value_ResourcesUnavailable, true},
 		{"nothing", func(*radius.Packet) {}, nil, rfc3576.ErrorCause_Value_MissingAttribute, false},
 		{"another user", func(p *radius.Packet) { _ = rfc2865.UserName_SetString(p, "port-8") }, nil, rfc3576.ErrorCause_Value_SessionContextNotFound, false},
@@ -321,13 +456,20 @@ func TestDisconnect(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ended, fails = nil, tt.fails
-			answer := r.disconnect(t.Context(), request(tt.set), server)
+			answer := r.disconnect(t.Context(), request(func(p *radius.Packet) {
+				tt.set(p)
+				_ = rfc2865.ProxyState_AddString(p, "one")
+				_ = rfc2865.ProxyState_AddString(p, "two")
+			}), server)
 			if answer == nil {
 				t.Fatal("it is not answered")
 			}
 			want := radius.CodeDisconnectACK
 			if tt.cause != 0 {
 				want = radius.CodeDisconnectNAK
+			}
+			if states, _ := rfc2865.ProxyState_GetStrings(answer); strings.Join(states, " ") != "one two" {
+				t.Errorf("the answer has the Proxy-States %q", states)
 			}
 			if answer.Code != want || rfc3576.ErrorCause_Get(answer) != tt.cause || (len(ended) == 1) != tt.ends {
 				t.Errorf("%v, %v; ended %v", answer.Code, rfc3576.ErrorCause_Get(answer), ended)
@@ -372,7 +514,7 @@ func TestDisconnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := r.disconnect(t.Context(), b, server); a == nil || a.Code != radius.CodeCoANAK || rfc3576.ErrorCause_Get(a) != rfc3576.ErrorCause_Value_UnsupportedService {
+	if a := r.disconnect(t.Context(), b, server); a == nil || a.Code != radius.CodeCoANAK || rfc3576.ErrorCause_Get(a) != rfc3576.ErrorCause_Value_UnsupportedExtension {
 		t.Errorf("a CoA-Request is answered by %v", a)
 	}
 }

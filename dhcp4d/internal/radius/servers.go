@@ -30,17 +30,22 @@ func newServers(c Config, list []string) *servers {
 	return &servers{config: c, list: list, silent: map[string]time.Time{}, client: radius.Client{Retry: c.Timeout * 2 / 5, MaxPacketErrors: 100}}
 }
 
-// order returns the servers in the order in which they are asked.
+// order returns the servers in the order in which they are asked. When a server has been silent for
+// a while, one request asks it first, and the others do not wait to see whether it answers.
 func (s *servers) order(now time.Time) (order []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var later []string
 	for _, server := range s.list {
-		if then, ok := s.silent[server]; ok && now.Sub(then) < last {
+		then, ok := s.silent[server]
+		if ok && now.Sub(then) < last {
 			later = append(later, server)
-		} else {
-			order = append(order, server)
+			continue
 		}
+		if ok {
+			s.silent[server] = now
+		}
+		order = append(order, server)
 	}
 	return append(order, later...)
 }

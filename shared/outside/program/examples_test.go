@@ -103,7 +103,7 @@ func TestTheExampleAllow(t *testing.T) {
 	bothLanguages(t, "allow", func(t *testing.T, program string) {
 		dir := t.TempDir()
 		socket, file := filepath.Join(dir, "socket"), filepath.Join(dir, "allowed.csv")
-		writeFile(t, file, "port-7,Miller\nport-9,Smith\n", time.Hour)
+		writeFile(t, file, "port-7,Miller\nport-9\n", time.Hour)
 		process(t, program, socket, file)
 		d, hello := dial(t, socket, "")
 		if hello.Name != "allow" {
@@ -359,6 +359,86 @@ hook.serve(sys.argv[1], decide=decide, told=told, cursor=sys.argv[2] + ".cursor"
 				t.Errorf("told: %v\n%s", err, got)
 			}
 			stop()
+		})
+	}
+}
+
+// TestMistakesInPythonAreExplained: a wrong call says what to write in its place.
+func TestMistakesInPythonAreExplained(t *testing.T) {
+	const script = `
+import dhcp4o6_hook as hook
+for call, want in (
+    ('hook.Continue(keep=0.5)', "keep is 0.5: give whole seconds from 0 to 4294967295"),
+    ('hook.Continue(lease_time=-1)', "lease_time is -1: give whole seconds"),
+    ('hook.Drop("unpaid", keep="60")', "keep is '60': give whole seconds"),
+    ('hook.Continue(keep=float("nan"))', "keep is nan: give whole seconds"),
+    ('hook.Continue(classes="phones")', "classes is the text 'phones': give a list, such as ['phones']"),
+    ('hook.Continue(options=[(12, "phone")])', "option 12 has the value 'phone': give octets, such as b'text', or None"),
+    ('hook.Continue(options=[(300, b"x")])', "option 300: give a code from 1 to 254"),
+    ('hook.Continue(address="192.0.2.777")', "not permitted in '192.0.2.777'"),
+    ('hook.serve("/nonexistent/socket", print)', "making the socket /nonexistent/socket: [Errno 2] No such file or directory"),
+):
+    try:
+        eval(call)
+    except Exception as error:
+        if want not in str(error):
+            raise SystemExit("%s: %s\nwant %s" % (call, error, want))
+    else:
+        raise SystemExit(call + " is taken")
+assert hook.Continue(keep=60.0, lease_time=None).fields == hook.Continue(keep=60).fields
+`
+	cmd := exec.Command("python3", "-c", script)
+	cmd.Dir = pythons(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestAPythonProgramThatHangsEnds: SIGTERM ends a program whose decide never returns, and more
+// questions than it has workers get no answer.
+func TestAPythonProgramThatHangsEnds(t *testing.T) {
+	dir := pythons(t)
+	program := filepath.Join(dir, "hangs.py")
+	const text = `#!/usr/bin/env python3
+import sys, threading
+import dhcp4o6_hook as hook
+def decide(query):
+    if query.key == b"wrong":
+        return True
+    threading.Event().wait()
+hook.serve(sys.argv[1], decide=decide, workers=int(sys.argv[2]))
+`
+	if err := os.WriteFile(program, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, workers := range []string{"0", "2"} {
+		t.Run(workers+" workers", func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "socket")
+			cmd := exec.Command(program, socket, workers)
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			d, _ := dial(t, socket, "")
+			d.write((&outside.Query{Number: 1, Key: []byte("wrong")}).Append(nil))
+			for i := range uint64(5) {
+				d.write((&outside.Query{Number: 2 + i, Key: []byte("x")}).Append(nil))
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Errorf("%v\n%s", err, said.String())
+				}
+			case <-time.After(within):
+				_ = cmd.Process.Kill()
+				t.Error("it does not end")
+			}
 		})
 	}
 }

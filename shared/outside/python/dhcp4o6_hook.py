@@ -22,7 +22,6 @@ import socket
 import struct
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["Answer", "Continue", "Drop", "Event", "Query", "Relay", "Server", "serve"]
 
@@ -156,25 +155,35 @@ def Continue(keep=0, classes=(), address=None, pool=None, lease_time=0, options=
     that it gets an address of. lease_time: seconds. options: (code, octets) for the reply; None as
     octets leaves the option out.
     """
-    fields = [(50, b"\x01")] + _keep(keep)
+    if isinstance(classes, str):
+        raise TypeError("classes is the text %r: give a list, such as [%r]" % (classes, classes))
+    fields = [(50, b"\x01")] + _seconds("keep", 52, keep)
     fields += [(53, name.encode()) for name in classes]
     if address is not None:
         fields.append((54, ipaddress.IPv4Address(address).packed))
     if pool is not None:
         fields.append((55, pool.encode()))
-    if lease_time:
-        fields.append((56, struct.pack("!I", lease_time)))
-    fields += [(57, bytes([code]) + (value or b"")) for code, value in options]
+    fields += _seconds("lease_time", 56, lease_time)
+    for code, value in options:
+        if not (isinstance(code, int) and 0 < code < 255):
+            raise ValueError("option %r: give a code from 1 to 254" % (code,))
+        if not isinstance(value, (bytes, bytearray, type(None))):
+            raise TypeError("option %d has the value %r: give octets, such as b'text', or None" % (code, value))
+        fields.append((57, bytes([code]) + (value or b"")))
     return Answer(fields)
 
 
 def Drop(reason="", keep=0):
     """The query is dropped, for a reason of DHCP4D_OUTSIDE_REASONS."""
-    return Answer([(50, b"\x02")] + ([(51, reason.encode())] if reason else []) + _keep(keep))
+    return Answer([(50, b"\x02")] + ([(51, reason.encode())] if reason else []) + _seconds("keep", 52, keep))
 
 
-def _keep(seconds):
-    return [(52, struct.pack("!I", seconds))] if seconds else []
+def _seconds(name, code, value):
+    if not value:
+        return []
+    if not (isinstance(value, (int, float)) and 0 < value < 1 << 32 and value == int(value)):
+        raise ValueError("%s is %r: give whole seconds from 0 to %d" % (name, value, (1 << 32) - 1))
+    return [(code, struct.pack("!I", int(value)))]
 
 
 def _record(kind, number, fields):
@@ -223,7 +232,7 @@ class Server:
 
     def __init__(self, path, decide=None, told=None, cursor=None, workers=0, name="", mode=0o660):
         self.path, self.decide, self.told, self.cursor, self.name, self.mode = path, decide, told, cursor, name, mode
-        self.pool = ThreadPoolExecutor(workers) if workers else None
+        self.workers, self.questions = workers, queue.Queue(1 << 14)  # others get no answer
         self.ended = threading.Event()
         self.telling, self.lock = threading.Lock(), threading.Lock()
         self.connections, self.latest = set(), {}
@@ -234,16 +243,21 @@ class Server:
         # The socket is made under another name and put into its place, so that there is one at
         # every moment, also while a program takes the place of another one.
         made = self.path + ".new"
-        try:
-            os.unlink(made)
-        except FileNotFoundError:
-            pass
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(made)
-        os.chmod(made, self.mode)
-        listener.listen()
-        os.rename(made, self.path)
+        try:
+            if os.path.lexists(made):
+                os.unlink(made)
+            listener.bind(made)
+            os.chmod(made, self.mode)
+            listener.listen()
+            os.rename(made, self.path)
+        except OSError as error:
+            listener.close()
+            # The error of bind names no path.
+            raise OSError("making the socket %s: %s" % (self.path, error)) from None
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        for _ in range(self.workers):
+            threading.Thread(target=self._work, daemon=True).start()
         os.read(self.wake_read, 1)
         self.ended.set()
         try:
@@ -255,8 +269,9 @@ class Server:
             open_now = list(self.connections)
         for connection in open_now:
             connection.close()
+        until = time.monotonic() + 2  # decide or told may hang
         for connection in open_now:
-            connection.joined.wait(10)
+            connection.joined.wait(max(0, until - time.monotonic()))
 
     def stop(self):
         """Ends run."""
@@ -269,6 +284,13 @@ class Server:
             open_now = list(self.connections)
         for connection in open_now:
             connection.send(record)
+
+    def _work(self):
+        while True:
+            connection, number, fields, asked = self.questions.get()
+            # What has waited for longer than dhcp4d does needs no answer.
+            if not connection.patience or time.monotonic() - asked < connection.patience:
+                connection.send(connection._decide(number, fields))
 
     def _accept(self, listener):
         while not self.ended.is_set():
@@ -348,8 +370,11 @@ class _Connection:
                 greeted = True
                 if kind == HELLO:
                     self._greet(_Record(fields))
-                elif kind == QUERY and server.decide and server.pool:
-                    server.pool.submit(self._work, number, fields, time.monotonic())
+                elif kind == QUERY and server.decide and server.workers:
+                    try:
+                        server.questions.put_nowait((self, number, fields, time.monotonic()))
+                    except queue.Full:
+                        pass
                 elif kind == QUERY and server.decide:
                     answers.append(self._decide(number, fields))
                 elif kind == EVENT and self.events:
@@ -368,15 +393,14 @@ class _Connection:
             threading.Thread(target=self.events.run, daemon=True).start()
         self.send(_record(HELLO, 0, fields))
 
-    def _work(self, number, fields, asked):
-        # What has waited for longer than dhcp4d does needs no answer.
-        if not self.patience or time.monotonic() - asked < self.patience:
-            self.send(self._decide(number, fields))
-
     def _decide(self, number, fields):
         try:
             answer = self.server.decide(Query(number, fields))
-            record = answer.record(number) if answer else b""
+            if answer is None:
+                return b""
+            if not isinstance(answer, Answer):
+                raise TypeError("decide has returned %r: return Continue(...), Drop(...) or None" % (answer,))
+            record = answer.record(number)
             if len(record) > MAX_FROM_PROGRAM:
                 raise ValueError("an answer of %d octets is too long" % len(record))
             return record

@@ -15,10 +15,8 @@ import (
 
 const keep = 10 // seconds for which dhcp4d remembers what we say
 
-var (
-	written time.Time
-	allowed map[string]bool
-)
+var written time.Time
+var allowed map[string]bool
 
 func look(path string) {
 	file, err := os.Open(path)
@@ -27,7 +25,9 @@ func look(path string) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && !info.ModTime().Equal(written) {
-		rows, err := csv.NewReader(file).ReadAll()
+		r := csv.NewReader(file)
+		r.FieldsPerRecord = -1 // any number
+		rows, err := r.ReadAll()
 		if err != nil {
 			panic(err)
 		}
