@@ -111,13 +111,14 @@ import dhcp4o6_hook as hook
 def decide(query):
     if query.option(60) == b"banned":
         return hook.Drop("unpaid")
-    if query.option(60) == b"hangs":
-        return None
+    if wrong:
+        return hook.Continue(classes=["gold"])
     return hook.Continue(address="192.0.2.15", lease_time=300)
+wrong = len(sys.argv) > 2
 hook.serve(sys.argv[1], decide=decide)
 `
 	socket := filepath.Join(t.TempDir(), "socket")
-	python(t, "program.py", program, socket)
+	stop := python(t, "program.py", program, socket)
 	listening(t, socket)
 	environ := []string{
 		"DHCP4D_SUBNETS=" + rulesDocument, "DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET=" + socket, "DHCP4D_OUTSIDE_KEY=option[60].hex",
@@ -135,6 +136,16 @@ hook.serve(sys.argv[1], decide=decide)
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it lacks %q:\n%s", want, out.String())
 		}
+	}
+	stop()
+	python(t, "program.py", program, socket, "wrong")
+	listening(t, socket)
+	out.Reset()
+	if err := run(t.Context(), []string{"hook", "test", "-outside", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if want := "for the verdict of the program outside: the answer was not taken\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("a class that is not marked: it lacks %q\n%s", want, out.String())
 	}
 	out.Reset()
 	if err := run(t.Context(), []string{"hook", "test", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil || strings.Contains(out.String(), "outside") {

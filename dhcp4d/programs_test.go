@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -18,7 +16,6 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/radius"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/radius/radiustest"
-	apiaccess "github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -279,34 +276,18 @@ port-8 Auth-Type := Reject
 `)
 	socket, disconnect, api := filepath.Join(t.TempDir(), "socket"), fmt.Sprintf("127.0.0.1:%d", radiustest.Free(t)), freePort(t)
 	const token = "0123456789abcdef"
-	c, err := radius.Load([]string{
-		"RADIUS_SOCKET=" + socket, "RADIUS_SERVERS=" + access, "RADIUS_SECRET=" + radiustest.Secret, "RADIUS_PASSWORD=dhcp", "RADIUS_REJECT_REASON=unknown",
-		"RADIUS_DISCONNECT_LISTEN=" + disconnect, "RADIUS_DISCONNECT_FROM=127.0.0.1/32",
-		"RADIUS_ACCOUNTING_SERVERS=" + accounting, "RADIUS_CURSOR=" + filepath.Join(t.TempDir(), "cursor"), "RADIUS_TIMEOUT=10s",
-	})
-	if err != nil {
-		t.Fatal(err)
+	built := filepath.Join(t.TempDir(), "dhcp4d-radius")
+	if out, err := exec.Command("go", "build", "-o", built, "./dhcp4d-radius").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	client, err := apiaccess.Config{Prefix: "DHCP4D_", Token: token}.Client("http://" + api)
-	if err != nil {
-		t.Fatal(err)
+	for name, value := range map[string]string{
+		"SOCKET": socket, "SERVERS": access, "SECRET": radiustest.Secret, "PASSWORD": "dhcp", "REJECT_REASON": "unknown",
+		"DISCONNECT_LISTEN": disconnect, "DISCONNECT_FROM": "127.0.0.1/32", "API": "http://" + api, "API_TOKEN": token,
+		"ACCOUNTING_SERVERS": accounting, "CURSOR": filepath.Join(t.TempDir(), "cursor"), "TIMEOUT": "10s",
+	} {
+		t.Setenv(radius.Prefix+name, value)
 	}
-	program := radius.New(ctx, c, slog.New(slog.DiscardHandler), func(ctx context.Context, a netip.Addr) error {
-		body, err := client.Do(ctx, "DELETE", "/v1/leases/"+a.String(), nil, nil)
-		if err != nil {
-			return err
-		}
-		return body.Close()
-	})
-	go func() { done <- program.Run() }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	stop := process(t, built)
 	listening(t, socket)
 	s := newSite(t, append(asksProgram(socket), "DHCP4D_API_LISTEN="+api, "DHCP4D_API_TOKEN="+token, "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())...)
 	ack := s.leaseVia("port-7", 7)
@@ -326,13 +307,18 @@ port-8 Auth-Type := Reject
 		})
 	}
 	detail("Acct-Status-Type = Start", `User-Name = "port-7"`, "Framed-IP-Address = 192.0.2.77", "Class = 0x676f6c64")
+	// A program that was killed, and has asked nobody since, can still disconnect the client, and
+	// its Stop names it as its Start did.
+	stop()
+	process(t, built)
+	eventuallyCounts(t, s.metrics, "dhcp4d_outside_connections_total 2")
 	cmd := exec.Command("radclient", "-x", disconnect, "disconnect", radiustest.Secret)
 	cmd.Stdin = strings.NewReader("User-Name = \"port-7\"\n")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Received Disconnect-ACK") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	eventuallyCounts(t, s.metrics, `dhcp4d_lease_events_total{event="released"} 1`)
-	detail("Acct-Status-Type = Stop", `User-Name = "port-7"`, "Acct-Terminate-Cause = Admin-Reset")
+	detail("Acct-Status-Type = Stop", `User-Name = "port-7"`, "Class = 0x676f6c64", `NAS-Port-Id = "port-7"`, "Acct-Terminate-Cause = Admin-Reset")
 	s.leaseVia("port-7", 7) // it is asked about again
 	eventuallyCounts(t, s.metrics, "dhcp4d_outside_questions_total 3")
 }

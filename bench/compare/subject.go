@@ -40,7 +40,8 @@ const (
 	BareOffload = "bare+offload" // the same with segmentation offload between its halves
 )
 
-var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2, OursAsked, OursKnown, Kea, KeaOther, Bare, BareOffload}
+var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2,
+	OursAsked, OursKnown, Kea, KeaOther, Bare, BareOffload}
 
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.

@@ -79,6 +79,7 @@ const (
 	NoOutcome Outcome = iota // it waited behind a question that was not its own
 	Answered                 // its question has its answer
 	Late                     // its question has none, and the time for it is over
+	Refused                  // what answers its question is no verdict that can be taken
 )
 
 // Result is what becomes of a query that is to be parked.

@@ -254,7 +254,8 @@ func TestAccounting(t *testing.T) {
 			t.Errorf("%s: status %v, time %v, cause %v", tt.event.Event, rfc2866.AcctStatusType_Get(p), rfc2866.AcctSessionTime_Get(p), rfc2866.AcctTerminateCause_Get(p))
 		}
 		classes, _ := rfc2865.Class_GetStrings(p)
-		if rfc2866.AcctSessionID_GetString(p) != "c0000207-6b49d200" || rfc2865.UserName_GetString(p) != "Miller" || strings.Join(classes, " ") != "contract 9 \xff" ||
+		if rfc2866.AcctSessionID_GetString(p) != "c0000207-6b49d200" || rfc2865.UserName_GetString(p) != "Miller" ||
+			strings.Join(classes, " ") != "contract 9 \xff" ||
 			!rfc2865.FramedIPAddress_Get(p).Equal(net.IPv4(192, 0, 2, 7)) || rfc2865.CallingStationID_GetString(p) != "02-00-00-00-00-01" ||
 			rfc2865.NASIdentifier_GetString(p) != "nas" || uint64(rfc2869.EventTimestamp_Get(p).Unix()) != tt.event.Time/1000 {
 			t.Errorf("%s: %v", tt.event.Event, p.Attributes)
@@ -294,7 +295,8 @@ func TestSessionsSurviveAKill(t *testing.T) {
 	dir := t.TempDir()
 	start := func() *Radius {
 		t.Helper()
-		r := made(t, nil, "RADIUS_SERVERS="+access.at, "RADIUS_ACCOUNTING_SERVERS="+f.at, "RADIUS_CURSOR="+filepath.Join(dir, "cursor"), "RADIUS_TIMEOUT=50ms")
+		r := made(t, nil, "RADIUS_SERVERS="+access.at, "RADIUS_ACCOUNTING_SERVERS="+f.at,
+			"RADIUS_CURSOR="+filepath.Join(dir, "cursor"), "RADIUS_TIMEOUT=50ms")
 		var err error
 		if r.journal, r.sessions, err = openJournal(r.config.Cursor + ".sessions"); err != nil {
 			t.Fatal(err)

@@ -161,6 +161,7 @@ var outcomes = [...]string{
 	parking.NoOutcome: "it waited for another query of its client",
 	parking.Answered:  "answered",
 	parking.Late:      "no verdict",
+	parking.Refused:   "the answer was not taken",
 }
 
 // resume begins a batch: it returns the queries that are no longer parked, in their order.
@@ -183,9 +184,9 @@ func (s *Server) resume() []*place {
 			continue
 		}
 		if p := w.lot.Leader(a.Number); p != nil {
-			why := parking.Late
-			if w.asker.Learn(p.Asking(), &a.Answer, w.now) {
-				why = parking.Answered
+			why := parking.Answered
+			if !w.asker.Learn(p.Asking(), &a.Answer, w.now) {
+				why = parking.Refused
 			}
 			w.left = w.lot.Leave(w.left, p, why)
 		}
