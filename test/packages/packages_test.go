@@ -114,11 +114,14 @@ func TestPackages(t *testing.T) {
 			}
 		}
 		s.run("echo '# ours' >>/etc/dhcp4o6/dhcp4d.env; mkdir -p /var/lib/dhcp4d && touch /var/lib/dhcp4d/a")
+		s.run("echo '# ours' >>/etc/dhcp4o6/dhcp4d-radius.env; mkdir -p /var/lib/dhcp4d-radius && touch /var/lib/dhcp4d-radius/cursor")
 		s.run(install("1.1.0"))
 		s.is("# ours", "tail -1 /etc/dhcp4o6/dhcp4d.env")
 		s.is("dhcp4d v1.1.0", "dhcp4d -version | cut -d' ' -f1,2")
 		s.run("logrotate -d /etc/logrotate.d/dhcp4d")
-		s.run("dpkg -r dhcp4d dhcp6d; test -e /var/lib/dhcp4d/a; test -e /etc/dhcp4o6/dhcp6d.env; test ! -e /usr/sbin/dhcp4d")
+		s.is("# ours", "tail -1 /etc/dhcp4o6/dhcp4d-radius.env")
+		s.run("dpkg -r dhcp4d dhcp6d; test -e /var/lib/dhcp4d-radius/cursor; test -e /etc/dhcp4o6/dhcp4d-radius.env")
+		s.run("test -e /var/lib/dhcp4d/a; test -e /etc/dhcp4o6/dhcp6d.env; test ! -e /usr/sbin/dhcp4d")
 		s.run("dpkg -P dhcp4d dhcp6d dhcp4o6-clients; test ! -e /var/lib/dhcp4d; test ! -e /etc/dhcp4o6")
 		s.is("", "find /etc /usr /var/lib /var/log -name '*dhcp4*' -o -name '*dhcp6d*'")
 		s.run("userdel dhcp4d; userdel dhcp6d")
@@ -130,9 +133,9 @@ func TestPackages(t *testing.T) {
 
 	s.part("an installation starts nothing, and its units have no mistake", func(s system) {
 		s.run(install("1.0.0"))
-		s.is("inactive\ninactive", "systemctl is-active "+daemons+" || true")
-		s.is("disabled\ndisabled", "systemctl is-enabled "+daemons+" || true")
-		s.is("", "systemd-analyze verify dhcp4d.service dhcp6d.service 2>&1 | grep -v 'man dhcp' || true") //nolint:misspell // a name
+		s.is("inactive\ninactive\ninactive", "systemctl is-active dhcp4d-radius "+daemons+" || true")
+		s.is("disabled\ndisabled\ndisabled", "systemctl is-enabled dhcp4d-radius "+daemons+" || true")
+		s.is("", "systemd-analyze verify dhcp4d.service dhcp4d-radius.service dhcp6d.service 2>&1 | grep -v 'man dhcp' || true") //nolint:misspell // a name
 	})
 
 	s.part("a daemon waits for its backend and its interface, says so, and then serves", func(s system) {
@@ -191,9 +194,24 @@ func TestPackages(t *testing.T) {
 		s.run("set -a; . /etc/dhcp4o6/dhcp4d.env; dhcp4d leases history " + address)
 	})
 
+	s.part("RADIUS does not start without its settings, and starts with them", func(s system) {
+		s.is("1", "dhcp4d-radius -check >/dev/null 2>&1; echo $?")
+		s.run("printf '%s\n' RADIUS_SERVERS=127.0.0.1:1812 RADIUS_SECRET=secret >>/etc/dhcp4o6/dhcp4d-radius.env")
+		s.run("systemctl enable --now dhcp4d-radius")
+		s.until("socket dhcp4d", "test -S /run/dhcp4d-radius/socket && stat -c 'socket %U' /run/dhcp4d-radius/socket || true")
+	})
+	// radius says whether a version of it runs.
+	radius := func(s system, version string) {
+		s.t.Helper()
+		s.until("dhcp4d-radius "+version, `pid=$(systemctl show -P MainPID dhcp4d-radius)
+			test "$pid" = 0 || /proc/$pid/exe -version | cut -d' ' -f1,2`)
+	}
+
 	s.part("an upgrade keeps leases and configuration, and serves with the new version", func(s system) {
 		s.run(install("1.1.0"))
 		kept(s, "v1.1.0")
+		radius(s, "v1.1.0")
+		s.is("RADIUS_SECRET=secret", "tail -1 /etc/dhcp4o6/dhcp4d-radius.env")
 		s.is("DHCP6D_INTERFACES=eth1", "head -1 /etc/dhcp4o6/dhcp6d.env")
 	})
 
@@ -212,10 +230,11 @@ func TestPackages(t *testing.T) {
 
 	s.part("after a removal and an installation it goes on", func(s system) {
 		s.run("dpkg -r dhcp4d dhcp6d")
-		s.is("inactive\ninactive", "systemctl is-active "+daemons+" || true")
+		s.is("inactive\ninactive\ninactive", "systemctl is-active dhcp4d-radius "+daemons+" || true")
 		s.run(install("1.1.0"))
-		s.run("systemctl start " + daemons)
-		s.is("enabled\nenabled", "systemctl is-enabled "+daemons)
+		s.run("systemctl start dhcp4d-radius " + daemons)
+		s.is("enabled\nenabled\nenabled", "systemctl is-enabled dhcp4d-radius "+daemons)
+		radius(s, "v1.1.0")
 		kept(s, "v1.1.0")
 	})
 
