@@ -121,7 +121,8 @@ func (r *Radius) endSession(ctx context.Context, p *radius.Packet) rfc3576.Error
 }
 
 // known are the attributes that a Disconnect-Request may have. A request with another one says
-// something of its session that we cannot compare, and must not be carried out (RFC 5176 section 3).
+// something of its session that we cannot compare, and must not be carried out (RFC 5176 section
+// 3).
 var known = []radius.Type{
 	rfc2865.UserName_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type, rfc2866.AcctSessionID_Type, rfc2869.NASPortID_Type,
 	rfc2865.NASIdentifier_Type, rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type,

@@ -326,7 +326,8 @@ func sessionOf(a netip.Addr, start uint64) string {
 	return fmt.Sprintf("%08x-%x", binary.BigEndian.Uint32(a.AsSlice()), start)
 }
 
-// track notes which client has an address, and returns what is known of it, and whether that is new.
+// track notes which client has an address, and returns what is known of it, and whether that is
+// new.
 func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) (_ client, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

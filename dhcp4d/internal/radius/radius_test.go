@@ -277,8 +277,8 @@ func TestAccounting(t *testing.T) {
 	}
 }
 
-// TestSessionsSurviveAKill: after a start the records of a session have what its Start had, and what
-// is over is forgotten.
+// TestSessionsSurviveAKill: after a start the records of a session have what its Start had, and
+// what is over is forgotten.
 func TestSessionsSurviveAKill(t *testing.T) {
 	access := serve(t, func(p *radius.Packet) *radius.Packet {
 		a := p.Response(radius.CodeAccessAccept)
