@@ -82,6 +82,11 @@ func tellService(b *strings.Builder, s config.Service, end netip.Prefix) {
 		tellCE(b, l.Binding.CE(end))
 		tell(b, "border relays", list(l.BorderRelays))
 	}
+	if w := s.Softwire; w != nil && w.Bind.IsValid() && w.Bind.Overlaps(end) {
+		fmt.Fprintf(b, "  softwire for 4o6, bound to %v\n", w.Bind)
+		tell(b, "IPv4 address", "by 4o6")
+		tell(b, "border relays", list(w.BorderRelays))
+	}
 }
 
 func tellRule(b *strings.Builder, name string, r softwire.Rule, end netip.Prefix) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,6 +63,59 @@ func TestTheCommandTraceExplainsItself(t *testing.T) {
 	}
 }
 
+// What explain-ce tells of the examples in appendix A of RFC 7597 and of RFC 7599, whose example 5
+// is as erratum 5324 corrects it.
+func TestSW_3_ExplainCEOfTheRFCs(t *testing.T) {
+	const (
+		mapE = "{rules: [%s], border-relays: ['2001:db8:ffff::1']}"
+		mapT = "{rules: [%s], default-prefix: '2001:db8:ffff::/64'}"
+		bits = "{ipv6-prefix: '2001:db8::/40', ipv4-prefix: 192.0.2.0/24, ea-bits: 16}"
+		all  = "{ipv6-prefix: '2001:db8:12:3400::/56', ipv4-prefix: 192.0.2.18, ea-bits: 0}"
+		one  = "{ipv6-prefix: '2001:db8:12:3400::/56', ipv4-prefix: 192.0.2.18, ea-bits: 0, psid-length: 8, psid: 0x34}"
+
+		shared = "192.0.2.18 PSID 0x34, 8 bits behind 6, one of 256 CEs ports 252 in 63 ranges 1232-1235 2256-2259"
+		whole  = "192.0.2.18 ports all IPv6 address 2001:db8:12:3400:0:c000:212:0"
+		last   = "63696-63699 64720-64723 IPv6 address 2001:db8:12:3400:0:c000:212:34"
+		relay  = "border relays 2001:db8:ffff::1"
+		other  = "default prefix 2001:db8:ffff::/64"
+
+		relayOctets = "005a001020010db8ffff00000000000000000001"
+		otherOctets = "005b00094020010db8ffff0000"
+		bitsOctets  = "0059000d001018c00002002820010db800"
+		allOctets   = "0059000f000020c00002123820010db8001234"
+		oneOctets   = "00590017000020c00002123820010db8001234005d000406083400"
+	)
+	for _, c := range []struct {
+		name, key, kind, rule string
+		tells                 []string
+		octets                string
+	}{
+		{"RFC 7597 example 1", "map-e", mapE, bits, []string{shared, last, relay}, "005e0025" + bitsOctets + relayOctets},
+		{"RFC 7597 example 4", "map-e", mapE, all, []string{whole, relay}, "005e0027" + allOctets + relayOctets},
+		{"RFC 7597 example 5", "map-e", mapE, one, []string{shared, last, relay}, "005e002f" + oneOctets + relayOctets},
+		{"RFC 7599 example 1", "map-t", mapT, bits, []string{shared, last, other}, "005f001e" + bitsOctets + otherOctets},
+		{"RFC 7599 example 4", "map-t", mapT, all, []string{whole, other}, "005f0020" + allOctets + otherOctets},
+		{"RFC 7599 example 5", "map-t", mapT, one, []string{shared, last, other}, "005f0028" + oneOctets + otherOctets},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, said strings.Builder
+			environ := []string{"DHCP6D_LINKS=links: [{" + c.key + ": " + fmt.Sprintf(c.kind, c.rule) + "}]"}
+			if err := run(t.Context(), []string{"explain-ce", "2001:db8:12:3400::/56"}, environ, &out, &said); err != nil {
+				t.Fatal(err)
+			}
+			words := strings.Join(strings.Fields(out.String()), " ")
+			for _, want := range c.tells {
+				if !strings.Contains(words, want) {
+					t.Errorf("does not tell %q:\n%s", want, out.String())
+				}
+			}
+			if _, octets, _ := strings.Cut(words, " octets "); strings.ReplaceAll(octets, " ", "") != c.octets {
+				t.Errorf("the octets are %s, want %s", octets, c.octets)
+			}
+		})
+	}
+}
+
 // The page has what explain-ce tells of its example, word by word.
 func TestSW_3_ExplainCE(t *testing.T) {
 	page, err := os.ReadFile("../docs/softwires.md")
@@ -107,9 +161,13 @@ func TestSW_3_ExplainCE(t *testing.T) {
 	}
 	environ = []string{`DHCP6D_LINKS={"links": [
 		{"lw4o6": {"border-relays": ["2001:db8:ffff::3"], "ipv4-address": "192.0.2.18", "bind-prefix": "2001:db8:12:3400::/64", "psid-length": 8, "psid": 52}},
-		{"map-t": {"rules": [{"ipv6-prefix": "2001:db8:12::/48", "ipv4-prefix": "10.0.0.0/16", "ea-bits": 8}], "default-prefix": "64:ff9b::/96"}}]}`}
+		{"softwire": {"border-relays": ["2001:db8:ffff::4"], "bind-prefix": "2001:db8:12:3400::/64"}},
+		{"softwire": {"border-relays": ["2001:db8:ffff::5"]},
+			"map-t": {"rules": [{"ipv6-prefix": "2001:db8:12::/48", "ipv4-prefix": "10.0.0.0/16", "ea-bits": 8}], "default-prefix": "64:ff9b::/96"}}]}`}
 	got, err = explain("2001:db8:12:3400::/56")
-	for _, want := range []string{"lw4o6, bound to 2001:db8:12:3400::/64", "13312-13567", "2001:db8:12:3400:0:c000:212:34", "IPv4 prefix     10.0.52.0/24", "ports           all", "default prefix  64:ff9b::/96"} {
+	for _, want := range []string{"lw4o6, bound to 2001:db8:12:3400::/64", "13312-13567", "2001:db8:12:3400:0:c000:212:34",
+		"IPv4 prefix     10.0.52.0/24", "ports           all", "default prefix  64:ff9b::/96",
+		"softwire for 4o6, bound to 2001:db8:12:3400::/64", "00 5a 00 10 20 01 0d b8 ff ff 00 00 00 00 00 00", "00 89 00 09 40 20 01 0d b8 00 12 34 00"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("does not tell %q, %v:\n%s", want, err, got)
 		}

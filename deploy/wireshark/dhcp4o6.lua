@@ -12,8 +12,8 @@
 --   option 88, the addresses of 4o6 servers
 --   option 17 of enterprise 2495 (ISC): suboptions 60000 interface, 60001 source
 --     address, 60002 source port, 60003 local address,
---     60016 relay levels that are not believed, 60004 mark and 60005 ability of a
---     probe (ours, not Kea's, from 60003 on)
+--     60016 relay levels that are not believed, 60017 options for the response,
+--     60004 mark and 60005 ability of a probe (ours, not Kea's, from 60003 on)
 --   option 11 with protocol 0xfe: the authentication of our daemons
 --
 -- The ports of the link are in the preferences (dhcp4o6.ipc_ports); for others:
@@ -46,6 +46,7 @@ local f = {
   source = ProtoField.ipv6("dhcp4o6.ipc.source", "Source of the query"),
   port = ProtoField.uint16("dhcp4o6.ipc.port", "Source port of the query"),
   unbelieved = ProtoField.uint8("dhcp4o6.ipc.unbelieved", "Innermost relay levels that are not believed"),
+  beside = ProtoField.bytes("dhcp4o6.ipc.beside", "Options for the response"),
   localaddr = ProtoField.ipv6("dhcp4o6.ipc.local", "Address that the query was sent to"),
   mark = ProtoField.uint32("dhcp4o6.ipc.mark", "Mark of the probe"),
   ability = ProtoField.uint8("dhcp4o6.ipc.ability", "Ability to acknowledge leases", base.DEC, abilities),
@@ -114,7 +115,7 @@ local function context(tvb, offset, length, all, tree)
   local branch
   local probe = false
   local complete = each(tvb, offset + 4, offset + length, function(code, at, len)
-    if (code < 60000 or code > 60005) and code ~= 60016 then return end
+    if (code < 60000 or code > 60005) and code ~= 60016 and code ~= 60017 then return end
     branch = branch or tree:add(dhcp4o6, all, code == 60004 and "Probe (option 17 of ISC)" or "Return context (option 17 of ISC)")
     local value = len > 0 and tvb(at, len)
     if not value then
@@ -132,6 +133,8 @@ local function context(tvb, offset, length, all, tree)
       fixed(branch, f.mark, value, 4)
     elseif code == 60005 then
       fixed(branch, f.ability, value, 1)
+    elseif code == 60017 then
+      branch:add(f.beside, value)
     else
       fixed(branch, f.unbelieved, value, 1)
     end

@@ -17,16 +17,20 @@ const (
 	subPort       = 60002
 	subLocal      = 60003
 	subUnbelieved = 60016
+	subBeside     = 60017
 
 	// mandatory are the bits of the first three, counted from subInterface.
 	mandatory = 1<<0 | 1<<(subSource-subInterface) | 1<<(subPort-subInterface)
 
 	header      = 4 // of an option, and of a suboption
-	contextSubs = 5 // suboptions that a context may have
+	contextSubs = 6 // suboptions that a context may have
 	enterprise  = 4 // octets of an enterprise number
 
 	maxInterface = 15  // on output: a Linux interface name
 	maxOpaque    = 255 // on input: the name is the other side's
+
+	// MaxBeside is the most octets of Context.Beside.
+	MaxBeside = 512
 )
 
 // Context is what travels with a query and comes back with its answer.
@@ -42,6 +46,10 @@ type Context struct {
 	// Unbelieved is how many of the innermost relay levels are not believed (package attachment).
 	// Kea is not told.
 	Unbelieved uint8
+	// Beside are the options that the response is to have beside the DHCPv4 message, encoded: border
+	// relays and a bind prefix (RFC 8539), at most MaxBeside octets. They go with a query only. Kea
+	// is not told.
+	Beside []byte
 }
 
 // appendOption appends the context in an option of its own.
@@ -49,7 +57,7 @@ func (c *Context) appendOption(dst []byte) []byte {
 	dst, mark := dhcp6.BeginOption(dst, dhcp6.OptVendorOpts)
 	dst = binary.BigEndian.AppendUint32(dst, enterpriseISC)
 	dst = c.appendSuboptions(dst)
-	_ = dhcp6.EndOption(dst, mark) // fits: 4+255+64 octets at most
+	_ = dhcp6.EndOption(dst, mark) // fits: 4+255+68+MaxBeside octets at most
 	return dst
 }
 
@@ -67,6 +75,9 @@ func (c *Context) appendSuboptions(dst []byte) []byte {
 	if c.Unbelieved > 0 {
 		n := [1]byte{c.Unbelieved}
 		dst = dhcp6.AppendOption(dst, subUnbelieved, n[:])
+	}
+	if len(c.Beside) > 0 {
+		dst = dhcp6.AppendOption(dst, subBeside, c.Beside)
 	}
 	return dst
 }
@@ -95,7 +106,7 @@ func (c *Context) parse(m *dhcp6.Message) drop.Reason {
 			}
 			bit := uint32(1) << (code - subInterface)
 			value := sub[header:]
-			if seen&bit != 0 || !rightLength(code, len(value)) {
+			if seen&bit != 0 || !rightLength(code, len(value)) || (code == subBeside && !isBeside(value)) {
 				return drop.Context
 			}
 			seen |= bit
@@ -110,6 +121,8 @@ func (c *Context) parse(m *dhcp6.Message) drop.Reason {
 				c.Local = netip.AddrFrom16([16]byte(value))
 			case subUnbelieved:
 				c.Unbelieved = value[0]
+			case subBeside:
+				c.Beside = value
 			}
 		}
 	}
@@ -150,6 +163,8 @@ func rightLength(code dhcp6.Code, n int) bool {
 		return n == 2
 	case subUnbelieved:
 		return n == 1
+	case subBeside:
+		return n >= 1 && n <= MaxBeside
 	default:
 		return n == 16
 	}
@@ -157,8 +172,25 @@ func rightLength(code dhcp6.Code, n int) bool {
 
 // isContext reports whether a suboption is one of the context's.
 func isContext(code dhcp6.Code) bool {
-	return (code >= subInterface && code <= subLocal) || code == subUnbelieved
+	return (code >= subInterface && code <= subLocal) || code == subUnbelieved || code == subBeside
 }
+
+// isBeside reports whether a row has whole options only, which may stand beside a DHCPv4 message.
+func isBeside(row []byte) bool {
+	for len(row) > 0 {
+		budget.Spend(1)
+		code, _, rest, ok := dhcp6.Cut(row)
+		if !ok || !IsBeside(code) {
+			return false
+		}
+		row = rest
+	}
+	return true
+}
+
+// IsBeside reports whether an option of a code belongs beside the DHCPv4 message of a
+// DHCPV4-RESPONSE (RFC 8539 section 7).
+func IsBeside(code dhcp6.Code) bool { return code == dhcp6.OptS46BR || code == dhcp6.OptS46BindIPv6 }
 
 // isISC reports whether an option 17, header included, is ISC's.
 func isISC(option []byte) bool {

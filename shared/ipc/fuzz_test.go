@@ -52,7 +52,7 @@ func checkAppend(t rapid.TB, sent []byte, c ipc.Context) {
 		t.Fatalf("Query.Parse(%x) = %v", got, why)
 	}
 	inner, _ := p.Message().DHCPv4()
-	if !sameContext(q.Context(), &c) || !bytes.Equal(q.DHCPv4(), inner) || q.Packet().Relays() != p.Relays() {
+	if !sameContext(q.Context(), &c) || !bytes.Equal(q.Context().Beside, c.Beside) || !bytes.Equal(q.DHCPv4(), inner) || q.Packet().Relays() != p.Relays() {
 		t.Fatalf("Query of %x: context %v, want %v", got, q.Context(), c)
 	}
 	checkResponse(t, &q, inner)
@@ -107,6 +107,7 @@ func FuzzAppendQuery(f *testing.F) {
 	c := context("eth1", "[2001:db8::1]:547")
 	local := c
 	local.Local = netip.MustParseAddr("2001:db8::547")
+	local.Beside = []byte(beside)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		checkAppend(t, b, c)
 		checkAppend(t, b, local)
@@ -157,7 +158,7 @@ func TestTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.StringN(0, 6, -1)
 		sub := rapid.Custom(func(t *rapid.T) string {
-			code := rapid.SampledFrom([]dhcp6.Code{1, 100, 59999, 60000, 60001, 60002, 60003, 60004, 60016, 65535}).Draw(t, "suboption")
+			code := rapid.SampledFrom([]dhcp6.Code{1, 100, 59999, 60000, 60001, 60002, 60003, 60004, 60016, 60017, 65535}).Draw(t, "suboption")
 			return option(code, data.Draw(t, "data"))
 		})
 		subs := rapid.SliceOfN(sub, 0, 6)
@@ -182,6 +183,7 @@ func TestTwin(t *testing.T) {
 			c.Local = netip.MustParseAddr("2001:db8::547")
 		}
 		c.Unbelieved = rapid.SampledFrom([]uint8{0, 0, 1, 8}).Draw(t, "unbelieved")
+		c.Beside = []byte(rapid.SampledFrom([]string{"", "", beside}).Draw(t, "beside"))
 		checkAppend(t, b, c)
 	})
 }

@@ -11,7 +11,7 @@
 // name:
 //
 //	0      2   option code, 17
-//	2      2   length: 34+n, and what the last two suboptions take
+//	2      2   length: 34+n, and what the last three suboptions take
 //	4      4   enterprise, 2495 (ISC)
 //	8      2   suboption, 60000: interface that received the query
 //	10     2   length, n
@@ -28,12 +28,16 @@
 //	58+n   2   suboption, 60016: relay levels that are not believed
 //	60+n   2   length, 1
 //	62+n   1   number of them, from the innermost (package attachment)
+//	63+n   2   suboption, 60017: options for the response
+//	65+n   2   length, at most 512
+//	67+n   …   options 90 and 137 (RFC 8539)
 //
-// The last two suboptions are ours, and Kea is not sent them. 60003 is left out for a query by
-// multicast, 60016 where all levels are believed. If the client's query has an option 17 of that
+// The last three suboptions are ours, and Kea is not sent them. 60003 is left out for a query by
+// multicast, 60016 where all levels are believed, 60017 where the client asks for no such options
+// or dhcp6d has none. If the client's query has an option 17 of that
 // enterprise, the suboptions of the context in it are removed, and ours go there. Else the option
 // goes before the first option of a higher code: with options in ascending order the bytes are
-// Kea's. A response holds this option and then option 87, nothing else.
+// Kea's. A response holds this option without 60017, then option 87, then the options of 60017.
 //
 // A probe asks whether a dhcp4d is alive and able to serve, see [Probe].
 //

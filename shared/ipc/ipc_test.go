@@ -253,6 +253,8 @@ func TestAppendQuery(t *testing.T) {
 	local := option(60003, string(withLocal.Local.AsSlice()))
 	withLevels := withLocal
 	withLevels.Unbelieved = 2
+	withBeside := c
+	withBeside.Beside = []byte(beside)
 
 	tests := []struct {
 		name    string
@@ -296,6 +298,12 @@ func TestAppendQuery(t *testing.T) {
 		{"RL-22 levels that are not believed", withLevels,
 			[]string{carried()},
 			[]string{option(17, isc, ours, local, option(60016, "\x02")), carried()}},
+		{"SW-7 options for the response", withBeside,
+			[]string{carried()},
+			[]string{option(17, isc, ours, option(60017, beside)), carried()}},
+		{"SW-7 a client chooses none", c,
+			[]string{option(17, isc, option(100, "a"), option(60017, beside)), carried()},
+			[]string{option(17, isc, option(100, "a"), ours), carried()}},
 		{"RL-22 a client does not say how many", c,
 			[]string{option(17, isc, option(100, "a"), option(60016, "\x00")), carried()},
 			[]string{option(17, isc, option(100, "a"), ours), carried()}},
@@ -403,6 +411,12 @@ func TestParse(t *testing.T) {
 		{"RL-22 60016", inside(ok + option(60016, "\x01")), drop.None},
 		{"RL-22 60016 of no octets", inside(ok + option(60016, "")), drop.Context},
 		{"RL-22 60016 twice", inside(ok + option(60016, "\x01") + option(60016, "\x02")), drop.Context},
+		{"SW-7 60017", inside(ok + option(60017, beside)), drop.None},
+		{"SW-7 60017 of no octets", inside(ok + option(60017, "")), drop.Context},
+		{"SW-7 60017 of 513 octets", inside(ok + option(60017, option(90, strings.Repeat("a", ipc.MaxBeside-3)))), drop.Context},
+		{"SW-7 60017 with an option that is cut off", inside(ok + option(60017, beside+"\x00\x5a\x00\x01")), drop.Context},
+		{"SW-7 60017 with a DHCPv4 message", inside(ok + option(60017, string(carried()))), drop.Context},
+		{"SW-7 60017 twice", inside(ok + option(60017, beside) + option(60017, beside)), drop.Context},
 		{"D6-1 suboption past its option", inside(ok + "\x00\x64\x00\x01"), drop.Malformed},
 		{"IPC-14 IPC-21 no option 87", []string{option(17, isc, ok)}, drop.NoMessage},
 		{"IPC-14 IPC-21 two options 87", append(inside(ok), carried()), drop.ManyMessages},
@@ -542,6 +556,44 @@ func TestDestination(t *testing.T) {
 				t.Errorf("Destination = %v, %v, want %q", to, why, tt.want)
 			}
 		})
+	}
+}
+
+// The options of RFC 8539 section 6.1: a border relay and a bind prefix.
+var beside = option(90, "\x20\x01\x0d\xb8\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01") +
+	option(137, "\x40\x20\x01\x0d\xb8\x00\x01\x00\x02")
+
+// TestSW_7ResponseHasWhatGoesWithTheQuery: the options stand behind the DHCPv4 message, the context
+// comes back without them, and they take the reply's room.
+func TestSW_7ResponseHasWhatGoesWithTheQuery(t *testing.T) {
+	for _, levels := range []int{0, 2} {
+		c := context("eth1", "[2001:db8::1]:547")
+		c.Beside = []byte(beside)
+		sent := wrap(levels, dhcp6.RelayForward, message(dhcp6.DHCPv4Query, option(6, "\x00\x5a\x00\x89"), carried()))
+		q := mustQuery(t, mustAppend(t, sent, c))
+		_, plain := ipc.BeginResponse(nil, mustQuery(t, mustAppend(t, sent, context("eth1", "[2001:db8::1]:547"))))
+		b, mark := ipc.BeginResponse(nil, q)
+		if mark.Around != plain.Around+len(beside) {
+			t.Errorf("%d octets around, without the options %d", mark.Around, plain.Around)
+		}
+		reply := len(b)
+		for range 2 { // a hook may have it built anew
+			var why drop.Reason
+			if b, why = mark.End(append(b[:reply], q.DHCPv4()...)); why != drop.None {
+				t.Fatal(why)
+			}
+		}
+		var r ipc.Response
+		if why := r.Parse(b); why != drop.None || len(r.Context().Beside) != 0 {
+			t.Fatalf("%v, context %+v", why, r.Context())
+		}
+		got, want := r.Strip(), message(dhcp6.DHCPv4Response, carried(), beside)
+		if !bytes.Equal(decode(got).innermost().encode(), want) {
+			t.Errorf("the client gets %x, want %x", got, want)
+		}
+		if p := new(dhcp6.Packet); p.ParseReply(got) != drop.None || p.Relays() != levels {
+			t.Errorf("the levels of %x are not those of the query", got)
+		}
 	}
 }
 

@@ -11,35 +11,36 @@ import (
 
 // Mark is an unfinished response, see [BeginResponse].
 type Mark struct {
-	// ChainLen is the octets of the Relay-reply levels around the response.
-	ChainLen int
+	// Around is the octets of the Relay-reply levels around the response, and of the options beside
+	// its DHCPv4 message.
+	Around int
 
 	chain  dhcp6.Chain
 	dhcpv4 int
+	beside []byte // of the query
 }
 
 // BeginResponse appends all of a response that stands before the DHCPv4 reply: the query's chain
-// as Relay-reply levels, DHCPV4-RESPONSE with zero flags, the query's context as it came, and the
-// header of option 87. The caller appends the DHCPv4 message and calls End.
+// as Relay-reply levels, DHCPV4-RESPONSE with zero flags, the query's context as it came but for
+// Beside, and the header of option 87. The caller appends the DHCPv4 message and calls End.
 func BeginResponse(dst []byte, q *Query) ([]byte, Mark) {
 	var m Mark
 	start := len(dst)
 	dst, m.chain = dhcp6.BeginReply(dst, &q.packet)
-	m.ChainLen = len(dst) - start
+	back := q.context
+	m.beside, back.Beside = back.Beside, nil
+	m.Around = len(dst) - start + len(m.beside)
 	dst = dhcp6.AppendMessage(dst, dhcp6.DHCPv4Response, [3]byte{})
-	dst = q.context.appendOption(dst)
+	dst = back.appendOption(dst)
 	dst, m.dhcpv4 = dhcp6.BeginOption(dst, dhcp6.OptDHCPv4Msg)
 	return dst, m
 }
 
-// End sets the lengths. A response that exceeds a UDP datagram is taken back, and the reason is
-// [drop.ReplyTooBig].
+// End appends the options beside the DHCPv4 message, and sets the lengths. A response that exceeds
+// a UDP datagram is taken back, and the reason is [drop.ReplyTooBig].
 func (m *Mark) End(dst []byte) ([]byte, drop.Reason) {
-	dst, why := m.chain.End(dst)
-	if why == drop.None {
-		_ = dhcp6.EndOption(dst, m.dhcpv4) // fits: the datagram does
-	}
-	return dst, why
+	_ = dhcp6.EndOption(dst, m.dhcpv4) // fits if the datagram does
+	return m.chain.End(append(dst, m.beside...))
 }
 
 // Response is a datagram of dhcp4d as dhcp6d sees it. It is large: use one again and again. It is

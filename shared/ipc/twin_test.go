@@ -82,7 +82,7 @@ func (e entry) isc() bool {
 func (e entry) withoutContext() (_ entry, found bool) {
 	var kept []entry
 	for _, s := range decodeOptions(e.data[4:]) {
-		if (s.code >= 60000 && s.code <= 60003) || s.code == 60016 {
+		if (s.code >= 60000 && s.code <= 60003) || s.code == 60016 || s.code == 60017 {
 			found = true
 			continue
 		}
@@ -105,6 +105,9 @@ func contextEntries(c ipc.Context) []entry {
 	}
 	if c.Unbelieved > 0 {
 		es = append(es, entry{code: 60016, data: []byte{c.Unbelieved}})
+	}
+	if len(c.Beside) > 0 {
+		es = append(es, entry{code: 60017, data: c.Beside})
 	}
 	return es
 }

@@ -543,15 +543,16 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	start := len(*buf)
 	out, mark := ipc.BeginResponse(*buf, &q.frame)
 	message := len(out)
-	answer := s.reply(q, d, wait, mark.ChainLen)
+	answer := s.reply(q, d, wait, mark.Around)
 	out, why := reply.Append(out, &q.message, answer)
 	if why != drop.None {
 		return dropped, why
 	}
+	end := len(out)
 	if out, why = mark.End(out); why != drop.None {
 		return dropped, why
 	}
-	q.event.Data, q.event.Address = out[message:], d.Addr
+	q.event.Data, q.event.Address = out[message:end], d.Addr
 	if !s.set.Hooks.Pkt4Send.Empty() {
 		if out, why = s.send(q, answer, &mark, out, message); why != drop.None {
 			return dropped, why
@@ -590,9 +591,12 @@ func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, m
 	if out, why = reply.Append(out[:message], &q.message, r); why != drop.None {
 		return out, why
 	}
-	out, why = mark.End(out)
-	q.event.Data = out[message:]
-	return out, why
+	end := len(out)
+	if out, why = mark.End(out); why != drop.None {
+		return out, why
+	}
+	q.event.Data = out[message:end]
+	return out, drop.None
 }
 
 // receive has the hooks at buffer4_receive look at the octets of a query.
@@ -613,20 +617,23 @@ func (s *Server) receive(q *exchange) drop.Reason {
 // the response. What they change must leave the lease as it is stored.
 func (s *Server) leave(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
 	s.octets.Changed, q.event.Octets = false, &s.octets
+	built := q.event.Data
 	why := s.set.Hooks.Buffer4Send.Run(&q.event)
 	q.event.Octets = nil
 	if why != hook.Continue || !s.octets.Changed {
 		return out, why
 	}
-	if len(q.event.Data) > reply.Limit(&q.message, r.Room) || s.built.Parse(out[message:]) != drop.None ||
+	if len(q.event.Data) > reply.Limit(&q.message, r.Room) || s.built.Parse(built) != drop.None ||
 		s.changed.Parse(q.event.Data) != drop.None || !s.changed.SameLease(&s.built) {
 		return out, drop.Hook
 	}
-	out, why = mark.End(append(out[:message], q.event.Data...))
-	if why == drop.None {
-		q.event.Data = out[message:]
+	out = append(out[:message], q.event.Data...)
+	end := len(out)
+	if out, why = mark.End(out); why != drop.None {
+		return out, why
 	}
-	return out, why
+	q.event.Data = out[message:end]
+	return out, drop.None
 }
 
 // sign authenticates the answer buf[start:] as its query was. It cannot fail: we have opened the

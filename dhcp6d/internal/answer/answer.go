@@ -15,6 +15,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // Server validates and answers. It never changes, so goroutines may share it.
@@ -24,6 +25,8 @@ type Server struct {
 	only   bool    // see Options.OnlyServer
 	// supply is the set of those offers that are supplied to other servers.
 	supply uint64
+	// beside is the set of those that also stand beside a DHCPv4 message.
+	beside uint64
 }
 
 // New makes a server of valid options and a DUID as [DUID] returns it.
@@ -32,6 +35,9 @@ func New(duid []byte, o Options) *Server {
 	for i, f := range s.offers {
 		if slices.Contains(o.Supply, uint16(f.code)) {
 			s.supply |= 1 << i
+		}
+		if ipc.IsBeside(f.code) {
+			s.beside |= 1 << i
 		}
 	}
 	return s
@@ -45,17 +51,35 @@ func (s *Server) DUID() []byte { return s.duid }
 type Additions struct {
 	offers []offer // ascending by code
 	supply uint64  // as in Server
+	beside uint64  // likewise
 }
 
 // NewAdditions returns the additions of options that [Options.Check] would take. supply is as in
 // [Options].
 func NewAdditions(options []Option, supply []uint16) *Additions {
 	s := New(nil, Options{Others: options, Supply: supply})
-	return &Additions{s.offers, s.supply}
+	return &Additions{s.offers, s.supply, s.beside}
 }
 
 // Supplies reports whether some of them go to other servers.
 func (a *Additions) Supplies() bool { return a.supply != 0 }
+
+// Beside reports whether some of them stand beside a DHCPv4 message.
+func (a *Additions) Beside() bool { return a.beside != 0 }
+
+// AppendBeside appends the options that a query's response is to have beside its DHCPv4 message: of
+// those of RFC 8539 that are offered, what the client asks for. more may be nil.
+func (s *Server) AppendBeside(dst []byte, query *dhcp6.Message, more *Additions) []byte {
+	if s.beside == 0 && (more == nil || more.beside == 0) {
+		return dst
+	}
+	w := s.asked(query, more)
+	w.own &= s.beside
+	if more != nil {
+		w.more &= more.beside
+	}
+	return s.appendOffers(dst, w, more, nil)
+}
 
 // AppendSupplied appends the Relay-Supplied Options option (RFC 6422 section 4) for a message that
 // another server answers: of what is supplied, what the client asks for. It appends nothing if that

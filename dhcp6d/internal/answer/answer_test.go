@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -318,6 +319,51 @@ func TestSW_1_Additions(t *testing.T) {
 		if why != drop.None || (len(b) == 0) != (c.want == nil) || !bytes.HasSuffix(b, c.want) || (c.want != nil && len(b) != 4+4+len(ours)+len(c.want)) {
 			t.Errorf("%s: %x, %v, want %x", name, b, why, c.want)
 		}
+	}
+}
+
+// TestSW_7WhatStandsBesideADHCPv4Message: border relays and the bind prefix, if the query asks for
+// them, and nothing else that is offered.
+func TestSW_7WhatStandsBesideADHCPv4Message(t *testing.T) {
+	prefix := answer.Option{Code: 137, Data: []byte{32, 0x20, 1, 0xd, 0xb8}}
+	relayOf := func(last byte) answer.Option {
+		return answer.Option{Code: 90, Data: append(make([]byte, 15), last)}
+	}
+	s := answer.New(ours, answer.Options{Offer4o6: true, Others: []answer.Option{relayOf(9), prefix}})
+	more := answer.NewAdditions([]answer.Option{relayOf(1), {Code: 94, Data: []byte{2}}, relayOf(2)}, nil)
+	if !more.Beside() || answer.NewAdditions([]answer.Option{{Code: 94}}, nil).Beside() {
+		t.Error("additions do not know what stands beside a DHCPv4 message")
+	}
+	zeros := string(make([]byte, 15))
+	relays, bind := "\x00\x5a\x00\x10"+zeros+"\x01\x00\x5a\x00\x10"+zeros+"\x02", "\x00\x89\x00\x05\x20\x20\x01\x0d\xb8"
+	for name, c := range map[string]struct {
+		m    []byte
+		more *answer.Additions
+		want string
+	}{
+		"both":                    {message(dhcp6.DHCPv4Query, oro(90, 88, 94, 137)), more, relays + bind},
+		"only border relays":      {message(dhcp6.DHCPv4Query, oro(90)), more, relays},
+		"those of the link alone": {message(dhcp6.DHCPv4Query, oro(90, 137)), nil, "\x00\x5a\x00\x10" + zeros + "\x09" + bind},
+		"other codes":             {message(dhcp6.DHCPv4Query, oro(88, 94)), more, ""},
+		"no Option Request":       {message(dhcp6.DHCPv4Query), more, ""},
+	} {
+		if got := s.AppendBeside(nil, parse(t, c.m).Message(), c.more); string(got) != c.want {
+			t.Errorf("%s: %x, want %x", name, got, c.want)
+		}
+	}
+	if got := answer.New(ours, answer.Options{Offer4o6: true}).AppendBeside(nil, parse(t, message(dhcp6.DHCPv4Query, oro(88, 90))).Message(), nil); len(got) != 0 {
+		t.Errorf("%x where nothing is offered", got)
+	}
+	var many []answer.Option
+	for i := range 13 {
+		many = append(many, relayOf(byte(i)))
+	}
+	const tooMany = "options 90 and 137 of 260 octets do not fit beside a DHCPv4 message, at most 256 do"
+	if err := (answer.Options{Others: many}).Check(); err == nil || !strings.Contains(err.Error(), tooMany) {
+		t.Errorf("13 border relays: %v", err)
+	}
+	if err := (answer.Options{Others: many[1:]}).Check(); err != nil {
+		t.Errorf("12 border relays: %v", err)
 	}
 }
 

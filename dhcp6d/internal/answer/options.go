@@ -10,6 +10,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/softwire"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 // Options are the options that an Information-request may be answered with. Numbers of 0 and empty
@@ -49,6 +50,9 @@ const (
 	maxCodes = 64
 	// maxLength is the most octets of all options together, so that a Reply always fits.
 	maxLength = 16384
+	// maxBeside is the most octets of options 90 and 137 in one place. A client may get those of two
+	// places: its link's, and further ones.
+	maxBeside = ipc.MaxBeside / 2
 )
 
 // offer holds the encoded options of one code.
@@ -102,9 +106,16 @@ func (o Options) Check() error {
 
 // CheckSize returns an error if the options do not fit into an answer.
 func (o Options) CheckSize() error {
-	offers, length := o.encode(), 0
+	offers, length, beside := o.encode(), 0, 0
 	for _, f := range offers {
 		length += len(f.bytes)
+		if ipc.IsBeside(f.code) {
+			beside += len(f.bytes)
+		}
+	}
+	if beside > maxBeside {
+		return fmt.Errorf("options 90 and 137 of %d octets do not fit beside a DHCPv4 message, at most %d do; "+
+			"give fewer border relays", beside, maxBeside)
 	}
 	if len(offers) > maxCodes || length > maxLength {
 		return fmt.Errorf("%d options of %d octets do not fit into an answer, at most %d of %d do", len(offers), length, maxCodes, maxLength)
@@ -127,6 +138,10 @@ func (o Option) misread() string {
 		_, err = softwire.ParseLW4o6(o.Data)
 	case dhcp6.OptS46Priority:
 		_, err = softwire.ParsePriority(o.Data)
+	case dhcp6.OptS46BR:
+		_, err = softwire.ParseRelay(o.Data)
+	case dhcp6.OptS46BindIPv6:
+		_, err = softwire.ParseBindPrefix(o.Data)
 	}
 	if err != nil {
 		return "would be ignored by clients: " + err.Error()
@@ -140,8 +155,11 @@ func (o Option) repeats(p Option) bool {
 	if o.Code != p.Code {
 		return false
 	}
-	if dhcp6.Code(o.Code) == dhcp6.OptS46ContMAPE {
-		return false // one for each MAP domain (RFC 7598 section 5.1)
+	switch dhcp6.Code(o.Code) {
+	case dhcp6.OptS46ContMAPE: // one for each MAP domain (RFC 7598 section 5.1)
+		return false
+	case dhcp6.OptS46BR: // one for each border relay (RFC 8539 section 4.1)
+		return slices.Equal(o.Data, p.Data)
 	}
 	if dhcp6.Code(o.Code) != dhcp6.OptVendorOpts || len(o.Data) < 4 || len(p.Data) < 4 {
 		return true

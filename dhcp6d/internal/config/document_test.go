@@ -28,7 +28,7 @@ func TestSW_1_Documentation(t *testing.T) {
 	}
 	tables := map[string]string{
 		"document": table(documentKeys), "class": table(classKeys), "link": table(linkKeys), "map-e": table(mapEKeys),
-		"map-t": table(mapTKeys), "rule": table(ruleKeys), "lw4o6": table(lwKeys),
+		"map-t": table(mapTKeys), "rule": table(ruleKeys), "lw4o6": table(lwKeys), "softwire": table(softwireKeys),
 	}
 	block := regexp.MustCompile(`(?s)(<!-- begin ([\w-]+) -->\n).*?(<!-- end [\w-]+ -->)`)
 	seen := 0

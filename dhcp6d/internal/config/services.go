@@ -38,6 +38,7 @@ type Service struct {
 	MAPE       []softwire.MAPE
 	MAPT       *softwire.MAPT
 	LW4o6      *softwire.LW4o6
+	Softwire   *softwire.Softwire
 	Priority   []softwire.Mechanism
 
 	Line int    // of the document
@@ -65,6 +66,14 @@ func (s Service) Options() (all []answer.Option) {
 	}
 	if s.LW4o6 != nil {
 		add(dhcp6.OptS46ContLW, s.LW4o6.AppendData(nil))
+	}
+	if w := s.Softwire; w != nil {
+		for _, a := range w.BorderRelays {
+			add(dhcp6.OptS46BR, a.AsSlice())
+		}
+		if w.Bind.IsValid() {
+			add(dhcp6.OptS46BindIPv6, softwire.AppendBindPrefix(nil, w.Bind))
+		}
 	}
 	if len(s.Priority) > 0 {
 		add(dhcp6.OptS46Priority, softwire.AppendPriority(nil, s.Priority))
@@ -195,6 +204,8 @@ var linkKeys = []key[linkDocument]{
 	{"map-t", "MAP-T", "MAP-T (option 95, RFC 7599)", func(r *reader, v *value, l *linkDocument) { l.mapT(r, v) }},
 	{"lw4o6", "lw4o6", "lightweight 4over6 (option 96, RFC 7596)",
 		func(r *reader, v *value, l *linkDocument) { l.lw4o6(r, v) }},
+	{"softwire", "softwire", "the softwire for the IPv4 address that comes by 4o6 (options 90 and 137, RFC 8539)",
+		func(r *reader, v *value, l *linkDocument) { l.softwire(r, v) }},
 	{"priority", "list of " + strings.Join(softwire.Mechanisms(), ", "),
 		"which of them a client that knows several is to take, the first one first (option 111, RFC 8026)",
 		func(r *reader, v *value, l *linkDocument) { l.priority = r.List(v, "mechanisms") }},
@@ -443,6 +454,23 @@ func (l *linkDocument) lw4o6(r *reader, v *value) {
 	l.LW4o6 = &d.LW4o6
 }
 
+var softwireKeys = []key[softwire.Softwire]{
+	{"border-relays", "list of IPv6 addresses", "where the client sends what leaves by the softwire (option 90)",
+		func(r *reader, v *value, w *softwire.Softwire) { w.BorderRelays = r.relays(v) }},
+	{"bind-prefix", "an IPv6 prefix",
+		"the client takes its address for the softwire from this prefix (option 137); unset leaves it to the client",
+		func(r *reader, v *value, w *softwire.Softwire) { r.prefix(v, 6, &w.Bind) }},
+}
+
+func (l *linkDocument) softwire(r *reader, v *value) {
+	var w softwire.Softwire
+	if !mapping(r, v, "a softwire", softwireKeys, &w) {
+		return
+	}
+	r.needs(v, "a softwire", "border-relays")
+	l.Softwire = &w
+}
+
 // link reads an entry.
 func (d *servicesDocument) link(r *reader, item *value) {
 	l := linkDocument{Service: Service{Class: -1, Line: item.Line}}
@@ -476,9 +504,9 @@ func (d *servicesDocument) link(r *reader, item *value) {
 			l.Priority = append(l.Priority, m)
 		}
 	}
-	offers := l.AFTR != "" || l.Offer4o6 || l.MAPE != nil || l.MAPT != nil || l.LW4o6 != nil
+	offers := l.AFTR != "" || l.Offer4o6 || l.MAPE != nil || l.MAPT != nil || l.LW4o6 != nil || l.Softwire != nil
 	if !offers && !hasMistake(r, item) {
-		r.Fail(item, "offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6")
+		r.Fail(item, "offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6, softwire")
 	}
 	d.claims = append(d.claims, l.claims...)
 	d.List = append(d.List, l.Service)

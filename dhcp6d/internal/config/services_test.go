@@ -39,6 +39,9 @@ links:
       bind-prefix: 2001:db8:7::/64
       psid-length: 4
       psid: 15
+    softwire:
+      border-relays: ["2001:db8:ffff::4", "2001:db8:ffff::5"]
+      bind-prefix: 2001:db8:7::/64
   - {link: "2001:db8:7::/64", interface-id: 0x07, 4o6-servers: empty}
   - {map-e: [{rules: [{ipv6-prefix: 2001:db8:a::/48, ipv4-prefix: 10.0.0.0/24, ea-bits: 8}], border-relays: ["2001:db8:ffff::1"]},
              {rules: [{ipv6-prefix: 2001:db8:b::/48, ipv4-prefix: 10.0.1.0/24, ea-bits: 8}], border-relays: ["2001:db8:ffff::1"]}]}
@@ -73,6 +76,8 @@ func TestSW_1_EveryKey(t *testing.T) {
 		t.Errorf("%+v", s)
 	case !reflect.DeepEqual(s.MAPE, want) || !reflect.DeepEqual(s.MAPT, mapT) || !reflect.DeepEqual(s.LW4o6, lw):
 		t.Errorf("%+v\n%+v\n%+v", s.MAPE, s.MAPT, s.LW4o6)
+	case !reflect.DeepEqual(s.Softwire, &softwire.Softwire{BorderRelays: addrs("2001:db8:ffff::4", "2001:db8:ffff::5"), Bind: prefix("2001:db8:7::/64")}):
+		t.Errorf("%+v", s.Softwire)
 	case fmt.Sprint(s.Priority) != "[map-t map-e lw4o6 ds-lite 4o6]":
 		t.Errorf("%v", s.Priority)
 	}
@@ -80,7 +85,7 @@ func TestSW_1_EveryKey(t *testing.T) {
 	for _, o := range s.Options() {
 		codes = append(codes, o.Code)
 	}
-	if fmt.Sprint(codes) != "[64 88 94 95 96 111]" {
+	if fmt.Sprint(codes) != "[64 88 94 95 96 90 90 137 111]" {
 		t.Errorf("options %v", codes)
 	}
 	second := c.Services.List[1]
@@ -94,6 +99,8 @@ func TestSW_1_EveryKey(t *testing.T) {
 
 // Each row is a document and the complete messages about its mistakes.
 func TestSW_4_Mistakes(t *testing.T) {
+	const thirteen = "'2001:db8::1', '2001:db8::2', '2001:db8::3', '2001:db8::4', '2001:db8::5', '2001:db8::6', '2001:db8::7', " +
+		"'2001:db8::8', '2001:db8::9', '2001:db8::a', '2001:db8::b', '2001:db8::c', '2001:db8::d'"
 	const good = "{ipv6-prefix: 2001:db8::/40, ipv4-prefix: 192.0.2.0/24, ea-bits: 16}"
 	rule := func(r string) string {
 		return "links:\n- map-e:\n    border-relays: ['2001:db8:ffff::1']\n    rules:\n    - " + r + "\n"
@@ -109,9 +116,10 @@ func TestSW_4_Mistakes(t *testing.T) {
 		{"no links", "classes: []\n", []string{"line 1, column 1: has no links; give links: and a list"}},
 		{"a list in place of the document", "- a\n", []string{"line 1, column 1: must be the document, a mapping of keys to values"}},
 		{"an unknown key", "links:\n- map_e: {}\n", []string{"line 2, column 3: links[0].map_e: is no key of a link; did you mean map-e?"}},
-		{"an unknown key that is like none", "links:\n- {tunnels: 1}\n", []string{"line 2, column 4: links[0].tunnels: is no key of a link; it has interface, link, interface-id, class, aftr-name, 4o6-servers, map-e, map-t, lw4o6, priority"}},
+		{"an unknown key that is like none", "links:\n- {tunnels: 1}\n", []string{"line 2, column 4: links[0].tunnels: is no key of a link; " +
+			"it has interface, link, interface-id, class, aftr-name, 4o6-servers, map-e, map-t, lw4o6, softwire, priority"}},
 		{"a key twice", "links:\n- aftr-name: a.b\n  aftr-name: a.c\n", []string{"line 3, column 3: links[0].aftr-name: is there twice, first in line 2; leave one out"}},
-		{"nothing offered", "links:\n- interface: eth0\n", []string{"line 2, column 3: links[0]: offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6"}},
+		{"nothing offered", "links:\n- interface: eth0\n", []string{"line 2, column 3: links[0]: offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6, softwire"}},
 		{"an interface that is none", "links:\n- {interface: 'a b', aftr-name: a.b}\n", []string{`line 2, column 15: links[0].interface: "a b" is neither the name nor a pattern of an interface`}},
 		{"a link that is none", "links:\n- {link: 'fe80::/64', aftr-name: a.b}\n", []string{"line 2, column 10: links[0].link: fe80::/64 holds no address that a host beyond the link can have"}},
 		{"an interface and a link", "links:\n- {interface: eth0, link: '2001:db8::/64', aftr-name: a.b}\n",
@@ -135,6 +143,12 @@ func TestSW_4_Mistakes(t *testing.T) {
 			"line 2, column 10: links[0].lw4o6: lw4o6 with an address must have bind-prefix; clients ignore it without"}},
 		{"SW-4 lw4o6 with a PSID that does not fit", "links:\n- lw4o6: {border-relays: ['2001:db8:ffff::1'], ipv4-address: 192.0.2.1, bind-prefix: '2001:db8::/64', psid-length: 4, psid: 16}\n",
 			[]string{"line 2, column 125: links[0].lw4o6.psid: PSID 16 does not fit into 4 bits; give at most 15"}},
+		{"SW-4 a softwire without a border relay", "links:\n- softwire: {bind-prefix: '2001:db8::/64'}\n",
+			[]string{"line 2, column 13: links[0].softwire: a softwire must have border-relays; clients ignore it without"}},
+		{"SW-4 a bind prefix with bits behind it", "links:\n- softwire: {border-relays: ['2001:db8:ffff::1'], bind-prefix: '2001:db8::1/64'}\n",
+			[]string{"line 2, column 64: links[0].softwire.bind-prefix: 2001:db8::1/64 has bits set behind its length; did you mean 2001:db8::/64?"}},
+		{"SW-4 more border relays than fit beside a DHCPv4 message", "links:\n- softwire: {border-relays: [" + thirteen + "]}\n",
+			[]string{"line 2, column 3: links[0]: options 90 and 137 of 260 octets do not fit beside a DHCPv4 message, at most 256 do; give fewer border relays"}},
 		{"SW-4 a border relay that is link-local", "links:\n- lw4o6: {border-relays: ['fe80::1']}\n", []string{`line 2, column 27: links[0].lw4o6.border-relays[0]: "fe80::1" is no IPv6 address that a host beyond the link can have`}},
 		{"SW-4 a rule without EA bits", rule("{ipv6-prefix: '2001:db8::/40', ipv4-prefix: 192.0.2.0/24}"), []string{"line 5, column 7: links[0].map-e.rules[0]: a rule must have ea-bits; clients ignore it without"}},
 		{"SW-4 bits behind a prefix", rule("{ipv6-prefix: '2001:db8::1/40', ipv4-prefix: 192.0.2.1/24, ea-bits: 16}"), []string{
@@ -228,14 +242,20 @@ func TestSW_1_ReadAgainByAReload(t *testing.T) {
 
 func TestSW_6_RawOptionsAreChecked(t *testing.T) {
 	for option, want := range map[string]string{
-		"94:0059":       "option 94 would be ignored by clients: an option is cut off",
-		"95:":           "option 95 would be ignored by clients: MAP-T needs a rule and a default mapping rule",
-		"96:":           "option 96 would be ignored by clients: lw4o6 needs a border relay",
-		"64:0461667472": "option 64 would be ignored by clients: is no domain name",
-		"111:00":        "option 111 would be ignored by clients: is no list of option codes",
-		"89:00":         "option 89 belongs into a container, option 94, 95 or 96",
-		"111:005e0040":  "",
-		"64:0161016200": "",
+		"94:0059":                  "option 94 would be ignored by clients: an option is cut off",
+		"95:":                      "option 95 would be ignored by clients: MAP-T needs a rule and a default mapping rule",
+		"96:":                      "option 96 would be ignored by clients: lw4o6 needs a border relay",
+		"64:0461667472":            "option 64 would be ignored by clients: is no domain name",
+		"111:00":                   "option 111 would be ignored by clients: is no list of option codes",
+		"89:00":                    "option 89 belongs into a container, option 94, 95 or 96",
+		"90:20010db8":              "option 90 would be ignored by clients: a border relay has no IPv6 address",
+		"137:8120":                 "option 137 would be ignored by clients: an IPv6 prefix is cut off",
+		"137:4020010db80001000201": "option 137 would be ignored by clients: something follows the IPv6 prefix",
+		"90:20010db8ffff00000000000000000001,90:20010db8ffff00000000000000000001": "option 90 is listed twice",
+		"90:20010db8ffff00000000000000000001,90:20010db8ffff00000000000000000002": "",
+		"137:4020010db800010002": "",
+		"111:005e0040":           "",
+		"64:0161016200":          "",
 	} {
 		_, err := config.Load(environ("DNS_SERVERS=2001:db8::53", "OPTIONS="+option))
 		if want == "" && err != nil {

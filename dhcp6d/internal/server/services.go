@@ -27,6 +27,8 @@ type Services struct {
 	classes *expression.Classes
 	// supplies says that some of the options also go to other servers.
 	supplies bool
+	// beside says that some of them also stand beside a DHCPv4 message.
+	beside bool
 }
 
 // NewServices returns the services, nil if there are none.
@@ -37,6 +39,7 @@ func NewServices(list []Service, classes *expression.Classes) *Services {
 	s := &Services{list: list, ports: map[string][]int{}, classes: classes}
 	for i := range list {
 		s.supplies = s.supplies || list[i].Options.Supplies()
+		s.beside = s.beside || list[i].Options.Beside()
 		if id := list[i].InterfaceID; id != nil {
 			s.ports[string(id)] = append(s.ports[string(id)], i)
 		} else {

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/backend"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -132,6 +134,52 @@ func TestRL40ServicesGoWithTheMessage(t *testing.T) {
 		if !bytes.Equal(got, c.want) {
 			t.Errorf("%s: %x, want %x", name, got, c.want)
 		}
+	}
+}
+
+// TestSW_7TheQueryCarriesWhatTheResponseIsToHave: border relays and the bind prefix of the client's
+// service, if the query asks for them. Kea gets none.
+func TestSW_7TheQueryCarriesWhatTheResponseIsToHave(t *testing.T) {
+	softwire := func(last byte) *answer.Additions {
+		return answer.NewAdditions([]answer.Option{{Code: 90, Data: append(make([]byte, 15), last)}, {Code: 137, Data: []byte{0}}, {Code: 94, Data: []byte{last}}}, nil)
+	}
+	ask := with(query(dhcpv4(1, 1)), dhcp6.OptORO, []byte{0, 90, 0, 94, 0, 137})
+	link := netip.MustParseAddr("2001:db8:7::1")
+	octets := func(last byte) []byte {
+		return append(append(append([]byte{0, 90, 0, 16}, make([]byte, 15)...), last), 0, 137, 0, 1, 0)
+	}
+	for name, tt := range map[string]struct {
+		in   udp.Packet
+		kea  bool
+		want []byte
+	}{
+		"by Interface-Id":              {in: byPort(link, "port-7", ask), want: octets(1)},
+		"by interface":                 {in: from(client, ask), want: octets(2)},
+		"where nothing is asked for":   {in: from(client, query(dhcpv4(1, 1)))},
+		"where other things are":       {in: from(client, with(query(dhcpv4(1, 1)), dhcp6.OptORO, []byte{0, 94, 0, 88}))},
+		"where nothing fits":           {in: byPort(link, "port-8", ask)},
+		"for Kea, which knows nothing": {in: from(client, ask), kea: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, backend.Spec{Name: "four", Host: "::1", Port: 6768, Kea: tt.kea})
+			set := *b.up.Settings.Load()
+			set.Services = NewServices([]Service{
+				{InterfaceID: []byte("port-7"), Class: -1, Options: softwire(1)},
+				{Interface: func(name string) bool { return name == "eth1" }, Class: -1, Options: softwire(2)},
+			}, new(expression.Classes))
+			b.up.Settings.Store(&set)
+			b.up.batch([]udp.Packet{tt.in})
+			if len(b.up.queries.packets) == 0 {
+				t.Fatal("the query is not forwarded")
+			}
+			var q ipc.Query
+			if why := q.Parse(b.up.queries.packets[0].Data); why != drop.None || !bytes.Equal(q.Context().Beside, tt.want) {
+				t.Errorf("%v, %x goes with the query, want %x", why, q.Context().Beside, tt.want)
+			}
+			if n := testing.AllocsPerRun(100, func() { b.up.batch([]udp.Packet{tt.in}) }); n > 1 {
+				t.Errorf("a batch allocates %v times", n)
+			}
+		})
 	}
 }
 

@@ -52,7 +52,7 @@ type Up struct {
 	silence silence.Reason // why the current datagram gets no answer, if its fate is silent
 
 	relay    pass.Codec
-	supplied []byte // options for the message at hand
+	supplied []byte // options that go with the message at hand
 	eval     expression.Evaluator
 	view     event.View // of hooks at buffer points
 	member   expression.Membership
@@ -222,7 +222,7 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	case passOn:
 		return u.passTo(in, ifc)
 	case u.packet.Message().Type() == dhcp6.DHCPv4Query:
-		return u.forward(in)
+		return u.forward(in, ifc)
 	}
 	return u.answer(in, ifc)
 }
@@ -236,7 +236,7 @@ func (u *Up) waited(in *udp.Packet) time.Duration {
 }
 
 // forward chooses the dhcp4d for a DHCPV4-QUERY, and adds the return context.
-func (u *Up) forward(in *udp.Packet) (fate, drop.Reason) {
+func (u *Up) forward(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	message, why := u.packet.Message().DHCPv4()
 	if why != drop.None {
 		return dropped, why
@@ -249,7 +249,7 @@ func (u *Up) forward(in *udp.Packet) (fate, drop.Reason) {
 	}
 	u.to = to
 	start := len(u.buf)
-	if why := u.frame(in, to); why != drop.None {
+	if why := u.frame(in, ifc, to); why != drop.None {
 		u.Backends.Withdraw(to, q)
 		return dropped, why
 	}
@@ -273,11 +273,12 @@ func (u *Up) probe(to backend.Route) {
 }
 
 // frame appends to buf the datagram to the dhcp4d for the current query.
-func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
+func (u *Up) frame(in *udp.Packet, ifc *listen.Interface, to backend.Route) (why drop.Reason) {
 	back := ipc.Context{Interface: u.name, Source: in.Peer}
 	if !to.Kea {
 		back.Local = unicast(in.Local)
 		back.Unbelieved = uint8(u.packet.Relays() - u.path.Believed)
+		back.Beside = u.besideDHCPv4(in, ifc)
 	}
 	start := len(u.buf)
 	if u.buf, why = ipc.AppendQuery(u.buf, &u.packet, back); why != drop.None || to.Kea {
@@ -293,6 +294,21 @@ func (u *Up) frame(in *udp.Packet, to backend.Route) (why drop.Reason) {
 		return drop.Oversize
 	}
 	return drop.None
+}
+
+// besideDHCPv4 returns the options that the response to the current query is to have beside its
+// DHCPv4 message, as far as the client asks for them. They are valid until the next datagram.
+func (u *Up) besideDHCPv4(in *udp.Packet, ifc *listen.Interface) []byte {
+	m := u.packet.Message()
+	if m.Count(dhcp6.OptORO) == 0 {
+		return nil
+	}
+	var more *answer.Additions
+	if u.set.Services != nil && u.set.Services.beside {
+		more = u.service(in, ifc)
+	}
+	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendBeside(u.supplied[:0], m, more)
+	return u.supplied
 }
 
 // answer replies to a message other than a DHCPV4-QUERY.

@@ -120,6 +120,14 @@ func ParseName(data []byte) (string, error) {
 	return "", errors.New("is no domain name")
 }
 
+// ParseRelay reads the data of option 90.
+func ParseRelay(data []byte) (netip.Addr, error) {
+	if len(data) != 16 {
+		return netip.Addr{}, errors.New("a border relay has no IPv6 address")
+	}
+	return netip.AddrFrom16([16]byte(data)), nil
+}
+
 // ParseBindPrefix reads the data of option 137.
 func ParseBindPrefix(data []byte) (netip.Prefix, error) { return wholePrefix(data) }
 
@@ -176,10 +184,8 @@ func parseBinding(data []byte) (b Binding, err error) {
 }
 
 func appendRelay(relays []netip.Addr, data []byte) ([]netip.Addr, error) {
-	if len(data) != 16 {
-		return nil, errors.New("a border relay has no IPv6 address")
-	}
-	return append(relays, netip.AddrFrom16([16]byte(data))), nil
+	a, err := ParseRelay(data)
+	return append(relays, a), err
 }
 
 // parsePorts reads what follows the prefix of a rule or binding: an option 93 or nothing.

@@ -14,6 +14,12 @@
 //	92  IPv4 address 4, IPv6 prefix, then 93 or nothing
 //	93  PSID offset 1, PSID length 1, PSID 2, which is aligned to the left
 //
+// Two options configure the softwire of a client whose IPv4 address comes by 4o6 (RFC 8539). They
+// are in no container, and the first is there once for each border relay:
+//
+//	90   IPv6 address 16
+//	137  IPv6 prefix
+//
 // An IPv6 prefix is its length in one octet and as many octets as that needs. The rest of the last
 // octet is zero.
 //
@@ -79,6 +85,12 @@ type Binding struct {
 type LW4o6 struct {
 	BorderRelays []netip.Addr
 	Binding      *Binding // nil: the CE gets its address in another way, such as by 4o6
+}
+
+// Softwire configures the softwire of a client whose IPv4 address comes by 4o6 (RFC 8539).
+type Softwire struct {
+	BorderRelays []netip.Addr // option 90, one each
+	Bind         netip.Prefix // option 137; the zero Prefix: the client chooses its address freely
 }
 
 // Mechanism is a way to get IPv4, as the code of its option: what option 111 orders (RFC 8026).

@@ -27,7 +27,9 @@ func octets(t testing.TB, text string) []byte {
 	return b
 }
 
-// The examples of RFC 7597 appendix A, in octets by RFC 7598 section 4.
+// The examples of RFC 7597 and RFC 7599 appendix A, in octets by RFC 7598 section 4. Example 5 of
+// RFC 7599 is as erratum 5324 corrects it. RFC 7596 has no example: those of lw4o6 have the values
+// of the others.
 func TestSW_2_GoldenOctets(t *testing.T) {
 	explicit := rfc
 	explicit.Ports = Ports{Given: true, Offset: 6, Length: 8}
@@ -45,7 +47,10 @@ func TestSW_2_GoldenOctets(t *testing.T) {
 		{"example 1, the ports given", MAPE{[]Rule{explicit}, relays}, "00590015 00 10 18 c0000200 28 20010db800 005d0004 06 08 0000" + relay},
 		{"example 4, no EA bits, no sharing", MAPE{[]Rule{whole}, relays}, "0059000f 01 00 20 c0000212 38 20010db8001234" + relay},
 		{"example 5, no EA bits, PSID 0x34", MAPE{[]Rule{single}, relays}, "00590017 01 00 20 c0000212 38 20010db8001234 005d0004 06 08 3400" + relay},
-		{"MAP-T", MAPT{[]Rule{rfc}, prefix("2001:db8:ffff::/64")}, "0059000d 00 10 18 c0000200 28 20010db800 005b0009 40 20010db8ffff0000"},
+		{"MAP-T, example 4, no EA bits, no sharing", MAPT{[]Rule{whole}, prefix("2001:db8:ffff::/64")}, "0059000f 01 00 20 c0000212 38 20010db8001234 005b0009 40 20010db8ffff0000"},
+		{"MAP-T, example 5, no EA bits, PSID 0x34", MAPT{[]Rule{single}, prefix("2001:db8:ffff::/64")},
+			"00590017 01 00 20 c0000212 38 20010db8001234 005d0004 06 08 3400 005b0009 40 20010db8ffff0000"},
+		{"MAP-T, example 1", MAPT{[]Rule{rfc}, prefix("2001:db8:ffff::/64")}, "0059000d 00 10 18 c0000200 28 20010db800 005b0009 40 20010db8ffff0000"},
 		{"lw4o6 with a shared address", LW4o6{relays, &Binding{addr("192.0.2.18"), prefix("2001:db8:12:3400::/56"), Ports{true, 0, 8, 0x34}}},
 			relay + "005c0014 c0000212 38 20010db8001234 005d0004 00 08 3400"},
 		{"lw4o6 without an address", LW4o6{BorderRelays: append(relays, addr("2001:db8:ffff::2"))}, relay + "005a0010 20010db8ffff00000000000000000002"},
@@ -78,6 +83,9 @@ func TestSW_2_GoldenOctets(t *testing.T) {
 	if got := AppendPriority(nil, []Mechanism{ByMAPT, DSLite}); !bytes.Equal(got, []byte{0, 95, 0, 64}) {
 		t.Errorf("%x", got)
 	}
+	if a, err := ParseRelay(octets(t, relay)[4:]); err != nil || a != relays[0] {
+		t.Errorf("border relay %v, %v", a, err)
+	}
 	if got := AppendBindPrefix(nil, prefix("2001:db8:1:2::/64")); !bytes.Equal(got, octets(t, "40 20010db800010002")) {
 		t.Errorf("%x", got)
 	}
@@ -101,7 +109,7 @@ func normal(v any) any {
 	return v
 }
 
-// The examples of RFC 7597 appendix A: what a CE has.
+// The examples of RFC 7597 appendix A, and the same ones of RFC 7599: what a CE has.
 func TestSW_3_WhatACEHas(t *testing.T) {
 	end := prefix("2001:db8:12:3400::/56")
 	first, last := Range{1232, 1235}, Range{64720, 64723}
