@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,7 @@ type LinkLedger struct {
 	silent     *metric.Tally[silence.Reason]
 	drops      *metric.Tally[drop.Reason]
 	unbelieved *metric.Tally[int] // no fate: which it has is in the others
+	told       *metric.Tally[int] // no fate either: options, by way and code
 }
 
 // IPCLedger is the account of the IPC's socket.
@@ -44,6 +46,21 @@ type IPCLedger struct {
 var (
 	pathLabels = [2]string{"direct", "relayed"}
 	destLabels = [2]string{"multicast", "unicast"}
+)
+
+// toldCodes are the options of IPv4 as a service, and ways are how clients are told of them.
+var (
+	toldCodes = [...]dhcp6.Code{
+		dhcp6.OptAFTRName, dhcp6.Opt4o6Server, dhcp6.OptS46BR, dhcp6.OptS46ContMAPE, dhcp6.OptS46ContMAPT,
+		dhcp6.OptS46ContLW, dhcp6.OptS46Priority, dhcp6.OptS46BindIPv6,
+	}
+	ways = [...]string{inReply: "reply", bySupply: "supply", inResponse: "response"}
+)
+
+const (
+	inReply = iota
+	bySupply
+	inResponse
 )
 
 // messageTypes are the types that packets_received_total distinguishes; all others count as
@@ -72,6 +89,10 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")
 	unbelieved := counter("packets_relay_unbelieved_total",
 		"Relayed messages of which inner relay levels are not believed, because no trusted relay wrote them.")
+	told := counter("options_told_total",
+		"Options of IPv4 as a service that clients are told: in a Reply of dhcp6d's, by a DHCPv6 server that they are "+
+			"supplied to, or in the response of a dhcp4d. Each is counted when it is sent there.",
+		"option", "by")
 	probes := counter("ipc_probe_replies_total", "Answers to probes received from dhcp4d.")
 	drops := metric.NewDrops(reg, drop.DHCP6D, "link", "ipc")
 
@@ -88,6 +109,12 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 		passesByPath = append(passesByPath, passes.WithLabelValues(path))
 		returnsByPath = append(returnsByPath, returns.WithLabelValues(path))
 	}
+	var toldBy []prometheus.Counter
+	for _, way := range ways {
+		for _, code := range toldCodes {
+			toldBy = append(toldBy, told.WithLabelValues(strconv.Itoa(int(code)), way))
+		}
+	}
 	one := func(c prometheus.Counter) *metric.Tally[int] { return metric.NewTally[int]([]prometheus.Counter{c}) }
 	link := &LinkLedger{
 		received:  metric.NewTally[int](byType),
@@ -99,6 +126,7 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 		drops:     drops.Tally("link"),
 
 		unbelieved: one(unbelieved.WithLabelValues()),
+		told:       metric.NewTally[int](toldBy),
 	}
 	back := &IPCLedger{
 		received: one(ipcReceived.WithLabelValues()),
@@ -121,6 +149,15 @@ func (l *LinkLedger) settle(in *udp.Packet, p *dhcp6.Packet, f fate, why drop.Re
 		l.drops.Add(why, 1)
 	case silent:
 		l.silent.Add(rule, 1)
+	}
+}
+
+// tell counts those options of a row that belong to IPv4 as a service.
+func (l *LinkLedger) tell(way int, row []byte) {
+	for code := range dhcp6.Options(row) {
+		if at := slices.Index(toldCodes[:], code); at >= 0 {
+			l.told.Add(way*len(toldCodes)+at, 1)
+		}
 	}
 }
 
@@ -178,6 +215,7 @@ func (l *LinkLedger) sent(queries, answers, passed, returned *outgoing, servers 
 	l.silent.Flush()
 	l.drops.Flush()
 	l.unbelieved.Flush()
+	l.told.Flush()
 }
 
 // sentOn counts what was sent to servers. The copies of a message for all servers follow each

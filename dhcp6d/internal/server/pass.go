@@ -43,6 +43,10 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 		return dropped, why
 	}
 	u.buf = buf
+	if len(u.supplied) > 0 {
+		const header = 4
+		u.Ledger.tell(bySupply, u.supplied[header:])
+	}
 	for i := range u.set.Servers.Len() {
 		u.passed.add(udp.Packet{Data: u.buf[start:], Peer: u.set.Servers.Address(i)}, pathOf(&u.packet, in))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
@@ -99,6 +100,9 @@ func TestSW_1_TheFirstServiceThatFitsCounts(t *testing.T) {
 				}
 				return
 			}
+			if n := b.sum(t, "dhcp6d_options_told_total", "option=94", "by=reply"); n != 1 || b.sum(t, "dhcp6d_options_told_total") != 1 {
+				t.Errorf("%v options 94 in Replies are counted", n)
+			}
 			if len(b.up.answers.packets) != 1 || !bytes.Contains(b.up.answers.packets[0].Data, []byte{0, 94, 0, 1, tt.want}) {
 				t.Errorf("answers %v, want service %d", b.up.answers.packets, tt.want)
 			}
@@ -133,6 +137,13 @@ func TestRL40ServicesGoWithTheMessage(t *testing.T) {
 		}
 		if !bytes.Equal(got, c.want) {
 			t.Errorf("%s: %x, want %x", name, got, c.want)
+		}
+		for _, code := range []string{"88", "94"} {
+			number, _ := strconv.Atoi(code)
+			want := float64(bytes.Count(c.want, []byte{0, byte(number), 0}))
+			if n := b.sum(t, "dhcp6d_options_told_total", "option="+code, "by=supply"); n != want {
+				t.Errorf("%s: %v options %s are counted, want %v", name, n, code, want)
+			}
 		}
 	}
 }
@@ -175,6 +186,15 @@ func TestSW_7TheQueryCarriesWhatTheResponseIsToHave(t *testing.T) {
 			var q ipc.Query
 			if why := q.Parse(b.up.queries.packets[0].Data); why != drop.None || !bytes.Equal(q.Context().Beside, tt.want) {
 				t.Errorf("%v, %x goes with the query, want %x", why, q.Context().Beside, tt.want)
+			}
+			var told float64
+			if tt.want != nil {
+				told = 1
+			}
+			for _, option := range []string{"90", "137"} {
+				if n := b.sum(t, "dhcp6d_options_told_total", "option="+option, "by=response"); n != told {
+					t.Errorf("%v options %s are counted", n, option)
+				}
 			}
 			if n := testing.AllocsPerRun(100, func() { b.up.batch([]udp.Packet{tt.in}) }); n > 1 {
 				t.Errorf("a batch allocates %v times", n)

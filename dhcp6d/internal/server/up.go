@@ -293,6 +293,7 @@ func (u *Up) frame(in *udp.Packet, ifc *listen.Interface, to backend.Route) (why
 		u.buf = u.buf[:start]
 		return drop.Oversize
 	}
+	u.Ledger.tell(inResponse, back.Beside)
 	return drop.None
 }
 
@@ -340,8 +341,22 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	if u.buf, why = u.set.leave(&u.event, &u.view, u.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
+	u.Ledger.tell(inReply, optionsOf(out.Data))
 	u.answers.add(out, pathOf(&u.packet, in))
 	return answered, drop.None
+}
+
+// optionsOf returns the options of the message in an answer of ours.
+func optionsOf(answer []byte) []byte {
+	const message, relay, option = 4, 34, 4 // headers
+	for dhcp6.Type(answer[0]) == dhcp6.RelayReply {
+		code, level, rest, _ := dhcp6.Cut(answer[relay:])
+		for code != dhcp6.OptRelayMsg {
+			code, level, rest, _ = dhcp6.Cut(rest)
+		}
+		answer = level[option:]
+	}
+	return answer[message:]
 }
 
 // send has the hooks at pkt6_send look at the answer buf[start:]. If they set options, it is built
