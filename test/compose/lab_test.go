@@ -56,6 +56,7 @@ func TestLab(t *testing.T) {
 		{"the programs are in the PATH of their images", inPath},
 		{"a client has a lease within half a minute", direct},
 		{"a client behind the relay has a lease", relayed},
+		{"a client gets its prefix from Kea and its IPv4 lease from dhcp4d, and others get leases while Kea is dead", behindKea},
 		{"a client keeps its address when its dhcp4d is killed and comes back, others serve meanwhile, the alert fires and is gone", killed},
 		{"the service recovers when the core network was cut for ten seconds", cut},
 		{"under load every panel and every rule has data", loaded},
@@ -137,13 +138,24 @@ func standIns(t *testing.T, p *Project) {
 		}
 		p.Env = append(p.Env, postgresImage+"="+standInPrefix+"postgres")
 	}
+	if name := "docker.cloudsmith.io/isc/docker/kea-dhcp6:2.6.1"; !available(ctx, name) {
+		t.Logf("no registry: Debian's Kea stands in for %s", name)
+		if err := keaStandIn(ctx, standInPrefix+"kea"); err != nil {
+			netnstest.Skip(t, err.Error())
+		}
+		p.Env = append(p.Env, keaImage+"="+standInPrefix+"kea")
+	}
 }
 
 // remove deletes everything that the run made.
 func (p *Project) remove(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	if _, err := p.Compose(ctx, "--profile", "client", "--profile", "relay", "--profile", "load", "--profile", "shared", "down", "-v", "--remove-orphans", "-t", "5"); err != nil {
+	var args []string
+	for _, profile := range []string{"client", "relay", "load", "shared", "kea"} {
+		args = append(args, "--profile", profile)
+	}
+	if _, err := p.Compose(ctx, append(args, "down", "-v", "--remove-orphans", "-t", "5")...); err != nil {
 		t.Errorf("removing the lab: %v", err)
 	}
 	out, err := Docker(ctx, "images", "--format", "{{.Repository}}:{{.Tag}}", standInPrefix+"*")
@@ -227,6 +239,42 @@ func relayed(t *testing.T, l *lab) {
 		n, err := prometheus.Sum(ctx, `sum(dhcp6d_queries_forwarded_total{path="relayed"})`)
 		return n >= 2, fmt.Sprint(n, err)
 	})
+}
+
+// behindKea starts Kea and a client of both. Then Kea dies, and another client gets a lease.
+func behindKea(t *testing.T, l *lab) {
+	must(t)(l.Compose(t.Context(), "--profile", "kea", "up", "-d", "--no-build", "--no-deps", "kea", "prefix-client"))
+	lease := l.lease(t, "prefix-client", time.Minute)
+	if link := netip.MustParsePrefix("100.64.0.0/16"); !link.Contains(netip.MustParseAddr(lease.Address)) {
+		t.Errorf("the client has %s, which is no address of its link %s", lease.Address, link)
+	}
+	var prefix netip.Prefix
+	for s := bufio.NewScanner(strings.NewReader(must(t)(l.Logs(t.Context(), "prefix-client")))); s.Scan(); {
+		var e struct {
+			Event  string
+			Prefix netip.Prefix
+		}
+		if json.Unmarshal(s.Bytes(), &e) == nil && e.Event == "delegated" {
+			prefix = e.Prefix
+		}
+	}
+	if pool := netip.MustParsePrefix("2001:db8:1000::/40"); !pool.Contains(prefix.Addr()) || prefix.Bits() != 56 {
+		t.Errorf("the client has the prefix %v, want a /56 of Kea's %v", prefix, pool)
+	}
+	if said := must(t)(l.Logs(t.Context(), "kea")); !strings.Contains(said, prefix.Addr().String()) {
+		t.Errorf("Kea does not say that it gave %v:\n%s", prefix, tail(said, 20))
+	}
+	for _, expr := range []string{`sum(dhcp6d_messages_passed_total)`, `sum(dhcp6d_messages_returned_total)`} {
+		eventually(t, 30*time.Second, expr, func(ctx context.Context) (bool, string) {
+			n, err := prometheus.Sum(ctx, expr)
+			return n >= 1, fmt.Sprint(n, err)
+		})
+	}
+	t.Logf("%v from Kea, %s from %s", prefix, lease.Address, backends[lease.Server])
+	must(t)(Docker(t.Context(), "kill", must(t)(l.Container(t.Context(), "kea"))))
+	if lease, err := l.once(t, "02:00:5e:10:00:30"); err != nil {
+		t.Errorf("a new client while Kea is dead: %v, %+v", err, lease)
+	}
 }
 
 // killed kills the client's dhcp4d just after the client has renewed. So the client's next renewal,

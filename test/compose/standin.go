@@ -25,6 +25,7 @@ const (
 	prometheusImage = "IMAGE_PROMETHEUS"
 	grafanaImage    = "IMAGE_GRAFANA"
 	postgresImage   = "IMAGE_POSTGRES"
+	keaImage        = "IMAGE_KEA"
 )
 
 // standInPrefix begins the name of every stand-in.
@@ -225,5 +226,20 @@ func postgresStandIn(ctx context.Context, name string) error {
 			err = errors.Join(err, l.program(path, path))
 		}
 		return err
+	})
+}
+
+// keaStandIn makes the image of Kea's DHCPv6 server from an installed one.
+func keaStandIn(ctx context.Context, name string) error {
+	const path = "/usr/sbin/kea-dhcp6"
+	if _, err := os.Stat(path); err != nil {
+		return errors.New("no image of Kea and no program either (Debian: apt-get install kea-dhcp6-server)")
+	}
+	return importImage(ctx, name, []string{"ENV PATH=/usr/sbin:/bin"}, func(l *layer) error {
+		return errors.Join(
+			l.program(path, path),
+			l.program("/bin/sh", "/bin/sh"), l.program("/bin/cat", "/bin/cat"), // of kea.sh
+			l.dir("/tmp", 0o1777, 0),
+		)
 	})
 }

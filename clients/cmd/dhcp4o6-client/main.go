@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var source, link netip.Addr
 	var iaid, metric uint
 	var relays, decline int
-	var verbose bool
+	var verbose, prefix bool
 	var s client.Session
 	r := reporter{out: out}
 	flags := flag.NewFlagSet("dhcp4o6-client", flag.ContinueOnError)
@@ -69,6 +69,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&relays, "relays", 0, "levels of Relay-forward around each message, 0 to 9; "+
 		"the client acts as its own relays, so -source must be an address that the server accepts relays from")
 	flags.TextVar(&link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
+	flags.BoolVar(&prefix, "prefix", false,
+		"first obtain an IPv6 prefix from a DHCPv6 server, and print it; it is not renewed")
 	flags.BoolVar(&verbose, "v", false, "log every message")
 	if asked, err := manual.Alone(description(), flags, args, out); asked {
 		return err
@@ -126,6 +128,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	r.client, s.Changed = s.Client, r.changed
+	if prefix {
+		if err := r.delegated(ctx); err != nil {
+			return err
+		}
+	}
 	err = s.Run(ctx)
 	if r.configurer != nil && !s.Once {
 		err = errors.Join(err, r.configurer.remove())
@@ -165,6 +172,8 @@ type line struct {
 	Domain  string       `json:"domain,omitempty"`
 	// Servers are those of option 88, if the client has just learned them.
 	Servers []netip.Addr `json:"servers,omitempty"`
+	// Prefix is one that a DHCPv6 server has just delegated.
+	Prefix netip.Prefix `json:"prefix,omitzero"`
 }
 
 func newLine(e client.Event, l *client.Lease, servers []netip.Addr) line {
@@ -186,6 +195,8 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func (x line) String() string {
 	switch {
+	case x.Prefix.IsValid():
+		return fmt.Sprintf("%s IPv6 prefix %v", x.Event, x.Prefix)
 	case len(x.Servers) > 0:
 		return fmt.Sprintf("%s 4o6 servers %v", x.Event, x.Servers)
 	case !x.Address.IsValid():

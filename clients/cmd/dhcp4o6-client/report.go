@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,19 @@ func (r *reporter) changed(e client.Event, l *client.Lease) error {
 			return err
 		}
 	}
-	x := newLine(e, l, r.client.Servers())
+	return r.print(newLine(e, l, r.client.Servers()))
+}
+
+// delegated obtains an IPv6 prefix and prints it.
+func (r *reporter) delegated(ctx context.Context) error {
+	p, err := r.client.Prefix(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for an IPv6 prefix: %w", err)
+	}
+	return r.print(line{Time: time.Now().Round(time.Millisecond), Event: "delegated", Prefix: p})
+}
+
+func (r *reporter) print(x line) error {
 	if !r.json {
 		_, err := fmt.Fprintln(r.out, x)
 		return err

@@ -7,9 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/insomniacslk/dhcp/dhcpv6"
-	"github.com/insomniacslk/dhcp/iana"
-
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
@@ -42,7 +39,7 @@ func beside(ctx context.Context, network *topology.Network, dir string) error {
 		return err
 	}
 	start := time.Now()
-	prefix, err := delegated(c, number)
+	prefix, err := c.Prefix(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for a prefix: %w\n\nKea said:\n%s", err, half.Output())
 	}
@@ -54,34 +51,4 @@ func beside(ctx context.Context, network *topology.Network, dir string) error {
 	}
 	fmt.Printf("  DHCPV4-QUERY:   %s/%d from dhcp4d, server %s  (%.1f ms)\n", lease.Address, lease.Mask, lease.Server, milliseconds(start))
 	return errors.Join(c.Release(lease), half.Stop(5*time.Second))
-}
-
-// delegated asks for a prefix, and returns it.
-func delegated(c *client.Client, number int) (string, error) {
-	m, err := dhcpv6.NewMessage(dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(number)}))
-	if err != nil {
-		return "", err
-	}
-	m.MessageType = dhcpv6.MessageTypeSolicit
-	m.AddOption(dhcpv6.OptElapsedTime(0))
-	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
-	m.AddOption(&dhcpv6.OptIAPD{IaId: [4]byte{0, 0, 0, 1}})
-	for range retry.Tries {
-		if err := c.Send(m.ToBytes()); err != nil {
-			return "", err
-		}
-		raw, _, err := c.Receive(time.Now().Add(retry.First))
-		if err != nil {
-			continue
-		}
-		r, err := dhcpv6.MessageFromBytes(raw)
-		if err != nil {
-			return "", err
-		}
-		if ia := r.Options.OneIAPD(); ia != nil && len(ia.Options.Prefixes()) > 0 {
-			return ia.Options.Prefixes()[0].Prefix.String(), nil
-		}
-		return "", fmt.Errorf("no prefix in %s", r.Summary())
-	}
-	return "", errors.New("no answer")
 }
