@@ -75,7 +75,7 @@ endif
 
 interop: build ## test every pair of our halves and Kea's, and other DHCPv6 servers beside ours; INSTALL=1 installs Debian's Kea first
 ifeq ($(INSTALL),1)
-	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark dnsmasq dnsmasq-base dhclient isc-dhcp-client dhcpcd dhcpcd-base
+	.ci/install kea-dhcp4 kea-dhcp4-server kea-dhcp6 kea-dhcp6-server tshark tshark dnsmasq dnsmasq-base dhclient isc-dhcp-client dhcpcd dhcpcd-base dhcp6s wide-dhcpv6-server
 endif
 	DHCP4O6_INTEROP=1 go test -count=1 -v ./test/interop
 

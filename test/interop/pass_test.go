@@ -80,7 +80,7 @@ func perLink(iface string) string {
 }
 
 // kea starts a kea-dhcp6 on a host, with members of its Dhcp6.
-func (b *passing) kea(h *netns.Host, members string, args ...string) {
+func (b *passing) kea(h *netns.Host, members string, args ...string) *servers.Half {
 	b.t.Helper()
 	k, err := servers.StartKeaDHCPv6(h, b.t.TempDir(), `{"Dhcp6": {
 		"lease-database": {"type": "memfile", "persist": false},
@@ -94,6 +94,37 @@ func (b *passing) kea(h *netns.Host, members string, args ...string) {
 	b.t.Cleanup(func() {
 		if b.t.Failed() {
 			b.t.Logf("Kea:\n%s", k.Output())
+		}
+	})
+	return k
+}
+
+// wide starts WIDE's dhcp6s, which knows client 1.
+func (b *passing) wide() {
+	b.t.Helper()
+	path := find(b.t, "dhcp6s", "wide-dhcpv6-server")
+	dir := b.t.TempDir()
+	file := filepath.Join(dir, "dhcp6s.conf")
+	id := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(1)}
+	var duid []string
+	for _, octet := range id.ToBytes() {
+		duid = append(duid, fmt.Sprintf("%02x", octet))
+	}
+	config := "option domain-name-servers 2001:db8:a::53;\ninterface eth1 { allow rapid-commit; };\n" +
+		"host one { duid " + strings.Join(duid, ":") + "; address 2001:db8:a::1000 3600; prefix 2001:db8:100::/56 3600; };\n"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	// It keeps its DUID in a directory of its own.
+	p, err := b.theirs.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "/bin/sh", "-c",
+		`mkdir -p /var/lib/dhcpv6 && mount -t tmpfs lib /var/lib/dhcpv6 && exec "$0" -f -D -c "$1" -P "$2" eth1`, path, file, filepath.Join(dir, "pid"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		p.Kill()
+		if b.t.Failed() {
+			b.t.Logf("dhcp6s:\n%s", p.Output())
 		}
 	})
 }
@@ -315,6 +346,7 @@ func TestRL30_RL31PassedOn(t *testing.T) {
 		{"Kea on another host", "2001:db8:5::2", true, true, 3, func(b *passing) { b.kea(b.theirs, perLink("eth1/2001:db8:5::2")) }},
 		{"Kea on the same host, on another port", "[2001:db8:5::1]:1547", true, true, 3, func(b *passing) { b.kea(b.Server, perLink("behind/2001:db8:5::1"), "-p", "1547") }},
 		{"dnsmasq on another host", "[2001:db8:5::2]:547", false, true, 3, func(b *passing) { b.dnsmasq(ranges()) }},
+		{"WIDE's dhcp6s on another host", "[2001:db8:5::2]:547", true, true, 1, func(b *passing) { b.wide() }},
 		{"Kea as in the manual", "[2001:db8:5::2]:547", true, false, 1, func(b *passing) { b.kea(b.theirs, snippet(b.t, "json kea behind")) }},
 		{"dnsmasq as in the manual", "[2001:db8:5::2]:547", false, true, 1, func(b *passing) { b.dnsmasq(snippet(b.t, "ini dnsmasq behind")) }},
 	} {

@@ -1,0 +1,120 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/clients/client"
+	"github.com/dhcp4o6/dhcp4o6/test/netns"
+	"github.com/dhcp4o6/dhcp4o6/test/servers"
+	"github.com/dhcp4o6/dhcp4o6/test/topology"
+)
+
+// shortLife are members of Kea's Dhcp6 that make clients renew after three seconds, and rebind
+// after six.
+const shortLife = `"renew-timer": 3, "rebind-timer": 6, "preferred-lifetime": 100, "valid-lifetime": 120, `
+
+// says waits until a process has printed something, after what it had printed before.
+func says(t *testing.T, p *netns.Process, what string, times int) {
+	t.Helper()
+	pattern := regexp.MustCompile(what)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := p.WaitFor(ctx, func() error {
+		if n := len(pattern.FindAllString(p.Output(), -1)); n < times {
+			return fmt.Errorf("it said %s %d times, want %d", what, n, times)
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v:\n%s", err, p.Output())
+	}
+}
+
+// TestRL30_RL31LifeOfDHClient: ISC's client gets an address and a prefix by Rapid Commit, renews
+// them, rebinds them while Kea is silent, gives them back, and declines an address, all through
+// dhcp6d, directly and through relays. The same client has an IPv4 lease of dhcp4d meanwhile.
+func TestRL30_RL31LifeOfDHClient(t *testing.T) {
+	dhclient := find(t, "dhclient", "isc-dhcp-client")
+	for i, link := range []struct {
+		via    topology.Via
+		name   string
+		prefix netip.Prefix
+	}{{topology.Multicast, "access", topology.AccessPrefix}, {topology.TwoRelays, "lan2", topology.Lan2Prefix}} {
+		t.Run(string(link.via), func(t *testing.T) {
+			b := newPassing(t, "2001:db8:5::2")
+			kea := b.kea(b.theirs, shortLife+perLink("eth1/2001:db8:5::2"))
+			if err := b.Clients.AddAddress(link.name, netip.PrefixFrom(netns.LinkLocal(topology.MAC(i+1)), 64)); err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			file := func(name, content string, mode os.FileMode) string {
+				path := filepath.Join(dir, name)
+				if err := os.WriteFile(path, []byte(content), mode); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			config := file("config", "send dhcp6.rapid-commit;\n", 0o600)
+			run := func(name, script string, more ...string) *netns.Process {
+				args := append([]string{dhclient, "-6", "-d", "-v", "-N", "-P", "-sf", script, "-cf", config,
+					"-lf", filepath.Join(dir, name), "-pf", filepath.Join(dir, name+".pid")}, more...)
+				p, err := b.Clients.Start(nil, append(args, link.name)...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(p.Kill)
+				return p
+			}
+			p := run("leases", "/bin/true")
+			b.waitFor(t, p, filepath.Join(dir, "leases"), link.prefix)
+			if said := p.Output(); strings.Contains(said, "XMT: Request") {
+				t.Errorf("Rapid Commit takes a Request:\n%s", said)
+			}
+			says(t, p, "XMT: Renew", 1)
+			says(t, p, "RCV: Reply", 2)
+
+			// The same client, by 4o6.
+			c, _, err := b.Client(link.via, i+11, client.Options{Retransmit: quick, HardwareAddr: topology.MAC(i + 1)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := c.Obtain(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			kea.Signal(syscall.SIGSTOP)
+			says(t, p, "XMT: Rebind", 1)
+			if _, err := c.Renew(t.Context(), l); err != nil {
+				t.Errorf("4o6 while Kea is silent: %v", err)
+			}
+			before := strings.Count(p.Output(), "RCV: Reply")
+			kea.Signal(syscall.SIGCONT)
+			says(t, p, "RCV: Reply", before+1)
+			says(t, run("leases", "/bin/true", "-r"), "XMT: Release", 1)
+			says(t, kea.Process, `DHCP6_RELEASE_NA .*`, 1)
+			says(t, kea.Process, `DHCP6_RELEASE_PD .*`, 1)
+
+			// A client script says by status 3 that another host has the address.
+			script := file("script", "#!/bin/sh\ncase $reason in BOUND6) exit 3 ;; esac\nexit 0\n", 0o700)
+			says(t, run("declined", script), "XMT: Decline", 1)
+			says(t, kea.Process, `DHCP6_DECLINE_LEASE .*`, 1)
+
+			all, err := b.six.Metrics()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := servers.Sum(all, "dhcp6d_packets_dropped_total"); n != 0 {
+				t.Errorf("%v dropped", n)
+			}
+		})
+	}
+}
