@@ -273,6 +273,25 @@ func TestLoadMakesTheBookFromTheStore(t *testing.T) {
 	}
 }
 
+// A page looks at a million leases for one: what each costs is paid under the lock of the table.
+func TestAScanAllocatesNothingForALeaseThatDoesNotMatch(t *testing.T) {
+	b := newTestBook(t)
+	for i := range 100 {
+		b.bind(fmt.Sprint("client", i))
+	}
+	o := Operator[*testReplies]{Book: b.Book}
+	none := func(l *lease.Binding) bool { return string(l.Client) == "nobody" }
+	var found lease.Batch
+	allocs := testing.AllocsPerRun(10, func() {
+		if _, err := o.Scan(0, none, &found); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 10 || len(found.Records) > 0 {
+		t.Errorf("%v allocations to look at 100 leases, found %d", allocs, len(found.Records))
+	}
+}
+
 // reloading is a store during whose loading something happens.
 type reloading struct {
 	store.Store

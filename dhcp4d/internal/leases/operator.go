@@ -114,8 +114,10 @@ func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *le
 			err = ErrStale
 			return
 		}
+		// One for all: match lets it escape, and the packets wait meanwhile.
+		var moved lease.Binding
 		ref := t.Scan(uint32(from), scanBatch, func(b *lease.Binding) {
-			if moved := b.Moved(o.Book.clock.Ahead()); match(&moved) {
+			if moved = b.Moved(o.Book.clock.Ahead()); match(&moved) {
 				into.Add(&moved)
 			}
 		})

@@ -126,8 +126,9 @@ func (q *query) find(ctx context.Context, all Leases, at cursor, into *lease.Bat
 	}
 	ctx, cancel := context.WithTimeout(ctx, scanTime)
 	defer cancel()
+	var found lease.Batch
 	for {
-		var found lease.Batch
+		found.Reset()
 		place, err := all.Scan(at.place, q.match, &found)
 		if err != nil {
 			return nil, err
