@@ -156,8 +156,8 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 
 	log = rt.Log.With("package", "api")
 	pages := page.New(page.Options{
-		Backends: d.backends.Status, Interfaces: d.link.Interfaces, Trace: tracing.Hub, Metrics: reg,
-		Version: version, Links: c.API.Pages,
+		Backends: d.backends.Status, Interfaces: func() page.Interfaces { return d.link.Interfaces() },
+		Trace: tracing.Hub, Metrics: reg, Version: version, Links: c.API.Pages,
 	})
 	refused := access.NewRefused(reg, metric.Namespace(drop.DHCP6D), log)
 	api, err := c.API.Open(follow.NewHandler(tracing.Hub), pages, refused, log)

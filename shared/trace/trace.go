@@ -13,7 +13,6 @@ package trace
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -35,7 +34,7 @@ const (
 )
 
 // ErrTooMany is the error of Watch when MaxWatches are open.
-var ErrTooMany = errors.New("as many traces run as may; end one of them")
+var ErrTooMany = fmt.Errorf("%d traces run, and no more may at one time; end one of them", MaxWatches)
 
 // Subscriber is the subscriber that a watch follows. A packet must match all fields that are set.
 type Subscriber struct {

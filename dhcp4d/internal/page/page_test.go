@@ -109,6 +109,13 @@ func has(t *testing.T, w *httptest.ResponseRecorder, code int, parts ...string) 
 			t.Errorf("%q is not in\n%s", p, w.Body)
 		}
 	}
+	for _, tag := range []string{"a", "div", "dl", "main", "nav", "p", "span", "table", "td", "tr"} {
+		body := w.Body.String()
+		opened := strings.Count(body, "<"+tag+">") + strings.Count(body, "<"+tag+" ")
+		if closed := strings.Count(body, "</"+tag+">"); opened != closed && strings.Contains(body, "</html>") {
+			t.Errorf("%[1]d of <%[2]s>, %[3]d of </%[2]s>:\n%[4]s", opened, tag, closed, body)
+		}
+	}
 	for _, markup := range []string{"<script", "<img", "onerror=alert(1)>"} {
 		if strings.Contains(w.Body.String(), markup) {
 			t.Errorf("%q is in\n%s", markup, w.Body)

@@ -25,11 +25,17 @@ var templates embed.FS
 // Options are what a page is made from. All are required.
 type Options struct {
 	Backends   func() []backend.Status
-	Interfaces func() *listen.Interfaces
+	Interfaces func() Interfaces
 	Trace      *trace.Hub
 	Metrics    prometheus.Gatherer
 	Version    string
 	Links      []access.Page
+}
+
+// Interfaces are those that are to be served, and what is known of those that are.
+type Interfaces interface {
+	Status() []listen.Status
+	ByName(name []byte) *listen.Interface
 }
 
 type page struct {
