@@ -1,4 +1,4 @@
-// Package docs follows the links of the documents.
+// Package docs follows the links of the documents, and looks at their commands.
 package docs
 
 import (

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,5 +28,35 @@ func TestBrokenLinksAreFound(t *testing.T) {
 	a := filepath.Join(dir, "a.md: ")
 	if want := []string{a + "#none", a + "../x", a + "none.md"}; err != nil || !slices.Equal(broken, want) {
 		t.Errorf("broken %q, %v, want %q", broken, err, want)
+	}
+}
+
+func TestCommandsNameWhatThereIs(t *testing.T) {
+	wrong, err := Commands("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range wrong {
+		t.Error(w)
+	}
+}
+
+func TestWrongCommandsAreFound(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Makefile": "build: x ## y\n", "deploy/lab.mk": "lab-up:\n\tdocker\n", "docker-compose.yml": "x-a:\n  b: {}\nservices:\n  one:\n    image: x\n",
+		"README.md": "make nothing of it\n\n    make build lab-up A=b   # make none\n    docker-compose exec one ls deploy/lab.mk\n" +
+			"    docker-compose run --rm one ls\n    make biuld\n\n```sh\ndocker-compose kill two\nls deploy/lab.* deploy/none\n```\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrong, err := Commands(dir)
+	a := filepath.Join(dir, "README.md: ")
+	want := []string{a + "make has no target biuld", a + "docker-compose.yml has no service two", a + "there is no deploy/none"}
+	if err != nil || !slices.Equal(wrong, want) {
+		t.Errorf("wrong %q, %v, want %q", wrong, err, want)
 	}
 }
