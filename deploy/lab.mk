@@ -1,34 +1,35 @@
 # The lab in containers and the release. The Makefile includes this file.
 
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
-# Every call gets the version. Otherwise compose would build the images anew.
-LAB      := VERSION=$(VERSION) REVISION=$(REVISION) BUILT=$(BUILT) $(COMPOSE)
+# Only the build gets the version. For docker-compose 1 another version is another
+# configuration, and it would make all containers anew, also those of docker-compose up.
 PROFILES := --profile client --profile relay --profile load --profile shared --profile kea
 
 .PHONY: lab-up lab-down lab-client lab-shared lab-kea lab-load lab-test dist images deb packages-test arm64-test
 
 lab-up: ## the lab in containers: dhcp6d, two dhcp4d, Prometheus, Grafana, a client
-	$(LAB) up -d --build
-	@echo "Prometheus: http://localhost:$${PROMETHEUS_PORT:-9090}   Grafana: http://localhost:$${GRAFANA_PORT:-3000}   leases: $(COMPOSE) logs -f client"
+	VERSION=$(VERSION) REVISION=$(REVISION) BUILT=$(BUILT) $(COMPOSE) --profile client build dhcp6d dhcp4d-a client
+	$(COMPOSE) up -d
+	@echo "Prometheus: http://$$($(COMPOSE) port prometheus 9090)   Grafana: http://$$($(COMPOSE) port grafana 3000)   leases: $(COMPOSE) logs -f client"
 
 lab-down: ## end the lab and forget its leases
-	$(LAB) $(PROFILES) down -v --remove-orphans
+	$(COMPOSE) $(PROFILES) down -v --remove-orphans
 
-# Without --build: the images of lab-up are used.
+# The images of lab-up are used.
 lab-client: ## add a relay with a client behind it, and follow both clients
-	$(LAB) --profile client --profile relay up -d client relay relayed-client
-	$(LAB) --profile client --profile relay logs -f client relayed-client
+	$(COMPOSE) --profile client --profile relay up -d client relay relayed-client
+	$(COMPOSE) --profile client --profile relay logs -f client relayed-client
 
 lab-shared: ## add three dhcp4d on one PostgreSQL database, and follow their client
-	$(LAB) --profile shared up -d shared-client dhcp4d-1 dhcp4d-2 dhcp4d-3
-	$(LAB) --profile shared logs -f shared-client
+	$(COMPOSE) --profile shared up -d shared-client dhcp4d-1 dhcp4d-2 dhcp4d-3
+	$(COMPOSE) --profile shared logs -f shared-client
 
 lab-kea: ## add Kea's DHCPv6 server behind dhcp6d, and follow a client that gets its prefix from Kea and its IPv4 lease from dhcp4d
-	$(LAB) --profile kea up -d kea prefix-client
-	$(LAB) --profile kea logs -f prefix-client
+	$(COMPOSE) --profile kea up -d kea prefix-client
+	$(COMPOSE) --profile kea logs -f prefix-client
 
 lab-load: ## run the load generator in the lab once, as .env says
-	$(LAB) --profile load run --rm load
+	$(COMPOSE) --profile load run --rm load
 
 lab-test: ## test the lab, and the images for ARM64, on a Docker engine; needs no registry (some minutes)
 	DHCP4O6_LAB=1 go test -count=1 -timeout 60m -v ./test/compose
