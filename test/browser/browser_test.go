@@ -242,6 +242,25 @@ func picture(ctx context.Context, t *testing.T, name string) {
 	}
 }
 
+// narrow looks at pages on a narrow screen in the dark, where nothing may be wider than the screen.
+// It takes a picture of the last one.
+func narrow(ctx context.Context, t *testing.T, base, name string, paths ...string) {
+	t.Helper()
+	do(ctx, t, chromedp.EmulateViewport(360, 780, chromedp.EmulateMobile))
+	send(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
+	for _, path := range paths {
+		do(ctx, t, chromedp.Navigate(base+path), chromedp.WaitReady(chromedp.CSS("main")))
+		width, background := is[int](ctx, t, `document.documentElement.scrollWidth`), is[string](ctx, t, `getComputedStyle(document.body).backgroundColor`)
+		if width > 360 || background != "rgb(21, 24, 28)" {
+			t.Errorf("%s%s is %d wide on a screen of 360, on %s", base, path, width, background)
+		}
+		safe(ctx, t)
+	}
+	picture(ctx, t, name)
+	send(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{})
+	do(ctx, t, chromedp.EmulateViewport(1280, 900))
+}
+
 // pressed presses a key so many times, and returns what has the focus then.
 func pressed(ctx context.Context, t *testing.T, key string, times int) string {
 	t.Helper()
@@ -321,19 +340,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	shows(ctx, t, "Looked for leases of subnet 1")
 
 	// A narrow screen in the dark: nothing is wider than the screen.
-	do(ctx, t, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
-	send(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	for _, path := range []string{"/leases/10.0.0.9", "/leases?subnet=1", "/drops", "/trace", "/"} {
-		do(ctx, t, chromedp.Navigate(base+path), chromedp.WaitReady(chromedp.CSS("main")))
-		width, background := is[int](ctx, t, `document.documentElement.scrollWidth`), is[string](ctx, t, `getComputedStyle(document.body).backgroundColor`)
-		if width > 390 || background != "rgb(21, 24, 28)" {
-			t.Errorf("%s is %d wide on a screen of 390, on %s", path, width, background)
-		}
-		safe(ctx, t)
-	}
-	picture(ctx, t, "page-narrow-dark")
-	send(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{})
-	do(ctx, t, chromedp.EmulateViewport(1280, 900))
+	narrow(ctx, t, base, "page-narrow-dark", "/leases/10.0.0.9", "/leases?subnet=1", "/drops", "/trace", "/")
 
 	// Without scripts all is as it was.
 	send(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
@@ -380,6 +387,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	picture(ctx, t, "page-dhcp6d")
 	do(ctx, t, click(`nav a[href="/drops"]`))
 	shows(ctx, t, "Drops", "Silences")
+	narrow(ctx, t, "http://"+at6, "page-dhcp6d-narrow-dark", "/drops", "/trace", "/")
 
 	// Out again: the page is closed.
 	do(ctx, t, chromedp.Navigate(base+"/"), click("header button"))
