@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	block    = regexp.MustCompile("(?m)^(?:```[a-z]*\n(?s:.*?)^```|(?:    .*\n)+)")
+	block    = regexp.MustCompile("(?m)^(?:```[^\n]*\n(?s:.*?)^```|(?:    .*\n)+)")
 	comment  = regexp.MustCompile(`(?m)\s#.*$`)
 	target   = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 	service  = regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*):`)
