@@ -57,6 +57,7 @@ func (d *instance) setLeaseLog(c config.Config) {
 // serve builds the daemon from its configuration and runs it.
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.Clock) error {
 	d := &instance{rt: rt, config: c, hooks: hook.NewHost(rt.Registry, drop.DHCP4D, rt.Panics, rt.Log, hooks.All())}
+	d.hooks.Name = c.Name
 	defer d.hooks.Close()
 	made, err := d.hooks.Make(c.Hooks)
 	if err != nil {

@@ -232,7 +232,7 @@ func TestAProgramInPythonKeepsAccounts(t *testing.T) {
 	socket, file := filepath.Join(dir, "socket"), filepath.Join(dir, "accounts")
 	stop := python(t, "accounting.py", "", socket, file)
 	listening(t, socket)
-	s := newSite(t, append(asksProgram(socket), "DHCP4D_OUTSIDE_KEY=''", "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())...)
+	s := newSite(t, append(asksProgram(socket), "DHCP4D_OUTSIDE_KEY=''", "DHCP4D_NAME=east", "DHCP4D_OUTSIDE_EVENTS="+t.TempDir())...)
 	told := func(events ...string) {
 		t.Helper()
 		var got []string
@@ -259,6 +259,10 @@ func TestAProgramInPythonKeepsAccounts(t *testing.T) {
 	a := s.lease(1)
 	first := "allocated " + a.String() + " 02:00:00:00:00:01"
 	told(first)
+	radiustest.Eventually(t, "the cursor is kept under the name of the dhcp4d", func() bool {
+		_, err := os.Stat(file + ".cursor.east")
+		return err == nil
+	})
 	stop() // by SIGKILL
 	b := s.lease(2)
 	s.ask(dhcp4.Release, 1, a, dhcp4.AppendAddr(nil, dhcp4.OptServerIdentifier, netip.MustParseAddr("192.0.2.1")))

@@ -13,6 +13,9 @@ import (
 // Host makes the hooks of a daemon and keeps those in use from one configuration to the next. One
 // goroutine at a time uses it.
 type Host struct {
+	// Name is that of the daemon, for hooks that tell it to others. It is set before Make.
+	Name string
+
 	metrics *metrics
 	panics  *panicLog
 	log     *slog.Logger
@@ -54,7 +57,7 @@ func NewHost(reg prometheus.Registerer, d drop.Daemon, panics prometheus.Counter
 func (h *Host) Make(configured []Configured) (*Set, error) {
 	s := &Set{host: h}
 	for _, c := range configured {
-		env := Env{Log: h.log.With("hook", c.kind.Name), Registry: h.reg}
+		env := Env{Log: h.log.With("hook", c.kind.Name), Daemon: h.Name, Registry: h.reg}
 		made, err := c.kind.make(c.variables, env, h.current.find(c.kind.Name))
 		if err != nil {
 			h.Discard(s)

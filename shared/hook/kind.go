@@ -34,7 +34,8 @@ type Kind struct {
 
 // Env is what a hook is made with.
 type Env struct {
-	Log *slog.Logger // with the hook's name
+	Log    *slog.Logger // with the hook's name
+	Daemon string       // name of the daemon, for others; may be empty
 	// Registry takes the hook's metrics. A reload replaces a hook, but not its metrics: see
 	// metric.Once.
 	Registry prometheus.Registerer

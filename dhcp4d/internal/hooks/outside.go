@@ -162,7 +162,10 @@ func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsid
 		h.line.link = consult.NewLink(consult.Options{
 			Events: events,
 			Path:   v.Socket, Log: env.Log, Metrics: metrics.Metrics,
-			Hello: outside.Hello{Daemon: "dhcp4d", Highest: outside.Version, Timeout: uint32(v.Timeout.Milliseconds()), Points: []string{v.Point}},
+			Hello: outside.Hello{
+				Daemon: "dhcp4d", Name: env.Daemon, Highest: outside.Version,
+				Timeout: uint32(v.Timeout.Milliseconds()), Points: []string{v.Point},
+			},
 		})
 	}
 	h.line.users.Add(1)
