@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 )
 
 var update = flag.Bool("update", false, "write the tables of the reference instead of comparing them")

@@ -3,7 +3,7 @@ package config
 import (
 	"go.yaml.in/yaml/v3"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 )
 
 // What is made of the tables of keys: run go test ./internal/config -run Generated -update.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 )
 
 // object is a part of a JSON Schema.

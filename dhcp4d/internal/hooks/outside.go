@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"

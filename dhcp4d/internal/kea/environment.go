@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config/encode"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 )
 
 // environment converts what variables of the environment say here.
