@@ -143,6 +143,9 @@ func TestPackages(t *testing.T) {
 		s.run("printf '%s\n' DHCP4D_HOOKS=leaselog DHCP4D_LEASELOG_PATH=/var/log/dhcp4d/leases.json >>/etc/dhcp4o6/dhcp4d.env")
 		s.run("systemctl enable " + daemons + "; systemctl start --no-block dhcp6d")
 		s.until("2", "systemctl show -P StatusText dhcp6d | grep -oE 'interfaces: [^;]*eth1|backend: ' | wc -l")
+		// An upgrade restarts a daemon that waits, too.
+		s.run(`pid=$(systemctl show -P MainPID dhcp6d); dpkg -i /packages/1.0.0/dhcp6d_*.deb
+			while p=$(systemctl show -P MainPID dhcp6d); test "$p" = 0 -o "$p" = $pid; do :; done`)
 		s.run("systemctl start dhcp4d")
 		s.is("Serving", "systemctl show -P StatusText dhcp4d")
 		s.is("activating", "systemctl is-active dhcp6d || true")
@@ -239,7 +242,10 @@ func TestPackages(t *testing.T) {
 	})
 
 	s.part("a purge stops, and leaves nothing but the users", func(s system) {
+		// The state of dhcp6d is on a file system of its own.
+		s.run("systemctl stop dhcp6d; mount -t tmpfs none /var/lib/dhcp6d; touch /var/lib/dhcp6d/duid")
 		s.run("dpkg -P dhcp4d dhcp6d dhcp4o6-clients")
+		s.is("", "ls -A /var/lib/dhcp6d; umount /var/lib/dhcp6d; rmdir /var/lib/dhcp6d")
 		s.is("0", "ls -l /proc/*/exe 2>/dev/null | grep -cE 'dhcp[46]d' || true")
 		s.is("", "find /etc /usr /var/lib /var/log -name '*dhcp4*' -o -name '*dhcp6d*'")
 	})
