@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -63,6 +64,7 @@ while True:
 // outsider is the program outside of a bench, as its operator runs it.
 type outsider struct {
 	t           *testing.T
+	interpreter string
 	dir, socket string
 	running     *run
 }
@@ -75,7 +77,9 @@ type run struct {
 
 func newOutsider(t *testing.T) *outsider {
 	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
+	// python3 may be a script that chooses one, which takes longer to start.
+	interpreter, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
 		skip.Test(t, "there is no python3")
 	}
 	dir, err := os.MkdirTemp("", "outside") // short: the path of a socket has at most 107 octets
@@ -92,7 +96,7 @@ func newOutsider(t *testing.T) *outsider {
 			t.Fatal(err)
 		}
 	}
-	o := &outsider{t: t, dir: dir, socket: filepath.Join(dir, "socket")}
+	o := &outsider{t: t, interpreter: strings.TrimSpace(string(interpreter)), dir: dir, socket: filepath.Join(dir, "socket")}
 	t.Cleanup(func() { o.end(o.running) })
 	return o
 }
@@ -101,7 +105,7 @@ func newOutsider(t *testing.T) *outsider {
 func (o *outsider) start(program string) {
 	o.t.Helper()
 	_ = os.Remove(o.socket)
-	r := &run{exec.Command("python3", filepath.Join(o.dir, program), o.socket), make(chan struct{})}
+	r := &run{exec.Command(o.interpreter, filepath.Join(o.dir, program), o.socket), make(chan struct{})}
 	r.Stderr = os.Stderr
 	if err := r.Start(); err != nil {
 		o.t.Fatal(err)
@@ -151,6 +155,24 @@ func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 			failsUnderLoad(t, policy)
 		})
 	}
+	t.Run("without a program and with the policy open there are leases against verdicts, so it can find them", func(t *testing.T) {
+		t.Parallel()
+		b, _ := asksOutside(t, "open")
+		b.start()
+		w := b.crowd(ackcheck.Config{Clients: 300, Seed: rand.Uint64()})
+		stop := b.load(w)
+		b.await("many ACKs", func() bool { return w.Acks.Load() > 200 })
+		stop()
+		wrong := 0
+		for address, hardware := range w.Holders() {
+			if againstVerdict(address, hardware) != "" {
+				wrong++
+			}
+		}
+		if wrong == 0 {
+			t.Error("none of the leases is found")
+		}
+	})
 }
 
 // trouble is what happens to a program while queries flow.
@@ -189,14 +211,20 @@ var trouble = []struct {
 	}},
 }
 
-func failsUnderLoad(t *testing.T, policy string) {
+// asksOutside makes a bench whose dhcp4d asks a program, which does not run yet.
+func asksOutside(t *testing.T, policy string) (*bench, *outsider) {
+	t.Helper()
 	b, o := newBench(t), newOutsider(t)
-	const split = 200 // even lines are below, odd ones above
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE=journal:"+b.config.Dir+"/journal",
 		"DHCP4D_HOOKS=outside", "DHCP4D_OUTSIDE_SOCKET="+o.socket, "DHCP4D_OUTSIDE_KEY=relay6[-1].option[18].hex",
 		"DHCP4D_OUTSIDE_REASONS=unpaid", "DHCP4D_OUTSIDE_TIMEOUT=200ms", "DHCP4D_OUTSIDE_POLICY="+policy,
 		`DHCP4D_SUBNETS=subnets: [{id: 1, subnet: 10.0.0.0/16, match: [{link-address: "2001:db8:7::/64"}],
 		  pools: [{name: even, range: 10.0.0.10-10.0.0.199}, {name: odd, range: 10.0.0.200-10.0.1.150}]}]`)
+	return b, o
+}
+
+func failsUnderLoad(t *testing.T, policy string) {
+	b, o := asksOutside(t, policy)
 	o.start("decides.py")
 	b.start()
 	w := b.crowd(ackcheck.Config{Clients: 300, Seed: rand.Uint64()})
@@ -224,7 +252,7 @@ func failsUnderLoad(t *testing.T, policy string) {
 		}
 		b.faultless(w)
 		for address, hardware := range w.Holders() {
-			if wrong := againstVerdict(address, hardware, split); wrong != "" {
+			if wrong := againstVerdict(address, hardware); wrong != "" {
 				t.Errorf("the program was %s: %s", what.name, wrong)
 			}
 		}
@@ -234,13 +262,13 @@ func failsUnderLoad(t *testing.T, policy string) {
 
 // againstVerdict returns in words what is wrong with a lease, by the hardware address of its
 // client, which ends with the number of its line.
-func againstVerdict(address netip.Addr, hardware string, split byte) string {
+func againstVerdict(address netip.Addr, hardware string) string {
 	mac, err := net.ParseMAC(hardware)
 	if err != nil {
 		return fmt.Sprintf("%v is held by %q", address, hardware)
 	}
 	line, octets := int(mac[4])<<8|int(mac[5]), address.As4()
-	odd := octets[2] > 0 || octets[3] >= split
+	odd := octets[2] > 0 || octets[3] >= 200 // where the pools meet
 	switch {
 	case line%5 == 0:
 		return fmt.Sprintf("line %d, whose verdict is no, has %v", line, address)
