@@ -23,6 +23,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
@@ -248,7 +249,22 @@ func (v *Variable) mistake(err error) Mistake {
 		}
 		return Mistake{v.Name, problem, "give " + v.Kind}
 	}
-	return Mistake{v.Name, v.plain(err), "give " + v.Kind}
+	problem := v.plain(err)
+	if at, ok := withoutLength(problem); ok {
+		return Mistake{v.Name, at.String() + " is an address and no prefix", fmt.Sprintf("write %v/%d for it alone", at, at.BitLen())}
+	}
+	return Mistake{v.Name, problem, "give " + v.Kind}
+}
+
+// withoutLength returns the address that stands where a prefix should.
+func withoutLength(problem string) (netip.Addr, bool) {
+	quoted, ok := strings.CutSuffix(problem, ": no '/'")
+	text, err := strconv.Unquote(quoted)
+	if !ok || err != nil {
+		return netip.Addr{}, false
+	}
+	at, err := netip.ParseAddr(text)
+	return at, err == nil && at.Zone() == ""
 }
 
 // plain removes the names of packages and functions from a parser's error.

@@ -84,6 +84,7 @@ func TestMistakes(t *testing.T) {
 		{"required", nil, []string{"X_NAME: not set; give text: name of the thing"}},
 		{"value of a wrong type", []string{"X_NAME=n", "X_NUMBER=70000"}, []string{`X_NUMBER: "70000": value out of range; give a number`}},
 		{"element of a list", []string{"X_NAME=n", "X_RELAYS=::/0,x"}, []string{`X_RELAYS: "x": no '/'; give list of prefix`}},
+		{"an address for a prefix", []string{"X_NAME=n", "X_RELAYS=::/0,192.0.2.1"}, []string{"X_RELAYS: 192.0.2.1 is an address and no prefix; write 192.0.2.1/32 for it alone"}},
 		{"address and port", []string{"X_NAME=n", "X_PEER=host"}, []string{`X_PEER: "host": not an ip:port; give address:port`}},
 		{"secrets are not repeated", []string{"X_NAME=n", "X_SECRET_NUMBER=hunter2"}, []string{"X_SECRET_NUMBER: not usable (the value is secret and not shown); give a number"}},
 		{"variable and file", []string{"X_NAME=n", "X_NAME_FILE=/f"}, []string{"X_NAME: given twice, by X_NAME and by X_NAME_FILE; leave one of them unset"}},

@@ -167,7 +167,7 @@ func TestMistakes(t *testing.T) {
 		{"D6-42 relay prefix unspecified", "RELAYS=::/128", "RELAYS: ::/128 holds no address that a datagram can come from; give the prefixes of the relays' own addresses"},
 		{"relay prefix of IPv4", "RELAYS=192.0.2.0/24", "RELAYS: 192.0.2.0/24 is no IPv6 prefix; DHCPv6 relays have IPv6 addresses"},
 		{"relay prefix with host bits", "RELAYS=2001:db8::1/64", "RELAYS: 2001:db8::1/64 has bits set after its length; did you mean 2001:db8::/64?"},
-		{"relay without length", "RELAYS=2001:db8::1", `RELAYS: "2001:db8::1": no '/'; give list of IPv6 prefixes`},
+		{"relay without length", "RELAYS=2001:db8::1", "RELAYS: 2001:db8::1 is an address and no prefix; write 2001:db8::1/128 for it alone"},
 		{"server port 0", "SERVER_PORT=0", "SERVER_PORT: 0 is no port; leave it unset for 547"},
 		{"client port too high", "CLIENT_PORT=65536", `CLIENT_PORT: "65536": value out of range; give a port`},
 		{"source of IPv4", "SOURCE=192.0.2.1", "SOURCE: 192.0.2.1 cannot be the source of an answer; give a unicast IPv6 address of this host, without zone"},
