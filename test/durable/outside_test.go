@@ -147,6 +147,7 @@ func (*outsider) end(r *run) {
 // TestTheProgramOutsideFailsUnderLoad: the program that decides who is served is killed, hangs, is
 // replaced, and gives way to one that floods and ends within records. dhcp4d is killed, too. No
 // lease that was acknowledged is lost, none is given to two clients, and none against a verdict.
+// DHCP4O6_OUTSIDE_TROUBLES is the number of rounds.
 func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "stale"} {

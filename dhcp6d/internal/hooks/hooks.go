@@ -1,7 +1,7 @@
 // Package hooks holds the hooks that dhcp6d ships, one file each.
 //
-// A hook never sends, never changes a packet and keeps nothing of an event. Package hook says how
-// to add one.
+// A hook never sends and keeps nothing of an event. It changes a packet at buffer points only, in
+// the memory that the event has for that. Package hook says how to add one.
 package hooks
 
 import (
