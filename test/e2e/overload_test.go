@@ -317,21 +317,43 @@ func TestKernelDropsAreSeen(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNoLoad: a dhcp4d is silent by rule about clients for whom it has no address. Any
-// number of them does not make it overloaded, and clients of other subnets are served.
+// TestSilenceIsNoLoad: dhcp4d answers no DISCOVER of clients for whom it has no address, for whatever
+// reason. Any number of them does not make it overloaded, and clients of other subnets are served.
 func TestSilenceIsNoLoad(t *testing.T) {
-	s := newStreet(t, `DHCP4D_SUBNETS=[
-		{id: 1, subnet: 10.0.0.0/9, server-id: 10.0.0.1, pools: [10.0.1.0-10.0.255.255], match: [{interface: access}], options: {routers: [10.0.0.1]}},
-		{id: 2, subnet: 10.128.0.0/9, server-id: 10.128.0.1, pools: [10.128.1.0], match: [{link-address: "`+topology.Lan1Prefix.String()+`"}], options: {routers: [10.128.0.1]}}]`)
-	full := group{"whose subnet is full", s.relay, load.Config{Interface: "up", Local: topology.Relay1Core, Server: topology.ServerCore,
-		Relays: 1, Link: topology.Relay1Lan, Seed: 1, Rate: 3000, Count: 15_000, Clients: 50_000}}
-	first := full
-	first.config.Rate, first.config.InFlight, first.config.Count = 0, 1, 1
-	if r := <-first.run(t); r.Completed != 1 {
-		t.Fatalf("the only address: %v", r)
+	for _, c := range []struct {
+		name, subnet string
+		served       uint64 // of the clients before the flood
+	}{
+		{"whose subnet is full", "pools: [10.128.1.0]", 1},
+		{"whose limit is reached", `limit: 1, limit-by: "'all'", pools: [10.128.1.0-10.128.255.255]`, 1},
+		{"whose subnet is drained", "state: drain, pools: [10.128.1.0-10.128.255.255]", 0},
+		{"whose pool is refused", "pools: [{range: 10.128.1.0-10.128.255.255, refuse: silent}]", 0},
+		{"whose class is refused", `classes: [{name: all, test: "'a' == 'a'", refuse: silent}], pools: [10.128.1.0-10.128.255.255]`, 0},
+		{"who are in no subnet", "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			document := `[{id: 1, subnet: 10.0.0.0/9, server-id: 10.0.0.1, pools: [10.0.1.0-10.0.255.255],
+				match: [{interface: access}], options: {routers: [10.0.0.1]}}`
+			if c.subnet != "" {
+				document += `, {id: 2, subnet: 10.128.0.0/9, server-id: 10.128.0.1, match: [{link-address: "` +
+					topology.Lan1Prefix.String() + `"}], ` + c.subnet + `}`
+			}
+			silenceIsNoLoad(t, "DHCP4D_SUBNETS="+document+"]", c.served)
+		})
 	}
-	full.config.Seed = 2
-	flood := full.run(t)
+}
+
+func silenceIsNoLoad(t *testing.T, document string, served uint64) {
+	s := newStreet(t, document)
+	silent := group{"who get no answer", s.relay, load.Config{Interface: "up", Local: topology.Relay1Core, Server: topology.ServerCore,
+		Relays: 1, Link: topology.Relay1Lan, Seed: 1, Rate: 3000, Count: 12_000, Clients: 50_000}}
+	first := silent
+	first.config.Rate, first.config.InFlight, first.config.Count = 0, 1, 1
+	if r := <-first.run(t); r.Completed != served {
+		t.Fatalf("the client before the flood: %v", r)
+	}
+	silent.config.Seed = 2
+	flood := silent.run(t)
 	// On a busy machine a datagram of theirs may be lost in a full socket, so they send again.
 	socket, err := netns.In(s.subscribers, func() (*client.Socket, error) { return client.Listen("eth0", netip.AddrPort{}) })
 	if err != nil {
@@ -347,7 +369,7 @@ func TestSilenceIsNoLoad(t *testing.T) {
 			t.Errorf("client %d of another subnet: %v", n, err)
 		}
 	}
-	if r := <-flood; r.Started != uint64(full.config.Count) || r.Completed > 0 {
+	if r := <-flood; r.Started != uint64(silent.config.Count) || r.Completed > 0 {
 		t.Errorf("%d exchanges were started and %d succeeded where there is no address", r.Started, r.Completed)
 	}
 	all, err := s.six.Metrics()
