@@ -45,6 +45,14 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+url, "DHCP4D_IPC_KEYS="+ipcKey, "DHCP6D_IPC_KEYS="+ipcKey,
 		// The kernel's time stamps of datagrams are by a clock that was not set.
 		"DHCP6D_MAX_WAIT=0", "DHCP6D_DISCOVER_MAX_WAIT=0")
+	// A lease log of yesterday stays, whatever the clock says for a while.
+	log := filepath.Join(b.config.Dir, "lease.log")
+	yesterday := log + "-" + time.Now().AddDate(0, 0, -1).UTC().Format("20060102T150405.000Z")
+	if err := os.WriteFile(yesterday, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.config.Env = append(b.config.Env, "DHCP4D_HOOKS=leaselog", "DHCP4D_LEASELOG_PATH="+log, "DHCP4D_LEASELOG_COMPRESS=false",
+		"DHCP4D_LEASELOG_ROTATE_DAILY=true", "DHCP4D_LEASELOG_ROTATE_SIZE=64K", "DHCP4D_LEASELOG_KEEP=7d")
 	four.Step(by) // wrong before the first lease
 	b.config.Prepare = four.Give
 	b.start4()
@@ -108,6 +116,9 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 			t.Errorf("a step %s: %d of %d leases are lost: %v", stage.name, len(lost), n, lost)
 		}
 		b.faultless(w)
+	}
+	if _, err := os.Stat(yesterday); err != nil {
+		t.Errorf("the lease log of yesterday: %v", err)
 	}
 }
 

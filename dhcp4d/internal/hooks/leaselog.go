@@ -477,6 +477,7 @@ func (w *logWriter) wakeTidy() {
 
 // tidy is the goroutine that compresses and removes rotated files.
 func (w *logWriter) tidy(ctx context.Context) {
+	var tidier leaselog.Tidier
 	every := time.NewTicker(tidyEvery)
 	defer every.Stop()
 	for {
@@ -484,7 +485,7 @@ func (w *logWriter) tidy(ctx context.Context) {
 		r := w.inEffect
 		w.mu.Unlock()
 		if r.On() {
-			if err := leaselog.Tidy(ctx, w.path, r, time.Now()); err != nil {
+			if err := tidier.Tidy(ctx, w.path, r, time.Now()); err != nil {
 				w.log.Warn("rotated files of the lease log were not tidied", "error", err)
 			}
 		}

@@ -154,8 +154,11 @@ func TestTidy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, path := put(t)
-			if err := Tidy(t.Context(), path, c.r, now); err != nil {
-				t.Fatal(err)
+			var tidier Tidier
+			for _, at := range []time.Time{now, now.Add(sureAfter)} {
+				if err := tidier.Tidy(t.Context(), path, c.r, at); err != nil {
+					t.Fatal(err)
+				}
 			}
 			want := slices.Sorted(slices.Values(append(slices.Clone(others), c.want...)))
 			if got := names(t, dir); !slices.Equal(got, want) {
@@ -168,12 +171,27 @@ func TestTidy(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a clock that is years ahead for a while removes nothing", func(t *testing.T) {
+		dir, path := put(t)
+		before := names(t, dir)
+		var tidier Tidier
+		r := Rotation{Daily: true, Keep: 30 * day}
+		years := now.AddDate(20, 0, 0)
+		for _, at := range []time.Time{now, years, years.Add(sureAfter - time.Second), now, years} {
+			if err := tidier.Tidy(t.Context(), path, r, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := names(t, dir); len(got) != len(before)-1 { // what was unfinished is gone
+			t.Errorf("files are\n%q, were\n%q", got, before)
+		}
+	})
 	t.Run("stopped", func(t *testing.T) {
 		dir, path := put(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		before := names(t, dir)
-		if err := Tidy(ctx, path, Rotation{Daily: true, Compress: true, Keep: day}, now); err != nil || !slices.Equal(names(t, dir), before) {
+		if err := new(Tidier).Tidy(ctx, path, Rotation{Daily: true, Compress: true, Keep: day}, now); err != nil || !slices.Equal(names(t, dir), before) {
 			t.Errorf("%v; files are %q", err, names(t, dir))
 		}
 		if err := compress(ctx, path+"-20261128T000000.000Z"); err == nil || !slices.Equal(names(t, dir), before) {
@@ -186,7 +204,7 @@ func TestTidy(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(in, "x"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := Tidy(t.Context(), path, Rotation{Daily: true, Compress: true}, now); err == nil {
+		if err := new(Tidier).Tidy(t.Context(), path, Rotation{Daily: true, Compress: true}, now); err == nil {
 			t.Error("nobody says that a file was not compressed")
 		}
 		if got := read(t, path+"-20261128T000000.000Z"); got == "" || !slices.Contains(names(t, dir), "log-20261110T000000.000Z.gz") {

@@ -60,22 +60,41 @@ func exists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Tidy compresses and removes rotated files of a log, as its rotation says. It stops when ctx ends.
-// What fails for one file is reported, and the others are done.
-func Tidy(ctx context.Context, path string, r Rotation, now time.Time) error {
+// Tidier compresses and removes rotated files of a log. One goroutine uses it.
+type Tidier struct {
+	old map[string]time.Time // since when a file is too old, by its name before it is compressed
+}
+
+// sureAfter is for how long a file must have been too old, by a clock that nobody can set, before
+// it is removed. A wall clock that is years ahead until NTP has set it would cost the whole log.
+const sureAfter = 30 * time.Minute
+
+// Tidy does as the rotation says. It stops when ctx ends. What fails for one file is reported, and
+// the others are done.
+func (t *Tidier) Tidy(ctx context.Context, path string, r Rotation, now time.Time) error {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("looking for rotated files of the lease log: %w", err)
 	}
 	var errs []error
+	before := t.old
+	t.old = map[string]time.Time{}
 	for _, e := range entries {
 		name := filepath.Join(filepath.Dir(path), e.Name())
 		at, ok := rotatedAt(filepath.Clean(path), strings.TrimSuffix(name, unfinished))
 		if !ok || !e.Type().IsRegular() || ctx.Err() != nil {
 			continue
 		}
+		tooOld := r.Keep > 0 && now.Sub(at) > r.Keep
+		plain := strings.TrimSuffix(name, compressed)
+		if tooOld {
+			t.old[plain] = now
+			if since, ok := before[plain]; ok {
+				t.old[plain] = since
+			}
+		}
 		switch {
-		case strings.HasSuffix(name, unfinished), r.Keep > 0 && now.Sub(at) > r.Keep:
+		case strings.HasSuffix(name, unfinished), tooOld && now.Sub(t.old[plain]) >= min(sureAfter, r.Keep):
 			err = os.Remove(name)
 		case r.Compress && !strings.HasSuffix(name, compressed):
 			err = compress(ctx, name)

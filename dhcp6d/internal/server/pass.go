@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
@@ -53,12 +55,15 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	return passed, drop.None
 }
 
+// began is where time is measured from that no step of the wall clock changes.
+var began = time.Now()
+
 // tooLate reports whether a message comes too late to be passed on. Under overload, exchanges that
 // have begun come before new ones, as they do for queries.
 func (u *Up) tooLate(in *udp.Packet) bool {
 	limit := u.set.MaxWait.Discover
 	tooLong := limit > 0 && u.waited(in) > limit
-	overload := u.passLate.Note(tooLong, u.now.UnixNano())
+	overload := u.passLate.Note(tooLong, int64(u.now.Sub(began)))
 	kind := u.packet.Message().Type()
 	return tooLong && overload && (kind == dhcp6.Solicit || kind == dhcp6.InformationRequest)
 }
