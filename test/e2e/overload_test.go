@@ -317,8 +317,9 @@ func TestKernelDropsAreSeen(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNoLoad: dhcp4d answers no DISCOVER of clients for whom it has no address, for whatever
-// reason. Any number of them does not make it overloaded, and clients of other subnets are served.
+// TestSilenceIsNoLoad: dhcp4d answers no DISCOVER of clients for whom it has no address, for
+// whatever reason. Any number of them does not make it overloaded, and clients of other subnets are
+// served.
 func TestSilenceIsNoLoad(t *testing.T) {
 	for _, c := range []struct {
 		name, subnet string
