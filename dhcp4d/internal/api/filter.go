@@ -115,34 +115,13 @@ func (f *filter) match(b *lease.Binding) bool {
 	return true
 }
 
-// cursor is where a page begins: a place of the scan, and how many of the
-// leases found there came on the page before.
-type cursor struct {
-	place leases.Place
-	skip  int
-}
-
-func (c cursor) String() string {
-	return strconv.FormatUint(uint64(c.place), 36) + "." + strconv.Itoa(c.skip)
-}
-
-func parseCursor(s string) (c cursor, err error) {
-	place, skip, ok := bytes.Cut([]byte(s), []byte("."))
-	p, err := strconv.ParseUint(string(place), 36, 64)
-	n, err2 := strconv.ParseUint(string(skip), 10, 16)
-	if !ok || err != nil || err2 != nil {
-		return c, fmt.Errorf("%.40q is no cursor", s)
-	}
-	return cursor{leases.Place(p), int(n)}, nil
-}
-
 // walk goes through the leases that a filter chooses, a few at a time.
 type walk struct {
 	ctx    context.Context // of the request
 	leases Leases
 	filter *filter
-	at     cursor // where to go on
-	limit  int    // so many more
+	at     leases.Cursor // where to go on
+	limit  int           // so many more
 	found  lease.Batch
 	done   bool
 	more   bool // done because of the limit
@@ -162,21 +141,21 @@ func (w *walk) step() error {
 		w.look(func(into *lease.Batch) { w.leases.OfClient(append([]byte{lease.KeyIdentifier}, f.clientID...), into) })
 	default:
 		var err error
-		if next, err = w.leases.Scan(w.at.place, f.match, &w.found); err != nil {
+		if next, err = w.leases.Scan(w.at.Place, f.match, &w.found); err != nil {
 			return err
 		}
 	}
 	// The places may hold less by now than when the page before was made.
 	found := w.found.Records
-	w.found.Records = found[min(w.at.skip, len(found)):]
+	w.found.Records = found[min(w.at.Skip, len(found)):]
 	if n := len(w.found.Records); n > w.limit {
 		w.found.Records = w.found.Records[:w.limit]
-		w.at.skip += w.limit
+		w.at.Skip += w.limit
 		w.done, w.more = true, true
 		return nil
 	}
 	w.limit -= len(w.found.Records)
-	w.at = cursor{place: next}
+	w.at = leases.Cursor{Place: next}
 	switch {
 	case next == 0:
 		w.done = true

@@ -58,12 +58,10 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	var from cursor
-	if s := q.Get("cursor"); s != "" {
-		if from, err = parseCursor(s); err != nil {
-			fail(w, http.StatusBadRequest, err.Error())
-			return
-		}
+	from, err := leases.ParseCursor(q.Get("cursor"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
 	}
 	walk := walk{ctx: r.Context(), leases: h.leases, filter: f, at: from, limit: limit}
 	if format == leasefile.Array {

@@ -262,9 +262,9 @@ func (p *page) search(r *http.Request) frame.Answer {
 		answer.Data = v
 		return answer
 	}
-	at, err := parseCursor(q.Get("cursor"))
+	at, err := leases.ParseCursor(q.Get("cursor"))
 	var batch lease.Batch
-	var next *cursor
+	var next *leases.Cursor
 	if err == nil {
 		next, err = ask.find(r.Context(), p.Leases, at, &batch)
 	}

@@ -3,10 +3,8 @@ package page
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,30 +94,9 @@ func (q *query) match(b *lease.Binding) bool {
 	return false
 }
 
-// cursor is where a page begins: a place of the scan, and how many of the leases found there came
-// on the page before.
-type cursor struct {
-	place leases.Place
-	skip  int
-}
-
-func (c cursor) String() string {
-	return strconv.FormatUint(uint64(c.place), 36) + "." + strconv.Itoa(c.skip)
-}
-
-func parseCursor(s string) (c cursor, err error) {
-	if s == "" {
-		return c, nil
-	}
-	place, skip, _ := strings.Cut(s, ".")
-	p, err1 := strconv.ParseUint(place, 36, 64)
-	n, err2 := strconv.ParseUint(skip, 10, 16)
-	return cursor{leases.Place(p), int(n)}, errors.Join(err1, err2)
-}
-
 // find copies up to a page of leases from a place on, and returns where to go on, if there may be
 // more.
-func (q *query) find(ctx context.Context, all Leases, at cursor, into *lease.Batch) (next *cursor, err error) {
+func (q *query) find(ctx context.Context, all Leases, at leases.Cursor, into *lease.Batch) (next *leases.Cursor, err error) {
 	if q.address.IsValid() {
 		all.Get(q.address, into)
 		return nil, nil
@@ -129,20 +106,20 @@ func (q *query) find(ctx context.Context, all Leases, at cursor, into *lease.Bat
 	var found lease.Batch
 	for {
 		found.Reset()
-		place, err := all.Scan(at.place, q.match, &found)
+		place, err := all.Scan(at.Place, q.match, &found)
 		if err != nil {
 			return nil, err
 		}
-		records := found.Records[min(at.skip, len(found.Records)):]
+		records := found.Records[min(at.Skip, len(found.Records)):]
 		room := perPage - len(into.Records)
 		for i := range records[:min(room, len(records))] {
 			into.Add(&records[i])
 		}
 		if len(records) > room {
-			at.skip += room
+			at.Skip += room
 			return &at, nil
 		}
-		at = cursor{place: place}
+		at = leases.Cursor{Place: place}
 		switch {
 		case place == 0:
 			return nil, nil
