@@ -127,6 +127,15 @@ func (b *passing) wide() {
 			b.t.Logf("dhcp6s:\n%s", p.Output())
 		}
 	})
+	if err := p.WaitFor(b.t.Context(), func() error {
+		sockets, err := netns.In(b.theirs, func() ([]byte, error) { return os.ReadFile("/proc/thread-self/net/udp6") })
+		if err == nil && !strings.Contains(string(sockets), ":0223 ") { // 547
+			err = errors.New("it has no socket yet")
+		}
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // ranges are lines of dnsmasq: a range of addresses for each link. It delegates no prefixes.
