@@ -258,30 +258,35 @@ func (s *Server) CPU(t testing.TB) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := ticksOf(pid, true)
+	used := ran(strconv.Itoa(pid)) + ended(pid)
 	for child := range strings.FieldsSeq(string(children)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			used += ticksOf(n, false)
-		}
+		used += ran(child)
 	}
-	return time.Duration(used) * (time.Second / 100)
+	return used
 }
 
-// ticksOf returns the processor time of a process in hundredths of a second, 0 if it is gone, with
-// that of its children that have ended. See proc(5), /proc/pid/stat, fields 14 to 17.
-func ticksOf(pid int, children bool) (ticks int64) {
+// ran returns the processor time of a process with one thread, 0 if it is gone.
+func ran(pid string) time.Duration {
+	b, err := os.ReadFile("/proc/" + pid + "/schedstat")
+	if err != nil {
+		return 0
+	}
+	ns, _, _ := strings.Cut(string(b), " ")
+	n, _ := strconv.ParseInt(ns, 10, 64) // it is a number
+	return time.Duration(n)
+}
+
+// ended returns the processor time of the children of a process that have ended, which the kernel
+// tells in hundredths of a second. See proc(5), /proc/pid/stat, fields 16 and 17.
+func ended(pid int) (sum time.Duration) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)[11:15]
-	if !children {
-		fields = fields[:2]
-	}
-	for _, f := range fields {
+	for _, f := range strings.Fields(rest)[13:15] {
 		n, _ := strconv.ParseInt(f, 10, 64) // they are numbers
-		ticks += n
+		sum += time.Duration(n) * (time.Second / 100)
 	}
-	return ticks
+	return sum
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,14 +15,19 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// sqlHold changes the number of our last commit. If it finds another number, if we have left, or if
-// our clock ($3) differs from the time line, a division by zero ends the transaction with
-// everything in it.
-const sqlHold = `WITH held AS (UPDATE dhcp4d.process SET wseq = $2
-		WHERE writer = $1 AND wseq = $2 - 1 AND NOT gone AND
-			(SELECT abs(extract(epoch FROM clock_timestamp())::float8 + ahead - $3) < $4 FROM dhcp4d.line)
-		RETURNING 1)
-	SELECT 1 / count(*) FROM held`
+// holding returns SQL that changes the number of our last commit. It finds no row if that has
+// another number, if we have left, or if our clock differs too much from the time line. Then a
+// division by zero ends the transaction with everything in it. The parameters now and apart are the
+// time by our clock, and the seconds that it may differ.
+func holding(now, apart string) string {
+	return `WITH held AS (UPDATE dhcp4d.process SET wseq = $2::int8
+		WHERE writer = $1::int8 AND wseq = $2::int8 - 1 AND NOT gone AND (SELECT
+			abs(extract(epoch FROM clock_timestamp())::float8 + ahead - ` + now + `::float8) < ` + apart + `::float8
+			FROM dhcp4d.line)
+		RETURNING 1)`
+}
+
+var sqlHold = holding("$3", "$4") + ` SELECT 1 / count(*) FROM held`
 
 // The parts of a commit, in their order. Each notes in the table change, under its number, which
 // identities it has changed. The arrays are in the order of the primary key, so that two
@@ -33,6 +39,9 @@ const sqlHold = `WITH held AS (UPDATE dhcp4d.process SET wseq = $2
 // replaces only records of its own client. sqlPut returns how many records it has stored; the table
 // change says which.
 //
+// sqlHoldAndPut is sqlHold and sqlPut in one statement, because that costs the server less. It is
+// for the usual commit, which has no other part.
+//
 // sqlEnd ends bindings whose client has lost them to another client by the rules of package lease,
 // such as a reserved address. sqlPut then stores the record of the other client.
 const (
@@ -42,49 +51,44 @@ const (
 
 	note = ` noted AS (INSERT INTO dhcp4d.change (writer, wseq, part, addrs, ports)
 		SELECT $1::int8, $2::int8, $3::int2, array_agg(addr), array_agg(ports) FROM done HAVING count(*) > 0)
-	SELECT count(*) FROM done`
+	SELECT count(*)`
 
 	sqlRemove = `WITH done AS (DELETE FROM dhcp4d.lease l USING unnest($4::int8[], $5::int8[]) r(addr, ports)
-		WHERE l.addr = r.addr AND l.ports = r.ports RETURNING l.addr, l.ports),` + note
+		WHERE l.addr = r.addr AND l.ports = r.ports RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed
 		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[]) r(addr, ports, client, changed)
 		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2
-		RETURNING l.addr, l.ports),` + note
+		RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	insert = `INSERT INTO dhcp4d.lease AS l
 			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
 		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[],
-			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[])
-		ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
+			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[])`
+	replace = ` ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
 			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
 			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires`
+	mayReplace = ` WHERE (l.client = excluded.client AND (l.state <> 2 OR l.start = excluded.start
+				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw)))
+			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16::int8))
+		RETURNING l.addr, l.ports),`
 
-	sqlPut = `WITH done AS (` + insert + `
-		WHERE (l.client = excluded.client AND (l.state <> 2 OR l.start = excluded.start OR l.point = excluded.point
-				OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw)))
-			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16))
-		RETURNING l.addr, l.ports),` + note
+	sqlPut = `WITH done AS (` + insert + replace + mayReplace + note + ` FROM done`
 )
 
-// rows are the records of a commit as arrays of columns. Each identity occurs once.
+var sqlHoldAndPut = holding("$17", "$18") + `, done AS (` +
+	insert + ` WHERE (SELECT count(*) FROM held) = 1` + replace + mayReplace +
+	note + `, 1 / (SELECT count(*) FROM held) FROM done`
+
+// rows are the records of a commit as parameters of its statements. Each identity occurs once.
 type rows struct {
-	sorted  []*lease.Binding // by the primary key, and of one identity in their order
-	last    []lease.ID       // the identities of the columns below
-	removed struct{ addr, ports []int64 }
-	ended   struct {
-		addr, ports, changed []int64
-		client               [][]byte
-	}
-
-	addr, ports, subnet     []int64
-	state, hwType           []int16
-	hw, client, point       [][]byte
-	source                  [][]byte
-	start, changed, expires []int64
-
-	restores bool // older records are replaced, instead of those that may be
-	stored   int  // of the columns above, by the last attempt
+	sorted   []*lease.Binding // by the primary key, and of one identity in their order
+	last     []lease.ID       // the identities that are put, in their order
+	removed  [2]array         // addr, ports
+	ended    [4]array         // addr, ports, client, changed
+	put      [12]array        // the columns of the table lease
+	restores bool             // older records are replaced, instead of those that may be
+	stored   int              // of those that are put, by the last attempt
 }
 
 // fill takes records. Of the records of one identity, the last one is stored. If an earlier one
@@ -97,13 +101,9 @@ func (r *rows) fill(records []lease.Binding) {
 	}
 	slices.SortStableFunc(r.sorted, func(a, b *lease.Binding) int { return compareIDs(a.ID, b.ID) })
 	r.last = r.last[:0]
-	r.removed.addr, r.removed.ports = r.removed.addr[:0], r.removed.ports[:0]
-	r.ended.addr, r.ended.ports, r.ended.changed = r.ended.addr[:0], r.ended.ports[:0], r.ended.changed[:0]
-	r.ended.client = r.ended.client[:0]
-	r.addr, r.ports, r.subnet = r.addr[:0], r.ports[:0], r.subnet[:0]
-	r.state, r.hwType = r.state[:0], r.hwType[:0]
-	r.hw, r.client, r.point, r.source = r.hw[:0], r.client[:0], r.point[:0], r.source[:0]
-	r.start, r.changed, r.expires = r.start[:0], r.changed[:0], r.expires[:0]
+	begin(r.removed[:], int8s, int8s)
+	begin(r.ended[:], int8s, int8s, byteas, int8s)
+	begin(r.put[:], int8s, int8s, int8s, int2s, int2s, byteas, byteas, byteas, byteas, int8s, int8s, int8s)
 	for rest := r.sorted; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].ID == rest[0].ID {
@@ -120,39 +120,38 @@ func (r *rows) addRun(run []*lease.Binding) {
 	addr, ports := addressNumber(last.Addr), int64(last.Ports)
 	switch {
 	case slices.ContainsFunc(run, func(b *lease.Binding) bool { return b.State == lease.NoState }):
-		r.removed.addr, r.removed.ports = append(r.removed.addr, addr), append(r.removed.ports, ports)
+		r.removed[0].int8(addr)
+		r.removed[1].int8(ports)
 	case !bytes.Equal(first.Client, last.Client):
-		r.ended.addr, r.ended.ports = append(r.ended.addr, addr), append(r.ended.ports, ports)
-		r.ended.client = append(r.ended.client, first.Client)
-		r.ended.changed = append(r.ended.changed, int64(last.Changed))
+		r.ended[0].int8(addr)
+		r.ended[1].int8(ports)
+		r.ended[2].bytea(first.Client)
+		r.ended[3].int8(int64(last.Changed))
 	}
 	if last.State != lease.NoState {
 		r.add(last)
 	}
 }
 
+// add adds a record that is put.
 func (r *rows) add(b *lease.Binding) {
 	r.last = append(r.last, b.ID)
-	r.addr, r.ports = append(r.addr, addressNumber(b.Addr)), append(r.ports, int64(b.Ports))
-	r.subnet = append(r.subnet, int64(b.Subnet))
-	r.state, r.hwType = append(r.state, int16(b.State)), append(r.hwType, int16(b.HWType))
-	r.hw, r.client = append(r.hw, notNil(b.HWAddr)), append(r.client, notNil(b.Client))
-	r.point = append(r.point, notNil(b.Point))
-	var source []byte // NULL: not known
-	if b.Source.IsValid() {
-		source = b.Source.AsSlice()
+	r.put[0].int8(addressNumber(b.Addr))
+	r.put[1].int8(int64(b.Ports))
+	r.put[2].int8(int64(b.Subnet))
+	r.put[3].int2(int16(b.State))
+	r.put[4].int2(int16(b.HWType))
+	r.put[5].bytea(b.HWAddr)
+	r.put[6].bytea(b.Client)
+	r.put[7].bytea(b.Point)
+	if source := b.Source.As16(); b.Source.IsValid() {
+		r.put[8].bytea(source[:])
+	} else {
+		r.put[8].null() // not known
 	}
-	r.source = append(r.source, source)
-	r.start, r.changed = append(r.start, int64(b.Start)), append(r.changed, int64(b.Changed))
-	r.expires = append(r.expires, int64(b.Expires))
-}
-
-// notNil returns b, which PostgreSQL must not take for NULL.
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
+	r.put[9].int8(int64(b.Start))
+	r.put[10].int8(int64(b.Changed))
+	r.put[11].int8(int64(b.Expires))
 }
 
 // Commit implements Store. While the outcome of the commit is unknown, it makes the commit again,
@@ -280,39 +279,91 @@ func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
+	steps := p.steps(seq, group)
+	for i, s := range steps { // the connection keeps what was prepared
+		if steps[i].prepared, err = p.conn.Prepare(ctx, s.sql, s.sql); err != nil {
+			return false, fmt.Errorf("preparing a statement: %w", err)
+		}
+	}
 	p.doubt.Store(false)
-	var batch pgx.Batch
-	now := p.reckoned()
-	batch.Queue(sqlHold, p.mine.writer, seq, now, float64(mostApart))
-	if r := &group.removed; len(r.addr) > 0 {
-		batch.Queue(sqlRemove, p.mine.writer, seq, partRemoved, r.addr, r.ports)
+	n, err := p.run(ctx, steps)
+	if group.stored = 0; len(group.last) > 0 {
+		group.stored = n
 	}
-	if r := &group.ended; len(r.addr) > 0 {
-		batch.Queue(sqlEnd, p.mine.writer, seq, partEnded, r.addr, r.ports, r.client, r.changed)
-	}
-	stored := 0
-	if r := group; len(r.addr) > 0 {
-		sql := sqlPut
-		args := []any{
-			p.mine.writer, seq, partPut, r.addr, r.ports, r.subnet, r.state, r.hwType, r.hw, r.client, r.point,
-			r.source, r.start, r.changed, r.expires,
-		}
-		if r.restores {
-			sql = sqlRestore
-		} else {
-			args = append(args, int64(now)-mostApart)
-		}
-		batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
-	}
-	err = p.conn.SendBatch(ctx, &batch).Close()
 	if sqlState(err) == codeDivisionByZero {
 		return false, errNotHeld
 	}
 	if err == nil && p.doubt.Load() {
 		return false, errDoubt
 	}
-	group.stored = stored
-	return stored == len(group.addr), err
+	return group.stored == len(group.last), err
+}
+
+// step is a statement of a commit, with its parameters in PostgreSQL's binary format.
+type step struct {
+	sql    string
+	params [][]byte
+
+	prepared *pgconn.StatementDescription // on the connection
+}
+
+// steps returns the statements of a commit, in their order.
+func (p *postgres) steps(seq int64, r *rows) (all []step) {
+	now := p.reckoned()
+	commit, clocks := [][]byte{int8of(p.mine.writer), int8of(seq)}, [][]byte{float8of(now), float8of(mostApart)}
+	part := func(part byte, columns []array, more ...[]byte) [][]byte {
+		params := append(slices.Clone(commit), []byte{0, part})
+		for _, c := range columns {
+			params = append(params, c)
+		}
+		return append(params, more...)
+	}
+	over := int8of(int64(now) - mostApart)
+	removes, ends, puts := r.removed[0].len() > 0, r.ended[0].len() > 0, len(r.last) > 0
+	if puts && !removes && !ends && !r.restores {
+		return []step{{sql: sqlHoldAndPut, params: part(partPut, r.put[:], over, clocks[0], clocks[1])}}
+	}
+	all = append(all, step{sql: sqlHold, params: append(commit, clocks...)})
+	if removes {
+		all = append(all, step{sql: sqlRemove, params: part(partRemoved, r.removed[:])})
+	}
+	if ends {
+		all = append(all, step{sql: sqlEnd, params: part(partEnded, r.ended[:])})
+	}
+	switch {
+	case puts && r.restores:
+		all = append(all, step{sql: sqlRestore, params: part(partPut, r.put[:])})
+	case puts:
+		all = append(all, step{sql: sqlPut, params: part(partPut, r.put[:], over)})
+	}
+	return all
+}
+
+// binaryFormat says that all parameters, or all columns of a result, are in binary format.
+var binaryFormat = []int16{pgx.BinaryFormatCode}
+
+// run runs prepared statements in one pipeline, which PostgreSQL runs as one transaction. It
+// returns the number that the last one returns.
+func (p *postgres) run(ctx context.Context, steps []step) (n int, err error) {
+	pipeline := p.conn.PgConn().StartPipeline(ctx)
+	for _, s := range steps {
+		pipeline.SendQueryStatement(s.prepared, s.params, binaryFormat, binaryFormat)
+	}
+	err = pipeline.Sync()
+	for range steps {
+		if err != nil {
+			break
+		}
+		var result any
+		if result, err = pipeline.GetResults(); err != nil {
+			break
+		}
+		reader, ok := result.(*pgconn.ResultReader)
+		for ok && reader.NextRow() {
+			n = int(binary.BigEndian.Uint64(reader.Values()[0]))
+		}
+	}
+	return n, errors.Join(err, pipeline.Close())
 }
 
 var (

@@ -27,7 +27,8 @@ type Healer interface {
 var errForgotten = errors.New("the database has forgotten commits that were acknowledged, as it does when it fails over to a standby that is not synchronous: dhcp4d puts back what it has in memory")
 
 // sqlRestore stores records where the database has none, or an older one.
-const sqlRestore = `WITH done AS (` + insert + ` WHERE l.changed < excluded.changed RETURNING l.addr, l.ports),` + note
+const sqlRestore = `WITH done AS (` + insert + replace +
+	` WHERE l.changed < excluded.changed RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 // forgotten notes that the database has lost commits. A dhcp4d that starts before they are put back
 // must recover.
