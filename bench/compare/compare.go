@@ -34,23 +34,26 @@ type Options struct {
 	Store    string // our store, pebble or journal; by default that of package servers
 	// Postgres is the URL of migrated, empty databases of a PostgreSQL server. In it "{}" stands
 	// for the part of the subject's name behind "ours+".
-	Postgres  string
-	Dir       string // directory for leases, on a real file system
-	Rounds    int
-	Exchanges int           // of a closed-loop run; Kea makes a quarter of them
-	Windows   []int         // exchanges in flight, closed loop
-	Rates     []int         // exchanges per second, open loop
-	OpenFor   time.Duration // how long an open-loop run takes
-	Trains    bool          // the clients' datagrams move in trains instead of one by one
-	Sources   int           // source addresses that all clients share
-	Relays    int           // levels of Relay-forward around every query
-	Renew     float64       // share of renewals
-	Subnets   int           // the clients are in the last one
-	Backends  int           // dhcp4d behind each dhcp6d of ours
-	Held      int           // leases that exist before the run; clients request theirs again in random order
-	NoOffload bool          // switch off checksum and segmentation offload of the link
-	Env       []string      // additional variables for our daemons
-	Profile   string        `json:",omitempty"` // begins the names of the flame graphs of our first run
+	Postgres string
+	// PostgresPID is the process of that server, if it runs here. Then its processor time is
+	// measured too.
+	PostgresPID int    `json:"-"`
+	Dir         string // directory for leases, on a real file system
+	Rounds      int
+	Exchanges   int           // of a closed-loop run; Kea makes a quarter of them
+	Windows     []int         // exchanges in flight, closed loop
+	Rates       []int         // exchanges per second, open loop
+	OpenFor     time.Duration // how long an open-loop run takes
+	Trains      bool          // the clients' datagrams move in trains instead of one by one
+	Sources     int           // source addresses that all clients share
+	Relays      int           // levels of Relay-forward around every query
+	Renew       float64       // share of renewals
+	Subnets     int           // the clients are in the last one
+	Backends    int           // dhcp4d behind each dhcp6d of ours
+	Held        int           // leases that exist before the run; clients request theirs again in random order
+	NoOffload   bool          // switch off checksum and segmentation offload of the link
+	Env         []string      // additional variables for our daemons
+	Profile     string        `json:",omitempty"` // begins the names of the flame graphs of our first run
 	// Overload are open-loop rates too, as multiples of the pair's peak: the most exchanges per
 	// second that it has completed in the round so far.
 	Overload []float64
@@ -89,6 +92,7 @@ type Run struct {
 	CPU      float64 `json:"cpu_us"` // of both halves, per exchange
 	CPU6     float64 `json:"cpu_v6_us"`
 	CPU4     float64 `json:"cpu_v4_us"`
+	Database float64 `json:"cpu_database_us,omitempty"`
 	User     float64 `json:"user_us"`
 	System   float64 `json:"system_us"`
 	Rate     float64 `json:"exchanges_per_second"`
@@ -124,7 +128,8 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 	return Run{
 		Subject: name, Load: l, Drops: drops,
 		CPU: (six.cpu + four.cpu) * each * 1e6, CPU6: six.cpu * each * 1e6, CPU4: four.cpu * each * 1e6,
-		User: (six.user + four.user) * each * 1e6, System: (six.system + four.system) * each * 1e6,
+		Database: max(0, after.database.minus(before.database).cpu) * each * 1e6,
+		User:     (six.user + four.user) * each * 1e6, System: (six.system + four.system) * each * 1e6,
 		Rate: r.Rate, Goodput: r.Goodput, P50: r.Exchange.P50 * 1e3, P99: r.Exchange.P99 * 1e3,
 		Lost:    float64(r.Lost+r.Unsent) / float64(r.Started),
 		Offered: r.Offered, Overrun: float64(r.Overrun) / float64(r.Started),
@@ -152,7 +157,7 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 			return result, fmt.Errorf("%q needs the directory of its programs: -kea or -before", name)
 		}
 	}
-	if o.Postgres == "" && (slices.Contains(o.Subjects, OursPostgres) || slices.Contains(o.Subjects, OursPostgres2)) {
+	if o.Postgres == "" && slices.ContainsFunc(o.Subjects, onPostgres) {
 		return result, errors.New("leases in PostgreSQL need a database: -postgres URL")
 	}
 	if o.Backends > 1 && o.Held > 0 {

@@ -114,7 +114,8 @@ func summary(runs []Run) Median {
 	return Median{Runs: len(runs), Run: Run{Drops: drops,
 		CPU:  of(func(r Run) float64 { return r.CPU }),
 		CPU6: of(func(r Run) float64 { return r.CPU6 }), CPU4: of(func(r Run) float64 { return r.CPU4 }),
-		User: of(func(r Run) float64 { return r.User }), System: of(func(r Run) float64 { return r.System }),
+		Database: of(func(r Run) float64 { return r.Database }),
+		User:     of(func(r Run) float64 { return r.User }), System: of(func(r Run) float64 { return r.System }),
 		Rate: of(func(r Run) float64 { return r.Rate }), Goodput: of(func(r Run) float64 { return r.Goodput }),
 		Offered: of(func(r Run) float64 { return r.Offered }), Overrun: of(func(r Run) float64 { return r.Overrun }),
 		OfPeak: of(func(r Run) float64 { return r.OfPeak }),
@@ -154,17 +155,20 @@ func (r *Result) Table(w io.Writer) error {
 	}
 	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is medians")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tuser\tsystem\toffered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
+	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tdatabase\tuser\tsystem\toffered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
 	for _, m := range r.Medians {
-		allocs, perLease := "-", "-"
+		allocs, perLease, database := "-", "-", "-"
+		if m.Database > 0 {
+			database = fmt.Sprintf("%.1f", m.Database)
+		}
 		if ours(m.Subject) {
 			allocs = fmt.Sprintf("%.4f", m.Allocs)
 		}
 		if m.PerLease > 0 {
 			perLease = fmt.Sprintf("%.0f", m.PerLease)
 		}
-		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s\t%.2f\t%.2f\t%s\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
-			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, m.User, m.System, m.Offered, m.Goodput, ratio(m.Pace), ratio(m.OfPeak), m.P50, m.P99,
+		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%s\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s\t%.2f\t%.2f\t%s\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
+			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, database, m.User, m.System, m.Offered, m.Goodput, ratio(m.Pace), ratio(m.OfPeak), m.P50, m.P99,
 			share(m.Lost), share(m.Overrun), m.Switches, m.Syncs, allocs, m.Resident, perLease)
 	}
 	if err := t.Flush(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,12 +29,13 @@ const (
 	Before      = "before"       // other builds of ours, from the directory Options.Before
 	OursJournal = "ours+journal" // on the journal, whatever Options.Store says
 	OursPebble  = "ours+pebble"  // on Pebble, whatever Options.Store says
-	// On PostgreSQL databases that Options.Postgres names, one dhcp4d and two.
+	// On PostgreSQL databases that Options.Postgres names: one dhcp4d, two, and Kea.
 	OursPostgres  = "ours+postgres"
 	OursPostgres2 = "ours+2postgres"
 	// With a program outside that is asked about every query, or whose verdicts are known.
 	OursAsked   = "ours+asked"
 	OursKnown   = "ours+known"
+	KeaPostgres = "kea+postgres"
 	Kea         = "kea"          // memfile, log level WARN
 	KeaOther    = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
 	Bare        = "bare"         // moves datagrams and does nothing else
@@ -41,7 +43,7 @@ const (
 )
 
 var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2,
-	OursAsked, OursKnown, Kea, KeaOther, Bare, BareOffload}
+	OursAsked, OursKnown, Kea, KeaPostgres, KeaOther, Bare, BareOffload}
 
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.
@@ -61,6 +63,7 @@ type subject struct {
 	config           servers.Config // of one dhcp4d behind one dhcp6d
 	store            string         // the store of dhcp4d; empty for the default
 	shared           bool           // the store is a database, which all dhcp4d share
+	postmaster       int            // the process of the database, if it runs here; else 0
 	six              *netns.Process
 	fours            []*netns.Process // only ours can be several
 	halves           []*servers.Half  // of ours: all halves, the v6 half first
@@ -77,7 +80,10 @@ type subject struct {
 func ours(name string) bool { return name == Before || strings.HasPrefix(name, Ours) }
 
 // keas reports whether the daemons are Kea's.
-func keas(name string) bool { return name == Kea || name == KeaOther }
+func keas(name string) bool { return strings.HasPrefix(name, Kea) }
+
+// onPostgres reports whether the leases are in a PostgreSQL database.
+func onPostgres(name string) bool { return strings.HasSuffix(name, "postgres") }
 
 func moves(name string) bool { return name == Bare || name == BareOffload }
 
@@ -169,16 +175,24 @@ func (s *subject) configure(o Options) error {
 		}
 	}
 	s.store = o.Store
+	if onPostgres(s.name) {
+		s.postmaster = o.PostgresPID
+	}
 	switch s.name {
 	case OursKeys:
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
 	case OursJournal, OursPebble:
 		s.store = strings.TrimPrefix(s.name, Ours+"+")
 	case OursPostgres, OursPostgres2:
-		s.config.Env = []string{"DHCP4D_STORE=" + strings.ReplaceAll(o.Postgres, "{}", strings.TrimPrefix(s.name, Ours+"+"))}
+		s.config.Env = []string{"DHCP4D_STORE=" + database(o, s.name)}
 		s.store, s.shared = "", true
 	case OursAsked, OursKnown:
 		s.config.Env = s.outside()
+	case KeaPostgres:
+		var err error
+		if s.config.KeaDatabase, err = keaDatabase(database(o, s.name)); err != nil {
+			return err
+		}
 	case Before:
 		s.config.Bin = o.Before
 	case KeaOther:
@@ -189,6 +203,25 @@ func (s *subject) configure(o Options) error {
 	}
 	s.config.Env = append(s.config.Env, o.Env...)
 	return nil
+}
+
+// database returns the URL of a subject's database.
+func database(o Options, name string) string {
+	return strings.ReplaceAll(o.Postgres, "{}", strings.ReplaceAll(strings.TrimPrefix(name, Ours+"+"), "+", ""))
+}
+
+// keaDatabase is a database in Kea's configuration.
+func keaDatabase(text string) (map[string]any, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the URL of Kea's database: %w", err)
+	}
+	host := u.Query().Get("host") // the directory of a socket
+	if host == "" {
+		host = u.Hostname()
+	}
+	return map[string]any{"type": "postgresql", "name": strings.TrimPrefix(u.Path, "/"), "user": u.User.Username(),
+		"host": host}, nil
 }
 
 // start starts the pair.
@@ -424,6 +457,7 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 // account is what both halves have used, and what they have counted.
 type account struct {
 	six, four       usage
+	database        usage              // of PostgreSQL, if it runs here
 	commits, writes float64            // of dhcp4d
 	allocs          float64            // objects, of both
 	scrape          float64            // objects that collecting all this takes
@@ -450,7 +484,7 @@ func (s *subject) accountAfter() (account, error) {
 		return u, err
 	}
 	a, err := s.counted()
-	a.six, a.four = u.six, u.four
+	a.six, a.four, a.database = u.six, u.four, u.database
 	return a, err
 }
 
@@ -485,7 +519,10 @@ func (s *subject) used(a *account) error {
 		}
 		a.four = a.four.plus(u)
 	}
-	return nil
+	if s.postmaster != 0 {
+		a.database, err = useWithChildren(s.postmaster)
+	}
+	return err
 }
 
 // readBack kills dhcp4d with SIGKILL, starts it again, and compares its leases with what clients

@@ -63,6 +63,28 @@ func use(pid int) (usage, error) {
 	return u, nil
 }
 
+// useWithChildren reads the account of a process and of its children that run.
+func useWithChildren(pid int) (usage, error) {
+	u, err := use(pid)
+	if err != nil {
+		return u, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return u, fmt.Errorf("reading the children of process %d: %w", pid, err)
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return u, fmt.Errorf("the children of process %d: %w", pid, err)
+		}
+		if c, err := use(n); err == nil { // it may be gone
+			u = u.plus(c)
+		}
+	}
+	return u, nil
+}
+
 // field returns a number of /proc/pid/status, 0 if it is not there.
 func field(status []byte, name string) float64 {
 	for line := range bytes.Lines(status) {

@@ -127,14 +127,18 @@ func kea4(c Config) map[string]any {
 		subnets = append(subnets, subnet)
 	}
 	life := int64(c.LeaseTime.Seconds())
+	database := c.KeaDatabase
+	if database == nil {
+		database = map[string]any{"type": "memfile", "persist": true, "lfc-interval": 0,
+			"name": filepath.Join(c.Dir, KeaLeases)}
+	}
 	return map[string]any{"Dhcp4": map[string]any{
 		// Queries come through the IPC only. But Kea takes the server identifier from the open
 		// sockets of the interface that the IPC names.
 		"interfaces-config": map[string]any{"interfaces": c.Interfaces, "dhcp-socket-type": "udp"},
 		"dhcp4o6-port":      c.Port,
-		"lease-database": map[string]any{"type": "memfile", "persist": true, "lfc-interval": 0,
-			"name": filepath.Join(c.Dir, KeaLeases)},
-		"valid-lifetime": life, "renew-timer": life / 2, "rebind-timer": life * 7 / 8,
+		"lease-database":    database,
+		"valid-lifetime":    life, "renew-timer": life / 2, "rebind-timer": life * 7 / 8,
 		"calculate-tee-times": false,
 		"authoritative":       true,
 		"subnet4":             subnets,

@@ -61,6 +61,8 @@ type Config struct {
 	Bin, KeaBin string
 	// Env is added at the end of the environment of our halves.
 	Env []string
+	// KeaDatabase is the lease-database of Kea's v4 half, by default a lease file.
+	KeaDatabase map[string]any
 }
 
 // A Subnet holds IPv4 addresses and the clients that get them. One of the keys is enough. The

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
 	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, "+
 		"ours+2postgres (two dhcp4d), ours+asked (a program outside is asked about every query), "+
-		"ours+known (its verdicts are kept), kea, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
+		"ours+known (its verdicts are kept), kea, kea+postgres, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
@@ -86,7 +86,8 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.Confine, "confine", false, "keep the daemons to one processor and the load generator to another")
 	flags.Float64Var(&o.Share, "share", 0, "share of one processor's time that the two daemons of a pair get together, 0 to 1; 0 is no limit")
 	flags.StringVar(&o.Store, "store", "", "our store, pebble or journal (default that of the tests)")
-	flags.StringVar(&o.Postgres, "postgres", "", `URL of empty databases with the tables of dhcp4d; {} in it stands for postgres or 2postgres`)
+	flags.StringVar(&o.Postgres, "postgres", "", `URL of empty databases with the tables of dhcp4d, or of Kea; {} in it stands for postgres, 2postgres or keapostgres`)
+	flags.IntVar(&o.PostgresPID, "postgres-pid", 0, "process of the PostgreSQL server on this machine, to measure its processor time too")
 	flags.BoolVar(&o.NoOffload, "no-offload", false, "switch off checksum and segmentation offload of the link")
 	flags.Func("env", "a variable for our daemons, as NAME=VALUE; may be repeated", func(s string) error {
 		o.Env = append(o.Env, s)
