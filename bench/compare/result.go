@@ -155,7 +155,8 @@ func (r *Result) Table(w io.Writer) error {
 	}
 	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is medians")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tdatabase\tuser\tsystem\toffered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
+	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tdatabase\tuser\tsystem\t"+
+		"offered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
 	for _, m := range r.Medians {
 		allocs, perLease, database := "-", "-", "-"
 		if m.Database > 0 {
