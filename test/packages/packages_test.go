@@ -198,7 +198,7 @@ func TestPackages(t *testing.T) {
 	})
 
 	s.part("RADIUS does not start without its settings, and starts with them", func(s system) {
-		s.is("1", "set -a; . /etc/dhcp4o6/dhcp4d-radius.env; dhcp4d-radius -check >/dev/null 2>&1; echo $?")
+		s.is("1", "set -a; . /etc/dhcp4o6/dhcp4d-radius.env; if dhcp4d-radius -check >/dev/null 2>&1; then echo 0; else echo 1; fi")
 		s.run("printf '%s\n' RADIUS_SERVERS=127.0.0.1:1812 RADIUS_SECRET=secret >>/etc/dhcp4o6/dhcp4d-radius.env")
 		s.run("systemctl enable --now dhcp4d-radius")
 		s.until("socket dhcp4d", "test -S /run/dhcp4d-radius/socket && stat -c 'socket %U' /run/dhcp4d-radius/socket || true")
