@@ -46,9 +46,9 @@ type Context struct {
 	// Unbelieved is how many of the innermost relay levels are not believed (package attachment).
 	// Kea is not told.
 	Unbelieved uint8
-	// Beside are the options that the response is to have beside the DHCPv4 message, encoded: border
-	// relays and a bind prefix (RFC 8539), at most MaxBeside octets. They go with a query only. Kea
-	// is not told.
+	// Beside are the options that the response is to have beside the DHCPv4 message, encoded:
+	// border relays and a bind prefix (RFC 8539), at most MaxBeside octets. They go with a query
+	// only. Kea is not told.
 	Beside []byte
 }
 

@@ -154,7 +154,8 @@ func TestDamageCostsOnlyWhatIsDamaged(t *testing.T) {
 					for i, c := range cursors {
 						kept := slices.Contains(want, fmt.Sprint(i))
 						at, known := s.Place(c)
-						// Behind a file that is gone nothing before is kept; that is as good as known.
+						// Behind a file that is gone nothing before is kept; that is as good as
+						// known.
 						if known && ((!kept && at != firstOf(s)) || at != Cursor(c).Place()) {
 							t.Errorf("the cursor of %d, which is kept: %v, leads to %d", i, kept, at)
 						}

@@ -182,8 +182,7 @@ func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
 
 // inside reports a mistake inside an expression, where it stands in the document.
 func (r *reader) inside(v *value, err error) {
-	var e *expression.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*expression.Error](err); ok {
 		r.FailInside(v, e.Offset, e.Problem)
 	}
 }

@@ -157,7 +157,7 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 		Lease: network.LeaseTimes{Default: d.LeaseTime, Renewal: network.DefaultRenewal,
 			Rebinding: network.DefaultRebinding},
 	}}
-	list := root
+	var list *value
 	if root.Kind == yaml.MappingNode {
 		list = r.top(root, &top)
 	} else {

@@ -45,9 +45,9 @@ type Query struct {
 	Message *dhcp4.Message
 	// View is memory for the message at buffer4_receive, for Look. It is nil elsewhere.
 	View *dhcp4.Message
-	// Evaluator has the query, at buffer4_receive what Look makes of it. From pkt4_receive on a hook
-	// may put the query into a class. It does not know before lease4_select whether the client has a
-	// reservation. What the class gives is given if the query is put into it before.
+	// Evaluator has the query, at buffer4_receive what Look makes of it. From pkt4_receive on a
+	// hook may put the query into a class. It does not know before lease4_select whether the client
+	// has a reservation. What the class gives is given if the query is put into it before.
 	Evaluator *expression.Evaluator
 	// Options are set at pkt4_send only: what a hook sets goes into the reply.
 	Options *option.Overrides

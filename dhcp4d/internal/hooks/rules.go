@@ -323,7 +323,7 @@ func (r *rulesHook) told(list rule.List[event.Lease], e *event.Lease) {
 	b := &e.Binding
 	v.of = expression.Lease{Event: e.Event.String(), Interface: e.Interface, Address: b.Addr, Subnet: b.Subnet, HWAddr: b.HWAddr}
 	v.eval.Begin(expression.Query{Lease: &v.of}, nil, &v.member)
-	list.Run(e, &v.eval)
+	_ = list.Run(e, &v.eval) // no rule can drop a change that is durable
 	r.memory.Put(v)
 }
 

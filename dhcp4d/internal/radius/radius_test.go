@@ -334,7 +334,8 @@ func TestSessionsSurviveAKill(t *testing.T) {
 		t.Errorf("after the Stop there are %d sessions", len(r.sessions))
 	}
 
-	// A line that a power cut has cut off costs itself only. Many changes do not make the file grow.
+	// A line that a power cut has cut off costs itself only. Many changes do not make the file
+	// grow.
 	r := start()
 	r.decide(asked())
 	for i := range uint64(3 * spareLines) {

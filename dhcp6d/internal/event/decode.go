@@ -23,14 +23,14 @@ const (
 // reads Packet. Besides what cannot be decoded, the error is for a datagram of more than 8192
 // octets, and for one whose relay levels or options nest deeper, or whose lists of names are
 // longer, than in any honest one.
-func (e *Datagram) Decode() (dhcpv6.DHCPv6, error) {
-	if n := len(e.Data); n > maxDecode {
+func (d *Datagram) Decode() (dhcpv6.DHCPv6, error) {
+	if n := len(d.Data); n > maxDecode {
 		return nil, fmt.Errorf("decoding a datagram of %d octets: at most %d are decoded", n, maxDecode)
 	}
-	if !shallow(e.Data, dhcp6.MaxRelays) {
+	if !shallow(d.Data, dhcp6.MaxRelays) {
 		return nil, errors.New("decoding a datagram: its relay levels or options nest too deeply, or a list of domain names is too long")
 	}
-	return dhcpv6.FromBytes(e.Data)
+	return dhcpv6.FromBytes(d.Data)
 }
 
 // shallow reports whether a message has at most so many relay levels, options that nest at most

@@ -67,7 +67,7 @@ func (d *Datagram) Look(leaves bool) *expression.Evaluator {
 	v.name = append(v.name[:0], d.Interface...)
 	v.path = attachment.Path{Interface: v.name}
 	q := expression.Query{Path: &v.path, Octets: d.Data}
-	why := drop.None
+	var why drop.Reason
 	if leaves {
 		q.Local = d.Peer.Addr().WithZone("")
 		why = v.Packet.ParseReply(d.Data)
