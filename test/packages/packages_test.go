@@ -243,7 +243,7 @@ func TestPackages(t *testing.T) {
 
 	s.part("a purge stops, and leaves nothing but the users", func(s system) {
 		// The state of dhcp6d is on a file system of its own.
-		s.run("systemctl stop dhcp6d; mount -t tmpfs none /var/lib/dhcp6d; touch /var/lib/dhcp6d/duid")
+		s.run("systemctl stop dhcp6d; rm -r /var/lib/dhcp6d/*; mount -t tmpfs none /var/lib/dhcp6d; touch /var/lib/dhcp6d/duid")
 		s.run("dpkg -P dhcp4d dhcp6d dhcp4o6-clients")
 		s.is("", "ls -A /var/lib/dhcp6d; umount /var/lib/dhcp6d; rmdir /var/lib/dhcp6d")
 		s.is("0", "ls -l /proc/*/exe 2>/dev/null | grep -cE 'dhcp[46]d' || true")
