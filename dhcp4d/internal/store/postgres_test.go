@@ -92,6 +92,7 @@ func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
 		}
 		mine := string(row.Client) == string(last.Client)
 		same := row.Start == last.Start || string(row.Point) == string(last.Point) || (row.HWType == last.HWType && string(row.HWAddr) == string(last.HWAddr))
+		same = same && (last.State != lease.Released || row.Changed <= last.Changed)
 		free := row.State != lease.Bound || row.Expires < now
 		store := row
 		switch {
@@ -280,6 +281,11 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	}
 	released := renewed
 	released.State = lease.Released
+	late := released
+	late.Changed-- // before the client has renewed with the second
+	if refused := commit(a, late); len(refused) != 1 || fmt.Sprintf("%+v", refused[0].Holder) != fmt.Sprintf("%+v", renewed) {
+		t.Errorf("an earlier release ends a later binding: %+v", refused)
+	}
 	if refused := commit(b, released, lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.2")}}); refused != nil {
 		t.Errorf("it cannot release: %+v", refused)
 	}
