@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,6 +131,48 @@ func TestRL30_RL31LifeOfDHClient(t *testing.T) {
 			if n := servers.Sum(all, "dhcp6d_packets_dropped_total"); n != 0 {
 				t.Errorf("%v dropped", n)
 			}
+		})
+	}
+}
+
+// TestRL30_RL31LifeOfRealClients: dhcpcd and systemd-networkd renew their address and prefix, and
+// rebind them while Kea is silent, all through dhcp6d. dhcpcd gives them back. Debian 12's networkd
+// releases nothing.
+func TestRL30_RL31LifeOfRealClients(t *testing.T) {
+	for _, tt := range realClients {
+		t.Run(tt.name, func(t *testing.T) {
+			program := find(t, tt.program, tt.pkg)
+			b := newPassing(t, "2001:db8:5::2")
+			kea := b.kea(b.theirs, `"renew-timer": 3, "rebind-timer": 15, "preferred-lifetime": 100, "valid-lifetime": 120, `+perLink("eth1/2001:db8:5::2"))
+			p := b.realClient(t, &tt, program)
+			says(t, p, tt.renew, 1)
+			says(t, kea.Process, `DHCP6_PD_LEASE_RENEW .*`, 1)
+			kea.Signal(syscall.SIGSTOP)
+			says(t, p, tt.rebind, 1)
+			before := strings.Count(kea.Output(), "DHCP6_PD_LEASE_RENEW")
+			kea.Signal(syscall.SIGCONT)
+			says(t, kea.Process, `DHCP6_PD_LEASE_RENEW .*`, before+1)
+
+			child, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(string(child)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.release == nil {
+				return
+			}
+			// In the mounts of the client, which has its sockets there.
+			inside := []string{"/usr/bin/nsenter", "-m", "-p", "-t", strconv.Itoa(pid), program}
+			order, err := b.Clients.Start(nil, slices.Concat(inside, tt.release)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer order.Kill()
+			says(t, kea.Process, `DHCP6_RELEASE_NA .*`, 1)
+			says(t, kea.Process, `DHCP6_RELEASE_PD .*`, 1)
 		})
 	}
 }

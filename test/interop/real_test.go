@@ -99,38 +99,47 @@ func (b *passing) waitFor(t *testing.T, p *netns.Process, file string, link neti
 	}
 }
 
+// realClient is a DHCPv6 client of Debian.
+type realClient struct {
+	name, program, pkg string
+	config, script     string
+	says               []string
+	renew, rebind      string   // what it says when it does that
+	release            []string // arguments that have it give back what it has
+}
+
+var realClients = []realClient{
+	{
+		// Without router advertisements, which nobody sends here, it asks at once.
+		name: "dhcpcd", program: "dhcpcd", pkg: "dhcpcd-base",
+		config:  "duid\nnoipv4\nnoipv6rs\nnoarp\nallowinterfaces access\ninterface access\nia_na 1\nia_pd 2 -\n",
+		script:  `mount -t tmpfs lib /var/lib/dhcpcd && exec "$0" -B -d -f "$1" --script /bin/true access`,
+		renew:   "broadcasting RENEW6",
+		rebind:  "broadcasting REBIND6",
+		release: []string{"-k", "access"},
+		says:    []string{`adding address 2001:db8:a::1[0-9a-f]{3}`, `delegated prefix 2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
+	},
+	{
+		// It takes links without udev if /sys can only be read.
+		name: "systemd-networkd", program: "/lib/systemd/systemd-networkd", pkg: "systemd",
+		config: "[Match]\nName=access\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\n[DHCPv6]\nWithoutRA=solicit\n",
+		script: `mount -t sysfs -o ro sysfs /sys && mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
+			chown -R systemd-network /run/systemd/netif && cp "$1" /run/systemd/network/10-access.network && chmod 644 /run/systemd/network/* &&
+			SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console exec "$0"`,
+		renew:  "Sent Renew",
+		rebind: "Sent Rebind",
+		says:   []string{`DHCPv6 address 2001:db8:a::1[0-9a-f]{3}/128`, `2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
+	},
+}
+
 // TestRL30_RL31RealClients: dhcpcd and systemd-networkd get their address and prefix of Kea through
 // dhcp6d, which serves IPv4 beside that. tshark reads what passes on both sides of dhcp6d.
 func TestRL30_RL31RealClients(t *testing.T) {
-	for _, tt := range []struct {
-		name, program, pkg string
-		config, script     string
-		says               []string
-	}{
-		{
-			// Without router advertisements, which nobody sends here, it asks at once.
-			name: "dhcpcd", program: "dhcpcd", pkg: "dhcpcd-base",
-			config: "duid\nnoipv4\nnoipv6rs\nnoarp\nallowinterfaces access\ninterface access\nia_na 1\nia_pd 2 -\n",
-			script: `mount -t tmpfs lib /var/lib/dhcpcd && exec "$0" -B -d -f "$1" --script /bin/true access`,
-			says:   []string{`adding address 2001:db8:a::1[0-9a-f]{3}`, `delegated prefix 2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
-		},
-		{
-			// It takes links without udev if /sys can only be read.
-			name: "systemd-networkd", program: "/lib/systemd/systemd-networkd", pkg: "systemd",
-			config: "[Match]\nName=access\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\n[DHCPv6]\nWithoutRA=solicit\n",
-			script: `mount -t sysfs -o ro sysfs /sys && mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
-				chown -R systemd-network /run/systemd/netif && cp "$1" /run/systemd/network/10-access.network && chmod 644 /run/systemd/network/* &&
-				SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console exec "$0"`,
-			says: []string{`DHCPv6 address 2001:db8:a::1[0-9a-f]{3}/128`, `2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
-		},
-	} {
+	for _, tt := range realClients {
 		t.Run(tt.name, func(t *testing.T) {
 			program := find(t, tt.program, tt.pkg)
 			b := newPassing(t, "2001:db8:5::2")
 			b.kea(b.theirs, perLink("eth1/2001:db8:5::2"))
-			if err := b.Clients.AddAddress("access", netip.PrefixFrom(netns.LinkLocal(topology.MAC(1)), 64)); err != nil {
-				t.Fatal(err)
-			}
 			dir := t.TempDir()
 			captures := map[string]*netns.Capture{}
 			for _, side := range []string{"access", "behind"} {
@@ -139,17 +148,7 @@ func TestRL30_RL31RealClients(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			config := filepath.Join(dir, "config")
-			if err := os.WriteFile(config, []byte(tt.config), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			// It has its own /run, so that it meets no other one. What it has started ends with it.
-			p, err := b.Clients.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc",
-				"/bin/sh", "-c", "mount -t tmpfs run /run && "+tt.script, program, config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.Kill()
+			p := b.realClient(t, &tt, program)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			for _, what := range tt.says {
@@ -177,4 +176,24 @@ func TestRL30_RL31RealClients(t *testing.T) {
 			}
 		})
 	}
+}
+
+// realClient starts a client on the link access.
+func (b *passing) realClient(t *testing.T, c *realClient, program string) *netns.Process {
+	t.Helper()
+	if err := b.Clients.AddAddress("access", netip.PrefixFrom(netns.LinkLocal(topology.MAC(1)), 64)); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, []byte(c.config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// It has its own /run, so that it meets no other one. What it has started ends with it.
+	p, err := b.Clients.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc",
+		"/bin/sh", "-c", "mount -t tmpfs run /run && "+c.script, program, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p
 }
