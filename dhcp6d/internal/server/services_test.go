@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"testing"
@@ -196,8 +197,13 @@ func TestSW_7TheQueryCarriesWhatTheResponseIsToHave(t *testing.T) {
 					t.Errorf("%v options %s are counted", n, option)
 				}
 			}
-			if n := testing.AllocsPerRun(100, func() { b.up.batch([]udp.Packet{tt.in}) }); n > 1 {
-				t.Errorf("a batch allocates %v times", n)
+			in := []udp.Packet{tt.in}
+			allocations := math.Inf(1) // the least of several, because other goroutines' count too
+			for range 5 {
+				allocations = min(allocations, testing.AllocsPerRun(100, func() { b.up.batch(in) }))
+			}
+			if allocations > 1 { // one is that of the test's socket
+				t.Errorf("a batch allocates %v times", allocations)
 			}
 		})
 	}
