@@ -36,8 +36,9 @@ var sqlHold = holding("$3", "$4") + ` SELECT 1 / count(*) FROM held`
 // sqlPut stores records. It does not replace a binding in force of another client. Several hosts
 // may use one client identifier. So the client is the same only if, beside the identifier, the
 // start of the binding, the attachment point or the hardware address is the same. A release
-// replaces only records of its own client, and no later binding: while it waited for the database,
-// the client may have asked for its address again, and another dhcp4d may have acknowledged that.
+// replaces only records of its own client. Neither a release nor a decline replaces a later
+// binding: while it waited for the database, the client may have asked for its address again, and
+// another dhcp4d may have acknowledged that.
 // sqlPut returns how many records it has stored; the table change says which.
 //
 // sqlHoldAndPut is sqlHold and sqlPut in one statement, because that costs the server less. It is
@@ -71,7 +72,7 @@ const (
 			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires`
 	mayReplace = ` WHERE (l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
 				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw))
-				AND (excluded.state <> 3 OR l.changed <= excluded.changed))))
+				AND (excluded.state = 2 OR l.changed <= excluded.changed))))
 			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16::int8))
 		RETURNING l.addr, l.ports),`
 

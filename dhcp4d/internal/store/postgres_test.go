@@ -92,7 +92,7 @@ func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
 		}
 		mine := string(row.Client) == string(last.Client)
 		same := row.Start == last.Start || string(row.Point) == string(last.Point) || (row.HWType == last.HWType && string(row.HWAddr) == string(last.HWAddr))
-		same = same && (last.State != lease.Released || row.Changed <= last.Changed)
+		same = same && (last.State == lease.Bound || row.Changed <= last.Changed)
 		free := row.State != lease.Bound || row.Expires < now
 		store := row
 		switch {
