@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
@@ -775,6 +777,40 @@ func TestDB_7_RowsOfOthers(t *testing.T) {
 		s.Query(t, "UPDATE dhcp4d.lease SET "+set)
 		if _, err := p.Load(func(*lease.Binding) error { return nil }); !errors.Is(err, errRow) {
 			t.Errorf("%s: %v", set, err)
+		}
+	}
+}
+
+// TestDB_11_TheFeedReadsOnlyWhatIsNew: the table change has what was changed in the last 15
+// minutes. Ten times a second each process reads the part that it does not know, and nothing else.
+func TestDB_11_TheFeedReadsOnlyWhatIsNew(t *testing.T) {
+	s := migrated(t)
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	run := func(sql string) (lines []string) {
+		t.Helper()
+		rows, err := p.conn.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	run("INSERT INTO dhcp4d.process SELECT w, 'another', 0, false, 9000, 0 FROM generate_series(1, 3) w")
+	run(`INSERT INTO dhcp4d.change SELECT w, n, 2, now(), array_fill(n, ARRAY[16]), array_fill(0, ARRAY[16])
+		FROM generate_series(1, 3) w, generate_series(1, 9000) n`)
+	run("PREPARE feed (int8, int8[], int8[], int8) AS " + sqlFeed)
+	for _, analyzed := range []string{"SELECT 'no'", "ANALYZE dhcp4d.change"} {
+		run(analyzed)
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			run("SET plan_cache_mode = " + mode)
+			plan := strings.Join(run("EXPLAIN EXECUTE feed (4, '{1,2,3}', '{9000,8990,8000}', 5001)"), "\n")
+			if !strings.Contains(plan, "change_pkey") || strings.Contains(plan, "Seq Scan on change") {
+				t.Errorf("%s, %s:\n%s", analyzed, mode, plan)
+			}
 		}
 	}
 }
