@@ -76,9 +76,11 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// Container returns the id of a service's only container.
+// Container returns the id of a service's only container, which may have ended. It asks the engine:
+// compose takes seconds, in which what a test does at a moment is over.
 func (p *Project) Container(ctx context.Context, service string) (string, error) {
-	out, err := p.Compose(ctx, "ps", "-q", service)
+	out, err := Docker(ctx, "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project="+p.Name,
+		"--filter", "label=com.docker.compose.service="+service)
 	id := strings.TrimSpace(out)
 	if err == nil && (id == "" || strings.Contains(id, "\n")) {
 		err = fmt.Errorf("service %s has the containers %q, want one", service, id)

@@ -159,11 +159,19 @@ func (l *lab) sql(t *testing.T, service, query string) string {
 	return must(t)(Docker(t.Context(), "exec", must(t)(l.Container(t.Context(), service)), "psql", "-Atqc", query))
 }
 
-// waitFor has the commits of a server wait for standbys, or not.
+// waitFor has the commits of a server wait for standbys, or not. It returns when a standby has all
+// commits of before: the metrics tell that up to ten seconds late.
 func (l *lab) waitFor(t *testing.T, service, standbys string) {
 	t.Helper()
 	l.sql(t, service, "ALTER SYSTEM SET synchronous_standby_names = '"+standbys+"'")
 	l.sql(t, service, "SELECT pg_reload_conf()")
+	if standbys == "" {
+		return
+	}
+	eventually(t, time.Minute, "a synchronous standby", func(context.Context) (bool, string) {
+		n := l.sql(t, service, "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'")
+		return n == "1", n
+	})
 }
 
 // primary returns the server that takes writes.
