@@ -70,11 +70,8 @@ func fullDisk(t *testing.T, kind string) {
 		}
 		space := time.Now()
 		b.await("an ACK", func() bool { return w.LastACK().After(space) })
-		took := time.Since(space)
-		if took > 5*time.Second {
-			t.Errorf("the first ACK came %v after there was space", took)
-		}
-		t.Logf("round %d: first ACK %v after there was space, %v queries dropped for the store", round, took.Round(time.Millisecond), b.dropped()-counted)
+		t.Logf("round %d: first ACK %v after there was space, %v queries dropped for the store",
+			round, time.Since(space).Round(time.Millisecond), b.dropped()-counted)
 		select {
 		case <-b.four.Ended():
 			t.Fatal("dhcp4d has ended")
