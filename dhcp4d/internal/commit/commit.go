@@ -12,9 +12,10 @@
 // replies.
 //
 // A store that several dhcp4d share may refuse single records of a group, because another client
-// holds the address. The other records of the group are durable. See Config.Refused. The committer
-// reads what the others have changed ten times a second, and also after each group with a NAK,
-// because a NAK may rest on such a change. See Config.Foreign.
+// holds the address. The other records of the group are durable. See Config.Refused. A goroutine
+// reads what the others have changed ten times a second, beside the commits. The committer also
+// reads it after each group with a NAK, because a NAK may rest on such a change. See
+// Config.Foreign.
 //
 // The package comment of leases has the order of the locks.
 //
@@ -26,6 +27,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,9 +95,10 @@ type Config[R Replies] struct {
 	// no refused record can pass for a durable one.
 	Refused func(g *Group[R])
 	// Foreign and Share are for a store that several dhcp4d share. Foreign is called with the
-	// leases that others have changed, as they are after commit group seq. Share is called when our
-	// share of the free addresses changes.
-	Foreign func(changed []lease.Binding, seq uint64)
+	// leases that others have changed, as they are after commit group seq. It returns those of which
+	// a later group has a record, because they must be read again after that group. Share is called
+	// when our share of the free addresses changes.
+	Foreign func(changed []lease.Binding, seq uint64) (again []lease.ID)
 	Share   func(store.Share)
 	// Done is called with every group that is not empty, in the order of Seq. The group is emptied
 	// when Done returns. Without an error, all records but the refused ones are durable, and all
@@ -126,13 +129,26 @@ type Committer[R Replies] struct {
 	durable atomic.Uint64
 	quick   atomic.Bool // whether the last commit took at most quickLimit
 
-	disk   turn.Lock   // held by whoever commits, or opens the store again
-	spare  *Group[R]   // guarded by disk; the group that is being committed, or an empty one
-	share  store.Share // guarded by disk
-	readAt time.Time   // guarded by disk; when the changes of others were read
+	disk  turn.Lock // held by whoever commits, or opens the store again
+	spare *Group[R] // guarded by disk; the group that is being committed, or an empty one
 
-	mu        sync.Mutex
-	gathering *Group[R] // guarded by mu
+	reading sync.Mutex  // held by whoever reads what others have changed, or opens the store again
+	share   store.Share // guarded by reading
+	readAt  time.Time   // guarded by reading; when the changes of others were read
+	again   []lease.ID  // guarded by reading; what must be read again
+
+	// The order of the locks is disk, reading, mu.
+	mu         sync.Mutex
+	gathering  *Group[R] // guarded by mu
+	committing *Group[R] // guarded by mu; the group that is being committed, or nil
+	removed    []removed // guarded by mu; for a shared store
+}
+
+// removed is an identity that commit group seq has removed from the store. Memory knows nothing of
+// it any more. So it cannot tell that a row of it that was read during the commit is too old.
+type removed struct {
+	id  lease.ID
+	seq uint64
 }
 
 // New makes a committer and starts its goroutines. Close ends them.
@@ -147,6 +163,9 @@ func New[R Replies](cfg Config[R]) *Committer[R] {
 	c.shared, _ = cfg.Store.(store.Shared)
 	c.done.Go(c.run)
 	c.done.Go(c.watch)
+	if c.shared != nil {
+		c.done.Go(c.follow)
+	}
 	return c
 }
 
@@ -286,26 +305,16 @@ func (c *Committer[R]) fail(err error) {
 }
 
 func (c *Committer[R]) run() {
-	var look <-chan time.Time
-	if c.shared != nil {
-		tick := time.NewTicker(readEvery)
-		defer tick.Stop()
-		look = tick.C
-	}
 	for {
 		stopped := false
 		select {
 		case <-c.wake:
-		case <-look:
 		case <-c.stop:
 			stopped = true
 		}
 		c.disk.Lock()
 		if !c.failed.Load() {
 			c.commitGathering()
-		}
-		if c.shared != nil && !c.failed.Load() && time.Since(c.readAt) >= readEvery {
-			_, _ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
 		}
 		if c.failed.Load() {
 			c.finish(c.take(), errFailed) // the group that gathered when the check failed
@@ -326,11 +335,9 @@ func (c *Committer[R]) commitGathering() bool {
 	g := c.take()
 	err := c.commit(g)
 	if err == nil && c.shared != nil && g.Replies.Unsure() {
-		changed, err := c.readForeign(g.Seq)
-		for i := range changed {
-			g.Foreign.Add(&changed[i])
-		}
-		g.Blind = err != nil
+		c.reading.Lock()
+		g.Blind = c.readForeign(g.Seq) != nil
+		c.reading.Unlock()
 	}
 	if err == nil {
 		c.finish(g, nil)
@@ -345,33 +352,63 @@ func (c *Committer[R]) commitGathering() bool {
 // readEvery is how often the changes of other dhcp4d are read.
 const readEvery = 100 * time.Millisecond
 
+// follow reads the changes of other dhcp4d, beside the commits.
+func (c *Committer[R]) follow() {
+	tick := time.NewTicker(readEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-tick.C:
+		}
+		c.reading.Lock()
+		if !c.failed.Load() && time.Since(c.readAt) > readEvery/2 {
+			_ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
+		}
+		c.reading.Unlock()
+	}
+}
+
 // readForeign reads the leases that other dhcp4d have changed, as they are after group seq, and
-// passes them to the table. It also notes them in the gathering group if that has unsure replies,
-// because these may have been decided before. The caller holds disk. The result is valid until the
-// next call.
-func (c *Committer[R]) readForeign(seq uint64) ([]lease.Binding, error) {
+// passes them to the table. Then it notes them in those of the gathering and the committing group
+// that have unsure replies, because these may have been decided before. The caller holds reading.
+func (c *Committer[R]) readForeign(seq uint64) error {
 	if s := c.shared.Share(); s != c.share {
 		c.share = s
 		c.cfg.Share(s)
 	}
-	changed, err := c.shared.Foreign()
+	ended := 0 // how many of removed have a group that has ended
+	again := slices.Clone(c.again)
+	c.mu.Lock()
+	for i, r := range c.removed {
+		again = append(again, r.id)
+		if r.seq <= seq {
+			ended = i + 1
+		}
+	}
+	c.mu.Unlock()
+	changed, err := c.shared.Foreign(again)
 	if err != nil {
-		return nil, err // if the store stays away, Check fails
+		return err // if the store stays away, Check fails
 	}
 	c.readAt = time.Now()
 	c.cfg.Metrics.foreignRead(c.readAt, len(changed))
-	if len(changed) == 0 {
-		return nil, nil
+	c.again = c.again[:0]
+	if len(changed) > 0 {
+		c.again = append(c.again, c.cfg.Foreign(changed, seq)...)
 	}
-	c.cfg.Foreign(changed, seq)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gathering.Replies.Unsure() {
-		for i := range changed {
-			c.gathering.Foreign.Add(&changed[i])
+	c.removed = slices.Delete(c.removed, 0, ended)
+	for _, g := range []*Group[R]{c.gathering, c.committing} {
+		if g != nil && g.Replies.Unsure() {
+			for i := range changed {
+				g.Foreign.Add(&changed[i])
+			}
 		}
 	}
-	return changed, nil
+	return nil
 }
 
 // take swaps the two groups and returns the one that gathered.
@@ -380,6 +417,14 @@ func (c *Committer[R]) take() *Group[R] {
 	defer c.mu.Unlock()
 	c.gathering, c.spare = c.spare, c.gathering
 	c.gathering.Seq = c.spare.Seq + 1
+	c.committing = c.spare
+	if c.shared != nil {
+		for i := range c.spare.Records.Records {
+			if r := &c.spare.Records.Records[i]; r.State == lease.NoState {
+				c.removed = append(c.removed, removed{r.ID, c.spare.Seq})
+			}
+		}
+	}
 	return c.spare
 }
 
@@ -405,6 +450,9 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 }
 
 func (c *Committer[R]) finish(g *Group[R], err error) {
+	c.mu.Lock()
+	c.committing = nil // nothing is noted in it any more
+	c.mu.Unlock()
 	if len(g.Refused) > 0 {
 		c.cfg.Refused(g)
 	}
@@ -420,6 +468,8 @@ func (c *Committer[R]) finish(g *Group[R], err error) {
 // recover opens the store again and rebuilds the table. It returns false if Close has ended it. The
 // caller holds disk.
 func (c *Committer[R]) recover() bool {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	began := time.Now()
 	logged := ""
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
@@ -443,7 +493,7 @@ func (c *Committer[R]) recover() bool {
 			c.cfg.Log.Error("lease store cannot be opened; dhcp4d keeps trying", "error", err)
 		}
 	}
-	c.readAt = time.Now() // all leases have been read
+	c.readAt, c.again = time.Now(), c.again[:0] // all leases have been read
 	c.cfg.Metrics.foreignRead(c.readAt, 0)
 	c.failed.Store(false)
 	c.cfg.Log.Info("lease store is back", "after", time.Since(began))

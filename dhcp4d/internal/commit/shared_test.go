@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func (d *sharedDisk) set(err error, changed ...netip.Addr) {
 	}
 }
 
-func (d *sharedDisk) Foreign() ([]lease.Binding, error) {
+func (d *sharedDisk) Foreign([]lease.ID) ([]lease.Binding, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	changed := d.changed
@@ -61,7 +62,7 @@ func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
 	c := New(Config[*replies]{
 		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
 		Metrics: metrics,
-		Foreign: func([]lease.Binding, uint64) {}, Share: func(store.Share) {}, Done: func(*Group[*replies], error) {},
+		Foreign: func([]lease.Binding, uint64) []lease.ID { return nil }, Share: func(store.Share) {}, Done: func(*Group[*replies], error) {},
 	})
 	defer c.Close()
 	until := func(want State) {
@@ -106,8 +107,13 @@ func TestDB_9_WhoIsUnsureLooksFirst(t *testing.T) {
 	c := New(Config[*replies]{
 		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry(), d),
-		Foreign: func(changed []lease.Binding, _ uint64) { say(fmt.Sprintf("foreign %d", len(changed))) },
-		Share:   func(s store.Share) { say(fmt.Sprintf("share %d of %d", s.Index, s.Of)) },
+		Foreign: func(changed []lease.Binding, _ uint64) []lease.ID {
+			if len(changed) > 0 {
+				say(fmt.Sprintf("foreign %d", len(changed)))
+			}
+			return nil
+		},
+		Share: func(s store.Share) { say(fmt.Sprintf("share %d of %d", s.Index, s.Of)) },
 		Done: func(g *Group[*replies], err error) {
 			if err != nil {
 				t.Error(err)
@@ -141,4 +147,85 @@ func TestDB_9_WhoIsUnsureLooksFirst(t *testing.T) {
 	if got := add(func() {}, 2); got.blind || got.foreign != 0 {
 		t.Errorf("a reply that rests on nothing else: %+v", got)
 	}
+}
+
+// slowDisk is a sharedDisk whose commits wait. It notes what it was asked to read again.
+type slowDisk struct {
+	sharedDisk
+	began, end chan struct{} // a commit has begun, and may end
+	asked      []string      // guarded by mu
+}
+
+func (d *slowDisk) Commit([]lease.Binding) ([]store.Refusal, error) {
+	d.began <- struct{}{}
+	<-d.end
+	return nil, nil
+}
+
+func (d *slowDisk) Foreign(again []lease.ID) ([]lease.Binding, error) {
+	d.mu.Lock()
+	d.asked = append(d.asked, fmt.Sprint(again))
+	d.mu.Unlock()
+	return d.sharedDisk.Foreign(again)
+}
+
+// TestDB_9_WhatOthersChangeIsReadDuringACommit has a commit wait while another dhcp4d changes two
+// leases. They reach the table at once, and the group whose NAK may rest on them. What the table
+// cannot take yet, and what the commit removes, is read again.
+func TestDB_9_WhatOthersChangeIsReadDuringACommit(t *testing.T) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &slowDisk{sharedDisk{Store: m}, make(chan struct{}), make(chan struct{}), nil}
+	type found struct {
+		n   int
+		seq uint64
+	}
+	heard, done := make(chan found, 99), make(chan int, 9)
+	c := New(Config[*replies]{
+		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry(), d),
+		Foreign: func(changed []lease.Binding, seq uint64) (again []lease.ID) {
+			heard <- found{len(changed), seq}
+			if seq == 0 { // the table has a record of the first one in the group
+				again = append(again, changed[0].ID)
+			}
+			return again
+		},
+		Share: func(store.Share) {},
+		Done:  func(g *Group[*replies], _ error) { done <- len(g.Foreign.Records) },
+	})
+	defer c.Close()
+	removes := lease.Binding{ID: lease.ID{Addr: addr(9)}}
+	g := c.LockGroup()
+	g.Records.Add(&removes)
+	g.Replies.list = append(g.Replies.list, unsure)
+	c.UnlockAndWake(g)
+	<-d.began
+	d.set(nil, addr(1), addr(2))
+	if got := <-heard; got != (found{2, 0}) {
+		t.Errorf("during the commit: %+v", got)
+	}
+	until := func(what string, is func(asked []string) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			d.mu.Lock()
+			asked := slices.Clone(d.asked)
+			d.mu.Unlock()
+			if is(asked) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %q", what, asked)
+			}
+		}
+	}
+	both := fmt.Sprint([]lease.ID{{Addr: addr(1)}, removes.ID})
+	until("both are read again", func(asked []string) bool { return slices.Contains(asked, both) })
+	d.end <- struct{}{}
+	if n := <-done; n != 2 {
+		t.Errorf("the group hears of %d changes, want 2", n)
+	}
+	until("nothing is read again after the commit", func(asked []string) bool { return asked[len(asked)-1] == "[]" })
 }

@@ -369,18 +369,22 @@ func (b *Book) Refused(records []lease.Binding, refused []store.Refusal, seq uin
 const foreignAtOnce = 1024
 
 // Foreign takes over the leases that other processes have changed, as they were read from the store
-// after commit group seq. The error says which records are not valid. Their addresses then count as
+// after commit group seq. A lease of which a later group has a record stays; it is among those that
+// must be read again. The error says which records are not valid. Their addresses then count as
 // free.
-func (b *Book) Foreign(changed []lease.Binding, seq uint64) (err error) {
+func (b *Book) Foreign(changed []lease.Binding, seq uint64) (again []lease.ID, err error) {
 	for some := range slices.Chunk(changed, foreignAtOnce) {
 		b.between(func(t *table.Table) {
 			over := b.clock.Now().Over()
 			for i := range some {
-				err = errors.Join(err, t.Foreign(&some[i], seq, over))
+				later, wrong := t.Foreign(&some[i], seq, over)
+				if err = errors.Join(err, wrong); later {
+					again = append(again, some[i].ID)
+				}
 			}
 		})
 	}
-	return err
+	return again, err
 }
 
 // SetShare says which free addresses are given out first.

@@ -179,10 +179,12 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 				c.Log.Error("the lease store has refused a lease for another client, whose record cannot be used", "error", err)
 			}
 		},
-		Foreign: func(changed []lease.Binding, seq uint64) {
-			if err := book.Foreign(changed, seq); err != nil {
+		Foreign: func(changed []lease.Binding, seq uint64) []lease.ID {
+			again, err := book.Foreign(changed, seq)
+			if err != nil {
 				c.Log.Error("another dhcp4d has changed a lease, but to what cannot be known", "error", err)
 			}
+			return again
 		},
 		Share: book.SetShare,
 		Done:  a.done,

@@ -29,7 +29,7 @@ type several struct {
 	holder  lease.Binding   // guarded by mu
 }
 
-func (s *several) Foreign() ([]lease.Binding, error) {
+func (s *several) Foreign([]lease.ID) ([]lease.Binding, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {

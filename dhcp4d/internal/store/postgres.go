@@ -41,8 +41,8 @@ import (
 //
 // Each commit notes in the table change which identities it has changed. [postgres.Foreign] reads
 // what the commits of other processes have noted since its last call, and then the rows of those
-// identities. It is never called during a commit of ours, so a row that it reads is never older
-// than what this process has written.
+// identities. A row that it reads is never older than what this process has written by commits that
+// ended before. A commit that runs meanwhile may write a newer one. Then the row is read again.
 //
 // # The time of leases
 //
@@ -55,12 +55,14 @@ type postgres struct {
 	clock  *clock.Clock
 	doubt  atomic.Bool // the server said that a commit may not have reached a standby
 
-	conn  *pgx.Conn       // of Load, Commit and Foreign; nil while there is none
+	conn  *pgx.Conn       // of Load and Commit; nil while there is none
 	mine  position        // of our last commit that is known to stand
 	seen  map[int64]int64 // the last commit of each other process that Load or Foreign has read
-	lost  error           // not nil: commits that were acknowledged are gone
 	group rows            // of the commit
 	feed  feed            // memory of Foreign
+
+	forgot      atomic.Bool  // commits that were acknowledged are gone
+	connections atomic.Int64 // how often conn was made
 
 	closing chan struct{} // closed by Close
 
@@ -180,6 +182,7 @@ func (p *postgres) join() error {
 	}
 	drop(&p.conn)
 	p.conn = conn
+	p.connections.Add(1)
 	err = p.check()
 	if err == nil && p.mine.writer != 0 {
 		err = p.leave()
@@ -202,7 +205,7 @@ func (p *postgres) leave() error {
 	if err != nil {
 		return fmt.Errorf("leaving the table process: %w", err)
 	}
-	if p.lost != nil {
+	if p.forgot.Load() {
 		return nil // our row is gone or old, as is known already
 	}
 	return p.compare()
@@ -442,6 +445,7 @@ func (p *postgres) Stats() Stats {
 func (p *postgres) Close() error {
 	close(p.closing)
 	drop(&p.conn)
+	drop(&p.feed.conn)
 	p.side.Lock()
 	defer p.side.Unlock()
 	if p.side.writer != 0 { // so that the others take over our part of the free addresses at once

@@ -34,7 +34,7 @@ func TestDB_1_BehindPgBouncer(t *testing.T) {
 	for i := range 6 {
 		committed(t, a, twin, some(r, 9))
 		committed(t, b, twin, some(r, 9))
-		if _, err := b.Foreign(); err != nil && i != 3 {
+		if _, err := b.Foreign(nil); err != nil && i != 3 {
 			t.Error(err)
 		}
 		if i == 2 {

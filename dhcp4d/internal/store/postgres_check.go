@@ -153,7 +153,9 @@ func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
 			c.by.wseq++
 			did++
 		}
-		if err := p.readChanges(ctx); err != nil {
+		p.feed.conn = p.conn // only this connection sees what the transaction has done
+		defer func() { p.feed.conn = nil }()
+		if err := p.readChanges(ctx, nil); err != nil {
 			return fmt.Errorf("to read what others have changed: %w", err)
 		}
 		if err := p.readKeys(ctx); err != nil {

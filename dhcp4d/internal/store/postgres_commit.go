@@ -160,8 +160,8 @@ func (r *rows) add(b *lease.Binding) {
 // Commit implements Store. While the outcome of the commit is unknown, it makes the commit again,
 // up to settleWithin.
 func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
-	if p.lost != nil {
-		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, p.lost)
+	if p.forgot.Load() {
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, errForgotten)
 	}
 	p.group.fill(records)
 	refused, err := p.settle(records)
@@ -232,7 +232,7 @@ const firstPause = 5 * time.Millisecond
 // mayRepeat waits, and then reports whether what has failed may be tried once more. It does not
 // wait if the error cannot pass, or if settleWithin has passed since began.
 func (p *postgres) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
-	if p.lost != nil || !passing(err) || time.Since(began) > settleWithin {
+	if p.forgot.Load() || !passing(err) || time.Since(began) > settleWithin {
 		return false
 	}
 	select {
@@ -255,6 +255,7 @@ func (p *postgres) connected() error {
 		return err
 	}
 	p.conn = c
+	p.connections.Add(1)
 	return nil
 }
 

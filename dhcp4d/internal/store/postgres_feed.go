@@ -61,17 +61,17 @@ func (p *postgres) readPositions() error {
 }
 
 // Foreign implements Shared.
-func (p *postgres) Foreign() ([]lease.Binding, error) {
+func (p *postgres) Foreign(again []lease.ID) ([]lease.Binding, error) {
 	p.feed.batch.Reset()
-	if p.lost != nil {
-		return nil, p.lost
+	if p.forgot.Load() {
+		return nil, errForgotten
 	}
-	if err := p.connected(); err != nil {
+	if err := p.feedConnected(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	err := p.readChanges(ctx)
+	err := p.readChanges(ctx, again)
 	if err == nil && len(p.feed.keys) > 0 {
 		err = p.readKeys(ctx)
 	}
@@ -84,26 +84,50 @@ func (p *postgres) Foreign() ([]lease.Binding, error) {
 	return p.feed.batch.Records, nil
 }
 
-// feed is the memory of Foreign.
+// feedConnected makes a connection for Foreign, if there is none. It makes a new one after each new
+// connection for commits: the server may have failed over, and both must talk to the same one.
+func (p *postgres) feedConnected() error {
+	f := &p.feed
+	n := p.connections.Load()
+	if f.conn != nil && !f.conn.IsClosed() && f.connections == n {
+		return nil
+	}
+	drop(&f.conn)
+	c, err := p.connect()
+	if err != nil {
+		return err
+	}
+	f.conn, f.connections = c, n
+	return nil
+}
+
+// feed is the memory of Foreign. It has a connection of its own, because a commit waits for the
+// disk of the server most of the time.
 type feed struct {
+	conn        *pgx.Conn
+	connections int64 // for commits, when conn was made
+
 	read  []position // the commits whose changes were read
 	keys  map[lease.ID]bool
 	batch lease.Batch
 }
 
-// readChanges reads which identities others have changed.
-func (p *postgres) readChanges(ctx context.Context) error {
+// readChanges reads which identities others have changed. It adds those of again.
+func (p *postgres) readChanges(ctx context.Context, again []lease.ID) error {
 	f := &p.feed
 	f.read = f.read[:0]
 	if f.keys == nil {
 		f.keys = make(map[lease.ID]bool)
 	}
 	clear(f.keys)
+	for _, id := range again {
+		f.keys[id] = true
+	}
 	writers, seen := make([]int64, 0, len(p.seen)), make([]int64, 0, len(p.seen))
 	for w, s := range p.seen {
 		writers, seen = append(writers, w), append(seen, s)
 	}
-	rows, err := p.conn.Query(ctx, sqlFeed, p.mine.writer, writers, seen, mostChanges+1)
+	rows, err := f.conn.Query(ctx, sqlFeed, p.mine.writer, writers, seen, mostChanges+1)
 	if err != nil {
 		return err
 	}
@@ -134,7 +158,7 @@ func (p *postgres) readChanges(ctx context.Context) error {
 // readKeys reads the rows of f.keys. An identity without a row was removed.
 func (p *postgres) readKeys(ctx context.Context) error {
 	f := &p.feed
-	err := loadRowsOf(ctx, p.conn, f.keys, func(b *lease.Binding) error {
+	err := loadRowsOf(ctx, f.conn, f.keys, func(b *lease.Binding) error {
 		delete(f.keys, b.ID)
 		f.batch.Add(b)
 		return nil

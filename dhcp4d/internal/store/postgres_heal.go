@@ -33,17 +33,17 @@ const sqlRestore = `WITH done AS (` + insert + replace +
 // forgotten notes that the database has lost commits. A dhcp4d that starts before they are put back
 // must recover.
 func (p *postgres) forgotten() error {
-	p.lost = errForgotten
+	p.forgot.Store(true)
 	p.side.Lock()
 	defer p.side.Unlock()
 	if err := p.setMeta("repaired", "yes"); err != nil {
-		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not be noted: %w", p.lost, err)
+		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not be noted: %w", errForgotten, err)
 	}
-	return p.lost
+	return errForgotten
 }
 
 // Forgot implements Healer.
-func (p *postgres) Forgot() bool { return p.lost != nil }
+func (p *postgres) Forgot() bool { return p.forgot.Load() }
 
 // Heal implements Healer. What it stores is in the table change, so the other processes hear of it.
 func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (restored int, err error) {
@@ -77,7 +77,7 @@ func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (resto
 	if err != nil {
 		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.place, err)
 	}
-	p.lost = nil
+	p.forgot.Store(false)
 	if p.mustRecover() { // it had to before, for another reason
 		return restored, nil
 	}

@@ -226,7 +226,7 @@ func TestDB_6_WhatIsRefused(t *testing.T) {
 // foreign returns what a process finds that others have changed.
 func foreign(t *testing.T, p *postgres) map[string]lease.Binding {
 	t.Helper()
-	found, err := p.Foreign()
+	found, err := p.Foreign(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +359,7 @@ func TestDB_3_WhoIsFarBehindLoadsAnew(t *testing.T) {
 	if n := s.Query(t, "SELECT count(*) FROM dhcp4d.change"); n != "0" {
 		t.Fatalf("%s changes are left", n)
 	}
-	if _, err := b.Foreign(); !errors.Is(err, errBehind) {
+	if _, err := b.Foreign(nil); !errors.Is(err, errBehind) {
 		t.Errorf("the changes are missing: %v", err)
 	}
 	if err := b.Check(); !errors.Is(err, errBehind) {
@@ -540,7 +540,7 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 				}
 			}
 			sameAs(t, p, twin)
-			if heard, err := next.Foreign(); err != nil || len(heard) != restored {
+			if heard, err := next.Foreign(nil); err != nil || len(heard) != restored {
 				t.Errorf("another process hears of %d of %d, %v", len(heard), restored, err)
 			}
 			committed(t, p, twin, some(r, 9))

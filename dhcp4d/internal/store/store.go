@@ -68,11 +68,12 @@ type Store interface {
 type Shared interface {
 	Store
 
-	// Foreign returns the leases that other dhcp4d have changed since Load or the last call, as the
-	// store has them now. It must not be called during a Commit. What it returns is newer than
-	// every Commit before it. The bindings are valid until the next call. After an error, the next
-	// call returns these changes too.
-	Foreign() ([]lease.Binding, error)
+	// Foreign returns the leases that other dhcp4d have changed since Load or the last call, and
+	// those of again, as the store has them now. What it returns is newer than every Commit that
+	// has returned before the call. A Commit may run at the same time: the caller must know which
+	// leases that one changes, and ask for them again. The bindings are valid until the next call.
+	// After an error, the next call returns these changes too.
+	Foreign(again []lease.ID) ([]lease.Binding, error)
 
 	// Share returns the part of the free addresses that this dhcp4d gives out first. Any goroutine
 	// may call it.

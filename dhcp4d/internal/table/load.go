@@ -67,30 +67,31 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 // changes if a later group has a record of the identity, because the store judges that one too. If
 // the holder's record cannot be loaded, the address becomes free; the error is that of Load.
 func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now lease.Time) error {
+	var wrong error
 	if holder.ID != id {
-		err := fmt.Errorf("%v is held as %v", id.Addr, holder.Addr)
-		return errors.Join(err, t.Foreign(&lease.Binding{ID: id}, seq, now))
+		wrong, holder = fmt.Errorf("%v is held as %v", id.Addr, holder.Addr), &lease.Binding{ID: id}
 	}
-	return t.Foreign(holder, seq, now)
+	_, err := t.Foreign(holder, seq, now)
+	return errors.Join(wrong, err)
 }
 
 // Foreign takes over the record of an identity that another process has changed, as it was read
-// from the store after commit group seq. In lease.NoState nobody has the identity any more. Nothing
-// changes if a later group has a record of the identity, because the store judges that one. If the
-// record cannot be loaded, the address becomes free; the error is that of Load.
-func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) error {
+// from the store after commit group seq. In lease.NoState nobody has the identity any more. Later
+// reports that a later group has a record of the identity. Then nothing changes, and the record
+// must be read again after that group. If the record cannot be loaded, the address becomes free;
+// the error is that of Load.
+func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) (later bool, err error) {
 	ref := t.byAddr(pool.Number(b.Addr))
 	if ref != 0 {
 		e := t.entries.at(ref)
 		if e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0 {
-			return nil
+			return true, nil
 		}
 	}
-	var err error
 	if b.State != lease.NoState {
 		if err = t.Load(b, now); err == nil {
 			t.Loaded(now)
-			return nil
+			return false, nil
 		}
 	}
 	if ref != 0 {
@@ -100,7 +101,7 @@ func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) error {
 			p.Return(addr, true)
 		}
 	}
-	return err
+	return false, err
 }
 
 // forget removes an entry that another one is about to replace.

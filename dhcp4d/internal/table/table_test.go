@@ -764,24 +764,25 @@ func TestWhatOthersHaveMadeOfALeaseIsKnown(t *testing.T) {
 		foreign func(*lease.Binding)
 		state   lease.Standing // to the client
 		free    uint32         // of ten addresses
+		later   bool           // it must be read again
 	}{
-		{"a free address is bound", func(*Table) {}, func(*lease.Binding) {}, lease.Mine, 9},
-		{"a free address is bound to another", func(*Table) {}, func(b *lease.Binding) { b.Client = []byte("other") }, lease.Taken, 9},
-		{"an offer is bound", func(tab *Table) { bind(tab, lease.Hold, seq) }, func(*lease.Binding) {}, lease.Mine, 9},
-		{"an offer is bound to another", func(tab *Table) { bind(tab, lease.Hold, seq) }, func(b *lease.Binding) { b.Client = []byte("other") }, lease.Taken, 9},
-		{"a lease is released", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { b.State, b.Expires = lease.Released, now }, lease.Former, 10},
-		{"a lease is in quarantine", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { b.State = lease.Declined }, lease.Quarantined, 9},
-		{"a lease is gone", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Free, 10},
-		{"what nobody knows is gone", func(*Table) {}, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Free, 10},
-		{"a lease that a later group writes stays", func(tab *Table) { bind(tab, lease.Bind, seq+1) }, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Mine, 9},
+		{"a free address is bound", func(*Table) {}, func(*lease.Binding) {}, lease.Mine, 9, false},
+		{"a free address is bound to another", func(*Table) {}, func(b *lease.Binding) { b.Client = []byte("other") }, lease.Taken, 9, false},
+		{"an offer is bound", func(tab *Table) { bind(tab, lease.Hold, seq) }, func(*lease.Binding) {}, lease.Mine, 9, false},
+		{"an offer is bound to another", func(tab *Table) { bind(tab, lease.Hold, seq) }, func(b *lease.Binding) { b.Client = []byte("other") }, lease.Taken, 9, false},
+		{"a lease is released", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { b.State, b.Expires = lease.Released, now }, lease.Former, 10, false},
+		{"a lease is in quarantine", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { b.State = lease.Declined }, lease.Quarantined, 9, false},
+		{"a lease is gone", func(tab *Table) { bind(tab, lease.Bind, seq) }, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Free, 10, false},
+		{"what nobody knows is gone", func(*Table) {}, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Free, 10, false},
+		{"a lease that a later group writes stays", func(tab *Table) { bind(tab, lease.Bind, seq+1) }, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Mine, 9, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []pool.Range{{First: id.Addr, Last: netip.MustParseAddr("192.0.2.19")}}}}, Options{})
 			c.before(tab)
 			foreign := lease.Binding{ID: id, Subnet: 1, State: lease.Bound, Client: []byte("mine"), Point: []byte("p"), Expires: now + 3600, Changed: now}
 			c.foreign(&foreign)
-			if err := tab.Foreign(&foreign, seq, now); err != nil {
-				t.Fatal(err)
+			if later, err := tab.Foreign(&foreign, seq, now); err != nil || later != c.later {
+				t.Fatalf("it must be read again: %t; %v", later, err)
 			}
 			var f lease.Facts
 			tab.Look(mine, now, &f)
