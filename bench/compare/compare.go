@@ -144,16 +144,22 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 // Measure makes all runs. It calls say with lines about its progress.
 func Measure(ctx context.Context, o Options, say func(string)) (result Result, err error) {
 	if o.Before != "" {
-		o.Subjects = append(slices.Clone(o.Subjects), Before)
+		measured := o.Subjects
+		o.Subjects = append(slices.Clone(measured), Before)
+		for _, name := range hooked {
+			if slices.Contains(measured, name) {
+				o.Subjects = append(o.Subjects, asBefore(name))
+			}
+		}
 	}
 	if o.KeaOther != "" {
 		o.Subjects = append(slices.Clone(o.Subjects), KeaOther)
 	}
 	for _, name := range o.Subjects {
 		switch {
-		case !slices.Contains(subjects, name):
+		case !slices.Contains(subjects, likeOurs(name)):
 			return result, fmt.Errorf("%q is nothing that can be measured: name some of %s", name, strings.Join(subjects, ", "))
-		case name == KeaOther && o.KeaOther == "", name == Before && o.Before == "":
+		case name == KeaOther && o.KeaOther == "", name != likeOurs(name) && o.Before == "":
 			return result, fmt.Errorf("%q needs the directory of its programs: -kea or -before", name)
 		}
 	}

@@ -109,7 +109,7 @@ func (p *plot) bar(length int, subject string, opacity float64) {
 
 func colour(subject string) string {
 	switch {
-	case subject == Before:
+	case subject != likeOurs(subject):
 		return "#7fbf7b"
 	case ours(subject):
 		return "#1b7837"

@@ -35,6 +35,7 @@ const (
 	// With a program outside that is asked about every query, or whose verdicts are known.
 	OursAsked   = "ours+asked"
 	OursKnown   = "ours+known"
+	OursRules   = "ours+rules" // with a rule at each of three points of dhcp4d
 	KeaPostgres = "kea+postgres"
 	Kea         = "kea"          // memfile, log level WARN
 	KeaOther    = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
@@ -43,7 +44,21 @@ const (
 )
 
 var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2,
-	OursAsked, OursKnown, Kea, KeaPostgres, KeaOther, Bare, BareOffload}
+	OursAsked, OursKnown, OursRules, Kea, KeaPostgres, KeaOther, Bare, BareOffload}
+
+// hooked are those with hooks, which other builds can have too.
+var hooked = []string{OursAsked, OursKnown, OursRules}
+
+// asBefore returns the name of what has the other builds in place of ours.
+func asBefore(name string) string { return Before + strings.TrimPrefix(name, Ours) }
+
+// likeOurs returns the name of what has our builds, with the same hooks.
+func likeOurs(name string) string {
+	if rest, ok := strings.CutPrefix(name, Before); ok {
+		return Ours + rest
+	}
+	return name
+}
 
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.
@@ -77,7 +92,7 @@ type subject struct {
 }
 
 // ours reports whether the daemons are ours, in any configuration.
-func ours(name string) bool { return name == Before || strings.HasPrefix(name, Ours) }
+func ours(name string) bool { return strings.HasPrefix(likeOurs(name), Ours) }
 
 // keas reports whether the daemons are Kea's.
 func keas(name string) bool { return strings.HasPrefix(name, Kea) }
@@ -125,8 +140,8 @@ func (s *subject) up(ctx context.Context, o Options, program string, say func(st
 	if err := s.configure(o); err != nil {
 		return err
 	}
-	if s.name == OursAsked || s.name == OursKnown {
-		s.answers = answer(ctx, s.socket(), s.name == OursKnown)
+	if as := likeOurs(s.name); as == OursAsked || as == OursKnown {
+		s.answers = answer(ctx, s.socket(), as == OursKnown)
 	}
 	if o.Held > 0 {
 		say(fmt.Sprintf("%s gets %d leases", s.name, o.Held))
@@ -178,7 +193,10 @@ func (s *subject) configure(o Options) error {
 	if onPostgres(s.name) {
 		s.postmaster = o.PostgresPID
 	}
-	switch s.name {
+	if s.name != likeOurs(s.name) {
+		s.config.Bin = o.Before
+	}
+	switch likeOurs(s.name) {
 	case OursKeys:
 		s.config.Env = []string{"DHCP6D_IPC_KEYS=" + keys, "DHCP4D_IPC_KEYS=" + keys}
 	case OursJournal, OursPebble:
@@ -188,13 +206,13 @@ func (s *subject) configure(o Options) error {
 		s.store, s.shared = "", true
 	case OursAsked, OursKnown:
 		s.config.Env = s.outside()
+	case OursRules:
+		s.config.Env = rules
 	case KeaPostgres:
 		var err error
 		if s.config.KeaDatabase, err = keaDatabase(database(o, s.name)); err != nil {
 			return err
 		}
-	case Before:
-		s.config.Bin = o.Before
 	case KeaOther:
 		s.config.KeaBin = o.KeaOther
 	}

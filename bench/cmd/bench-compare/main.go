@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
 	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, "+
 		"ours+2postgres (two dhcp4d), ours+asked (a program outside is asked about every query), "+
-		"ours+known (its verdicts are kept), kea, kea+postgres, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
+		"ours+known (its verdicts are kept), ours+rules (a rule at each of three points), kea, kea+postgres, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&o.OpenFor, "t", 2*time.Second, "how long an open-loop run takes")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "directory for the leases; it must be on a disk")
 	flags.StringVar(&o.Bin, "bin", "", "directory of our dhcp6d and dhcp4d (default beside this program, or bin/)")
-	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\"")
+	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\", with hooks as \"before+asked\", and so on")
 	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, "+
 		"measured beside these as \"kea+other\", queries by multicast")
 	flags.IntVar(&o.Backends, "backends", 1, "dhcp4d behind each dhcp6d of ours, each with a part of the addresses")
