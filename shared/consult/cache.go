@@ -15,9 +15,11 @@ type Entry struct {
 	// Made is what the daemon has made of the answer, for the configuration For.
 	Made, For any
 
-	key           string
-	size          int
-	newer, before *Entry
+	key  string
+	size int
+	used bool // since the hand of the cache has passed it
+
+	next, before *Entry
 }
 
 // perEntry is how many octets of verdicts there may be for each entry that a cache may have.
@@ -26,13 +28,17 @@ const perEntry = 1 << 10
 // overhead is about what an entry costs beside its octets.
 const overhead = 256
 
-// Cache is the verdicts that are known, by key, the least recently used of which go when there are
-// too many. It belongs to the packet loop. What is no longer good stays until then: it may be all
-// that is known while the program is away.
+// Cache is the verdicts that are known, by key. When there are too many, one goes that was not used
+// for long: a hand goes around the ring of all, and takes the first that was not used since it last
+// came by, or after some steps any. So a look at a verdict touches no other one, which would cost a
+// cache miss of the processor each. What is no longer good stays until then: it may be all that is
+// known while the program is away.
+//
+// A cache belongs to the packet loop.
 type Cache struct {
 	most, octets int
 	entries      map[string]*Entry
-	ring         Entry // newer is the least recently used, before the most recently used
+	hand         *Entry // nil: the cache is empty
 }
 
 // NewCache makes an empty cache.
@@ -57,10 +63,7 @@ func (c *Cache) Get(key []byte, subnet uint32) *Entry {
 	if e == nil || e.Subnet != subnet {
 		return nil
 	}
-	if c.ring.before != e {
-		e.unlink()
-		c.link(e)
-	}
+	e.used = true
 	return e
 }
 
@@ -94,29 +97,40 @@ func (c *Cache) Remove(key []byte) {
 // Forget forgets everything.
 func (c *Cache) Forget() {
 	c.entries = map[string]*Entry{} // to clear a large map takes long, and a program may have us do so often
-	c.octets = 0
-	c.ring.newer, c.ring.before = &c.ring, &c.ring
+	c.octets, c.hand = 0, nil
 }
 
+// steps is how many verdicts the hand passes for one that goes, so that the loop never waits.
+const steps = 16
+
 func (c *Cache) shrink() {
-	for len(c.entries) > c.most || c.octets > c.most*perEntry {
-		if c.ring.newer == &c.ring {
-			return
+	for c.hand != nil && (len(c.entries) > c.most || c.octets > c.most*perEntry) {
+		for i := 0; i < steps && c.hand.used; i++ {
+			c.hand.used = false
+			c.hand = c.hand.next
 		}
-		c.remove(c.ring.newer)
+		c.remove(c.hand)
 	}
 }
 
+// link puts an entry where the hand comes last.
+func (c *Cache) link(e *Entry) {
+	if c.hand == nil {
+		e.next, e.before, c.hand = e, e, e
+		return
+	}
+	e.next, e.before = c.hand, c.hand.before
+	e.next.before, e.before.next = e, e
+}
+
 func (c *Cache) remove(e *Entry) {
-	e.unlink()
 	delete(c.entries, e.key)
 	c.octets -= e.size
+	if c.hand == e {
+		c.hand = e.next
+	}
+	if c.hand == e {
+		c.hand = nil
+	}
+	e.next.before, e.before.next = e.before, e.next
 }
-
-// link makes an entry the most recently used one.
-func (c *Cache) link(e *Entry) {
-	e.before, e.newer = c.ring.before, &c.ring
-	e.before.newer, c.ring.before = e, e
-}
-
-func (e *Entry) unlink() { e.before.newer, e.newer.before = e.newer, e.before }

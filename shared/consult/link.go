@@ -2,9 +2,10 @@
 // which package outside describes: the connection ([Link]), and the verdicts that are known
 // ([Cache]).
 //
-// The loop never waits for the program and never touches the socket. It puts questions into memory
-// that a goroutine of the link writes from, and takes answers out of memory that another one has
-// read them into. The lock of these memories is held only to exchange them.
+// The loop never waits for the program. It writes questions to the socket as far as that takes them
+// at once, and leaves the rest in memory that a goroutine of the link writes from. It takes answers
+// out of memory that another one has read them into. The lock of these memories is held only to
+// exchange them, and for the call with which the loop writes, which does not wait.
 //
 // # What a program can cost
 //
@@ -24,6 +25,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/parking"
@@ -97,6 +101,8 @@ type Link struct {
 	unsent []byte // of the loop, since the last Flush
 
 	mu      sync.Mutex
+	direct  *direct       // for the loop to write to the connection at hand; nil: there is none
+	writing bool          // the goroutine that writes has something in hand
 	out     []byte        // to be written to the connection at hand
 	write   chan struct{} // 1: there is something
 	events  chan struct{} // 1: there may be events to tell
@@ -165,21 +171,61 @@ func (l *Link) Shut(number uint64) {
 	l.notes[number%parking.Slots].CompareAndSwap(number<<states|open, number<<states|shut)
 }
 
-// Flush hands the questions to the goroutine that writes.
+// Flush sends the questions: at once, or as soon as the goroutine that writes can.
 func (l *Link) Flush() {
 	if len(l.unsent) == 0 {
 		return
 	}
 	l.mu.Lock()
-	if l.down.Load() == 0 && len(l.out)+len(l.unsent) <= maxUnwritten {
-		l.out = append(l.out, l.unsent...)
+	rest := l.unsent
+	if l.direct != nil && !l.writing && len(l.out) == 0 {
+		rest = rest[l.direct.write(rest):]
+	}
+	later := len(rest) > 0 && l.direct != nil && len(l.out)+len(rest) <= maxUnwritten
+	if later {
+		l.out = append(l.out, rest...)
 	}
 	l.mu.Unlock()
 	l.unsent = l.unsent[:0]
+	if !later {
+		return
+	}
 	select {
 	case l.write <- struct{}{}:
 	default:
 	}
+}
+
+// direct writes to a connection without waiting.
+type direct struct {
+	raw    syscall.RawConn
+	octets []byte
+	n      int
+	send   func(fd uintptr) // built once: a closure per call would allocate
+}
+
+func newDirect(c *net.UnixConn) (*direct, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	d := &direct{raw: raw}
+	d.send = func(fd uintptr) {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&d.octets[0])), uintptr(len(d.octets)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		if errno == 0 { // else the goroutine that writes meets the error
+			d.n = int(n)
+		}
+	}
+	return d, nil
+}
+
+// write returns how many octets the socket has taken.
+func (d *direct) write(octets []byte) int {
+	d.octets, d.n = octets, 0
+	_ = d.raw.Control(d.send)
+	d.octets = nil
+	return d.n
 }
 
 // Take appends what has come, and reports whether there is a new connection, to which all questions
@@ -235,10 +281,11 @@ func (l *Link) run() {
 // hello.
 func (l *Link) connection() (met bool, err error) {
 	var d net.Dialer
-	c, err := d.DialContext(l.ctx, "unix", l.o.Path)
+	made, err := d.DialContext(l.ctx, "unix", l.o.Path)
 	if err != nil {
 		return false, err
 	}
+	c := made.(*net.UnixConn)
 	stop := context.AfterFunc(l.ctx, func() { _ = c.Close() })
 	defer stop()
 	over := make(chan struct{})
@@ -248,13 +295,17 @@ func (l *Link) connection() (met bool, err error) {
 	if _, err = c.Write(l.o.Hello.Append(nil)); err == nil {
 		err = r.hello()
 	}
+	var direct *direct
+	if err == nil {
+		direct, err = newDirect(c)
+	}
 	if err != nil {
 		_ = c.Close()
 		return false, err
 	}
 	_ = c.SetDeadline(time.Time{})
 	l.mu.Lock()
-	l.out, l.met = l.out[:0], true
+	l.out, l.met, l.direct, l.writing = l.out[:0], true, direct, false
 	l.down.Store(0)
 	l.mu.Unlock()
 	l.o.Metrics.connections.Inc()
@@ -270,7 +321,10 @@ func (l *Link) connection() (met bool, err error) {
 		_ = c.Close()
 	})
 	err = r.run()
+	l.mu.Lock()
 	l.down.Store(int64(Now()))
+	l.direct = nil
+	l.mu.Unlock()
 	l.o.Metrics.away.Inc()
 	close(over)
 	_ = c.Close()
@@ -281,41 +335,45 @@ func (l *Link) connection() (met bool, err error) {
 	return true, err
 }
 
-// writeTo writes what the loop hands over, and events, until the connection is over. It reports
+// writeTo writes what the loop leaves to it, and events, until the connection is over. It reports
 // whether the program does not read.
 func (l *Link) writeTo(c net.Conn, over chan struct{}, events *feed) (stuck bool) {
+	write := func(octets []byte) error {
+		if len(octets) == 0 {
+			return nil
+		}
+		_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
+		_, err := c.Write(octets)
+		return err
+	}
 	var octets []byte
 	l.more()
 	for {
+		tell := false
 		select {
 		case <-over:
 			return false
 		case <-l.events:
-			if events == nil {
-				continue
-			}
-			records := l.nextEvents(events)
-			if len(records) == 0 {
-				continue
-			}
-			l.more()
-			_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
-			if _, err := c.Write(records); err != nil {
-				return errors.Is(err, os.ErrDeadlineExceeded)
-			}
-			continue
+			tell = events != nil
 		case <-l.write:
 		}
 		l.mu.Lock()
-		octets, l.out = l.out, octets[:0]
+		octets, l.out, l.writing = l.out, octets[:0], true
 		l.mu.Unlock()
-		if len(octets) == 0 {
-			continue
+		err := write(octets) // first, as it may begin in the middle of a record
+		if tell && err == nil {
+			records := l.nextEvents(events)
+			if len(records) > 0 {
+				l.more()
+			}
+			err = write(records)
 		}
-		_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
-		if _, err := c.Write(octets); err != nil {
+		if err != nil {
 			return errors.Is(err, os.ErrDeadlineExceeded)
 		}
+		l.mu.Lock()
+		l.writing = false
+		l.mu.Unlock()
 	}
 }
 

@@ -311,6 +311,25 @@ func TestAProgramThatReadsNothing(t *testing.T) {
 	b.ask(b.meet(), 1<<14)
 }
 
+// TestQuestionsStayWholeWhileTheSocketIsFull: what cannot be written at once leaves in its order.
+func TestQuestionsStayWholeWhileTheSocketIsFull(t *testing.T) {
+	b := newBench(t)
+	c := b.meet()
+	const questions = 800
+	for i := range uint64(questions) {
+		q := outside.Query{Number: i + 1, Point: "pkt4_receive", Key: []byte("key"), Message: make([]byte, 1000+i)}
+		if !b.link.Ask(i+1, q.Append(nil)) {
+			t.Fatal("not taken")
+		}
+		b.link.Flush()
+	}
+	for i := range uint64(questions) {
+		if q := b.read(c).Query(); q.Number != i+1 || len(q.Message) != int(1000+i) {
+			t.Fatalf("question %d comes as %d, of %d octets", i+1, q.Number, len(q.Message))
+		}
+	}
+}
+
 func TestAway(t *testing.T) {
 	b := newBench(t)
 	if b.link.Away() == 0 {
@@ -353,8 +372,17 @@ func TestCache(t *testing.T) {
 		t.Errorf("d is there, of %d", c.Len())
 	}
 	c.Put([]byte("long"), 1, outside.Answer{Reason: string(make([]byte, 3*perEntry))}, 0)
-	if c.Len() != 0 {
-		t.Errorf("%d verdicts are kept beside one that is too long for all", c.Len())
+	if has("long") || c.octets > 3*perEntry {
+		t.Errorf("%d octets are kept, with one verdict that is too long for all", c.octets)
+	}
+	for i := range 10 * steps { // all are in use, and one goes all the same
+		put(string(rune('k' + i)))
+		for key := range c.entries {
+			has(key)
+		}
+	}
+	if c.Len() != 3 {
+		t.Errorf("%d verdicts are kept, of 3", c.Len())
 	}
 	put("a")
 	c.Forget()
