@@ -87,8 +87,12 @@ var open = &Verdict{}
 
 // Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
 // is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be
-// nil. Outcome is that of an earlier question.
-func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, now time.Duration) (*Verdict, drop.Reason) {
+// nil. Outcome is that of an earlier question, and told the verdict that has answered it.
+func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, told *Verdict, now time.Duration) (*Verdict, drop.Reason) {
+	if outcome == parking.Answered {
+		a.eval = e
+		return a.heed(told, consult.ByAnswer)
+	}
 	switch e.Query().Message.Type() {
 	case dhcp4.Release, dhcp4.Decline:
 		return nil, drop.None // it gives nobody anything
@@ -103,10 +107,8 @@ func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome 
 	}
 	known := a.Cache.Get(a.key, a.subnet)
 	switch {
-	case outcome == parking.Answered && known != nil:
-		return a.heed(known, consult.ByAnswer)
 	case known != nil && now < known.Until:
-		return a.heed(known, consult.ByCache)
+		return a.recall(known, consult.ByCache)
 	case outcome != parking.NoOutcome:
 		return a.without(known)
 	case a.Link.Away() > a.Timeout:
@@ -125,24 +127,28 @@ func (a *Asker) without(known *consult.Entry) (*Verdict, drop.Reason) {
 		a.Metrics.Decided(consult.ByOpen)
 		return open, drop.None
 	case a.Policy == Stale && known != nil:
-		return a.heed(known, consult.ByStale)
+		return a.recall(known, consult.ByStale)
 	}
 	a.Metrics.Decided(consult.ByDrop)
 	return nil, drop.HookTimeout
 }
 
-// heed returns the verdict of an entry.
-func (a *Asker) heed(known *consult.Entry, by consult.By) (*Verdict, drop.Reason) {
+// recall returns the verdict of an entry.
+func (a *Asker) recall(known *consult.Entry, by consult.By) (*Verdict, drop.Reason) {
 	if known.For != a { // of an earlier configuration, whose classes had other numbers
-		v, wrong := a.read(&known.Answer)
-		if wrong != outside.None {
+		v := new(Verdict)
+		if wrong := a.read(v, &known.Answer); wrong != outside.None {
 			a.Metrics.Wrong(wrong)
 			a.Cache.Remove(a.key)
 			return a.without(nil)
 		}
 		known.Made, known.For = v, a
 	}
-	v := known.Made.(*Verdict)
+	return a.heed(known.Made.(*Verdict), by)
+}
+
+// heed carries out a verdict, as far as that can be done here.
+func (a *Asker) heed(v *Verdict, by consult.By) (*Verdict, drop.Reason) {
 	a.Metrics.Decided(by)
 	if v.Drop {
 		a.Metrics.dropped[v.Because].Inc()
@@ -158,31 +164,34 @@ func (a *Asker) heed(known *consult.Entry, by consult.By) (*Verdict, drop.Reason
 const otherReason = "other"
 
 // read makes a verdict of an answer.
-func (a *Asker) read(from *outside.Answer) (*Verdict, outside.Wrong) {
-	v := &Verdict{Drop: from.Verdict == outside.Drop, Address: from.Address, Pool: from.Pool, LeaseTime: from.LeaseTime, Options: from.Options}
+func (a *Asker) read(v *Verdict, from *outside.Answer) outside.Wrong {
+	*v = Verdict{
+		Drop: from.Verdict == outside.Drop, Classes: v.Classes[:0],
+		Address: from.Address, Pool: from.Pool, LeaseTime: from.LeaseTime, Options: from.Options,
+	}
 	if v.Drop {
 		v.Because = otherReason
 		if slices.Contains(a.Reasons, from.Reason) {
 			v.Because = from.Reason
 		}
-		return v, outside.None
+		return outside.None
 	}
 	for _, name := range from.Classes {
 		number, ok := a.Marked[name]
 		if !ok {
-			return nil, outside.UnknownClass
+			return outside.UnknownClass
 		}
 		v.Classes = append(v.Classes, number)
 	}
 	for _, o := range v.Options {
 		if !a.Settable[o.Code] {
-			return nil, outside.BadOption
+			return outside.BadOption
 		}
 	}
 	if v.Address.IsValid() && !network.IsHost(v.Address) {
-		return nil, outside.AddressOutside
+		return outside.AddressOutside
 	}
-	return v, outside.None
+	return outside.None
 }
 
 // Asking appends what tells the question about the query of the last Decide from others.
@@ -190,17 +199,28 @@ func (a *Asker) Asking(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, a.key...), a.subnet)
 }
 
-// Learn enters the answer to a question, and reports whether it is a verdict.
-func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration) bool {
+// Learn takes the answer to a question, and returns its verdict, nil if it is none. A verdict that
+// is good for more than the queries that wait is kept, and so are all if the last one of a key may
+// have to decide. One that is not kept is in memory of the caller's, spare.
+func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration, spare *Verdict) *Verdict {
 	n := len(asking) - 4
-	v, wrong := a.read(answer)
-	if wrong != outside.None {
-		a.Metrics.Wrong(wrong)
-		return false
+	key, subnet := asking[:n], binary.BigEndian.Uint32(asking[n:])
+	keep := answer.Keep > 0 || a.Policy == Stale
+	v := spare
+	if keep {
+		v = new(Verdict)
 	}
-	entry := a.Cache.Put(asking[:n], binary.BigEndian.Uint32(asking[n:]), *answer, now+time.Duration(answer.Keep)*time.Second)
+	if wrong := a.read(v, answer); wrong != outside.None {
+		a.Metrics.Wrong(wrong)
+		return nil
+	}
+	if !keep {
+		a.Cache.Remove(key)
+		return v
+	}
+	entry := a.Cache.Put(key, subnet, *answer, now+time.Duration(answer.Keep)*time.Second)
 	entry.Made, entry.For = v, a
-	return true
+	return v
 }
 
 // Forget takes back the verdict about a key, or all if the key is nil.

@@ -51,9 +51,10 @@ type Query struct {
 	Evaluator *expression.Evaluator
 	// Options are set at pkt4_send only: what a hook sets goes into the reply.
 	Options *option.Overrides
-	// Outcome is that of the question for which the query was parked, and Uptime the time that
-	// package consult goes by, of the batch.
+	// Outcome is that of the question for which the query was parked, Told the verdict that has
+	// answered it, and Uptime the time that package consult goes by, of the batch.
 	Outcome parking.Outcome
+	Told    *asking.Verdict
 	Uptime  time.Duration
 	// Verdict is what the program outside has decided; nil: nothing, or it was not asked.
 	Verdict *asking.Verdict

@@ -269,7 +269,7 @@ func (k *kept) tell(e *event.Lease) {
 
 // decide has the program decide about a query, or has it parked.
 func (h *outsideHook) decide(e *event.Query) drop.Reason {
-	v, why := h.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Uptime)
+	v, why := h.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Told, e.Uptime)
 	e.Heed(v)
 	return why
 }

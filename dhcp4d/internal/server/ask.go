@@ -34,6 +34,9 @@ type parkedQuery struct {
 	address   netip.Addr
 	pool      string
 	leaseTime uint32
+
+	verdict *asking.Verdict // if its question has been answered
+	spare   asking.Verdict  // memory
 }
 
 type place = parking.Place[parkedQuery]
@@ -140,7 +143,7 @@ func (s *Server) recall(q *exchange) {
 		q.passed = was.More.passed
 		q.member.Copy(&was.More.member)
 		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
-		q.event.Outcome = was.Outcome
+		q.event.Outcome, q.event.Told = was.Outcome, was.More.verdict
 		if len(was.More.octets) > 0 {
 			q.octets.Changed, q.event.Data = true, was.More.octets
 		}
@@ -184,11 +187,15 @@ func (s *Server) resume() []*place {
 			continue
 		}
 		if p := w.lot.Leader(a.Number); p != nil {
-			why := parking.Answered
-			if !w.asker.Learn(p.Asking(), &a.Answer, w.now) {
+			v, why := w.asker.Learn(p.Asking(), &a.Answer, w.now, &p.More.spare), parking.Answered
+			if v == nil {
 				why = parking.Refused
 			}
+			before := len(w.left)
 			w.left = w.lot.Leave(w.left, p, why)
+			for _, p := range w.left[before:] {
+				p.More.verdict = v
+			}
 		}
 	}
 	clear(w.arrived)
@@ -223,21 +230,28 @@ func (s *Server) change(asker *asking.Asker) {
 	}
 }
 
-// rest ends a batch: what it has asked leaves, and the memory of what it has resumed is free.
+// put sends what a batch has asked. The program then works while the loop serves what is not
+// parked, and while it commits.
+func (s *Server) put() {
+	if a := s.questions.asker; a != nil {
+		a.Link.Flush()
+	}
+}
+
+// rest ends a batch: the memory of what it has resumed is free.
 func (s *Server) rest(resumed []*place) {
 	w := &s.questions
 	if w.lot == nil {
 		return
 	}
 	for _, p := range resumed {
-		p.More.set = nil
+		p.More.set, p.More.verdict = nil, nil
 	}
 	w.lot.Free(resumed)
 	w.left = w.left[:0]
 	if w.asker == nil {
 		return
 	}
-	w.asker.Link.Flush()
 	w.asker.Metrics.Set(w.lot.Len(), w.asker.Cache.Len())
 	if _, in := w.lot.Overdue(w.now, w.asker.Timeout); in > 0 && s.Wake != nil {
 		if w.alarm == nil {

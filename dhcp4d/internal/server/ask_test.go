@@ -155,7 +155,7 @@ func (q *questionsBench) hooks(t testing.TB) *event.Hooks {
 	return event.NewHooks(hooktest.Set(t, func(a *hook.Attachment) {
 		event.Asker.Give(a, q.asker)
 		hook.FilterPoint[event.Query](q.asker.Point).RunLast(a, func(e *event.Query) drop.Reason {
-			v, why := q.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Uptime)
+			v, why := q.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Told, e.Uptime)
 			e.Heed(v)
 			return why
 		})

@@ -193,6 +193,7 @@ func (s *Server) batch(in []udp.Packet) {
 	for i := range in {
 		s.take(&in[i], nil)
 	}
+	s.put()
 	s.Book.Prefetch(s.open)
 	s.group = s.Commits.LockGroup()
 	for i := range s.open {
