@@ -45,7 +45,13 @@ var sqlHold = holding("$3", "$4") + ` SELECT 1 / count(*) FROM held`
 // for the usual commit, which has no other part.
 //
 // sqlEnd ends bindings whose client has lost them to another client by the rules of package lease,
-// such as a reserved address. sqlPut then stores the record of the other client.
+// such as a reserved address, or has released them before another client got them in the same
+// commit. sqlPut then stores the record of the other client. sqlEnd ends no binding that is later
+// than what its client has lost: another dhcp4d may have acknowledged it while this commit waited.
+// Then sqlPut refuses the record of the other client.
+//
+// sqlRemove does not look at the time of what it removes. No dhcp4d that serves removes a record:
+// the end of a binding by time is not written, and all other changes are records of a client.
 const (
 	partRemoved = iota
 	partEnded
@@ -59,8 +65,8 @@ const (
 		WHERE l.addr = r.addr AND l.ports = r.ports RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed
-		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[]) r(addr, ports, client, changed)
-		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2
+		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[], $8::int8[]) r(addr, ports, client, lost, changed)
+		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2 AND l.changed <= r.lost
 		RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	insert = `INSERT INTO dhcp4d.lease AS l
@@ -88,7 +94,7 @@ type rows struct {
 	sorted   []*lease.Binding // by the primary key, and of one identity in their order
 	last     []lease.ID       // the identities that are put, in their order
 	removed  [2]array         // addr, ports
-	ended    [4]array         // addr, ports, client, changed
+	ended    [5]array         // addr, ports, client, when that client lost it, changed
 	put      [12]array        // the columns of the table lease
 	restores bool             // older records are replaced, instead of those that may be
 	stored   int              // of those that are put, by the last attempt
@@ -105,7 +111,7 @@ func (r *rows) fill(records []lease.Binding) {
 	slices.SortStableFunc(r.sorted, func(a, b *lease.Binding) int { return compareIDs(a.ID, b.ID) })
 	r.last = r.last[:0]
 	begin(r.removed[:], int8s, int8s)
-	begin(r.ended[:], int8s, int8s, byteas, int8s)
+	begin(r.ended[:], int8s, int8s, byteas, int8s, int8s)
 	begin(r.put[:], int8s, int8s, int8s, int2s, int2s, byteas, byteas, byteas, byteas, int8s, int8s, int8s)
 	for rest := r.sorted; len(rest) > 0; {
 		n := 1
@@ -129,11 +135,22 @@ func (r *rows) addRun(run []*lease.Binding) {
 		r.ended[0].int8(addr)
 		r.ended[1].int8(ports)
 		r.ended[2].bytea(first.Client)
-		r.ended[3].int8(int64(last.Changed))
+		r.ended[3].int8(int64(lastOfFirst(run).Changed))
+		r.ended[4].int8(int64(last.Changed))
 	}
 	if last.State != lease.NoState {
 		r.add(last)
 	}
+}
+
+// lastOfFirst returns the last record of the client of the first one, before another client has the
+// identity.
+func lastOfFirst(run []*lease.Binding) *lease.Binding {
+	n := 1
+	for n < len(run) && bytes.Equal(run[n].Client, run[0].Client) {
+		n++
+	}
+	return run[n-1]
 }
 
 // add adds a record that is put.

@@ -84,7 +84,15 @@ func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
 	var refused []Refusal
 	for id, run := range runs {
 		row, last := rows[id], &records[run[len(run)-1]]
-		if first := &records[run[0]]; row.State == lease.Bound && string(first.Client) != string(last.Client) && string(first.Client) == string(row.Client) {
+		first := &records[run[0]]
+		loss := first.Changed
+		for _, i := range run {
+			if string(records[i].Client) != string(first.Client) {
+				break
+			}
+			loss = records[i].Changed
+		}
+		if row.State == lease.Bound && string(first.Client) != string(last.Client) && string(first.Client) == string(row.Client) && row.Changed <= loss {
 			row.State, row.Changed, row.Expires = lease.Released, last.Changed, last.Changed
 		}
 		for _, i := range run {
@@ -287,6 +295,10 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	late.Changed-- // before the client has renewed with the second
 	if refused := commit(a, late); len(refused) != 1 || fmt.Sprintf("%+v", refused[0].Holder) != fmt.Sprintf("%+v", renewed) {
 		t.Errorf("an earlier release ends a later binding: %+v", refused)
+	}
+	// Its address was given to another client in the commit of the release.
+	if refused := commit(a, late, bindingOf("192.0.2.1", "four")); len(refused) != 2 || fmt.Sprintf("%+v", refused[1].Holder) != fmt.Sprintf("%+v", renewed) {
+		t.Errorf("an earlier release ends a later binding, and another client has the address: %+v", refused)
 	}
 	if refused := commit(b, released, lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.2")}}); refused != nil {
 		t.Errorf("it cannot release: %+v", refused)
