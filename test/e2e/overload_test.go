@@ -22,6 +22,8 @@ import (
 type street struct {
 	*bench
 	subscribers, neighbour, flooder, relay *netns.Host
+
+	socket *client.Socket // of the subscribers, see onLink
 }
 
 // Addresses of the street, beside those of the network.
@@ -120,17 +122,17 @@ func (g group) run(t *testing.T) <-chan load.Report {
 	return done
 }
 
-// A flood sends one message again and again.
+// A flood sends messages in turn, again and again.
 type flood struct {
-	host    *netns.Host
-	from    netip.AddrPort
-	via     string // interface
-	to      netip.Addr
-	message []byte
+	host     *netns.Host
+	from     netip.AddrPort
+	via      string // interface
+	to       netip.Addr
+	messages [][]byte
 }
 
-// send sends the message perSecond times a second, or as fast as the kernel can if that is 0, until
-// stop is closed or the total is reached.
+// send sends perSecond messages a second, or as many as the kernel can if that is 0, until stop is
+// closed or the total is reached.
 func (f flood) send(t *testing.T, perSecond, inAll int, stop <-chan struct{}) (sent int) {
 	t.Helper()
 	conn, err := netns.In(f.host, func() (*udp.Conn, error) {
@@ -149,7 +151,7 @@ func (f flood) send(t *testing.T, perSecond, inAll int, stop <-chan struct{}) (s
 	const batch = 64
 	w, packets := conn.NewWriter(batch), make([]udp.Packet, batch)
 	for i := range packets {
-		packets[i] = udp.Packet{Data: f.message, Peer: netip.AddrPortFrom(f.to, relay.ServerPort), Interface: index}
+		packets[i] = udp.Packet{Peer: netip.AddrPortFrom(f.to, relay.ServerPort), Interface: index}
 	}
 	for begun := time.Now(); inAll == 0 || sent < inAll; {
 		select {
@@ -160,6 +162,9 @@ func (f flood) send(t *testing.T, perSecond, inAll int, stop <-chan struct{}) (s
 		if perSecond > 0 && sent > int(time.Since(begun).Seconds()*float64(perSecond)) {
 			time.Sleep(time.Millisecond)
 			continue
+		}
+		for i := range packets {
+			packets[i].Data = f.messages[(sent+i)%len(f.messages)]
 		}
 		sent += w.Write(packets)
 	}
@@ -210,7 +215,7 @@ func (s *street) floods(t *testing.T) map[string]struct {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.message = c.Query(c.Message(dhcpv4.MessageTypeDiscover).ToBytes(), false)
+		f.messages = [][]byte{c.Query(c.Message(dhcpv4.MessageTypeDiscover).ToBytes(), false)}
 		floods[name] = f
 	}
 	return floods
@@ -356,17 +361,8 @@ func silenceIsNoLoad(t *testing.T, document string, served uint64) {
 	silent.config.Seed = 2
 	flood := silent.run(t)
 	// On a busy machine a datagram of theirs may be lost in a full socket, so they send again.
-	socket, err := netns.In(s.subscribers, func() (*client.Socket, error) { return client.Listen("eth0", netip.AddrPort{}) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
 	for n := range 20 {
-		c, err := client.New(socket, client.Options{HardwareAddr: topology.MAC(100 + n), Servers: []netip.Addr{client.Multicast}, Retransmit: patient})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Obtain(t.Context()); err != nil {
+		if _, err := s.onLink(t, n).Obtain(t.Context()); err != nil {
 			t.Errorf("client %d of another subnet: %v", n, err)
 		}
 	}
