@@ -8,6 +8,10 @@
 // A packet never waits for a watch: a record that its reader does not take in time is lost, and the
 // next one has the number of lost records. Watches, their rate, their queue and their records are
 // bounded.
+//
+// Watches are found by what they follow, so that a packet of nobody costs the same for a hundred
+// watches as for one. Those that follow prefixes are tried one by one. Watches of one packet share
+// its record.
 package trace
 
 import (
@@ -27,9 +31,11 @@ import (
 
 // The bounds.
 const (
-	MaxWatches = 4    // at one time
+	MaxWatches = 128  // at one time
 	rate       = 50   // records per second and watch
+	allRate    = 500  // records per second of all watches, which they share
 	queue      = 100  // records that a watch may have unread
+	allQueues  = 1600 // records that all watches may have unread
 	MaxOctets  = 2048 // of each datagram in a record
 )
 
@@ -48,6 +54,13 @@ type Subscriber struct {
 // IsZero reports whether nothing is set.
 func (s *Subscriber) IsZero() bool {
 	return s.HWAddr == nil && s.ClientID == nil && !s.Source.IsValid() && s.InterfaceID == nil && s.RemoteID == nil
+}
+
+// equal reports whether two subscribers are written alike.
+func (s *Subscriber) equal(o *Subscriber) bool {
+	same := func(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+	return s.Source == o.Source && same(s.HWAddr, o.HWAddr) && same(s.ClientID, o.ClientID) &&
+		same(s.InterfaceID, o.InterfaceID) && same(s.RemoteID, o.RemoteID)
 }
 
 // Who is what a packet says about its subscriber. Nil and invalid values are not known.
@@ -198,58 +211,215 @@ func Octets(b []byte) []byte { return bytes.Clone(b[:min(len(b), MaxOctets)]) }
 
 // Hub holds the watches. Any goroutine may use it.
 type Hub struct {
-	mu      sync.Mutex
-	watches atomic.Pointer[Watches]
+	mu   sync.Mutex
+	open atomic.Pointer[Open]
+
+	asked  exchanges
+	shared pace // of all watches
 }
 
-// Watches are those that are open. They never change.
+// Open are the watches that are open. They never change.
+type Open struct {
+	hub *Hub
+	all Watches
+	// Each group is in one of these, by the first that its subscriber has. Others have a prefix, or
+	// nothing.
+	hwAddr, clientID, interfaceID, remoteID map[string][]*group
+	source                                  map[netip.Addr][]*group
+	others                                  []*group
+
+	rate  int // records per second that each watch has for itself
+	queue int // records that each may have unread
+}
+
+// Watches are some of them.
 type Watches []*Watch
 
-// On returns the watches, nil if there is none or no hub.
-func (h *Hub) On() *Watches {
+// group is the watches of one subscriber.
+type group struct {
+	of      *Subscriber
+	watches Watches
+	*pause
+}
+
+// newOpen orders the watches. Nil means none.
+func (h *Hub) newOpen(all Watches) *Open {
+	if len(all) == 0 {
+		return nil
+	}
+	o := &Open{
+		hub: h, all: all, rate: min(rate, allRate/len(all)), queue: min(queue, allQueues/len(all)),
+		hwAddr: map[string][]*group{}, clientID: map[string][]*group{},
+		interfaceID: map[string][]*group{}, remoteID: map[string][]*group{},
+		source: map[netip.Addr][]*group{},
+	}
+	groups := map[*pause]*group{}
+	for _, w := range all {
+		g := groups[w.pause]
+		if g == nil {
+			g = &group{of: &w.of, pause: w.pause}
+			groups[w.pause] = g
+			o.add(g)
+		}
+		g.watches = append(g.watches, w)
+	}
+	return o
+}
+
+func (o *Open) add(g *group) {
+	put := func(m map[string][]*group, key []byte) { m[string(key)] = append(m[string(key)], g) }
+	switch of := g.of; {
+	case of.HWAddr != nil:
+		put(o.hwAddr, of.HWAddr)
+	case of.ClientID != nil:
+		put(o.clientID, of.ClientID)
+	case of.InterfaceID != nil:
+		put(o.interfaceID, of.InterfaceID)
+	case of.RemoteID != nil:
+		put(o.remoteID, of.RemoteID)
+	case of.Source.IsSingleIP():
+		o.source[of.Source.Addr()] = append(o.source[of.Source.Addr()], g)
+	default:
+		o.others = append(o.others, g)
+	}
+}
+
+// On returns the watches that are open, nil if there is none or no hub.
+func (h *Hub) On() *Open {
 	if h == nil {
 		return nil
 	}
-	return h.watches.Load()
+	return h.open.Load()
 }
 
 // All opens a watch of every packet that tells of a subscriber, for a program that hands the
 // packets over one by one: there is no bound of the rate. Close must follow.
 func (h *Hub) All() *Watch {
-	w := &Watch{hub: h, all: true, records: make(chan *Record, queue)}
+	w := &Watch{hub: h, all: true, records: make(chan *Record, queue), pause: new(pause)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watches.Store(&Watches{w})
+	h.open.Store(h.newOpen(Watches{w}))
 	return w
 }
 
 // Watch opens a watch. Close must follow.
 func (h *Hub) Watch(of Subscriber) (*Watch, error) {
-	w := &Watch{of: of, hub: h, records: make(chan *Record, queue)}
+	w := &Watch{of: of, hub: h, records: make(chan *Record, queue), pause: new(pause)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var open Watches
-	if now := h.watches.Load(); now != nil {
-		open = *now
+	var all Watches
+	if now := h.open.Load(); now != nil {
+		all = now.all
 	}
-	if len(open) == MaxWatches {
+	if len(all) == MaxWatches {
 		return nil, ErrTooMany
 	}
-	open = append(slices.Clone(open), w)
-	h.watches.Store(&open)
+	for _, other := range all {
+		if of.equal(&other.of) {
+			w.pause, w.before = other.pause, other.pause.lost.Load()
+			break
+		}
+	}
+	h.open.Store(h.newOpen(append(slices.Clone(all), w)))
 	return w, nil
 }
 
 // Of returns the watches that follow the subscriber of a packet and have room for a record of it,
 // made at the time now. Send must follow. A watch without room counts the record as lost, and the
-// record need not be made for it.
-func (ws *Watches) Of(who *Who, now time.Time) (following Watches) {
-	for _, w := range *ws {
-		if w.follows(who, now) {
+// record need not be made for it. The answer to a query that was lost is followed only by what it
+// tells itself.
+func (o *Open) Of(who *Who, now time.Time) (following Watches) {
+	e, known := exchangeOf(who)
+	var asked Watches
+	if known && who.Answer {
+		asked = o.hub.asked.of(e)
+	}
+	for _, w := range asked {
+		if w.reserve(now, o) {
 			following = append(following, w)
 		}
 	}
+	o.each(who, func(g *group) {
+		if !g.of.is(who) || g.paused(now) {
+			return
+		}
+		full := true
+		for _, w := range g.watches {
+			if slices.Contains(asked, w) {
+				full = false
+				continue
+			}
+			if !w.reserve(now, o) {
+				continue
+			}
+			full = false
+			following = append(following, w)
+			if known && !who.Answer {
+				o.hub.asked.remember(e, w)
+			}
+		}
+		if full {
+			g.begin(now)
+		}
+	})
 	return following
+}
+
+// each calls f once for each group that may follow a packet.
+func (o *Open) each(who *Who, f func(*group)) {
+	call := func(gs []*group) {
+		for _, g := range gs {
+			f(g)
+		}
+	}
+	call(o.hwAddr[string(who.HWAddr)])
+	call(o.clientID[string(who.ClientID)])
+	call(o.source[who.Source])
+	call(o.others)
+	if who.Chain == nil || len(o.interfaceID)+len(o.remoteID)+len(o.source) == 0 {
+		return
+	}
+	for i := range who.Chain.Relays() {
+		r := who.Chain.Relay(i)
+		peer, ifc, remote := r.PeerAddress() != who.Source, true, true
+		for j := range i { // a level may have the identifiers of another
+			before := who.Chain.Relay(j)
+			peer = peer && before.PeerAddress() != r.PeerAddress()
+			ifc = ifc && !bytes.Equal(before.InterfaceID(), r.InterfaceID())
+			remote = remote && !bytes.Equal(before.RemoteID(), r.RemoteID())
+		}
+		if peer {
+			call(o.source[r.PeerAddress()])
+		}
+		if ifc {
+			call(o.interfaceID[string(r.InterfaceID())])
+		}
+		if remote {
+			call(o.remoteID[string(r.RemoteID())])
+		}
+	}
+}
+
+// pauseFor is how long the watches of a subscriber are left alone after none of them had room. So a
+// hundred that nobody reads cost packets no more than one.
+const pauseFor = 20 * time.Millisecond
+
+// pause is what the watches of one subscriber share.
+type pause struct {
+	began atomic.Int64 // nanoseconds of Unix time
+	lost  atomic.Int64 // records in pauses
+}
+
+// begin begins a pause.
+func (p *pause) begin(now time.Time) { p.began.Store(now.UnixNano()) }
+
+// paused reports whether there is a pause. It counts the record.
+func (p *pause) paused(now time.Time) bool {
+	if d := now.UnixNano() - p.began.Load(); d < 0 || d >= int64(pauseFor) {
+		return false
+	}
+	p.lost.Add(1)
+	return true
 }
 
 // Send hands a record to the watches. It never waits. The record must not be changed afterwards.
@@ -259,6 +429,97 @@ func (ws Watches) Send(r *Record) {
 	}
 }
 
+// exchanges remember who follows the last queries, so that their answers are followed.
+type exchanges struct {
+	mu    sync.Mutex
+	asked map[exchange]Watches // the slices never change
+}
+
+// exchange identifies a query and its answer.
+type exchange struct {
+	xid    uint32
+	chaddr [16]byte
+}
+
+// exchangeOf is false if a packet does not tell its exchange.
+func exchangeOf(who *Who) (e exchange, known bool) {
+	e.xid = who.Xid
+	copy(e.chaddr[:], who.HWAddr)
+	return e, who.HWAddr != nil
+}
+
+// of returns the watches that follow an exchange.
+func (x *exchanges) of(e exchange) Watches {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.asked[e]
+}
+
+// remember notes that a watch follows an exchange, instead of the oldest one of that watch.
+func (x *exchanges) remember(e exchange, w *Watch) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := x.asked[e]
+	if w.closed || slices.Contains(now, w) {
+		return
+	}
+	if x.asked == nil {
+		x.asked = make(map[exchange]Watches)
+	}
+	x.asked[e] = append(now[:len(now):len(now)], w)
+	if len(w.asked) < remembered {
+		w.asked = append(w.asked, e)
+		return
+	}
+	x.forget(w.asked[w.next], w)
+	w.asked[w.next] = e
+	w.next = (w.next + 1) % remembered
+}
+
+// forget makes an answer no longer that of a watch. The lock is held.
+func (x *exchanges) forget(e exchange, w *Watch) {
+	left := slices.DeleteFunc(slices.Clone(x.asked[e]), func(o *Watch) bool { return o == w })
+	if len(left) == 0 {
+		delete(x.asked, e)
+		return
+	}
+	x.asked[e] = left
+}
+
+// end forgets all that a watch follows.
+func (x *exchanges) end(w *Watch) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w.closed = true
+	for _, e := range w.asked {
+		x.forget(e, w)
+	}
+	if len(x.asked) == 0 {
+		x.asked = nil // a map keeps its size
+	}
+}
+
+// pace counts the records of a second.
+type pace struct {
+	mu     sync.Mutex
+	second int64 // of Unix time
+	sent   int
+}
+
+// take reports whether the second has room for one more record.
+func (p *pace) take(now time.Time, limit int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := now.Unix(); s != p.second {
+		p.second, p.sent = s, 0
+	}
+	if p.sent >= limit {
+		return false
+	}
+	p.sent++
+	return true
+}
+
 // Watch is an open watch.
 type Watch struct {
 	of      Subscriber
@@ -266,46 +527,29 @@ type Watch struct {
 	all     bool // there is no bound but the queue: whoever reads paces the packets
 	records chan *Record
 
+	// Under the lock of the exchanges.
+	asked  []exchange // the last queries; their answers are followed
+	next   int        // of asked
+	closed bool
+
 	mu     sync.Mutex
 	second int64 // of Unix time, in which sent records were made
 	sent   int
 	making int // records for which a place is kept
-	lost   int
-	asked  [remembered]exchange // the last queries; their answers are followed
-	next   int                  // of asked
+	lost   int // apart from pauses
+
+	pause  *pause
+	before int64 // what it had lost at the last record
 }
 
 // remembered is how many exchanges a watch remembers, to recognise their answers.
 const remembered = 64
 
-// exchange identifies a query and its answer.
-type exchange struct {
-	xid    uint32
-	chaddr [16]byte
-	set    bool
-}
-
-// follows reports whether a packet belongs to the watch's subscriber. If it is a query, it
-// remembers it.
-func (w *Watch) follows(who *Who, now time.Time) bool {
-	e := exchange{xid: who.Xid, set: true}
-	copy(e.chaddr[:], who.HWAddr)
-	known := who.HWAddr != nil
+// reserve reports whether there is room for a record, and takes it. What the watches share of the
+// rate is used when the watch has used its own.
+func (w *Watch) reserve(now time.Time, o *Open) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	asked := known && slices.Contains(w.asked[:], e)
-	if !w.of.is(who) && (!who.Answer || !asked) {
-		return false
-	}
-	if known && !asked && !who.Answer {
-		w.asked[w.next] = e
-		w.next = (w.next + 1) % remembered
-	}
-	return w.reserveLocked(now)
-}
-
-// reserveLocked reports whether there is room for a record, and takes it.
-func (w *Watch) reserveLocked(now time.Time) bool {
 	if w.all {
 		w.making++
 		return true
@@ -313,7 +557,7 @@ func (w *Watch) reserveLocked(now time.Time) bool {
 	if s := now.Unix(); s != w.second {
 		w.second, w.sent = s, 0
 	}
-	if w.sent == rate || len(w.records)+w.making == queue {
+	if w.sent >= rate || len(w.records)+w.making >= o.queue || (w.sent >= o.rate && !w.hub.shared.take(now, allRate)) {
 		w.lost++
 		return false
 	}
@@ -329,12 +573,9 @@ func (w *Watch) Records() <-chan *Record { return w.records }
 func (w *Watch) Close() {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
-	open := slices.DeleteFunc(slices.Clone(*w.hub.watches.Load()), func(o *Watch) bool { return o == w })
-	if len(open) == 0 {
-		w.hub.watches.Store(nil)
-		return
-	}
-	w.hub.watches.Store(&open)
+	left := slices.DeleteFunc(slices.Clone(w.hub.open.Load().all), func(o *Watch) bool { return o == w })
+	w.hub.open.Store(w.hub.newOpen(left))
+	w.hub.asked.end(w)
 }
 
 // send hands over a record for which there is room.
@@ -342,10 +583,11 @@ func (w *Watch) send(r *Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.making--
-	if w.lost > 0 {
+	paused := w.pause.lost.Load()
+	if lost := w.lost + int(paused-w.before); lost > 0 {
 		own := *r
-		own.Lost, w.lost = w.lost, 0
+		own.Lost, w.lost, w.before = lost, 0, paused
 		r = &own
 	}
-	w.records <- r // never waits: reserveLocked kept a place
+	w.records <- r // never waits: reserve kept a place
 }

@@ -150,14 +150,141 @@ func TestAnAnswerIsItsQuerys(t *testing.T) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
-	for i := range uint32(remembered) {
-		ask(Who{Source: mine, Xid: 100 + i, HWAddr: []byte{1}})
-	}
 	for len(w.Records()) > 0 {
 		<-w.Records()
 	}
-	at = at.Add(time.Second)
+	for i := range uint32(remembered) {
+		at = at.Add(time.Second / 10) // within the rate
+		ask(Who{Source: mine, Xid: 100 + i, HWAddr: []byte{1}})
+		<-w.Records()
+	}
 	if ask(Who{Answer: true, Xid: 7, HWAddr: []byte{1}}) || !ask(Who{Answer: true, Xid: 100, HWAddr: []byte{1}}) {
 		t.Error("the oldest exchange is not the one that is forgotten")
+	}
+	w.Close()
+	if len(h.asked.asked) != 0 {
+		t.Errorf("%d exchanges of a watch that has ended are remembered", len(h.asked.asked))
+	}
+}
+
+// A hundred readers follow a subscriber each, and read or do not; each gets what it follows.
+func TestAHundredWatchesEachFollowTheirOwn(t *testing.T) {
+	var h Hub
+	at := time.Unix(1_700_000_000, 0)
+	subscriber := func(i int) []byte { return []byte{2, 0, 0, 0, 0, byte(i)} }
+	var open []*Watch
+	for i := range 100 {
+		of := []Subscriber{
+			{HWAddr: subscriber(i)}, {ClientID: subscriber(i)}, {InterfaceID: subscriber(i)}, {RemoteID: subscriber(i)},
+			{Source: netip.PrefixFrom(netip.AddrFrom16([16]byte{15: byte(i)}), 128)},
+		}[i%5]
+		w, err := h.Watch(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, w)
+	}
+	for i := range 100 {
+		var options []byte
+		options = dhcp6.AppendOption(options, dhcp6.OptInterfaceID, subscriber(i))
+		options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, subscriber(i))
+		chain := dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{})
+		for hop := range uint8(2) { // both levels say the same
+			chain = dhcp6.AppendRelayForward(nil, hop, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::7"), options, chain)
+		}
+		var p dhcp6.Packet
+		if why := p.Parse(chain); why != drop.None {
+			t.Fatal(why)
+		}
+		who := Who{
+			HWAddr: subscriber(i), ClientID: subscriber(i), Chain: &p, Xid: uint32(i),
+			Source: netip.AddrFrom16([16]byte{15: byte(i)}),
+		}
+		h.On().Of(&who, at).Send(&Record{Time: at, Exchange: "query"})
+		answer := Who{Answer: true, HWAddr: subscriber(i), Xid: uint32(i)}
+		h.On().Of(&answer, at).Send(&Record{Time: at, Exchange: "answer"})
+	}
+	for i, w := range open {
+		if n := len(w.Records()); n != 2 {
+			t.Errorf("watch %d has %d records, want a query and its answer", i, n)
+		}
+	}
+	for i := range 1000 * len(open) {
+		now := at.Add(time.Duration(i) * time.Millisecond)
+		h.On().Of(&Who{HWAddr: subscriber(i % 100)}, now).Send(&Record{Time: now})
+	}
+	waiting := 0
+	for _, w := range open {
+		waiting += len(w.Records())
+	}
+	if waiting > allQueues {
+		t.Errorf("%d records wait, more than %d", waiting, allQueues)
+	}
+}
+
+// What all watches take of the rate is bounded, and leaves each a part of its own.
+func TestTheRateOfAllWatchesIsShared(t *testing.T) {
+	var h Hub
+	at := time.Unix(1_700_000_000, 0)
+	var open []*Watch
+	for i := range 100 {
+		w, _ := h.Watch(Subscriber{HWAddr: []byte{byte(i)}})
+		open = append(open, w)
+	}
+	got := make([]int, len(open))
+	for i := range rate * len(open) {
+		who := Who{HWAddr: []byte{byte(i / rate)}} // one watch after the other
+		h.On().Of(&who, at).Send(&Record{Time: at})
+		for k, w := range open {
+			for len(w.Records()) > 0 {
+				<-w.Records()
+				got[k]++
+			}
+		}
+	}
+	sum := 0
+	for k, n := range got {
+		if sum += n; n < allRate/len(open) || n > rate {
+			t.Errorf("watch %d got %d records in a second", k, n)
+		}
+	}
+	if sum > 2*allRate {
+		t.Errorf("%d records in a second", sum)
+	}
+}
+
+// A hundred watches of one subscriber that nobody reads are left alone for a while, and each says
+// how many records it has lost.
+func TestWatchesWithoutRoomPause(t *testing.T) {
+	var h Hub
+	at := time.Unix(1_700_000_000, 0)
+	all := netip.MustParsePrefix("::/0")
+	var open []*Watch
+	for range 100 {
+		w, _ := h.Watch(Subscriber{Source: all})
+		open = append(open, w)
+	}
+	who := Who{Source: netip.IPv6LinkLocalAllNodes()}
+	packet := func() { h.On().Of(&who, at).Send(&Record{Time: at}) }
+	for range 1000 {
+		packet()
+	}
+	late, _ := h.Watch(Subscriber{Source: all})
+	open = append(open, late)
+	kept := len(open[0].Records())
+	for range kept {
+		<-open[0].Records()
+	}
+	packet()
+	if n := len(open[0].Records()); n != 0 {
+		t.Error("there is no pause")
+	}
+	at = at.Add(time.Second)
+	packet()
+	if r := <-open[0].Records(); r.Lost != 1001-kept {
+		t.Errorf("%d are said to be lost, want %d", r.Lost, 1001-kept)
+	}
+	if r := <-late.Records(); r.Lost != 1 {
+		t.Errorf("the one that came late is said to have lost %d", r.Lost)
 	}
 }

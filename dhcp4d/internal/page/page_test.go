@@ -285,13 +285,69 @@ func TestLiveTrace(t *testing.T) {
 	}
 	has(t, &httptest.ResponseRecorder{Code: answer.StatusCode, Body: bytes.NewBufferString(text.String())}, 200, "exchange 7", "&lt;script&gt;", "3 records were lost")
 	stop()
-	for hub.On() != nil {
-		if t.Context().Err() != nil {
-			t.Fatal("the watch lives on")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	ends(t, hub)
 	has(t, get(h, "/trace"), 200, "hardware address")
 	has(t, get(h, "/trace?kind=hw_address&value=nonsense"), 400, `role="alert"`)
 	has(t, get(h, "/trace?kind=nonsense&value=x"), 400, `role="alert"`)
+}
+
+// ends waits until no watch is open.
+func ends(t *testing.T, hub *trace.Hub) {
+	t.Helper()
+	for hub.On() != nil {
+		if t.Context().Err() != nil {
+			t.Fatal("a watch lives on")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A hundred live traces run at once. No packet waits for those that nobody reads.
+func TestAHundredLiveTraces(t *testing.T) {
+	h, _, hub := site(&fake{}, "")
+	s := httptest.NewServer(h)
+	defer s.Close()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var pages []*http.Response
+	for i := range 100 {
+		target := fmt.Sprintf("%s/trace?kind=hw_address&value=0200.5e00.%04x", s.URL, i%2)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("page %d: %s", i, answer.Status)
+		}
+		pages = append(pages, answer)
+	}
+	at := time.Now()
+	for i := range 5000 { // far more than the sockets of those who do not read take
+		at = at.Add(time.Second / 10)
+		name := fmt.Sprintf("<p>exchange %d</p>", i)
+		for client := range byte(2) {
+			who := trace.Who{HWAddr: []byte{2, 0, 0x5e, 0, 0, client}}
+			hub.On().Of(&who, at).Send(&trace.Record{Time: at, Exchange: name, Steps: []string{strings.Repeat("x", 2000)}})
+		}
+	}
+	for i, page := range pages[:4] {
+		var text strings.Builder
+		for part := make([]byte, 64<<10); !strings.Contains(text.String(), "</ol>"); {
+			n, err := page.Body.Read(part)
+			if err != nil {
+				t.Fatalf("page %d: %v", i, err)
+			}
+			text.Write(part[:n])
+		}
+		if !strings.Contains(text.String(), "exchange 0") {
+			t.Errorf("page %d lacks the first record:\n%.300s", i, text.String())
+		}
+	}
+	stop()
+	ends(t, hub)
 }

@@ -116,8 +116,8 @@ type Server struct {
 
 	questions questions // to a program outside, and who waits for the answers
 
-	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
-	traced  []traced       // the records of answers that leave at once
+	tracing *trace.Open // of the current batch; nil while nobody follows a subscriber
+	traced  []traced    // the records of answers that leave at once
 	seen    seen
 
 	// Answers that leave at once; buf holds their bytes.

@@ -39,7 +39,7 @@ type Down struct {
 	buf       []byte     // what they have changed
 	responses outgoing
 
-	tracing *trace.Watches // of the current batch; nil while nobody follows a subscriber
+	tracing *trace.Open // of the current batch; nil while nobody follows a subscriber
 	traced  []traced
 	seen    seen
 	raw     []byte // the current datagram as it came, while somebody follows

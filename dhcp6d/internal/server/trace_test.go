@@ -204,12 +204,20 @@ func TestTracingOfOthersAllocatesNothing(t *testing.T) {
 func BenchmarkTrace(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		of   *trace.Subscriber
-	}{{"off", nil}, {"another", &trace.Subscriber{HWAddr: []byte{9}}}, {"unread", &trace.Subscriber{Source: netip.MustParsePrefix("::/0")}}} {
+		n    int
+		of   trace.Subscriber
+	}{
+		{"off", 0, trace.Subscriber{}},
+		{"another", 1, trace.Subscriber{HWAddr: []byte{9}}},
+		{"a_hundred_others", 100, trace.Subscriber{HWAddr: []byte{9}}},
+		{"a_hundred_prefixes", 100, trace.Subscriber{Source: netip.MustParsePrefix("2001:db8:9::/64")}},
+		{"unread", 1, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
+		{"a_hundred_unread", 100, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			hub := new(trace.Hub)
-			if c.of != nil {
-				w, err := hub.Watch(*c.of)
+			for range c.n {
+				w, err := hub.Watch(c.of)
 				if err != nil {
 					b.Fatal(err)
 				}

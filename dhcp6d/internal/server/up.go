@@ -65,7 +65,7 @@ type Up struct {
 	passed   outgoing // to the DHCPv6 servers, one copy for each
 	returned outgoing // of these servers; the bytes are those received
 
-	tracing                      *trace.Watches // of the current batch; nil while nobody follows a subscriber
+	tracing                      *trace.Open // of the current batch; nil while nobody follows a subscriber
 	tracedQueries, tracedAnswers []traced
 	tracedPassed, tracedReturned []traced
 	seen                         seen
