@@ -56,6 +56,27 @@ type line struct {
 	Start   time.Time  `json:"start"`
 	Expires *time.Time `json:"expires"` // nil: never
 	Client
+
+	// Latest is the time of the last renewal that the line stands for, which Expires is of.
+	Latest time.Time `json:"-"`
+}
+
+// renews reports whether a line only renews the lease of another, so that they can become one. A
+// client renews some hundred thousand times a year, and a history has few tenures.
+func (l *line) renews(before *line) bool {
+	switch before.Event {
+	case lease.Allocated.String(), lease.Renewed.String(), lease.Reused.String():
+	default:
+		return false
+	}
+	until := before.until()
+	return l.Event == lease.Renewed.String() && !l.Time.Before(before.Latest) && (until.IsZero() || !until.Before(l.Time)) &&
+		reflect.DeepEqual(before.Client, l.Client)
+}
+
+// same reports whether two lines are the same, or stand for renewals since the same line.
+func (l *line) same(o *line) bool {
+	return l.Time.Equal(o.Time) && l.Event == o.Event && l.By == o.By && l.Start.Equal(o.Start) && reflect.DeepEqual(l.Client, o.Client)
 }
 
 // Ways in which a [Tenure] ends, beside the events released, declined and expired.
@@ -106,10 +127,19 @@ func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) 
 			break
 		}
 	}
+	// A copy of a file, or one that has just been compressed, has the same lines. Of those that stand
+	// for renewals since the same line, the one that knows most is kept.
 	slices.SortStableFunc(lines, func(a, b line) int { return a.Time.Compare(b.Time) })
-	// A copy of a file, or one that has just been compressed, has the same lines.
-	lines = slices.CompactFunc(lines, func(a, b line) bool { return reflect.DeepEqual(a, b) })
-	h.Tenures = tenures(lines, now)
+	once := lines[:0]
+	for i := range lines {
+		l := &lines[i]
+		if n := len(once); n == 0 || !l.same(&once[n-1]) {
+			once = append(once, *l)
+		} else if once[n-1].Latest.Before(l.Latest) {
+			once[n-1] = *l
+		}
+	}
+	h.Tenures = tenures(once, now)
 	return h, errors.Join(errs...)
 }
 
@@ -215,16 +245,23 @@ func (h *History) read(ctx context.Context, name string, a netip.Addr, lines *[]
 		if began = true; h.Begins.IsZero() || l.Time.Before(h.Begins) {
 			h.Begins = l.Time
 		}
-		if l.Address == a {
-			*lines = append(*lines, l)
+		if l.Address != a {
+			continue
 		}
+		l.Latest = l.Time
+		if n := len(*lines); n > 0 && l.renews(&(*lines)[n-1]) {
+			(*lines)[n-1].Latest, (*lines)[n-1].Expires = l.Time, l.Expires
+			continue
+		}
+		*lines = append(*lines, l)
 	}
 	return s.Err()
 }
 
 // tenures makes the tenures of the lines about an address, in their order.
 func tenures(lines []line, now time.Time) (all []Tenure) {
-	open := false // the last one has not ended
+	open := false        // the last one has not ended
+	var latest time.Time // of the lines that it is made of
 	end := func(at time.Time, how, by string) {
 		last := &all[len(all)-1]
 		if !last.To.IsZero() && last.To.Before(at) {
@@ -235,7 +272,7 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 	}
 	begin := func(from time.Time, l *line) {
 		all = append(all, Tenure{From: from, To: l.until(), End: Bound, Client: l.Client})
-		open = true
+		open, latest = true, l.Latest
 	}
 	for i := range lines {
 		l := &lines[i]
@@ -249,7 +286,9 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 			if last != nil && last.same(&l.Client) && l.Event == lease.Renewed.String() &&
 				(last.To.IsZero() || !last.To.Before(l.Time)) {
 				if l.Client.Interface == "" || reflect.DeepEqual(last.Client, l.Client) {
-					last.To = l.until()
+					if !l.Latest.Before(latest) { // a part of a file that is there twice knows less
+						last.To, latest = l.until(), l.Latest
+					}
 					continue
 				}
 				how = Moved

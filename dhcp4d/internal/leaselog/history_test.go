@@ -3,8 +3,10 @@ package leaselog
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -166,5 +168,85 @@ func TestFourClientsInRotatedFiles(t *testing.T) {
 	}
 	if _, err := ReadHistory(t.Context(), filepath.Join(dir, "none"), netip.MustParseAddr("192.0.2.9"), day); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("of no log: %v", err)
+	}
+}
+
+// Lines of renewals are put together as they are read. The history is the same as that of all lines,
+// also if parts of files are there twice.
+func TestRenewalsArePutTogether(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.9")
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same in each run
+	for round := range 200 {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "log")
+		var texts []string
+		now, start, expires, who, place, bound := day, day, day, 0, 0, false
+		for range 60 {
+			now = now.Add(time.Duration(1+random.IntN(40)) * time.Minute)
+			event := []string{"renewed", "renewed", "renewed", "renewed", "released", "expired", "allocated"}[random.IntN(7)]
+			switch {
+			case event == "allocated" || !bound:
+				event, start, who, bound = "allocated", now, random.IntN(4), true
+				expires = now.Add(time.Hour)
+			case event == "renewed":
+				expires = now.Add(time.Hour)
+				if random.IntN(10) == 0 {
+					place++
+				}
+			default:
+				bound = false
+			}
+			texts = append(texts, fmt.Sprintf(`{"time":%q,"event":%q,"address":"192.0.2.9","hw_type":1,"hw_address":"%d","interface":"e%d","start":%q,"expires":%q}`+"\n",
+				now.Format(time.RFC3339Nano), event, who, place, start.Format(time.RFC3339), expires.Format(time.RFC3339)))
+		}
+		var all []line
+		for _, text := range texts {
+			var l line
+			if err := json.Unmarshal([]byte(text), &l); err != nil {
+				t.Fatal(err)
+			}
+			l.Latest = l.Time
+			all = append(all, l)
+		}
+		cut := 1 + random.IntN(len(texts)-1)
+		from := random.IntN(cut)
+		write(t, path+".1", strings.Join(texts[:cut], ""))
+		write(t, path+".2", strings.Join(texts[from:from+random.IntN(cut-from+1)], "")) // a copy of a part
+		write(t, path, strings.Join(texts[cut:], ""))
+		h, err := ReadHistory(t.Context(), path, a, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := told(History{Tenures: tenures(all, now)}); !slices.Equal(told(h), want) {
+			t.Fatalf("round %d, copy from %d, cut at %d:\n%q, want\n%q", round, from, cut, told(h), want)
+		}
+	}
+}
+
+// A client that renews for years costs the reader of its history no memory.
+func TestYearsOfRenewalsAreReadInLittleMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	var text strings.Builder
+	const renewals = 100_000
+	for i := range renewals {
+		now := day.Add(time.Duration(i) * time.Minute)
+		event := "renewed"
+		if i == 0 {
+			event = "allocated"
+		}
+		fmt.Fprintf(&text, `{"time":%q,"event":%q,"address":"192.0.2.9","hw_type":1,"hw_address":"02","start":%q,"expires":%q}`+"\n",
+			now.Format(time.RFC3339Nano), event, day.Format(time.RFC3339), now.Add(2*time.Minute).Format(time.RFC3339))
+	}
+	write(t, path, text.String())
+	var h History
+	var lines []line
+	if err := h.read(t.Context(), path, netip.MustParseAddr("192.0.2.9"), &lines); err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) != 1 {
+		t.Errorf("%d lines are kept of %d", len(lines), renewals)
+	}
+	if got, want := tenures(lines, day.AddDate(1, 0, 0)), day.Add((renewals+1)*time.Minute); len(got) != 1 || !got[0].From.Equal(day) || !got[0].To.Equal(want) {
+		t.Errorf("it tells %+v, want one until %v", got, want)
 	}
 }
