@@ -117,7 +117,8 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	}
 	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN_FILE=" + secret, "DHCP4D_SUBNETS=not a document"}
 	for _, c := range []struct{ line, want, err string }{
-		{"list", "192.0.2.10       1 (north)     bound     2027-01-15T08:01:00Z  2001:db8::1                   ff:01                           direct eth0 of east at 2001:db8::\n192.0.2.11       none, was 1   bound     never                 -                             hw 02:03                        not known yet\n", ""},
+		{"list", "192.0.2.10  1 (north)    bound  2027-01-15T08:01:00Z  2001:db8::1  ff:01     direct eth0 of east at 2001:db8::\n" +
+			"192.0.2.11  none, was 1  bound  never                 -            hw 02:03  not known yet\n", ""},
 		{"list -json -address 192.0.2.10", `{"address":"192.0.2.10","subnet":1,"state":"bound","client_id":"ff:01"`, ""},
 		{"list -state declined", "ADDRESS", ""},
 		{"list -state free", "", `state "free": is none of`},

@@ -155,9 +155,6 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// tenureRow is a line of the table.
-const tenureRow = "%-25s  %-25s  %-8s  %-30s  %-28s  %s\n"
-
 func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(c.stdout)
@@ -175,7 +172,8 @@ func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON
 	if len(found) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintf(c.stdout, tenureRow, "FROM", "TO", "END", "CLIENT", "IPV6 SOURCE", "ATTACHMENT POINT"); err != nil {
+	table := table{w: c.stdout}
+	if err := table.row("FROM", "TO", "END", "CLIENT", "IPV6 SOURCE", "ATTACHMENT POINT"); err != nil {
 		return err
 	}
 	for i := range found {
@@ -188,12 +186,11 @@ func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON
 		if t.By != "" {
 			end += " by " + t.By
 		}
-		if _, err := fmt.Fprintf(c.stdout, tenureRow, t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(),
-			orDash(t.Source), t.Client.Where()); err != nil {
+		if err := table.row(t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(), orDash(t.Source), t.Client.Where()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return table.flush()
 }
 
 func orDash(s string) string {

@@ -20,13 +20,14 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	environ := []string{"DHCP4D_LEASELOG_PATH=" + path, "DHCP4D_LEASELOG_ROTATE_SIZE=1M", "DHCP4D_SUBNETS=not a document"}
-	first := "2026-03-01T08:00:00Z       2026-03-01T08:30:00Z       released by API  ff:01, hw 02:00:00:00:00:01     2001:db8::1                   interface eth1, relay link-address 2001:db8:1::1 Interface-Id \"p7\" Remote-Id 00:01\n"
+	first := "2026-03-01T08:00:00Z  2026-03-01T08:30:00Z  released by API  ff:01, hw 02:00:00:00:00:01  2001:db8::1  " +
+		"interface eth1, relay link-address 2001:db8:1::1 Interface-Id \"p7\" Remote-Id 00:01\n"
 	for _, c := range []struct {
 		line, want string
 		code       int
 		err        string
 	}{
-		{"192.0.2.9", first + "2026-03-01T10:00:00Z       never                      bound     hw 02:00:00:00:00:02            -                             not known\n", 0, ""},
+		{"192.0.2.9", first + "2026-03-01T10:00:00Z  never                 bound            hw 02:00:00:00:00:02         -            not known\n", 0, ""},
 		{"192.0.2.9 2026-03-01T09:15:00+01:00", first, 0, ""},
 		{"-zone Europe/Vienna 192.0.2.9 2026-03-01 09:15", "2026-03-01T09:00:00+01:00  2026-03-01T09:30:00+01:00", 0, ""},
 		{"-json 192.0.2.9 2026-03-01 12:00 Europe/Vienna", `{"from":"2026-03-01T10:00:00Z","end":"bound","hw_type":1,"hw_address":"02:00:00:00:00:02","ipv6_source":""}` + "\n", 0, ""},

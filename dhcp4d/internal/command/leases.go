@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -79,10 +80,12 @@ func (c *call) list(args []string) error {
 		_, err := io.Copy(c.stdout, body)
 		return err
 	}
-	if _, err := fmt.Fprintf(c.stdout, row, "ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "ATTACHMENT POINT"); err != nil {
+	out := bufio.NewWriter(c.stdout)
+	t := table{w: out, limit: longestCell}
+	if err := t.row("ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "ATTACHMENT POINT"); err != nil {
 		return err
 	}
-	return leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error {
+	err = leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error {
 		if err != nil {
 			return fmt.Errorf("the answer of the API cannot be read: %w", err)
 		}
@@ -96,13 +99,14 @@ func (c *call) list(args []string) error {
 		if l.Source.IsValid() {
 			source = l.Source.String()
 		}
-		_, err = fmt.Fprintf(c.stdout, row, l.Address, subnet(l), l.State, expiry(l), source, client, point(l))
-		return err
+		return t.row(l.Address.String(), subnet(l), string(l.State), expiry(l), source, client, point(l))
 	})
+	return errors.Join(err, t.flush(), out.Flush())
 }
 
-// row is a line of the table; it is written as leases come, however many.
-const row = "%-15v  %-12s  %-8v  %-20s  %-28s  %-30s  %s\n"
+// longestCell has room for an IPv6 address, and for a client identifier with a DUID. -json and
+// leases show have all of one that is longer.
+const longestCell = 64
 
 // subnet is the id of the subnet that a lease was given in, with the name if it has one, or marked
 // if no subnet has its address now.

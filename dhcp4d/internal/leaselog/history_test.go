@@ -171,8 +171,8 @@ func TestFourClientsInRotatedFiles(t *testing.T) {
 	}
 }
 
-// Lines of renewals are put together as they are read. The history is the same as that of all lines,
-// also if parts of files are there twice.
+// Lines of renewals are put together as they are read. The history is the same as that of all
+// lines, also if parts of files are there twice.
 func TestRenewalsArePutTogether(t *testing.T) {
 	a := netip.MustParseAddr("192.0.2.9")
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same in each run
