@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,10 +17,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
+	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/pcapng"
@@ -39,7 +43,7 @@ func hookTest(sys clock.System) daemon.Command {
 		Interface: "`name` of the interface of dhcp6d, for queries of a capture of the link that does not name it",
 		Switch: replay.Switch{
 			Name: "outside", On: &asks,
-			About: "ask the program of the hook outside, which must be running; without it that hook does not run",
+			About: "ask the program of the hook outside, which must be running, else the status is 4; without it that hook does not run",
 		},
 		Run: func(ctx context.Context, environ []string, capture *replay.Capture) error {
 			c, err := config.Load(environ)
@@ -82,15 +86,21 @@ func (r *replayer) run(ctx context.Context, c config.Config, now *clock.Clock) e
 	without := effects
 	if !r.asks {
 		without = append(without, "outside")
+	} else if err := askable(c.Hooks); err != nil {
+		return err
 	}
 	made, err := host.Make(hook.Without(c.Hooks, without...))
 	if err != nil {
 		return err
 	}
 	host.Use(made)
+	points := event.NewHooks(made)
+	if a := points.Asker; a != nil && !greeted(ctx, a.Link) {
+		return exit.CannotAsk(errors.New("hook test -outside: the program outside takes the connection and says no hello (docs/outside.md)"))
+	}
 	book, err := core.Open(ctx, core.Options{
 		Runtime: rt, Clock: now, URL: "memory:", MetricsSubnets: c.MetricsSubnets,
-		Config: core.Config{Subnets: c.Subnets, Peers: c.PeerServerIDs, Hooks: event.NewHooks(made)},
+		Config: core.Config{Subnets: c.Subnets, Peers: c.PeerServerIDs, Hooks: points},
 	})
 	if err != nil {
 		return err
@@ -115,6 +125,29 @@ func (r *replayer) run(ctx context.Context, c config.Config, now *clock.Clock) e
 		}
 	}
 	return nil
+}
+
+// askable returns an error if there is no program outside that can be asked.
+func askable(configured []hook.Configured) error {
+	run := hook.Only(configured, "outside")
+	if len(run) == 0 {
+		return errors.New("hook test -outside: " + config.Prefix + "HOOKS does not list outside")
+	}
+	if missing := hook.Missing(config.Prefix, run); len(missing) > 0 {
+		return exit.CannotAsk(errors.New("hook test -outside: " + missing[0]))
+	}
+	return nil
+}
+
+// greeted waits until the program has said hello.
+func greeted(ctx context.Context, link *consult.Link) bool {
+	for end := time.Now().Add(consult.HelloWithin); link.Away() > 0; {
+		if time.Now().After(end) || ctx.Err() != nil {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return true
 }
 
 // nowhere is a writer that discards the answers.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
+	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/pcapng"
 )
@@ -150,6 +153,35 @@ hook.serve(sys.argv[1], decide=decide)
 	out.Reset()
 	if err := run(t.Context(), []string{"hook", "test", "-interface", "eth0", path}, environ, &out, io.Discard); err != nil || strings.Contains(out.String(), "outside") {
 		t.Errorf("without -outside it asks the program: %v\n%s", err, out.String())
+	}
+}
+
+// TestHookTestSaysThatNobodyCanBeAsked: the status tells that from a hook that drops.
+func TestHookTestSaysThatNobodyCanBeAsked(t *testing.T) {
+	path, socket := captured(t), filepath.Join(t.TempDir(), "socket")
+	test := func(hooks string) (string, error) {
+		var out bytes.Buffer
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		err := run(ctx, []string{"hook", "test", "-outside", "-interface", "eth0", path}, []string{
+			"DHCP4D_SUBNETS=" + rulesDocument, "DHCP4D_HOOKS=" + hooks, "DHCP4D_OUTSIDE_SOCKET=" + socket, "DHCP4D_OUTSIDE_KEY=option[60].hex",
+		}, &out, io.Discard)
+		return out.String(), err
+	}
+	if out, err := test("outside"); err == nil || exit.Code(err) != exit.StatusCannotAsk || out != "" ||
+		!strings.Contains(err.Error(), "nobody listens on "+socket) {
+		t.Errorf("without a program: %v (%d), wrote %q", err, exit.Code(err), out)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if out, err := test("outside"); err == nil || exit.Code(err) != exit.StatusCannotAsk || out != "" || !strings.Contains(err.Error(), "no hello") {
+		t.Errorf("with a program that says nothing: %v (%d), wrote %q", err, exit.Code(err), out)
+	}
+	if _, err := test("rules"); err == nil {
+		t.Error("without the hook: no error")
 	}
 }
 

@@ -39,8 +39,8 @@ const (
 	maxUnwritten = 4 << 20
 	// stuckAfter is how long one write may take.
 	stuckAfter = 2 * time.Second
-	// helloWithin is how long the program may take for its hello.
-	helloWithin = 5 * time.Second
+	// HelloWithin is how long the program may take for its hello.
+	HelloWithin = 5 * time.Second
 	// maxUnasked is the most records a second that are no answer to a question of ours.
 	maxUnasked = 10_000
 	// maxWaiting is the most records that wait for the loop.
@@ -291,7 +291,7 @@ func (l *Link) connection() (met bool, err error) {
 	over := make(chan struct{})
 	var writer sync.WaitGroup
 	r := reader{link: l, conn: c}
-	_ = c.SetDeadline(time.Now().Add(helloWithin))
+	_ = c.SetDeadline(time.Now().Add(HelloWithin))
 	if _, err = c.Write(l.o.Hello.Append(nil)); err == nil {
 		err = r.hello()
 	}

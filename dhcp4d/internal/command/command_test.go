@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -355,7 +356,11 @@ pkt4_receive: option[60].hex == 'banned' -> drop banned
 pkt4_receive: option[60].hex == 'phone' -> class phones
 subnet4_select: member('phones') -> pool guests
 lease4_select: unknown -> lease-time 5m
+lease4_renew: unknown -> lease-time 5m
+buffer4_send: pkt.hex == 0x00 -> drop banned
 `}
+	asks := append(slices.Clone(environ), "DHCP4D_OUTSIDE_SOCKET=/nonexistent", "DHCP4D_OUTSIDE_KEY=pkt4.mac")
+	asks[1] = "DHCP4D_HOOKS=rules,outside"
 	for _, c := range []struct{ line, want, err string }{
 		{"-interface eth0 -option 60=phone", "pkt4_receive: the rule in line 3 is true of it: class phones\n", ""},
 		{"-interface eth0 -option 60=phone", "subnet4_select: the rule in line 4 is true of it: pool guests\n", ""},
@@ -364,6 +369,17 @@ lease4_select: unknown -> lease-time 5m
 	} {
 		got, err := run(t, environ, append([]string{"explain"}, strings.Fields(c.line)...)...)
 		if (err == nil) != (c.err == "") || (err != nil && !strings.HasSuffix(err.Error(), c.err)) || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, wrote\n%s\nwant\n%s", c.line, err, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		environ    []string
+		line, want string
+	}{
+		{environ, "-interface eth0", "left out here: the rules at buffer4_send; see dhcp4d hook test\n"},
+		{asks, "-interface eth0 -message request", "left out here: the rules at lease4_select, lease4_renew, buffer4_send, and the program outside; see dhcp4d hook test\n"},
+	} {
+		if got, err := run(t, c.environ, append([]string{"explain"}, strings.Fields(c.line)...)...); err != nil || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %v, wrote\n%s\nwant\n%s", c.line, err, got, c.want)
 		}
 	}

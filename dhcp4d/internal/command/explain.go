@@ -149,6 +149,9 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return err
 	}
 	rules.event.Message, rules.event.Evaluator = message, eval
+	if err := rules.leavesOut(conf.Hooks, kind); err != nil {
+		return err
+	}
 	if err := rules.at(event.Pkt4Receive); err != nil {
 		return err
 	}
@@ -260,6 +263,41 @@ func newRuling(configured []hook.Configured, out io.Writer) (*ruling, error) {
 	r := &ruling{hooks: made, out: out}
 	r.event.Notes = &r.notes
 	return r, nil
+}
+
+// leavesOut says what else dhcp4d does with such a query. It needs the octets of a message, leases
+// or a program.
+func (r *ruling) leavesOut(configured []hook.Configured, kind dhcp4.MessageType) error {
+	var points []string
+	if h := r.hooks; h != nil {
+		discover := kind == dhcp4.Discover
+		for _, p := range []struct {
+			name hook.FilterPoint[event.Query]
+			list *hook.List[event.Query]
+			runs bool // here, or not at all for such a message
+		}{
+			{event.Buffer4Receive, &h.Buffer4Receive, false}, {event.Lease4Select, &h.Lease4Select, discover},
+			{event.Lease4Renew, &h.Lease4Renew, discover}, {event.Lease4Release, &h.Lease4Release, kind != dhcp4.Release},
+			{event.Lease4Decline, &h.Lease4Decline, kind != dhcp4.Decline},
+			{event.Pkt4Send, &h.Pkt4Send, false}, {event.Buffer4Send, &h.Buffer4Send, false},
+		} {
+			if !p.list.Empty() && !p.runs {
+				points = append(points, string(p.name))
+			}
+		}
+	}
+	var left []string
+	if len(points) > 0 {
+		left = append(left, "the rules at "+strings.Join(points, ", "))
+	}
+	if len(hook.Only(configured, "outside")) > 0 {
+		left = append(left, "the program outside")
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(r.out, "left out here: %s; see dhcp4d hook test\n", strings.Join(left, ", and "))
+	return err
 }
 
 // at runs the rules of a point. The error says that they do not let the query pass.

@@ -3,6 +3,8 @@ package hooks
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -91,6 +93,19 @@ func (v *outsideVariables) Check(c *hook.Check) {
 			c.Mistake(n.variable, fmt.Sprintf("%d is not between 1 and %d", n.n, n.most), "give a number between them")
 		}
 	}
+}
+
+// Needs implements hook.Needer.
+func (v *outsideVariables) Needs() (variable, missing string) {
+	c, err := net.DialTimeout("unix", v.Socket, time.Second)
+	if err == nil {
+		_ = c.Close()
+		return "SOCKET", ""
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return "SOCKET", "this user may not write to the socket " + v.Socket + "; let it, by its mode and group, and into its directory"
+	}
+	return "SOCKET", "nobody listens on " + v.Socket + " now; start the program outside, or correct the path"
 }
 
 // Complete implements hook.Completer: it compiles the key, which may ask for the classes of the

@@ -74,6 +74,11 @@ func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate
 	case hook.Park:
 		w.key = w.asker.Asking(w.key[:0])
 		return s.park(q, at, w.key)
+	case drop.HookTimeout:
+		if q.event.Outcome == parking.NoOutcome { // else it was noted
+			s.noteAway(q)
+		}
+		return dropped, why
 	default:
 		return dropped, why
 	}
@@ -155,6 +160,14 @@ func (s *Server) recall(q *exchange) {
 	if s.tracing != nil {
 		q.notes.Lines = append(q.notes.Lines, "parked for "+waited.Round(time.Microsecond).String()+" at "+pointOf[was.More.passed]+
 			", for the verdict of the program outside: "+outcomes[was.Outcome])
+		s.noteAway(q)
+	}
+}
+
+// noteAway tells who follows a query that nobody can be asked about it.
+func (s *Server) noteAway(q *exchange) {
+	if a := s.questions.asker; a != nil && s.tracing != nil && a.Link.Away() > 0 {
+		q.notes.Lines = append(q.notes.Lines, "there is no connection to the program outside")
 	}
 }
 
