@@ -2,6 +2,7 @@
 package postgrestest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,16 +45,43 @@ func Start(t testing.TB, settings ...string) *Server {
 		s.as = unprivileged(t)
 	}
 	s.makeDir(t)
-	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8",
-		"--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
+	s.fill(t)
 	for _, setting := range settings {
 		s.args = append(s.args, "-c", setting)
 	}
 	s.Restart(t)
 	return s
+}
+
+// empty is an archive of the data directory with an empty database. The first server of a process
+// makes it, because initdb takes several times as long as tar.
+var empty struct {
+	sync.Mutex
+	tar []byte
+}
+
+// fill makes the data directory of s, with an empty database.
+func (s *Server) fill(t testing.TB) {
+	t.Helper()
+	empty.Lock()
+	defer empty.Unlock()
+	if empty.tar != nil {
+		tar := s.Unprivileged("tar", "-x")
+		tar.Stdin = bytes.NewReader(empty.tar)
+		if out, err := tar.CombinedOutput(); err != nil {
+			t.Fatalf("tar: %v\n%s", err, out)
+		}
+		return
+	}
+	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "dhcp4d", "--no-locale", "-E", "UTF8",
+		"--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	var err error
+	if empty.tar, err = s.Unprivileged("tar", "-c", filepath.Base(s.data())).Output(); err != nil {
+		t.Fatalf("tar: %v", err)
+	}
 }
 
 // makeDir makes the directory of the server, until the test ends.
