@@ -13,6 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
 
 // link is what a reload may change of the IPC.
@@ -25,7 +26,7 @@ type link struct {
 	peers                  atomic.Pointer[server.Peers]
 
 	log      *slog.Logger
-	resolver resolver
+	resolver resolve.Resolver
 	network  string        // of the addresses that our socket can hear: ip, ip4 or ip6
 	renamed  chan struct{} // there may be names that were never looked up
 

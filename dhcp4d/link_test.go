@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
 
 // book is a resolver of a test: addresses by network and name.
@@ -105,20 +106,20 @@ func TestNamesThatChange(t *testing.T) {
 		})
 	}
 	step("a name that cannot be resolved is said", 0, 1)
-	step("once", resolveEvery, 1)
+	step("once", resolve.Every, 1)
 	names["ip six.example"] = []string{"2001:db8::6"}
-	step("it is looked up again", resolveEvery, 1, "[2001:db8::6]:6767 six.example:6767")
+	step("it is looked up again", resolve.Every, 1, "[2001:db8::6]:6767 six.example:6767")
 	kept := (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].Link
 	names["ip six.example"] = []string{"2001:db8::66", "2001:db8::6"}
-	step("an address more", resolveEvery, 1, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
+	step("an address more", resolve.Every, 1, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
 	if (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].Link != kept {
 		t.Error("the session is lost")
 	}
 	delete(names, "ip six.example")
-	step("what was known stays when the name server fails", resolveEvery, 2, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
-	step("which is said again after a while", logAgain, 3, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
+	step("what was known stays when the name server fails", resolve.Every, 2, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
+	step("which is said again after a while", resolve.LogAgain, 3, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
 	names["ip six.example"] = []string{"2001:db8::66"}
-	step("an address less", resolveEvery, 3, "[2001:db8::66]:6767 six.example:6767")
+	step("an address less", resolve.Every, 3, "[2001:db8::66]:6767 six.example:6767")
 	l.setPeers(peersOf(t, "[::]:6768", "[::1]:6767"))
 	step("a reload forgets the name", 0, 3, "[::1]:6767 [::1]:6767")
 	if !strings.Contains(log.String(), "can be resolved again") {

@@ -2,30 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
 
-const (
-	resolveEvery  = 10 * time.Second
-	resolveSoon   = time.Second // the pause after the first failure; it doubles up to resolveEvery
-	lookupTimeout = 2 * time.Second
-	logAgain      = 10 * time.Minute // how often it is said that a name still cannot be resolved
-)
-
-// resolver turns a name into addresses; net.DefaultResolver is one.
-type resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
+// resolveSoon is the pause after the first failure. It doubles up to resolve.Every.
+const resolveSoon = time.Second
 
 // naming is what is known of the name of a peer.
 type naming struct {
-	addrs   []netip.Addr // without zones
-	failing bool
-	said    time.Time // when it was last said that the name cannot be resolved
+	addrs   []netip.Addr // in order, without zones
+	trouble resolve.Trouble
 }
 
 // networkOf returns the network of the addresses that a socket bound to local hears.
@@ -44,9 +34,9 @@ func networkOf(local netip.Addr) string {
 func (l *link) runNames(ctx context.Context) error {
 	pause := resolveSoon
 	for {
-		wait := resolveEvery
+		wait := resolve.Every
 		if l.unresolved() {
-			wait, pause = pause, min(2*pause, resolveEvery)
+			wait, pause = pause, min(2*pause, resolve.Every)
 		} else {
 			pause = resolveSoon
 		}
@@ -83,13 +73,9 @@ func (l *link) resolve(ctx context.Context, now time.Time) {
 	l.mu.Lock()
 	hosts := l.hostsLocked()
 	l.mu.Unlock()
-	found := make([][]netip.Addr, len(hosts))
-	failed := make([]error, len(hosts))
-	var all sync.WaitGroup
-	for i, host := range hosts {
-		all.Go(func() { found[i], failed[i] = l.lookup(ctx, host) })
-	}
-	all.Wait()
+	found := resolve.Lookup{
+		Resolver: l.resolver, Network: l.network, Usable: isSource, Wanted: "no address that can be used",
+	}.All(ctx, hosts)
 	if ctx.Err() != nil {
 		return
 	}
@@ -99,10 +85,11 @@ func (l *link) resolve(ctx context.Context, now time.Time) {
 	changed := false
 	for _, host := range l.hostsLocked() {
 		n := l.names[host]
-		if i := slices.Index(hosts, host); i >= 0 {
-			l.logResolved(host, &n, failed[i], now)
-			if failed[i] == nil && !slices.Equal(found[i], n.addrs) {
-				n.addrs, changed = found[i], true
+		if answer, asked := found[host]; asked {
+			slices.SortFunc(answer.Addrs, netip.Addr.Compare)
+			l.logResolved(host, &n, answer.Err, now)
+			if answer.Err == nil && !slices.Equal(answer.Addrs, n.addrs) {
+				n.addrs, changed = answer.Addrs, true
 			}
 		}
 		next[host] = n
@@ -115,31 +102,15 @@ func (l *link) resolve(ctx context.Context, now time.Time) {
 
 // logResolved logs that a name cannot be resolved, from time to time, and that it can be again.
 func (l *link) logResolved(host string, n *naming, err error, now time.Time) {
-	switch {
-	case err == nil && n.failing:
-		n.failing = false
+	switch n.trouble.Note(err, now) {
+	case resolve.Recovers:
 		l.log.Info("the name of a dhcp6d can be resolved again", "host", host)
-	case err != nil && (!n.failing || now.Sub(n.said) >= logAgain):
-		n.failing, n.said = true, now
+	case resolve.Fails:
 		l.log.Warn("the name of a dhcp6d cannot be resolved", "host", host, "error", err,
 			"remedy", "correct the name in DHCP4D_IPC_PEERS, or the resolver of this host; "+
 				"it is looked up again and again")
 	}
 }
 
-// lookup returns the addresses of a host that datagrams to us can come from, in order.
-func (l *link) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := l.resolver.LookupNetIP(ctx, l.network, host)
-	for i, a := range found {
-		found[i] = a.Unmap()
-	}
-	found = slices.DeleteFunc(found,
-		func(a netip.Addr) bool { return a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() })
-	if err == nil && len(found) == 0 {
-		err = errors.New("the name stands for no address that can be used")
-	}
-	slices.SortFunc(found, netip.Addr.Compare)
-	return slices.Compact(found), err
-}
+// isSource reports whether datagrams to us can come from an address.
+func isSource(a netip.Addr) bool { return a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() }

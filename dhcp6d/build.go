@@ -28,6 +28,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
@@ -50,7 +51,7 @@ type instance struct {
 	hooks    *hook.Host
 	passed   *pass.Metrics
 	settings atomic.Pointer[server.Settings]
-	resolver resolver
+	resolver resolve.Resolver
 
 	mu    sync.Mutex        // guards config and names, and is held while settings are replaced
 	names map[string]naming // of the DHCPv6 servers

@@ -2,31 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
-
-const (
-	resolveEvery  = 10 * time.Second
-	lookupTimeout = 2 * time.Second
-	sayAgain      = 10 * time.Minute // how often it is said that a name still cannot be resolved
-)
-
-// resolver turns a name into addresses; net.DefaultResolver is one.
-type resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
 
 // naming is what is known of the name of a DHCPv6 server.
 type naming struct {
-	addrs   []netip.Addr
-	failing bool
-	said    time.Time // when it was last said that the name cannot be resolved
+	addrs   []netip.Addr // in order
+	trouble resolve.Trouble
 }
 
 // hosts are the names among the DHCPv6 servers.
@@ -65,7 +52,7 @@ func (d *instance) runNames(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(resolveEvery):
+		case <-time.After(resolve.Every):
 		}
 		d.mu.Lock()
 		names := hosts(d.config.DHCPv6Servers)
@@ -94,59 +81,31 @@ func (d *instance) replaceServersLocked() {
 	d.rt.Log.Info("the names of the DHCPv6 servers stand for other addresses", "servers", places)
 }
 
-// lookup is what the lookup of a name gave.
-type lookup struct {
-	addrs []netip.Addr
-	err   error
-}
-
-// lookUp looks up names, all at the same time.
-func (d *instance) lookUp(ctx context.Context, names []string) map[string]lookup {
-	results := make([]lookup, len(names))
-	var all sync.WaitGroup
-	for i, name := range names {
-		all.Go(func() { results[i].addrs, results[i].err = addressesOf(ctx, d.resolver, name) })
-	}
-	all.Wait()
-	found := map[string]lookup{}
-	for i, name := range names {
-		found[name] = results[i]
-	}
-	return found
-}
-
-// addressesOf returns the addresses of a name that a DHCPv6 server can have, in order.
-func addressesOf(ctx context.Context, r resolver, name string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := r.LookupNetIP(ctx, "ip6", name)
-	found = slices.DeleteFunc(found, func(a netip.Addr) bool { return !config.IsDHCPv6Server(a) })
-	if err == nil && len(found) == 0 {
-		err = errors.New("the name stands for no global or unique local IPv6 address")
-	}
-	slices.SortFunc(found, netip.Addr.Compare)
-	return slices.Compact(found), err
+// lookUp looks up names of DHCPv6 servers.
+func (d *instance) lookUp(ctx context.Context, names []string) map[string]resolve.Answer {
+	return resolve.Lookup{
+		Resolver: d.resolver, Network: "ip6", Usable: config.IsDHCPv6Server, Wanted: "no global or unique local IPv6 address",
+	}.All(ctx, names)
 }
 
 // takeLocked takes what lookups gave, and reports whether an address has changed. A name that
 // cannot be resolved keeps the addresses that it had.
-func (d *instance) takeLocked(found map[string]lookup, now time.Time) (changed bool) {
+func (d *instance) takeLocked(found map[string]resolve.Answer, now time.Time) (changed bool) {
 	if d.names == nil {
 		d.names = map[string]naming{}
 	}
-	for name, l := range found {
+	for name, answer := range found {
 		n := d.names[name]
-		switch {
-		case l.err == nil && n.failing:
-			n.failing = false
+		switch n.trouble.Note(answer.Err, now) {
+		case resolve.Recovers:
 			d.rt.Log.Info("the name of a DHCPv6 server can be resolved again", "host", name)
-		case l.err != nil && (!n.failing || now.Sub(n.said) >= sayAgain):
-			n.failing, n.said = true, now
-			d.rt.Log.Warn("the name of a DHCPv6 server cannot be resolved", "host", name, "error", l.err,
+		case resolve.Fails:
+			d.rt.Log.Warn("the name of a DHCPv6 server cannot be resolved", "host", name, "error", answer.Err,
 				"remedy", "correct the name in DHCP6D_DHCPV6_SERVERS, or the resolver of this host; it is looked up again and again")
 		}
-		if l.err == nil && !slices.Equal(l.addrs, n.addrs) {
-			n.addrs, changed = l.addrs, true
+		slices.SortFunc(answer.Addrs, netip.Addr.Compare)
+		if answer.Err == nil && !slices.Equal(answer.Addrs, n.addrs) {
+			n.addrs, changed = answer.Addrs, true
 		}
 		d.names[name] = n
 	}

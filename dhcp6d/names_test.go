@@ -12,6 +12,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
 
 // book is a resolver that knows some names.
@@ -41,7 +42,7 @@ func TestRL42NamesOfServers(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	step := func(want string, changed bool) {
 		t.Helper()
-		now = now.Add(resolveEvery)
+		now = now.Add(resolve.Every)
 		got := d.takeLocked(d.lookUp(t.Context(), hosts(c.DHCPv6Servers)), now)
 		if places := fmt.Sprint(d.placesLocked(c.DHCPv6Servers)); places != want || got != changed {
 			t.Errorf("servers %s, want %s, changed %v", places, want, got)

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -55,7 +56,7 @@ type Options struct {
 	Log      *slog.Logger
 	Specs    []Spec
 	Ranges   []Range // ascending, without overlap
-	Resolver Resolver
+	Resolver resolve.Resolver
 	// Listen is where the IPC's socket is bound. Names stand for addresses that it can send to.
 	Listen netip.Addr
 	// End is our end of the link. Probe sends probes, and Signer authenticates them; the Set owns
@@ -79,7 +80,7 @@ type Condition interface {
 type Set struct {
 	// Set once, by New.
 	log      *slog.Logger
-	resolver Resolver
+	resolver resolve.Resolver
 	network  string // of addresses that names stand for: "ip4", "ip6" or "ip" for both
 	end      *ipc.End
 	probe    udp.Writer
@@ -158,7 +159,7 @@ type state struct {
 	takenForKea bool  // it answers queries and no probes, so it is taken for a Kea
 	silentAt    int64 // when the last Kea that is left was found to be silent; 0 if it is not
 
-	naming naming // owned by the resolver, under the lock of the Set
+	trouble resolve.Trouble // with its name; owned by the resolver, under the lock of the Set
 }
 
 // reported returns the ability that the backend last reported.

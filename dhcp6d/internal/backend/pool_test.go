@@ -23,6 +23,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc/ipctest"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric/metrictest"
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp/udptest"
 )
 
@@ -767,7 +768,7 @@ func TestResolution(t *testing.T) {
 	}
 }
 
-// resolverFunc is a Resolver.
+// resolverFunc is a resolve.Resolver.
 type resolverFunc func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 func (f resolverFunc) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
@@ -868,7 +869,7 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 	b.Configure([]Spec{{Name: "x", Host: "four.example", Port: 6768}}, nil)
 	arrives(first)
 	second := set("2001:db8::2")
-	clock.Add(int64(resolveEvery))
+	clock.Add(int64(resolve.Every))
 	arrives(second)
 	cancel()
 	if err := <-done; err != nil {
@@ -1101,7 +1102,7 @@ func TestIPC_31_AnUnresolvableNameIsSaidOnce(t *testing.T) {
 	if !strings.Contains(b.ready, "resolved") {
 		t.Errorf("ready: %q", b.ready)
 	}
-	b.clock = b.clock.Add(logAgain)
+	b.clock = b.clock.Add(resolve.LogAgain)
 	b.resolve(t.Context())
 	times("cannot be resolved", 2)
 	b.names["four.example"] = netip.MustParseAddr("2001:db8::1")

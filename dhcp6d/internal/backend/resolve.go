@@ -2,31 +2,12 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/resolve"
 )
-
-const (
-	resolveEvery  = 10 * time.Second
-	lookupTimeout = 2 * time.Second
-)
-
-// Resolver turns a name into addresses; net.DefaultResolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
-// naming is what the resolver knows of a backend's name.
-type naming struct {
-	failing bool
-	said    time.Time // when it was last logged that the name cannot be resolved
-}
-
-// logAgain is how often it is logged that a name still cannot be resolved.
-const logAgain = 10 * time.Minute
 
 // runResolver resolves names until ctx ends. It is a goroutine of its own, so that backends are
 // probed while a name server does not answer. A backend that has no address yet is looked up sooner
@@ -47,10 +28,10 @@ func (s *Set) runResolver(ctx context.Context) {
 				again, pause = true, probeEvery
 			case <-time.After(probeEvery):
 				since := s.now().Sub(asked)
-				again = since >= resolveEvery || (s.unresolved() && since >= pause)
+				again = since >= resolve.Every || (s.unresolved() && since >= pause)
 			}
 		}
-		pause = min(2*pause, resolveEvery)
+		pause = min(2*pause, resolve.Every)
 	}
 }
 
@@ -67,15 +48,13 @@ func (s *Set) resolve(ctx context.Context) {
 	s.mu.Lock()
 	members := s.members
 	s.mu.Unlock()
-	found := make([][]netip.Addr, len(members))
-	failed := make([]error, len(members))
-	var all sync.WaitGroup
-	for i, m := range members {
-		if _, err := netip.ParseAddr(m.Host); err != nil {
-			all.Go(func() { found[i], failed[i] = s.lookup(ctx, m.Host) })
+	var hosts []string
+	for _, m := range members {
+		if _, err := netip.ParseAddr(m.Host); err != nil && !slices.Contains(hosts, m.Host) {
+			hosts = append(hosts, m.Host)
 		}
 	}
-	all.Wait()
+	found := resolve.Lookup{Resolver: s.resolver, Network: s.network, Wanted: "no address"}.All(ctx, hosts)
 	if ctx.Err() != nil {
 		return
 	}
@@ -85,9 +64,10 @@ func (s *Set) resolve(ctx context.Context) {
 		return // a reload has replaced the configuration
 	}
 	changed := false
-	for i, m := range members {
-		s.logResolved(m, failed[i])
-		if len(found[i]) > 0 && s.takeLocked(m, found[i]) {
+	for _, m := range members {
+		answer := found[m.Host] // nothing for an address
+		s.logResolved(m, answer.Err)
+		if len(answer.Addrs) > 0 && s.takeLocked(m, answer.Addrs) {
 			changed = true
 		}
 	}
@@ -125,26 +105,12 @@ func (s *Set) takeLocked(m *member, found []netip.Addr) bool {
 
 // logResolved logs that a name cannot be resolved, from time to time, and that it can be again.
 func (s *Set) logResolved(m *member, err error) {
-	n := &m.naming
-	switch now := s.now(); {
-	case err == nil && n.failing:
-		n.failing = false
+	switch m.trouble.Note(err, s.now()) {
+	case resolve.Recovers:
 		s.log.Info("the name of a backend can be resolved again", "backend", m.Name, "host", m.Host)
-	case err != nil && (!n.failing || now.Sub(n.said) >= logAgain):
-		n.failing, n.said = true, now
+	case resolve.Fails:
 		s.log.Warn("the name of a backend cannot be resolved", "backend", m.Name, "host", m.Host, "error", err,
 			"remedy", "correct the name in DHCP6D_IPC_BACKENDS, or the resolver of this host; "+
 				"it is looked up again and again")
 	}
-}
-
-// lookup returns the addresses of a host that our socket can send to.
-func (s *Set) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := s.resolver.LookupNetIP(ctx, s.network, host)
-	if err == nil && len(found) == 0 {
-		err = errors.New("the name stands for no address")
-	}
-	return found, err
 }
