@@ -145,6 +145,7 @@ func (l *timeline) crash() {
 // The scenarios move the clocks at every stage. Each begins with a lease of an hour.
 func TestLeasesSurviveEveryClock(t *testing.T) {
 	const hour = time.Hour
+	n := 0
 	for _, step := range []time.Duration{2 * hour, -2 * hour, 26 * 365 * 24 * hour, -26 * 365 * 24 * hour, 10 * time.Second, -10 * time.Second} {
 		for _, x := range []struct {
 			name string
@@ -324,6 +325,9 @@ func TestLeasesSurviveEveryClock(t *testing.T) {
 				kinds = kinds[:1]
 			}
 			for _, kind := range kinds {
+				if n++; n%stridden != 0 {
+					continue
+				}
 				t.Run(x.name+"/"+step.String()+"/"+kind, func(t *testing.T) {
 					l := newTimeline(t, kind+memoryDir(t))
 					x.run(l)
@@ -366,7 +370,8 @@ func (l *timeline) damageMark() {
 
 // Whatever the clocks do, in any order, no lease ends before its client's, and dhcp4d serves.
 func TestLeasesSurviveRandomClocks(t *testing.T) {
-	for seed := range uint64(60) {
+	t.Parallel()
+	for seed := uint64(0); seed < 60; seed += stridden {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l := newTimeline(t, "journal:"+memoryDir(t))
 		l.mustStart()

@@ -178,6 +178,7 @@ func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost
 }
 
 func TestD4_26_APowerCutAtAnyPointLosesNoAcknowledgedRecord(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
 		for _, unsynced := range []int{0, 50, 100} {
 			t.Run(fmt.Sprintf("%d%% of the unsynced data survive", unsynced), func(t *testing.T) {
@@ -192,6 +193,7 @@ func TestD4_26_APowerCutAtAnyPointLosesNoAcknowledgedRecord(t *testing.T) {
 
 // The same test without syncs finds losses, so it can find them.
 func TestAPowerCutWithoutSyncLosesRecords(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
 		if cuts, lost := powerCuts(t, kind, true, 0); lost == 0 {
 			t.Errorf("nothing lost in %d cuts", cuts)

@@ -289,6 +289,7 @@ func (s *specimen) damages(try func(what string, m image)) {
 // changes nothing. After a crash, what was acknowledged in the last second may be gone unnoticed if
 // the end of the newest file is broken.
 func TestDamageIsRefusedOrLosesNothing(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
 		for name, s := range specimens(t, kind, 150) {
 			t.Run(name, func(t *testing.T) {

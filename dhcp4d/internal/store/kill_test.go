@@ -23,11 +23,12 @@ func TestD4_26_AKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 		victim(t, url)
 		return
 	}
+	t.Parallel()
 	eachKind(t, survivesKills)
 }
 
 func survivesKills(t *testing.T, kind string) {
-	rounds := 25
+	rounds := max(3, 25/stridden)
 	if v := os.Getenv("STORE_KILLS"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil {

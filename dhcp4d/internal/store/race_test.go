@@ -2,7 +2,7 @@
 
 package store
 
-// The race detector looks for something else than lost records and makes all
-// of it ten times slower and more: with it the crash and fault tests try every
-// 23rd point. Without it they try every one, which make test has them do too.
+// stridden says which crashes, faults, damages and clocks are tried: one of so many. The race
+// detector makes each more than ten times slower, and looks for something else than lost records.
+// The target test of the Makefile runs the package without it too, and then all of them are tried.
 const stridden = 23

@@ -14,6 +14,7 @@ import (
 // store that opens, holds only what was written, and nothing less than is left of the journal; and
 // a repair that is cut short can be begun again.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
 		for name, s := range specimens(t, kind, 150) {
 			t.Run(name, func(t *testing.T) {

@@ -114,6 +114,7 @@ func denying(path string) vfs.FS {
 // does not name itself as the way out. What it accepts is served after it, and of a store that has
 // lost only its label everything.
 func TestEveryFileInEveryState(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
 		for name, s := range specimens(t, kind, 150) {
 			t.Run(name, func(t *testing.T) {
