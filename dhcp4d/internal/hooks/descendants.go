@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descendants ends what programs leave behind: children in their process group, and those that left
-// it with setsid. The kernel makes us the parent of a process whose parent has ended
-// (PR_SET_CHILD_SUBREAPER), and the mark of its run in its environment says whose it was.
+// descendants kills the processes that programs leave behind: those in the process group of the
+// program, and those that left it with setsid. PR_SET_CHILD_SUBREAPER makes us the parent of a
+// process whose parent has ended. Its environment has the mark of the run that it belongs to.
 type descendants struct {
 	mu      sync.Mutex
 	running map[int]bool // programs that we have started and not waited for
@@ -53,14 +53,14 @@ func (d *descendants) run(cmd *exec.Cmd) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.running, pid)
-	_ = unix.Kill(-pid, unix.SIGKILL) // an empty group is no error of ours
+	_ = unix.Kill(-pid, unix.SIGKILL) // the group may be empty
 	awaitGroup(pid)
 	d.endLocked([]byte(mark))
 	return err
 }
 
-// awaitGroup waits until the processes of a group that was killed have ended. What is left by a
-// parent that has ended is a child of ours before its parent can be waited for.
+// awaitGroup waits until the processes of a killed group have ended. The kernel makes us the parent
+// of a process before it reports the end of the former parent, so none is missed.
 func awaitGroup(group int) {
 	for {
 		if _, err := unix.Wait4(-group, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
@@ -73,9 +73,9 @@ const (
 	// rounds bounds the search: each round ends a generation that lost its parents in the one
 	// before.
 	rounds = 100
-	// glances is how often the search looks again, after a millisecond each, at a process that
-	// shows no environment. One that is in the middle of exec or of its end shows it soon, or has
-	// ended. One that has thrown its environment away stays.
+	// glances is how often the search looks again, a millisecond later each time, at a process that
+	// shows no environment. A process in the middle of exec shows one soon, and a process that ends
+	// is gone soon. A process that has erased its environment is not killed.
 	glances = 50
 )
 
@@ -97,7 +97,7 @@ func (d *descendants) endLocked(mark []byte) {
 				}
 				continue
 			}
-			// One that has ended has no environment any more.
+			// A process that has ended has no environment any more.
 			if n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err == nil && n == pid {
 				found = true
 			} else if len(environ) == 0 {

@@ -1,4 +1,4 @@
-// Package hooks is the hooks that dhcp4d ships, one file each. Package hook says how to add one.
+// Package hooks holds the hooks that dhcp4d ships, one file each. Package hook says how to add one.
 package hooks
 
 import (
@@ -6,7 +6,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
-// All is the hooks, in the order of the documentation.
+// All returns the hooks, in the order of the documentation.
 func All() []hook.Kind {
 	return []hook.Kind{
 		hook.Define("leaselog", newLeaseLog, string(event.Leases4Committed)),

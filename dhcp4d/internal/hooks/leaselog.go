@@ -40,11 +40,11 @@ type leaseLogVariables struct {
 // fileSize is a size in octets.
 type fileSize uint64
 
-// minRotateSize is the least size of a file that is rotated by size: less would make files without
-// number.
+// minRotateSize is the least size at which a file may be rotated. A smaller one would make too many
+// files.
 const minRotateSize = 64 << 10
 
-// UnmarshalText takes a number of octets, or one of KiB, MiB or GiB with K, M or G behind it.
+// UnmarshalText parses a number of octets, or a number of KiB, MiB or GiB with K, M or G behind it.
 func (s *fileSize) UnmarshalText(text []byte) error {
 	number, unit := string(text), uint64(1)
 	for suffix, octets := range map[string]uint64{"K": 1 << 10, "M": 1 << 20, "G": 1 << 30} {
@@ -90,16 +90,15 @@ func (v *leaseLogVariables) Needs() (variable, missing string) {
 	return "PATH", config.MissingDirectory(filepath.Dir(v.Path))
 }
 
-// maxBuffer bounds what waits to be written, in octets: about ten thousand
-// lines.
+// maxBuffer bounds the octets that wait to be written. It holds about ten thousand lines.
 const maxBuffer = 4 << 20
 
 // leaseLog is the hook that writes one JSON line for every change of a lease: who got which
 // address, where, and until when.
 //
-// A change is logged when it is on stable storage, in the order in which that happened. Logging
-// never makes a client wait: lines gather in a bounded buffer that a goroutine of the log writes
-// out. Where the file cannot take them as fast as they come, lines are lost and counted.
+// Changes are logged after they are durable, in the order of their commits. No client waits for the
+// log: lines go to a bounded buffer, and a goroutine writes them to the file. If the file is too
+// slow, lines are lost and counted.
 type leaseLog struct {
 	*logWriter // shared with the hook before a reload, if that wrote to the same path
 	rotation   leaselog.Rotation
@@ -118,16 +117,16 @@ type logWriter struct {
 	inEffect leaselog.Rotation // of the first user, and of the last one after it has left
 	next     *leaselog.File    // takes the place of out, nil if there is none
 	buf      []byte
-	line     []byte // the one that is made
+	line     []byte // scratch memory of add
 	closed   bool
 	warned   time.Time
 	writing  int           // lines that are handed to the file
 	ended    chan struct{} // closed when the writer has ended
 
-	rotateAfter time.Time     // of the writer's goroutine: the last rotation failed
-	rotated     chan struct{} // there may be something to tidy
+	rotateAfter time.Time     // no rotation before this, because the last one failed; owned by write
+	rotated     chan struct{} // wakes tidy
 	stopTidy    context.CancelFunc
-	tidied      chan struct{} // closed when nothing is tidied any more
+	tidied      chan struct{} // closed when tidy has returned
 }
 
 // output is what lines are written to.
@@ -137,8 +136,8 @@ type output interface {
 	Close() error
 }
 
-// newLeaseLog opens the file, to be appended to, and starts the writer. Where the log that there is
-// writes to the same path, it goes on with its writer: a reload loses no line.
+// newLeaseLog opens the file for appending and starts a writer. If before writes to the same path,
+// the new hook shares its writer, so that a reload loses no line.
 func newLeaseLog(v *leaseLogVariables, env hook.Env, before *leaseLog) (*leaseLog, error) {
 	const remedy = "opening the lease log: %w; make it writable or name another in DHCP4D_LEASELOG_PATH"
 	if before != nil && before.path == v.Path {
@@ -175,13 +174,13 @@ type keepOpen struct{ io.Writer }
 
 func (keepOpen) Close() error { return nil }
 
-// stream is an output that is no file.
+// stream is standard output or standard error.
 type stream struct {
 	io.WriteCloser
-	torn bool // it ends within a line
+	torn bool // the last write ended within a line
 }
 
-// WriteLines implements output. Lines begin on a line of their own.
+// WriteLines implements output. After a torn line it first ends that line.
 func (s *stream) WriteLines(lines []byte, _ time.Time) (n int, err error) {
 	if s.torn {
 		if _, err := s.Write([]byte{'\n'}); err != nil {
@@ -212,8 +211,8 @@ func startLeaseLog(path string, out output, r leaselog.Rotation, log *slog.Logge
 	return l
 }
 
-// join returns another hook that writes by the writer. Its rotation is in effect when the hooks
-// before it are closed.
+// join returns another hook that uses the writer. Its rotation takes effect when the hooks before
+// it are closed.
 func (w *logWriter) join(r leaselog.Rotation) *leaseLog {
 	l := &leaseLog{w, r}
 	w.mu.Lock()
@@ -223,7 +222,8 @@ func (w *logWriter) join(r leaselog.Rotation) *leaseLog {
 	return l
 }
 
-// reopen has the writer go on with the file at its path, if the one that it writes was moved away.
+// reopen makes the writer go on with a new file at its path, if somebody has moved the old file
+// away.
 func (w *logWriter) reopen() error {
 	w.mu.Lock()
 	file, ok := w.out.(*leaselog.File)
@@ -251,12 +251,12 @@ func (w *logWriter) reopen() error {
 // Attach implements hook.Hook.
 func (l *leaseLog) Attach(a *hook.Attachment) { event.Leases4Committed.Run(a, l.add) }
 
-// closeWait is how long Close waits for a file that takes nothing, such as a pipe that nobody
-// reads.
+// closeWait is how long Close waits for a file that takes no data, such as a pipe without a reader.
 const closeWait = time.Second
 
-// Close ends the use of the writer. The last one to leave has it write what has gathered and close
-// the file. What is added later is lost, and so is what the file does not take in time.
+// Close ends the use of the writer. When the last hook is closed, the writer writes the lines that
+// wait, and closes the file. Lines that come later, or that the file does not take in time, are
+// lost and counted.
 func (l *leaseLog) Close() error {
 	w := l.logWriter
 	w.mu.Lock()
@@ -275,7 +275,7 @@ func (l *leaseLog) Close() error {
 	late := time.After(closeWait)
 	select {
 	case <-w.tidied:
-	case <-late: // it ends as soon as the disk lets it
+	case <-late: // tidy ends when the disk answers
 	}
 	select {
 	case <-w.ended:
@@ -286,7 +286,7 @@ func (l *leaseLog) Close() error {
 	defer w.mu.Unlock()
 	w.loseLocked(w.writing+countLines(w.buf), "the file takes nothing, and the daemon does not wait for it")
 	w.buf, w.writing = nil, 0
-	return nil // the writer holds the file
+	return nil // the writer still uses the file
 }
 
 // add may be called by several goroutines.
@@ -306,9 +306,8 @@ func (w *logWriter) add(e *event.Lease) {
 	w.more.Signal()
 }
 
-// appendLine appends the line of a change: a JSON object with the members of
-// Line in its test, which encoding/json writes alike but in memory of its own
-// for each.
+// appendLine appends the line of a change, a JSON object. It writes what encoding/json would write
+// of the type Line in the tests, but allocates nothing.
 func appendLine(b []byte, e *event.Lease) []byte {
 	v := &e.Binding
 	b = appendTime(append(b, `{"time":`...), e.Time.UTC())
@@ -377,7 +376,7 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return append(b, '"')
 }
 
-// appendText appends what an operator or a dhcp6d has named.
+// appendText appends a name that an operator or a dhcp6d has given, as a JSON string.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
@@ -391,8 +390,7 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// identifier is the client identifier in a client's key, nil where the key is a
-// hardware address.
+// identifier returns the client identifier in a client key, nil if the key is a hardware address.
 func identifier(key []byte) []byte {
 	if len(key) == 0 || key[0] != dhcp4.KeyClientID {
 		return nil
@@ -403,7 +401,7 @@ func identifier(key []byte) []byte {
 // appendHex appends v in hexadecimal and in quotes.
 func appendHex(b, v []byte) []byte { return append(octets.AppendHex(append(b, '"'), v), '"') }
 
-// write is the writer's goroutine: it takes all that has gathered at once.
+// write is the writer's goroutine. It writes all lines that wait in one call.
 func (w *logWriter) write() {
 	var lines []byte
 	w.mu.Lock()
@@ -438,10 +436,10 @@ func (w *logWriter) write() {
 	}
 }
 
-// rotateRetry is how long after a rotation that failed the next is tried.
+// rotateRetry is the pause after a failed rotation.
 const rotateRetry = time.Minute
 
-// rotate returns what so many octets are to be written to: a new file if it is time for one.
+// rotate returns the output for the next octets: a new file if it is time for one.
 func (w *logWriter) rotate(out output, r leaselog.Rotation, octets int, now time.Time) output {
 	file, ok := out.(*leaselog.File)
 	if !ok || now.Before(w.rotateAfter) || !file.Due(r, octets, now) {
@@ -458,20 +456,20 @@ func (w *logWriter) rotate(out output, r leaselog.Rotation, octets int, now time
 	return next
 }
 
-// closeOld closes a file that is not written any more.
+// closeOld closes a file that has been replaced.
 func (w *logWriter) closeOld(out output) {
 	if err := out.Close(); err != nil {
 		w.log.Warn("a file of the lease log could not be closed, its last lines may be missing", "error", err)
 	}
 }
 
-// tidyEvery is how often rotated files are looked at that have become too old.
+// tidyEvery is how often tidy looks for rotated files that are too old.
 const tidyEvery = time.Hour
 
 func (w *logWriter) wakeTidy() {
 	select {
 	case w.rotated <- struct{}{}:
-	default: // it will look anyway
+	default: // it is already woken
 	}
 }
 
@@ -507,7 +505,7 @@ func countLines(lines []byte) (n int) {
 	return n
 }
 
-// loseLocked counts lost lines and says so, at most once a minute.
+// loseLocked counts lost lines, and logs that at most once a minute.
 func (w *logWriter) loseLocked(n int, why string) {
 	w.lost.Add(float64(n))
 	if now := time.Now(); now.Sub(w.warned) >= time.Minute {

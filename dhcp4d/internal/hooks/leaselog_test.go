@@ -28,8 +28,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
-// Line is a line of the log as encoding/json has it. Times are RFC 3339 in UTC;
-// identifiers are hexadecimal.
+// Line is a line of the log, for encoding/json. Times are RFC 3339 in UTC, identifiers are
+// hexadecimal.
 type Line struct {
 	Time      time.Time  `json:"time"`
 	Event     string     `json:"event"`
@@ -54,7 +54,7 @@ type Relay struct {
 	RemoteID    string     `json:"remote_id,omitempty"`
 }
 
-// twin is the line of a change by encoding/json.
+// twin returns the line of a change as encoding/json writes it.
 func twin(t *testing.T, e *event.Lease) string {
 	t.Helper()
 	hex := func(b []byte) string {
@@ -178,7 +178,7 @@ func TestAChangeIsOneLineWithEverythingAboutIt(t *testing.T) {
 	}
 }
 
-// stuck is a file that takes nothing until it is let go, and then fails.
+// stuck is a file whose writes block until it is released, and then fail.
 type stuck struct {
 	bytes.Buffer
 	let chan struct{}
@@ -285,8 +285,8 @@ func TestNoLineIsLostOrTornWhileFilesRotate(t *testing.T) {
 		last = 6
 	)
 	now := load(leaseLogVariables{RotateSize: minRotateSize, Compress: true}, nil)
-	// On a busy machine the writer may fall behind by more than the buffer holds, and what does not
-	// get onto the disk within closeWait is given up: neither is what this test is about.
+	// On a busy machine the buffer may overflow, or the writer may need longer than closeWait. This
+	// test is about neither.
 	waits := func(w *logWriter, more int) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -300,7 +300,7 @@ func TestNoLineIsLostOrTornWhileFilesRotate(t *testing.T) {
 	var all sync.WaitGroup
 	for round := range last {
 		for side := range 2 {
-			was := now // a call that is under way when a reload comes reaches the hook of before
+			was := now // a call that runs during a reload reaches the old hook
 			all.Go(func() {
 				for i := range each {
 					e := change()
@@ -316,7 +316,7 @@ func TestNoLineIsLostOrTornWhileFilesRotate(t *testing.T) {
 			}
 		}
 		next := load(leaseLogVariables{RotateSize: minRotateSize, Compress: round%2 == 0}, now)
-		if dropped := load(leaseLogVariables{RotateDaily: true}, now); dropped.Close() != nil { // of a reload that fails
+		if dropped := load(leaseLogVariables{RotateDaily: true}, now); dropped.Close() != nil { // as a failed reload does
 			t.Error("a hook that was never in use cannot be closed")
 		}
 		if next != now {

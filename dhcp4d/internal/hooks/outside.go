@@ -148,7 +148,7 @@ type kept struct {
 	users   atomic.Int32
 }
 
-// line is what one configuration hands to the next, if the program is the same.
+// line is the connection to the program. A reload hands it on if the program is the same.
 type line struct {
 	socket  string
 	timeout time.Duration
@@ -158,7 +158,7 @@ type line struct {
 	users   atomic.Int32
 }
 
-// newOutside goes on with the connection that there is: a reload forgets no verdict.
+// newOutside goes on with the connection of the hook before, so that a reload forgets no verdict.
 func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsideHook, error) {
 	metrics := asking.NewMetrics(env.Registry, v.Reasons)
 	h := &outsideHook{point: v.Point}
@@ -198,8 +198,8 @@ func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsid
 	return h, nil
 }
 
-// settable returns which options a verdict may set: those that can be configured, but not what
-// decides whether a client needs an address.
+// settable returns the options that a verdict may set: those that can be configured, except the
+// one that decides whether a client needs an address.
 func settable() *[256]bool {
 	var may [256]bool
 	for code := range 256 {
@@ -221,7 +221,7 @@ func (h *outsideHook) Attach(to *hook.Attachment) {
 	}
 }
 
-// keep opens the directory of events, or goes on with it.
+// keep opens the directory of events, or shares it with the hook before.
 func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error) {
 	switch {
 	case v.Events == "":
@@ -243,8 +243,8 @@ func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error)
 	k := &kept{Spool: s, dir: v.Events, size: v.EventsSize}
 	k.users.Store(1)
 	if last := s.Last(); last.Time > 0 {
-		// A change is told after its commit, so the last one that is kept may be of the same second
-		// as others that are not.
+		// An event is kept after its commit. So others of the same second as the last kept event
+		// may be missing.
 		k.catchUp = &event.CatchUp{
 			Line: lease.Time(last.Stamp) - catchUpSlack, Wall: lease.Time(last.Time/1000) - catchUpSlack, Tell: k.tell,
 		}
@@ -252,10 +252,10 @@ func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error)
 	return k, nil
 }
 
-// catchUpSlack is by how many seconds events may be older than one that is kept.
+// catchUpSlack is by how many seconds a missing event may be older than the last kept one.
 const catchUpSlack = 10
 
-// tell keeps a change for the program. It may be called by several goroutines.
+// tell stores an event for the program. Several goroutines may call it.
 func (k *kept) tell(e *event.Lease) {
 	b := &e.Binding
 	record := outside.Event{
@@ -282,7 +282,7 @@ func (k *kept) tell(e *event.Lease) {
 	k.Add(&record, int64(e.Line))
 }
 
-// decide has the program decide about a query, or has it parked.
+// decide applies the program's verdict to a query, or parks the query until there is one.
 func (h *outsideHook) decide(e *event.Query) drop.Reason {
 	v, why := h.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Told, e.Uptime)
 	e.Heed(v)

@@ -21,7 +21,7 @@ func (v *packetLogVariables) Check(c *hook.Check) {
 	c.Known("POINTS", "point", v.Points, append(known, string(event.Leases4Committed)))
 }
 
-// packetLog is the hook that logs packets, all of them with all options, as a person reads them.
+// packetLog is the hook that logs every packet with all its options, as text.
 type packetLog struct {
 	hook.PacketLog
 	points []string
@@ -45,7 +45,7 @@ func (l *packetLog) Attach(a *hook.Attachment) {
 	}
 }
 
-// packet logs the query, from pkt4_send on the reply, and what has been decided so far.
+// packet logs the query, or at pkt4_send and later the reply, with what is decided so far.
 func (l *packetLog) packet(point string, e *event.Query) {
 	log, ok := l.At(point, e.Received)
 	if !ok {

@@ -36,8 +36,8 @@ func (v *rulesVariables) Check(c *hook.Check) {
 	v.tally = rule.NewTally(&v.Variables)
 }
 
-// Complete implements hook.Completer: it compiles the lines, which may ask for the classes of the
-// subnets document.
+// Complete implements hook.Completer. It compiles the lines after the subnets document is read,
+// because they may ask for its classes.
 func (v *rulesVariables) Complete(with *network.Subnets, c *hook.Check) {
 	var mistakes, others []*rule.Mistake
 	v.program, mistakes = rule.Compile(v.Lines, v.language(with))
@@ -45,7 +45,7 @@ func (v *rulesVariables) Complete(with *network.Subnets, c *hook.Check) {
 	rule.Report(c, append(mistakes, others...))
 }
 
-// language is what rules may say. What they may do at which point stands in docs/hooks.md.
+// language returns the points and actions of rules. docs/hooks.md says which action a point has.
 func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event.Query] {
 	const unknown = "that is known only from lease4_select on"
 	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: subnets.Names}
@@ -95,8 +95,8 @@ func (v *rulesVariables) language(subnets *network.Subnets) *rule.Language[event
 	}
 }
 
-// ofLeases is what rules may say of a change of a lease. It has happened, and there may be no
-// query.
+// ofLeases returns the points and actions of rules about a change of a lease. The change has
+// already happened, and there may be no query.
 func (v *rulesVariables) ofLeases() *rule.Language[event.Lease] {
 	return &rule.Language[event.Lease]{
 		Points: []rule.Point{{
@@ -109,7 +109,7 @@ func (v *rulesVariables) ofLeases() *rule.Language[event.Lease] {
 	}
 }
 
-// marked finds a class that rules put queries into.
+// marked returns the number of a class that rules put queries into.
 func marked(subnets *network.Subnets, of rule.Argument) (int, *rule.Mistake) {
 	if i, ok := subnets.Marked[of.Text]; ok {
 		return i, nil
@@ -153,8 +153,8 @@ func setOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	}, nil
 }
 
-// computed makes the action that sets an option to what an expression is; empty octets leave the
-// option out. What cannot be computed is left as it was.
+// computed makes the action that sets an option to the value of an expression. If the value is
+// empty, the option is left out. If it cannot be computed, the option does not change.
 func computed(code byte, text rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	if text.Text == "" {
 		return nil, text.Fail(0, "has no expression behind =; '' leaves the option out")
@@ -202,7 +202,8 @@ func putOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	}, nil
 }
 
-// isStored reports whether an option of a reply says what is stored of a lease, or whose it is.
+// isStored reports whether an option of a reply says what the store knows of the lease, or
+// which server gives it. Rules must not change such an option.
 func isStored(code byte) bool {
 	switch code {
 	case dhcp4.OptLeaseTime, dhcp4.OptMessageType, dhcp4.OptServerIdentifier:
@@ -211,7 +212,7 @@ func isStored(code byte) bool {
 	return false
 }
 
-// overwrite puts octets in place of as many.
+// overwrite replaces octets by as many others.
 func overwrite(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	at, value, wrong := of.Overwrite()
 	switch {
@@ -244,9 +245,9 @@ func setPool(of rule.Argument, names []string) (rule.Action[event.Query], *rule.
 	return nil, of.Fail(0, "no pool of DHCP4D_SUBNETS has the name %q; %s", of.Text, expression.Suggest(of.Text, names))
 }
 
-// setAddress makes the action that gives the client the address that an expression is. Empty
-// octets, and what cannot be computed, leave the choice to dhcp4d. Octets that are no address of
-// the subnet drop the query.
+// setAddress makes the action that gives the client the address that is the value of an expression.
+// If the value is empty or cannot be computed, dhcp4d chooses. If it is no address of the subnet,
+// the query is dropped.
 func setAddress(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	value, wrong := of.Value()
 	if wrong != nil {
@@ -278,11 +279,11 @@ func setLeaseTime(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	}, nil
 }
 
-// rulesHook is the hook that does what the operator's rules say.
+// rulesHook is the hook that runs the operator's rules.
 type rulesHook struct {
 	program *rule.Program[event.Query]
 	leases  *rule.Program[event.Lease]
-	memory  sync.Pool // of *leaseView: several goroutines tell of leases
+	memory  sync.Pool // of *leaseView, because several goroutines report changes of leases
 }
 
 // leaseView is what expressions about a change of a lease look at.
@@ -323,12 +324,12 @@ func (r *rulesHook) told(list rule.List[event.Lease], e *event.Lease) {
 	b := &e.Binding
 	v.of = expression.Lease{Event: e.Event.String(), Interface: e.Interface, Address: b.Addr, Subnet: b.Subnet, HWAddr: b.HWAddr}
 	v.eval.Begin(expression.Query{Lease: &v.of}, nil, &v.member)
-	_ = list.Run(e, &v.eval) // no rule can drop a change that is durable
+	_ = list.Run(e, &v.eval) // the change is durable, so no rule can drop it
 	r.memory.Put(v)
 }
 
-// Rules makes the hook rules alone, for a program that tells what rules do with a query. It counts
-// nowhere. It is nil if the hook is not to run.
+// Rules makes the hook rules alone, for commands that show what rules do with a query. Its counters
+// are in no registry. It returns nil if the configuration does not switch the hook on.
 func Rules(configured []hook.Configured) (*event.Hooks, error) {
 	run := hook.Only(configured, "rules")
 	if len(run) == 0 {

@@ -23,7 +23,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/rule"
 )
 
-// subnets have a class that rules mark, and one with a condition of its own.
+// subnets is a document with a class that rules put queries into, and a class with a condition.
 func subnets(t testing.TB) *network.Subnets {
 	t.Helper()
 	classes := new(expression.Classes)
@@ -155,7 +155,7 @@ func TestTheTableOfPoints(t *testing.T) {
 	}
 }
 
-// asking is a query at a point, as the packet loop has it.
+// asking returns the event of a query at a point, as the packet loop makes it.
 func asked(t testing.TB, s *network.Subnets) (e *event.Query, begin func()) {
 	t.Helper()
 	m := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: 1, HType: 1, HLen: 6, Xid: 7, CHAddr: [16]byte{2, 0, 0, 0, 0, 1}})
@@ -187,8 +187,8 @@ pkt4_send: member('phones') -> option tftp-server-name tftp.example
 pkt4_send: not member('phones') -> option host-name = 'host-' + hexstring(pkt4.mac, '')
 `
 
-// TestRulesDoNotAllocate runs the rules without the hook around them: its histogram makes a bucket
-// when a time comes that was never there before.
+// TestRulesDoNotAllocate runs the rules without the hook around them, because the histogram of the
+// hook allocates a bucket for a duration that it has not seen before.
 func TestRulesDoNotAllocate(t *testing.T) {
 	s := subnets(t)
 	v := &rulesVariables{Variables: rule.Variables{Reasons: []string{"unpaid"}, Counters: []string{"seen"}}}

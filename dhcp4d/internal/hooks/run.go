@@ -54,21 +54,21 @@ func (v *runVariables) Needs() (variable, missing string) {
 
 // run is the hook that runs a program for every change of a lease.
 //
-// A change is told when it is on stable storage and its answer has left, so no client ever waits
-// for a program. Changes queue for a fixed number of workers, those of one address for the same
-// worker, in their order. The queue is bounded: where programs do not keep up, changes are lost and
-// counted. A program that runs for too long is killed. Everything that a program has started ends
-// with it.
+// A program runs after the change is durable and its answer has left, so no client waits for it.
+// Changes queue for a fixed number of workers. Those of one address go to the same worker, so they
+// stay in order. The queues are bounded: if programs are too slow, changes are lost and counted. A
+// program that runs too long is killed. When a program ends, the processes that it started are
+// killed.
 //
-// What a program is told stands at runFacts.
+// [runFacts] lists the environment of a program.
 type run struct {
 	command string
 	timeout time.Duration
 	pool    *runPool // shared with the hook before a reload
 }
 
-// newRun goes on with the workers that there are: a reload loses no change that waits. Their number
-// and the length of the queue stay.
+// newRun shares the workers of the hook before, so that a reload loses no change that waits. A
+// reload changes neither their number nor the length of their queues.
 func newRun(v *runVariables, env hook.Env, before *run) (*run, error) {
 	command, timeout := v.Command, v.Timeout.Duration()
 	if before != nil && before.command == command && before.timeout == timeout {
@@ -98,7 +98,7 @@ func (r *run) Attach(a *hook.Attachment) { event.Leases4Committed.Run(a, r.add) 
 func (r *run) add(e *event.Lease) {
 	p := r.pool
 	jobs := p.workers[workerOf(e.Binding.Addr, len(p.workers))]
-	if len(jobs) < cap(jobs) && !p.closing.Load() { // what is lost costs nothing
+	if len(jobs) < cap(jobs) && !p.closing.Load() { // no work for a change that is lost
 		p.m.waiting.Inc()
 		select {
 		case jobs <- job{r, runPoint(e.Event), runFacts(e)}:
@@ -119,7 +119,7 @@ func (r *run) Close() error {
 	return nil
 }
 
-// closeGrace is how long programs may go on when their workers end.
+// closeGrace is how long a program may still run after Close.
 const closeGrace = 3 * time.Second
 
 // runPool is the workers and their queues.
@@ -132,8 +132,8 @@ type runPool struct {
 	users   atomic.Int32 // hooks that use it
 	workers []chan job
 	closing atomic.Bool
-	stop    chan struct{}   // closed: begin no program any more
-	kill    context.Context // done: those that run are ended
+	stop    chan struct{}   // closed: start no more programs
+	kill    context.Context // done: running programs are killed
 	end     context.CancelFunc
 	all     sync.WaitGroup
 
@@ -141,7 +141,7 @@ type runPool struct {
 	warned time.Time
 }
 
-// job is one run: whose it is, and the program's argument and environment.
+// job is one run of a program, with its argument and environment.
 type job struct {
 	hook    *run
 	point   string
@@ -164,8 +164,8 @@ func newRunPool(workers, queue int, env hook.Env) (*runPool, error) {
 	return p, nil
 }
 
-// close begins no program any more, and waits for those that run. The changes that wait are lost
-// and counted.
+// close starts no more programs, and waits for those that run. The changes that wait are lost and
+// counted.
 func (p *runPool) close() {
 	p.closing.Store(true)
 	close(p.stop)
@@ -179,7 +179,7 @@ func (p *runPool) close() {
 	}
 }
 
-// workerOf is who runs the programs of an address.
+// workerOf returns the number of the worker for an address.
 func workerOf(a netip.Addr, workers int) int {
 	b := a.As16()
 	return int(b[15]) % workers
@@ -238,7 +238,7 @@ func (p *runPool) count(command string, err error) {
 	p.warn("a program of the hook run has failed", command, err)
 }
 
-// warn logs at most once a minute.
+// warn logs a warning, at most one a minute.
 func (p *runPool) warn(message, command string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -248,7 +248,7 @@ func (p *runPool) warn(message, command string, err error) {
 	}
 }
 
-// runMetrics outlive a reload.
+// runMetrics are kept across reloads.
 type runMetrics struct {
 	ok, failed, timeout, notStarted prometheus.Counter
 	lost                            prometheus.Counter
@@ -279,8 +279,8 @@ func newRunMetrics(reg prometheus.Registerer) *runMetrics {
 	}
 }
 
-// runPoint is the only argument of a program: the hook point of Kea that the
-// change corresponds to. A lease that is renewed is lease4_renew alone.
+// runPoint returns the only argument of a program: the name of Kea's hook point for such a change.
+// A renewed lease is lease4_renew only.
 func runPoint(e lease.Event) string {
 	switch e {
 	case lease.Renewed:
@@ -297,8 +297,8 @@ func runPoint(e lease.Event) string {
 	return "leases4_committed" // allocated, or its own again
 }
 
-// runFacts are the environment of a program. Where Kea's run_script hook has a
-// fact, name and form are Kea's:
+// runFacts returns the environment of a program. Facts that Kea's run_script hook has too have
+// Kea's names and forms:
 //
 //	LEASE4_ADDRESS          192.0.2.10
 //	LEASE4_HWADDR           02:00:00:00:00:01
@@ -312,7 +312,7 @@ func runPoint(e lease.Event) string {
 //	QUERY4_IFACE_NAME       interface of dhcp6d, empty where no query caused the change
 //	QUERY4_REMOTE_ADDR      IPv6 address of the client
 //
-// and what Kea has not:
+// and those that Kea does not have:
 //
 //	LEASE4_EVENT            as in the lease log
 //	LEASE4_START            Unix seconds since when the client has the address
@@ -369,7 +369,7 @@ func runFacts(e *event.Lease) []string {
 	return environ
 }
 
-// runState is the state as Kea writes it.
+// runState returns the state as Kea writes it.
 func runState(e *event.Lease) string {
 	switch {
 	case e.Binding.State == lease.Declined:
@@ -386,5 +386,5 @@ func hexadecimal(b []byte) string { return string(octets.AppendHex(nil, b)) }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// clean is a name without what an environment cannot hold.
+// clean returns a name without the octets that an environment cannot hold.
 func clean(name string) string { return strings.ReplaceAll(name, "\x00", "") }

@@ -58,7 +58,7 @@ func runOf(t *testing.T, v runVariables, before *run) *run {
 	return r
 }
 
-// waiting is how many changes wait for a program.
+// waiting returns how many changes wait for a program.
 func waiting(r *run) (n int) {
 	for _, jobs := range r.pool.workers {
 		n += len(jobs)
@@ -217,8 +217,8 @@ func TestTrouble(t *testing.T) {
 	})
 }
 
-// TestWhatAProgramLeavesBehind is children in the background, and such that left their process
-// group.
+// TestWhatAProgramLeavesBehind checks that children in the background are killed, also those that
+// left their process group.
 func TestWhatAProgramLeavesBehind(t *testing.T) {
 	for name, text := range map[string]string{
 		"a child in the background":           "sleep 1000 &\necho $! > OUT\n",

@@ -45,9 +45,9 @@ func (t *aclTest) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// acl is the hook that decides who is served. A packet that the list deny matches is dropped. If
-// the list allow has entries, a packet that it does not match is dropped too. The cost grows with
-// the logarithm of the number of prefixes, and not with the number of identifiers.
+// acl is the hook that decides who is served. It drops a packet that the list deny matches. If the
+// list allow has entries, it drops a packet that allow does not match. The cost grows with the
+// logarithm of the number of prefixes, and does not grow with the number of identifiers.
 //
 // A prefix is compared with the datagram's source. For a relayed message it is also compared with
 // the address that names the client's link, and with the client's address as its relay saw it. An
@@ -55,7 +55,7 @@ func (t *aclTest) UnmarshalText(text []byte) (err error) {
 // client. Levels that are not believed do not count (package attachment).
 type acl struct {
 	allow, deny *list
-	all         bool // nothing says whom to allow
+	all         bool // there is no allow list, so everybody is allowed
 
 	allowTest, denyTest *expression.Test // nil: none
 	eval                expression.Evaluator
@@ -131,7 +131,8 @@ func compile(rules []aclRule) *list {
 		}
 		return a.Bits() - b.Bits()
 	})
-	// A prefix directly follows the one that it is in, or others that are in that one too.
+	// In this order, a prefix comes after the one that contains it, and only other prefixes that
+	// the same one contains are between them.
 	outer := l.prefixes[:0]
 	for _, p := range l.prefixes {
 		if n := len(outer); n == 0 || !outer[n-1].Contains(p.Addr()) {

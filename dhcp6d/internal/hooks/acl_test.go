@@ -154,7 +154,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// The lookup agrees with a comparison one by one.
+// The lookup gives the same result as a comparison with each entry.
 func TestPrefixesAgreeWithSearchOneByOne(t *testing.T) {
 	addr := rapid.Custom(func(t *rapid.T) netip.Addr {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, byte(rapid.IntRange(0, 7).Draw(t, "a")), 15: byte(rapid.IntRange(0, 7).Draw(t, "b"))})

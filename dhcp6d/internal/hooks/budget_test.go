@@ -17,8 +17,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// costly are datagrams that were made to cost hooks time: long identifiers, many options, pieces,
-// and levels.
+// costly returns datagrams that cost hooks much time: with long identifiers, many options, pieces
+// and relay levels.
 func costly() [][]byte {
 	message := dhcp4.AppendType(dhcp4.AppendHeader(nil, &dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: 6}), dhcp4.Discover)
 	pieces := append(bytes.Clone(message), bytes.Repeat([]byte{61, 3, 'a', ',', 'b', 60, 2, ':', 'a', 82, 2, 1, 0}, 100)...)

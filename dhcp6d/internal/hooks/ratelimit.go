@@ -40,8 +40,9 @@ func (v *rateLimitVariables) Check(c *hook.Check) {
 // [attachment.Path.AppendSubscriber] says who has a limit: the attachment point, and if several
 // hosts share it, the host.
 //
-// Memory is fixed: it holds 65536 points, those that sent most. If there are more at a time,
-// newcomers replace some of them. The limit for all limits what those can do.
+// The memory is fixed: it holds the 65536 points that sent most. If more send at the same time, new
+// ones replace some of them, and a replaced one starts with a full allowance. Then only the limit
+// for all together holds.
 type limiter struct {
 	limit      rateLimitVariables
 	seed       maphash.Seed

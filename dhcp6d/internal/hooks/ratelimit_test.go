@@ -13,8 +13,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
-// arrives is a message at a time, from a source, or from a client behind a relay that gives it an
-// Interface-Id.
+// arrives returns a message that is received at a time, from a source, or from a client behind a
+// relay that adds an Interface-Id.
 func arrives(t testing.TB, at time.Time, source, client, id string) *event.Datagram {
 	t.Helper()
 	message := dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{})
@@ -36,8 +36,8 @@ func datagram(at time.Time, p *dhcp6.Packet, source string) *event.Datagram {
 		Path: &attachment.Path{Packet: p, Believed: p.Relays(), Source: peer.Addr(), Interface: []byte("eth0")}}
 }
 
-// behind is a message of a client behind a relay whose ports have the same names as those of any
-// other.
+// behind returns a message of a client behind a relay. All relays use the same names for their
+// ports.
 func behind(t testing.TB, at time.Time, relay, link, client string) *event.Datagram {
 	t.Helper()
 	p := new(dhcp6.Packet)

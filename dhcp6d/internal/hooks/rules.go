@@ -30,7 +30,7 @@ func (v *rulesVariables) Check(c *hook.Check) {
 	rule.Report(c, mistakes)
 }
 
-// language is what rules may say. What they may do at which point stands in docs/hooks.md.
+// language returns the points and actions of rules. docs/hooks.md says which action a point has.
 func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 	const unknown = "dhcp6d has none; ask in a rule of dhcp4d"
 	scope := v.classes.Scope()
@@ -67,8 +67,8 @@ func (v *rulesVariables) language() *rule.Language[event.Datagram] {
 	}
 }
 
-// setOption makes the action that sets an option of the answer to what an expression is; empty
-// octets leave the option out. What cannot be computed is left as it was.
+// setOption makes the action that sets an option of the answer to the value of an expression. If
+// the value is empty, the option is left out. If it cannot be computed, the option does not change.
 func setOption(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	name, rest := of.Cut()
 	n, err := strconv.ParseUint(name.Text, 10, 16)
@@ -107,7 +107,7 @@ func setOption(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	}, nil
 }
 
-// overwrite puts octets in place of as many of a datagram that was received.
+// overwrite replaces octets of a received datagram by as many others.
 func overwrite(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	at, value, wrong := of.Overwrite()
 	if wrong != nil {
@@ -122,8 +122,8 @@ func overwrite(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	}, nil
 }
 
-// fixed reports whether an option says what only the server itself, relays, or a server that
-// assigns addresses may say (RFC 9915 section 21).
+// fixed reports whether only the server itself, relays, or a server that assigns addresses may
+// write an option (RFC 9915 section 21).
 func fixed(c dhcp6.Code) bool {
 	switch c {
 	case dhcp6.OptVendorOpts:
@@ -134,10 +134,10 @@ func fixed(c dhcp6.Code) bool {
 	return c <= 20 || c == dhcp6.OptIAPD || c == dhcp6.OptIAPrefix
 }
 
-// rulesHook is the hook that does what the operator's rules say.
+// rulesHook is the hook that runs the operator's rules.
 //
-// The classes and the evaluator of a query are kept from pkt6_receive to pkt6_send, which follows
-// in the same loop.
+// It keeps the classes and the evaluator of a query from pkt6_receive to pkt6_send, which the same
+// loop reaches before it takes the next query.
 type rulesHook struct {
 	program *rule.Program[event.Datagram]
 	classes *expression.Classes
