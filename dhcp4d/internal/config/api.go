@@ -14,14 +14,14 @@ type apiVariables struct {
 	Pages  []access.Page `env:"PAGES" kind:"list of name=URL" desc:"pages that the page of the API links to; unset means that of a dhcp6d on the same host at its default port"`
 }
 
-// in returns the variables for a dhcp4d with a store.
+// in returns the variables, completed for a dhcp4d with a store.
 func (v apiVariables) in(s Store) access.Config {
 	c := access.Config{Prefix: Prefix, Home: "STORE", Listen: v.Listen, Token: v.Token, Pages: v.Pages}
 	c.In(s.Dir)
 	return c
 }
 
-// LoadAPI reads only what concerns the API, for a client that may not have the daemon's whole
+// LoadAPI reads only the variables of the API, for a client that may not have the daemon's whole
 // configuration.
 func LoadAPI(environ []string) (access.Config, error) {
 	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
@@ -33,18 +33,18 @@ func LoadAPI(environ []string) (access.Config, error) {
 	return r.API.in(r.Place.Store), l.Err()
 }
 
-// LoadStore reads only where leases are kept.
+// LoadStore reads only the variable of the store.
 func LoadStore(environ []string) (Store, error) {
 	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
 	var r struct {
-		API   apiVariables `envPrefix:"API_"` // known, so that they are no mistakes
+		API   apiVariables `envPrefix:"API_"` // not used, but known, so that they are no mistakes
 		Place storeVariable
 	}
 	l.Parse(&r)
 	return r.Place.Store, l.Err()
 }
 
-// LoadLeaseLog reads only where the hook leaselog writes.
+// LoadLeaseLog reads only the variables of the hook leaselog.
 func LoadLeaseLog(environ []string) (path string, err error) {
 	var own []string
 	for _, e := range environ {

@@ -18,16 +18,16 @@ type carriedDoc struct {
 	network.Carried
 	options optionsDoc
 	timesAt *value
-	late    bool // it is known only with the address, as that of a pool
+	late    bool // known only when there is an address, as for a pool
 }
 
-// gives reports whether anything is carried.
+// gives reports whether clients get anything.
 func (c *carriedDoc) gives() bool {
 	o := &c.options
 	return c.IsSet() || c.timesAt != nil || len(o.computed) > 0 || o.IsSet()
 }
 
-// carriedFields are the keys of all that carry.
+// carriedFields returns the keys that classes, pools and reservations have in common.
 func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 	fields := []field[carriedDoc]{
 		{"options", "mapping of option name or code to value", "options of these clients",
@@ -81,7 +81,7 @@ const refusalMeaning = "these clients are not served: no message gets an answer,
 	"or with nak each REQUEST gets a NAK; " +
 	"counted as class_refused"
 
-// noOptions reads the options that are taken away.
+// noOptions reads the options that clients do not get.
 func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
 	for _, item := range r.List(v, "option names or codes") {
 		if item.Kind != yaml.ScalarNode || item.Value == "" {
@@ -100,7 +100,7 @@ func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
 	}
 }
 
-// complete completes and checks what was read. It reports mistakes.
+// complete completes what was read, and reports mistakes.
 func (r *reader) complete(c *carriedDoc) {
 	r.checkRemoved(&c.options)
 	t := &c.Times
@@ -119,7 +119,7 @@ func (r *reader) complete(c *carriedDoc) {
 	}
 }
 
-// checkRemoved reports options that are taken away where they are configured.
+// checkRemoved reports options that one place both configures and takes away.
 func (r *reader) checkRemoved(o *optionsDoc) {
 	for code, at := range o.removed {
 		if o.Has(code) || slices.ContainsFunc(o.computed, func(c computedDoc) bool { return c.code == code }) {

@@ -59,12 +59,12 @@ type classDoc struct {
 type classList struct {
 	all        []network.Class
 	options    []optionsDoc // of each
-	pools      []*value     // where each says which pools its clients get
-	first, end int          // numbers
+	pools      []*value     // where each names the pools of its clients
+	first, end int          // numbers of the classes: first to end-1
 }
 
-// compile keeps the classes that make a difference: that give something, or that are asked for by
-// pools. Expressions of their options may ask for all classes of a scope.
+// compile keeps the classes that make a difference: those that give something, and those that pools
+// ask for. Expressions of their options may ask for all classes of a scope.
 func (l *classList) compile(r *reader, asked map[int]bool, scope *expression.Scope) *network.ClassList {
 	var all []network.Class
 	for i := range l.all {
@@ -76,8 +76,8 @@ func (l *classList) compile(r *reader, asked map[int]bool, scope *expression.Sco
 	return network.NewClassList(all, l.first, l.end)
 }
 
-// classes reads the classes of a level. A class can be asked for by those after it: in the level,
-// and in the subnets of the top.
+// classes reads the classes of a level. Tests of later classes of the same level may ask for a
+// class, and if the level is the top, tests of subnets may too.
 func (r *reader) classes(v *value, l *level) {
 	l.classes = classList{first: l.scope.Count()}
 	for _, item := range r.List(v, "classes") {
@@ -164,7 +164,7 @@ func (r *reader) octets(v *value, most int, into *[]byte) {
 	}
 }
 
-// vocabulary is what expressions in the document may say.
+// vocabulary returns the words of expressions in the document.
 func vocabulary(scope *expression.Scope) *expression.Vocabulary {
 	return &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: scope}
 }
@@ -180,7 +180,7 @@ func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
 	return test
 }
 
-// inside reports a mistake inside an expression, where it stands in the document.
+// inside reports a mistake in an expression, at its place in the document.
 func (r *reader) inside(v *value, err error) {
 	if e, ok := errors.AsType[*expression.Error](err); ok {
 		r.FailInside(v, e.Offset, e.Problem)

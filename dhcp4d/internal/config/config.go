@@ -1,10 +1,9 @@
-// Package config turns the environment and the subnets document into values
-// that nothing has to check again.
+// Package config turns the environment and the subnets document into values that need no further
+// checks.
 //
-// Every mistake is reported, not only the first, with the variable, and inside
-// the document with line, column and path, saying what to do. The values are
-// plain ones of package network and of this package. Nothing here touches a
-// socket; the only files read are those that variables name.
+// It reports every mistake, not only the first. Each report names the variable, for the document
+// also line, column and path, and says what to do. The values are of package network and of this
+// package. The package opens no socket, and reads only the files that variables name.
 package config
 
 import (
@@ -27,13 +26,12 @@ import (
 // Prefix begins the name of every variable.
 const Prefix = "DHCP4D_"
 
-// Config is what dhcp4d runs by. It is never changed.
+// Config is the configuration of dhcp4d. It never changes; a reload makes another.
 type Config struct {
 	Name      string // as a backend
 	IPCListen netip.AddrPort
 	IPCPeers  []Peer // at least one, names and addresses distinct
-	// IPCKeys sign and verify what goes between us and peers of ours; none
-	// leaves it as it is.
+	// IPCKeys authenticate the datagrams between us and the dhcp6d; nil: nothing is authenticated.
 	IPCKeys ipc.Keys
 	// IPCOldPeers allows HMAC alone with peers that know no sessions.
 	IPCOldPeers bool
@@ -44,15 +42,15 @@ type Config struct {
 	PeerServerIDs []netip.Addr
 
 	Store Store
-	// Recovery gives no client an address that is new to it, until every
-	// lease that the store does not know of has ended.
+	// Recovery says that leases of the store may be lost. No client gets an address that is new to
+	// it before all leases that the store does not know have ended.
 	Recovery bool
 
 	API access.Config
 	// MetricsSubnets is how many subnets metrics tell apart.
 	MetricsSubnets int
 
-	// Hooks are those to run, in order, with their variables.
+	// Hooks are the hooks that run, in order, with their variables.
 	Hooks []hook.Configured
 
 	environ   []string
@@ -61,13 +59,13 @@ type Config struct {
 	variables []config.Variable
 }
 
-// Settings is what the frame needs.
+// Settings returns what package daemon needs.
 func (c Config) Settings() daemon.Settings { return c.settings }
 
 // Variables lists every variable with the value in effect.
 func (c Config) Variables() []config.Variable { return c.variables }
 
-// Warnings says what is valid and yet probably not meant.
+// Warnings returns what is valid but probably not intended.
 func (c Config) Warnings() []string {
 	var warnings []string
 	if c.Store == (Store{}) {
@@ -86,7 +84,7 @@ func (c Config) Warnings() []string {
 	return warnings
 }
 
-// raw is the variables as written.
+// raw holds the variables as they are written.
 type raw struct {
 	IPCListen   netip.AddrPort `env:"IPC_LISTEN" envDefault:"[::1]:6768" desc:"our end of the link to dhcp6d, UDP"`
 	IPCPeers    []Peer         `env:"IPC_PEERS" envDefault:"[::1]:6767" kind:"list of [name@]host:port[ kea]" reload:"true" desc:"the dhcp6d that are listened to; of a name all addresses count; kea marks a kea-dhcp6, which knows no keys"`
@@ -110,16 +108,16 @@ type raw struct {
 	API apiVariables `envPrefix:"API_"`
 }
 
-// rawRest is the variables as written that come after those of the hooks.
+// rawRest holds the variables that the documentation lists after those of the hooks.
 type rawRest struct {
 	MetricsListen  config.Listen `env:"METRICS_LISTEN" envDefault:":9567" desc:"where /metrics, /healthz and /readyz are served"`
 	MetricsSubnets uint32        `env:"METRICS_SUBNETS" envDefault:"1024" desc:"how many subnets metrics tell apart; those after them in the document are summed as other, but for the 32 fullest of their pools"`
 	Settings       daemon.Settings
 }
 
-// Reload reads again what can be read again: the environment is as it was, the
-// files that its X_FILE variables name may have changed. What is fixed for the
-// life of the process keeps its value for the subnets document, too.
+// Reload loads the configuration again. The environment of a process never changes, but the files
+// that its X_FILE variables name may have changed. Values that only a restart can change stay, also
+// where the subnets document uses them.
 func (c Config) Reload() (Config, error) {
 	next, err := Load(c.environ)
 	if err != nil {
@@ -136,7 +134,7 @@ func (c Config) Reload() (Config, error) {
 	return next, err
 }
 
-// document is the subnets document as it was read.
+// document returns the text of the subnets document.
 func (c Config) document() string {
 	for _, v := range c.variables {
 		if v.Name == Prefix+"SUBNETS" {
@@ -217,7 +215,7 @@ func (c *Config) checkServerIDs(l *config.Loader) {
 			l.Mistake("PEER_SERVER_IDS", id.String()+" is our own SERVER_ID", "servers of a subnet must differ in it")
 		}
 	}
-	// What is wrong was said; the document is checked against what is right.
+	// Mistakes are reported above. The document is checked against the identifiers that are valid.
 	if !network.IsHost(c.defaults.ServerID) {
 		c.defaults.ServerID = netip.Addr{}
 	}

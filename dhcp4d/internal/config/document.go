@@ -10,8 +10,8 @@ type reader struct {
 	warnedOf map[*value]bool
 }
 
-// field is a key that a mapping may have. The tables of fields are read by the decoder and by the
-// documentation.
+// field is a key that a mapping may have. The decoder, the documentation and the schema are made
+// from the tables of fields.
 type field[T any] struct {
 	name    string
 	kind    string // what its value looks like

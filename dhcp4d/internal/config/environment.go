@@ -17,12 +17,12 @@ import (
 // Peer is a dhcp6d that we listen to.
 type Peer struct {
 	Name string // what metrics, logs and match entries call it; host:port where none was given
-	Host string // an address, or a name to resolve, of which all addresses count
+	Host string // an address, or a name that stands for one or more addresses
 	Port uint16
 	Kea  bool // a kea-dhcp6, which signs nothing
 }
 
-// Addr returns the address of the host, invalid where that is a name.
+// Addr returns the address of the host. It is invalid if the host is a name.
 func (p Peer) Addr() netip.Addr {
 	a, _ := netip.ParseAddr(p.Host)
 	return a
@@ -85,8 +85,8 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// isHostName reports whether a resolver can be asked for s. What ends with a number is meant to be
-// an address.
+// isHostName reports whether s can be the name of a host. A text whose last part is a number is
+// meant to be an address.
 func isHostName(s string) bool {
 	s = strings.TrimSuffix(s, ".")
 	last := s[strings.LastIndexByte(s, '.')+1:]
@@ -143,7 +143,7 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 
 // Store says where leases are kept.
 type Store struct {
-	Kind     string // journal or pebble; empty: in a database, or in memory only
+	Kind     string // journal or pebble; empty for a database, and for memory
 	Dir      string
 	Database string // the URL of a PostgreSQL database
 }

@@ -74,7 +74,7 @@ func manyClasses(n int, options bool) string {
 	return b.String()
 }
 
-// TestManyClasses: a client of one of 10 000 classes gets it, without allocation.
+// TestManyClasses checks that a client gets its one class of 10 000, without allocation.
 func TestManyClasses(t *testing.T) {
 	s := mustParse(t, manyClasses(10_000, true))
 	sub := s.ByID(1)
@@ -88,12 +88,12 @@ func TestManyClasses(t *testing.T) {
 		m.Forget()
 		e.Begin(q, s.Classes, m)
 		in = sub.AppendClasses(in[:0], e)
-	}); n > 1 { // the first has the membership make its memory
+	}); n > 1 { // the first evaluation allocates the memory of the membership
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// BenchmarkAppendClasses: what one query pays for its classes, of so many.
+// BenchmarkAppendClasses measures what finding its classes costs one query.
 func BenchmarkAppendClasses(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		for _, options := range []bool{false, true} {

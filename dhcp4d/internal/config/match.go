@@ -66,8 +66,8 @@ type matchDoc struct {
 	at, classAt *value
 }
 
-// guard finds the class of a match entry. It must be known before there is a subnet, and so cannot
-// depend on a reservation.
+// guard finds the class of a match entry. Match entries select the subnet, so the class must not
+// depend on a reservation, which belongs to a subnet.
 func (r *reader) guard(m *matchDoc, scope *expression.Scope, classes *expression.Classes) {
 	if m.Class == "" {
 		return
@@ -106,8 +106,8 @@ func (r *reader) matches(v *value, peers []string) []matchDoc {
 	return entries
 }
 
-// checkClaims reports entries with equal keys (D4-12): which subnet would be
-// chosen is not said.
+// checkClaims reports entries with equal keys (D4-12), because nothing says which of their subnets
+// a query gets.
 func (r *reader) checkClaims(subnets []subnetDoc) {
 	type owner struct{ subnet, line int }
 	owners := map[string]owner{}

@@ -25,7 +25,8 @@ type computedDoc struct {
 	at   *value
 }
 
-// expressionOf returns the expression that stands in place of an option's value, nil if none does.
+// expressionOf returns the expression that is given instead of an option's value, nil if there is
+// none.
 func expressionOf(v *value) *value {
 	if v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == exprKey {
 		return v.Within(exprKey, v.Content[1])
@@ -35,7 +36,7 @@ func expressionOf(v *value) *value {
 
 const exprKey = "expr"
 
-// computes notes an option whose value an expression gives.
+// computes adds an option whose value an expression gives.
 func (r *reader) computes(at, expr *value, into *optionsDoc) {
 	code, ok := encode.Code(at.Node, func(n *yaml.Node, path, problem string) { r.FailAt(n, at.Path()+path, problem) })
 	twice := slices.ContainsFunc(into.computed, func(c computedDoc) bool { return c.code == code })
@@ -52,7 +53,7 @@ func (r *reader) computes(at, expr *value, into *optionsDoc) {
 	}
 }
 
-// set compiles the options of one place, whose expressions may ask for the classes of a scope.
+// set compiles the options of one place. Their expressions may ask for the classes of a scope.
 func (r *reader) set(o *optionsDoc, scope *expression.Scope) *option.Set {
 	for _, c := range o.computed {
 		if v := r.valueOf(c.at, scope); v != nil {
@@ -64,8 +65,8 @@ func (r *reader) set(o *optionsDoc, scope *expression.Scope) *option.Set {
 	return o.Set()
 }
 
-// identity reads an expression by which a client is told, before it is known whether it has a
-// reservation.
+// identity reads an expression that identifies a client. It is evaluated before it is known whether
+// the client has a reservation.
 func (r *reader) identity(v *value, scope *expression.Scope) *expression.Value {
 	if v == nil {
 		return nil
@@ -92,7 +93,7 @@ func (r *reader) valueOf(v *value, scope *expression.Scope) *expression.Value {
 	return compiled
 }
 
-// remove takes away an option that a place below has.
+// remove notes that clients do not get an option of places that go after this one.
 func (o *optionsDoc) remove(code byte, at *value) {
 	o.Remove(code)
 	if o.removed == nil {
@@ -125,18 +126,18 @@ func (r *reader) putOption(at *value, into *optionsDoc, code byte, wire []byte) 
 	}
 }
 
-// routing is what a place says of default routes.
+// routing is what a place of the document configures about default routes.
 type routing struct {
 	routers   bool   // option 3
 	classless bool   // option 121
 	lacking   *value // where option 121 is, if it has no default route
 
-	noRouters, noClassless bool // taken away
+	noRouters, noClassless bool // the option is taken away
 }
 
 func (p routing) isSet() bool { return p != routing{} }
 
-// over returns what is true where p is laid over another place.
+// over returns the routing of clients that get p before what is below it.
 func (p routing) over(below routing) routing {
 	if !p.classless && !p.noClassless {
 		p.classless, p.lacking = below.classless, below.lacking

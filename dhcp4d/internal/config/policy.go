@@ -10,12 +10,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// level is what one level of the document says: its top, or a subnet.
+// level holds what one level of the document configures. A level is the top, or a subnet.
 type level struct {
 	network.Policy
 	options optionsDoc        // of this level only
 	classes classList         // of this level only
-	routing []routing         // of the classes, where they say something of it
+	routing []routing         // of the classes that configure default routes
 	scope   *expression.Scope // the names of classes of this level and those above
 	marked  map[string]int    // numbers of classes that only rules put queries into; nil in a subnet
 
@@ -23,11 +23,11 @@ type level struct {
 	flex    *expression.Value // compiled
 	limitAt *value            // what the limit counts by
 
-	// Where the last word on these was said, for checks that need several.
+	// Places of the keys, for checks that compare several values.
 	leaseAt, timersAt, serverAt *value
 }
 
-// levelFields are the keys of the document's top and of each subnet.
+// levelFields returns the keys that the document's top and each subnet have in common.
 func levelFields() []field[level] {
 	return []field[level]{
 		{"server-id", "IPv4 address", "server identifier (option 54); need not be an address of this host, " +
@@ -163,8 +163,8 @@ func (r *reader) v6OnlyWait(v *value, into *optionsDoc) {
 		byte(wait)})
 }
 
-// options reads a mapping of options. Option 108 decides whether there is a
-// lease at all, before there is an address: a pool cannot have it.
+// options reads a mapping of options. A pool cannot have option 108, which decides whether a client
+// gets an address at all, and so is needed before there is a pool.
 func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 	if v.Kind != yaml.MappingNode {
 		r.Fail(v, "must be a mapping of option names or codes to values")
@@ -192,7 +192,7 @@ func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 	}
 }
 
-// alwaysSend reads the options that are sent unasked.
+// alwaysSend reads the options that are sent to clients that do not ask for them.
 func (r *reader) alwaysSend(v *value, into *optionsDoc) {
 	for _, item := range r.List(v, "option names or codes") {
 		if item.Kind != yaml.ScalarNode || item.Value == "" {

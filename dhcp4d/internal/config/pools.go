@@ -43,7 +43,7 @@ func (s span) String() string {
 func (s span) overlaps(t span) bool { return s.first <= t.last && t.first <= s.last }
 func (s span) within(t span) bool   { return t.first <= s.first && s.last <= t.last }
 
-// without returns what is left of spans when cut is taken out.
+// without returns spans without the addresses of cut.
 func without(spans []span, cut span) []span {
 	var left []span
 	for _, s := range spans {
@@ -61,7 +61,7 @@ func without(spans []span, cut span) []span {
 	return left
 }
 
-// withoutEnds returns what is left of spans without the addresses that end in .0 or .255.
+// withoutEnds returns spans without the addresses that end in .0 or .255.
 func withoutEnds(spans []span) []span {
 	var left []span
 	for _, s := range spans {
@@ -191,8 +191,8 @@ func (r *reader) pools(v *value) []poolDoc {
 	return pools
 }
 
-// compilePools checks the pools of a subnet and takes out what is not handed
-// out: exclusions, and the addresses in never.
+// compilePools checks the pools of a subnet, and takes out the addresses that are not given to
+// clients: exclusions, and those in never.
 func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr, in *interner) []network.Pool {
 	subnet := prefixSpan(s.prefix)
 	var compiled []network.Pool
@@ -233,7 +233,7 @@ func (r *reader) compilePools(s *subnetDoc, pools []poolDoc, never []netip.Addr,
 			}
 			r.Fail(b.at, "%s overlaps the pool %s in line %d", b.span, a.span, a.at.Line)
 			if sound[i-1].span.last > sound[i].span.last {
-				sound[i] = sound[i-1] // the next may overlap the longer one
+				sound[i] = sound[i-1] // the longer one, which the next may overlap too
 			}
 		}
 	}

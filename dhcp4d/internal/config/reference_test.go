@@ -11,7 +11,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
 )
 
-// What is made of the tables of keys: run go test ./internal/config -run Generated -update.
+// The files that are generated from the tables of keys. To write them: go test ./internal/config
+// -run Generated -update.
 const (
 	docsDir        = "../../../docs/"
 	schemaName     = "subnets.schema.json"
@@ -24,7 +25,7 @@ const (
 // example is one key of a part of the document with a value.
 type example struct{ key, text string }
 
-// shared are the examples of what classes, pools and reservations carry, and levels too.
+// shared are examples of the keys that levels, classes, pools and reservations have in common.
 var shared = []example{
 	{"options", "{domain-name-servers: [192.0.2.53], 224: 0x0a0b}"},
 	{"always-send", "[ntp-servers, 252]"},
@@ -117,7 +118,7 @@ var examples = map[string][]example{
 	}, shared...),
 }
 
-// exampleOfKind is an example of an option's value, by its kind.
+// exampleOfKind has an example of an option's value for each kind.
 var exampleOfKind = map[string]string{
 	"IPv4 address":                              "192.0.2.1",
 	"list of IPv4 addresses":                    "[192.0.2.1, 192.0.2.2]",
@@ -143,7 +144,7 @@ var exampleOfKind = map[string]string{
 	"mapping of enterprise number to a mapping of sub-option code to text or 0x and hex":          "{3561: {1: 0x0a0b}}",
 }
 
-// around are keys that an example needs beside it, by part and key.
+// around has the keys that an example needs beside it, by part and key.
 var around = map[string]string{
 	"pool.min-lease-time": "lease-time: 2h", "pool.max-lease-time": "lease-time: 2h",
 	"reservation.min-lease-time": "lease-time: 2h", "reservation.max-lease-time": "lease-time: 2h",
@@ -152,7 +153,7 @@ var around = map[string]string{
 	"class.marked": "name: marked",
 }
 
-// placed is a document around an example.
+// placed returns a whole document with an example in it.
 func placed(part string, e example) string {
 	line := e.key + ": " + e.text
 	if more := around[part+"."+e.key]; more != "" {
@@ -205,7 +206,7 @@ func placed(part string, e example) string {
 	return top + "subnets:\n  - " + strings.Join(base, "\n    ") + "\n"
 }
 
-// keyTable is the table of a part, with examples.
+// keyTable returns the table of the keys of a part, with examples.
 func keyTable[T any](t *testing.T, part string, fields []field[T]) string {
 	t.Helper()
 	var b strings.Builder
@@ -262,7 +263,8 @@ func referencePage(t *testing.T) string {
 	return b.String()
 }
 
-// TestGeneratedFilesAreThoseOfTheCode holds the schemas and the reference to the tables of keys.
+// TestGeneratedFilesAreThoseOfTheCode checks that the schemas and the reference fit the tables of
+// keys.
 func TestGeneratedFilesAreThoseOfTheCode(t *testing.T) {
 	page, err := os.ReadFile(docsDir + examplesPage)
 	if err != nil {
@@ -291,8 +293,8 @@ func TestGeneratedFilesAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
-// TestExamplesOfKeysLoad loads the example of each key and of each option, and holds it to the
-// schema.
+// TestExamplesOfKeysLoad loads the example of each key and of each option, and checks it against
+// the schema.
 func TestExamplesOfKeysLoad(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "reservations.csv")
 	if err := os.WriteFile(file, []byte("address,hw-address\n192.0.2.11,02:00:00:00:00:02\n"), 0o600); err != nil {
@@ -310,7 +312,7 @@ func TestExamplesOfKeysLoad(t *testing.T) {
 	for part, all := range examples {
 		for _, e := range all {
 			try(placed(part, e))
-			if part == "top" && e.key != "subnets" && e.key != "classes" { // and of a subnet
+			if part == "top" && e.key != "subnets" && e.key != "classes" { // a subnet has the key too
 				try(placed("subnet", e))
 			}
 		}

@@ -154,14 +154,14 @@ type reserver struct {
 	never  []netip.Addr
 	in     *interner
 	list   []network.Reservation
-	byAddr map[netip.Addr]int  // where each is: see place
+	byAddr map[netip.Addr]int  // where each stands: see place
 	byKey  map[network.Key]int // likewise
 	top    *level
-	asked  []network.Class // that reservations are for
-	file   int             // of files; 0 is the document
+	asked  []network.Class // classes that reservations name
+	file   int             // number of the file that is read; 0 is the document
 }
 
-// place tells where a reservation was read, for mistakes: line and file.
+// place returns one number for line and file of a reservation, for reports of mistakes.
 func (r *reserver) place(line int) int { return line<<8 | r.file }
 
 func (r *reserver) said(place int) string {
@@ -191,8 +191,8 @@ func (r *reader) compileReservations(s *subnetDoc, top *level, never []netip.Add
 	return network.NewReservations(c.list, s.flex, c.asked)
 }
 
-// class finds the class that a reservation is for. It must be known before the reservation is, and
-// so cannot depend on it.
+// class finds the class that a reservation is for. It says who has the reservation, so its test
+// must not depend on whether the client has one.
 func (r *reserver) class(d *reservationDoc) bool {
 	number, ok := r.subnet.scope.Lookup(d.className)
 	if !ok {

@@ -13,16 +13,16 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// fileKeys are the keys of a reservation that a file may have as columns: those with one plain
-// value.
+// fileKeys are the keys of a reservation that may be columns of a file: those with one plain value.
 var fileKeys = []string{
 	"address", "client-id", "hw-address", "hw-type", "interface-id", "remote-id", "link-address", "circuit-id",
 	"agent-remote-id",
 	"link-selection", "flex-id", "class", "lease-time", "next-server", "server-hostname", "boot-file-name",
 }
 
-// readFile reads reservations from the file that a subnet names: comma-separated values, the first
-// line the keys. An empty value is as a key that is left out. At most maxFileMistakes are reported.
+// readFile reads reservations from the file that a subnet names. It holds comma-separated values. Its
+// first line has the keys. An empty value means that the key is left out. At most maxFileMistakes
+// mistakes are reported.
 func (r *reserver) readFile(at *value) {
 	path, ok := r.Scalar(at, "the path of a file")
 	if !ok {
@@ -88,7 +88,7 @@ func (r *reserver) addRow(at *value, path string, rows *csv.Reader, columns []fi
 	if len(r.Mistakes) == before {
 		r.add(&d)
 	}
-	for i := range r.Mistakes[before:] { // they are told at the key that names the file
+	for i := range r.Mistakes[before:] { // reported at the key that names the file
 		m := &r.Mistakes[before+i]
 		where := fmt.Sprintf("%s, line %d: ", path, line)
 		if m.Path != "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 )
 
-// reserving is a document whose subnet has a file of reservations.
+// reserving returns a document with a subnet that names a file of reservations.
 func reserving(t testing.TB, subnet, content string) (doc, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "reservations.csv")
@@ -73,7 +73,7 @@ func TestD4_88ReservationsFile(t *testing.T) {
 	})
 }
 
-// manyReservations is a file of n reservations by hardware address.
+// manyReservations returns a file of n reservations by hardware address.
 func manyReservations(n int) string {
 	var b strings.Builder
 	b.WriteString("address,hw-address\n")
@@ -94,7 +94,7 @@ func BenchmarkReservationsFile(b *testing.B) {
 	}
 }
 
-// BenchmarkReservationOf: finding a client's reservation costs the same among few and many.
+// BenchmarkReservationOf measures finding a client's reservation among few and among many.
 func BenchmarkReservationOf(b *testing.B) {
 	for _, n := range []int{10, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -29,16 +29,16 @@ const (
 	numberRegexp = `[0-9]+|0x[0-9A-Fa-f]+`
 )
 
-// scalars are the types that text may look like in YAML: 0x0a0b is a number there, true a boolean.
+// scalars are the types that YAML may take a text for: 0x0a0b is a number, and true a boolean.
 var scalars = []string{"string", "number", "boolean"}
 
-// written is a value that is written so. What looks like a number is one for an editor, and its
-// text is lost: the pattern is for the others.
+// written is a value that is written like a pattern. An editor takes some values for numbers, and
+// does not apply the pattern to those.
 func written(pattern string) object {
 	return object{"type": scalars[:2], "pattern": "^(" + pattern + ")$"}
 }
 
-// maybeHex is text, or hex after 0x.
+// maybeHex is text, or 0x and hex.
 func maybeHex() object {
 	return object{"type": scalars, "minLength": 1, "if": object{"pattern": "^0x"}, "then": object{"pattern": "^" + hexRegexp + "$"}}
 }
@@ -55,14 +55,14 @@ func oneOf(words ...string) object { return object{"enum": words} }
 
 func listOf(item object) object { return object{"type": "array", "items": item} }
 
-// someOf is a list, or one element for itself.
+// someOf is a list, or one element without a list.
 func someOf(item object) object {
 	return object{"if": object{"type": "array"}, "then": object{"type": "array", "items": item, "minItems": 1}, "else": item}
 }
 
 func definition(name string) object { return object{"$ref": "#/definitions/" + name} }
 
-// per is a mapping from numbers, or all of it in hex.
+// per is a mapping from numbers, or the whole value in hex.
 func per(value object) object {
 	return object{
 		"if":   object{"type": "object"},
@@ -178,7 +178,7 @@ func schemaOf(kind string) object {
 	panic(fmt.Sprintf("config: the kind %q has no schema; give it one in schemaOf", kind))
 }
 
-// refinements are what a key says beyond its kind.
+// refinements are rules that a key has beyond those of its kind.
 var refinements = map[string]object{
 	"id":              {"minimum": 1},
 	"limit":           {"maximum": 1<<31 - 1},
@@ -188,7 +188,7 @@ var refinements = map[string]object{
 	"only":            {"minItems": 1},
 }
 
-// properties are the keys of a mapping. Others are mistakes.
+// properties are the keys of a mapping. Any other key is a mistake.
 func properties[T any](fields []field[T]) object {
 	all := object{}
 	for _, f := range fields {
@@ -208,7 +208,7 @@ func (p part) with(rules object) object {
 
 type part object
 
-// required says that one of some groups of keys must be there, whichever of a group.
+// required says that of each group at least one key must be there.
 func required(groups ...[]string) []object {
 	all := make([]object, 0, len(groups))
 	for _, keys := range groups {
@@ -221,13 +221,13 @@ func required(groups ...[]string) []object {
 	return all
 }
 
-// orComputed is the schema of an option's value, or of an expression in its place.
+// orComputed is the schema of an option's value, or of an expression instead.
 func orComputed(s object) object {
 	return object{"if": object{"type": "object", "required": []string{exprKey}}, "then": definition("computed"),
 		"else": s, "description": s["description"]}
 }
 
-// optionSchemas are the options by name and by code, and what names one.
+// optionSchemas returns the schema of the options by name and code, and that of a name or code.
 func optionSchemas() (options, option object) {
 	all := object{}
 	var names, refused []string
@@ -259,8 +259,8 @@ func optionSchemas() (options, option object) {
 	return options, option
 }
 
-// Schema is the JSON Schema of the subnets document. What it refuses, the program refuses too; the
-// program refuses more, such as what contradicts itself.
+// Schema returns the JSON Schema of the subnets document. The program refuses every document that
+// the schema refuses, and others, such as those that contradict themselves.
 func Schema() []byte {
 	options, option := optionSchemas()
 	subnets := listOf(definition("subnet"))
@@ -299,8 +299,8 @@ func Schema() []byte {
 	})
 }
 
-// ReservationsSchema is the JSON Schema of the file of reservations, each line an object of its
-// columns.
+// ReservationsSchema returns the JSON Schema of the file of reservations, in which each line is an
+// object of its columns.
 func ReservationsSchema() []byte {
 	columns := make([]field[reservationDoc], 0, len(fileKeys))
 	for _, f := range reservationFields {

@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// compiled is a schema as an editor has it.
+// compiled returns a schema, compiled as an editor does.
 func compiled(t testing.TB, schema []byte) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
@@ -50,7 +50,7 @@ var (
 	float   = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 )
 
-// seen is a node as an editor sees it: by the core schema of YAML 1.2. Keys are text.
+// seen returns a node as an editor reads it, by the core schema of YAML 1.2. Keys are text.
 func seen(n *yaml.Node) any {
 	switch n.Kind {
 	case yaml.AliasNode:
@@ -103,7 +103,7 @@ func seen(n *yaml.Node) any {
 	return s
 }
 
-// check tells what the schema says of a document.
+// check returns what the schema reports about a document.
 func check(t testing.TB, s *jsonschema.Schema, doc []byte) error {
 	t.Helper()
 	var root yaml.Node
@@ -113,7 +113,7 @@ func check(t testing.TB, s *jsonschema.Schema, doc []byte) error {
 	return s.Validate(seen(&root))
 }
 
-// TestExamplesFitTheSchema holds every document of the repository's docs and examples to the
+// TestExamplesFitTheSchema checks every document in the repository's docs and examples against the
 // schema.
 func TestExamplesFitTheSchema(t *testing.T) {
 	var files []string
@@ -298,7 +298,7 @@ func TestReservationsFileFitsItsSchema(t *testing.T) {
 	}
 }
 
-// FuzzSchema: the schema takes each document that the program takes.
+// FuzzSchema checks that the schema accepts each document that the program accepts.
 func FuzzSchema(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte(`{"subnets": [{"id": 7, "subnet": "10.0.0.0/8", "pools": ["10.0.0.0/16"], "match": []}]}`))

@@ -18,11 +18,11 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Defaults are what the environment says for subnets that do not say it
-// themselves. Times are seconds.
+// Defaults are the values of the environment for subnets that do not configure them. Times are in
+// seconds.
 type Defaults struct {
 	ServerID      netip.Addr   // zero: the first usable address of each subnet
-	PeerServerIDs []netip.Addr // never handed out
+	PeerServerIDs []netip.Addr // never given to clients
 	Authoritative bool
 	LeaseTime     uint32
 	OfferHold     uint32
@@ -118,8 +118,8 @@ func (r *reader) subnetPrefix(v *value, s *subnetDoc) {
 // maxName bounds the name of a subnet, in octets: it is a label of metrics.
 const maxName = 64
 
-// subnetName takes what can be a label, a word of a command and a cell of a table. A name that is a
-// number could be taken for an id.
+// subnetName accepts a name that can be a label of metrics, a word of a command and a cell of a
+// table. It must not be a number, which would look like an id.
 func (r *reader) subnetName(v *value, s *subnetDoc) {
 	text, ok := r.Scalar(v, "a name")
 	if !ok {
@@ -188,7 +188,7 @@ func (r *reader) top(root *value, top *level) (list *value) {
 		r.Fail(root, "has no subnets; give a list of them under the key subnets")
 	}
 	if len(r.Mistakes) == before {
-		times := *top // the subnets inherit what was said, not what follows from it
+		times := *top // the subnets inherit what is written, without what checkTimes completes
 		r.checkTimes(&times)
 	}
 	top.leaseAt, top.timersAt, top.serverAt = nil, nil, nil
@@ -259,15 +259,14 @@ func (r *reader) checkNetworks(docs []subnetDoc) {
 		case !reached[d.network]:
 			r.Fail(d.networkAt, "no subnet of the network %s has match, so that no query can reach it; "+
 				"give one of them match entries", d.network)
-			reached[d.network] = true // said once
+			reached[d.network] = true // one report for each network
 		case subnets[d.network] == 1:
 			r.Warn(d.networkAt, "no other subnet is in the network %s; subnets that share a link give the same name", d.network)
 		}
 	}
 }
 
-// checkUnique reports ids, names and subnets that are there twice, and subnets that
-// overlap.
+// checkUnique reports ids, names and subnets that occur twice, and subnets that overlap.
 func (r *reader) checkUnique(docs []subnetDoc) {
 	lines, named := map[uint32]int{}, map[string]int{}
 	var byAddress []*subnetDoc
@@ -303,7 +302,7 @@ func (r *reader) checkUnique(docs []subnetDoc) {
 			continue
 		}
 		r.Fail(s.prefixAt, "%s overlaps the subnet %s in line %d", s.prefix, outer.prefix, outer.prefixAt.Line)
-		byAddress[i] = outer // prefixes nest: the next may overlap the wider one
+		byAddress[i] = outer // the wider one, which the next may overlap too
 	}
 }
 
@@ -368,7 +367,7 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr,
 	return compiled
 }
 
-// checkNames checks that the pools are there that classes name.
+// checkNames reports pools that classes name and that do not exist.
 func (r *reader) checkNames(l *classList, named map[string]bool) {
 	for i := range l.all {
 		for _, name := range l.all[i].Pools {
@@ -383,8 +382,8 @@ func maskOctets(p netip.Prefix) []byte {
 	return addr4(^uint32(0) << (32 - p.Bits())).AsSlice()
 }
 
-// serverID completes and checks the server identifier (RFC 2131 section
-// 4.3.1): a host address, other than those of the peers.
+// serverID completes and checks the server identifier (RFC 2131 section 4.3.1). It must be the
+// address of a host, and none of the peers'.
 func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
 	whole := prefixSpan(d.prefix)
 	if !d.ServerID.IsValid() {

@@ -16,7 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// defaults are those of an environment that says nothing.
+// defaults are those of an empty environment.
 var defaults = Defaults{Authoritative: true, LeaseTime: 3600, OfferHold: 60, DeclineTime: 86400, Peers: []string{"[::1]:6767"}}
 
 func mustParse(t testing.TB, doc string) *network.Subnets {
@@ -25,7 +25,7 @@ func mustParse(t testing.TB, doc string) *network.Subnets {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(doc) < 1<<14 { // the larger ones repeat themselves
+	if len(doc) < 1<<14 { // larger ones only repeat the same
 		if err := check(t, schema(t), []byte(doc)); err != nil {
 			t.Errorf("the schema refuses it: %v\n%s", err, doc)
 		}
@@ -291,7 +291,7 @@ func TestD4_29Timers(t *testing.T) {
 		{half, lease.Infinite, 0, 0, false},
 		{half, lease.Infinite - 1, 2147483647, 3758096382, true},
 		{fixed, 3600, 600, 3240, true},
-		{fixed, 600, 300, 525, true}, // does not fit: the defaults
+		{fixed, 600, 300, 525, true}, // fixed does not fit, so the defaults count
 	} {
 		if t1, t2, ok := c.times.Timers(c.lease); t1 != c.t1 || t2 != c.t2 || ok != c.ok {
 			t.Errorf("D4-29 a lease of %d has %d, %d, %v", c.lease, t1, t2, ok)
@@ -356,10 +356,10 @@ func TestReservation(t *testing.T) {
 	}
 }
 
-// client is what classes without a test look at.
+// client is a client, as classes without a test see it.
 type client struct{ VendorClass, UserClass, HWAddr []byte }
 
-// evaluator looks at a DISCOVER of the client.
+// evaluator returns an evaluator that has a DISCOVER of the client.
 func (c client) evaluator(t testing.TB, s *network.Subnets) *expression.Evaluator {
 	t.Helper()
 	h := dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: byte(len(c.HWAddr))}
@@ -380,7 +380,7 @@ func (c client) evaluator(t testing.TB, s *network.Subnets) *expression.Evaluato
 	return e
 }
 
-// classes are those of a subnet that the client is in.
+// classes returns the names of the classes of a subnet that the client is in.
 func (c client) classes(t testing.TB, s *network.Subnets, sub *network.Subnet) []*network.Class {
 	t.Helper()
 	return sub.AppendClasses(nil, c.evaluator(t, s))
@@ -412,7 +412,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestO4_13: text of clients may end with NUL octets (RFC 2132 section 2).
+// TestO4_13 checks that NUL octets at the end of a client's text do not count (RFC 2132 section 2).
 func TestO4_13(t *testing.T) {
 	s := mustParse(t, subnetWith(`classes: [{vendor-class: d-i}, {vendor-class: "0x642d6900"}, {user-class: d-i}, {hw-address: "02:00:00:00:00"}]`))
 	for _, c := range []struct {
@@ -440,7 +440,7 @@ func TestO4_13(t *testing.T) {
 	}
 }
 
-// manySubnets is a document of many subnets and reservations.
+// manySubnets returns a document with many subnets and reservations.
 func manySubnets(subnets, reservations int) []byte {
 	var b strings.Builder
 	for i := range subnets {

@@ -13,7 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// either reads one of two words; the first sets into.
+// either reads one of two words. The first sets into to true, the second to false.
 func (r *reader) either(v *value, yes, no string, into *bool) {
 	switch s, ok := r.Scalar(v, no+" or "+yes); {
 	case !ok:
@@ -146,7 +146,7 @@ func (r *reader) identifier(v *value, kind string, parse func(string) ([]byte, e
 	return ok
 }
 
-// parsed returns what parse makes of s, and reports its error at v.
+// parsed returns the result of parse, and reports its error at v.
 func (r *reader) parsed(v *value, s string, parse func(string) ([]byte, error)) ([]byte, bool) {
 	b, err := parse(s)
 	if err != nil {

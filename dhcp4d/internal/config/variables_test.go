@@ -7,6 +7,6 @@ import (
 )
 
 func TestVariablesAreDocumented(t *testing.T) {
-	c, _ := Load(nil) // lacks what is required; the table is complete all the same
+	c, _ := Load(nil) // required variables are missing, but the table of variables is complete
 	configtest.Document(t, "../../../docs/configuration.md", "dhcp4d", c.Variables(), *update)
 }
