@@ -42,7 +42,7 @@ var costly = []string{
 // the expression.
 const perNode = 2.0
 
-// evaluations returns what evaluates tests over a DHCPv4-QUERY datagram.
+// evaluations returns a function that evaluates tests over a DHCPV4-QUERY datagram.
 func evaluations(t testing.TB, texts ...string) func(b []byte) {
 	t.Helper()
 	var tests []*Test
@@ -69,7 +69,7 @@ func evaluations(t testing.TB, texts ...string) func(b []byte) {
 	}
 }
 
-// asked are datagrams that were made to cost time.
+// asked returns datagrams that cost much time.
 func asked(t testing.TB) [][]byte {
 	query := func(options []byte) []byte {
 		b := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: 6})
@@ -94,8 +94,8 @@ func asked(t testing.TB) [][]byte {
 	}
 }
 
-// An evaluation costs at most so much for each octet of the datagram and each node of the
-// expression, whatever the client writes.
+// Whatever the client writes, an evaluation costs at most perNode for each octet of the datagram
+// and each node of the expression.
 func TestBudgetOfAnExpression(t *testing.T) {
 	seeds := asked(t)
 	nothing := evaluations(t)

@@ -5,9 +5,9 @@ import "fmt"
 // maxClassDepth bounds how deep classes ask for classes.
 const maxClassDepth = 64
 
-// Classes are the classes of a configuration, each with the condition by which a query is in it.
-// They are asked for by number. A class can ask only for those that were added before it, so there
-// are no circles. The zero value has none, and neither has nil.
+// Classes are the classes of a configuration, each with a condition for the queries that are in it.
+// A class has a number. Its condition can ask only for classes that were added before it, so there
+// are no circles. The zero value and nil have no classes.
 type Classes struct{ list []class }
 
 type class struct {
@@ -17,7 +17,7 @@ type class struct {
 	depth int  // of classes that it asks for
 }
 
-// Len is the number of classes.
+// Len returns the number of classes.
 func (c *Classes) Len() int {
 	if c == nil {
 		return 0
@@ -25,14 +25,14 @@ func (c *Classes) Len() int {
 	return len(c.list)
 }
 
-// Name is the name of a class, empty if it has none.
+// Name returns the name of a class, empty if it has none.
 func (c *Classes) Name(i int) string { return c.list[i].name }
 
 // UsesKnown reports whether a class depends on whether the client has a reservation.
 func (c *Classes) UsesKnown(i int) bool { return c.list[i].known }
 
-// Scope is where names of classes are known: those of an inner scope, and those of the scopes
-// around it. A nil Scope knows none.
+// Scope resolves names of classes: its own, and those of the scopes around it. A nil Scope knows no
+// names.
 type Scope struct {
 	classes *Classes
 	around  *Scope
@@ -45,7 +45,7 @@ func (c *Classes) Scope() *Scope { return &Scope{classes: c} }
 // Inner returns a scope inside of s.
 func (s *Scope) Inner() *Scope { return &Scope{classes: s.classes, around: s} }
 
-// Count is the number of classes, in this scope and in all others of the configuration.
+// Count returns the number of classes, in this scope and in all others of the configuration.
 func (s *Scope) Count() int { return s.classes.Len() }
 
 // UsesKnown reports whether a class depends on whether the client has a reservation.
@@ -64,7 +64,7 @@ func (s *Scope) Lookup(name string) (int, bool) {
 	return 0, false
 }
 
-// Names are the names that are known.
+// Names returns the names that the scope knows.
 func (s *Scope) Names() []string {
 	var names []string
 	for ; s != nil; s = s.around {
@@ -75,9 +75,9 @@ func (s *Scope) Names() []string {
 	return names
 }
 
-// Add adds a class and returns its number. The condition is the test, or holds where test is nil;
-// with both, both must hold. A name, if there is one, must be new in the scope and none of Kea's
-// own; the error says why it is not taken.
+// Add adds a class and returns its number. A query is in the class if test and holds are true of
+// it; either may be nil. A name, if there is one, must be new in the scope and none of Kea's
+// built-in classes, otherwise the result is an error.
 func (s *Scope) Add(name string, test *Test, holds func(*Evaluator) bool) (int, error) {
 	if _, taken := s.byName[name]; taken {
 		return 0, fmt.Errorf("the class %s is defined already", name)
@@ -106,7 +106,7 @@ func (s *Scope) Add(name string, test *Test, holds func(*Evaluator) bool) (int, 
 	return i, nil
 }
 
-// depth is how deep the classes ask that a node asks for.
+// depth returns how deep the classes nest that a node asks for.
 func (n *node) depth(c *Classes) int {
 	deepest := 0
 	if n.op == opMember && n.class {
@@ -118,18 +118,18 @@ func (n *node) depth(c *Classes) int {
 	return deepest
 }
 
-// Membership remembers of which classes a query was asked, which it is in, and into which it was
-// put: three bits each. The zero value has been asked of none. It takes memory when it is first
-// asked, and keeps it.
+// Membership remembers three bits of each class about one query: whether the condition was
+// evaluated, whether the query is in the class, and whether a rule put it there. The first use
+// allocates memory, which later queries use again.
 type Membership struct {
 	begun         bool
 	asked, is, by []uint64
 }
 
-// Forget begins a query.
+// Forget begins a new query.
 func (m *Membership) Forget() { m.begun = false }
 
-// Copy makes m what from is, with memory of its own.
+// Copy makes m a copy of from that shares no memory with it.
 func (m *Membership) Copy(from *Membership) {
 	m.begun = from.begun
 	m.asked = append(m.asked[:0], from.asked...)
@@ -149,8 +149,8 @@ func (m *Membership) begin(classes int) {
 	clear(m.by)
 }
 
-// Put puts the query into a class of the evaluator's Classes, whatever the condition of that says.
-// Other classes are asked anew, as they may depend on it.
+// Put puts the query into a class of the evaluator's Classes, whatever the condition of the class
+// says. Other classes are evaluated again, because they may depend on it.
 func (e *Evaluator) Put(i int) {
 	m := e.member
 	if !m.begun {
@@ -161,8 +161,8 @@ func (e *Evaluator) Put(i int) {
 	copy(m.is, m.by)
 }
 
-// Member reports whether the query is in a class of the evaluator's Classes. The first time it is
-// evaluated, and then remembered.
+// Member reports whether the query is in a class of the evaluator's Classes. It evaluates the class
+// once and remembers the result.
 func (e *Evaluator) Member(i int) bool {
 	m := e.member
 	if !m.begun {

@@ -49,8 +49,8 @@ func literal(n *node) ([]byte, bool) {
 	return nil, false
 }
 
-// truth compiles a test. Octets that a comparison makes are given back when it is done, so that
-// their number does not grow with the length of the test.
+// truth compiles a test. A comparison frees the scratch memory that its values take, so that a long
+// test needs no more than its largest comparison.
 func (c *compiler) truth(n *node) truth {
 	switch n.op {
 	case opExists:
@@ -85,8 +85,9 @@ func (c *compiler) truth(n *node) truth {
 	return c.row(n.args, true) // opOr
 }
 
-// row compiles tests of which the first that is decisive decides: a false one of and, a true one of
-// or. Those that can fail are evaluated all the same.
+// row compiles the parts of and, or of or. The first decisive part decides: a false one of and, a
+// true one of or. Later parts that can fail are still evaluated, because a failure decides the
+// test.
 func (c *compiler) row(args []*node, decisive bool) truth {
 	parts := c.truths(args)
 	if !slices.ContainsFunc(args, (*node).canFail) {
@@ -358,7 +359,7 @@ func (c *compiler) field(f field) octets {
 	return ofMessage(func(e *Evaluator) []byte { return e.number(uint32(e.query.Message.Xid())) }) // pkt4Xid
 }
 
-// ofWay is what is known of a datagram before it is parsed.
+// ofWay compiles a field that is known before the datagram is parsed.
 func ofWay(source bool) octets {
 	return func(e *Evaluator) []byte {
 		switch p := e.query.Path; {
@@ -372,7 +373,7 @@ func ofWay(source bool) octets {
 	}
 }
 
-// ofLease is empty where no change of a lease is looked at.
+// ofLease compiles a field of a change of a lease. Elsewhere it is empty.
 func ofLease(f field) octets {
 	return func(e *Evaluator) []byte {
 		l := e.query.Lease
@@ -393,7 +394,7 @@ func ofLease(f field) octets {
 	}
 }
 
-// ofPath and ofMessage are empty where there is no path or no message.
+// ofPath and ofMessage compile fields that are empty if there is no path or no message.
 func ofPath(value octets) octets {
 	return func(e *Evaluator) []byte {
 		if e.query.Path == nil || e.query.Path.Packet == nil {
@@ -432,7 +433,7 @@ func split(s, delimiters []byte, number int) []byte {
 	if len(delimiters) == 0 {
 		return s
 	}
-	// Both values may be the client's, so neither is walked once for each octet of the other.
+	// A client may have written both values, so the cost must not be the product of their lengths.
 	var delimits [256]bool
 	for _, c := range delimiters {
 		delimits[c] = true
@@ -455,7 +456,7 @@ func split(s, delimiters []byte, number int) []byte {
 	return nil
 }
 
-// concat joins values. Each is copied as it is made, behind those before it.
+// concat joins values. It copies each to scratch memory, behind the values before it.
 func concat(e *Evaluator, args []octets) []byte {
 	var parts [8][]byte
 	if len(args) <= len(parts) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDocs: every example in docs/expressions.md is a test, and together they show every word of
-// the language.
+// TestDocs checks that every example in docs/expressions.md is a test, and that together they show
+// every word of the language.
 func TestDocs(t *testing.T) {
 	b, err := os.ReadFile("../../docs/expressions.md")
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// Query is what an expression looks at. It is only read.
+// Query is what an expression is evaluated over. It is only read.
 type Query struct {
 	Path    *attachment.Path // the DHCPv6 datagram and the way that it took
 	Message *dhcp4.Message   // nil in dhcp6d
 	Local   netip.Addr       // destination of a query by unicast
 	Known   bool             // the client has a reservation
 	Octets  []byte           // the datagram or message at a buffer point, parsed or not
-	Lease   *Lease           // nil where a query is looked at
+	Lease   *Lease           // a change of a lease; nil for a query
 }
 
 // Lease is a change of a lease. Expressions about one see no query.
@@ -43,14 +43,14 @@ type Evaluator struct {
 	scratch [scratchSize]byte
 }
 
-// Begin takes a query. What is known of its membership in the classes is in m, and what is asked is
-// added there. Nothing is evaluated, and no memory is cleared, before somebody asks.
+// Begin makes e ready for a query. Membership m remembers which classes were evaluated for it.
+// Begin itself evaluates nothing and clears no memory.
 func (e *Evaluator) Begin(q Query, classes *Classes, m *Membership) {
 	e.query, e.classes, e.member = q, classes, m
 	e.failed, e.used = false, 0
 }
 
-// Query returns what is looked at.
+// Query returns the query of the evaluator.
 func (e *Evaluator) Query() *Query { return &e.query }
 
 // make returns n octets of scratch, or nil if it is used up; then the test fails.
@@ -65,8 +65,8 @@ func (e *Evaluator) make(n int) []byte {
 	return b
 }
 
-// rest returns what is left of scratch, to be appended to. Whoever appends more moves to the heap,
-// so this is for what is known to be short; keep takes what was appended.
+// rest returns the free part of scratch, to append to. Appending more than fits allocates, so it is
+// only for short values. Call keep with the result.
 func (e *Evaluator) rest() []byte { return e.scratch[e.used:e.used] }
 
 func (e *Evaluator) keep(b []byte) []byte {
@@ -79,7 +79,7 @@ func (e *Evaluator) keep(b []byte) []byte {
 	return b
 }
 
-// number is the value of an integer.
+// number returns the value of an integer.
 func (e *Evaluator) number(n uint32) []byte {
 	b := e.make(4)
 	if b != nil {
@@ -88,14 +88,14 @@ func (e *Evaluator) number(n uint32) []byte {
 	return b
 }
 
-// text is the value of a string.
+// text returns the value of a string.
 func (e *Evaluator) text(s string) []byte {
 	b := e.make(len(s))
 	copy(b, s)
 	return b
 }
 
-// address is the value of an address: four or sixteen octets, none of no address.
+// address returns the value of an address: four or sixteen octets, or none if there is no address.
 func (e *Evaluator) address(a netip.Addr) []byte {
 	switch {
 	case !a.IsValid():
@@ -134,7 +134,7 @@ func (e *Evaluator) option4(code byte) ([]byte, bool) {
 	return value, true
 }
 
-// isText4 says which options are text.
+// isText4 reports whether a DHCPv4 option is text.
 var isText4 = func() (is [256]bool) {
 	for _, code := range textOptions {
 		is[code] = true
@@ -142,7 +142,7 @@ var isText4 = func() (is [256]bool) {
 	return is
 }()
 
-// inside4 returns a sub-option: code, length and value in one, one and length octets.
+// inside4 returns a sub-option of a DHCPv4 option. Code and length have one octet each.
 func inside4(options []byte, code uint16, padded bool) ([]byte, bool) {
 	for len(options) >= 2 {
 		budget.Spend(1)
@@ -161,7 +161,7 @@ func inside4(options []byte, code uint16, padded bool) ([]byte, bool) {
 	return nil, false
 }
 
-// inside6 returns an option of a row of them: code, length and value in two, two and length octets.
+// inside6 returns an option from a row of DHCPv6 options. Code and length have two octets each.
 func inside6(options []byte, code uint16) ([]byte, bool) {
 	for c, value := range dhcp6.Options(options) {
 		if c == dhcp6.Code(code) {
@@ -224,8 +224,8 @@ func (e *Evaluator) message6(chain []uint16) ([]byte, bool) {
 	return chain6(value, chain)
 }
 
-// relay returns a believed level, counted from the outermost or, negative, from the one next to the
-// client.
+// relay returns a believed relay level: from 0 on counted from the outermost one, and with a
+// negative number from the one next to the client.
 func (e *Evaluator) relay(level int) (r dhcp6.Relay, ok bool) {
 	p := e.query.Path
 	if p == nil {
@@ -264,8 +264,8 @@ func inVendor4(value []byte, code uint16) ([]byte, bool) {
 	return inside4(value[5:5+n], code, false)
 }
 
-// vendor returns the value of the vendor option, or with class of the vendor class option, if it is
-// of an enterprise; 0 is any.
+// vendor returns the value of the vendor option, or of the vendor class option if class is true, if
+// it is of an enterprise; 0 is any.
 func (e *Evaluator) vendor(v6, class bool, enterprise uint32) ([]byte, bool) {
 	var value []byte
 	var ok bool

@@ -2,25 +2,25 @@
 // client classes, so that a `test` of a Kea configuration can be pasted, and names for what only a
 // DHCPv4-over-DHCPv6 query has. docs/expressions.md has every operand and function.
 //
-// An expression is compiled once, at load, into closures ([CompileTest], [CompileValue]).
-// [Test.Holds] and [Value.Octets] then run them over a [Query]. There are no loops in the language,
-// and text and depth are bounded, so every evaluation ends. None allocates: what functions make
-// lies in the memory of the [Evaluator], and a test that needs more of it than there is does not
-// hold.
+// [CompileTest] and [CompileValue] compile an expression into closures, once, when the
+// configuration is loaded. [Test.Holds] and [Value.Octets] then run them over a [Query]. The
+// language has no loops, and text and depth are bounded, so every evaluation ends. No evaluation
+// allocates: functions put their results into the memory of the [Evaluator]. A test that needs more
+// of it than there is does not hold.
 //
 // # Values
 //
 // A value is octets; a test is true or false, and the two never mix. An integer is four octets, an
 // address four or sixteen. What a query does not have is empty.
 //
-// A conversion fails where its value has the wrong length, such as uint16totext of three octets. As
-// in Kea up to 2.6 the whole test then does not hold, whatever `or`, `not` or `ifelse` stand around
-// the conversion.
+// A conversion fails if its value has the wrong length, such as uint16totext of three octets. Then
+// the whole test does not hold, whatever `or`, `not` or `ifelse` are around the conversion. Kea up
+// to 2.6 does the same.
 //
 // # Trust
 //
-// Relay levels that dhcp6d does not believe (package attachment) are not there for an expression:
-// whoever is behind them may have written them.
+// An expression does not see relay levels that dhcp6d does not believe (package attachment),
+// because a client may have written them.
 package expression
 
 import (
@@ -34,7 +34,7 @@ const MaxText = 1 << 16
 // maxDepth bounds how deep parentheses and functions nest.
 const maxDepth = 64
 
-// Error is what is wrong with an expression.
+// Error is a mistake in an expression.
 type Error struct {
 	Offset       int // in octets
 	Line, Column int // from 1, columns in octets
@@ -55,18 +55,19 @@ func newError(text string, at int, problem string) *Error {
 // Vocabulary is what the names of an expression mean. The zero value, and nil, know neither names
 // of DHCPv4 options nor classes.
 type Vocabulary struct {
-	// V6 says that `option`, `vendor` and `vendor-class` are those of the DHCPv6 message, and that
-	// there is no DHCPv4 message: dhcp6d carries that as octets.
+	// V6 says that `option`, `vendor` and `vendor-class` are those of the DHCPv6 message. There is
+	// no DHCPv4 message then, because dhcp6d carries it as octets.
 	V6 bool
 	// Option returns the code of a DHCPv4 option.
 	Option func(name string) (code byte, ok bool)
 	// OptionNames are the names that Option knows, for suggestions.
 	OptionNames func() []string
-	// Classes are the classes that may be asked for: those defined before, which leaves no circles.
+	// Classes are the classes that may be asked for: those defined before, so there are no circles.
 	Classes *Scope
-	// Octets says that there is pkt.hex: the octets of a datagram or message at a buffer point.
+	// Octets says that the word pkt.hex is known: the octets of a datagram or message at a buffer
+	// point.
 	Octets bool
-	// Lease says that a change of a lease is looked at, and no query.
+	// Lease says that expressions are about a change of a lease, and not about a query.
 	Lease bool
 }
 
@@ -115,7 +116,7 @@ func CompileValue(text string, v *Vocabulary) (*Value, error) {
 	return &Value{root, c.octets(root)}, nil
 }
 
-// brief is an expression as it fits into an error.
+// brief returns an expression, shortened so that it fits into an error.
 func brief(n *node) string {
 	const most = 60
 	if s := n.String(); len(s) <= most {
@@ -136,8 +137,9 @@ func (v *Value) UsesKnown(c *Classes) bool { return v.root.usesKnown(c) }
 // UsesKnown reports whether the test depends on whether the client has a reservation.
 func (t *Test) UsesKnown(c *Classes) bool { return t.root.usesKnown(c) }
 
-// Key returns a value and the octets that it must have for the test to hold: of many tests with one
-// value between them, few need to be evaluated. It is not ok where the test has no such part.
+// Key returns a value and the octets that it must have for the test to hold. If many tests share
+// the value, only those with its octets need to be evaluated. It is not ok if the test has no such
+// part.
 func (t *Test) Key() (value *Value, is []byte, ok bool) {
 	parts := []*node{t.root}
 	if t.root.op == opAnd {
@@ -168,7 +170,7 @@ func (t *Test) Holds(e *Evaluator) bool {
 	return holds
 }
 
-// Octets returns the value for the query of e, and false where a conversion failed. It is valid
+// Octets returns the value for the query of e, and false if a conversion fails. The value is valid
 // until the next evaluation by e, or until the query's octets change.
 func (v *Value) Octets(e *Evaluator) ([]byte, bool) {
 	failed, used := e.failed, e.used

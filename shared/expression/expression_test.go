@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// holding are tests that hold for the sample, by what they show.
+// holding has tests that hold for the sample, by what they show.
 var holding = []struct{ name, text string }{
 	{"an option is compared as octets", "option[60].hex == 'Acme-Phone/2.1'"},
 	{"hex digits are octets", "option[61].hex == 0x01020000000007"},
@@ -83,8 +83,8 @@ func TestTest(t *testing.T) {
 	}
 }
 
-// TestFailure: a conversion of a value of the wrong length fails the whole test, wherever it
-// stands.
+// TestFailure checks that a conversion of a value of the wrong length fails the whole test,
+// wherever the conversion is.
 func TestFailure(t *testing.T) {
 	e := new(Evaluator)
 	e.Begin(sample(t), nil, new(Membership))
@@ -107,8 +107,8 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// TestScratch: a test that makes more octets than there is room for does not hold, and one that
-// only makes them one after the other does.
+// TestScratch checks that a comparison that needs more scratch memory than there is does not hold,
+// and that many comparisons do which need it one after the other.
 func TestScratch(t *testing.T) {
 	e := new(Evaluator)
 	e.Begin(sample(t), nil, new(Membership))
@@ -188,7 +188,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestVocabularyV6: in dhcp6d, option is of the DHCPv6 message, and the DHCPv4 message is closed.
+// TestVocabularyV6 checks that in dhcp6d option is of the DHCPv6 message, and that there is no
+// DHCPv4 message.
 func TestVocabularyV6(t *testing.T) {
 	v := &Vocabulary{V6: true}
 	e := new(Evaluator)
@@ -211,7 +212,7 @@ func TestVocabularyV6(t *testing.T) {
 	}
 }
 
-// TestUnbelieved: relay levels that are not believed are not there.
+// TestUnbelieved checks that expressions do not see relay levels that are not believed.
 func TestUnbelieved(t *testing.T) {
 	e := new(Evaluator)
 	q := sample(t)
@@ -222,7 +223,7 @@ func TestUnbelieved(t *testing.T) {
 	}
 }
 
-// TestEmptyQuery: of a query of which nothing is known every operand is absent.
+// TestEmptyQuery checks that every operand is absent if nothing is known of a query.
 func TestEmptyQuery(t *testing.T) {
 	e := new(Evaluator)
 	e.Begin(Query{}, nil, new(Membership))

@@ -12,9 +12,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 )
 
-// parser reads an expression by descent, one function for each strength of binding: or, and, not,
-// ==, +. A mistake ends it by a panic with an *Error that [parse] catches: every step can fail, and
-// none can go on.
+// parser reads an expression by recursive descent, one function for each precedence: or, and, not,
+// ==, +. A mistake is a panic with an *Error, which [parse] catches, because every step can fail.
 type parser struct {
 	scan  scanner
 	token token
@@ -93,7 +92,7 @@ func (p *parser) expect(text string) {
 	}
 }
 
-// enter bounds how deep the parser descends; what it returns comes up again.
+// enter goes one level deeper, and bounds the depth. The function that it returns goes back.
 func (p *parser) enter() func() {
 	if p.depth++; p.depth > maxDepth {
 		p.fail(p.token.at, "is nested more than %d deep; make classes of its parts, and ask for them with member('…')", maxDepth)
@@ -158,7 +157,7 @@ func (p *parser) equal() *node {
 
 func (p *parser) sum() *node { return p.row("+", opConcat, p.part, false) }
 
-// part reads what binds strongest.
+// part reads an operand, a function or parentheses.
 func (p *parser) part() *node {
 	defer p.enter()()
 	t := p.token
@@ -195,7 +194,7 @@ func (p *parser) part() *node {
 	return n
 }
 
-// word reads what begins with a word.
+// word reads an operand or function that begins with a word.
 func (p *parser) word(n *node) *node {
 	word := p.token.text
 	if p.is("and") || p.is("or") {
@@ -243,8 +242,8 @@ func (p *parser) word(n *node) *node {
 	return nil
 }
 
-// fits reports whether what a word asks for may be there: only leases where a change of one is
-// looked at, and only queries elsewhere.
+// fits reports whether a word can be used here: words about leases only for changes of leases, and
+// words about queries only for queries.
 func (p *parser) fits(word string) bool {
 	switch word {
 	case "option", "relay4", "relay6", "pkt", "pkt4", "pkt6", "vendor", "vendor-class", "known", "unknown":
@@ -408,7 +407,7 @@ func hintOption(word string, names []string) string {
 	return "give its code"
 }
 
-// more reads the sub-options of an option, up to what is asked of it.
+// more reads the sub-options that follow an option.
 func (p *parser) more(n *node) *node {
 	for p.is(".") {
 		before, dot := p.scan, p.token
@@ -425,10 +424,10 @@ func (p *parser) more(n *node) *node {
 	return n
 }
 
-// maxChain bounds sub-options inside sub-options.
+// maxChain bounds how deep sub-options nest.
 const maxChain = 8
 
-// asked reads what is asked of an option: its value or whether it is there.
+// asked reads what an expression wants of an option: its value, or whether it exists.
 func (p *parser) asked(n *node) *node {
 	p.expect(".")
 	t := p.token
@@ -447,8 +446,8 @@ func (p *parser) asked(n *node) *node {
 	return n
 }
 
-// isText reports whether an option is text. Kea has a dump for others, which is no value to
-// compare.
+// isText reports whether an option is text. For the others Kea's .text is a dump for people, which
+// is no value to compare.
 func (p *parser) isText(n *node) bool {
 	switch {
 	case len(n.chain) != 1:

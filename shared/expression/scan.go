@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// kind is what a token is.
+// kind is the kind of a token.
 type kind uint8
 
 const (
@@ -24,7 +24,7 @@ type token struct {
 	text string
 }
 
-// show is a token as errors name it.
+// show returns a token as errors name it.
 func (t token) show() string {
 	switch t.kind {
 	case endToken:
@@ -35,7 +35,7 @@ func (t token) show() string {
 	return t.text
 }
 
-// scanner takes an expression apart into tokens, the longest first.
+// scanner splits an expression into tokens. Each is the longest that is possible.
 type scanner struct {
 	text string
 	at   int
@@ -146,7 +146,7 @@ func addressLen(s string) int {
 	return at + span(s[at:], func(c byte) bool { return isHex(c) || c == ':' || c == '.' })
 }
 
-// stray says what to do about characters that begin no token.
+// stray returns what is wrong with characters that begin no token, and what to do.
 func stray(s string) string {
 	for _, habit := range [][2]string{
 		{"!=", "there is no !=; write not (a == b)"},

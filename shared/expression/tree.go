@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// op is what a node does.
+// op is the operation of a node.
 type op uint8
 
 const (
@@ -65,8 +65,7 @@ type node struct {
 
 func (n *node) isTest() bool { return n.op >= opExists }
 
-// The strength of what binds: a part is put into parentheses where what is around it binds as
-// strong.
+// The precedences. A part is put into parentheses if the operation around it binds as strongly.
 const (
 	bindsOr = iota
 	bindsAnd
@@ -92,7 +91,7 @@ func (n *node) binds() int {
 	return bindsAll
 }
 
-// String writes the node so that the parser makes the same of it.
+// String returns text from which the parser makes the same node.
 func (n *node) String() string {
 	var b strings.Builder
 	n.write(&b)
@@ -231,8 +230,8 @@ func (n *node) writeOperand(b *strings.Builder) {
 	}
 }
 
-// canFail reports whether evaluating the node can fail. What can is evaluated also where the result
-// does not depend on it, as Kea does.
+// canFail reports whether evaluating the node can fail. Like Kea, we evaluate such a node even if
+// the result does not depend on it.
 func (n *node) canFail() bool {
 	if n.op == opConvert {
 		return true

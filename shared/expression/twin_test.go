@@ -14,7 +14,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression/expressiontest"
 )
 
-// twin evaluates a tree as it stands, in strings, without closures and scratch. A failure is a
+// twin evaluates a tree directly, with strings, without closures and scratch memory. A failure is a
 // panic.
 type twin struct {
 	Query
@@ -315,7 +315,7 @@ func (w *twin) level(n int) (dhcp6.Relay, bool) {
 	return levels[n], true
 }
 
-// row is a row of options: code, length and value, of so many octets each.
+// row returns a row of options. Code and length have so many octets each.
 func row(b string, size int, padded bool, code uint16) (string, bool) {
 	for {
 		if padded && b != "" && b[0] == 0 {
@@ -448,7 +448,7 @@ func (w *twin) vendorText(v string, index int) string {
 	return texts[index]
 }
 
-// operands are what generated expressions are made of, in dhcp4d.
+// operands are the operands of generated expressions, in dhcp4d.
 var operands4 = expressiontest.Generator{
 	Values: []string{
 		"option[12].hex", "option[60].text", "option[61].hex", "option[93].hex", "option[230].hex", "option[231].hex", "option[66].hex",
@@ -466,7 +466,7 @@ var operands4 = expressiontest.Generator{
 	Later:    true,
 }
 
-// TestTwin: generated tests come out as in the twin.
+// TestTwin compares the results of generated tests with the twin's.
 func TestTwin(t *testing.T) {
 	g := operands4
 	g.Rand = rand.New(rand.NewPCG(1, 2))
@@ -495,8 +495,8 @@ func TestTwin(t *testing.T) {
 	}
 }
 
-// FuzzExpression: whatever is taken is written so that it is read as the same, and evaluated as the
-// twin does; nothing panics.
+// FuzzExpression checks of every expression that compiles: its String compiles to the same, and its
+// result is the twin's. Nothing panics.
 func FuzzExpression(f *testing.F) {
 	for _, c := range holding {
 		f.Add(c.text, false)

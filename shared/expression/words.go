@@ -39,7 +39,7 @@ const (
 	leaseInterface
 )
 
-// fieldNames are the fields by their names; what comes before the dot says of which packet.
+// fieldNames has the fields by their names. The part before the dot says of which packet.
 var fieldNames = [...]string{
 	pktInterface: "pkt.iface", pktSource: "pkt.src", pktDestination: "pkt.dst", pktLength: "pkt.len", pktOctets: "pkt.hex",
 	pkt4Hardware: "pkt4.mac", pkt4HLen: "pkt4.hlen", pkt4HType: "pkt4.htype", pkt4CIAddr: "pkt4.ciaddr",
@@ -92,7 +92,7 @@ const (
 	vendorClass = "VENDOR_CLASS_"
 )
 
-// hookClasses begin the names of classes that only hooks of Kea put queries into.
+// hookClasses are the beginnings of names of classes that only Kea's hooks put queries into.
 var hookClasses = []string{"AFTER_", "EXTERNAL_", "HA_", "SPAWN_"}
 
 // leaders are the words that an expression or a part of it may begin with.
@@ -102,14 +102,14 @@ var leaders = []string{
 	"addrtotext", "int8totext", "int16totext", "int32totext", "uint8totext", "uint16totext", "uint32totext",
 }
 
-// textOptions are the DHCPv4 options that Kea takes as text: zero octets at the end of such a value
-// do not count, and an option of nothing else is not there.
+// textOptions are the DHCPv4 options that Kea takes for text. Zero octets at the end of the value
+// do not count, and an option that has nothing else is absent.
 var textOptions = [...]byte{12, 14, 15, 17, 18, 40, 47, 56, 60, 62, 64, 66, 67, 86, 87, 98, 100, 101, 113, 114}
 
 // textOptions6 are those of DHCPv6.
 var textOptions6 = [...]uint16{41, 42, 59, 103}
 
-// options6 are the DHCPv6 options by Kea's names.
+// options6 has the DHCPv6 options by Kea's names.
 var options6 = map[string]uint16{
 	"clientid": 1, "serverid": 2, "ia-na": 3, "ia-ta": 4, "iaaddr": 5, "oro": 6, "preference": 7, "elapsed-time": 8, "relay-msg": 9,
 	"auth": 11, "unicast": 12, "status-code": 13, "rapid-commit": 14, "user-class": 15, "vendor-class": 16, "vendor-opts": 17,
@@ -126,7 +126,7 @@ func OptionCode6(name string) (code uint16, ok bool) {
 	return code, ok
 }
 
-// suboptions6 says where the options inside a DHCPv6 option begin; others have none.
+// suboptions6 has the offset of the options inside a DHCPv6 option. Other options have none inside.
 var suboptions6 = map[uint16]int{3: 12, 4: 4, 5: 24, 17: 4, 25: 12, 26: 25}
 
 func options6Names() []string {

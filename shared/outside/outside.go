@@ -1,6 +1,6 @@
-// Package outside is the binary layout of what a daemon and a program of the operator's say to each
-// other: the hook outside asks the program about queries and tells it what became of leases.
-// docs/outside.md describes it for people who write such a program in any language.
+// Package outside defines the binary records between a daemon and the operator's program. The hook
+// outside asks the program about queries, and reports changes of leases to it. docs/outside.md
+// describes the records for people who write such a program in any language.
 //
 // Everything is a record. A record begins with a header of 16 octets, and fields follow:
 //
@@ -12,15 +12,15 @@
 //	16     fields: code (2), length (2), value
 //
 // All numbers are in network byte order. A receiver skips fields and kinds that it does not know.
-// One that a later version adds has no meaning that must be understood. What must be understood
-// gets another version of the header.
+// So a later version may add only fields and kinds that a receiver may ignore. A change that every
+// receiver must understand gets another version of the header.
 //
-// On a socket, records follow each other without a gap, in any number for each write. A record
-// needs nothing but itself, so that another carrier, such as the memory of a WebAssembly module,
-// can hold the same ones.
+// On a socket, records follow each other without a gap, and a write may have any number of them. A
+// record can be read by itself, so other carriers, such as the memory of a WebAssembly module, can
+// use the same records.
 //
-// [Parse] validates a record once. The accessors of [Record] cannot fail then. What is made of a
-// record, such as an [Answer], shares its octets.
+// [Parse] validates a record once. Then the accessors of [Record] cannot fail. Values that they
+// return, such as an [Answer], share the octets of the record.
 package outside
 
 import (
@@ -43,7 +43,7 @@ const (
 	MaxFromProgram = 4 << 10
 )
 
-// Kind says what a record is.
+// Kind is the kind of a record.
 type Kind uint8
 
 // The kinds.
@@ -123,8 +123,8 @@ type Record struct {
 	fields []byte
 }
 
-// Next returns the octets of the first record of b, which a stream has brought so far, and whether
-// it is whole. At most is the most octets that it may have. It looks at nothing but the length.
+// Next returns the octets of the first record of b, the part of a stream that has arrived, and
+// whether the record is whole. It may have atMost octets. Next reads only the length.
 func Next(b []byte, atMost int) (record []byte, whole bool, wrong Wrong) {
 	if len(b) < lengthLen {
 		return nil, false, None

@@ -210,7 +210,7 @@ func TestNoAllocationForAQuestion(t *testing.T) {
 	}
 }
 
-// rebuilt makes a record again from its fields.
+// rebuilt makes a new record from the fields of a record.
 func rebuilt(r Record) []byte {
 	b := Begin(nil, r.Kind, r.Number)
 	for code, value := range r.Fields() {
@@ -219,7 +219,8 @@ func rebuilt(r Record) []byte {
 	return End(b, 0)
 }
 
-// FuzzParse: what is parsed can be made again, octet by octet; and what is made of it, too.
+// FuzzParse checks that a parsed record, and the values made from it, can be written again with the
+// same octets.
 func FuzzParse(f *testing.F) {
 	for _, s := range samples {
 		f.Add(s.octets)

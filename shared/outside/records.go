@@ -19,7 +19,7 @@ type Hello struct {
 	Cursor []byte // of a program: of the last event that it is done with
 }
 
-// Events is which changes of leases a program wants to be told.
+// Events says which changes of leases a program wants to receive.
 type Events uint8
 
 // The events that a program may want. With a cursor in its hello, it gets those after the cursor.
@@ -186,7 +186,7 @@ func (r Record) Query() Query {
 	return q
 }
 
-// Verdict is what a program says of a query.
+// Verdict is a program's decision about a query.
 type Verdict uint8
 
 // The verdicts.
@@ -272,11 +272,11 @@ func (r Record) Answer() Answer {
 	return a
 }
 
-// Event is a change of a lease that is on stable storage, or one that time has brought about. Times
-// are those of Unix, and of the wall clock.
+// Event is a change of a lease that is durable, or that only time has caused, such as its end. Times
+// are Unix times of the wall clock.
 type Event struct {
 	Cursor []byte
-	Again  bool // it may have been told before
+	Again  bool // it may have been sent before
 	Event  string
 	Time   uint64 // milliseconds
 
@@ -370,7 +370,7 @@ func (r Record) Event() (e Event) {
 	return e
 }
 
-// AppendDone appends that a program is done with all events up to the one with this cursor.
+// AppendDone appends a record that says: the program is done with all events up to this cursor.
 func AppendDone(b []byte, cursor []byte) []byte {
 	start := len(b)
 	b = Begin(b, KindDone, 0)
@@ -378,7 +378,7 @@ func AppendDone(b []byte, cursor []byte) []byte {
 	return End(b, start)
 }
 
-// AppendForget appends that the verdict about a key is no longer good. A nil key means all.
+// AppendForget appends a record that takes back the verdict about a key. A nil key means all.
 func AppendForget(b []byte, key []byte) []byte {
 	start := len(b)
 	b = Begin(b, KindForget, 0)

@@ -1,7 +1,7 @@
 package outside
 
-// Wrong is what is wrong with what a program has sent. The zero value, [None], means nothing.
-// Everything that a daemon does not take counts under one of them.
+// Wrong is a fault in what a program has sent. The zero value, [None], is no fault. A daemon counts
+// everything that it does not accept under one of them.
 type Wrong uint8
 
 // What can be wrong.

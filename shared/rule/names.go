@@ -20,7 +20,7 @@ type Variables struct {
 	Counters []string `env:"COUNTERS" desc:"hook rules: the counters that rules count packets in"`
 }
 
-// maxNames bounds the reasons, and the counters: each has its series.
+// maxNames bounds the number of reasons, and of counters, because each has a series in metrics.
 const maxNames = 256
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
@@ -60,7 +60,7 @@ func Report(c *hook.Check, mistakes []*Mistake) {
 	}
 }
 
-// Tally counts what rules drop, by the operator's reasons, and what they count.
+// Tally counts the packets that rules drop, by the operator's reasons, and those that rules count.
 type Tally struct {
 	reasons, counters []string
 	dropped, counted  []prometheus.Counter
@@ -83,7 +83,7 @@ func (t *Tally) Register(reg prometheus.Registerer, d drop.Daemon) {
 	t.counted = series("rules_counted_total", "Packets that rules counted, by the operator's counter.", "counter", t.counters)
 }
 
-// Drop is the action drop: the packet is dropped for a reason of the operator's.
+// Drop is the action drop. It drops the packet for a reason of the operator's.
 func Drop[E any](t *Tally, culprit func(*E) *hook.Culprit) Verb[E] {
 	return Verb[E]{"drop", "REASON", func(of Argument) (Action[E], *Mistake) {
 		i, wrong := of.oneOf("reason", "REASONS", t.reasons)
@@ -96,7 +96,7 @@ func Drop[E any](t *Tally, culprit func(*E) *hook.Culprit) Verb[E] {
 	}}
 }
 
-// Count is the action count: the packet is counted, and goes on.
+// Count is the action count. It counts the packet, which goes on.
 func Count[E any](t *Tally) Verb[E] {
 	return Verb[E]{"count", "COUNTER", func(of Argument) (Action[E], *Mistake) {
 		i, wrong := of.oneOf("counter", "COUNTERS", t.counters)
@@ -107,8 +107,8 @@ func Count[E any](t *Tally) Verb[E] {
 	}}
 }
 
-// Class is the action class: the packet is in a class from here on. Number finds the number of a
-// class by its name.
+// Class is the action class. It puts the packet into a class. Number finds the number of a class by
+// its name.
 func Class[E any](number func(of Argument) (int, *Mistake)) Verb[E] {
 	return Verb[E]{"class", "CLASS", func(of Argument) (Action[E], *Mistake) {
 		i, wrong := number(of)

@@ -13,8 +13,8 @@ import (
 // MaxValue is the longest value of an option that rules put into octets, in octets.
 const MaxValue = 255
 
-// Overwrite reads the argument of an action that puts octets in place of as many: OFFSET =
-// EXPRESSION.
+// Overwrite reads the argument OFFSET = EXPRESSION of an action that replaces octets by as many
+// others.
 func (a Argument) Overwrite() (at int, value *expression.Value, wrong *Mistake) {
 	offset, rest := a.Cut()
 	sign, text := rest.Cut()
@@ -29,9 +29,9 @@ func (a Argument) Overwrite() (at int, value *expression.Value, wrong *Mistake) 
 	return int(n), value, wrong
 }
 
-// SetOption4 returns the octets of a DHCPv4 message with an option of one value, or without the
-// option if the value is empty. It stays as it is if its options cannot be told apart, or the value
-// is longer than [MaxValue].
+// SetOption4 returns the octets of a DHCPv4 message in which an option has a new value. An empty
+// value removes the option. The message does not change if its options cannot be parsed, or if the
+// value is longer than [MaxValue].
 func SetOption4(o *hook.Octets, b []byte, code byte, value []byte) []byte {
 	fields, n := dhcp4.OptionFields(b)
 	if n == 0 || len(value) > MaxValue {
@@ -69,12 +69,13 @@ func SetOption4(o *hook.Octets, b []byte, code byte, value []byte) []byte {
 	return b
 }
 
-// pads take the place of an option in a field of fixed length.
+// pads are pad options, which replace an option in a field of fixed length.
 var pads [2 + MaxValue]byte
 
-// SetOption6 returns the octets of a DHCPv6 datagram, of which p is a view, with an option of one
-// value in its innermost message, or without the option if the value is empty. It stays as it is if
-// it would be too long, or the value is longer than [MaxValue]. P is not to be used any more.
+// SetOption6 returns the octets of the DHCPv6 datagram that p is a view of, with a new value of an
+// option in its innermost message. An empty value removes the option. The datagram does not change
+// if it would be too long, or if the value is longer than [MaxValue]. P must not be used
+// afterwards.
 func SetOption6(o *hook.Octets, b []byte, p *dhcp6.Packet, code dhcp6.Code, value []byte) []byte {
 	m := p.Message()
 	options := m.Options()

@@ -93,7 +93,7 @@ func TestSetOption6(t *testing.T) {
 	}
 }
 
-// TestChangesDoNotAllocate: the memory of one datagram serves the next.
+// TestChangesDoNotAllocate checks that the next datagram uses the memory of the one before.
 func TestChangesDoNotAllocate(t *testing.T) {
 	var o hook.Octets
 	m, value := message4(53, 1, 1, 12, 1, 'x', 255), []byte("a name")
@@ -110,7 +110,7 @@ func TestChangesDoNotAllocate(t *testing.T) {
 	}
 }
 
-// lengthMatters reports whether the parser leaves out an option of an odd length.
+// lengthMatters reports whether the parser ignores the option if it has a wrong length.
 func lengthMatters(code byte) bool {
 	switch code {
 	case dhcp4.OptMessageType, dhcp4.OptServerIdentifier, dhcp4.OptRequestedAddress, dhcp4.OptClientIdentifier, dhcp4.OptVendorClass, dhcp4.OptUserClass:
@@ -119,8 +119,8 @@ func lengthMatters(code byte) bool {
 	return false
 }
 
-// FuzzSetOption4: a message that can be parsed can still be parsed, has the value, and everything
-// else that it had. No octets make it fail.
+// FuzzSetOption4 checks that a message can still be parsed after a change, has the new value, and
+// has all its other options. Nothing panics.
 func FuzzSetOption4(f *testing.F) {
 	f.Add([]byte{53, 1, 1, 12, 1, 'x', 255}, byte(12), []byte("name"))
 	f.Add([]byte{52, 1, 3, 12, 0, 12, 200}, byte(12), []byte{})

@@ -2,11 +2,12 @@
 //
 //	point: expression -> action
 //
-// each of which says what is done at a hook point with the packets that a test is true of.
+// A rule does its action at a hook point, with the packets for which the expression is true.
 //
 // [Compile] reads the lines for a [Language]: the points and actions of a daemon, and the words of
-// its expressions. It reports every mistake with line and column, and what to do. A [Program] is
-// the rules of each point. [List.Run] runs them in the order of the lines. It allocates nothing.
+// its expressions. It reports every mistake with line and column, and says what to do. The result
+// is a [Program], which has the rules of each point. [List.Run] runs them in the order of the
+// lines, and allocates nothing.
 package rule
 
 import (
@@ -25,11 +26,11 @@ const (
 	MaxRules = 4096    // each costs its test for every packet at its point
 )
 
-// Action is what a rule does with a packet that its test is true of. E is the event of the point.
-// The packet goes on if it returns drop.None.
+// Action is what a rule does with a packet for which its test is true. E is the event of the point.
+// If the result is drop.None, the packet goes on.
 type Action[E any] func(e *E, of *expression.Evaluator) drop.Reason
 
-// Argument is what stands behind the name of an action.
+// Argument is the text after the name of an action.
 type Argument struct {
 	Text  string // without blanks around
 	Point *Point // where the rule runs
@@ -38,7 +39,7 @@ type Argument struct {
 	words *expression.Vocabulary
 }
 
-// Fail returns a mistake at an offset of the argument. The problem ends with what to do.
+// Fail returns a mistake at an offset of the argument. The text must end with what to do.
 func (a Argument) Fail(offset int, format string, args ...any) *Mistake {
 	return mistake(a.all, a.at+offset, fmt.Sprintf(format, args...))
 }
@@ -56,7 +57,7 @@ func (a Argument) Cut() (word, rest Argument) {
 	return word, rest
 }
 
-// Value compiles the argument as an expression that is octets.
+// Value compiles the argument as an expression whose value is octets.
 func (a Argument) Value() (*expression.Value, *Mistake) {
 	value, err := expression.CompileValue(a.Text, a.words)
 	if err != nil {
@@ -65,10 +66,10 @@ func (a Argument) Value() (*expression.Value, *Mistake) {
 	return value, nil
 }
 
-// Verb is an action by its name.
+// Verb is the name of an action, and how to make it.
 type Verb[E any] struct {
 	Name  string
-	Takes string // what stands behind it, such as REASON
+	Takes string // the argument for the documentation, such as REASON
 	// Make makes the action of an argument, which may be empty.
 	Make func(of Argument) (Action[E], *Mistake)
 }
@@ -78,30 +79,30 @@ type Point struct {
 	Name string
 	// Verbs are the names of the actions that have an effect there.
 	Verbs []string
-	// Unknown is why it is not known there whether the client has a reservation, and what to do;
-	// empty: it is known.
+	// Unknown says why it is not known at the point whether the client has a reservation, and what
+	// to do. It is empty if it is known.
 	Unknown string
-	// Vocabulary is the words of expressions there; nil: those of the language.
+	// Vocabulary has the words of expressions at the point. Nil means those of the language.
 	Vocabulary *expression.Vocabulary
 }
 
-// Language is what the rules of a daemon may say.
+// Language has the points, actions and words for the rules of a daemon.
 type Language[E any] struct {
 	Points []Point // in the order of a packet's way
-	// Elsewhere are the points of the daemon whose rules another language compiles. Rest says that
-	// all points but those of Points are.
+	// Elsewhere are points of the daemon whose rules another Language compiles. Rest says that
+	// another Language compiles those of all points that are not in Points.
 	Elsewhere  []string
 	Rest       bool
 	Verbs      []Verb[E]
 	Vocabulary *expression.Vocabulary
-	// Notes are where the event wants to be told what is done with it;
-	// it may return nil.
+	// Notes returns where to note which rules are true of an event. It returns nil if no trace wants
+	// to know.
 	Notes func(e *E) *hook.Notes
-	// Classes are the classes that the vocabulary knows; nil: none.
+	// Classes are the classes that the vocabulary knows. Nil means none.
 	Classes *expression.Classes
 }
 
-// Mistake is one thing that is wrong with the lines.
+// Mistake is one mistake in the lines.
 type Mistake struct {
 	Line, Column int    // from 1, columns in octets
 	Problem      string // what is wrong and what to do
@@ -132,7 +133,7 @@ type Program[E any] struct {
 	rules  int
 }
 
-// Len is the number of rules.
+// Len returns the number of rules.
 func (p *Program[E]) Len() int { return p.rules }
 
 // At returns the rules of a point, nil if there are none.
@@ -150,15 +151,15 @@ type Rule[E any] struct {
 	to   func(e *E) *hook.Notes
 }
 
-// note tells whoever follows the packet of the event that the rule is true of it.
+// note reports to a trace of the packet that the rule is true of it.
 func (r *Rule[E]) note(e *E) {
 	if to := r.to(e); to != nil {
 		to.Lines = append(to.Lines, fmt.Sprintf("the rule in line %d is true of it: %s", r.Line, r.Does))
 	}
 }
 
-// Run does what the rules say that are true of the query of the evaluator, up to the first that
-// drops it.
+// Run does the actions of the rules that are true of the evaluator's query, in order. It ends after
+// the first rule that drops the query.
 func (l List[E]) Run(e *E, of *expression.Evaluator) drop.Reason {
 	for i := range l {
 		if !l[i].test.Holds(of) {
@@ -174,12 +175,12 @@ func (l List[E]) Run(e *E, of *expression.Evaluator) drop.Reason {
 
 func blank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' }
 
-// Compile compiles lines. An empty line, and one that begins with #, says nothing. A line that
-// begins with a blank goes on with the one before it.
+// Compile compiles lines. It ignores empty lines and lines that begin with #. A line that begins
+// with a blank continues the line before it.
 func Compile[E any](text string, l *Language[E]) (*Program[E], []*Mistake) {
 	switch {
 	case len(text) > MaxText && l.Rest:
-		return nil, nil // the other language has told
+		return nil, nil // the other Language reports it
 	case len(text) > MaxText:
 		return nil, []*Mistake{{1, 1, fmt.Sprintf("%d octets are too many; give at most %d", len(text), MaxText)}}
 	}
@@ -208,7 +209,7 @@ func Compile[E any](text string, l *Language[E]) (*Program[E], []*Mistake) {
 // span is where a rule stands in the text.
 type span struct {
 	begin, end int
-	orphan     bool // it goes on with a line that is not there
+	orphan     bool // it begins with a blank, and there is no line before it
 }
 
 func spans(text string) (all []span) {
@@ -232,7 +233,7 @@ func spans(text string) (all []span) {
 	return all
 }
 
-// plain is the text of a rule: comments in it are blanks.
+// plain returns the text of a rule, with blanks in place of its comments.
 func (s span) plain(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text[s.begin:s.end]) {
@@ -252,7 +253,7 @@ func (l *Language[E]) isElsewhere(point string) bool {
 	return slices.Contains(l.Elsewhere, point)
 }
 
-// pointOf is the name of the point in a rule.
+// pointOf returns the name of the point in a rule.
 func pointOf(line string) string {
 	name, _, _ := strings.Cut(line, ":")
 	return strings.TrimFunc(name, blank)
@@ -333,7 +334,7 @@ func (l *Language[E]) action(text string, begin int, line string, at int, p *Poi
 
 func (v *Verb[E]) usage() string { return v.Name + " " + v.Takes }
 
-// usage is the actions of a point, as they are written.
+// usage returns the actions of a point, as they are written.
 func (l *Language[E]) usage(p *Point) string {
 	var all []string
 	for i := range l.Verbs {
@@ -344,7 +345,7 @@ func (l *Language[E]) usage(p *Point) string {
 	return strings.Join(all, ", ")
 }
 
-// where is the points at which an action has an effect.
+// where returns the points at which an action has an effect.
 func (l *Language[E]) where(verb string) (points []string) {
 	for _, p := range l.Points {
 		if slices.Contains(p.Verbs, verb) {
@@ -375,7 +376,7 @@ func outside(line, sign string) int {
 	return -1
 }
 
-// quote is a word of the operator's in an error, shortened.
+// quote returns a word of the operator's for an error, shortened.
 func quote(word string) string {
 	const most = 40
 	if len(word) > most {

@@ -22,7 +22,7 @@ type event struct {
 	said  []string
 }
 
-// language is that of a daemon with two points, where say makes the event remember a word.
+// language is of a daemon with two points. Its action say makes the event remember a word.
 func language(tally *Tally) *Language[event] {
 	classes := new(expression.Classes)
 	scope := classes.Scope()
@@ -63,7 +63,7 @@ func tally() *Tally {
 	return t
 }
 
-// query is an evaluator that has a query with a client identifier.
+// query returns an evaluator that has a query with a client identifier.
 func query(t testing.TB, l *Language[event]) *expression.Evaluator {
 	t.Helper()
 	message := dhcp6.AppendMessage(nil, dhcp6.InformationRequest, [3]byte{1, 2, 3})
@@ -108,8 +108,8 @@ func TestRulesRunInOrder(t *testing.T) {
 	}
 }
 
-// TestTwoLanguagesReadTheSameLines: each compiles the rules of its points, and together they see
-// all.
+// TestTwoLanguagesReadTheSameLines checks that each compiles the rules of its own points, and that
+// together they compile all.
 func TestTwoLanguagesReadTheSameLines(t *testing.T) {
 	const lines = "other: member('ALL') -> say a\nfirst: member('ALL') -> count seen\nother: x -> say b"
 	one := language(tally())
@@ -237,8 +237,8 @@ func TestRulesDoNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzCompile: no text makes the compiler panic, every mistake has a place in the text, and what
-// compiles can be run.
+// FuzzCompile checks that no text makes the compiler panic, that every mistake has a place in the
+// text, and that rules which compile can run.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"last: member('ALL') -> say a", "first: option[1].hex == 'a'\n and known -> drop unpaid", "# a\n\n x: 'b -> c", "last: -> \n\t# d\n e", "last: ''=='' -> class held\r\n",
