@@ -272,8 +272,8 @@ func (r Record) Answer() Answer {
 	return a
 }
 
-// Event is a change of a lease that is durable, or that only time has caused, such as its end. Times
-// are Unix times of the wall clock.
+// Event is a change of a lease that is durable, or that only time has caused, such as its end.
+// Times are Unix times of the wall clock.
 type Event struct {
 	Cursor []byte
 	Again  bool // it may have been sent before

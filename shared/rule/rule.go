@@ -95,8 +95,8 @@ type Language[E any] struct {
 	Rest       bool
 	Verbs      []Verb[E]
 	Vocabulary *expression.Vocabulary
-	// Notes returns where to note which rules are true of an event. It returns nil if no trace wants
-	// to know.
+	// Notes returns where to note which rules are true of an event. It returns nil if no trace
+	// wants to know.
 	Notes func(e *E) *hook.Notes
 	// Classes are the classes that the vocabulary knows. Nil means none.
 	Classes *expression.Classes

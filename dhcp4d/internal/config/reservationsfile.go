@@ -20,9 +20,9 @@ var fileKeys = []string{
 	"link-selection", "flex-id", "class", "lease-time", "next-server", "server-hostname", "boot-file-name",
 }
 
-// readFile reads reservations from the file that a subnet names. It holds comma-separated values. Its
-// first line has the keys. An empty value means that the key is left out. At most maxFileMistakes
-// mistakes are reported.
+// readFile reads reservations from the file that a subnet names. It holds comma-separated values.
+// Its first line has the keys. An empty value means that the key is left out. At most
+// maxFileMistakes mistakes are reported.
 func (r *reserver) readFile(at *value) {
 	path, ok := r.Scalar(at, "the path of a file")
 	if !ok {
