@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
@@ -181,6 +182,7 @@ func (r *Reader) Parse(text, remedy string) *Value {
 // itself, nil if there is none. The map says of an anchored node whether it is done.
 func resolve(n *yaml.Node, done map[*yaml.Node]bool) *yaml.Node {
 	for i, child := range n.Content {
+		budget.Spend(1)
 		if child.Kind == yaml.AliasNode {
 			child = child.Alias
 			n.Content[i] = child
@@ -229,15 +231,18 @@ func (r *Reader) Mapping(v *Value, what string, names []string, read func(i int,
 		r.Fail(v, "must be %s, a mapping of keys to values", what)
 		return false
 	}
+	first := make(map[string]int, len(names)) // the line of each key
 	for i := 0; i+1 < len(v.Content); i += 2 {
+		budget.Spend(1)
 		key, ok := r.Key(v, i, "a name")
 		if !ok {
 			continue
 		}
-		if first := firstUse(v.Node, i); first != nil {
-			r.Fail(key, "is there twice, first in line %d; leave one out", first.Line)
+		if line, twice := first[key.Value]; twice {
+			r.Fail(key, "is there twice, first in line %d; leave one out", line)
 			continue
 		}
+		first[key.Value] = key.Line
 		at := slices.Index(names, key.Value)
 		if at < 0 {
 			r.Fail(key, "is no key of %s; %s", what, remedy(key.Value, names))
@@ -257,16 +262,6 @@ func (r *Reader) Key(mapping *Value, i int, what string) (key *Value, ok bool) {
 		return nil, false
 	}
 	return key, true
-}
-
-// firstUse returns an earlier key of a mapping that equals the key at i.
-func firstUse(mapping *yaml.Node, i int) *yaml.Node {
-	for j := 0; j < i; j += 2 {
-		if mapping.Content[j].Value == mapping.Content[i].Value && mapping.Content[j].Kind == yaml.ScalarNode {
-			return mapping.Content[j]
-		}
-	}
-	return nil
 }
 
 // remedy is what to do about an unknown key.

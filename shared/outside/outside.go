@@ -26,6 +26,8 @@ package outside
 import (
 	"encoding/binary"
 	"iter"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Version is the version of the header that this package reads and writes.
@@ -153,6 +155,7 @@ func Parse(b []byte) (Record, Wrong) {
 	}
 	r := Record{Kind: Kind(b[5]), Number: binary.BigEndian.Uint64(b[8:]), fields: b[HeaderLen:]}
 	for rest := r.fields; len(rest) > 0; {
+		budget.Spend(1)
 		if len(rest) < fieldHead {
 			return Record{}, Malformed
 		}
@@ -170,6 +173,7 @@ func (r Record) Fields() iter.Seq2[Field, []byte] {
 	return func(yield func(Field, []byte) bool) {
 		for rest := r.fields; len(rest) > 0; {
 			n := fieldHead + int(binary.BigEndian.Uint16(rest[2:]))
+			budget.Spend(n)
 			if !yield(Field(binary.BigEndian.Uint16(rest)), rest[fieldHead:n:n]) {
 				return
 			}

@@ -38,6 +38,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
@@ -248,6 +249,7 @@ type kept struct {
 func records(octets []byte, start uint64) iter.Seq[kept] {
 	return func(yield func(kept) bool) {
 		for n := 0; len(octets)-n >= cursorAt+CursorLen; {
+			budget.Spend(1)
 			k, ok := recordAt(octets, n, start)
 			if !ok {
 				n++
@@ -267,8 +269,11 @@ func recordAt(octets []byte, n int, start uint64) (kept, bool) {
 	record, whole, wrong := outside.Next(octets[n:], outside.MaxFromDaemon)
 	to := n + len(record) + trailerLen
 	if wrong != outside.None || !whole || len(record) < cursorAt+CursorLen || len(octets) < to ||
-		binary.BigEndian.Uint64(record[cursorAt+numberLen:]) != start+uint64(to) ||
-		binary.BigEndian.Uint32(octets[to-4:]) != crc32.Checksum(octets[n:to-4], castagnoli) {
+		binary.BigEndian.Uint64(record[cursorAt+numberLen:]) != start+uint64(to) {
+		return kept{}, false
+	}
+	budget.Spend(len(record))
+	if binary.BigEndian.Uint32(octets[to-4:]) != crc32.Checksum(octets[n:to-4], castagnoli) {
 		return kept{}, false
 	}
 	if _, wrong := outside.Parse(record); wrong != outside.None {

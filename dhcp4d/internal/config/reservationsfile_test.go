@@ -110,3 +110,23 @@ func BenchmarkReservationOf(b *testing.B) {
 		})
 	}
 }
+
+// FuzzReservationsFile: a file is taken with what it holds, or its mistakes have words.
+func FuzzReservationsFile(f *testing.F) {
+	f.Add("address,hw-address,client-id,lease-time\n10.0.0.9,02:00:00:00:00:09,,5m\n10.0.0.8,,ff:01,\n")
+	f.Add("address,hw-address\n\"10.0.0.9\n")
+	f.Add("address,address\n#\n")
+	f.Add("interface-id,class,flex-id\n'port',a,0x01\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		doc, _ := reserving(t, "10.0.0.0/24", content)
+		s, err := ParseSubnets([]byte(doc), defaults)
+		if (err == nil) == (s == nil) || (err != nil && err.Error() == "") {
+			t.Fatal(s, err)
+		}
+		if err == nil {
+			for i := range s.All {
+				checkInvariants(t, s, &s.All[i])
+			}
+		}
+	})
+}

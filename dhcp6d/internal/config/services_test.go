@@ -266,3 +266,29 @@ func TestSW_6_RawOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLinks: the document of links is taken, always in the same way, or its mistakes have words.
+func FuzzLinks(f *testing.F) {
+	for _, doc := range []string{
+		"links: [{aftr-name: a.example.net}]",
+		"links:\n- {interface: eth0, aftr-name: a.example.net}\n- {match: [{link-address: '2001:db8::/64'}], options: {94: 0x00}}\n",
+		"links: [&a {aftr-name: x, <<: *a}]",
+		"[{4o6-servers: [multicast], map-e: {}}]",
+	} {
+		f.Add(doc)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		c, err := config.Load(environ("LINKS=" + doc))
+		again, errAgain := config.Load(environ("LINKS=" + doc))
+		switch {
+		case err != nil:
+			if err.Error() == "" || errAgain == nil || errAgain.Error() != err.Error() {
+				t.Fatalf("%v, and then %v", err, errAgain)
+			}
+		case errAgain != nil:
+			t.Fatalf("taken, and then %v", errAgain)
+		case len(c.Services.List) != len(again.Services.List):
+			t.Fatalf("%d links, and then %d", len(c.Services.List), len(again.Services.List))
+		}
+	})
+}

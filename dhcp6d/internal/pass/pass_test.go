@@ -144,6 +144,44 @@ func FuzzContext(f *testing.F) {
 	})
 }
 
+// FuzzForward: a message that is read goes on as it is, octet for octet, with a context that comes
+// back from a reply.
+func FuzzForward(f *testing.F) {
+	var c Codec
+	s := servers(Key{7})
+	f.Add(solicit, false, uint16(546))
+	f.Add(dhcp6.AppendRelayForward(nil, 3, own[2], own[0], nil, solicit), true, uint16(547))
+	f.Add(dhcp6.AppendRelayForward(nil, 8, own[2], own[0], nil, dhcp6.AppendRelayForward(nil, 0, own[2], own[0], nil, solicit)), true, uint16(1))
+	f.Fuzz(func(t *testing.T, b []byte, relayed bool, port uint16) {
+		var p, q dhcp6.Packet
+		if p.Parse(b) != drop.None || relayed != (p.Relays() > 0) {
+			return
+		}
+		back := Context{Interface: eth1, Relayed: relayed, Source: netip.AddrPortFrom(netip.MustParseAddr("fe80::2"), port)}
+		before := bytes.Clone(b)
+		forward, why := c.AppendForward(nil, s, &p, own, back, nil)
+		if why != drop.None {
+			if len(forward) > 0 {
+				t.Fatalf("%v and %x", why, forward)
+			}
+			return
+		}
+		if !bytes.Equal(b, before) || !bytes.HasSuffix(forward, b) || len(forward) > dhcp6.MaxDatagram || dhcp6.Type(forward[0]) != dhcp6.RelayForward {
+			t.Fatalf("%x became %x", before, forward)
+		}
+		if q.Parse(forward) != drop.None {
+			return // what the client sent may be more than a server of ours would read
+		}
+		forward[0] = byte(dhcp6.RelayReply)
+		if q.ParseReply(forward) != drop.None {
+			return // it carries no reply
+		}
+		if got, why := c.Context(s, &q); why != drop.None || got.Source != back.Source || got.Relayed != relayed {
+			t.Fatalf("%+v, %v, want %+v", got, why, back)
+		}
+	})
+}
+
 func TestRL38TheKey(t *testing.T) {
 	t.Run("is made once, for its owner", func(t *testing.T) {
 		dir := t.TempDir()
