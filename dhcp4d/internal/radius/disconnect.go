@@ -94,7 +94,10 @@ func response(p *radius.Packet, code radius.Code) *radius.Packet {
 
 func refusal(p *radius.Packet, code radius.Code, cause rfc3576.ErrorCause) *radius.Packet {
 	answer := response(p, code)
-	_ = rfc3576.ErrorCause_Set(answer, cause) // cannot fail
+	_ = rfc3576.ErrorCause_Set(answer, cause)  // cannot fail
+	if _, err := answer.Encode(); err != nil { // what proxies have added leaves no room
+		rfc3576.ErrorCause_Del(answer)
+	}
 	return answer
 }
 

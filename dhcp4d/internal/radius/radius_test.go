@@ -96,7 +96,7 @@ func signed(p, request *radius.Packet) *radius.Packet {
 }
 
 // made makes a program that is not running.
-func made(t *testing.T, end func(context.Context, netip.Addr) error, environ ...string) *Radius {
+func made(t testing.TB, end func(context.Context, netip.Addr) error, environ ...string) *Radius {
 	t.Helper()
 	c, err := Load(append([]string{"RADIUS_SOCKET=/run/x", "RADIUS_SECRET=" + secret, "RADIUS_NAS_IDENTIFIER=nas", "RADIUS_TIMEOUT=2s",
 		"RADIUS_CURSOR=" + filepath.Join(t.TempDir(), "cursor")}, environ...))
