@@ -19,7 +19,7 @@ import (
 // reply returns the decision in the terms of package reply.
 func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int) *reply.Reply {
 	sub := q.chosen.Subnet
-	r := &q.who.reply
+	r := &q.client.reply
 	*r = reply.Reply{
 		Type:                answerOf(d.Kind),
 		YIAddr:              d.Addr,
@@ -146,7 +146,7 @@ func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 	}
 	if s.Log.Enabled(context.Background(), level) {
 		s.Log.Log(context.Background(), level, "options left out of a reply: it has no room for them, as the client's option 57 and the relays leave it",
-			"options", codes.List(), "subnet", q.chosen.Subnet.ID, "client", q.who.client)
+			"options", codes.List(), "subnet", q.chosen.Subnet.ID, "client", q.client.key)
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate
 // park parks a query. Without a key it only waits for those of its client.
 func (s *Server) park(q *exchange, at passed, key []byte) (fate, drop.Reason) {
 	w := &s.questions
-	w.point = q.who.path.AppendPoint(w.point[:0])
+	w.point = q.client.path.AppendPoint(w.point[:0])
 	who := parking.Who{Client: s.hashOfClient(q), Point: maphash.Bytes(w.seed, w.point), Key: maphash.Bytes(w.seed, key), Octets: key}
 	p, result := w.lot.Park(q.in, &who, w.now, w.asker.Limits)
 	switch result {

@@ -135,7 +135,7 @@ type exchange struct {
 	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
 	event    event.Query
-	who      asker
+	client   client
 	chosen   network.Result
 	member   expression.Membership // in classes, as far as it has been evaluated
 	reserved *network.Reservation
@@ -240,7 +240,7 @@ func refuses(why drop.Reason) bool {
 
 // refuse notes that a client was refused, with a reason or by a NAK.
 func (s *Server) refuse(q *exchange, why drop.Reason) {
-	r := refusals.Refusal{Time: s.received.Unix(), Link: q.who.where.LinkAddress, Source: q.who.path.Client(), Why: why}
+	r := refusals.Refusal{Time: s.received.Unix(), Link: q.client.where.LinkAddress, Source: q.client.path.Client(), Why: why}
 	if q.chosen.Subnet != nil {
 		r.Subnet = q.chosen.Subnet.ID
 	}
@@ -261,7 +261,7 @@ func (s *Server) place(i int) *exchange {
 
 // settle counts, traces and logs the fate of a datagram.
 func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
-	s.Ledger.settle(q.who.kind, f, why, q.silence, q.was != nil)
+	s.Ledger.settle(q.client.kind, f, why, q.silence, q.was != nil)
 	switch f {
 	case parked:
 		return
@@ -288,7 +288,7 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 // is final.
 func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	in := q.in
-	q.who.kind, q.who.client, q.silence = 0, q.who.client[:0], silence.None
+	q.client.kind, q.client.key, q.silence = 0, q.client.key[:0], silence.None
 	peer, ok := s.peers[in.Peer]
 	if !ok {
 		return dropped, drop.WrongPeer
@@ -313,7 +313,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if s.tracing != nil {
 		q.event.Notes = &q.notes
 	}
-	q.who.locate(&q.frame, &peer)
+	q.client.locate(&q.frame, &peer)
 	q.passed, q.octets.Changed = nothing, false
 	if q.was != nil {
 		s.recall(q)
@@ -327,12 +327,12 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if why := q.message.Parse(q.event.Data); why != drop.None {
 		return dropped, why
 	}
-	q.who.kind = q.message.Type()
+	q.client.kind = q.message.Type()
 	if why := q.message.CheckRequest(); why != drop.None {
 		return dropped, why
 	}
 	q.event.Message, q.reserved, q.known = &q.message, nil, false
-	q.who.where.Classes = nil
+	q.client.where.Classes = nil
 	if s.set.asks {
 		s.evaluate(q)
 		q.event.Evaluator = &s.eval
@@ -345,11 +345,11 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if fate, why := s.ask(q, &s.set.Hooks.LastAtPkt4Receive, pkt4Receive); fate != undecided {
 		return fate, why
 	}
-	if why := q.who.read(&q.message); why != drop.None {
+	if why := q.client.read(&q.message); why != drop.None {
 		return dropped, why
 	}
-	q.who.where.Classes = q.event.Evaluator
-	q.chosen = s.set.selector.Select(&q.who.where)
+	q.client.where.Classes = q.event.Evaluator
+	q.chosen = s.set.selector.Select(&q.client.where)
 	if q.chosen.Subnet == nil {
 		return dropped, drop.NoSubnet
 	}
@@ -363,7 +363,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return fate, why
 	}
 	if q.chosen.Trusted {
-		q.who.identity.Agent = q.who.agent
+		q.client.identity.Agent = q.client.agent
 	}
 	if a := q.event.Address; a.IsValid() && s.tracing != nil {
 		q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
@@ -378,16 +378,16 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 // address that the subnet does not grant.
 func (s *Server) enter(q *exchange) bool {
 	if s.ignoresID(q) {
-		q.who.ignoreID(&q.message)
+		q.client.ignoreID(&q.message)
 	}
 	reservations := &q.chosen.Subnet.Reservations
 	if reservations.Asks() {
 		q.known = false
 		s.evaluate(q)
 	}
-	q.reserved = reservations.Of(&q.who.identity, &s.eval)
+	q.reserved = reservations.Of(&q.client.identity, &s.eval)
 	q.known = q.reserved != nil
-	q.who.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
+	q.client.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
 	if a := q.event.Address; a.IsValid() {
 		if !q.chosen.Subnet.Grants(a, q.reserved) {
 			return false
@@ -421,10 +421,10 @@ func (s *Server) identify(q *exchange) {
 			break
 		}
 	}
-	if !q.chosen.Trusted || !network.IsHost(q.who.serverID) {
+	if !q.chosen.Trusted || !network.IsHost(q.client.serverID) {
 		return
 	}
-	q.serverID = q.who.serverID
+	q.serverID = q.client.serverID
 	if q.terms.ServerID == q.serverID {
 		q.terms.ServerID = q.chosen.Subnet.ServerID
 	}
@@ -432,7 +432,7 @@ func (s *Server) identify(q *exchange) {
 
 // evaluate sets the query that expressions look at.
 func (s *Server) evaluate(q *exchange) {
-	s.eval.Begin(expression.Query{Path: &q.who.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.known}, s.set.classes, &q.member)
+	s.eval.Begin(expression.Query{Path: &q.client.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.known}, s.set.classes, &q.member)
 }
 
 // classify finds the classes of a query in its subnet, and what they say of its lease.
@@ -452,7 +452,7 @@ func (s *Server) classify(q *exchange) (refused network.Refusal) {
 	s.lasts(q)
 	if sub := q.chosen.Subnet; sub.LimitBy != nil && sub.Limit > 0 {
 		if name, ok := sub.LimitBy.Octets(&s.eval); ok && len(name) > 0 {
-			q.who.countBy(&q.terms, name)
+			q.client.countBy(&q.terms, name)
 		}
 	}
 	if g := q.chosen.Subnet.Groups; g != nil {
@@ -569,7 +569,7 @@ func (s *Server) receive(q *exchange) drop.Reason {
 		return drop.None
 	}
 	q.member.Forget()
-	s.eval.Begin(expression.Query{Path: &q.who.path, Local: q.frame.Context().Local}, nil, &q.member)
+	s.eval.Begin(expression.Query{Path: &q.client.path, Local: q.frame.Context().Local}, nil, &q.member)
 	q.event.Evaluator, q.event.View, q.event.Octets = &s.eval, &q.message, &q.octets
 	why := hooks.Run(&q.event)
 	q.event.Evaluator, q.event.View, q.event.Octets = nil, nil, nil
@@ -676,8 +676,8 @@ func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
 // logDrop logs a dropped query at debug level. No other level names clients.
 func (s *Server) logDrop(q *exchange, why drop.Reason) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
-		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", q.in.Peer, "type", q.who.kind,
-			"client", q.who.client, "octets", len(q.in.Data))
+		s.Log.Debug("query dropped", "reason", why.Label(), "dhcp6d", q.in.Peer, "type", q.client.kind,
+			"client", q.client.key, "octets", len(q.in.Data))
 	}
 }
 
@@ -686,6 +686,6 @@ func (s *Server) logDrop(q *exchange, why drop.Reason) {
 func (s *Server) logSilent(q *exchange) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.Log.Debug("query not answered, by rule", "reason", q.silence.Label(), "meaning", q.silence.Meaning(), "dhcp6d", q.in.Peer,
-			"type", q.who.kind, "client", q.who.client, "subnet", q.chosen.Subnet.ID)
+			"type", q.client.kind, "client", q.client.key, "subnet", q.chosen.Subnet.ID)
 	}
 }

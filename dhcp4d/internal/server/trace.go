@@ -170,7 +170,7 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 	t.record.Say("%s", trace.Describe(m))
 	switch {
 	case q.event.Subnet != nil:
-		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step, &q.who.where)
+		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step, &q.client.where)
 		if q.event.Subnet.Link != nil {
 			t.record.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network, len(q.event.Subnet.Link)-1)
 		}
@@ -178,7 +178,7 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 			t.record.Say("%v is reserved for it", q.reserved.Addr)
 		}
 	case q.event.Message != nil && q.chosen.Subnet == nil:
-		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step", &q.who.where)
+		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step", &q.client.where)
 	}
 	if q.event.Subnet != nil && (q.decided.Kind == lease.Nak || q.decided.Kind == lease.Dropped) {
 		s.tellOfAddress(t.record, q, m)
