@@ -58,7 +58,9 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 		return nil
 	}
 	p, err := radius.Parse(request, secret)
-	if err != nil || !radius.IsAuthenticRequest(request, secret) {
+	// The authenticator of other requests, such as Access-Request, proves nothing.
+	theirs := err == nil && (p.Code == radius.CodeDisconnectRequest || p.Code == radius.CodeCoARequest)
+	if !theirs || !radius.IsAuthenticRequest(request, secret) {
 		r.log.Warn("a request to disconnect a client is not answered: it is malformed, or made with another secret", "from", from)
 		return nil
 	}

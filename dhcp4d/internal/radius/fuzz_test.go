@@ -23,12 +23,13 @@ func FuzzDisconnect(f *testing.F) {
 	f.Add(byte(radius.CodeDisconnectRequest), []byte("\x01\x02\x37\x03\x00\x50\x02"))
 	f.Add(byte(radius.CodeCoARequest), []byte("\x01\x03a"))
 	f.Add(byte(radius.CodeDisconnectRequest), bytes.Repeat([]byte{33, 2}, 2038))
+	var ended []netip.Addr
+	r := made(f, func(_ context.Context, a netip.Addr) error {
+		ended = append(ended, a)
+		return nil
+	}, "RADIUS_SERVERS=[::1]:9", "RADIUS_ACCOUNTING_SERVERS=[::1]:9", "RADIUS_DISCONNECT_LISTEN=[::1]:0", "RADIUS_DISCONNECT_FROM=192.0.2.0/24")
 	f.Fuzz(func(t *testing.T, code byte, attributes []byte) {
-		var ended []netip.Addr
-		r := made(t, func(_ context.Context, a netip.Addr) error {
-			ended = append(ended, a)
-			return nil
-		}, "RADIUS_SERVERS=[::1]:9", "RADIUS_ACCOUNTING_SERVERS=[::1]:9", "RADIUS_DISCONNECT_LISTEN=[::1]:0", "RADIUS_DISCONNECT_FROM=192.0.2.0/24")
+		ended = nil
 		server := &net.UDPAddr{IP: net.IPv4(192, 0, 2, 53), Port: 1}
 		request := func(secret string) []byte {
 			b := append([]byte{code, 7, 0, 0}, make([]byte, 16)...)
