@@ -400,6 +400,30 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestVerdictsForOneQuery: only the policy stale has a use for one that holds for no other query.
+func TestVerdictsForOneQuery(t *testing.T) {
+	for policy, kept := range map[asking.Policy]int{asking.Drop: 0, asking.Open: 0, asking.Stale: 1} {
+		t.Run(asking.Policies[policy], func(t *testing.T) {
+			q := asks(t, newBench(t), func(c *asking.Config) { c.Policy = policy })
+			q.asker.Cache.Put([]byte{2, 0, 0, 0, 0, 1}, 1, outside.Answer{Verdict: outside.Drop}, 0) // no longer good
+			q.in(t, message(dhcp4.Discover, 1))
+			q.program.answer(<-q.program.asked, outside.Answer{Verdict: outside.Continue, LeaseTime: 55})
+			q.until(t, "it is answered", func() bool { return q.parkedNow() == 0 })
+			m := answer(t, q.ipc.Sent(1)[0])
+			if lasting, _ := m.Uint32(dhcp4.OptLeaseTime); lasting != 55 {
+				t.Errorf("the lease is for %d s", lasting)
+			}
+			if n := q.asker.Cache.Len(); n != kept {
+				t.Errorf("%d verdicts are kept, want %d", n, kept)
+			}
+			q.in(t, message(dhcp4.Discover, 1))
+			if again := <-q.program.asked; again.MessageType != byte(dhcp4.Discover) {
+				t.Errorf("asked is %+v", again)
+			}
+		})
+	}
+}
+
 func TestAProgramThatComesBackIsAskedAgain(t *testing.T) {
 	q := asks(t, newBench(t), nil)
 	q.in(t, message(dhcp4.Discover, 1))
