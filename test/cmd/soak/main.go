@@ -85,6 +85,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
 		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond), "./dhcp4d/internal/store", "AKilledProcess"),
 		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable", "^TestFullDisk$"),
+		one("files broken while dhcp4d serves", "DHCP4O6_BREAKS_SERVING", rounds(0.02, 8*time.Second), "./test/durable", "^TestFilesBrokenWhileServing$"),
+		one("rights taken from files of the state", "DHCP4O6_DENIALS", rounds(0.01, time.Second), "./test/durable", "^TestRightsAtTheStart$"),
 		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp4d/internal/server", "^TestAttacks$"),
 		one("attacks on dhcp6d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp6d/internal/server", "^TestAttacks$"),
 		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond), "./test/e2e", "^TestIntruder$"),
