@@ -44,7 +44,7 @@ deb: manual ## Debian packages for amd64 and arm64 in dist/; ARCHES=amd64 makes 
 	MANUAL=$(OUT) deploy/deb $(VERSION) $(REVISION)
 
 packages-test: ## install, upgrade, remove and purge the packages in a clean Debian under systemd; needs root
-	.ci/install mmdebstrap mmdebstrap systemd-nspawn systemd-container nsenter util-linux
+	.ci/install mmdebstrap mmdebstrap systemd-nspawn systemd-container nsenter util-linux lintian lintian
 	DHCP4O6_PACKAGES=1 go test -count=1 -timeout 30m -v ./test/packages
 
 arm64-test: build clients ## run leases, and the recipe of docs/fronthaul.md, under emulation with the daemons of the images for ARM64

@@ -95,6 +95,19 @@ func TestPackages(t *testing.T) {
 		}
 	}
 
+	s.part("lintian finds nothing without a reason", func(s system) {
+		debs, err := filepath.Glob(filepath.Join(s.Dir, "packages/1.1.0/*.deb"))
+		if err != nil || len(debs) != 3 {
+			s.t.Fatalf("%q, %v", debs, err)
+		}
+		out, err := command(s.t.Context(), append([]string{"lintian", "--allow-root", "--fail-on", "error,warning",
+			"--suppress-tags", "uses-no-compression-for-control-tarball,uses-no-compression-for-data-tarball"}, debs...)...)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Log(out)
+	})
+
 	s.part("a chroot without systemd running: install, upgrade, remove, purge", func(s system) {
 		s.run("mv /usr/bin/systemd-sysusers /usr/bin/aside; dpkg -i /packages/1.0.0/dhcp4d_*.deb; mv /usr/bin/aside /usr/bin/systemd-sysusers")
 		s.run("dpkg -i /packages/1.0.0/dhcp6d_*.deb /packages/1.0.0/dhcp4o6-clients_*.deb")
