@@ -327,6 +327,17 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	shows(ctx, t, "interface-id port-9 at 2001:db8:7::1", "2026-11-21 08:00:00 UTC", "2026-11-24 20:00:00 UTC", "released", "ff:04", "document.title='owned'")
 	picture(ctx, t, "page-lease")
 
+	// Back is back at the search. Every other notation finds the lease too.
+	is[bool](ctx, t, `history.back(), true`)
+	shows(ctx, t, "Looked for the hardware address 02:00:5e:00:00:09")
+	for q, looked := range map[string]string{
+		"02:00:5e:00:00:09": "hardware address", "02-00-5E-00-00-09": "hardware address", "2-0-5e-0-0-9": "hardware address", "02005e000009": "hardware address",
+		"port-9": "Interface-Id", "0x706f72742d39": "Interface-Id",
+	} {
+		do(ctx, t, chromedp.Navigate(base+"/leases"), chromedp.SendKeys(chromedp.CSS("input[name=q]"), q+kb.Enter))
+		shows(ctx, t, "Looked for", looked, "10.0.0.9")
+	}
+
 	// The last of all leases, by the rest of what a search takes. Its place is hostile.
 	n := *count - 1
 	last := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()
@@ -355,8 +366,23 @@ func TestThePageOfDHCP4D(t *testing.T) {
 		}
 	}
 
-	// A hundred pages are open.
+	// A hundred live traces are open, which nobody reads, and a hundred pages are asked for.
 	cookie := cookieOf(t, base)
+	for i := range 100 {
+		r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("%s/trace?kind=interface_id&value=port-%d", base, i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(cookie)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("live trace %d: %s", i, answer.Status)
+		}
+	}
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {

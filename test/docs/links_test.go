@@ -60,3 +60,16 @@ func TestWrongCommandsAreFound(t *testing.T) {
 		t.Errorf("wrong %q, %v, want %q", wrong, err, want)
 	}
 }
+
+func TestADocumentIsAScript(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a.md")
+	text := "# A\n\n    one\n    two # x\n\n`/etc/b`:\n\n```yaml\n- id: 1\n    c: d\n```\n\nOf `/etc/e`:\n\n    three\n\n`/etc/f`:\n\n    G=1\n"
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Script(name)
+	want := "one\ntwo # x\ncat >/etc/b <<'END OF FILE'\n- id: 1\n    c: d\nEND OF FILE\nthree\ncat >/etc/f <<'END OF FILE'\nG=1\nEND OF FILE\n"
+	if err != nil || got != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+}

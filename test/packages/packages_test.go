@@ -140,9 +140,39 @@ func TestPackages(t *testing.T) {
 		s.run("userdel dhcp4d; userdel dhcp6d")
 	})
 
+	s.part("each daemon goes alone, and leaves the other as it is", func(s system) {
+		for d := range strings.FieldsSeq(daemons) {
+			other := strings.TrimSpace(strings.Replace(daemons, d, "", 1))
+			s.run(install("1.0.0") + "; for d in " + daemons + "; do mkdir -p /var/lib/$d; touch /var/lib/$d/state; done")
+			s.run("dpkg -r " + d + "; test -e /var/lib/" + d + "/state; test -e /etc/dhcp4o6/" + d + ".env; test ! -e /usr/sbin/" + d)
+			s.run("dpkg -P " + d + "; test ! -e /var/lib/" + d + "; test ! -e /etc/dhcp4o6/" + d + ".env")
+			s.run("test -e /var/lib/" + other + "/state; test -e /etc/dhcp4o6/" + other + ".env; " + other + " -version; dpkg -V " + other)
+			s.run("dpkg -P " + other + " dhcp4o6-clients; test ! -e /etc/dhcp4o6")
+		}
+		s.run("userdel dhcp4d; userdel dhcp6d")
+	})
+
 	if err := root.Boot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
+	s.part("who types first-subscriber.md has a subscriber", func(s system) {
+		script, err := docs.Script("../../docs/first-subscriber.md")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		said := s.run("cd /packages/1.0.0\n" + script)
+		for _, want := range []string{
+			"obtained 192.0.2.10/24", "1       -     192.0.2.0/24  active", "192.0.2.10  1       bound", "state             bound",
+			`dhcp4d_leases{state="bound",subnet="1"} 1`, "backend: ok",
+		} {
+			if !strings.Contains(said, want) {
+				s.t.Errorf("%q is not in\n%s", want, said)
+			}
+		}
+		// The next parts begin anew.
+		s.run("dpkg -P dhcp4d dhcp6d dhcp4o6-clients; ip link del eth1; ip netns del cpe")
+	})
 
 	s.part("an installation starts nothing, and its units have no mistake", func(s system) {
 		s.run(install("1.0.0"))

@@ -40,7 +40,7 @@ func New(ctx context.Context, dir string) (*Root, error) {
 		suite = s
 	}
 	_, err := command(ctx, "mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io",
-		"--include=systemd,systemd-sysv,dbus,iproute2,logrotate", suite, r.Dir)
+		"--include=systemd,systemd-sysv,dbus,iproute2,logrotate,curl", suite, r.Dir)
 	return r, err
 }
 
