@@ -59,7 +59,8 @@ type instance struct {
 
 // serve builds the daemon from its configuration and runs it.
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
-	d := &instance{rt: rt, config: c, resolver: net.DefaultResolver, end: ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)}
+	d := &instance{rt: rt, config: c, resolver: net.DefaultResolver,
+		end: ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)}
 	reg := rt.Registry
 
 	// The link: the DUID, the socket, and the interfaces that it serves.
@@ -311,7 +312,8 @@ func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces 
 func services(c config.Config, interfaces func() *listen.Interfaces) (*server.Services, error) {
 	var list []server.Service
 	for _, s := range c.Services.List {
-		one := server.Service{Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class, Options: answer.NewAdditions(s.Options(), c.Options.Supply)}
+		one := server.Service{Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class,
+			Options: answer.NewAdditions(s.Options(), c.Options.Supply)}
 		if s.Interface != "" {
 			patterns, err := listen.ParsePatterns([]string{s.Interface})
 			if err != nil {

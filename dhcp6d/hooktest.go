@@ -136,7 +136,8 @@ func (r *replayer) run(ctx context.Context, c config.Config) error {
 	}
 	host.Use(made)
 	interfaces := func() *listen.Interfaces { return &r.served }
-	set, err := settings(c, new(instance).placesLocked(c.DHCPv6Servers), duid, interfaces, event.NewHooks(made), pass.NewMetrics(rt.Registry))
+	set, err := settings(c, new(instance).placesLocked(c.DHCPv6Servers), duid, interfaces, event.NewHooks(made),
+		pass.NewMetrics(rt.Registry))
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,8 @@ func (r *replayer) run(ctx context.Context, c config.Config) error {
 	var running atomic.Pointer[server.Settings]
 	running.Store(set)
 	end := ipc.NewEnd(drop.DHCP6D, ipc.Keys{}, true)
-	r.backends = backend.Options{Log: log, Specs: []backend.Spec{fourd}, End: end, Signer: end.NewSigner(), Metrics: backend.NewMetrics(rt.Registry)}
+	r.backends = backend.Options{Log: log, Specs: []backend.Spec{fourd}, End: end, Signer: end.NewSigner(),
+		Metrics: backend.NewMetrics(rt.Registry)}
 	hub := new(trace.Hub)
 	r.watch = hub.All()
 	defer r.watch.Close()

@@ -158,7 +158,8 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	for _, name := range o.Subjects {
 		switch {
 		case !slices.Contains(subjects, likeOurs(name)):
-			return result, fmt.Errorf("%q is nothing that can be measured: name some of %s", name, strings.Join(subjects, ", "))
+			return result, fmt.Errorf("%q is nothing that can be measured: name some of %s", name,
+				strings.Join(subjects, ", "))
 		case name == KeaOther && o.KeaOther == "", name != likeOurs(name) && o.Before == "":
 			return result, fmt.Errorf("%q needs the directory of its programs: -kea or -before", name)
 		}

@@ -106,8 +106,10 @@ func ourLeases(w io.Writer, o Options, now time.Time) {
 
 // keaLeases writes a lease file of Kea's.
 func keaLeases(w io.Writer, o Options, now time.Time) {
-	fmt.Fprintln(w, "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context")
+	fmt.Fprintln(w,
+		"address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context")
 	holders(o.Held, func(a netip.Addr, hardware net.HardwareAddr, id string) {
-		fmt.Fprintf(w, "%v,%v,%s,%d,%d,%d,0,0,,0,\n", a, hardware, id, int(heldFor.Seconds()), now.Add(heldFor).Unix(), o.Subnets)
+		fmt.Fprintf(w, "%v,%v,%s,%d,%d,%d,0,0,,0,\n", a, hardware, id, int(heldFor.Seconds()), now.Add(heldFor).Unix(),
+			o.Subnets)
 	})
 }

@@ -62,7 +62,8 @@ func (p *profile) draw(s *subject, l Load, out string) error {
 		name string
 		pid  int
 	}{{"dhcp6d", s.six.PID()}, {"dhcp4d", s.fours[0].PID()}} {
-		stacks, err := exec.Command("perf", "script", "-i", p.data, "--pid", strconv.Itoa(half.pid), "-F", "comm,ip,sym").Output()
+		stacks, err := exec.Command("perf", "script", "-i", p.data, "--pid", strconv.Itoa(half.pid), "-F",
+			"comm,ip,sym").Output()
 		if err != nil {
 			return fmt.Errorf("reading the profile of %s: %w", half.name, err)
 		}

@@ -403,7 +403,8 @@ func (s *subject) arguments(o Options, l Load) []string {
 		if moves(s.name) {
 			first = bareFirst
 		}
-		return append(args, "-seed", strconv.FormatUint(heldSeed+s.runs<<8, 10), "-clients", strconv.Itoa(o.Held), "-shuffle", "-held", first.String())
+		return append(args, "-seed", strconv.FormatUint(heldSeed+s.runs<<8, 10), "-clients", strconv.Itoa(o.Held),
+			"-shuffle", "-held", first.String())
 	case o.Renew > 0:
 		args = append(args, "-clients", strconv.Itoa(max(n/10, l.InFlight)))
 	}

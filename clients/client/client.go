@@ -141,7 +141,8 @@ func New(socket Transport, o Options) (*Client, error) {
 		}
 		o.DUID = (&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: o.HardwareAddr}).ToBytes()
 	}
-	c := &Client{options: o, socket: socket, servers: unique(o.Servers), random: o.Random, log: o.Log, clientID: o.ClientID}
+	c := &Client{options: o, socket: socket, servers: unique(o.Servers), random: o.Random, log: o.Log,
+		clientID: o.ClientID}
 	if c.clientID == nil {
 		c.clientID = ClientID(o.IAID, o.DUID)
 	}

@@ -21,7 +21,8 @@ import (
 func (c *Client) Prefix(ctx context.Context) (netip.Prefix, error) {
 	ia := &dhcpv6.OptIAPD{}
 	binary.BigEndian.PutUint32(ia.IaId[:], c.options.IAID)
-	r, err := c.stateful(ctx, dhcpv6.MessageTypeSolicit, ia, &dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
+	r, err := c.stateful(ctx, dhcpv6.MessageTypeSolicit, ia,
+		&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -139,7 +139,8 @@ func (c *Config) check() error {
 func (c *Config) addresses() error {
 	if c.Prefix.IsValid() {
 		if c.Prefix.Bits() > 112 || !c.Prefix.Addr().Is6() {
-			return fmt.Errorf("%s is too small for addresses of clients: want an IPv6 prefix of at most 112 bits", c.Prefix)
+			return fmt.Errorf("%s is too small for addresses of clients: want an IPv6 prefix of at most 112 bits",
+				c.Prefix)
 		}
 		if c.Server.IsMulticast() && c.Relays == 0 {
 			return errors.New("queries to a multicast address have link-local sources (RFC 7341 §9): name a server for clients with addresses of a prefix")

@@ -80,7 +80,8 @@ func (e *engine) report(now time.Duration) Report {
 // String returns the report for people.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second, %.0f while new ones were started\n", r.Completed, r.Seconds, r.Rate, r.Goodput)
+	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second, %.0f while new ones were started\n",
+		r.Completed, r.Seconds, r.Rate, r.Goodput)
 	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent %d, dropped by our own kernel %d\n",
 		r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent, r.Overrun)
 	fmt.Fprintf(&b, "leases released %d, declined %d, addresses held %d\n", r.Released, r.Declined, r.Addresses)

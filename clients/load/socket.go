@@ -120,7 +120,8 @@ func addSources(c *Config, link *net.Interface) (remove func(), err error) {
 		if have[a] {
 			continue
 		}
-		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, 128)), Flags: unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE}
+		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, 128)),
+			Flags: unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE}
 		if err := netlink.AddrAdd(on, addr); err != nil {
 			remove()
 			return remove, fmt.Errorf("adding %s to %s (it takes CAP_NET_ADMIN): %w", a, link.Name, err)

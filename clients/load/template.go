@@ -85,7 +85,8 @@ func hardware(seed uint64, n uint32) net.HardwareAddr {
 
 // templates builds the messages with package client.
 func templates(c Config) (all [kinds]template, err error) {
-	o := client.Options{HardwareAddr: hardware(c.Seed, marks[markClient]), IAID: marks[markClient], Servers: []netip.Addr{client.Multicast}}
+	o := client.Options{HardwareAddr: hardware(c.Seed, marks[markClient]), IAID: marks[markClient],
+		Servers: []netip.Addr{client.Multicast}}
 	if c.Relays > 0 {
 		peer := netip.AddrFrom16([16]byte(append([]byte{0xfe, 0x80, 11: 0}, mark(markClient)...)))
 		link := c.Link.As16()
@@ -105,7 +106,8 @@ func templates(c Config) (all [kinds]template, err error) {
 		}
 		return newTemplate(cl.Query(m.ToBytes(), unicast))
 	}
-	parameters := dhcpv4.OptParameterRequestList(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer)
+	parameters := dhcpv4.OptParameterRequestList(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter,
+		dhcpv4.OptionDomainNameServer)
 	address := dhcpv4.OptRequestedIPAddress(mark(markAddress))
 	server := dhcpv4.OptServerIdentifier(mark(markServer))
 	return [kinds]template{

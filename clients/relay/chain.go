@@ -65,7 +65,8 @@ func Wrap(levels []Level, message []byte) []byte {
 }
 
 func (l Level) wrap(t dhcpv6.MessageType, message []byte) []byte {
-	m := dhcpv6.RelayMessage{MessageType: t, HopCount: l.HopCount, LinkAddr: slice(l.LinkAddress), PeerAddr: slice(l.PeerAddress)}
+	m := dhcpv6.RelayMessage{MessageType: t, HopCount: l.HopCount, LinkAddr: slice(l.LinkAddress),
+		PeerAddr: slice(l.PeerAddress)}
 	if l.InterfaceID != nil {
 		m.AddOption(dhcpv6.OptInterfaceID(l.InterfaceID))
 	}

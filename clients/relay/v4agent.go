@@ -85,7 +85,8 @@ func OpenV4(c V4Config) (*V4Agent, error) {
 		return nil, errors.Join(fmt.Errorf("4o6 relay agent, towards clients: %w", err), a.up.Close())
 	}
 	if a.port67, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 67}); err != nil {
-		return nil, errors.Join(fmt.Errorf("4o6 relay agent, taking UDP port 67: %w", err), a.up.Close(), a.down.Close())
+		return nil, errors.Join(fmt.Errorf("4o6 relay agent, taking UDP port 67: %w", err), a.up.Close(),
+			a.down.Close())
 	}
 	a.loops.Go(func() { each(a.up, a.downwards) })
 	a.loops.Go(a.readClients)

@@ -49,7 +49,8 @@ func description(f *flag.FlagSet) manual.Program {
 	f.VisitAll(func(x *flag.Flag) { flags = append(flags, manual.Flag{Name: x.Name, About: x.Usage}) })
 	p.Commands = []manual.Command{{Arguments: "[flags]", Flags: flags}}
 	for _, v := range radius.Variables() {
-		p.Variables = append(p.Variables, manual.Variable{Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning})
+		p.Variables = append(p.Variables,
+			manual.Variable{Name: v.Name, Kind: v.Kind, Default: v.Default, About: v.Meaning})
 	}
 	return p
 }

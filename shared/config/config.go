@@ -251,7 +251,8 @@ func (v *Variable) mistake(err error) Mistake {
 	}
 	problem := v.plain(err)
 	if at, ok := withoutLength(problem); ok {
-		return Mistake{v.Name, at.String() + " is an address and no prefix", fmt.Sprintf("write %v/%d for it alone", at, at.BitLen())}
+		return Mistake{v.Name, at.String() + " is an address and no prefix",
+			fmt.Sprintf("write %v/%d for it alone", at, at.BitLen())}
 	}
 	return Mistake{v.Name, problem, "give " + v.Kind}
 }

@@ -40,7 +40,8 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 		return nil
 	}
 	if l.o.Events == nil {
-		l.o.Log.Warn("the program outside wants events, and none are kept: set DHCP4D_OUTSIDE_EVENTS", "program", h.Name)
+		l.o.Log.Warn("the program outside wants events, and none are kept: set DHCP4D_OUTSIDE_EVENTS",
+			"program", h.Name)
 		return nil
 	}
 	at, end := l.o.Events.Bounds()

@@ -36,10 +36,12 @@ type Metrics struct {
 // NewMetrics declares the series of a daemon in reg, or returns those that are there.
 func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
-		return metric.Once(reg, prometheus.NewCounter(prometheus.CounterOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
+		return metric.Once(reg,
+			prometheus.NewCounter(prometheus.CounterOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return metric.Once(reg, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
+		return metric.Once(reg,
+			prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metric.Namespace(d), Name: name, Help: help}))
 	}
 	decided := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metric.Namespace(d), Name: "outside_decided_total",

@@ -49,7 +49,8 @@ func (e *Error) Error() string {
 func newError(text string, at int, problem string) *Error {
 	before := text[:at]
 	line := strings.Count(before, "\n")
-	return &Error{Offset: at, Line: line + 1, Column: at - (strings.LastIndexByte(before, '\n') + 1) + 1, Problem: problem}
+	return &Error{Offset: at, Line: line + 1, Column: at - (strings.LastIndexByte(before, '\n') + 1) + 1,
+		Problem: problem}
 }
 
 // Vocabulary is what the names of an expression mean. The zero value, and nil, know neither names

@@ -468,7 +468,8 @@ func (p *parser) only4(n *node, what string) {
 
 func (p *parser) relay6(n *node) *node {
 	p.expect("[")
-	n.level = p.integer(-dhcp6.MaxRelays, dhcp6.MaxRelays-1, "a relay, 0 for the one nearest to dhcp6d, -1 for the one nearest to the client,")
+	n.level = p.integer(-dhcp6.MaxRelays, dhcp6.MaxRelays-1,
+		"a relay, 0 for the one nearest to dhcp6d, -1 for the one nearest to the client,")
 	p.expect("]")
 	p.expect(".")
 	for f, name := range relayFieldNames {
@@ -580,7 +581,8 @@ func (p *parser) className(n *node) {
 	}
 	for _, prefix := range hookClasses {
 		if strings.HasPrefix(name, prefix) {
-			p.fail(t.at, "no query is ever in the class %s: only hooks of Kea put queries into classes of such names", name)
+			p.fail(t.at, "no query is ever in the class %s: only hooks of Kea put queries into classes of such names",
+				name)
 		}
 	}
 	if p.names.Classes == nil {

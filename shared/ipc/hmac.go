@@ -172,7 +172,8 @@ func (ss *senders) take(id, sequence uint64, at uint32, now moment) Refusal {
 		return Replayed // maybe
 	}
 	s := ss.add()
-	*s = sender{id: id, first: sequence, newest: at, floor: ss.floor, lead: at - now.mono, window: window{highest: sequence}}
+	*s = sender{id: id, first: sequence, newest: at, floor: ss.floor, lead: at - now.mono,
+		window: window{highest: sequence}}
 	s.take(sequence, at)
 	return accepted
 }

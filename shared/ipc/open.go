@@ -43,7 +43,8 @@ const (
 
 // String names a refusal as metrics do.
 func (r Refusal) String() string {
-	return [refusals]string{"accepted", "unsigned", "old_method", "unknown_key", "no_session", "stale", "forged", "replayed"}[r]
+	return [refusals]string{"accepted", "unsigned", "old_method", "unknown_key", "no_session", "stale", "forged",
+		"replayed"}[r]
 }
 
 // Refusals names all refusals, in their order.

@@ -116,7 +116,8 @@ type Lot[M any] struct {
 
 // New makes an empty lot.
 func New[M any]() *Lot[M] {
-	return &Lot[M]{first: none, last: none, leaders: map[uint64]int32{}, clients: map[uint64]waiting{}, points: map[uint64]int32{}}
+	return &Lot[M]{first: none, last: none, leaders: map[uint64]int32{}, clients: map[uint64]waiting{},
+		points: map[uint64]int32{}}
 }
 
 // Len returns the number of parked queries.

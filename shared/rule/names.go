@@ -46,7 +46,8 @@ func CheckNames(c *hook.Check, variable, what string, names []string) {
 	for i, name := range names {
 		switch {
 		case !namePattern.MatchString(name):
-			c.Mistake(variable, quote(name)+" is no name of a "+what, "give small letters, digits and _, at most 63, a letter first")
+			c.Mistake(variable, quote(name)+" is no name of a "+what,
+				"give small letters, digits and _, at most 63, a letter first")
 		case slices.Contains(names[:i], name):
 			c.Mistake(variable, name+" is listed twice", "remove one of them")
 		}
@@ -79,8 +80,10 @@ func (t *Tally) Register(reg prometheus.Registerer, d drop.Daemon) {
 		}
 		return all
 	}
-	t.dropped = series("rules_dropped_total", "Packets that the hook rules dropped, by the operator's reason.", "reason", t.reasons)
-	t.counted = series("rules_counted_total", "Packets that rules counted, by the operator's counter.", "counter", t.counters)
+	t.dropped = series("rules_dropped_total", "Packets that the hook rules dropped, by the operator's reason.",
+		"reason", t.reasons)
+	t.counted = series("rules_counted_total", "Packets that rules counted, by the operator's counter.", "counter",
+		t.counters)
 }
 
 // Drop is the action drop. It drops the packet for a reason of the operator's.

@@ -286,7 +286,8 @@ func (l *Language[E]) rule(text string, s span) (point string, r Rule[E], wrong 
 	if wrong != nil {
 		return "", r, wrong
 	}
-	r = Rule[E]{Line: strings.Count(text[:s.begin], "\n") + 1, Does: strings.Join(strings.Fields(line[arrow+2:]), " "), test: test, to: l.Notes}
+	r = Rule[E]{Line: strings.Count(text[:s.begin], "\n") + 1, Does: strings.Join(strings.Fields(line[arrow+2:]), " "),
+		test: test, to: l.Notes}
 	r.do, wrong = l.action(text, s.begin, line, arrow+2, &l.Points[at])
 	return name, r, wrong
 }

@@ -168,7 +168,8 @@ func bindAddress(a netip.AddrPort) (unix.Sockaddr, error) {
 func explainBind(a netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("port %d is in use: stop the other process (ss -lunp shows it) or choose another port: %w", a.Port(), err)
+		return fmt.Errorf("port %d is in use: stop the other process (ss -lunp shows it) or choose another port: %w",
+			a.Port(), err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		return fmt.Errorf("port %d is privileged: run as root, grant CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start: %w", a.Port(), err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):

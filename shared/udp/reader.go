@@ -75,7 +75,8 @@ func (c *Conn) NewReader(batch int) Reader {
 	r.filled = n // so that the first fill prepares every row
 	r.next = n
 	r.receive = func(fd uintptr) bool {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])),
+			uintptr(len(r.msgs)), 0, 0, 0)
 		r.errno = errno
 		if errno != 0 {
 			return errno != unix.EAGAIN

@@ -23,7 +23,8 @@ func hearRefusals(fd int, f family) error {
 		errs = append(errs, os.NewSyscallError("setsockopt IPV6_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)))
 	}
 	if f != onlyIPv6 {
-		errs = append(errs, os.NewSyscallError("setsockopt IP_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)))
+		errs = append(errs,
+			os.NewSyscallError("setsockopt IP_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)))
 	}
 	return errors.Join(errs...)
 }

@@ -126,8 +126,10 @@ func (d Dashboard) JSON() ([]byte, error) {
 		"time": object{"from": "now-30m", "to": "now"}, "refresh": "5s", "timezone": "browser",
 		"templating": object{"list": variables}, "annotations": object{"list": []object{}},
 		"links": []object{
-			link(object{"type": "dashboards", "tags": []string{"dhcp4o6"}, "title": "DHCPv4 over DHCPv6", "includeVars": true, "keepTime": true}),
-			link(object{"url": runbook, "title": "Runbook", "tooltip": "What to do about an alert", "icon": "doc", "targetBlank": true}),
+			link(object{"type": "dashboards", "tags": []string{"dhcp4o6"}, "title": "DHCPv4 over DHCPv6",
+				"includeVars": true, "keepTime": true}),
+			link(object{"url": runbook, "title": "Runbook", "tooltip": "What to do about an alert", "icon": "doc",
+				"targetBlank": true}),
 		},
 		"panels": panels,
 	}, "", "  ")
@@ -255,7 +257,8 @@ func (p Panel) table(defaults object) (transformations []object, fields object) 
 				object{"id": "min", "value": 0}, object{"id": "max", "value": 1})
 		}
 		if len(properties) > 0 {
-			units = append(units, object{"matcher": object{"id": "byName", "options": c.Title}, "properties": properties})
+			units = append(units,
+				object{"matcher": object{"id": "byName", "options": c.Title}, "properties": properties})
 		}
 	}
 	return []object{

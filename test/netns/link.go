@@ -141,7 +141,8 @@ func (e End) prepare() error {
 		return fmt.Errorf("host %s: finding %s: %w", e.Host.Name, e.Name, err)
 	}
 	if err := e.Host.links.LinkSetIP6AddrGenMode(link, nl.IN6_ADDR_GEN_MODE_NONE); err != nil {
-		return fmt.Errorf("host %s: switching off address generation on %s (is IPv6 disabled in this kernel?): %w", e.Host.Name, e.Name, err)
+		return fmt.Errorf("host %s: switching off address generation on %s (is IPv6 disabled in this kernel?): %w",
+			e.Host.Name, e.Name, err)
 	}
 	if e.Offload {
 		return nil
@@ -220,9 +221,11 @@ func (h *Host) RemoveAddress(name string, p netip.Prefix) error {
 // waitLocal returns when the host accepts datagrams to its new address. The kernel inserts the
 // local route a moment after the address, in a work queue.
 func (h *Host) waitLocal(a netip.Addr, link netlink.Link) error {
-	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(netip.PrefixFrom(a, a.BitLen())), LinkIndex: link.Attrs().Index}
+	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(netip.PrefixFrom(a, a.BitLen())),
+		LinkIndex: link.Attrs().Index}
 	for range 2000 {
-		routes, err := h.links.RouteListFiltered(unix.AF_INET6, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
+		routes, err := h.links.RouteListFiltered(unix.AF_INET6, filter,
+			netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
 		if err != nil {
 			return fmt.Errorf("host %s: looking for the local route of %s: %w", h.Name, a, err)
 		}

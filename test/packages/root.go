@@ -53,7 +53,8 @@ const (
 
 // Run runs a shell script in the root: in a bare chroot, or in the booted system.
 func (r *Root) Run(ctx context.Context, script string) (string, error) {
-	shell := []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", script}
+	shell := []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec",
+		script}
 	if r.container != nil {
 		return command(ctx, append([]string{"nsenter", "--target", r.init, "--all"}, shell...)...)
 	}

@@ -77,7 +77,8 @@ func startKea(h *netns.Host, name string, c Config, config string, args ...strin
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("writing Kea's configuration: %w", err)
 	}
-	env := []string{"KEA_DHCP_DATA_DIR=" + c.Dir, "KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir, "KEA_LOGGER_DESTINATION=stderr"}
+	env := []string{"KEA_DHCP_DATA_DIR=" + c.Dir, "KEA_PIDFILE_DIR=" + c.Dir, "KEA_LOCKFILE_DIR=" + c.Dir,
+		"KEA_LOGGER_DESTINATION=stderr"}
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
 	return start(h, Kea, c, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
 		if !strings.Contains(p.Output(), started) {

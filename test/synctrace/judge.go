@@ -215,7 +215,8 @@ func (j *judge) sent(c *Call) {
 		if last, ok := j.lasts[a.address]; !ok {
 			j.Early = append(j.Early, fmt.Sprintf("%v: no record of %v is durable", c.Begin, a.address))
 		} else if want := int64(c.Begin/time.Second) + a.lease - slack; last < want {
-			j.Early = append(j.Early, fmt.Sprintf("%v: %v is acknowledged until %d, durable is %d", c.Begin, a.address, want, last))
+			j.Early = append(j.Early,
+				fmt.Sprintf("%v: %v is acknowledged until %d, durable is %d", c.Begin, a.address, want, last))
 		}
 	}
 }

@@ -105,7 +105,8 @@ func New(l *netns.Lab) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Core, err = l.FaultLink(end(s.Relay1, "up", netip.PrefixFrom(Relay1Core, 64)), end(s.Server, "core", netip.PrefixFrom(ServerCore, 64)))
+	s.Core, err = l.FaultLink(end(s.Relay1, "up", netip.PrefixFrom(Relay1Core, 64)),
+		end(s.Server, "core", netip.PrefixFrom(ServerCore, 64)))
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,8 @@ func run(file string, args ...string) ([]string, error) {
 	if err != nil {
 		return nil, ErrMissing
 	}
-	cmd := exec.Command(path, append([]string{"-n", "-r", file, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"}, args...)...)
+	cmd := exec.Command(path,
+		append([]string{"-n", "-r", file, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -87,7 +87,8 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&o.Share, "share", 0, "share of one processor's time that the two daemons of a pair get together, 0 to 1; 0 is no limit")
 	flags.StringVar(&o.Store, "store", "", "our store, pebble or journal (default that of the tests)")
 	flags.StringVar(&o.Postgres, "postgres", "", `URL of empty databases with the tables of dhcp4d, or of Kea; {} in it stands for postgres, 2postgres or keapostgres`)
-	flags.IntVar(&o.PostgresPID, "postgres-pid", 0, "process of the PostgreSQL server on this machine, to measure its processor time too")
+	flags.IntVar(&o.PostgresPID, "postgres-pid", 0,
+		"process of the PostgreSQL server on this machine, to measure its processor time too")
 	flags.BoolVar(&o.NoOffload, "no-offload", false, "switch off checksum and segmentation offload of the link")
 	flags.Func("env", "a variable for our daemons, as NAME=VALUE; may be repeated", func(s string) error {
 		o.Env = append(o.Env, s)

@@ -62,7 +62,8 @@ func (c *configurer) apply(l *client.Lease) error {
 // wanted returns the routes of a lease.
 func (c *configurer) wanted(l *client.Lease, address netip.Prefix) []netlink.Route {
 	route := func(dst *net.IPNet, router net.IP) netlink.Route {
-		r := netlink.Route{LinkIndex: c.link.Attrs().Index, Dst: dst, Src: l.Address.AsSlice(), Priority: c.metric, Protocol: unix.RTPROT_DHCP}
+		r := netlink.Route{LinkIndex: c.link.Attrs().Index, Dst: dst, Src: l.Address.AsSlice(), Priority: c.metric,
+			Protocol: unix.RTPROT_DHCP}
 		if router.IsUnspecified() { // on the link (RFC 3442)
 			r.Scope = unix.RT_SCOPE_LINK
 			return r

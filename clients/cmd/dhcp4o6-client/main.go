@@ -62,7 +62,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&r.json, "json", false, "print JSON")
 	flags.StringVar(&r.state, "state", "", "`file` that keeps the lease across a restart")
 	flags.BoolVar(&s.Release, "release", true, "release the lease at the end; with -state the default is false")
-	flags.StringVar(&configure, "configure", "", "interface that gets the address and the routes of the lease (needs CAP_NET_ADMIN)")
+	flags.StringVar(&configure, "configure", "",
+		"interface that gets the address and the routes of the lease (needs CAP_NET_ADMIN)")
 	flags.UintVar(&metric, "metric", 0, "metric of those routes")
 	flags.DurationVar(&s.Refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or once a day")
 	flags.IntVar(&decline, "decline", 0, "number of addresses to decline, as if another host used them")

@@ -70,7 +70,8 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
 	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address that "+
 		"another client has just got, and its REQUEST is then refused")
-	flags.BoolVar(&c.Trains, "trains", false, "send and receive datagrams in trains instead of one by one: cheaper for both sides than real clients are")
+	flags.BoolVar(&c.Trains, "trains", false,
+		"send and receive datagrams in trains instead of one by one: cheaper for both sides than real clients are")
 	flags.IntVar(&c.Count, "n", 0, "number of exchanges")
 	flags.DurationVar(&c.Duration, "t", 0, "how long the run takes")
 	flags.DurationVar(&c.Timeout, "timeout", time.Second, "how long to wait for an answer before it counts as lost")
@@ -79,17 +80,21 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.BoolVar(&c.Shuffle, "shuffle", false, "choose clients at random instead of in turn")
 	flags.TextVar(&c.Held, "held", netip.Addr{}, "address that the first client holds from the beginning; those after it hold the next ones")
 	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges in which a client renews its lease, 0 to 1")
-	flags.Float64Var(&c.Inform, "inform", 0, "share of exchanges in which a client with an address sends an INFORM, 0 to 1")
+	flags.Float64Var(&c.Inform, "inform", 0,
+		"share of exchanges in which a client with an address sends an INFORM, 0 to 1")
 	flags.Float64Var(&c.Release, "release", 0, "share of leases that are released at once, 0 to 1")
 	flags.Float64Var(&c.Decline, "decline", 0,
 		"share of new leases that are declined, 0 to 1; the server must not give these addresses to other clients")
 	flags.IntVar(&c.Relays, "relays", 0, "levels of Relay-forward around each query, 0 to 9")
 	flags.IntVar(&c.Ports, "ports", 0, "number of different Interface-Ids; by default one per client")
 	flags.TextVar(&c.Link, "link", netip.IPv6Unspecified(), "link-address of the innermost relay")
-	flags.IntVar(&c.Links, "links", 1, "number of different link-addresses: consecutive /64 prefixes from that of -link on")
-	flags.StringVar(&require, "require", "1", "numbers of the DHCPv4 options that every OFFER and ACK must have, separated by commas")
+	flags.IntVar(&c.Links, "links", 1,
+		"number of different link-addresses: consecutive /64 prefixes from that of -link on")
+	flags.StringVar(&require, "require", "1",
+		"numbers of the DHCPv4 options that every OFFER and ACK must have, separated by commas")
 	flags.StringVar(&expect, "expect", "", "prefix that every leased address must be in")
-	flags.BoolVar(&c.Bare, "bare", false, "accept answers without server identifier, lease time and the options of -require")
+	flags.BoolVar(&c.Bare, "bare", false,
+		"accept answers without server identifier, lease time and the options of -require")
 	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
 	flags.StringVar(&pids, "pid", "", "ids of processes whose CPU time is reported, separated by commas")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")

@@ -47,7 +47,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&c.Up, "up", "", "interface that leads to the servers, or its prefix (required)")
 	flags.StringVar(&link, "link", "", "our address on the clients' link, the link-address")
 	flags.StringVar(&servers, "server", "ff05::1:3", "servers, separated by commas")
-	flags.StringVar(&trusted, "trust", "", "addresses or prefixes of relay agents below, separated by commas: only they may send Relay-forward")
+	flags.StringVar(&trusted, "trust", "",
+		"addresses or prefixes of relay agents below, separated by commas: only they may send Relay-forward")
 	flags.StringVar(&interfaceID, "interface-id", "", "Interface-Id to add; by default the name of the clients' interface")
 	flags.StringVar(&remoteID, "remote-id", "", "Remote-Id to add")
 	flags.UintVar(&enterprise, "enterprise", 2495, "enterprise number of the Remote-Id")

@@ -18,7 +18,8 @@ import (
 )
 
 // filterNames are the parameters that choose leases; all that are given must fit.
-var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source", "interface_id", "remote_id", "link_address"}
+var filterNames = []string{"address", "client_id", "hw_address", "subnet", "state", "source", "interface_id",
+	"remote_id", "link_address"}
 
 // filter chooses leases.
 type filter struct {

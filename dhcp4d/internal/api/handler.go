@@ -69,7 +69,8 @@ func routes() []route {
 
 // NewHandler makes a handler. It serves everybody: an [access.Guard] lets those in who may.
 func NewHandler(o Options) *Handler {
-	h := &Handler{leases: o.Leases, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: o.Trace, changes: newChanges(o.Registry, o.Log)}
+	h := &Handler{leases: o.Leases, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: o.Trace,
+		changes: newChanges(o.Registry, o.Log)}
 	for _, r := range routes() {
 		h.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			for name := range req.URL.Query() {

@@ -169,7 +169,8 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) subnets(w http.ResponseWriter, _ *http.Request) {
 	list := subnetList{Subnets: []subnet{}}
 	for _, u := range h.leases.Subnets() {
-		s := subnet{u.ID, u.Name, u.Prefix, u.Network, u.State, u.Size, u.Free, u.Bound, u.Offered, u.Declined, u.Former, []pool{}}
+		s := subnet{u.ID, u.Name, u.Prefix, u.Network, u.State, u.Size, u.Free, u.Bound, u.Offered, u.Declined,
+			u.Former, []pool{}}
 		for _, p := range u.Pools {
 			s.Pools = append(s.Pools, pool{rangesOf(p.Ranges), p.Size, p.Free})
 		}

@@ -316,7 +316,8 @@ func (r *ruling) at(p hook.FilterPoint[event.Query]) error {
 		}
 	}
 	if why != hook.Continue {
-		return fmt.Errorf("explain: dhcp4d would drop the query (%s): %v does not let it pass", why.Label(), r.event.Culprit)
+		return fmt.Errorf("explain: dhcp4d would drop the query (%s): %v does not let it pass", why.Label(),
+			r.event.Culprit)
 	}
 	return nil
 }

@@ -84,9 +84,11 @@ func (c *call) history(args []string) error {
 	case len(found) > 0:
 		return nil
 	case at.IsZero():
-		return exit.NotFound(fmt.Errorf("nobody had %v since %s, where the log begins", a, h.Begins.In(zone).Format(time.RFC3339)))
+		return exit.NotFound(fmt.Errorf("nobody had %v since %s, where the log begins", a,
+			h.Begins.In(zone).Format(time.RFC3339)))
 	case at.Before(h.Begins):
-		return exit.CannotAsk(fmt.Errorf("the log begins at %s, after the time that was asked for", h.Begins.In(zone).Format(time.RFC3339)))
+		return exit.CannotAsk(fmt.Errorf("the log begins at %s, after the time that was asked for",
+			h.Begins.In(zone).Format(time.RFC3339)))
 	}
 	return exit.NotFound(fmt.Errorf("nobody had %v at %s", a, at.In(zone).Format(time.RFC3339)))
 }

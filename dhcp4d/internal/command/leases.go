@@ -229,7 +229,8 @@ func (c *call) reserve(args []string) error {
 func (c *call) export(args []string) error {
 	f := c.flags("leases export")
 	at, filters := clientFlag(f), filterFlags(f)
-	format := &manual.Choice{Value: string(leasefile.CSV), Of: []string{string(leasefile.CSV), string(leasefile.NDJSON), string(leasefile.Array)}}
+	format := &manual.Choice{Value: string(leasefile.CSV),
+		Of: []string{string(leasefile.CSV), string(leasefile.NDJSON), string(leasefile.Array)}}
 	f.Var(format, "format", "`format`: csv, ndjson or json; only the first two can be imported")
 	offline := f.Bool("store", false, "read DHCP4D_STORE itself, of a dhcp4d that is stopped")
 	if err := f.Parse(args); err != nil {

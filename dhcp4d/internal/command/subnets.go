@@ -111,7 +111,8 @@ func writeSubnets(w io.Writer, all []usage) error {
 		}
 		return prefix
 	}
-	err := row("SUBNET", "NAME", place("PREFIX", "NETWORK"), "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED", "DECLINED", "FORMER", "POOLS")
+	err := row("SUBNET", "NAME", place("PREFIX", "NETWORK"), "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED",
+		"DECLINED", "FORMER", "POOLS")
 	for i := range all {
 		u := &all[i]
 		pools := "none"

@@ -127,7 +127,8 @@ func (u *unrenewed) ask(ctx context.Context, c config.Config) (running bool, err
 	if err != nil || !x.HasToken() {
 		return false, err // no dhcp4d has run here yet
 	}
-	body, err := x.Do(ctx, "GET", "/v1/leases", url.Values{"state": {string(leasefile.Bound)}, "format": {string(leasefile.CSV)}}, nil)
+	body, err := x.Do(ctx, "GET", "/v1/leases",
+		url.Values{"state": {string(leasefile.Bound)}, "format": {string(leasefile.CSV)}}, nil)
 	if unreachable := new(url.Error); errors.As(err, &unreachable) && ctx.Err() == nil {
 		return false, nil
 	}

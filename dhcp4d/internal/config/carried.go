@@ -108,7 +108,8 @@ func (r *reader) complete(c *carriedDoc) {
 		return
 	}
 	if t.Default == 0 {
-		r.Fail(c.timesAt, "needs lease-time beside it: what is said here of lease times replaces all that the subnet says")
+		r.Fail(c.timesAt,
+			"needs lease-time beside it: what is said here of lease times replaces all that the subnet says")
 		*t = lease.Times{}
 		return
 	}

@@ -128,7 +128,8 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 		"IPC_INSECURE=true if the network between is yours alone"
 	keys := len(c.IPCKeys) > 0
 	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
-		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
+		l.Mistake("IPC_LISTEN",
+			fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}
 	for _, p := range c.IPCPeers {
 		switch remote := !p.loopback(); {

@@ -40,15 +40,18 @@ func written(pattern string) object {
 
 // maybeHex is text, or 0x and hex.
 func maybeHex() object {
-	return object{"type": scalars, "minLength": 1, "if": object{"pattern": "^0x"}, "then": object{"pattern": "^" + hexRegexp + "$"}}
+	return object{"type": scalars, "minLength": 1, "if": object{"pattern": "^0x"},
+		"then": object{"pattern": "^" + hexRegexp + "$"}}
 }
 
 func duration(words ...string) object {
-	return object{"type": scalars[:2], "minimum": 1, "pattern": "^(" + strings.Join(append(words, "[0-9]+", timeRegexp), "|") + ")$"}
+	return object{"type": scalars[:2], "minimum": 1,
+		"pattern": "^(" + strings.Join(append(words, "[0-9]+", timeRegexp), "|") + ")$"}
 }
 
 func numbers(least, most int64) object {
-	return object{"type": []string{"integer", "string"}, "minimum": least, "maximum": most, "pattern": "^[-+]?(" + numberRegexp + ")$"}
+	return object{"type": []string{"integer", "string"}, "minimum": least, "maximum": most,
+		"pattern": "^[-+]?(" + numberRegexp + ")$"}
 }
 
 func oneOf(words ...string) object { return object{"enum": words} }
@@ -57,7 +60,8 @@ func listOf(item object) object { return object{"type": "array", "items": item} 
 
 // someOf is a list, or one element without a list.
 func someOf(item object) object {
-	return object{"if": object{"type": "array"}, "then": object{"type": "array", "items": item, "minItems": 1}, "else": item}
+	return object{"if": object{"type": "array"}, "then": object{"type": "array", "items": item, "minItems": 1},
+		"else": item}
 }
 
 func definition(name string) object { return object{"$ref": "#/definitions/" + name} }
@@ -131,7 +135,8 @@ func schemaOf(kind string) object {
 	case "list of ranges":
 		return listOf(schemaOf("range or IPv4 prefix"))
 	case "list of ranges, IPv4 prefixes or pools":
-		return listOf(object{"if": object{"type": "object"}, "then": definition("pool"), "else": schemaOf("range or IPv4 prefix")})
+		return listOf(object{"if": object{"type": "object"}, "then": definition("pool"),
+			"else": schemaOf("range or IPv4 prefix")})
 	case "IPv6 address":
 		return written(`[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/128)?`)
 	case "IPv6 prefix or address":
@@ -255,7 +260,8 @@ func optionSchemas() (options, option object) {
 		"patternProperties": object{code: orComputed(object{"type": scalars[:2], "pattern": "^" + hexRegexp + "$",
 			"description": "an option by its code, in hex"})},
 	}
-	option = object{"anyOf": []object{{"enum": names}, {"type": "integer", "minimum": 1, "maximum": 254}, {"type": "string", "pattern": code}}}
+	option = object{"anyOf": []object{{"enum": names}, {"type": "integer", "minimum": 1, "maximum": 254},
+		{"type": "string", "pattern": code}}}
 	return options, option
 }
 
@@ -267,7 +273,8 @@ func Schema() []byte {
 	subnets["minItems"] = 1
 	subnet := properties(subnetFields(nil))
 	subnet["properties"].(object)["name"].(object)["pattern"] = `^\S(.*\S)?$` // people's own letters, too
-	top := part(properties(append([]field[level]{{name: "subnets", kind: "list of subnets", meaning: "the subnets"}}, levelFields()...)))
+	top := part(properties(append([]field[level]{{name: "subnets", kind: "list of subnets", meaning: "the subnets"}},
+		levelFields()...)))
 	return show(object{
 		"$schema": draft,
 		"title":   "the subnets document of dhcp4d",
@@ -313,7 +320,8 @@ func ReservationsSchema() []byte {
 		"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"interface-id", "remote-id"},
 			[]string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
 	})
-	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines", "type": "array", "items": line})
+	return show(object{"$schema": draft, "title": "the reservations file of dhcp4d: a list of its lines",
+		"type": "array", "items": line})
 }
 
 func show(schema object) []byte {

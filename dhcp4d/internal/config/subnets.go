@@ -331,7 +331,8 @@ func (r *reader) compile(docs []subnetDoc, top *level, peerIDs []netip.Addr,
 				r.Warn(d.limitAt, "says what a limit counts by, and the subnet has no limit; give it one")
 			}
 		}
-		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Network: d.network, Policy: d.Policy}
+		s := network.Subnet{ID: d.id, Name: d.name, Prefix: d.prefix, Drain: d.drain, Network: d.network,
+			Policy: d.Policy}
 		for _, m := range d.match {
 			s.Match = append(s.Match, m.Match)
 		}

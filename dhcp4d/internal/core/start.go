@@ -148,7 +148,8 @@ func logRecovery(log *slog.Logger, till, ahead lease.Time) {
 	case lease.Never:
 		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know that all of them are in the store")
 	default:
-		log.Warn("recovering: no client gets an address that is new to it", "until", time.Unix(int64(till+ahead), 0).UTC())
+		log.Warn("recovering: no client gets an address that is new to it",
+			"until", time.Unix(int64(till+ahead), 0).UTC())
 	}
 }
 

@@ -66,20 +66,23 @@ func (v *leaseLogVariables) Check(c *hook.Check) {
 	rotated := v.rotation().On()
 	stream := v.Path == "stdout" || v.Path == "stderr"
 	if stream && rotated {
-		c.Mistake("PATH", fmt.Sprintf("%s cannot be rotated", v.Path), "name a file, or unset "+c.Name("ROTATE_SIZE")+" and "+c.Name("ROTATE_DAILY"))
+		c.Mistake("PATH", fmt.Sprintf("%s cannot be rotated", v.Path),
+			"name a file, or unset "+c.Name("ROTATE_SIZE")+" and "+c.Name("ROTATE_DAILY"))
 	}
 	if rotated {
 		return
 	}
 	for _, name := range []string{"COMPRESS", "KEEP"} {
 		if c.Given(name) {
-			c.Mistake(name, "has no effect, because the lease log is not rotated", "set "+c.Name("ROTATE_SIZE")+" or "+c.Name("ROTATE_DAILY")+", or unset it")
+			c.Mistake(name, "has no effect, because the lease log is not rotated",
+				"set "+c.Name("ROTATE_SIZE")+" or "+c.Name("ROTATE_DAILY")+", or unset it")
 		}
 	}
 }
 
 func (v *leaseLogVariables) rotation() leaselog.Rotation {
-	return leaselog.Rotation{Size: uint64(v.RotateSize), Daily: v.RotateDaily, Compress: v.Compress, Keep: v.Keep.Duration()}
+	return leaselog.Rotation{Size: uint64(v.RotateSize), Daily: v.RotateDaily, Compress: v.Compress,
+		Keep: v.Keep.Duration()}
 }
 
 // Needs implements hook.Needer.

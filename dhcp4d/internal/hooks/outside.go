@@ -60,16 +60,21 @@ const maxVerdicts = 1 << 22
 func (v *outsideVariables) Check(c *hook.Check) {
 	switch {
 	case !filepath.IsAbs(v.Socket):
-		c.Mistake("SOCKET", fmt.Sprintf("%q is no path that begins with /", v.Socket), "name the socket that the program outside listens on")
+		c.Mistake("SOCKET", fmt.Sprintf("%q is no path that begins with /", v.Socket),
+			"name the socket that the program outside listens on")
 	case len(v.Socket) > maxSocket:
-		c.Mistake("SOCKET", fmt.Sprintf("the path has %d octets", len(v.Socket)), fmt.Sprintf("give one of at most %d", maxSocket))
+		c.Mistake("SOCKET", fmt.Sprintf("the path has %d octets", len(v.Socket)),
+			fmt.Sprintf("give one of at most %d", maxSocket))
 	}
 	if v.Events != "" && !filepath.IsAbs(v.Events) {
-		c.Mistake("EVENTS", fmt.Sprintf("%q is no path that begins with /", v.Events), "name a directory that dhcp4d may write to")
+		c.Mistake("EVENTS", fmt.Sprintf("%q is no path that begins with /", v.Events),
+			"name a directory that dhcp4d may write to")
 	}
-	c.Known("POINT", "point for the program outside", []string{v.Point}, []string{string(event.Pkt4Receive), string(event.Subnet4Select)})
+	c.Known("POINT", "point for the program outside", []string{v.Point},
+		[]string{string(event.Pkt4Receive), string(event.Subnet4Select)})
 	if v.Timeout < time.Millisecond || v.Timeout > 2*time.Second {
-		c.Mistake("TIMEOUT", v.Timeout.String()+" is not between 1ms and 2s", "give a time after which the client would not yet have asked again")
+		c.Mistake("TIMEOUT", v.Timeout.String()+" is not between 1ms and 2s",
+			"give a time after which the client would not yet have asked again")
 	}
 	found := false
 	for p, name := range asking.Policies {
@@ -121,7 +126,8 @@ func (v *outsideVariables) Complete(with *network.Subnets, c *hook.Check) {
 	words := &expression.Vocabulary{Option: encode.CodeOf, OptionNames: encode.Names, Classes: with.Names}
 	key, err := expression.CompileValue(v.Key, words)
 	if wrong, ok := errors.AsType[*expression.Error](err); ok {
-		c.Mistake("KEY", fmt.Sprintf("column %d: %s", wrong.Column, wrong.Problem), "write it as docs/expressions.md says")
+		c.Mistake("KEY", fmt.Sprintf("column %d: %s", wrong.Column, wrong.Problem),
+			"write it as docs/expressions.md says")
 		return
 	}
 	if key.UsesKnown(with.Classes) {

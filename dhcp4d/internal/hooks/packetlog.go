@@ -64,6 +64,7 @@ func (l *packetLog) packet(point string, e *event.Query) {
 
 func (l *packetLog) lease(e *event.Lease) {
 	if log, ok := l.At(string(event.Leases4Committed), e.Time); ok {
-		log.Info("lease", "event", e.Event.String(), "address", e.Binding.Addr, "subnet", e.Binding.Subnet, "interface", e.Interface)
+		log.Info("lease", "event", e.Event.String(), "address", e.Binding.Addr, "subnet", e.Binding.Subnet,
+			"interface", e.Interface)
 	}
 }

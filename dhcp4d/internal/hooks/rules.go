@@ -219,7 +219,8 @@ func overwrite(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	case wrong != nil:
 		return nil, wrong
 	case of.Point.Name == string(event.Buffer4Send) && dhcp4.IsFixed(at):
-		return nil, of.Fail(0, "octet %d says whose reply it is and which address is stored, and cannot be changed any more", at)
+		return nil, of.Fail(0,
+			"octet %d says whose reply it is and which address is stored, and cannot be changed any more", at)
 	}
 	return func(e *event.Query, of *expression.Evaluator) drop.Reason {
 		if octets, ok := value.Octets(of); ok {
@@ -322,7 +323,8 @@ func (r *rulesHook) Attach(to *hook.Attachment) {
 func (r *rulesHook) told(list rule.List[event.Lease], e *event.Lease) {
 	v := r.memory.Get().(*leaseView)
 	b := &e.Binding
-	v.of = expression.Lease{Event: e.Event.String(), Interface: e.Interface, Address: b.Addr, Subnet: b.Subnet, HWAddr: b.HWAddr}
+	v.of = expression.Lease{Event: e.Event.String(), Interface: e.Interface, Address: b.Addr, Subnet: b.Subnet,
+		HWAddr: b.HWAddr}
 	v.eval.Begin(expression.Query{Lease: &v.of}, nil, &v.member)
 	_ = list.Run(e, &v.eval) // the change is durable, so no rule can drop it
 	r.memory.Put(v)
@@ -336,7 +338,8 @@ func Rules(configured []hook.Configured) (*event.Hooks, error) {
 		return nil, nil
 	}
 	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "panics", Help: "Panics of rules."})
-	set, err := hook.NewHost(prometheus.NewRegistry(), drop.DHCP4D, panics, slog.New(slog.DiscardHandler), nil).Make(run)
+	set, err := hook.NewHost(prometheus.NewRegistry(), drop.DHCP4D, panics, slog.New(slog.DiscardHandler),
+		nil).Make(run)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,8 @@ type runVariables struct {
 // Check implements hook.Checker.
 func (v *runVariables) Check(c *hook.Check) {
 	if !filepath.IsAbs(v.Command) {
-		c.Mistake("COMMAND", fmt.Sprintf("%q is no path that begins with /", v.Command), "name the program that the hook run is to run")
+		c.Mistake("COMMAND", fmt.Sprintf("%q is no path that begins with /", v.Command),
+			"name the program that the hook run is to run")
 	}
 	if v.Workers == 0 || v.Workers > 256 {
 		c.Mistake("WORKERS", fmt.Sprintf("%d programs at the same time", v.Workers), "give 1 to 256")

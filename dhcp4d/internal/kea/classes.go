@@ -64,7 +64,8 @@ func (c *converter) readClasses(v *value) {
 		}
 		k := &class{at: item, name: name, gives: mapping(), testAt: item.get("test"), test: content(item.get("test"))}
 		if t := item.get("template-test"); t != nil {
-			c.left(item, "its template-test makes classes of what clients send, and there are only classes that are defined")
+			c.left(item,
+				"its template-test makes classes of what clients send, and there are only classes that are defined")
 			continue
 		}
 		for _, key := range []string{"only-if-required", "only-in-additional-list"} {

@@ -69,7 +69,8 @@ func Import(name string, read func(path string) ([]byte, error)) (*Imported, err
 	}
 	dhcp4 := root.get("Dhcp4")
 	if dhcp4 == nil || dhcp4.kind != object {
-		return nil, &SyntaxError{root.at, "the file is no configuration of Kea's DHCPv4 server: it must be an object with the key Dhcp4"}
+		return nil, &SyntaxError{root.at,
+			"the file is no configuration of Kea's DHCPv4 server: it must be an object with the key Dhcp4"}
 	}
 	c := &converter{claimed: map[string]string{}, origin: map[*yaml.Node]*value{}, global: dhcp4}
 	c.report.lines = warnings
@@ -281,7 +282,8 @@ func seconds(n int64) *yaml.Node {
 	return scalar(strconv.FormatInt(n, 10))
 }
 
-var timeKeys = [3][2]string{{"valid-lifetime", "lease-time"}, {"min-valid-lifetime", "min-lease-time"}, {"max-valid-lifetime", "max-lease-time"}}
+var timeKeys = [3][2]string{{"valid-lifetime", "lease-time"}, {"min-valid-lifetime", "min-lease-time"},
+	{"max-valid-lifetime", "max-lease-time"}}
 
 // times converts the lease times of the top, or of a subnet. Each of the three is inherited by
 // itself, here as in Kea.
@@ -535,7 +537,8 @@ func child(n *yaml.Node, step string) *yaml.Node {
 }
 
 // soft are keys without which the rest of a class, a pool or a reservation still means what it did.
-var soft = []string{"lease-time", "min-lease-time", "max-lease-time", "next-server", "server-hostname", "boot-file-name", "ignore-client-id"}
+var soft = []string{"lease-time", "min-lease-time", "max-lease-time", "next-server", "server-hostname",
+	"boot-file-name", "ignore-client-id"}
 
 // unit is how many steps lead to the part that is taken out as a whole: what is left of it would
 // mean something else. It is 0 if there is no such part.

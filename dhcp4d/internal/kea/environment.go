@@ -21,7 +21,8 @@ func (c *converter) environment(d *value) {
 		if n, err := strconv.ParseUint(content(v), 10, 16); err != nil || n == 0 || n == 65535 {
 			c.left(v, "it names no port")
 		} else {
-			c.out.Environment = append(c.out.Environment, fmt.Sprintf("DHCP4D_IPC_LISTEN=[::1]:%d", n+1), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", n))
+			c.out.Environment = append(c.out.Environment, fmt.Sprintf("DHCP4D_IPC_LISTEN=[::1]:%d", n+1),
+				fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", n))
 			c.taken(v, "as DHCP4D_IPC_LISTEN and DHCP4D_IPC_PEERS; write kea behind the peer if kea-dhcp6 stays, and DHCP6D_IPC_LISTEN if dhcp6d comes")
 		}
 	}
@@ -145,7 +146,8 @@ type ruleLine struct {
 // checkRules takes out the rules that the program refuses.
 func (c *converter) checkRules() {
 	c.rules = slices.DeleteFunc(c.rules, func(r ruleLine) bool {
-		_, err := config.Load([]string{"DHCP4D_SUBNETS=" + string(c.out.Document), "DHCP4D_HOOKS=rules", "DHCP4D_RULES_LINES=" + r.text})
+		_, err := config.Load([]string{"DHCP4D_SUBNETS=" + string(c.out.Document), "DHCP4D_HOOKS=rules",
+			"DHCP4D_RULES_LINES=" + r.text})
 		if err == nil {
 			return false
 		}
@@ -183,7 +185,8 @@ func (c *converter) flexOption(library, parameters *value) {
 			test += " and (" + content(o.get("remove")) + ")"
 			value, said = "''", "as a rule"
 		case o.get("sub-options") != nil:
-			c.left(o, "rules set options as a whole: write a rule for option %s whose expression has its sub-options", key)
+			c.left(o, "rules set options as a whole: write a rule for option %s whose expression has its sub-options",
+				key)
 			continue
 		default:
 			c.left(o, "it has no add, supersede or remove")

@@ -140,7 +140,8 @@ func (p *parser) open(name string) {
 	if p.octets += len(content); p.octets > maxOctets {
 		p.fail("the configuration has more than %d MiB with all that it includes", maxOctets>>20)
 	}
-	p.files = append(p.files, source{name: name, content: strings.TrimPrefix(string(content), "\ufeff"), line: 1, column: 1})
+	p.files = append(p.files,
+		source{name: name, content: strings.TrimPrefix(string(content), "\ufeff"), line: 1, column: 1})
 }
 
 func (p *parser) top() *source { return &p.files[len(p.files)-1] }

@@ -91,7 +91,8 @@ func someSaid(v *value) bool { return v.said || slices.ContainsFunc(v.values, so
 // sorted returns the lines in the order of the files.
 func (r *report) sorted() []Line {
 	slices.SortStableFunc(r.lines, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(a.At.File, b.At.File), cmp.Compare(a.At.Line, b.At.Line), cmp.Compare(a.At.Column, b.At.Column))
+		return cmp.Or(cmp.Compare(a.At.File, b.At.File), cmp.Compare(a.At.Line, b.At.Line),
+			cmp.Compare(a.At.Column, b.At.Column))
 	})
 	return slices.Compact(r.lines)
 }

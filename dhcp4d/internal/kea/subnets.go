@@ -234,7 +234,8 @@ func (c *converter) onlyLink() {
 	none.Content, none.LineComment = append(none.Content, entry), ""
 	c.out.Unmatched = nil
 	c.lines = slices.DeleteFunc(c.lines, func(l Line) bool { return l.Text == unmatchedText })
-	c.note(c.origin[none], Changed, "match is the interface %s, the only one that Kea serves, as an interface of dhcp6d", c.link)
+	c.note(c.origin[none], Changed,
+		"match is the interface %s, the only one that Kea serves, as an interface of dhcp6d", c.link)
 }
 
 const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for the subnet; give it entries"
@@ -347,7 +348,8 @@ func (c *converter) pool(pools *yaml.Node, p *value, prefix netip.Prefix, guards
 		text = first.String() + "-" + last.String()
 		c.changed(v, "as %s: no client gets the address of the network itself, or the broadcast address", text)
 	case first == prefix.Addr().Next() || first == network:
-		c.changed(v, "as a pool, without %s, unless server-id says another address: it is the server identifier", prefix.Addr().Next())
+		c.changed(v, "as a pool, without %s, unless server-id says another address: it is the server identifier",
+			prefix.Addr().Next())
 	default:
 		c.taken(v, "as a pool")
 	}
@@ -524,7 +526,8 @@ func (c *converter) reservation(r *value) *yaml.Node {
 	c.origin[m] = r
 	c.put(m, who.key, str(who.text), by)
 	if who.key == "circuit-id" {
-		c.changed(by, "as circuit-id, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match")
+		c.changed(by,
+			"as circuit-id, which counts only in queries of 4o6 relay agents: mark theirs with trust-inner in match")
 	} else {
 		c.taken(by, "as %s", who.key)
 	}
@@ -558,7 +561,8 @@ func (c *converter) reservation(r *value) *yaml.Node {
 	}
 	c.writeOptions(m, o)
 	if len(m.Content) <= 2 {
-		c.note(r, Changed, "it is not written: it gives its client nothing. The client is known where a class asks for that")
+		c.note(r, Changed,
+			"it is not written: it gives its client nothing. The client is known where a class asks for that")
 		return nil
 	}
 	if who.by != "" {

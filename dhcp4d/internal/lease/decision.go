@@ -83,7 +83,8 @@ const (
 	EventCount    = iota
 )
 
-var events = [EventCount]string{"none", "allocated", "renewed", "reused", "released", "declined", "expired", "reclaimed"}
+var events = [EventCount]string{"none", "allocated", "renewed", "reused", "released", "declined", "expired",
+	"reclaimed"}
 
 // String returns the label of the event.
 func (e Event) String() string {

@@ -104,7 +104,8 @@ func (g *gauges) levelsOf(s *Settings) (all []level, full fullest, ok bool) {
 	other := level{id: "other", pools: make([]use, 1)}
 	for i := range s.subnets.All {
 		sub := &s.subnets.All[i]
-		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String(), name: sub.Name, network: sub.Network}
+		l := level{id: strconv.FormatUint(uint64(sub.ID), 10), prefix: sub.Prefix.String(), name: sub.Name,
+			network: sub.Network}
 		g.book.with(func(t *table.Table) {
 			if ok = g.book.settings == s; !ok {
 				return

@@ -216,7 +216,8 @@ func misfit(m *Match, f *Facts) string {
 		why = octets(m.RemoteID, f.RemoteID, "the query has no remote-id", "the query's remote-id is another")
 	}
 	if why == "" {
-		why = octets(m.SubscriberID, f.SubscriberID, "the query has no subscriber-id", "the query's subscriber-id is another")
+		why = octets(m.SubscriberID, f.SubscriberID, "the query has no subscriber-id",
+			"the query's subscriber-id is another")
 	}
 	if why == "" && m.Class != "" && (f.Classes == nil || !f.Classes.Member(m.ClassNumber)) {
 		why = "the query is not in the class"

@@ -67,7 +67,8 @@ type Subnets struct {
 // NewSubnets makes the indexes over subnets whose ids, names and prefixes are distinct. It keeps
 // all.
 func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subnets {
-	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)), byName: map[string]int32{}}
+	s := &Subnets{All: all, Classes: classes, TopClasses: top, byID: make(map[uint32]int32, len(all)),
+		byName: map[string]int32{}}
 	links := map[string][]*Subnet{}
 	for i := range all {
 		sub := &all[i]

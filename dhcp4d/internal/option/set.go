@@ -211,7 +211,8 @@ func (b *Builder) Set() *Set {
 		size += len(value)
 	}
 	slices.Sort(codes)
-	s := &Set{always: b.always, gone: b.gone, compute: b.compute, ends: make([]uint32, 0, len(codes)), data: make([]byte, 0, size)}
+	s := &Set{always: b.always, gone: b.gone, compute: b.compute, ends: make([]uint32, 0, len(codes)),
+		data: make([]byte, 0, size)}
 	for _, code := range codes {
 		s.codes.Add(code)
 		s.data = append(s.data, b.values[code]...)

@@ -86,7 +86,8 @@ type page struct {
 // New makes the page.
 func New(o Options) *frame.Site {
 	p := &page{Options: o, metrics: frame.NewMetrics(o.Metrics), log: make(chan struct{}, 1)}
-	site := (&frame.Site{Daemon: "dhcp4d", Version: o.Version, Prefix: "DHCP4D_", Links: o.Links, Neighbour: "dhcp6d", NeighbourPort: "9548"}).
+	site := (&frame.Site{Daemon: "dhcp4d", Version: o.Version, Prefix: "DHCP4D_", Links: o.Links, Neighbour: "dhcp6d",
+		NeighbourPort: "9548"}).
 		Start(templates, template.FuncMap{})
 	site.Handle("/", "Subnets", p.overview)
 	site.Handle("/leases", "Leases", p.search)

@@ -176,7 +176,8 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 		Replies: func() *Replies { return new(Replies) },
 		Refused: func(g *commit.Group[*Replies]) {
 			if err := book.Refused(g.Records.Records, g.Refused, g.Seq); err != nil {
-				c.Log.Error("the lease store has refused a lease for another client, whose record cannot be used", "error", err)
+				c.Log.Error("the lease store has refused a lease for another client, whose record cannot be used",
+					"error", err)
 			}
 		},
 		Foreign: func(changed []lease.Binding, seq uint64) []lease.ID {

@@ -36,7 +36,8 @@ const maxKey = 1 + 255
 // locate sets the path of the query.
 func (c *client) locate(f *ipc.Query, from *Peer) {
 	p, back := f.Packet(), f.Context()
-	c.path = attachment.Path{Packet: p, Believed: p.Relays(), Source: back.Source.Addr(), Interface: back.Interface, Server: from.Name}
+	c.path = attachment.Path{Packet: p, Believed: p.Relays(), Source: back.Source.Addr(), Interface: back.Interface,
+		Server: from.Name}
 	if !from.Kea {
 		// A kea-dhcp6 does not tell how many levels it believes. It forwards what clients send.
 		c.path.Believed = max(0, p.Relays()-int(back.Unbelieved))

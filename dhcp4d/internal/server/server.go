@@ -240,7 +240,8 @@ func refuses(why drop.Reason) bool {
 
 // refuse notes that a client was refused, with a reason or by a NAK.
 func (s *Server) refuse(q *exchange, why drop.Reason) {
-	r := refusals.Refusal{Time: s.received.Unix(), Link: q.client.where.LinkAddress, Source: q.client.path.Client(), Why: why}
+	r := refusals.Refusal{Time: s.received.Unix(), Link: q.client.where.LinkAddress, Source: q.client.path.Client(),
+		Why: why}
 	if q.chosen.Subnet != nil {
 		r.Subnet = q.chosen.Subnet.ID
 	}
@@ -366,7 +367,8 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		q.client.identity.Agent = q.client.agent
 	}
 	if a := q.event.Address; a.IsValid() && s.tracing != nil {
-		q.notes.Lines = append(q.notes.Lines, fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
+		q.notes.Lines = append(q.notes.Lines,
+			fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
 	}
 	if !s.enter(q) && q.chosen.Subnet.Link == nil {
 		return dropped, s.unfit(q)
@@ -593,7 +595,8 @@ func (s *Server) decide(q *exchange) rest {
 	records := &s.group.Records
 	before := len(records.Records)
 	d := &q.decided
-	*d = s.Book.Decide(&q.terms, wanted, s.now, leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
+	*d = s.Book.Decide(&q.terms, wanted, s.now,
+		leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
 	on := rest{id: d.ID, record: inEarlier}
 	switch last := len(records.Records) - 1; {
 	case last >= before: // the last record: what the client loses for this lease comes first

@@ -27,7 +27,8 @@ type boot struct{ server, file []byte }
 // NewSettings returns the settings for a configuration. Peers are the server identifiers of other
 // dhcp4d.
 func NewSettings(s *network.Subnets, peers []netip.Addr, hooks *event.Hooks) *Settings {
-	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s), classes: s.Classes, boots: make([]boot, len(s.All))}
+	set := &Settings{Hooks: hooks, Leases: leases.NewSettings(s, peers), selector: network.NewSelector(s),
+		classes: s.Classes, boots: make([]boot, len(s.All))}
 	set.asks = set.selector.Asks() || !hooks.Pkt4Receive.Empty() || !hooks.Subnet4Select.Empty() || hooks.Asker != nil
 	set.Leases.Observers = &hooks.Leases4Committed
 	for i := range s.All {

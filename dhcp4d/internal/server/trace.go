@@ -170,9 +170,11 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 	t.record.Say("%s", trace.Describe(m))
 	switch {
 	case q.event.Subnet != nil:
-		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step, &q.client.where)
+		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step,
+			&q.client.where)
 		if q.event.Subnet.Link != nil {
-			t.record.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network, len(q.event.Subnet.Link)-1)
+			t.record.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network,
+				len(q.event.Subnet.Link)-1)
 		}
 		if q.reserved != nil && q.reserved.Addr.IsValid() {
 			t.record.Say("%v is reserved for it", q.reserved.Addr)

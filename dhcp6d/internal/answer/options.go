@@ -118,7 +118,8 @@ func (o Options) CheckSize() error {
 			"give fewer border relays", beside, maxBeside)
 	}
 	if len(offers) > maxCodes || length > maxLength {
-		return fmt.Errorf("%d options of %d octets do not fit into an answer, at most %d of %d do", len(offers), length, maxCodes, maxLength)
+		return fmt.Errorf("%d options of %d octets do not fit into an answer, at most %d of %d do", len(offers), length,
+			maxCodes, maxLength)
 	}
 	return nil
 }

@@ -91,7 +91,8 @@ func (b Backend) loopback() bool {
 // checkIPC checks the link to dhcp4d.
 func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	if len(c.Backends) > maxBackends {
-		l.Mistake("IPC_BACKENDS", fmt.Sprintf("%d backends", len(c.Backends)), fmt.Sprintf("give at most %d", maxBackends))
+		l.Mistake("IPC_BACKENDS", fmt.Sprintf("%d backends", len(c.Backends)),
+			fmt.Sprintf("give at most %d", maxBackends))
 	}
 	names, places := map[string]bool{}, map[string]bool{}
 	for _, b := range c.Backends {
@@ -140,7 +141,8 @@ func (c *Config) checkKeys(l *config.Loader, insecure bool) {
 	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix +
 		"IPC_INSECURE=true if the network between is yours alone"
 	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {
-		l.Mistake("IPC_LISTEN", fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
+		l.Mistake("IPC_LISTEN",
+			fmt.Sprintf("%v can be reached from other hosts and nothing authenticates them", c.IPCListen), remedy)
 	}
 	for _, b := range c.Backends {
 		switch {

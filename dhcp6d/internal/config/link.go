@@ -30,7 +30,8 @@ func (p *patterns) UnmarshalText(text []byte) error {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("%q is no pattern: a bracket or backslash lacks its end", entry))
 		case !strings.ContainsAny(name, `*?[\`) && len(name) > maxName:
-			wrong = append(wrong, fmt.Errorf("%q is longer than the %d characters of an interface name", entry, maxName))
+			wrong = append(wrong,
+				fmt.Errorf("%q is longer than the %d characters of an interface name", entry, maxName))
 		}
 		included = included || !except
 	}
@@ -87,7 +88,8 @@ func checkPrefixes(l *config.Loader, name string, prefixes []netip.Prefix) {
 			l.Mistake(name, p.String()+" holds link-local addresses only, which name no relay beyond its link",
 				"a relay with such an address is taken on the interfaces in "+Prefix+"LDRA_INTERFACES")
 		case config.NoHost(p):
-			l.Mistake(name, p.String()+" holds no address that a datagram can come from", "give the prefixes of the relays' own addresses")
+			l.Mistake(name, p.String()+" holds no address that a datagram can come from",
+				"give the prefixes of the relays' own addresses")
 		}
 		if p != p.Masked() {
 			l.Mistake(name, fmt.Sprintf("%v has bits set after its length", p), "did you mean "+p.Masked().String()+"?")
@@ -107,6 +109,7 @@ func (c *Config) checkLink(l *config.Loader) {
 		l.Mistake("SERVER_PORT", "0 is no port", "leave it unset for 547")
 	}
 	if s := c.Source; s.IsValid() && (!s.Is6() || s.Is4In6() || s.Zone() != "" || s.IsMulticast() || s.IsUnspecified()) {
-		l.Mistake("SOURCE", s.String()+" cannot be the source of an answer", "give a unicast IPv6 address of this host, without zone")
+		l.Mistake("SOURCE", s.String()+" cannot be the source of an answer",
+			"give a unicast IPv6 address of this host, without zone")
 	}
 }

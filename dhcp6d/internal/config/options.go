@@ -41,7 +41,8 @@ func (v *optionVariables) check(l *config.Loader) answer.Options {
 	}
 	for _, a := range v.DNSServers {
 		if !isHost(a) {
-			l.Mistake("DNS_SERVERS", a.String()+" is no unicast IPv6 address", "give addresses of DNS servers, without zone")
+			l.Mistake("DNS_SERVERS", a.String()+" is no unicast IPv6 address",
+				"give addresses of DNS servers, without zone")
 		}
 	}
 	for _, d := range v.DomainSearch {
@@ -66,7 +67,8 @@ func (v *optionVariables) check(l *config.Loader) answer.Options {
 		}
 	}
 	if t := v.RefreshTime; t != 0 && t < 600 {
-		l.Mistake("INFORMATION_REFRESH_TIME", fmt.Sprintf("%d seconds are too short", t), "clients refuse less than 600")
+		l.Mistake("INFORMATION_REFRESH_TIME", fmt.Sprintf("%d seconds are too short", t),
+			"clients refuse less than 600")
 	}
 	checkMaxRT(l, "SOL_MAX_RT", v.SolMaxRT)
 	checkMaxRT(l, "INF_MAX_RT", v.InfMaxRT)

@@ -125,7 +125,8 @@ func (c *Config) checkPass(l *config.Loader, supply []uint16) {
 		l.Mistake("DHCPV6_SUPPLY", "no server is listed that would get the options", "set "+Prefix+"DHCPV6_SERVERS")
 	}
 	if c.DHCPv6Information {
-		l.Mistake("DHCPV6_INFORMATION", "no server is listed to pass Information-requests on to", "set "+Prefix+"DHCPV6_SERVERS")
+		l.Mistake("DHCPV6_INFORMATION", "no server is listed to pass Information-requests on to",
+			"set "+Prefix+"DHCPV6_SERVERS")
 	}
 }
 

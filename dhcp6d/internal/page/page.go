@@ -46,7 +46,8 @@ type page struct {
 // New makes the page.
 func New(o Options) *frame.Site {
 	p := &page{o, frame.NewMetrics(o.Metrics)}
-	site := (&frame.Site{Daemon: "dhcp6d", Version: o.Version, Prefix: "DHCP6D_", Links: o.Links, Neighbour: "dhcp4d", NeighbourPort: "9568"}).
+	site := (&frame.Site{Daemon: "dhcp6d", Version: o.Version, Prefix: "DHCP6D_", Links: o.Links, Neighbour: "dhcp4d",
+		NeighbourPort: "9568"}).
 		Start(templates, template.FuncMap{})
 	site.Handle("/", "Backends and interfaces", p.overview)
 	site.Handle("/drops", "Drops and silences", p.drops)

@@ -83,7 +83,8 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	forwards := counter("queries_forwarded_total", "DHCPV4-QUERY messages handed to a dhcp4d.", "path", "dest")
 	relays := counter("responses_relayed_total", "DHCPV4-RESPONSE messages sent to a client or relay.", "path")
 	answers := counter("packets_answered_total", "Messages that dhcp6d answered itself.", "type")
-	passes := counter("messages_passed_total", "Messages passed on to the DHCPv6 servers of DHCP6D_DHCPV6_SERVERS, each counted once.", "path")
+	passes := counter("messages_passed_total",
+		"Messages passed on to the DHCPv6 servers of DHCP6D_DHCPV6_SERVERS, each counted once.", "path")
 	returns := counter("messages_returned_total", "Messages of DHCPv6 servers sent to a client or relay.", "path")
 	silences := metric.NewSilences(reg, drop.DHCP6D, "packets_silent_total",
 		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")

@@ -33,7 +33,8 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	case u.tooLate(in):
 		return dropped, drop.Stale
 	}
-	back := pass.Context{Interface: u.name, Relayed: relayed, Source: toSource(&u.packet, in.Peer), Local: unicast(in.Local)}
+	back := pass.Context{Interface: u.name, Relayed: relayed, Source: toSource(&u.packet, in.Peer),
+		Local: unicast(in.Local)}
 	var more *answer.Additions
 	if u.set.Services != nil && u.set.Services.supplies {
 		more = u.service(in, ifc)

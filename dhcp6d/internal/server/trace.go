@@ -61,7 +61,8 @@ func completed(ts []traced, left []udp.Packet) []traced {
 			t.record.Say("dropped (%s): the kernel refused to send to %v: %v", drop.SendError.Label(), p.Peer, p.Err)
 		} else {
 			t.record.Say("%s", t.sent)
-			t.record.Out = trace.NewDatagram(time.Now(), t.socket, t.ifc, false, trace.End(p.Local, t.bound), p.Peer, p.Data)
+			t.record.Out = trace.NewDatagram(time.Now(), t.socket, t.ifc, false, trace.End(p.Local, t.bound), p.Peer,
+				p.Data)
 		}
 		t.to.Send(t.record)
 	}
@@ -306,7 +307,8 @@ func (d *Down) follow(in *udp.Packet, raw []byte, f fate, why drop.Reason) {
 	} else {
 		r.Say("DHCPV4-RESPONSE; the DHCPv4 message in it cannot be read")
 	}
-	r.Say("its query came by %s from %v through %d relays", octets.Show(back.Interface), back.Source, response.Packet().Relays())
+	r.Say("its query came by %s from %v through %d relays", octets.Show(back.Interface), back.Source,
+		response.Packet().Relays())
 	if d.event.Interface != "" {
 		sayHooks(r, string(event.Buffer6Send), d.set.Hooks.Buffer6Send.Names(), &d.event)
 	}

@@ -205,7 +205,8 @@ func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 		return dropped, why
 	}
 	u.name = append(u.name[:0], ifc.Name...)
-	u.path = attachment.Path{Packet: &u.packet, Believed: levels, Source: in.Peer.Addr().WithZone(""), Interface: u.name}
+	u.path = attachment.Path{Packet: &u.packet, Believed: levels, Source: in.Peer.Addr().WithZone(""),
+		Interface: u.name}
 	if levels < u.packet.Relays() {
 		u.Ledger.unbelieved.Add(0, 1)
 	}

@@ -49,6 +49,7 @@ func beside(ctx context.Context, network *topology.Network, dir string) error {
 	if err != nil {
 		return fmt.Errorf("the client with a prefix has no lease: %w", err)
 	}
-	fmt.Printf("  DHCPV4-QUERY:   %s/%d from dhcp4d, server %s  (%.1f ms)\n", lease.Address, lease.Mask, lease.Server, milliseconds(start))
+	fmt.Printf("  DHCPV4-QUERY:   %s/%d from dhcp4d, server %s  (%.1f ms)\n", lease.Address, lease.Mask, lease.Server,
+		milliseconds(start))
 	return errors.Join(c.Release(lease), half.Stop(5*time.Second))
 }

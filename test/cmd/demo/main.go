@@ -30,7 +30,8 @@ func main() {
 			fmt.Fprintf(os.Stderr, "\ndemo: FAILED: %v\n", err)
 			return 1
 		}
-		fmt.Printf("\nAll leases obtained, renewed and released in %.1f s. Nothing is left behind.\n", time.Since(start).Seconds())
+		fmt.Printf("\nAll leases obtained, renewed and released in %.1f s. Nothing is left behind.\n",
+			time.Since(start).Seconds())
 		return 0
 	}))
 }
@@ -71,7 +72,8 @@ func run(ctx context.Context) (err error) {
 	for _, s := range config.Subnets {
 		fmt.Printf("  dhcp4d  subnet %-16s %s to %s\n", s.Prefix, s.First, s.Last)
 	}
-	fmt.Printf("  dhcp6d  interfaces %s, relays %s, option 88 %q\n", strings.Join(config.Interfaces, " and "), config.Relays[0], config.Option88)
+	fmt.Printf("  dhcp6d  interfaces %s, relays %s, option 88 %q\n", strings.Join(config.Interfaces, " and "),
+		config.Relays[0], config.Option88)
 	keaMissing := servers.KeaMissing()
 	if keaMissing == nil {
 		config.Env = append(config.Env, "DHCP6D_DHCPV6_SERVERS="+keaPlace.String())

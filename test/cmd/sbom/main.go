@@ -46,7 +46,8 @@ func write(dir, program, version string, at time.Time) error {
 		return fmt.Errorf("reading the modules of %s: %w", program, err)
 	}
 	sum := sha256.Sum256(octets)
-	text, err := json.MarshalIndent(newBill(filepath.Base(program), version, hex.EncodeToString(sum[:]), info, at), "", "  ")
+	text, err := json.MarshalIndent(newBill(filepath.Base(program), version, hex.EncodeToString(sum[:]), info, at), "",
+		"  ")
 	if err != nil {
 		return err
 	}
