@@ -29,7 +29,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// leases is how many leases dhcp4d has; -leases 1000000 takes about a minute more.
+// leases is the number of leases that dhcp4d has. With -leases 1000000 the test takes about a
+// minute more.
 var (
 	count    = flag.Int("leases", 20_000, "how many leases dhcp4d has")
 	pictures = flag.String("pictures", "", "write pictures of the pages to this `directory`")
@@ -40,7 +41,7 @@ const (
 	patient = time.Minute // for whatever the browser is to show
 )
 
-// hostile is an Interface-Id that is markup.
+// hostile is an Interface-Id that contains HTML.
 const hostile = `"><script>document.title='owned'</script><img src=x onerror="document.title='owned'">`
 
 // free returns a port of the loopback interface that nobody listens at.
@@ -141,7 +142,7 @@ const subnets = `
 - {id: 3, subnet: 198.51.100.0/24, state: drain, pools: [198.51.100.10-198.51.100.20], match: [{link-address: "2001:db8:9::/64"}]}
 `
 
-// browse starts Chromium, and makes what a test does fail when it takes too long.
+// browse starts Chromium. A test that takes too long fails.
 func browse(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -166,7 +167,7 @@ func browse(t *testing.T) context.Context {
 	return ctx
 }
 
-// do does something in the browser.
+// do runs actions in the browser.
 func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	one, cancel := context.WithTimeout(ctx, 2*patient)
@@ -176,7 +177,7 @@ func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Voi
 	}
 }
 
-// is is the value of an expression.
+// is returns the value of a JavaScript expression.
 func is[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
@@ -186,7 +187,7 @@ func is[T any](ctx context.Context, t *testing.T, expression string) T {
 	return v
 }
 
-// text is the text of the page, empty while there is none.
+// text returns the text of the page, empty if there is no page yet.
 func text(ctx context.Context) string {
 	v, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState !== "loading" && document.body ? document.body.innerText : ""`))
 	return v
@@ -200,7 +201,7 @@ func send[P, R any](ctx context.Context, t *testing.T, command cdp.Command[P, R]
 	}
 }
 
-// shows waits until the page has all texts.
+// shows waits until the page shows all texts.
 func shows(ctx context.Context, t *testing.T, texts ...string) {
 	t.Helper()
 	for until := time.Now().Add(patient); ; time.Sleep(20 * time.Millisecond) {
@@ -216,7 +217,7 @@ func shows(ctx context.Context, t *testing.T, texts ...string) {
 	safe(ctx, t)
 }
 
-// safe tells of markup of clients that was taken for markup.
+// safe reports an error if the browser took octets of clients for HTML.
 func safe(ctx context.Context, t *testing.T) {
 	t.Helper()
 	n, title := is[int](ctx, t, `document.querySelectorAll("script, img, iframe").length`), is[string](ctx, t, "document.title")
@@ -261,7 +262,7 @@ func narrow(ctx context.Context, t *testing.T, base, name string, paths ...strin
 	do(ctx, t, chromedp.EmulateViewport(1280, 900))
 }
 
-// pressed presses a key so many times, and returns what has the focus then.
+// pressed presses a key several times, and returns the element that then has the focus.
 func pressed(ctx context.Context, t *testing.T, key string, times int) string {
 	t.Helper()
 	for range times {

@@ -17,7 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestAccessByTest: what the hook acl serves is said by expressions.
+// TestAccessByTest checks that expressions can say whom the hook acl serves.
 func TestAccessByTest(t *testing.T) {
 	t.Parallel()
 	direct, relayed := "pkt.iface == 'access' and not relay6[0].linkaddr == "+topology.Relay1Lan.String(), "relay6[0].linkaddr == "+topology.Relay1Lan.String()
@@ -57,8 +57,8 @@ func TestAccessByTest(t *testing.T) {
 	}
 }
 
-// TestReservations: reservations come from a file, which is read again, and by several hardware
-// addresses.
+// TestReservations checks reservations in a file, which a reload reads again, and reservations with
+// several hardware addresses.
 func TestReservations(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "reservations.csv")
@@ -96,7 +96,8 @@ func TestReservations(t *testing.T) {
 	}
 }
 
-// TestClasses: what a class, a pool and a reservation carry arrives at clients.
+// TestClasses checks that clients get the options and lease times of classes, pools and
+// reservations.
 func TestClasses(t *testing.T) {
 	t.Parallel()
 	b := start(t, subnets(`{classes: [{name: phones, test: "option[60].hex == 'phone'"}, {test: "option[60].hex == 'boot'", ignore-client-id: true}], subnets: [{id: 1, subnet: 192.0.2.0/24,

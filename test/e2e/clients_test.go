@@ -23,7 +23,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A dialogue is messages of clients, and what must come of each.
+// A dialogue is a row of messages of clients, with the result that each must have.
 type dialogue struct {
 	*bench
 	document string // the file of the subnets document
@@ -123,7 +123,7 @@ func (d *dialogue) fates() map[string]float64 {
 	return all
 }
 
-// note makes what the daemons have left unanswered until now the beginning for say.
+// note remembers how many messages the daemons have left unanswered, for the next say.
 func (d *dialogue) note() {
 	d.t.Helper()
 	settled(d.t, d.six, "dhcp6d")
@@ -161,8 +161,8 @@ func (d *dialogue) restart4() {
 	d.note()
 }
 
-// say sends a message and returns what comes of it: the reply's type and address, or the reason for
-// which there is none. Nobody else may send meanwhile.
+// say sends a message and returns the result: the reply's type and address, or the reason why there
+// is no reply. Nobody else may send at the same time.
 func (d *dialogue) say(c *client.Client, m *dhcpv4.DHCPv4) (fate string, reply *dhcpv4.DHCPv4) {
 	d.t.Helper()
 	if err := c.Send(c.Query(m.ToBytes(), false)); err != nil {
@@ -193,7 +193,7 @@ func (d *dialogue) say(c *client.Client, m *dhcpv4.DHCPv4) (fate string, reply *
 	return "", nil
 }
 
-// given is the address in a reply.
+// given returns the address in a reply.
 func given(m *dhcpv4.DHCPv4) string {
 	if m.YourIPAddr.IsUnspecified() {
 		return ""
@@ -201,7 +201,7 @@ func given(m *dhcpv4.DHCPv4) string {
 	return m.YourIPAddr.String()
 }
 
-// expect says a message and checks what comes of it.
+// expect sends a message and checks the result.
 func (d *dialogue) expect(want string, c *client.Client, m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 	d.t.Helper()
 	got, reply := d.say(c, m)
@@ -453,7 +453,7 @@ func TestWhatClientsAskFor(t *testing.T) {
 func linkLocal(n int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fe80::%x", n)) }
 func global(n int) netip.Addr    { return netip.MustParseAddr(fmt.Sprintf("2001:db8:a::%x", n)) }
 
-// TestHostsOfOneLink: a host on a link of dhcp6d speaks from any of its addresses (RFC 8981).
+// TestHostsOfOneLink has hosts that send from any of their addresses (RFC 8981).
 func TestHostsOfOneLink(t *testing.T) {
 	t.Parallel()
 	for _, moves := range []string{"when-silent", "refuse", "follow"} {
@@ -653,8 +653,8 @@ func (r routed) Receive(deadline time.Time) ([]byte, netip.AddrPort, error) {
 	return b[:n], from, err
 }
 
-// TestWaysBack: queries come in by one interface of the server, and their senders are reached by
-// another.
+// TestWaysBack has queries that come in by one interface of the server, while the route to their
+// senders leads through another.
 func TestWaysBack(t *testing.T) {
 	t.Parallel()
 	d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}, {prefix: "2001:db8:5::/64"}]}]`,
@@ -706,7 +706,8 @@ func TestWaysBack(t *testing.T) {
 	d.series(d.six, `dhcp6d_packets_dropped_total{reason="send_error",socket="ipc"}`, is(0))
 }
 
-// TestWhatRepliesHold: options by what a client asks for, and what there is room for.
+// TestWhatRepliesHold checks which options a reply has: those that the client asks for, as far as
+// they fit.
 func TestWhatRepliesHold(t *testing.T) {
 	t.Parallel()
 	const document = `
@@ -832,7 +833,7 @@ func without(list []uint8, code uint8) (rest []uint8) {
 	return rest
 }
 
-// TestListOfLeases: what the list shows of offers, of ports, and of a quarantine that was ended.
+// TestListOfLeases checks how the list shows offers, ports, and a quarantine that was ended.
 func TestListOfLeases(t *testing.T) {
 	t.Parallel()
 	d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: access}, {link-address: "2001:db8:11::/64"}]}]`)

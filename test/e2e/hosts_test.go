@@ -20,7 +20,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestInterfacesOfTheHost: interfaces that are missing, that have long names, that become ports.
+// TestInterfacesOfTheHost has interfaces that are missing, that have long names, and that become
+// ports of a bridge.
 func TestInterfacesOfTheHost(t *testing.T) {
 	t.Parallel()
 	const long = "the-one-by-which-customers-come"
@@ -98,7 +99,7 @@ func joined(groups, name, group string) bool {
 	return false
 }
 
-// TestOptionsOfRelays: what a relay asks for comes back in its level.
+// TestOptionsOfRelays checks that a relay gets the options that it asks for, in its own level.
 func TestOptionsOfRelays(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -139,7 +140,7 @@ func TestOptionsOfRelays(t *testing.T) {
 	}
 }
 
-// TestOnlyServer: where no other server answers, an Information-request gets its Reply.
+// TestOnlyServer checks that dhcp6d can be the only server that answers an Information-request.
 func TestOnlyServer(t *testing.T) {
 	t.Parallel()
 	for only, answered := range map[string]bool{"false": false, "true": true} {
@@ -156,7 +157,8 @@ func TestOnlyServer(t *testing.T) {
 	}
 }
 
-// TestDUIDFiles: a DUID file that says nothing stops the daemon with what to do, and Kea's is read.
+// TestDUIDFiles checks that dhcp6d reads Kea's DUID file, and that an empty one keeps it from
+// starting, with a message that says what to do.
 func TestDUIDFiles(t *testing.T) {
 	t.Parallel()
 	b := network(t, "dhcp6d")

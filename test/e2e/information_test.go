@@ -17,7 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// everything is each option that dhcp6d can offer, with its content in the Reply, by code.
+// everything has each option that dhcp6d can offer: by code, its content in the Reply.
 var everything = []string{
 	"DHCP6D_4O6_SERVERS=2001:db8:a::1,multicast",
 	"DHCP6D_DNS_SERVERS=2001:db8::53,2001:db8::54",
@@ -41,7 +41,7 @@ var offered = map[dhcpv6.OptionCode]string{
 	17: "0000000900010001ff", 23: dns23, 24: search24, 32: "000004b0", 56: ntp56, 59: "687474703a2f2f78", 82: "00000078", 83: "00001c20", 88: dns88,
 }
 
-// on is what is offered, with changes. An empty value removes an option.
+// on returns the offered options with changes. An empty value removes an option.
 func on(changes map[dhcpv6.OptionCode]string) map[dhcpv6.OptionCode]string {
 	all := maps.Clone(offered)
 	maps.Copy(all, changes)

@@ -64,8 +64,8 @@ func TestLegacyClients(t *testing.T) {
 	}
 }
 
-// TestLegacyRenewal: a legacy client sends its renewal by unicast to the server identifier. The
-// agent gets it, because its host has that address, and the query keeps U.
+// TestLegacyRenewal has a legacy client that sends its renewal by unicast to the server identifier.
+// The agent receives it, because its host has that address, and sets the U flag of the query.
 func TestLegacyRenewal(t *testing.T) {
 	t.Parallel()
 	t.Run("RA-5, RA-7 a renewal by unicast to the server identifier goes through the 4o6 relay agent with U=1", func(t *testing.T) {
@@ -147,7 +147,7 @@ func unicast(h *netns.Host, from, to netip.Addr, message []byte) (*dhcpv4.DHCPv4
 	return dhcpv4.FromBytes(b[:n])
 }
 
-// TestSameAddress: a link-local address does not identify a link.
+// TestSameAddress checks that a link-local address does not identify a link.
 func TestSameAddress(t *testing.T) {
 	t.Parallel()
 	t.Run("D6-36 two links with the same client link-local address: each gets its own answers", func(t *testing.T) {

@@ -222,8 +222,8 @@ func TestBackendsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestBackendThatIsSlow: at most a window of queries waits at a backend. Further ones are dropped
-// under their reason.
+// TestBackendThatIsSlow checks that at most a window of queries waits at a backend, and that
+// further ones are dropped with the right reason.
 func TestBackendThatIsSlow(t *testing.T) {
 	const window = 8192
 	b, halves, _ := two(t, false)

@@ -10,8 +10,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// Whoever reads the metrics of either daemon learns nothing of a client: neither its addresses nor
-// what it calls itself (security.md, "The process").
+// The metrics of both daemons contain nothing about a client: neither its addresses nor its
+// identifiers (security.md, "The process").
 func TestMetricsNameNoClient(t *testing.T) {
 	t.Parallel()
 	b := start(t)

@@ -226,8 +226,8 @@ const (
 	kernelDrops = `dhcp6d_socket_drops_total{socket="link"}`
 )
 
-// TestFloodOfOneSubscriber: with the hook ratelimit and its defaults, a subscriber that floods
-// disturbs only itself.
+// TestFloodOfOneSubscriber checks that a subscriber that floods disturbs only itself, with the hook
+// ratelimit and its defaults.
 func TestFloodOfOneSubscriber(t *testing.T) {
 	const (
 		length    = 3 * time.Second
@@ -288,8 +288,9 @@ func TestFloodOfOneSubscriber(t *testing.T) {
 	}
 }
 
-// TestKernelDropsAreSeen: a series counts what the kernel drops because dhcp6d does not read.
-// Datagrams that were in the socket for too long are dropped before they cost work.
+// TestKernelDropsAreSeen checks that a series counts the datagrams that the kernel drops because
+// dhcp6d does not read. Datagrams that were in the socket for too long are dropped before they cost
+// work.
 func TestKernelDropsAreSeen(t *testing.T) {
 	s := newStreet(t)
 	f := s.floods(t)["direct"]
@@ -322,9 +323,8 @@ func TestKernelDropsAreSeen(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNoLoad: dhcp4d answers no DISCOVER of clients for whom it has no address, for
-// whatever reason. Any number of them does not make it overloaded, and clients of other subnets are
-// served.
+// TestSilenceIsNoLoad has many clients for whom dhcp4d has no address, so that it does not answer
+// their DISCOVERs. That does not count as overload, and clients of other subnets are served.
 func TestSilenceIsNoLoad(t *testing.T) {
 	for _, c := range []struct {
 		name, subnet string

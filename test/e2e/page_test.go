@@ -14,7 +14,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// open asks for a page of a daemon on its host, as somebody who has the token.
+// open requests a page of a daemon on its host, with the token.
 func (b *bench) open(t *testing.T, at, path string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+at+path, nil)
@@ -36,7 +36,7 @@ func (b *bench) open(t *testing.T, at, path string) io.Reader {
 	return answer.Body
 }
 
-// reads reads a page until it has all parts.
+// reads requests a page until it has all parts.
 func reads(t *testing.T, page io.Reader, parts ...string) {
 	t.Helper()
 	var text strings.Builder
@@ -53,7 +53,7 @@ func reads(t *testing.T, page io.Reader, parts ...string) {
 	t.Errorf("the page does not have all of %q:\n%s", parts, &text)
 }
 
-// A client that is refused is seen on the page: while it happens, in its subnet, and by its reason.
+// The page shows a client that is refused: at once, in its subnet, and with the reason.
 func TestThePageShowsWhoIsRefused(t *testing.T) {
 	t.Parallel()
 	b := start(t, tokens, func(c *servers.Config) {

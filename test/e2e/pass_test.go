@@ -217,7 +217,7 @@ func TestPassedInformationRequests(t *testing.T) {
 	})
 }
 
-// TestRL42AServerByName: a server by its name, and where the name stands for it after it has moved.
+// TestRL42AServerByName has a server that is configured by name, and that moves to another address.
 func TestRL42AServerByName(t *testing.T) {
 	t.Parallel()
 	change, set := hosts(t, "2001:db8:c::2 kea.example.org\n")

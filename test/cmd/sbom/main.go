@@ -1,4 +1,4 @@
-// Sbom writes what programs are made of, as software bills of materials in CycloneDX 1.6's JSON:
+// Sbom writes software bills of materials for programs, as JSON in the format CycloneDX 1.6:
 //
 //	go run ./test/cmd/sbom -version v1.2.0 -time 1764374400 -out DIRECTORY PROGRAM...
 //
