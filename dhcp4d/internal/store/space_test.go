@@ -48,7 +48,7 @@ func TestStartsTakeNoSpace(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				mem := vfs.NewCrashableMem()
 				first := int64(0)
-				for round := range 40 {
+				for round := range max(4, 40/stridden) {
 					o := quiet()
 					o.FS = mem
 					s := mustOpen(t, kind+":/leases", o)
