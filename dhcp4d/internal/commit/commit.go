@@ -390,7 +390,7 @@ func (c *Committer[R]) readForeign(seq uint64) error {
 	c.mu.Unlock()
 	changed, err := c.shared.Foreign(again)
 	if err != nil {
-		return err // if the store stays away, Check fails
+		return err
 	}
 	c.readAt = time.Now()
 	c.cfg.Metrics.foreignRead(c.readAt, len(changed))
