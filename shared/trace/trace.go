@@ -466,7 +466,7 @@ func (x *exchanges) remember(e exchange, w *Watch) {
 	if x.asked == nil {
 		x.asked = make(map[exchange]Watches)
 	}
-	x.asked[e] = append(now[:len(now):len(now)], w)
+	x.asked[e] = append(slices.Clip(now), w)
 	if len(w.asked) < remembered {
 		w.asked = append(w.asked, e)
 		return

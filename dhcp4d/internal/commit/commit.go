@@ -95,9 +95,9 @@ type Config[R Replies] struct {
 	// no refused record can pass for a durable one.
 	Refused func(g *Group[R])
 	// Foreign and Share are for a store that several dhcp4d share. Foreign is called with the
-	// leases that others have changed, as they are after commit group seq. It returns those of which
-	// a later group has a record, because they must be read again after that group. Share is called
-	// when our share of the free addresses changes.
+	// leases that others have changed, as they are after commit group seq. It returns those of
+	// which a later group has a record, because they must be read again after that group. Share is
+	// called when our share of the free addresses changes.
 	Foreign func(changed []lease.Binding, seq uint64) (again []lease.ID)
 	Share   func(store.Share)
 	// Done is called with every group that is not empty, in the order of Seq. The group is emptied

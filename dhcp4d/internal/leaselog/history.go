@@ -127,8 +127,8 @@ func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) 
 			break
 		}
 	}
-	// A copy of a file, or one that has just been compressed, has the same lines. Of those that stand
-	// for renewals since the same line, the one that knows most is kept.
+	// A copy of a file, or one that has just been compressed, has the same lines. Of those that
+	// stand for renewals since the same line, the one that knows most is kept.
 	slices.SortStableFunc(lines, func(a, b line) int { return a.Time.Compare(b.Time) })
 	once := lines[:0]
 	for i := range lines {

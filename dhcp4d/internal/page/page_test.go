@@ -310,6 +310,11 @@ func TestAHundredLiveTraces(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	var pages []*http.Response
+	defer func() {
+		for _, p := range pages {
+			p.Body.Close()
+		}
+	}()
 	for i := range 100 {
 		target := fmt.Sprintf("%s/trace?kind=hw_address&value=0200.5e00.%04x", s.URL, i%2)
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
@@ -320,11 +325,10 @@ func TestAHundredLiveTraces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
+		pages = append(pages, answer)
 		if answer.StatusCode != http.StatusOK {
 			t.Fatalf("page %d: %s", i, answer.Status)
 		}
-		pages = append(pages, answer)
 	}
 	at := time.Now()
 	for i := range 5000 { // far more than the sockets of those who do not read take

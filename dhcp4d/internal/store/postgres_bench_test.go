@@ -45,7 +45,7 @@ func BenchmarkPostgres(b *testing.B) {
 	defer c.Close(context.Background())
 	// Autovacuum does this within a minute. Before, the planner takes two steps for each row of the
 	// bare update, so that ours seems cheaper than it is.
-	s.Query(b, "ANALYZE dhcp4d.lease")
+	s.Query(b, "ANALYSE dhcp4d.lease")
 	fill := func(group []lease.Binding, n int) {
 		for j := range group {
 			group[j] = record((n*len(group) + j*7919) % leases)

@@ -124,9 +124,11 @@ func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
 				Start: now, Changed: now, Expires: now + 60,
 			}
 		}
-		renewed, released := of("a"), of("a")
+		renewed, late := of("a"), of("a")
 		renewed.Expires++
-		released.State = lease.Released
+		late.State = lease.Released
+		released := late
+		released.Changed++
 		for _, c := range []struct {
 			what    string
 			by      *position
@@ -136,6 +138,7 @@ func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
 			{"to store a binding", &other, []lease.Binding{of("a")}, true},
 			{"to refuse it to another client", &p.mine, []lease.Binding{of("b")}, false},
 			{"to renew it for its client", &p.mine, []lease.Binding{renewed}, true},
+			{"to keep it when its client has released it before", &other, []lease.Binding{late}, false},
 			{"to give it to another client when its client loses it", &other, []lease.Binding{released, of("b")}, true},
 			{"to remove it", &other, []lease.Binding{{ID: of("").ID}}, true},
 		} {

@@ -38,7 +38,9 @@ var sqlHold = holding("$3", "$4") + ` SELECT 1 / count(*) FROM held`
 // start of the binding, the attachment point or the hardware address is the same. A release
 // replaces only records of its own client. Neither a release nor a decline replaces a later
 // binding: while it waited for the database, the client may have asked for its address again, and
-// another dhcp4d may have acknowledged that.
+// another dhcp4d may have acknowledged that. Times are whole seconds. So a binding of the same
+// second counts as later if another process has written it. A client that releases through another
+// dhcp4d in the second in which it was bound keeps its address until its lease ends.
 // sqlPut returns how many records it has stored; the table change says which.
 //
 // sqlHoldAndPut is sqlHold and sqlPut in one statement, because that costs the server less. It is
@@ -64,21 +66,24 @@ const (
 	sqlRemove = `WITH done AS (DELETE FROM dhcp4d.lease l USING unnest($4::int8[], $5::int8[]) r(addr, ports)
 		WHERE l.addr = r.addr AND l.ports = r.ports RETURNING l.addr, l.ports),` + note + ` FROM done`
 
-	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed
+	sqlEnd = `WITH done AS (UPDATE dhcp4d.lease l SET state = 3, expires = r.changed, changed = r.changed, writer = $1::int8
 		FROM unnest($4::int8[], $5::int8[], $6::bytea[], $7::int8[], $8::int8[]) r(addr, ports, client, lost, changed)
-		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2 AND l.changed <= r.lost
+		WHERE l.addr = r.addr AND l.ports = r.ports AND l.client = r.client AND l.state = 2
+			AND (l.changed < r.lost OR (l.changed = r.lost AND l.writer = $1::int8))
 		RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	insert = `INSERT INTO dhcp4d.lease AS l
-			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires)
-		SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[],
-			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[])`
+			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires, writer)
+		SELECT r.*, $1::int8 FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[],
+			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[]) r`
 	replace = ` ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
 			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
-			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires`
+			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires,
+			writer = excluded.writer`
 	mayReplace = ` WHERE (l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
 				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw))
-				AND (excluded.state = 2 OR l.changed <= excluded.changed))))
+				AND (excluded.state = 2 OR l.changed < excluded.changed
+					OR (l.changed = excluded.changed AND l.writer = excluded.writer)))))
 			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16::int8))
 		RETURNING l.addr, l.ports),`
 

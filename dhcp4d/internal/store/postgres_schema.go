@@ -12,7 +12,7 @@ import (
 )
 
 // schemaFormat is the version of the tables of this dhcp4d.
-const schemaFormat = 1
+const schemaFormat = 2
 
 // migrations are the steps from each version to the next. A released step is never changed.
 var migrations = [schemaFormat]string{`
@@ -41,6 +41,8 @@ CREATE VIEW dhcp4d.leases AS SELECT
 	FROM dhcp4d.lease;
 INSERT INTO dhcp4d.line VALUES (1, 0);
 INSERT INTO dhcp4d.meta VALUES ('format', '0');
+`, `
+ALTER TABLE dhcp4d.lease ADD COLUMN writer int8 NOT NULL DEFAULT 0; -- which process wrote the row last
 `}
 
 // Migrated is the result of [Migrate]: the versions of the tables before and after. Version 0 means

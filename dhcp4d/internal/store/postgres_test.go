@@ -254,6 +254,29 @@ func bindingOf(address, client string) lease.Binding {
 	}
 }
 
+// The tables of version 1 did not say which process has written a row last.
+func TestDB_1_TablesOfVersion1AreConverted(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	s.Query(t, migrations[0])
+	s.Query(t, "UPDATE dhcp4d.meta SET v = '1' WHERE k = 'format'")
+	s.Query(t, "INSERT INTO dhcp4d.meta VALUES ('store', 'abc')")
+	s.Query(t, "INSERT INTO dhcp4d.lease VALUES (3221225985, 0, 1, 2, 1, '', '\\x01', '', NULL, 1, 1, 1)")
+	if _, err := Open(s.URL(), Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "run dhcp4d store migrate") {
+		t.Fatalf("tables of version 1: %v", err)
+	}
+	for _, want := range []Migrated{{1, schemaFormat}, {schemaFormat, schemaFormat}} {
+		if m, err := Migrate(t.Context(), s.URL()); err != nil || m != want {
+			t.Fatalf("%+v, %v, want %+v", m, err, want)
+		}
+	}
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	if n := len(contents(t, p)); n != 1 {
+		t.Errorf("%d leases after the conversion", n)
+	}
+}
+
 func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	s := migrated(t)
 	a, b := openDatabase(t, s.URL()), openDatabase(t, s.URL())
@@ -296,6 +319,14 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	if refused := commit(a, late); len(refused) != 1 || fmt.Sprintf("%+v", refused[0].Holder) != fmt.Sprintf("%+v", renewed) {
 		t.Errorf("an earlier release ends a later binding: %+v", refused)
 	}
+	late = released // in the second in which the client has renewed with the second
+	if refused := commit(a, late); len(refused) != 1 || fmt.Sprintf("%+v", refused[0].Holder) != fmt.Sprintf("%+v", renewed) {
+		t.Errorf("a release ends a binding of the same second that another process has written: %+v", refused)
+	}
+	if refused := commit(a, late, bindingOf("192.0.2.1", "four")); len(refused) != 2 || fmt.Sprintf("%+v", refused[1].Holder) != fmt.Sprintf("%+v", renewed) {
+		t.Errorf("a release of the same second ends the binding of another process, and another client has the address: %+v", refused)
+	}
+	late.Changed--
 	// Its address was given to another client in the commit of the release.
 	if refused := commit(a, late, bindingOf("192.0.2.1", "four")); len(refused) != 2 || fmt.Sprintf("%+v", refused[1].Holder) != fmt.Sprintf("%+v", renewed) {
 		t.Errorf("an earlier release ends a later binding, and another client has the address: %+v", refused)
@@ -723,7 +754,7 @@ func TestDB_6_ADatabaseIsChecked(t *testing.T) {
 	}
 	const state = "SELECT (SELECT count(*) FROM dhcp4d.lease) || ' ' || (SELECT count(*) FROM dhcp4d.process) || ' ' || (SELECT count(*) FROM dhcp4d.change)"
 	before := s.Query(t, state)
-	if text, failed := check(); failed || !strings.Contains(text, "version 1, 1 leases, 1 dhcp4d run") || !strings.Contains(text, "7 of them do what they should") {
+	if text, failed := check(); failed || !strings.Contains(text, "version 2, 1 leases, 1 dhcp4d run") || !strings.Contains(text, "8 of them do what they should") {
 		t.Errorf("a good one:\n%s", text)
 	}
 	if after := s.Query(t, state); after != before {
@@ -815,13 +846,13 @@ func TestDB_11_TheFeedReadsOnlyWhatIsNew(t *testing.T) {
 	run(`INSERT INTO dhcp4d.change SELECT w, n, 2, now(), array_fill(n, ARRAY[16]), array_fill(0, ARRAY[16])
 		FROM generate_series(1, 3) w, generate_series(1, 9000) n`)
 	run("PREPARE feed (int8, int8[], int8[], int8) AS " + sqlFeed)
-	for _, analyzed := range []string{"SELECT 'no'", "ANALYZE dhcp4d.change"} {
-		run(analyzed)
+	for _, analysed := range []string{"SELECT 'no'", "ANALYSE dhcp4d.change"} {
+		run(analysed)
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			run("SET plan_cache_mode = " + mode)
 			plan := strings.Join(run("EXPLAIN EXECUTE feed (4, '{1,2,3}', '{9000,8990,8000}', 5001)"), "\n")
 			if !strings.Contains(plan, "change_pkey") || strings.Contains(plan, "Seq Scan on change") {
-				t.Errorf("%s, %s:\n%s", analyzed, mode, plan)
+				t.Errorf("%s, %s:\n%s", analysed, mode, plan)
 			}
 		}
 	}
