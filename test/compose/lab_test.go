@@ -117,18 +117,12 @@ func up(t *testing.T) *lab {
 func standIns(t *testing.T, p *Project) {
 	t.Helper()
 	ctx := t.Context()
-	name, compiler := "golang:1.26", standInPrefix+"go"
-	p.Env = append(p.Env, goImage+"="+compiler)
-	if available(ctx, name) {
-		if err := labelled(ctx, name, compiler); err != nil {
+	if name := "golang:1.26"; !available(ctx, name) {
+		t.Logf("no registry: %sgo stands in for %s", standInPrefix, name)
+		if err := goStandIn(ctx, p.Root, standInPrefix+"go"); err != nil {
 			t.Fatal(err)
 		}
-	} else {
-		t.Logf("no registry: %s stands in for %s", compiler, name)
-		if err := goStandIn(ctx, p.Root, compiler); err != nil {
-			t.Fatal(err)
-		}
-		p.Env = append(p.Env, "GOPROXY=file://"+moduleDir, "GOSUMDB=off")
+		p.Env = append(p.Env, goImage+"="+standInPrefix+"go", "GOPROXY=file://"+moduleDir, "GOSUMDB=off")
 	}
 	if name := "prom/prometheus:v2.55.1"; !available(ctx, name) {
 		t.Logf("no registry: Debian's Prometheus stands in for %s, Grafana is left out", name)
@@ -173,8 +167,8 @@ func (p *Project) remove(t *testing.T) {
 			t.Errorf("removing the images: %v", err)
 		}
 	}
-	// The build stages, and the image that they were made from.
-	if _, err := Docker(ctx, "image", "prune", "-f", "--filter", "label="+stageLabel); err != nil {
+	// The build stages, and the stand-in that they were made from.
+	if _, err := Docker(ctx, "image", "prune", "-f", "--filter", "label=org.opencontainers.image.version=lab-test"); err != nil {
 		t.Errorf("removing the stages: %v", err)
 	}
 }
