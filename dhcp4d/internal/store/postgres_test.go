@@ -67,11 +67,15 @@ func some(r *rand.Rand, n int) []lease.Binding {
 
 // judge is a store that judges records as a database does. Its Commit has no mercy: it returns
 // which records it has not stored.
-type judge struct{ Store }
+type judge struct {
+	Store
+	by      int64              // the process that commits
+	writers map[lease.ID]int64 // which process has written a record last
+}
 
-func newJudge() judge { return judge{newMemory()} }
+func newJudge() *judge { return &judge{newMemory(), 0, make(map[lease.ID]int64)} }
 
-func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
+func (j *judge) Commit(records []lease.Binding) ([]Refusal, error) {
 	now := lease.Time(time.Now().Unix())
 	rows := map[lease.ID]lease.Binding{}
 	if _, err := j.Load(func(b *lease.Binding) error { rows[b.ID] = clone(b); return nil }); err != nil {
@@ -92,8 +96,12 @@ func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
 			}
 			loss = records[i].Changed
 		}
-		if row.State == lease.Bound && string(first.Client) != string(last.Client) && string(first.Client) == string(row.Client) && row.Changed <= loss {
+		later := func(than lease.Time) bool {
+			return row.Changed > than || (row.Changed == than && j.writers[id] != j.by)
+		}
+		if row.State == lease.Bound && string(first.Client) != string(last.Client) && string(first.Client) == string(row.Client) && !later(loss) {
 			row.State, row.Changed, row.Expires = lease.Released, last.Changed, last.Changed
+			j.writers[id] = j.by
 		}
 		for _, i := range run {
 			if records[i].State == lease.NoState {
@@ -102,12 +110,13 @@ func (j judge) Commit(records []lease.Binding) ([]Refusal, error) {
 		}
 		mine := string(row.Client) == string(last.Client)
 		same := row.Start == last.Start || string(row.Point) == string(last.Point) || (row.HWType == last.HWType && string(row.HWAddr) == string(last.HWAddr))
-		same = same && (last.State == lease.Bound || row.Changed <= last.Changed)
+		same = same && (last.State == lease.Bound || !later(last.Changed))
 		free := row.State != lease.Bound || row.Expires < now
 		store := row
 		switch {
 		case row.State == lease.NoState, last.State == lease.NoState, mine && (row.State != lease.Bound || same), last.State != lease.Released && free:
 			store = *last
+			j.writers[id] = j.by
 		default:
 			for _, i := range run {
 				refused = append(refused, Refusal{Record: i, Holder: clone(&row)})
@@ -134,6 +143,9 @@ func committed(t *testing.T, p, twin Store, records []lease.Binding) {
 	got, err := p.Commit(records)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if j, ok := twin.(*judge); ok {
+		j.by = p.(*postgres).mine.writer
 	}
 	want, err := twin.Commit(records)
 	if err != nil {
