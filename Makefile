@@ -33,6 +33,7 @@ FUZZTIME ?= 30s
 # About how long a soak takes: make soak SOAK=12h.
 SOAK ?= 4h
 # A soak in pieces adds up in a directory: make soak SOAK=90m SOAK_STATE=/var/tmp/soak.
+# The pieces of the one that is under way are in test/cmd/soak/pieces.
 SOAK_STATE ?=
 
 .DEFAULT_GOAL := help
