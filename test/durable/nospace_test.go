@@ -50,7 +50,8 @@ func diskAtTheStart(t *testing.T, kind, how string) {
 	}
 	// on gives a process a disk of its own with a copy of a directory.
 	on := func(content string) []string {
-		return []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=96m tmpfs "$0" && cp -a "$1/." "$0" || exit 9
+		return []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=96m tmpfs "$0" || exit 9
+			cp -a "$1/." "$0" || exit 9
 			if [ "$2" = full ]; then cat /dev/zero > "$0/ballast" 2> /dev/null; else mount -o remount,ro "$0" || exit 9; fi
 			shift 2; exec "$@"`, state, content, how}
 	}
