@@ -26,6 +26,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
 
@@ -34,7 +35,8 @@ const now lease.Time = 1_800_000_000
 // hostile is an Interface-Id that is markup.
 const hostile = `"><script>alert('x')</script><img src=x onerror=alert(1)>`
 
-// fake is so many leases, of which none is in memory. The last one is at a hostile place.
+// fake is so many leases, of which none is in memory. The last one is at a hostile place. The one
+// before it is behind a relay that names its port by a Remote-Id, and has a DUID.
 type fake struct {
 	n       int
 	subnets []leases.Usage
@@ -45,6 +47,15 @@ func (f *fake) at(i int) lease.Binding {
 	b := lease.Binding{
 		ID: lease.ID{Addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, Subnet: 1, State: lease.Bound, Client: []byte{lease.KeyIdentifier, 0xff, byte(i >> 16), byte(i >> 8), byte(i)},
 		HWType: 1, HWAddr: []byte{2, 0, 0x5e, byte(i >> 16), byte(i >> 8), byte(i)}, Source: netip.MustParseAddr("2001:db8::9"), Expires: now + 100,
+	}
+	if i == f.n-2 {
+		duid, _ := octets.ParseHex("000100012b3c4d5e0a0b0c0d0e0f")
+		b.Source, b.Client = netip.MustParseAddr("2001:db8:5::77"), append([]byte{lease.KeyIdentifier, 0xff, 0, 0, 0, 7}, duid...)
+		remote, _ := octets.ParseRemoteID("3561:line 7")
+		b.Point = (&attachment.Parts{Kind: attachment.RemoteID, Address: netip.MustParseAddr("2001:db8:6::1"), Name: remote}).Append(nil)
+	}
+	if i == f.n-3 {
+		b.Point = (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("2001:db8:5::1"), Name: []byte("port 7")}).Append(nil)
 	}
 	if i == f.n-1 {
 		b.Point = (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("2001:db8:7::1"), Name: []byte(hostile)}).Append(nil)
@@ -158,9 +169,9 @@ func TestSubnetsByUseWithTheirRefusals(t *testing.T) {
 	has(t, get(none, "/"), 200, "0 subnets", "No client was refused")
 }
 
-// A million leases are looked through by everything that a lease can be found by, and never listed.
+// Leases are looked through by everything that a lease can be found by, and never listed.
 func TestSearch(t *testing.T) {
-	f := &fake{n: 1_000_000}
+	f := &fake{n: 20_000}
 	h, _, _ := site(f, "")
 	find := func(q string) *httptest.ResponseRecorder {
 		w := get(h, "/leases?"+url.Values{"q": {q}}.Encode())
@@ -169,12 +180,67 @@ func TestSearch(t *testing.T) {
 		}
 		return w
 	}
-	const last = "/leases/10.15.66.63" // 999,999
-	for name, q := range map[string]string{
-		"address": "10.15.66.63", "colons": "02:00:5e:0f:42:3f", "dots": "0200.5e0f.423f", "dashes": " 2-0-5E-F-42-3F ", "digits": "02005e0f423f",
-		"client identifier": "ff:0f:42:3f", "Interface-Id": hostile, "link-address": "2001:db8:7::1", "link": "2001:db8:7::/48",
+	const last, line, port = "10.0.78.31", "10.0.78.30", "10.0.78.29" // number 19,999 and those before it
+	for _, c := range []struct{ name, q, want string }{
+		{"address", "10.0.78.31", last},
+		{"prefix", "10.0.78.31/32", last},
+		{"colons", "02:00:5e:00:4e:1f", last},
+		{"colons, upper case", "02:00:5E:00:4E:1F", last},
+		{"colons, without leading zeros", "2:0:5e:0:4e:1f", last},
+		{"dashes", " 02-00-5E-00-4E-1F ", last},
+		{"dashes, without leading zeros", "2-0-5E-0-4E-1F", last},
+		{"blanks", "02 00 5e 00 4e 1f", last},
+		{"dots of four", "0200.5e00.4e1f", last},
+		{"dots of four, upper case", "0200.5E00.4E1F", last},
+		{"two halves", "02005e-004e1f", last},
+		{"digits", "02005e004e1f", last},
+		{"digits, upper case", "02005E004E1F", last},
+		{"digits after 0x", "0x02005e004e1f", last},
+		{"hardware type and address", "01:02:00:5e:00:4e:1f", last},
+		{"hardware type and address, dashes", "1-2-0-5E-0-4E-1F", last},
+		{"hardware type and address, digits", "0102005e004e1f", last},
+		{"client identifier", "ff:00:4e:1f", last},
+		{"client identifier, digits", "FF004E1F", last},
+		{"client identifier with a DUID", "ff:00:00:00:07:00:01:00:01:2b:3c:4d:5e:0a:0b:0c:0d:0e:0f", line},
+		{"DUID", "00:01:00:01:2b:3c:4d:5e:0a:0b:0c:0d:0e:0f", line},
+		{"DUID, upper case and digits", "000100012B3C4D5E0A0B0C0D0E0F", line},
+		{"beginning of a DUID", "00:01:00:01:2b:3c", line},
+		{"beginning of a client identifier", "ff000000070001", line},
+		{"Interface-Id", hostile, last},
+		{"Interface-Id with a blank", "port 7", port},
+		{"Interface-Id in quotes, as the history has it", `"port 7"`, port},
+		{"Interface-Id in hex", "0x706f72742037", port},
+		{"Interface-Id in hex, as the log has it", "706f72742037", port},
+		{"Remote-Id", "3561:line 7", line},
+		{"Remote-Id, partly in hex", "3561:0x6c696e652037", line},
+		{"Remote-Id, all of the option", "0x00000de96c696e652037", line},
+		{"Remote-Id, as the log has it", "00000de96c696e652037", line},
+		{"link-address", "2001:db8:7::1", last},
+		{"link-address in full and upper case", "2001:0DB8:0007:0:0:0:0:1", last},
+		{"link", "2001:db8:7::/48", last},
+		{"link-address of a Remote-Id", "2001:db8:6::1", line},
+		{"IPv6 source", "2001:db8:5::77", line},
+		{"prefix of an IPv6 source", "2001:db8:5::70/124", line},
 	} {
-		t.Run(name, func(t *testing.T) { has(t, find(q), 200, last, "&lt;img") })
+		t.Run(c.name, func(t *testing.T) {
+			w := find(c.q)
+			has(t, w, 200, "/leases/"+c.want+`"`)
+			if n := strings.Count(w.Body.String(), `<a href="/leases/10.`); n != 1 {
+				t.Errorf("%d leases are found, want one", n)
+			}
+		})
+	}
+	for name, q := range map[string]string{
+		"first octets of a hardware address": "02:00:5e", "in dots of four": "0200.5e", "with its type": "01:02:00:5e",
+	} {
+		t.Run(name, func(t *testing.T) {
+			has(t, get(h, "/leases?"+url.Values{"q": {q}}.Encode()), 200, "/leases/10.0.0.0", "/leases/10.0.0.49", "Search on")
+		})
+	}
+	for name, q := range map[string]string{
+		"two octets are no beginning": "02:00", "the end of a hardware address": "00:4e:1f", "another type": "06:02:00:5e:00:4e:1f", "another Remote-Id": "3562:line 7",
+	} {
+		t.Run(name, func(t *testing.T) { has(t, find(q), 200, "No lease was found") })
 	}
 	t.Run("a page at a time", func(t *testing.T) {
 		seen, pages := map[string]bool{}, 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 )
 
 const (
-	perPage  = 50          // leases of a page
-	scanTime = time.Second // for which a page looks for leases; the next one goes on
+	perPage   = 50          // leases of a page
+	scanTime  = time.Second // for which a page looks for leases; the next one goes on
+	beginning = 3           // octets of an identifier that find all that begin with them
 )
 
 // query is what somebody has typed, in every sense that it can have. A lease that fits one of them
@@ -26,6 +28,7 @@ type query struct {
 	address      netip.Addr
 	hwAddr, id   []byte
 	interfaceID  []byte
+	unquoted     []byte // an Interface-Id in quotes, as the history has it
 	remoteID     []byte
 	place        netip.Prefix // IPv6: the source, or the link-address of the relay
 	prefix       netip.Prefix // IPv4
@@ -59,15 +62,23 @@ func (q *query) parse(text string) {
 	}
 	if b, err := octets.ParseHWAddress(q.text); err == nil {
 		q.hwAddr = b
-		sense("the hardware address %s", octets.AppendHex(nil, b))
+		if shown := octets.AppendHex(nil, b); len(b) < ethernet {
+			sense("hardware addresses that begin with %s", shown)
+		} else {
+			sense("the hardware address %s", shown)
+		}
 	}
 	if b, err := octets.ParseHex(q.text); err == nil {
 		q.id = b
-		sense("the client identifier %s", octets.AppendHex(nil, b))
+		sense("client identifiers and DUIDs that begin with %[1]s, the Interface-Id or Remote-Id %[1]s", octets.AppendHex(nil, b))
 	}
 	if b, err := octets.Parse(q.text); err == nil {
 		q.interfaceID = b
 		sense("the Interface-Id %s", octets.Show(b))
+	}
+	if s, err := strconv.Unquote(q.text); err == nil && s != "" {
+		q.unquoted = []byte(s)
+		sense("the Interface-Id %s", octets.Show(q.unquoted))
 	}
 	if b, err := octets.ParseRemoteID(q.text); err == nil {
 		q.remoteID = b
@@ -83,15 +94,33 @@ func (q *query) parse(text string) {
 func (q *query) match(b *lease.Binding) bool {
 	switch {
 	case q.ofSubnet && b.Subnet == q.subnet,
-		q.hwAddr != nil && bytes.Equal(b.HWAddr, q.hwAddr),
-		q.id != nil && len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier && bytes.Equal(b.Client[1:], q.id),
+		q.hwAddr != nil && (begins(b.HWAddr, q.hwAddr) || (q.hwAddr[0] == b.HWType && begins(b.HWAddr, q.hwAddr[1:]))),
+		q.id != nil && len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier && hasID(b.Client[1:], q.id),
+		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) || attachment.Has(b.Point, attachment.RemoteID, q.id)),
 		q.place.IsValid() && (q.place.Contains(b.Source) || attachment.Behind(b.Point, q.place)),
 		q.prefix.IsValid() && q.prefix.Contains(b.Addr),
 		q.interfaceID != nil && attachment.Has(b.Point, attachment.InterfaceID, q.interfaceID),
+		q.unquoted != nil && attachment.Has(b.Point, attachment.InterfaceID, q.unquoted),
 		q.remoteID != nil && attachment.Has(b.Point, attachment.RemoteID, q.remoteID):
 		return true
 	}
 	return false
+}
+
+// ethernet is the length of a hardware address that is complete, in octets.
+const ethernet = 6
+
+// begins reports whether an identifier is what was typed or, if that is long enough to tell
+// something, begins with it.
+func begins(id, typed []byte) bool {
+	return (len(typed) > 0 && bytes.Equal(id, typed)) || (len(typed) >= beginning && bytes.HasPrefix(id, typed))
+}
+
+// hasID reports whether a client identifier begins with what was typed, or has a DUID that does
+// (RFC 4361 section 6.1: 255, four octets of IAID, the DUID).
+func hasID(client, typed []byte) bool {
+	const iaid = 1 + 4
+	return begins(client, typed) || (len(client) > iaid && client[0] == 255 && begins(client[iaid:], typed))
 }
 
 // find copies up to a page of leases from a place on, and returns where to go on, if there may be
