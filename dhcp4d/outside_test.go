@@ -403,6 +403,20 @@ func TestMadPrograms(t *testing.T) {
 // told connects as a program that wants events after a cursor, and returns the first n.
 func told(t *testing.T, on net.Listener, cursor []byte, n int) (events []string, last []byte) {
 	t.Helper()
+	last = hears(t, on, cursor, n, func(e *outside.Event) {
+		again := ""
+		if e.Again {
+			again = " again"
+		}
+		events = append(events, fmt.Sprintf("%s %d%s", e.Event, e.HWAddr[5], again))
+	})
+	return events, last
+}
+
+// hears connects as a program that wants events after a cursor, has each of the first n looked at,
+// and returns the cursor of the last one.
+func hears(t *testing.T, on net.Listener, cursor []byte, n int, each func(*outside.Event)) (last []byte) {
+	t.Helper()
 	hello := outside.Hello{Name: "accounting", Events: outside.AllEvents, Cursor: cursor}
 	var c net.Conn
 	var buf []byte
@@ -419,8 +433,8 @@ func told(t *testing.T, on net.Listener, cursor []byte, n int) (events []string,
 			buf = octets[:n]
 		}
 	}
-	for len(events) < n {
-		for len(events) < n {
+	for heard := 0; heard < n; {
+		for heard < n {
 			record, whole, _ := outside.Next(buf, outside.MaxFromDaemon)
 			if !whole {
 				break
@@ -434,26 +448,23 @@ func told(t *testing.T, on net.Listener, cursor []byte, n int) (events []string,
 				continue
 			}
 			e := r.Event()
-			again := ""
-			if e.Again {
-				again = " again"
-			}
-			events, last = append(events, fmt.Sprintf("%s %d%s", e.Event, e.HWAddr[5], again)), bytes.Clone(e.Cursor)
+			each(&e)
+			heard, last = heard+1, bytes.Clone(e.Cursor)
 			if _, err := c.Write(outside.AppendDone(nil, e.Cursor)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(events) == n {
+		if heard == n {
 			break
 		}
 		octets := make([]byte, 1<<16)
 		got, err := c.Read(octets)
 		if err != nil {
-			t.Fatalf("after %q: %v", events, err)
+			t.Fatalf("after %d events: %v", heard, err)
 		}
 		buf = append(buf, octets[:got]...)
 	}
-	return events, last
+	return last
 }
 
 // TestEventsReachAProgramThatWasAway: in order, each at least once, over the death of the program

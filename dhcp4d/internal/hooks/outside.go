@@ -263,10 +263,13 @@ const catchUpSlack = 10
 
 // tell stores an event for the program. Several goroutines may call it.
 func (k *kept) tell(e *event.Lease) {
-	b := &e.Binding
+	b, state := &e.Binding, e.Binding.State.String()
+	if e.Event == lease.ExpiredEvent { // the record of a lease that is over by time stays as it was
+		state = e.Event.String()
+	}
 	record := outside.Event{
 		Again: e.Again, Event: e.Event.String(), Time: uint64(max(e.Time.UnixMilli(), 0)),
-		Address: b.Addr, Subnet: b.Subnet, State: b.State.String(), HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, Source: b.Source,
+		Address: b.Addr, Subnet: b.Subnet, State: state, HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, Source: b.Source,
 		Start: uint64(max(b.Start, 0)), Changed: uint64(max(b.Changed, 0)), By: e.By, Interface: e.Interface,
 	}
 	if b.Expires != lease.Never {
