@@ -157,7 +157,7 @@ func TestFish(t *testing.T) {
 	}
 }
 
-// zsh completes at a terminal only. Here it says what it is told to offer.
+// zsh says what it is told to offer.
 func TestZsh(t *testing.T) {
 	const script = `
 _describe() { print -rl -- ${(P)2} }
