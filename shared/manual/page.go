@@ -14,6 +14,38 @@ func roff(s string) string {
 	return strings.ReplaceAll(s, "\n", "\n.br\n")
 }
 
+// columns is how long a line of a manual page may be, in octets, for mandoc to find no fault.
+const columns = 80
+
+// fold breaks long lines of text at blanks. A page fills its lines anew, so it looks the same.
+func fold(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		if len(line) <= columns || line[0] == '.' {
+			b.WriteString(line)
+			continue
+		}
+		n := 0
+		for i, word := range strings.Fields(line) {
+			switch {
+			case i == 0:
+			case n+1+len(word) <= columns:
+				b.WriteByte(' ')
+				n++
+			default:
+				b.WriteByte('\n')
+				if n = 0; word[0] == '.' {
+					word = `\&` + word // no macro
+				}
+			}
+			b.WriteString(word)
+			n += len(word)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // page is the manual page of a program, in the macros man(7).
 func (p *Program) page() string {
 	var b strings.Builder
@@ -93,5 +125,5 @@ func (p *Program) page() string {
 	for _, s := range p.Statuses {
 		line(".TP\n.B %d\n%s.", s.Code, roff(s.About))
 	}
-	return b.String()
+	return fold(b.String())
 }

@@ -78,7 +78,8 @@ func TestEveryProgramHasAManual(t *testing.T) {
 // Every word and flag of the help is in the page, in the terms of mandoc.
 func TestManualPages(t *testing.T) {
 	for _, program := range programs {
-		out, _ := exec.Command("mandoc", "-T", "lint", "-W", "warning", file(t, program, "man")).Output() // its status tells of the date too
+		// Bad style counts too. A page has no date, because it is that of any build.
+		out, _ := exec.Command("mandoc", "-T", "lint", "-W", "style", file(t, program, "man")).Output()
 		for l := range strings.Lines(string(out)) {
 			if !strings.Contains(l, "missing date") {
 				t.Error(l)
