@@ -24,6 +24,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -271,6 +272,9 @@ func Main(run func(ctx context.Context, args, environ []string, stdout, stderr i
 	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	if err == nil {
 		return
+	}
+	if _, ok := errors.AsType[failure](err); ok {
+		time.AfterFunc(time.Second, func() { os.Exit(exit.Code(err)) }) // if nobody reads the report
 	}
 	report(os.Stderr, os.Args[0], err)
 	os.Exit(exit.Code(err))

@@ -333,6 +333,42 @@ func TestStopIsNotLostBehindReloads(t *testing.T) {
 	}
 }
 
+// A SIGHUP that comes while the configuration is read, or while there is nothing to reload yet, is a
+// reload as soon as there is.
+func TestEarlyHangupsAreReloads(t *testing.T) {
+	for _, when := range []string{"while the configuration is read", "while Serve begins"} {
+		t.Run(when, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			reloads := 0
+			p := program(func(ctx context.Context, rt *daemon.Runtime, _ settings) error {
+				if when == "while Serve begins" {
+					hangup(t)
+				}
+				time.Sleep(20 * time.Millisecond) // for a frame that does not wait
+				rt.OnReload(func() (daemon.Settings, error) {
+					reloads++
+					stop()
+					return daemon.Settings{}, nil
+				})
+				return rt.Run(ctx, daemon.Func("idle", func(ctx context.Context) error {
+					<-ctx.Done()
+					return nil
+				}))
+			})
+			p.Load = func(environ []string) (settings, error) {
+				if when != "while Serve begins" {
+					hangup(t)
+				}
+				return load(environ)
+			}
+			time.AfterFunc(10*time.Second, stop)
+			if err := p.Run(ctx, nil, []string{"DHCP4D_POOL=p", "DHCP4D_METRICS_LISTEN=" + metricsAt(t)}, io.Discard, io.Discard); err != nil || reloads != 1 {
+				t.Errorf("%d reloads, %v", reloads, err)
+			}
+		})
+	}
+}
+
 func hangup(t *testing.T) {
 	t.Helper()
 	if err := unix.Kill(os.Getpid(), unix.SIGHUP); err != nil {

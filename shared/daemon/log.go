@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,18 +32,27 @@ func (f *Format) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is no log format", text)
 }
 
-// NewLogger returns a logger that writes to w.
+// NewLogger returns a logger that writes to w. If w is a pipe, a socket or a terminal that nobody
+// reads, lines are lost, and the next one that is read is behind their number.
 func NewLogger(w io.Writer, f Format, level slog.Leveler) *slog.Logger {
+	terminal := IsTerminal(w)
 	if f == "" {
 		f = JSON
-		if IsTerminal(w) {
+		if terminal {
 			f = Tint
 		}
+	}
+	if file, ok := w.(*os.File); ok && hasReader(file) {
+		w = &unread{file: file, said: func(lost int) []byte {
+			var line bytes.Buffer
+			NewLogger(&line, f, level).Warn("lines of the log are lost: nobody has read them", "lines", lost)
+			return line.Bytes()
+		}}
 	}
 	switch f {
 	case Tint:
 		return slog.New(tint.NewTextHandler(w, &tint.Options{
-			Level: level, TimeFormat: time.TimeOnly, NoColor: !IsTerminal(w),
+			Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal,
 		}))
 	case Text:
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))

@@ -34,12 +34,8 @@ func (r *reloads) succeeded() {
 	r.timestamp.SetToCurrentTime()
 }
 
-func (r *reloads) run(reload *func() (Settings, error), level *slog.LevelVar, log *slog.Logger) {
-	if reload == nil {
-		log.Info("nothing to reload")
-		return
-	}
-	s, err := (*reload)()
+func (r *reloads) run(reload func() (Settings, error), level *slog.LevelVar, log *slog.Logger) {
+	s, err := reload()
 	if err != nil {
 		r.successful.Set(0)
 		log.Error("configuration not reloaded, the old one stays", "error", err)

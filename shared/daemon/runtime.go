@@ -22,22 +22,29 @@ type Runtime struct {
 	Panics   prometheus.Counter // <daemon>_panics_total
 	Ready    *Readiness
 
-	running *Condition // met once the components run
-	reload  atomic.Pointer[func() (Settings, error)]
+	running    *Condition // met once the components run
+	reload     atomic.Pointer[func() (Settings, error)]
+	reloadable chan struct{} // closed when reload is set for the first time
 }
 
 // NewRuntime makes the runtime of a daemon that is starting. It is not ready before Run.
 func NewRuntime(d drop.Daemon, log *slog.Logger, reg *prometheus.Registry) *Runtime {
-	rt := &Runtime{Daemon: d, Log: log, Registry: reg, Panics: metric.NewPanics(reg, d), Ready: new(Readiness)}
+	rt := &Runtime{Daemon: d, Log: log, Registry: reg, Panics: metric.NewPanics(reg, d), Ready: new(Readiness),
+		reloadable: make(chan struct{})}
 	rt.running = rt.Ready.Condition("running", "starting")
 	registerReady(reg, metric.Namespace(d), rt.Ready)
 	return rt
 }
 
-// OnReload sets the function that SIGHUP calls. It puts the new configuration into effect and
-// returns its Settings, from which the frame takes the log level. If it returns an error, the old
-// configuration must still be in effect; the frame logs the error and shows it as a metric.
-func (rt *Runtime) OnReload(f func() (Settings, error)) { rt.reload.Store(&f) }
+// OnReload sets the function that SIGHUP calls. A SIGHUP that came before waits for it. The function
+// puts the new configuration into effect and returns its Settings, from which the frame takes the
+// log level. If it returns an error, the old configuration must still be in effect; the frame logs
+// the error and shows it as a metric.
+func (rt *Runtime) OnReload(f func() (Settings, error)) {
+	if rt.reload.Swap(&f) == nil {
+		close(rt.reloadable)
+	}
+}
 
 // Component is a part of a daemon that runs in a goroutine of its own.
 type Component interface {

@@ -24,23 +24,42 @@ const grace = 10 * time.Second
 // serve runs the daemon. If that fails, the error becomes the last status of the service, which
 // systemctl status shows.
 func (p Program[C]) serve(ctx context.Context, environ []string, stderr io.Writer) error {
-	err := p.run(ctx, environ, stderr)
-	if err != nil {
-		status, _, more := strings.Cut(err.Error(), "\n")
-		if more {
-			status += " (the log has more)"
-		}
-		notify("STATUS="+status, slog.New(slog.DiscardHandler))
+	// Until the process ends, none of these two is its end: a SIGHUP that comes before the
+	// configuration is read, or when all components have ended, and a SIGPIPE because the reader of
+	// the log has gone. To systemd both would be a good end, after which it does not restart. One
+	// pending SIGHUP is enough for all.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	err := p.run(ctx, environ, stderr, hangups)
+	if err == nil {
+		return nil
 	}
-	return err
+	status, _, more := strings.Cut(err.Error(), "\n")
+	if more {
+		status += " (the log has more)"
+	}
+	notify("STATUS="+status, slog.New(slog.DiscardHandler))
+	return failure{err}
 }
 
+// failure is why a daemon has ended.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
 // run loads the configuration, runs the daemon and handles signals until it has stopped.
-func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer) error {
+func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer, hangups <-chan os.Signal) error {
 	c, err := p.Load(environ)
 	if err != nil {
 		return err
 	}
+	// A channel of their own, so that many SIGHUPs cannot displace a SIGTERM. Before there is anything
+	// to end, a SIGTERM ends the process at once.
+	stops := make(chan os.Signal, 2)
+	signal.Notify(stops, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(stops)
+
 	s := c.Settings()
 	name := metric.Namespace(p.Daemon)
 	level := new(slog.LevelVar)
@@ -58,14 +77,6 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	// There are two channels, so that many SIGHUPs cannot displace a SIGTERM. One pending SIGHUP is
-	// enough for all.
-	stops, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(stops, unix.SIGTERM, unix.SIGINT)
-	defer signal.Stop(stops)
-	signal.Notify(hangups, unix.SIGHUP)
-	defer signal.Stop(hangups)
-
 	notify("STATUS=Starting", log)
 	log.Info("starting", "version", p.Version, "revision", metric.Revision(), "pid", os.Getpid())
 	served := make(chan error, 1)
@@ -75,24 +86,27 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 		done     = (<-chan error)(served)
 		ending   = ctx.Done()
 		expired  <-chan time.Time // once the daemon stops
-		reload   = (<-chan os.Signal)(hangups)
-		reloaded chan struct{} // while a reload runs, which may take seconds
-		ended    bool          // Serve has returned
-		result   error         // of Serve
+		loaded   = (<-chan struct{})(rt.reloadable)
+		reload   <-chan os.Signal // hangups, while there is something to reload and no reload runs
+		reloaded chan struct{}    // while a reload runs, which may take seconds
+		ended    bool             // Serve has returned
+		result   error            // of Serve
 	)
 	for !ended || reloaded != nil {
 		select {
 		case result = <-done:
-			done, ended, reload = nil, true, nil
+			done, ended, loaded, reload = nil, true, nil, nil
 			rt.running.Unmet("stopped")
 			if expired == nil {
 				expired = time.After(grace)
 			}
+		case <-loaded:
+			loaded, reload = nil, hangups
 		case <-reload:
 			reload, reloaded = nil, make(chan struct{})
 			go func() {
 				defer close(reloaded)
-				reloads.run(rt.reload.Load(), level, log)
+				reloads.run(*rt.reload.Load(), level, log)
 			}()
 		case <-reloaded:
 			reloaded = nil
@@ -106,7 +120,7 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer)
 			log.Info("stopping", "signal", sig.String())
 			stop(context.Canceled)
 		case <-ending:
-			ending, reload = nil, nil
+			ending, loaded, reload = nil, nil, nil
 			rt.Ready.hush()
 			rt.running.Unmet("stopping")
 			notify("STOPPING=1\nSTATUS=Stopping", log)
