@@ -18,6 +18,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/radius"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
+	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
@@ -25,6 +26,9 @@ import (
 var version = "devel"
 
 func main() {
+	// There is nothing to reload, and nobody may be there to read the log. To systemd an end by these
+	// signals would be a good one, after which it does not restart.
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
@@ -86,5 +90,5 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		return body.Close()
 	}
-	return radius.New(ctx, c, slog.New(slog.NewTextHandler(stderr, nil)), end).Run()
+	return radius.New(ctx, c, daemon.NewLogger(stderr, daemon.Text, slog.LevelInfo), end).Run()
 }

@@ -31,7 +31,7 @@ func (r *Radius) disconnects(ctx context.Context, conn net.PacketConn) {
 			return
 		}
 		if err != nil {
-			r.log.Warn("a Disconnect-Request cannot be read", "error", err)
+			r.disconnecting.add("a Disconnect-Request cannot be read", "error", err)
 			continue
 		}
 		answer := r.disconnect(ctx, buf[:n], from)
@@ -43,7 +43,7 @@ func (r *Radius) disconnects(ctx context.Context, conn net.PacketConn) {
 			_, err = conn.WriteTo(b, from)
 		}
 		if err != nil {
-			r.log.Warn("a Disconnect-Request cannot be answered", "from", from, "error", err)
+			r.disconnecting.add("a Disconnect-Request cannot be answered", "from", from, "error", err)
 		}
 	}
 }
@@ -54,25 +54,25 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 	secret := []byte(r.config.Secret)
 	allowed := func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap().WithZone("")) }
 	if err != nil || !slices.ContainsFunc(r.config.DisconnectFrom, allowed) {
-		r.log.Warn("a request to disconnect a client is not answered: RADIUS_DISCONNECT_FROM does not have its sender", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: RADIUS_DISCONNECT_FROM does not have its sender", "from", from)
 		return nil
 	}
 	p, err := radius.Parse(request, secret)
 	// The authenticator of other requests, such as Access-Request, proves nothing.
 	theirs := err == nil && (p.Code == radius.CodeDisconnectRequest || p.Code == radius.CodeCoARequest)
 	if !theirs || !radius.IsAuthenticRequest(request, secret) {
-		r.log.Warn("a request to disconnect a client is not answered: it is malformed, or made with another secret", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: it is malformed, or made with another secret", "from", from)
 		return nil
 	}
 	if there, valid := authentic(p, [16]byte{}); there && !valid {
-		r.log.Warn("a request to disconnect a client is not answered: its Message-Authenticator is wrong", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: its Message-Authenticator is wrong", "from", from)
 		return nil
 	}
 	if p.Code != radius.CodeDisconnectRequest {
 		return refusal(p, radius.CodeCoANAK, rfc3576.ErrorCause_Value_UnsupportedExtension)
 	}
 	if made := rfc2869.EventTimestamp_Get(p); !made.IsZero() && time.Since(made).Abs() > oldest {
-		r.log.Warn("a request to disconnect a client is not answered: it is too old, or a clock is wrong", "from", from, "made", made)
+		r.disconnecting.add("a request to disconnect a client is not answered: it is too old, or a clock is wrong", "from", from, "made", made)
 		return nil
 	}
 	cause := r.endSession(ctx, p)

@@ -64,8 +64,7 @@ type Radius struct {
 	clients  map[string]*client // by place, hardware address and client identifier
 	sessions map[netip.Addr]*client
 
-	complained time.Time
-	unlogged   int
+	asking, disconnecting complaints
 }
 
 // client is what we know of a client.
@@ -88,6 +87,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.C
 	r := &Radius{
 		ctx: ctx, config: c, log: log, end: end, access: newServers(c, c.Servers), accounting: newServers(c, c.AccountingServers),
 		clients: map[string]*client{}, sessions: map[netip.Addr]*client{},
+		asking: complaints{ctx: ctx, log: log}, disconnecting: complaints{ctx: ctx, log: log},
 	}
 	r.program = program.Program{Socket: c.Socket, Name: "radius", Log: log, Workers: int(c.Workers)}
 	if len(c.Servers) > 0 {
@@ -187,12 +187,12 @@ func (r *Radius) decide(q *outside.Query) (a outside.Answer) {
 		b.check(rfc4679.ADSLAgentRemoteID_Add(p, behindEnterprise(q.RemoteID)))
 	}
 	if b.err != nil {
-		r.complain("a client cannot be asked about", "error", b.err)
+		r.asking.add("a client cannot be asked about", "error", b.err)
 		return a
 	}
 	answer, err := r.access.exchange(r.ctx, p, true)
 	if err != nil {
-		r.complain("no server answers about access", "error", err)
+		r.asking.add("no server answers about access", "error", err)
 		return a // DHCP4D_OUTSIDE_POLICY decides
 	}
 	switch answer.Code {
@@ -206,23 +206,8 @@ func (r *Radius) decide(q *outside.Query) (a outside.Answer) {
 	case radius.CodeAccessReject:
 		return outside.Answer{Verdict: outside.Drop, Reason: r.config.RejectReason, Keep: uint32(r.config.RejectKeep)}
 	}
-	r.complain("an answer about access is neither Access-Accept nor Access-Reject", "code", answer.Code)
+	r.asking.add("an answer about access is neither Access-Accept nor Access-Reject", "code", answer.Code)
 	return a
-}
-
-// complainEvery is the least time between two lines of the log about access.
-const complainEvery = 10 * time.Second
-
-// complain logs what is wrong with access, but not about every client.
-func (r *Radius) complain(what string, facts ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ctx.Err() != nil || time.Since(r.complained) < complainEvery {
-		r.unlogged++
-		return
-	}
-	r.log.Warn(what, append(facts, "unlogged", r.unlogged)...) //nolint:sloglint // the callers' texts are constants
-	r.complained, r.unlogged = time.Now(), 0
 }
 
 // The addresses of RFC 2865 section 5.8 that are none.

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -519,6 +520,31 @@ func TestDisconnect(t *testing.T) {
 	}
 	if a := r.disconnect(t.Context(), b, server); a == nil || a.Code != radius.CodeCoANAK || rfc3576.ErrorCause_Get(a) != rfc3576.ErrorCause_Value_UnsupportedExtension {
 		t.Errorf("a CoA-Request is answered by %v", a)
+	}
+}
+
+// Whoever can send us a datagram cannot fill the disk with what we say of it.
+func TestForgedRequestsFillNoLog(t *testing.T) {
+	var said bytes.Buffer
+	c, err := Load([]string{"RADIUS_SOCKET=/run/x", "RADIUS_SERVERS=[::1]:1812", "RADIUS_SECRET=" + secret,
+		"RADIUS_DISCONNECT_LISTEN=[::1]:0", "RADIUS_DISCONNECT_FROM=192.0.2.0/24"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(t.Context(), c, slog.New(slog.NewTextHandler(&said, nil)), nil)
+	for _, from := range []string{"192.0.2.53", "198.51.100.1"} { // one that may, one that may not
+		for range 10_000 {
+			if r.disconnect(t.Context(), make([]byte, 20), &net.UDPAddr{IP: net.ParseIP(from), Port: 1}) != nil {
+				t.Fatal("a forged request is answered")
+			}
+		}
+	}
+	if n := strings.Count(said.String(), "\n"); n != 1 {
+		t.Errorf("20000 forged requests make %d lines", n)
+	}
+	r.asking.add("something else is wrong")
+	if !strings.Contains(said.String(), "something else is wrong") {
+		t.Error("forged requests hide trouble of another kind")
 	}
 }
 
