@@ -26,6 +26,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
@@ -105,7 +106,7 @@ func (p *Program) listen() (*net.UnixListener, error) {
 	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	l, err := listenPrivately(made)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +119,21 @@ func (p *Program) listen() (*net.UnixListener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// listenPrivately makes a socket that only its owner can connect to, whatever the umask. Linux gives
+// the file the permissions that the socket has when it is bound.
+func listenPrivately(path string) (*net.UnixListener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
+		var err error
+		closed := socket.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(closed, err)
+	}}
+	l, err := config.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
 }
 
 // Forget has all daemons that are connected ask again about a key, about all if it is nil.
