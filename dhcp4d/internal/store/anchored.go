@@ -56,6 +56,10 @@ func (a *anchored) named(err error) error {
 	return err
 }
 
+// storeMode is the permissions of new files: leases name clients, and the operator may have made the
+// directory readable for everybody.
+const storeMode = 0o640
+
 // openFile opens a file as os.OpenFile does.
 func (a *anchored) openFile(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	name, ok := a.local(path)
@@ -68,7 +72,7 @@ func (a *anchored) openFile(path string, flags int, perm fs.FileMode) (*os.File,
 
 // open opens a file for Pebble.
 func (a *anchored) open(path string, flags int, options ...vfs.OpenOption) (vfs.File, error) {
-	f, err := a.openFile(path, flags, 0o666)
+	f, err := a.openFile(path, flags, storeMode)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +207,7 @@ func (a *anchored) GetDiskUsage(path string) (u vfs.DiskUsage, err error) {
 // Lock implements vfs.FS. The lock belongs to the process: it is lost when the process closes any
 // handle of the file.
 func (a *anchored) Lock(path string) (io.Closer, error) {
-	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, storeMode)
 	if err != nil {
 		return nil, err
 	}

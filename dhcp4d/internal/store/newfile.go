@@ -67,7 +67,7 @@ func zeros(o Options, path string, size int) error {
 // directZeros makes a file of zeros past the page cache and syncs it. The error is EINVAL if the
 // file system cannot do that.
 func (a *anchored) directZeros(path string, size int) error {
-	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_DIRECT, 0o644)
+	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_DIRECT, storeMode)
 	if err != nil {
 		return err
 	}

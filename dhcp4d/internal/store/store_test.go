@@ -197,6 +197,36 @@ func remembersTheClock(t *testing.T, kind string) {
 	}
 }
 
+// Leases name clients. They stay unread by other users also in a directory that the operator has made
+// readable for everybody.
+func TestOthersCannotReadTheFiles(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind string) {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s := mustOpen(t, kind+":"+dir, quiet())
+			contents(t, s)
+			if _, err := s.Commit([]lease.Binding{binding(1)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) < 3 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			if info, err := f.Info(); err != nil || info.Mode().Perm()&0o007 != 0 {
+				t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
+			}
+		}
+	})
+}
+
 func TestOpenURL(t *testing.T) {
 	for _, url := range []string{"", "memory", "memory:x", "pebble:", "pebble", "journal:", "bolt:/x", "/var/lib"} {
 		if _, err := Open(url, quiet()); err == nil || !strings.Contains(err.Error(), "pebble:DIR") {
