@@ -26,8 +26,8 @@ import (
 var version = "devel"
 
 func main() {
-	// There is nothing to reload, and nobody may be there to read the log. To systemd an end by these
-	// signals would be a good one, after which it does not restart.
+	// There is nothing to reload, and nobody may be there to read the log. To systemd an end by
+	// these signals would be a good one, after which it does not restart.
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()

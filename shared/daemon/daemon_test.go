@@ -333,8 +333,8 @@ func TestStopIsNotLostBehindReloads(t *testing.T) {
 	}
 }
 
-// A SIGHUP that comes while the configuration is read, or while there is nothing to reload yet, is a
-// reload as soon as there is.
+// A SIGHUP that comes while the configuration is read, or while there is nothing to reload yet, is
+// a reload as soon as there is.
 func TestEarlyHangupsAreReloads(t *testing.T) {
 	for _, when := range []string{"while the configuration is read", "while Serve begins"} {
 		t.Run(when, func(t *testing.T) {

@@ -36,10 +36,10 @@ func NewRuntime(d drop.Daemon, log *slog.Logger, reg *prometheus.Registry) *Runt
 	return rt
 }
 
-// OnReload sets the function that SIGHUP calls. A SIGHUP that came before waits for it. The function
-// puts the new configuration into effect and returns its Settings, from which the frame takes the
-// log level. If it returns an error, the old configuration must still be in effect; the frame logs
-// the error and shows it as a metric.
+// OnReload sets the function that SIGHUP calls. A SIGHUP that came before waits for it. The
+// function puts the new configuration into effect and returns its Settings, from which the frame
+// takes the log level. If it returns an error, the old configuration must still be in effect; the
+// frame logs the error and shows it as a metric.
 func (rt *Runtime) OnReload(f func() (Settings, error)) {
 	if rt.reload.Swap(&f) == nil {
 		close(rt.reloadable)

@@ -54,8 +54,8 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer,
 	if err != nil {
 		return err
 	}
-	// A channel of their own, so that many SIGHUPs cannot displace a SIGTERM. Before there is anything
-	// to end, a SIGTERM ends the process at once.
+	// A channel of their own, so that many SIGHUPs cannot displace a SIGTERM. Before there is
+	// anything to end, a SIGTERM ends the process at once.
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, unix.SIGTERM, unix.SIGINT)
 	defer signal.Stop(stops)

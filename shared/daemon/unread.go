@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// unreadWait is how long a line of the log waits for whoever reads the log. Those that follow do
-	// not wait until there is room again.
+	// unreadWait is how long a line of the log waits for whoever reads the log. Those that follow
+	// do not wait until there is room again.
 	unreadWait = 100 * time.Millisecond
 	// pipeRoom is how many octets a pipe takes without waiting when it says that it has room
 	// (PIPE_BUF).

@@ -56,8 +56,8 @@ func (a *anchored) named(err error) error {
 	return err
 }
 
-// storeMode is the permissions of new files: leases name clients, and the operator may have made the
-// directory readable for everybody.
+// storeMode is the permissions of new files: leases name clients, and the operator may have made
+// the directory readable for everybody.
 const storeMode = 0o640
 
 // openFile opens a file as os.OpenFile does.

@@ -197,8 +197,8 @@ func remembersTheClock(t *testing.T, kind string) {
 	}
 }
 
-// Leases name clients. They stay unread by other users also in a directory that the operator has made
-// readable for everybody.
+// Leases name clients. They stay unread by other users also in a directory that the operator has
+// made readable for everybody.
 func TestOthersCannotReadTheFiles(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind string) {
 		dir := t.TempDir()

@@ -121,8 +121,8 @@ func (p *Program) listen() (*net.UnixListener, error) {
 	return l, nil
 }
 
-// listenPrivately makes a socket that only its owner can connect to, whatever the umask. Linux gives
-// the file the permissions that the socket has when it is bound.
+// listenPrivately makes a socket that only its owner can connect to, whatever the umask. Linux
+// gives the file the permissions that the socket has when it is bound.
 func listenPrivately(path string) (*net.UnixListener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
 		var err error
