@@ -22,6 +22,10 @@ func seeds(f *testing.F) {
 	ours := full("lo", "2001:db8::bad", "\x02\x22")
 	f.Add(wrap(2, dhcp6.RelayForward, message(dhcp6.DHCPv4Query, option(17, other, "any"), option(17, isc, ours, option(60004, "")), carried(), option(17, isc, ours))))
 	f.Add(wrap(2, dhcp6.RelayReply, message(dhcp6.DHCPv4Response, option(17, isc, option(1, ""), ours, option(60004, "")), carried())))
+	for _, cut := range []string{"\xea", "\xea\x61\x00", "\xea\x61\x00\x03ab"} { // suboptions that end too early
+		f.Add(message(dhcp6.DHCPv4Query, option(17, isc, ours, cut), carried()))
+		f.Add(message(dhcp6.DHCPv4Response, option(17, isc, ours, cut), carried()))
+	}
 	f.Add(ipc.AppendProbe(nil))
 }
 

@@ -35,10 +35,15 @@ func decode(b []byte) *node {
 	return n
 }
 
+// decodeOptions leaves out an option that runs past the end. Among the options of a message there
+// is none, because they have been parsed; among suboptions there may be.
 func decodeOptions(b []byte) []entry {
 	var es []entry
-	for len(b) > 0 {
+	for len(b) >= 4 {
 		n := 4 + int(binary.BigEndian.Uint16(b[2:]))
+		if n > len(b) {
+			break
+		}
 		es = append(es, entry{code: binary.BigEndian.Uint16(b), data: b[4:n]})
 		b = b[n:]
 	}
