@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +15,8 @@ import (
 )
 
 // TestFilesBrokenWhileServing breaks a file of dhcp4d's state while it serves, and later kills or
-// stops it. Then it starts and knows every lease that was acknowledged, or ends and says which file
-// is wrong. DHCP4O6_BREAKS_SERVING is how many files are broken, each in a run of its own.
+// stops it. The next start knows every lease that was acknowledged, or ends and says which file is
+// wrong. DHCP4O6_BREAKS_SERVING is the number of files that are broken, each in a run of its own.
 func TestFilesBrokenWhileServing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range stores {
@@ -36,9 +35,7 @@ func brokenWhileServing(t *testing.T, kind string) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+filepath.Join(state, "leases"),
-		"DHCP4D_HOOKS=leaselog,outside", "DHCP4D_LEASELOG_PATH="+filepath.Join(state, "lease.log"),
-		"DHCP4D_OUTSIDE_SOCKET="+filepath.Join(state, "socket"), "DHCP4D_OUTSIDE_EVENTS="+filepath.Join(state, "events"))
+	b.keep(kind, state)
 	b.start()
 	defer func() { _ = b.six.Stop(20 * time.Second) }()
 	w := b.crowd(ackcheck.Config{Clients: 40, Window: 8, Keep: true})
@@ -55,7 +52,7 @@ func brokenWhileServing(t *testing.T, kind string) {
 		t.Fatalf("%s is %s: %v", name, how.name, err)
 	}
 	acks := w.Acks.Load()
-	b.await("more ACKs, or a word that there are none", func() bool {
+	b.await("more ACKs, or the end of dhcp4d or of its readiness", func() bool {
 		m, err := b.four.Metrics()
 		return w.Acks.Load() > acks+200 || (err == nil && m["dhcp4d_ready"] == 0) || ended(b.four)
 	})
@@ -63,49 +60,36 @@ func brokenWhileServing(t *testing.T, kind string) {
 	stop()
 	kill := rand.IntN(2) == 0
 	if kill {
-		// A store notes once a second how far it has come. What was acknowledged after that, and
-		// written to a file that another hand has changed, is not missed after a crash.
+		// Once a second a store writes down how many batches it has. Batches after that note are
+		// not missed after a crash if somebody has changed their file.
 		time.Sleep(3 * time.Second)
 	}
-	what := fmt.Sprintf("%s is %s while dhcp4d serves, which then is killed: %v", name, how.name, kill)
-	t.Logf("%s; ready %v, %d ACKs after it", what, m["dhcp4d_ready"], w.Acks.Load()-acks)
+	what := fmt.Sprintf("%s is %s while dhcp4d serves; dhcp4d is killed: %v", name, how.name, kill)
+	t.Logf("%s; ready %v, %d ACKs after the break", what, m["dhcp4d_ready"], w.Acks.Load()-acks)
 	said := b.four.Output()
 	switch {
 	case ended(b.four):
 		if !strings.Contains(said, filepath.Base(name)) {
-			t.Errorf("%s: it has ended and does not say why: %s", what, said)
+			t.Errorf("%s: dhcp4d has ended and does not name the file: %s", what, said)
 		}
 	case kill:
 		b.four.Kill()
 	default:
 		if err := b.four.Stop(30 * time.Second); err != nil && !strings.Contains(err.Error(), "status 1") {
-			t.Errorf("%s: it does not stop: %v", what, err)
+			t.Errorf("%s: dhcp4d does not stop: %v", what, err)
 		}
 	}
 	if b.four, err = servers.StartV4(b.server, servers.Ours, b.config); err != nil {
-		// Pebble has other names for some of its files.
-		says := []string{filepath.Base(name), filepath.Join(state, "leases") + " is damaged: its "}
-		if !strings.Contains(err.Error(), "exit status 1") || !slices.ContainsFunc(says, func(s string) bool { return strings.Contains(err.Error(), s) }) {
-			t.Errorf("%s: it does not start, and does not say what is wrong: %v", what, err)
+		if err := explained(err, filepath.Base(name), damagedStore(state)); err != nil {
+			t.Errorf("%s: dhcp4d does not start: %v", what, err)
 		}
 		return
 	}
-	n, lost, err := w.Verify(t.Context())
-	if err != nil || n == 0 || len(lost) > 0 {
-		t.Errorf("%s: %d of %d leases are lost: %v\n%s\n%s", what, len(lost), n, err, said, b.four.Output())
+	if err := b.verify(w); err != nil {
+		t.Errorf("%s: %v\n%s\n%s", what, err, said, b.four.Output())
 	}
 	b.faultless(w)
 	if err := b.four.Stop(30 * time.Second); err != nil {
 		t.Error(err)
-	}
-}
-
-// ended reports whether a daemon has ended.
-func ended(half *servers.Half) bool {
-	select {
-	case <-half.Ended():
-		return true
-	default:
-		return false
 	}
 }

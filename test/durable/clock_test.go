@@ -16,9 +16,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// TestClocksThatAreSet runs both daemons with keys, and sets their wall clocks at every stage, by
-// more than a lease takes. More clients than addresses go on meanwhile. No lease is lost, none is
-// given twice, and clients are served again after each step.
+// TestClocksThatAreSet runs both daemons with keys, under load from more clients than there are
+// addresses. At each stage it sets a wall clock by more than a lease time. No lease is lost, none
+// is given twice, and clients are served after each step.
 func TestClocksThatAreSet(t *testing.T) {
 	t.Parallel()
 	for _, kind := range append([]string{"postgres"}, stores...) {
@@ -43,9 +43,9 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 	b.config.Patience = time.Minute
 	four, six := new(ownclock.Clock), new(ownclock.Clock)
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+url, "DHCP4D_IPC_KEYS="+ipcKey, "DHCP6D_IPC_KEYS="+ipcKey,
-		// The kernel's time stamps of datagrams are by a clock that was not set.
+		// The kernel's time stamps of datagrams come from the machine's clock, which is not set.
 		"DHCP6D_MAX_WAIT=0", "DHCP6D_DISCOVER_MAX_WAIT=0")
-	// A lease log of yesterday stays, whatever the clock says for a while.
+	// The log removes files that are older than 7 days. It must not judge by a wrong clock.
 	log := filepath.Join(b.config.Dir, "lease.log")
 	yesterday := log + "-" + time.Now().AddDate(0, 0, -1).UTC().Format("20060102T150405.000Z")
 	if err := os.WriteFile(yesterday, nil, 0o600); err != nil {
@@ -53,7 +53,7 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 	}
 	b.config.Env = append(b.config.Env, "DHCP4D_HOOKS=leaselog", "DHCP4D_LEASELOG_PATH="+log, "DHCP4D_LEASELOG_COMPRESS=false",
 		"DHCP4D_LEASELOG_ROTATE_DAILY=true", "DHCP4D_LEASELOG_ROTATE_SIZE=64K", "DHCP4D_LEASELOG_KEEP=7d")
-	four.Step(by) // wrong before the first lease
+	four.Step(by) // dhcp4d starts with a wrong clock
 	b.config.Prepare = four.Give
 	b.start4()
 	b.config.Prepare = six.Give
@@ -69,17 +69,17 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 		seen float64 // steps that dhcp4d has noticed since its start
 	}{
 		{"before the first lease", func() { four.Step(-by) }, 1},
-		{"forth while bound", func() { four.Step(by) }, 2},
+		{"forward while bound", func() { four.Step(by) }, 2},
 		{"back while bound", func() { four.Step(-by) }, 3},
-		{"of dhcp6d, forth", func() { six.Step(by) }, 3},
+		{"of dhcp6d, forward", func() { six.Step(by) }, 3},
 		{"of dhcp6d, back", func() { six.Step(-by) }, 3},
 		{"of both", func() { four.Step(by); six.Step(by) }, 4},
 		{"during a reload", func() { b.four.Signal(unix.SIGHUP); four.Step(-by); b.four.Signal(unix.SIGHUP) }, 5},
 		{"while the store is failed", func() {
 			fail()
-			b.await("the store is failed", func() bool { return b.counts("dhcp4d_store_errors_total") > 0 })
+			b.await("the error of the store", func() bool { return b.counts("dhcp4d_store_errors_total") > 0 })
 			four.Step(by)
-			b.await("the step is noticed", func() bool { return b.steps() > 5 })
+			b.await("the step to be noticed", func() bool { return b.steps() > 5 })
 			heal()
 		}, 6},
 		{"between kill and start", func() { b.four.Kill(); four.Step(-by); b.start4() }, 0},
@@ -90,7 +90,7 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 			b.start4()
 			four.Step(-by)
 		}, 1},
-		{"while dhcp6d is started anew", func() {
+		{"while dhcp6d restarts", func() {
 			b.six.Kill()
 			six.Step(-by)
 			b.config.Prepare = six.Give
@@ -104,7 +104,7 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 		at := w.Acks.Load()
 		b.await("an ACK before a step "+stage.name, func() bool { return w.Acks.Load() > at })
 		stage.do()
-		b.await("the step is noticed "+stage.name, func() bool { return b.steps() >= stage.seen })
+		b.await("dhcp4d to notice a step "+stage.name, func() bool { return b.steps() >= stage.seen })
 		at = w.Acks.Load()
 		b.await("an ACK after a step "+stage.name, func() bool { return w.Acks.Load() > at+50 })
 		stop()
@@ -122,7 +122,7 @@ func setClocks(t *testing.T, kind string, by time.Duration) {
 	}
 }
 
-// counts returns the sum of the series of a name of dhcp4d, 0 if a busy machine does not answer.
+// counts returns the sum of the series of a metric of dhcp4d, 0 if dhcp4d does not answer in time.
 func (b *bench) counts(name string) float64 {
 	m, err := b.four.Metrics()
 	if err != nil {

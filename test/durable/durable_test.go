@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -26,7 +27,18 @@ var (
 	link   = netip.MustParseAddr("2001:db8:7::1")
 )
 
-// stores are those on a disk. Every proof is made for each of them.
+// subnets are the only subnet of the tests.
+var subnets = []servers.Subnet{{
+	ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/16"),
+	First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.1.250"),
+	Links: []netip.Prefix{netip.PrefixFrom(link, 64).Masked()},
+}}
+
+// rules make dhcp4d silent about addresses that it does not know, as package ackcheck wants it, and
+// keep offers that no client took from blocking the small pool.
+var rules = []string{"DHCP4D_AUTHORITATIVE=false", "DHCP4D_OFFER_HOLD=2s"}
+
+// stores are the kinds of store on a disk. Every test runs for each of them.
 var stores = []string{"pebble", "journal"}
 
 // bench is a server host and a relay host, joined by a link.
@@ -38,7 +50,8 @@ type bench struct {
 	six, four *servers.Half
 }
 
-func newBench(t *testing.T) *bench {
+// newLab makes a network for a test that needs both daemons.
+func newLab(t *testing.T) *netns.Lab {
 	t.Helper()
 	lab := netnstest.Lab(t)
 	for _, name := range []string{"dhcp6d", "dhcp4d"} {
@@ -46,6 +59,12 @@ func newBench(t *testing.T) *bench {
 			netnstest.Skip(t, err.Error())
 		}
 	}
+	return lab
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	lab := newLab(t)
 	b := &bench{t: t}
 	var err error
 	if b.server, err = lab.Host("server"); err != nil {
@@ -55,18 +74,19 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	if err := lab.Link(netns.End{Host: b.server, Name: "core", Addresses: []netip.Prefix{netip.PrefixFrom(server, 64)}},
-		netns.End{Host: b.relay, Name: "up", Addresses: []netip.Prefix{netip.PrefixFrom(agent, 64)}}); err != nil {
+		relayEnd(b.relay)); err != nil {
 		t.Fatal(err)
 	}
 	b.config = servers.Config{
 		Dir: t.TempDir(), Interfaces: []string{"core"}, Relays: []netip.Prefix{netip.PrefixFrom(agent, 128)}, Quiet: true,
-		Subnets: []servers.Subnet{{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/16"),
-			First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.1.250"), Links: []netip.Prefix{netip.PrefixFrom(link, 64).Masked()}}},
-		// The server is silent about addresses that it does not know (see package ackcheck), and
-		// offers that no client took do not block the small pool.
-		Env: []string{"DHCP4D_AUTHORITATIVE=false", "DHCP4D_OFFER_HOLD=2s"},
+		Subnets: subnets, Env: slices.Clone(rules),
 	}
 	return b
+}
+
+// relayEnd is the end of the relay's link to the servers.
+func relayEnd(relay *netns.Host) netns.End {
+	return netns.End{Host: relay, Name: "up", Addresses: []netip.Prefix{netip.PrefixFrom(agent, 64)}}
 }
 
 func (b *bench) start() {
@@ -91,7 +111,7 @@ func (b *bench) start4() {
 	}
 }
 
-// crowd makes a crowd. There is one at a time.
+// crowd makes a crowd of clients behind the relay. A bench can have only one at a time.
 func (b *bench) crowd(c ackcheck.Config) *ackcheck.Crowd {
 	b.t.Helper()
 	socket, err := netns.In(b.relay, func() (*client.Socket, error) {
@@ -109,7 +129,7 @@ func (b *bench) crowd(c ackcheck.Config) *ackcheck.Crowd {
 	return w
 }
 
-// load starts the crowd, and returns a function that stops it and checks that there was no fault.
+// load starts the crowd. The function that it returns stops the crowd and checks for faults.
 func (b *bench) load(w *ackcheck.Crowd) (stop func()) {
 	end := b.run(w)
 	return func() {
@@ -118,7 +138,7 @@ func (b *bench) load(w *ackcheck.Crowd) (stop func()) {
 	}
 }
 
-// run starts the crowd, and returns a function that stops it.
+// run starts the crowd. The function that it returns stops it.
 func (b *bench) run(w *ackcheck.Crowd) (stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
@@ -133,11 +153,12 @@ func (b *bench) run(w *ackcheck.Crowd) (stop func()) {
 	}
 }
 
+// faultless fails the test if a client was given what another one has, or was refused its own.
 func (b *bench) faultless(w *ackcheck.Crowd) {
 	b.t.Helper()
 	for i, f := range w.Faults() {
 		if i == 10 {
-			b.t.Errorf("and %d more", len(w.Faults())-i)
+			b.t.Errorf("and %d more faults", len(w.Faults())-i)
 			break
 		}
 		b.t.Error(f)
@@ -152,12 +173,12 @@ func (b *bench) await(what string, ok func() bool) {
 	b.t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never came true: %s", what)
+			b.t.Fatalf("waited a minute in vain for %s", what)
 		}
 	}
 }
 
-// rounds is the number that an environment variable gives, else one that a test run can wait for.
+// rounds returns the number in an environment variable, or usual if it is not set.
 func rounds(t *testing.T, variable string, usual int) int {
 	t.Helper()
 	v := os.Getenv(variable)

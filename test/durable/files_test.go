@@ -2,23 +2,16 @@ package durable
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
-	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// breaks are what is done to a file.
+// breaks are the ways to break a file.
 var breaks = []struct {
 	name string
 	do   func(path string) error
@@ -78,47 +71,25 @@ func everyFile(t *testing.T, kind string) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+filepath.Join(state, "leases"),
-		"DHCP4D_HOOKS=leaselog,outside", "DHCP4D_LEASELOG_PATH="+filepath.Join(state, "lease.log"),
-		"DHCP4D_OUTSIDE_SOCKET="+filepath.Join(state, "socket"), "DHCP4D_OUTSIDE_EVENTS="+filepath.Join(state, "events"),
-		"DHCP6D_DHCPV6_SERVERS=[2001:db8:c::9]:547")
-	b.start()
-	w := b.crowd(ackcheck.Config{Clients: 40, Window: 8, Keep: true})
-	stop := b.load(w)
-	b.await("leases", func() bool { return w.Acks.Load() > 200 })
-	stop()
-	b.stop4()
+	b.keep(kind, state)
+	b.config.Env = append(b.config.Env, "DHCP6D_DHCPV6_SERVERS=[2001:db8:c::9]:547")
+	w := b.fill()
 	good := filepath.Join(t.TempDir(), "good")
 	if err := os.CopyFS(good, os.DirFS(state)); err != nil {
 		t.Fatal(err)
 	}
-	start4 := func() (err error) {
-		if b.four, err = servers.StartV4(b.server, servers.Ours, b.config); err != nil {
-			return err
-		}
-		n, lost, err := w.Verify(t.Context())
-		b.faultless(w)
-		if err == nil && (n == 0 || len(lost) > 0) {
-			err = fmt.Errorf("%d of %d leases are lost", len(lost), n)
-		}
-		return errors.Join(err, b.four.Stop(20*time.Second))
-	}
+	start4 := func() error { return b.tryV4(w) }
 	names := filesOf(t, good)
 	tried, served := 0, 0
-	try := func(what string, say []string, breakIt func() error, start func() error) {
+	try := func(what string, words []string, breakIt, start func() error) {
 		if err := breakIt(); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		tried++
-		switch err := start(); {
-		case err == nil:
+		if err := start(); err == nil {
 			served++
-		case !strings.Contains(err.Error(), "exit status 1"):
+		} else if err := explained(err, append(words, damagedStore(state))...); err != nil {
 			t.Errorf("%s: %v", what, err)
-		// Pebble has other names for some of its files.
-		case !strings.Contains(err.Error(), filepath.Join(state, "leases")+" is damaged: its ") &&
-			!slices.ContainsFunc(say, func(name string) bool { return strings.Contains(err.Error(), name) }):
-			t.Errorf("%s: it does not say what is wrong: %v", what, err)
 		}
 	}
 	fresh := func() error { return errors.Join(os.RemoveAll(state), os.CopyFS(state, os.DirFS(good))) }
@@ -135,12 +106,12 @@ func everyFile(t *testing.T, kind string) {
 		if one == other {
 			continue
 		}
-		say := []string{filepath.Base(one), filepath.Base(other)}
-		try(one+" is "+how.name+" and "+other+" is "+also.name, say, func() error {
+		words := []string{filepath.Base(one), filepath.Base(other)}
+		try(one+" is "+how.name+" and "+other+" is "+also.name, words, func() error {
 			return errors.Join(fresh(), how.do(filepath.Join(state, one)), also.do(filepath.Join(state, other)))
 		}, start4)
 	}
-	// dhcp6d, which has no leases.
+	// The files of dhcp6d, which has no leases.
 	if err := b.six.Stop(20 * time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -150,31 +121,10 @@ func everyFile(t *testing.T, kind string) {
 	}
 	for _, name := range filesOf(t, good6) {
 		for _, how := range breaks {
-			try("of dhcp6d "+name+" is "+how.name, []string{filepath.Base(name)}, func() error {
+			try("file "+name+" of dhcp6d is "+how.name, []string{filepath.Base(name)}, func() error {
 				return errors.Join(os.RemoveAll(six), os.CopyFS(six, os.DirFS(good6)), how.do(filepath.Join(six, name)))
-			}, func() error {
-				half, err := servers.StartV6(b.server, servers.Ours, b.config, true)
-				if err != nil {
-					return err
-				}
-				return half.Stop(20 * time.Second)
-			})
+			}, b.tryV6)
 		}
 	}
-	t.Logf("%d damages, %d of them served", tried, served)
-}
-
-// filesOf lists the files of a directory and those below it.
-func filesOf(t *testing.T, dir string) (names []string) {
-	t.Helper()
-	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			names = append(names, path)
-		}
-		return err
-	})
-	if err != nil || len(names) < 3 {
-		t.Fatalf("%v, %v", names, err)
-	}
-	return names
+	t.Logf("%d damages; the daemon served after %d of them", tried, served)
 }

@@ -18,7 +18,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, kind := range stores {
-		t.Run("D4-26 a full disk: no ACK, counted, and the same process serves on once there is space, store "+kind, func(t *testing.T) {
+		t.Run("D4-26 on a full disk there is no ACK, drops are counted, and with space the same process serves, store "+kind, func(t *testing.T) {
 			t.Parallel()
 			fullDisk(t, kind)
 		})
@@ -30,17 +30,17 @@ func fullDisk(t *testing.T, kind string) {
 	b.config.Through = []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=32m tmpfs "$0" && exec "$@"`, b.config.Dir}
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+filepath.Join(b.config.Dir, "dhcp4d"))
 	b.start()
-	// Clients also release. When its disk is full, a journal still has room for some thousand
-	// groups, and a renewal within a second changes nothing.
+	// Clients also release: on a full disk a journal still has room for some thousand commit
+	// groups, and a renewal within a second writes nothing.
 	w := b.crowd(ackcheck.Config{Clients: 250, Window: 16})
 	stop := b.load(w)
 	inside := filepath.Join(fmt.Sprintf("/proc/%d/root", b.four.PID()), b.config.Dir)
 	ballast := filepath.Join(inside, "ballast")
-	n := rounds(t, "DHCP4O6_FULL_DISKS", 1)
+	disks := rounds(t, "DHCP4O6_FULL_DISKS", 1)
 	if kind == "journal" {
-		n = 1 // it soon has all the files that it needs, and can still write when the disk is full
+		disks = 1 // after one round it has all the segments that it needs, and writes on a full disk
 	}
-	for round := range n {
+	for round := range disks {
 		before := w.Acks.Load()
 		b.await("ACKs before", func() bool { return w.Acks.Load() > before+100 })
 		counted := b.dropped()
@@ -48,11 +48,11 @@ func fullDisk(t *testing.T, kind string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A store that fails, opens again and removes old files frees some space. The disk is full
-		// when that ends.
+		// A store that fails is opened again and removes old files, which frees some space. So the
+		// test writes until there is no ACK for two seconds.
 		quiet := time.Now()
 		acks := w.Acks.Load()
-		b.await("silence", func() bool {
+		b.await("two seconds without an ACK", func() bool {
 			_, err := f.Write(make([]byte, 64<<10))
 			for err == nil {
 				_, err = f.Write(make([]byte, 4<<10))
@@ -69,18 +69,16 @@ func fullDisk(t *testing.T, kind string) {
 			t.Fatal(err)
 		}
 		space := time.Now()
-		b.await("an ACK", func() bool { return w.LastACK().After(space) })
-		t.Logf("round %d: first ACK %v after there was space, %v queries dropped for the store",
+		b.await("an ACK once there is space", func() bool { return w.LastACK().After(space) })
+		t.Logf("round %d: first ACK %v after there was space, %v queries dropped with store_error",
 			round, time.Since(space).Round(time.Millisecond), b.dropped()-counted)
-		select {
-		case <-b.four.Ended():
+		if ended(b.four) {
 			t.Fatal("dhcp4d has ended")
-		default:
 		}
 	}
 	stop()
-	// What was acknowledged before and after the disk was full survives a kill. The mount belongs
-	// to the process, so its files are copied out and in.
+	// Leases acknowledged before and after the disk was full survive a kill. The mount ends with
+	// the process, so its files are copied first.
 	saved := filepath.Join(t.TempDir(), "dhcp4d")
 	if err := b.four.Freeze(); err != nil {
 		t.Fatal(err)
@@ -92,11 +90,11 @@ func fullDisk(t *testing.T, kind string) {
 	b.config.Through = nil
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+saved)
 	b.start4()
-	looked, lost, err := w.Verify(t.Context())
+	n, lost, err := w.Verify(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d leases looked for, %d lost", looked, len(lost))
+	t.Logf("%d leases verified, %d lost", n, len(lost))
 	b.faultless(w)
 }
 

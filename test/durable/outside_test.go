@@ -17,8 +17,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
 )
 
-// decides serves four lines of five, by the Interface-Id: even ones from one pool, odd ones from
-// another. Now and then it forgets an answer.
+// decides is a program that refuses every fifth line, by the Interface-Id. Other lines get an
+// address of the pool even or odd, by their number. One question in fifty gets no verdict.
 const decides = `
 import random, sys
 import dhcp4o6_hook as hook
@@ -34,8 +34,8 @@ def decide(query):
 hook.serve(sys.argv[1], decide=decide, name="decides")
 `
 
-// mad says hello, floods dhcp4d with verdicts that nobody has asked for, and ends in the middle of
-// a record. Each allows what was refused.
+// mad is a program that greets dhcp4d, floods it with verdicts that nobody has asked for, and
+// closes the connection within a record. Each verdict allows what decides refuses.
 const mad = `
 import os, socket, struct, sys
 
@@ -61,7 +61,7 @@ while True:
         pass
 `
 
-// outsider is the program outside of a bench, as its operator runs it.
+// outsider starts and ends the program outside, as an operator does.
 type outsider struct {
 	t           *testing.T
 	interpreter string
@@ -77,12 +77,12 @@ type run struct {
 
 func newOutsider(t *testing.T) *outsider {
 	t.Helper()
-	// python3 may be a script that chooses one, which takes longer to start.
+	// python3 may be a script that chooses an interpreter, and starts slowly.
 	interpreter, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
 		skip.Test(t, "there is no python3")
 	}
-	dir, err := os.MkdirTemp("", "outside") // short: the path of a socket has at most 107 octets
+	dir, err := os.MkdirTemp("", "outside") // t.TempDir may be too long: the path of a socket has at most 107 octets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func newOutsider(t *testing.T) *outsider {
 	return o
 }
 
-// start starts a program, and waits until it listens. What ran before still runs.
+// start starts a program and waits until it listens. The one before still runs.
 func (o *outsider) start(program string) {
 	o.t.Helper()
 	_ = os.Remove(o.socket)
@@ -112,7 +112,7 @@ func (o *outsider) start(program string) {
 	}
 	o.running = r
 	go func() {
-		_ = r.Wait() // it is killed
+		_ = r.Wait() // an error: it is killed
 		close(r.ended)
 	}()
 	for {
@@ -123,7 +123,7 @@ func (o *outsider) start(program string) {
 		}
 		select {
 		case <-r.ended:
-			o.t.Fatalf("%s has ended, and does not listen: %v", program, err)
+			o.t.Fatalf("%s has ended before it listens: %v", program, err)
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -144,10 +144,10 @@ func (*outsider) end(r *run) {
 	}
 }
 
-// TestTheProgramOutsideFailsUnderLoad: the program that decides who is served is killed, hangs, is
-// replaced, and gives way to one that floods and ends within records. dhcp4d is killed, too. No
-// lease that was acknowledged is lost, none is given to two clients, and none against a verdict.
-// DHCP4O6_OUTSIDE_TROUBLES is the number of rounds.
+// TestTheProgramOutsideFailsUnderLoad kills, stops and replaces the program outside under load, and
+// kills dhcp4d, too. For a while another program floods dhcp4d. No acknowledged lease is lost, none
+// is given to two clients, and none against a verdict. DHCP4O6_OUTSIDE_TROUBLES is the number of
+// rounds.
 func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "stale"} {
@@ -156,7 +156,7 @@ func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 			failsUnderLoad(t, policy)
 		})
 	}
-	t.Run("without a program and with the policy open there are leases against verdicts, so it can find them", func(t *testing.T) {
+	t.Run("without a program and with the policy open there are leases against verdicts, and the test sees them", func(t *testing.T) {
 		t.Parallel()
 		b, _ := asksOutside(t, "open")
 		b.start()
@@ -171,12 +171,12 @@ func TestTheProgramOutsideFailsUnderLoad(t *testing.T) {
 			}
 		}
 		if wrong == 0 {
-			t.Error("none of the leases is found")
+			t.Error("no lease is against a verdict, want some")
 		}
 	})
 }
 
-// trouble is what happens to a program while queries flow.
+// trouble is what happens to the program under load.
 var trouble = []struct {
 	name string
 	do   func(o *outsider)
@@ -203,7 +203,7 @@ var trouble = []struct {
 		time.Sleep(rand.N(50 * time.Millisecond))
 		o.end(before)
 	}},
-	{"replaced by a mad one for a while", func(o *outsider) {
+	{"replaced for a while by one that floods dhcp4d", func(o *outsider) {
 		o.end(o.running)
 		o.start("mad.py")
 		time.Sleep(rand.N(500 * time.Millisecond))
@@ -212,7 +212,7 @@ var trouble = []struct {
 	}},
 }
 
-// asksOutside makes a bench whose dhcp4d asks a program, which does not run yet.
+// asksOutside makes a bench whose dhcp4d asks a program. The program is not started.
 func asksOutside(t *testing.T, policy string) (*bench, *outsider) {
 	t.Helper()
 	b, o := newBench(t), newOutsider(t)
@@ -258,11 +258,11 @@ func failsUnderLoad(t *testing.T, policy string) {
 			}
 		}
 	}
-	t.Logf("%d ACKs, %d leases looked for after trouble, none lost, none given twice or against a verdict", w.Acks.Load(), checked)
+	t.Logf("%d ACKs, %d leases verified after trouble, none lost, none given twice or against a verdict", w.Acks.Load(), checked)
 }
 
-// againstVerdict returns in words what is wrong with a lease, by the hardware address of its
-// client, which ends with the number of its line.
+// againstVerdict says which verdict a lease breaks, and returns "" if it breaks none. The last two
+// octets of the hardware address are the number of the client's line.
 func againstVerdict(address netip.Addr, hardware string) string {
 	mac, err := net.ParseMAC(hardware)
 	if err != nil {
@@ -272,9 +272,9 @@ func againstVerdict(address netip.Addr, hardware string) string {
 	odd := octets[2] > 0 || octets[3] >= 200 // where the pools meet
 	switch {
 	case line%5 == 0:
-		return fmt.Sprintf("line %d, whose verdict is no, has %v", line, address)
+		return fmt.Sprintf("line %d is refused by its verdict, and has %v", line, address)
 	case odd != (line%2 == 1):
-		return fmt.Sprintf("line %d has %v, which is of the other pool", line, address)
+		return fmt.Sprintf("line %d has %v, which is in the other pool", line, address)
 	}
 	return ""
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// damage is what the test does to a copy of a store, and what dhcp4d must say about it.
+// damage is a change of a store, and what dhcp4d must say about it.
 type damage struct {
 	name string
 	do   func(dir string) error
 	says string
 }
 
-// damages are listed by store.
+// damages has the kind of store as key.
 var damages = map[string][]damage{
 	"pebble": {
 		{"an octet of a table changed", edit("*.sst", flip), "is damaged"},
@@ -35,8 +35,8 @@ var damages = map[string][]damage{
 		{"an octet of the manifest changed", edit("MANIFEST-*", flip), "is damaged"},
 		{"a table missing", remove("*.sst"), "is damaged"},
 	},
-	// The records of the first run are in the first segment. The second run begins another one,
-	// whose chain continues the first.
+	// The first segment has the records of the first run. The second run continues its chain in
+	// another segment.
 	"journal": {
 		{"an octet of a batch changed", edit("segment-*1", func(c []byte) []byte { c[4096+50] ^= 0xff; return c }), "is damaged"},
 		{"an octet of the first batch changed", edit("segment-*1", func(c []byte) []byte { c[50] ^= 0xff; return c }), "is damaged"},
@@ -48,7 +48,7 @@ var damages = map[string][]damage{
 func flip(c []byte) []byte  { c[len(c)/3] ^= 0xff; return c }
 func halve(c []byte) []byte { return c[:len(c)/2] }
 
-// edit changes the one file that matches the pattern.
+// edit changes each file that matches the pattern.
 func edit(pattern string, change func([]byte) []byte) func(dir string) error {
 	return func(dir string) error {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -78,7 +78,7 @@ func remove(pattern string) func(dir string) error {
 	}
 }
 
-// TestRefused starts dhcp4d on stores that it must not change.
+// TestRefused starts dhcp4d on stores that it must refuse and leave as they are.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, kind := range stores {
@@ -120,9 +120,9 @@ func refusals(t *testing.T, kind string) {
 		damage{"a store of a newer format", edit("dhcp4d-store", func(c []byte) []byte {
 			return regexp.MustCompile("format [0-9]+").ReplaceAll(c, []byte("format 99"))
 		}), "was written by a newer dhcp4d (format 99"},
-		damage{"a label that says nothing", edit("dhcp4d-store", func([]byte) []byte { return []byte("?") }), "is damaged"},
+		damage{"a label that cannot be read", edit("dhcp4d-store", func([]byte) []byte { return []byte("?") }), "is damaged"},
 		damage{"a store without its label", remove("dhcp4d-store"), "dhcp4d-store: it is missing"},
-		damage{"somebody else's directory", func(dir string) error {
+		damage{"a directory that is no store", func(dir string) error {
 			return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, fstest.MapFS{"photo": {Data: []byte("of a dog"), Mode: 0o600}}))
 		}, "no lease store"},
 	) {
@@ -139,8 +139,8 @@ func refusals(t *testing.T, kind string) {
 	}
 }
 
-// refused checks that dhcp4d does not start on the store: status 1, one line that says what is
-// wrong and where, and no file changed.
+// refused checks that dhcp4d does not start on the store: status 1, and one line that says what is
+// wrong and where. No file may change, unless another process may change them (still is false).
 func (b *bench) refused(t *testing.T, store, dir, says string, still bool) {
 	t.Helper()
 	program, err := servers.Find("dhcp4d")
@@ -162,14 +162,14 @@ func (b *bench) refused(t *testing.T, store, dir, says string, still bool) {
 	}
 	said := strings.TrimSpace(p.Output())
 	if !strings.Contains(said, says) || !strings.Contains(said, dir) || strings.Contains(said, "\n") {
-		t.Errorf("it says\n%s\nwant one line with %q and the directory", said, says)
+		t.Errorf("dhcp4d says\n%s\nwant one line with %q and the directory", said, says)
 	}
 	if after := content(t, dir); still && !maps.Equal(before, after) {
-		t.Errorf("the directory held %v, and holds %v", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+		t.Errorf("the directory has changed: it had %v, and has %v", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
 	}
 }
 
-// content returns what a directory holds, without the lock, which every reader takes.
+// content returns a sum of each file below a directory, without the lock file, which readers make.
 func content(t *testing.T, dir string) map[string][32]byte {
 	t.Helper()
 	sums := make(map[string][32]byte)
@@ -214,7 +214,7 @@ func TestSockets(t *testing.T) {
 		has := func(kind string) bool {
 			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", b.four.PID(), kind))
 			if err != nil {
-				return false // the kernel does not know this file system
+				return false // this kernel does not have that protocol
 			}
 			for l := range strings.Lines(string(text)) {
 				f := strings.Fields(l)
@@ -234,7 +234,7 @@ func TestSockets(t *testing.T) {
 			}
 		}
 		if !has("udp6") || !has("tcp6") {
-			t.Error("its IPC and its metrics are not found, so this proves nothing")
+			t.Error("the sockets of its IPC and its metrics are not found, so the test sees nothing")
 		}
 	})
 }

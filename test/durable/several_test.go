@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,14 +13,13 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 	"github.com/dhcp4o6/dhcp4o6/test/ackcheck"
 	"github.com/dhcp4o6/dhcp4o6/test/netns"
-	"github.com/dhcp4o6/dhcp4o6/test/netns/netnstest"
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// TestSeveralKilledUnderLoad has two dhcp6d on one link, three dhcp4d, and one PostgreSQL server.
-// It kills (SIGKILL) or cuts off any of them at random, again and again, while more clients than
-// there are addresses go on. Then it asks for every lease that was acknowledged, and compares the
-// table with them. DHCP4O6_SEVERAL_KILLS is the number of kills.
+// TestSeveralKilledUnderLoad runs two dhcp6d on one link, three dhcp4d, and one PostgreSQL server.
+// It kills (SIGKILL) or disconnects one of them at random, again and again, under load from more
+// clients than there are addresses. Then it asks for every lease that was acknowledged, and
+// compares the database with them. DHCP4O6_SEVERAL_KILLS is the number of kills.
 func TestSeveralKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	t.Run("DB-10 no lease is lost or given twice, whichever process is killed", func(t *testing.T) {
@@ -51,12 +51,12 @@ func TestSeveralKilledUnderLoad(t *testing.T) {
 			s.compare(w)
 			s.faultless(w)
 		}
-		t.Logf("%d kills %v, %d ACKs, %d leases looked for after them, none lost, none given twice", kills, done, w.Acks.Load(), checked)
+		t.Logf("%d kills %v, %d ACKs, %d leases verified after the kills, none lost, none given twice", kills, done, w.Acks.Load(), checked)
 	})
-	t.Run("DB-10 a database that stores every record lets leases be given twice, so the test can find it", func(t *testing.T) {
+	t.Run("DB-10 a database that refuses no record lets leases be given twice, and the test sees it", func(t *testing.T) {
 		t.Parallel()
 		s := newSeveral(t)
-		// What is there makes way for what comes: no record is refused any more.
+		// A new record replaces the one that is there. So the database refuses none.
 		s.database.Query(t, `
 			CREATE FUNCTION dhcp4d.make_way() RETURNS trigger LANGUAGE plpgsql AS
 				$$ BEGIN DELETE FROM dhcp4d.lease WHERE addr = NEW.addr AND ports = NEW.ports; RETURN NEW; END $$;
@@ -81,8 +81,8 @@ type several struct {
 	database *postgrestest.Server
 	sixes    [2]*servers.Half
 	fours    [3]*servers.Half
-	hosts    [3]*netns.Host // of each dhcp6d, and of all dhcp4d
-	place    string         // of the store
+	hosts    [3]*netns.Host // one for each dhcp6d, one for all dhcp4d
+	store    string         // DHCP4D_STORE=...
 }
 
 var (
@@ -90,19 +90,14 @@ var (
 	ipcOf  = [3]netip.Addr{netip.MustParseAddr("2001:db8:d::1"), netip.MustParseAddr("2001:db8:d::2"), netip.MustParseAddr("2001:db8:d::10")}
 )
 
-const ipcKey = "1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" // of a test, no secret
+const ipcKey = "1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" // for tests only
 
 func newSeveral(t *testing.T) *several {
 	t.Helper()
-	lab := netnstest.Lab(t)
-	for _, name := range []string{"dhcp6d", "dhcp4d"} {
-		if _, err := servers.Find(name); err != nil {
-			netnstest.Skip(t, err.Error())
-		}
-	}
+	lab := newLab(t)
 	s := &several{bench: &bench{t: t}, database: postgrestest.Start(t)}
-	s.place = "DHCP4D_STORE=" + s.database.URL()
-	s.migrate(s.place)
+	s.store = "DHCP4D_STORE=" + s.database.URL()
+	s.migrate(s.store)
 	host := func(name string) *netns.Host {
 		h, err := lab.Host(name)
 		if err != nil {
@@ -111,7 +106,7 @@ func newSeveral(t *testing.T) *several {
 		return h
 	}
 	s.relay = host("relay")
-	core := []netns.End{{Host: s.relay, Name: "up", Addresses: []netip.Prefix{netip.PrefixFrom(agent, 64)}}}
+	core := []netns.End{relayEnd(s.relay)}
 	var ipc []netns.End
 	for i, name := range []string{"six0", "six1", "four"} {
 		s.hosts[i] = host(name)
@@ -142,14 +137,14 @@ func newSeveral(t *testing.T) *several {
 }
 
 // migrate makes the tables of a database.
-func (b *bench) migrate(place string) {
+func (b *bench) migrate(store string) {
 	b.t.Helper()
 	path, err := servers.Find("dhcp4d")
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	migrate := exec.Command(path, "store", "migrate")
-	migrate.Env = []string{place}
+	migrate.Env = []string{store}
 	if out, err := migrate.CombinedOutput(); err != nil {
 		b.t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
 	}
@@ -177,16 +172,13 @@ func (s *several) startSix(i int) {
 func (s *several) startFour(i int) {
 	s.t.Helper()
 	half, err := servers.StartV4(s.hosts[2], servers.Ours, servers.Config{
-		Dir: s.t.TempDir(), Quiet: true,
-		Subnets: []servers.Subnet{{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/16"),
-			First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.1.250"), Links: []netip.Prefix{netip.PrefixFrom(link, 64).Masked()}}},
-		Env: []string{
-			s.place, fmt.Sprintf("DHCP4D_NAME=four%d", i), "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS=" + ipcKey,
+		Dir: s.t.TempDir(), Quiet: true, Subnets: subnets,
+		Env: append(slices.Clone(rules),
+			s.store, fmt.Sprintf("DHCP4D_NAME=four%d", i), "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS="+ipcKey,
 			fmt.Sprintf("DHCP4D_IPC_LISTEN=[%v]:%d", ipcOf[2], 6768+i),
 			fmt.Sprintf("DHCP4D_IPC_PEERS=[%v]:6767,[%v]:6767", ipcOf[0], ipcOf[1]),
 			fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", 9567+100*i),
-			"DHCP4D_AUTHORITATIVE=false", "DHCP4D_OFFER_HOLD=2s", // see newBench
-		},
+		),
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -194,8 +186,8 @@ func (s *several) startFour(i int) {
 	s.fours[i] = half
 }
 
-// kill kills one of the processes or cuts it off, brings it back, and returns what was done: 0 and
-// 1 are the dhcp6d, 2 to 4 the dhcp4d, 5 is the database, 6 are the connections to it.
+// kill kills a process and starts it again, and returns its name: 0 and 1 are the dhcp6d, 2 to 4
+// the dhcp4d, 5 is the database. 6 closes the connections to the database.
 func (s *several) kill(which int) string {
 	s.t.Helper()
 	switch {
@@ -224,7 +216,7 @@ func (s *several) crowd(c ackcheck.Config) *ackcheck.Crowd {
 	return s.bench.crowd(c)
 }
 
-// compare compares the table with what the crowd was acknowledged.
+// compare checks that the database has the leases that were acknowledged to the crowd.
 func (s *several) compare(w *ackcheck.Crowd) {
 	s.t.Helper()
 	stored := map[string]string{}
@@ -234,7 +226,7 @@ func (s *several) compare(w *ackcheck.Crowd) {
 	}
 	for address, hardware := range w.Holders() {
 		if got := stored[address.String()]; got != strings.ReplaceAll(hardware, ":", "") {
-			s.t.Errorf("%s was acknowledged to %s, in the table it is of %q", address, hardware, got)
+			s.t.Errorf("%s was acknowledged to %s, the database has it for %q", address, hardware, got)
 		}
 	}
 }

@@ -50,14 +50,14 @@ func TestTrace(t *testing.T) {
 			t.Parallel()
 			calls, read := trace(t, kind+":"+filepath.Join(t.TempDir(), kind))
 			v := judge(t, calls)
-			t.Logf("%d ACKs sent, %d read, %d records made durable by %d syncs, %d ACKs early", v.ACKs, read, v.Records, v.Syncs, len(v.Early))
+			t.Logf("%d ACKs sent, %d read by clients, %d records made durable by %d syncs, %d ACKs early", v.ACKs, read, v.Records, v.Syncs, len(v.Early))
 			if len(v.Early) > 0 {
 				t.Errorf("%d of %d ACKs were early, the first: %s", len(v.Early), v.ACKs, v.Early[0])
 			}
 			if uint64(v.ACKs) < read {
-				t.Errorf("the trace shows %d ACKs, clients have read %d", v.ACKs, read)
+				t.Errorf("the trace has %d ACKs, clients have read %d", v.ACKs, read)
 			}
-			// The same trace without the calls that make records durable must be refused.
+			// The judge must refuse the same trace without the calls that make records durable.
 			var without []synctrace.Call
 			for _, c := range calls {
 				if c.Flags = strings.ReplaceAll(c.Flags, "O_DSYNC", "O_NOATIME"); c.Name != "fdatasync" && c.Name != "fsync" {
@@ -69,7 +69,7 @@ func TestTrace(t *testing.T) {
 			}
 		})
 	}
-	t.Run("D4-26 without a disk all are early, so the trace can show it", func(t *testing.T) {
+	t.Run("D4-26 without a disk all ACKs are early, and the trace shows it", func(t *testing.T) {
 		t.Parallel()
 		calls, read := trace(t, "memory:")
 		if v := judge(t, calls); len(v.Early) != v.ACKs || uint64(v.ACKs) < read {
