@@ -13,9 +13,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
-// A place is where a client is attached.
+// A place is the attachment point of a client.
 type place struct {
-	link int // 1 and 9 are relays' links, 2 is dhcp6d's own
+	link int // 1 and 9 are links behind relays, 2 is a link of dhcp6d
 	port int
 }
 
@@ -26,28 +26,27 @@ func (p place) String() string {
 	return fmt.Sprintf("link %d port %d", p.link, p.port)
 }
 
-// state is a client's, in the terms of RFC 2131 figure 5.
+// state is a state of a client (RFC 2131 figure 5).
 type state int
 
 const (
-	idle state = iota // pauses, then begins
+	idle state = iota // pauses before it begins again
 	selecting
 	requesting
 	rebooting
 	bound
-	renewing // and rebinding: the same message by the same way
+	renewing // or rebinding: it sends the same message
 	away     // switched off, or out of touch
 )
 
-// A promise is what a client believes: the address is its own until then, by
-// true time. It counts from when the request was first sent (RFC 2131 section
-// 4.4.1).
+// A promise is the lease that a client believes to have. Its end is in true time, and counts from
+// the first sending of the request (RFC 2131 section 4.4.1).
 type promise struct {
 	addr         netip.Addr
 	since, until time.Duration
 	place        place
-	unsure       bool // its record may be lost, in a store that was repaired; nobody else may have the address
-	void         bool // the operator, or who destroyed the store, took it away
+	unsure       bool // a repair of the store may have lost its record; nobody else may have the address
+	void         bool // the operator has released the address or destroyed the store
 }
 
 func (p *promise) holds(now time.Duration) bool { return p.addr.IsValid() && now < p.until }
@@ -61,21 +60,21 @@ type client struct {
 	hw   [16]byte
 	rng  *rand.Rand
 	at   place
-	mute bool // no new turn of life is taken: the calm at the end
+	mute bool // it only keeps its lease, as at the end of a run
 
 	state   state
-	turn    int // timers of former turns mean nothing
+	changes int // of the state; a timer of an earlier state does nothing
 	xid     dhcp4.Xid
 	first   time.Duration // when the request with this xid was first sent
 	tries   int
 	offered netip.Addr
 	server  netip.Addr
 	held    promise
-	last    netip.Addr    // of the lease that expired last
+	last    netip.Addr    // of the last lease that has expired
 	t1, t2  time.Duration // true time
-	sent    int           // datagrams
+	sent    int           // datagrams so far
 	naks    int
-	heard   time.Duration // when it last got an answer that it waited for
+	heard   time.Duration // when it last got an answer to its request
 }
 
 func newClient(w *world, n int, at place) *client {
@@ -87,32 +86,32 @@ func newClient(w *world, n int, at place) *client {
 
 func (c *client) String() string { return fmt.Sprintf("client %d", c.n) }
 
-// after runs fn after d, unless the client has turned to something else.
+// after runs fn after d, unless the client has changed its state by then.
 func (c *client) after(d time.Duration, fn func()) {
-	turn := c.turn
+	changes := c.changes
 	c.w.at(c.w.now()+d+time.Duration(c.rng.IntN(1000)), func() {
-		if c.turn == turn {
+		if c.changes == changes {
 			fn()
 		}
 	})
 }
 
-// become turns to another state.
-func (c *client) become(s state) { c.state, c.turn, c.tries = s, c.turn+1, 0 }
+// become changes the state.
+func (c *client) become(s state) { c.state, c.changes, c.tries = s, c.changes+1, 0 }
 
-// between is a time from a to b.
+// between returns a random time from a to b.
 func (c *client) between(a, b time.Duration) time.Duration {
 	return a + time.Duration(c.rng.Int64N(int64(b-a)+1))
 }
 
-// backOff is how long to wait for an answer (RFC 2131 section 4.1).
+// backOff returns how long to wait for an answer (RFC 2131 section 4.1).
 func (c *client) backOff() time.Duration {
 	d := 4 * time.Second << min(c.tries, 4)
 	c.tries++
 	return d + c.between(-time.Second, time.Second)
 }
 
-// begin looks for a server.
+// begin starts without a lease: with a DISCOVER, or by asking for the address of an expired lease.
 func (c *client) begin() {
 	if c.last.IsValid() && c.rng.IntN(2) == 0 {
 		c.become(rebooting)
@@ -139,7 +138,7 @@ func (c *client) discover() {
 	c.after(c.backOff(), c.discover)
 }
 
-// request asks for what was offered.
+// request asks for the address that was offered.
 func (c *client) request() {
 	if c.tries == 0 {
 		c.first = c.w.now()
@@ -157,7 +156,7 @@ func (c *client) request() {
 	c.after(c.backOff(), c.request)
 }
 
-// reboot asks for the address that it remembers.
+// reboot begins INIT-REBOOT: the client asks for the address of its lease.
 func (c *client) reboot() {
 	c.become(rebooting)
 	c.xid = dhcp4.Xid(c.rng.Uint32())
@@ -171,7 +170,7 @@ func (c *client) confirm() {
 		c.ends(expired)
 		return
 	case c.tries > 3:
-		// Nobody answers: it goes on with what it has (RFC 2131 section 3.2).
+		// Without an answer it keeps using its lease (RFC 2131 section 3.2).
 		c.become(bound)
 		c.live()
 		return
@@ -180,8 +179,8 @@ func (c *client) confirm() {
 	c.after(c.backOff(), c.confirm)
 }
 
-// recall asks for the address of a lease that has expired, as if it had not. A client that is
-// refused begins anew.
+// recall asks for the address of an expired lease, as a client with a slow clock does. If it is
+// refused, it begins with a DISCOVER.
 func (c *client) recall() {
 	if c.tries > 1 {
 		c.last = netip.Addr{}
@@ -218,7 +217,7 @@ func (c *client) renew() {
 
 const expired = "has expired"
 
-// ends is the end of a lease, by whatever.
+// ends ends the client's lease for a reason. The client begins again soon.
 func (c *client) ends(why string) {
 	if c.held.addr.IsValid() {
 		c.w.say(c.held.addr, "%v stops using %v: it %s", c, c.held.addr, why)
@@ -232,15 +231,15 @@ func (c *client) ends(why string) {
 	c.after(c.between(0, 2*time.Second), c.begin)
 }
 
-// pauses longer than any datagram is on its way: what is said next must not
-// be overtaken by a release that went before it.
-func (c *client) pausesAfter(what string) {
+// pause ends the client's lease after a RELEASE or a DECLINE. The client begins again when that
+// datagram has certainly arrived, so that it cannot end the next lease.
+func (c *client) pause() {
 	c.held = promise{}
 	c.become(idle)
 	c.after(maxDelay+c.between(time.Second, 20*time.Second), c.begin)
 }
 
-// live is what a bound client does with its lease.
+// live decides what a bound client does next: renew, or something rarer.
 func (c *client) live() {
 	now := c.w.now()
 	renewal := max(c.t1-now, time.Second)
@@ -256,7 +255,7 @@ func (c *client) live() {
 	c.after(c.between(0, min(span, 2*renewal)), c.surprise)
 }
 
-// surprise is what a client does besides renewing.
+// surprise does something else than renewing.
 func (c *client) surprise() {
 	if c.mute {
 		c.renew()
@@ -270,12 +269,12 @@ func (c *client) surprise() {
 	case 0, 1:
 		c.w.say(a, "%v releases %v", c, a)
 		c.send(dhcp4.Release, a, dhcp4.AppendAddr(nil, dhcp4.OptServerIdentifier, c.server))
-		c.pausesAfter("release")
+		c.pause()
 	case 2:
 		c.w.say(a, "%v declines %v", c, a)
 		o := dhcp4.AppendAddr(nil, dhcp4.OptRequestedAddress, a)
 		c.send(dhcp4.Decline, netip.Addr{}, dhcp4.AppendAddr(o, dhcp4.OptServerIdentifier, c.server))
-		c.pausesAfter("decline")
+		c.pause()
 	case 3:
 		c.reboot()
 	case 4:
@@ -285,7 +284,7 @@ func (c *client) surprise() {
 	case 5:
 		c.move()
 	default:
-		// Out of touch, mostly until the lease has ended.
+		// The client is away, in most cases until the lease has ended.
 		c.become(away)
 		d := c.between(0, c.held.until-c.w.now()+c.w.plan.lease)
 		c.w.say(a, "%v is out of touch for %v", c, d.Round(time.Second))
@@ -299,7 +298,7 @@ func (c *client) surprise() {
 	}
 }
 
-// move goes to another attachment point.
+// move moves the client to another attachment point.
 func (c *client) move() {
 	to := c.w.somewhere(c.rng)
 	a := c.held.addr
@@ -313,7 +312,7 @@ func (c *client) move() {
 	c.ends("belongs to another link")
 }
 
-// take is the arrival of a datagram that was sent at a moment of true time.
+// take takes a reply that dhcp4d sent at a moment of true time.
 func (c *client) take(m *dhcp4.Message, sent time.Duration) {
 	if m.Xid() != c.xid || c.state == idle || c.state == away || c.state == bound {
 		return
@@ -365,7 +364,7 @@ func (c *client) send(kind dhcp4.MessageType, ciaddr netip.Addr, options []byte)
 	c.w.query(c, frameOf(c.at, c.n, m))
 }
 
-// frameOf is what a dhcp6d makes of a client's message.
+// frameOf returns the datagram that dhcp6d makes of a client's message.
 func frameOf(at place, n int, message []byte) []byte {
 	linkLocal := netip.MustParseAddr(fmt.Sprintf("fe80::%x", 0x100+n))
 	m := dhcp6.AppendOption(dhcp6.AppendMessage(nil, dhcp6.DHCPv4Query, [3]byte{}), dhcp6.OptDHCPv4Msg, message)

@@ -8,24 +8,23 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 )
 
-// trueStart is the time of day at which every run begins.
+// trueStart is the time of day at the start of every run.
 var trueStart = time.Unix(1_800_000_000, 0)
 
-// clocks are those of the machine that dhcp4d runs on. True time is the
-// bubble's; the time of day and the boot clock differ from it as the faults
-// say. It implements clock.System.
+// clocks are the clocks of the machine that dhcp4d runs on: the time of day and the boot clock.
+// Faults make them differ from true time, which is the bubble's. It implements clock.System.
 type clocks struct {
 	mu    sync.Mutex
-	begin time.Time // of the run, in the bubble
+	begin time.Time // the start of the run, by the bubble's clock
 
-	at       time.Duration // true time at which the following were so
+	at       time.Duration // true time of the next two values
 	wall     time.Time
 	boot     time.Duration
-	wallRate float64 // seconds of the clock for each true second, less one
+	wallRate float64 // seconds that the clock gains in a true second
 	bootRate float64
 	boots    int
-	stopped  bool // the machine stands still
-	ntp      bool // the wall clock is watched over, and the kernel says whether it is right
+	stopped  bool // the machine is paused
+	ntp      bool // NTP runs: the kernel says whether the wall clock is right
 }
 
 func newClocks(begin time.Time) *clocks {
@@ -34,7 +33,7 @@ func newClocks(begin time.Time) *clocks {
 
 func (c *clocks) true() time.Duration { return time.Since(c.begin) }
 
-// now moves what is remembered to the present. The caller holds mu.
+// now moves the clocks to the present. The caller holds mu.
 func (c *clocks) now() {
 	t := c.true()
 	passed := t - c.at
@@ -46,7 +45,7 @@ func (c *clocks) now() {
 	c.boot += passed + time.Duration(c.bootRate*float64(passed))
 }
 
-// change calls fn with the clocks as they are now.
+// change moves the clocks to the present and calls fn, which may change them.
 func (c *clocks) change(fn func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,15 +53,15 @@ func (c *clocks) change(fn func()) {
 	fn()
 }
 
-// off is by how much the wall clock is ahead of true time. The caller holds mu.
+// off returns how far the wall clock is ahead of true time. The caller holds mu.
 func (c *clocks) off() time.Duration { return c.wall.Sub(trueStart.Add(c.at)) }
 
 func (c *clocks) right() { c.change(func() { c.wall = trueStart.Add(c.at) }) }
 
-// freeze stops both clocks, or has them go on from where they stand.
+// freeze stops both clocks or lets them go on.
 func (c *clocks) freeze(stopped bool) { c.change(func() { c.stopped = stopped }) }
 
-// reboot starts the boot clock anew, with a wall clock that is off by so much.
+// reboot resets the boot clock, and sets how far the wall clock is off.
 func (c *clocks) reboot(off time.Duration) {
 	c.change(func() {
 		c.boot, c.wall = 10*time.Second, trueStart.Add(c.at+off)

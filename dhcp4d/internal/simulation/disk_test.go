@@ -17,72 +17,68 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// sector is what a disk writes whole or not at all.
+// sector is the number of octets that a disk writes whole or not at all.
 const sector = 512
 
-// A disk is a file system in memory with a cache in front of a medium. What
-// was written and not synced is in the cache only. A power cut keeps of it any
-// sectors, in any order; of the changes of a directory that were not synced it
-// keeps the first few. An open file lives on when its name is removed.
+// capacity is the number of octets that all files of a disk may take.
+const capacity = 1 << 40
+
+// A disk is a file system in memory: a cache, and a medium behind it. Data that is not synced is in
+// the cache only. A power cut keeps any of its sectors, in any order. It keeps the first few of the
+// directory changes that are not synced. An open file stays usable after its name is removed.
 //
-// Every call takes time, by the clock of the bubble, and has its effect at
-// the end of it. How long is a function of the seed, the call and the moment,
-// so two runs of one seed make the same calls at the same times.
+// Every call takes time by the clock of the bubble, and has its effect at the end of that time. How
+// long depends on the seed, the call and the moment, so two runs of one seed make the same calls at
+// the same times.
 type disk struct {
 	seed uint64
 	mu   sync.Mutex // never held over a sleep
 	root *inode
 	open int // files that are open
-	made int // inodes so far
+	made int // inodes so far, for their numbers
 
-	faults   diskFaults
-	onFault  func(what string) // told of every call that fails because of faults
-	capacity int               // octets that all files may take
-	// For the negative controls.
+	faults diskFaults
+	// Planted faults.
 	noSync bool   // a sync does nothing
-	ghost  bool   // whoever looks for a directory that was deleted finds it
+	ghost  bool   // a deleted directory can still be found
 	gone   *inode // that directory
 }
 
-// diskFaults is what is wrong with a disk at the moment. The zero value is a
-// disk that works.
+// diskFaults are the present faults of a disk. A disk with files -1 and zeros has none.
 type diskFaults struct {
 	errors  float64       // share of the writes, syncs and changes of directories that fail with EIO
 	reads   float64       // share of the reads that fail with EIO
-	full    bool          // nothing more fits
-	files   int           // files that can be opened besides those that are, -1 for any number
-	limit   int           // reckoned from files when it was set
+	full    bool          // no file can grow
+	files   int           // files that can be opened in addition, -1 for any number
+	limit   int           // the number of open files that follows from files
 	slow    time.Duration // added to each call
 	stopped time.Time     // until then no call returns
 }
 
-// caller is one process. Once dead its calls do nothing and fail.
+// caller is a process. The calls of a dead process fail and do nothing.
 type caller struct{ dead bool }
 
 // inode is a file or a directory. A nil entries is a file.
 type inode struct {
 	number int
 
-	// A file: what a read sees, what is on the medium, and which sectors
-	// of the first a sync would write. A sector whose sync failed is in
-	// neither state: a read sees it, and no later sync writes it.
+	// A file: its content in the cache and on the medium, and the sectors that a sync would write.
+	// A sector whose sync failed is not dirty any more: a read sees it, and no sync writes it.
 	cached, durable []byte
 	dirty           map[int]bool
-	size            int // that is durable
+	size            int // on the medium
 
-	// A directory: what a look sees, what is on the medium, and the
-	// changes between them.
+	// A directory: its entries in the cache and on the medium, and the changes between them.
 	entries, onDisk map[string]*inode
 	changes         []change
 }
 
-// change is one operation on a directory: names that got another inode, or none.
+// change is one operation on a directory: the new inodes of names. Nil removes a name.
 type change map[string]*inode
 
 func newDisk(seed uint64) *disk {
-	d := &disk{seed: seed, capacity: 1 << 40}
+	d := &disk{seed: seed}
 	d.faults.files = -1
-	d.onFault = func(string) {}
 	d.root = d.directory()
 	return d
 }
@@ -97,8 +93,8 @@ func (d *disk) file() *inode {
 	return &inode{number: d.made, dirty: map[int]bool{}}
 }
 
-// chance is a number from 0 to 1 that depends on the seed, what, and the moment. Two calls of one
-// moment for the same thing get the same: in which order they come nobody can say.
+// chance returns a number from 0 to 1 that depends on the seed, what, and the moment. Two calls at
+// the same moment for the same thing get the same number, because their order is not determined.
 func (d *disk) chance(what string) float64 {
 	return float64(hashOf(d.seed, what, uint64(time.Now().UnixNano()))>>11) / (1 << 53)
 }
@@ -118,7 +114,7 @@ type handle struct {
 	who *caller
 }
 
-// process is the disk for a new process, which is the only one that it serves.
+// process returns the disk for a new process. Only one process may use a disk at a time.
 func (d *disk) process() (*handle, *caller) {
 	c := &caller{}
 	return &handle{d, c}, c
@@ -129,12 +125,12 @@ const (
 	callRead  = "read"
 	callWrite = "write"
 	callSync  = "sync"
-	callName  = "name" // of directories
+	callName  = "name" // a change of a directory
 	callOpen  = "open"
 )
 
-// begin makes the caller wait as long as the call takes, and locks the disk.
-// The error is what the call fails with.
+// begin makes the caller wait as long as the call takes, and locks the disk. If it returns an
+// error, the call must fail with it.
 func (h *handle) begin(kind, name string) error {
 	d := h.disk
 	d.mu.Lock()
@@ -159,11 +155,9 @@ func (h *handle) begin(kind, name string) error {
 		share = d.faults.reads
 	}
 	if kind != callOpen && share > 0 && d.chance("fail "+kind+" "+name) < share {
-		d.onFault(kind + " " + path.Base(name) + ": EIO")
 		return syscall.EIO
 	}
 	if kind == callOpen && d.faults.files >= 0 && d.open >= d.faults.limit {
-		d.onFault("open " + path.Base(name) + ": EMFILE")
 		return syscall.EMFILE
 	}
 	return nil
@@ -171,7 +165,7 @@ func (h *handle) begin(kind, name string) error {
 
 func (d *disk) end() { d.mu.Unlock() }
 
-// find is the inode of a path, nil if there is none.
+// find returns the inode of a path, nil if there is none.
 func (d *disk) find(name string) *inode {
 	at := d.root
 	for part := range strings.SplitSeq(strings.Trim(path.Clean(name), "/"), "/") {
@@ -190,7 +184,7 @@ func (d *disk) find(name string) *inode {
 	return at
 }
 
-// set makes one change of directories: dir/name becomes n, or nothing.
+// set gives a path another inode. Nil removes the path.
 func (d *disk) set(name string, n *inode) error {
 	dir := d.find(path.Dir(name))
 	if dir == nil || dir.entries == nil {
@@ -215,7 +209,7 @@ func apply(entries map[string]*inode, c change) {
 	}
 }
 
-// used is the octets that all files take whose names can be found.
+// used returns the number of octets of all files that have a name.
 func (d *disk) used() int { return d.root.octets() }
 
 func (n *inode) octets() (sum int) {
@@ -233,14 +227,13 @@ func (d *disk) room(octets int) bool {
 	if octets <= 0 {
 		return true
 	}
-	if d.faults.full || d.used()+octets > d.capacity {
-		d.onFault("write: ENOSPC")
+	if d.faults.full || d.used()+octets > capacity {
 		return false
 	}
 	return true
 }
 
-// powerCut is the disk as it is found after one.
+// powerCut changes the disk as a power cut does.
 func (d *disk) powerCut(rng *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -306,7 +299,6 @@ func (h *handle) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) 
 		return nil, pathError("create", name, err)
 	}
 	if h.faults.full {
-		h.onFault("create: ENOSPC")
 		return nil, pathError("create", name, syscall.ENOSPC)
 	}
 	n := h.file()
@@ -474,11 +466,11 @@ func (h *handle) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	used := h.used()
-	avail := max(0, h.capacity-used)
+	avail := max(0, capacity-used)
 	if h.faults.full {
 		avail = 0
 	}
-	return vfs.DiskUsage{AvailBytes: uint64(avail), TotalBytes: uint64(h.capacity), UsedBytes: uint64(used)}, nil
+	return vfs.DiskUsage{AvailBytes: uint64(avail), TotalBytes: uint64(capacity), UsedBytes: uint64(used)}, nil
 }
 
 func pathError(op, name string, err error) error {
@@ -548,7 +540,7 @@ func (f *openFile) WriteAt(b []byte, at int64) (int, error) {
 		err = syscall.ENOSPC
 	}
 	if err != nil {
-		// Of a write that failed, the first sectors may be there.
+		// A write that fails may have written its first sectors.
 		n = int(f.h.chance("torn "+f.name) * float64(n))
 		n = max(0, n-(int(at)+n)%sector)
 		if int(at)+n > len(f.node.cached) {
@@ -578,7 +570,7 @@ func (f *openFile) SyncData() error {
 	defer f.h.end()
 	if err := f.h.begin(callSync, f.name); err != nil {
 		if !f.h.who.dead {
-			// The kernel takes the pages for clean after it has told once.
+			// The kernel reports a failed sync once, and then takes the pages for clean.
 			clear(f.node.dirty)
 		}
 		return pathError("sync", f.name, err)
@@ -620,7 +612,7 @@ func (i info) IsDir() bool          { return i.node.entries != nil }
 func (i info) Sys() any             { return &syscall.Stat_t{Ino: uint64(i.node.number)} }
 func (info) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 
-// files are the names in a directory, sorted.
+// files returns the names in a directory, sorted.
 func (d *disk) files(dir string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -631,8 +623,7 @@ func (d *disk) files(dir string) []string {
 	return slices.Sorted(maps.Keys(n.entries))
 }
 
-// damage changes a file behind everybody's back, and what undoes it is
-// returned.
+// damage changes a file in the cache and on the medium. It returns a function that undoes that.
 func (d *disk) damage(name string, how func(b []byte) []byte) (undo func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -648,7 +639,7 @@ func (d *disk) damage(name string, how func(b []byte) []byte) (undo func()) {
 	}
 }
 
-// unlink takes a name away, durably, and what undoes it is returned.
+// unlink removes a name from the cache and from the medium. It returns a function that undoes that.
 func (d *disk) unlink(name string) (undo func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -670,7 +661,7 @@ func (d *disk) unlink(name string) (undo func()) {
 	}
 }
 
-// litter leaves a file behind.
+// litter makes a large file in the directory of the store.
 func (d *disk) litter() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

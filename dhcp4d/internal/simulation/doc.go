@@ -1,18 +1,18 @@
-// Package simulation runs the whole state of dhcp4d against faults that no test could wait for.
+// Package simulation runs dhcp4d against faults that are too rare for a test on a real machine.
 //
-// It has tests only. A run is made from one seed, which a failure names, and is the same each time.
-// What runs is package core, which ships: packet path, table, commit and journal. What is simulated
-// is everything around it: the clocks of the machine, the disk, the network, the clients and the
-// operator. The fault model, the invariants and how to read a failure stand in docs/simulation.md.
+// It has tests only. A run is drawn from one seed and is the same each time. A failure names its
+// seed. The tests run package core, which ships: packet path, table, commit and journal. They
+// simulate everything around it: the clocks of the machine, the disk, the network, the clients and
+// the operator. docs/simulation.md has the faults, the invariants, and how to read a failure.
 //
-// A run lies in a bubble of testing/synctest, whose clock is true time. Every call of the disk
-// takes some of it, so only one goroutine of dhcp4d runs at a moment and all happens in the order
-// of true time.
+// A run is in a bubble of testing/synctest. The bubble's clock is true time. Every call of the disk
+// takes some time, so only one goroutine of dhcp4d runs at a moment, and the order is always the
+// same.
 //
-//	world    the loop over what happens next, the invariants
-//	plan     what happens from outside, drawn from the seed before the run
-//	process  one run of dhcp4d, with what main has beside the core left out
-//	disk     a file system that fails, and forgets at a power cut
-//	clocks   of the machine
-//	client   one client and what it believes
+//	world    the event loop and the invariants
+//	plan     the faults of a run, drawn from the seed before it begins
+//	process  one run of dhcp4d: the core, without the rest of main
+//	disk     a file system that fails, and loses unsynced data at a power cut
+//	clocks   the clocks of the machine
+//	client   one client and the lease that it believes to have
 package simulation

@@ -8,56 +8,56 @@ import (
 	"time"
 )
 
-// A plan is all that happens to a run from outside, made from a seed before
-// it begins. Clients decide as they go, each with random numbers of its own,
-// so that leaving out one fault or client changes nothing else by itself.
+// A plan is the configuration and the faults of a run, drawn from a seed before the run begins.
+// Each client draws its decisions during the run from random numbers of its own. So the rest of a
+// run stays as it is if a fault or a client is left out.
 type plan struct {
 	Seed     uint64
 	clients  int
 	pool     int // addresses of each of the two subnets
 	lease    time.Duration
 	limit    int     // replies in a commit group
-	restless float64 // share of leases with which a client does something else than renew
-	wishes   bool    // some clients wish for a lease time
+	restless float64 // share of the leases whose clients do something else than renew
+	wishes   bool    // some clients ask for a lease time
 	recalls  bool    // some clients ask for the address of a lease that has expired, as with a slow clock
 	refuse   bool    // moves: refuse
 	lifetime time.Duration
-	loss     float64 // of the network, always
+	loss     float64 // share of the datagrams that are lost
 	double   float64
-	delay    time.Duration // mostly
-	wallOff  time.Duration // of the clock at the start
+	delay    time.Duration // of most datagrams, at most
+	wallOff  time.Duration // how far the wall clock is off at the start
 	ntp      bool
-	repairs  bool // the operator repairs a damaged store, and does not restore it
+	repairs  bool // the operator repairs a damaged store instead of restoring it
 	faults   []fault
-	plant    plant // a fault of dhcp4d's own: the negative controls
+	plant    plant // a planted fault of dhcp4d, for the tests of the invariants
 }
 
-// plant is what is wrong with dhcp4d.
+// plant is a fault that a test plants in dhcp4d.
 type plant string
 
 const (
 	nothing    plant = ""
 	fastClock  plant = "its clock runs twice as fast"
 	noSync     plant = "its syncs do nothing"
-	otherLinks plant = "it takes one link for the other when it is started again"
-	deaf       plant = "it answers nobody once the disk has failed"
-	mumbles    plant = "it says nothing when it does not start"
+	otherLinks plant = "it confuses two links after a restart"
+	deaf       plant = "it answers nobody once the faults have ended"
+	mumbles    plant = "it does not say why it does not start"
 	litters    plant = "it leaves a file behind with each start"
-	ghosts     plant = "it does not look whether its directory is there"
+	ghosts     plant = "it does not notice that its directory was deleted"
 )
 
-// without is the plan without its i-th fault.
+// without returns the plan without fault i.
 func (p plan) without(i int) plan {
 	p.faults = slices.Delete(slices.Clone(p.faults), i, i+1)
 	return p
 }
 
-// A fault is one thing that happens.
+// A fault is one event from outside.
 type fault struct {
 	kind kind
 	at   time.Duration
 	span time.Duration // how long it lasts
-	by   time.Duration // how far a clock goes
+	by   time.Duration // how far a clock steps, or how much longer a call takes
 	n    int
 	part float64
 }
@@ -65,28 +65,28 @@ type fault struct {
 type kind int
 
 const (
-	clockStep  kind = iota // the wall clock steps by by
-	clockRight             // it is set right
-	clockDrift             // it runs by part off
-	bootDrift              // the boot clock does
-	pause                  // the machine stands still for span
-	diskErrors             // part of the changes fail for span
-	diskReads              // part of the reads fail for span
-	diskFull
-	diskFiles // no more than n files can be opened besides
-	diskSlow  // each call takes by longer
-	diskStops // no call returns for span
-	kill      // the process ends at once, and starts after span
-	powerCut  // so does the machine; its clock is off by by afterwards
-	restart   // SIGTERM, and a start after span
-	restarts  // n times, without a client between
-	failStart // n starts that find the port taken
-	damage    // a file is damaged while dhcp4d does not run
-	deleted   // the directory is deleted while dhcp4d runs, and put back after span
-	netLoss   // part of the datagrams are lost for span, all are late
-	reload    // of the configuration, to variant n
-	release   // by the operator
-	reserve
+	clockStep  kind = iota // the wall clock steps (by)
+	clockRight             // the wall clock is set right
+	clockDrift             // the wall clock runs fast or slow (part)
+	bootDrift              // the boot clock runs fast or slow (part)
+	pause                  // the machine is paused (span)
+	diskErrors             // some changes fail (part, span)
+	diskReads              // some reads fail (part, span)
+	diskFull               // no file can grow (span)
+	diskFiles              // only n more files can be open (span)
+	diskSlow               // each call takes longer (by, span)
+	diskStops              // no call returns (span)
+	kill                   // the process is killed, and started later (span)
+	powerCut               // the machine loses power; then its wall clock is off (by)
+	restart                // SIGTERM, and a start later (span)
+	restarts               // n restarts in a row, without a client between them
+	failStart              // n starts that find the port taken
+	damage                 // a file is damaged while dhcp4d does not run
+	deleted                // the directory is deleted while dhcp4d runs, and put back later (span)
+	netLoss                // some datagrams are lost (part, span), all are late
+	reload                 // the configuration is reloaded, as variant n
+	release                // the operator releases an address
+	reserve                // the operator reserves an address
 	kinds
 )
 
@@ -117,7 +117,7 @@ func (f fault) String() string {
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// makePlan draws a plan. Only the kinds named may happen, all if none is.
+// makePlan draws a plan from a seed. Without kinds all kinds of faults may happen.
 func makePlan(seed uint64, only ...kind) plan {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(rng.Int64N(int64(b-a)+1)) }
@@ -129,7 +129,7 @@ func makePlan(seed uint64, only ...kind) plan {
 	}
 	p.pool = max(2, p.clients*(30+rng.IntN(60))/100)
 	p.lifetime = between(4*p.lease, 8*p.lease)
-	// A run has some kinds of faults only: all at once hide each other.
+	// A run has only some kinds of faults: one kind can hide the effect of another.
 	may := only
 	if len(may) == 0 {
 		for k := range kinds {

@@ -30,8 +30,7 @@ const directory = "/leases"
 
 var dhcp6d = netip.MustParseAddrPort("[::1]:6767")
 
-// A process is one run of dhcp4d: the core that main runs, on the disk, the
-// clocks and the network of a world.
+// A process is one run of dhcp4d: the core, on the disk, the clocks and the network of a world.
 type process struct {
 	w    *world
 	nth  int
@@ -42,22 +41,22 @@ type process struct {
 	mu      sync.Mutex
 	arrived sync.Cond // queue or ended changed
 	queue   []udp.Packet
-	ended   bool // no more datagrams are read
+	ended   bool // Read returns no further datagrams
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed at the end
-	err    error         // why it did not start, read after done
+	err    error         // why it did not start; set before done is closed
 
-	// Set once serving.
+	// Set before serving becomes true.
 	serving  atomic.Bool
 	core     *core.Core
 	operator *leases.Operator[*server.Replies]
 }
 
-// launch starts a process, which goes on by itself.
+// launch starts a process. It does not wait for it.
 func (w *world) launch() *process {
 	if w.deletedAt != 0 {
-		w.say(netip.Addr{}, "dhcp4d starts without the store, which nobody puts back any more")
+		w.say(netip.Addr{}, "dhcp4d starts without the deleted store, which is not put back now")
 		w.deletedAt = 0
 		w.takeAllAway()
 	}
@@ -75,7 +74,7 @@ func (w *world) launch() *process {
 	return p
 }
 
-// serve is main's function of that name, without what main has beside the core.
+// serve does what main's function of that name does for the core.
 func (p *process) serve(ctx context.Context) error {
 	c, err := core.Open(ctx, core.Options{
 		Runtime: p.rt, Clock: clock.New(p.w.clocks), URL: "journal:" + directory,
@@ -104,7 +103,7 @@ func (p *process) serve(ctx context.Context) error {
 	return p.rt.Run(ctx, parts...)
 }
 
-// clockWrong is why the process waits for the clock, empty if it does not.
+// clockWrong returns why the process waits for the clock, "" if it does not.
 func (p *process) clockWrong() string {
 	_, report := p.rt.Ready.Report()
 	for line := range strings.Lines(report) {
@@ -130,7 +129,7 @@ func (p *process) Read() ([]udp.Packet, error) {
 	return batch, nil
 }
 
-// deliver hands a datagram to the process; what one that does not serve gets is lost.
+// deliver gives a datagram to the process, and reports false if it is lost.
 func (p *process) deliver(data []byte) (taken bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +152,7 @@ func (p *process) Write(ps []udp.Packet) int {
 	return len(ps)
 }
 
-// stopReading is the socket's.
+// stopReading makes Read return what is left and then end.
 func (p *process) stopReading() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,11 +160,10 @@ func (p *process) stopReading() {
 	p.arrived.Broadcast()
 }
 
-// stop ends a process as SIGTERM does; done tells when it has.
+// stop ends the process as SIGTERM does. done is closed when it has ended.
 func (p *process) stop() { p.cancel() }
 
-// kill ends a process at once: nothing that it still does reaches the disk or
-// the network.
+// kill ends the process at once: from now on it reaches neither the disk nor the network.
 func (p *process) kill() {
 	p.w.disk.mu.Lock()
 	p.who.dead = true
@@ -177,7 +175,7 @@ func (p *process) kill() {
 	p.cancel()
 }
 
-// exited reports whether it has come to its end.
+// exited reports whether the process has ended.
 func (p *process) exited() bool {
 	select {
 	case <-p.done:
@@ -187,7 +185,7 @@ func (p *process) exited() bool {
 	}
 }
 
-// binding is what a serving process knows of an address.
+// binding returns the binding that a serving process has for an address, and its time.
 func (p *process) binding(a netip.Addr) (b lease.Binding, now lease.Time, known bool) {
 	var batch lease.Batch
 	p.operator.Get(a, &batch)
@@ -197,10 +195,10 @@ func (p *process) binding(a netip.Addr) (b lease.Binding, now lease.Time, known 
 	return batch.Records[0], p.operator.Now(), true
 }
 
-// reload is what SIGHUP does.
+// reload reloads the configuration as SIGHUP does.
 func (p *process) reload() { p.core.Reconfigure(p.w.configuration()) }
 
-// logger writes what a process logs into the history.
+// logger writes the log of a process into the history.
 type logger struct {
 	w *world
 	p *process

@@ -2,5 +2,5 @@
 
 package simulation
 
-// ordinary is how many seeds a test run takes.
+// ordinary is the number of seeds of a test run.
 const ordinary = 10

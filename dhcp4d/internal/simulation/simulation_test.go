@@ -21,13 +21,13 @@ var (
 	flagFrom    = flag.Uint64("from", 1, "the first seed")
 	flagSeeds   = flag.Int("seeds", 0, "how many seeds to run")
 	flagFaults  = flag.String("faults", "", "only these kinds of faults, separated by commas")
-	flagOnly    = flag.String("invariant", "", "look at this invariant only")
-	flagKeep    = flag.String("keep", "", "with -seed: only these of its faults, by number, or none")
-	flagClients = flag.Int("clients", 0, "with -seed: only so many clients")
-	flagCalm    = flag.Bool("calm", false, "with -seed: a network that loses, doubles and delays nothing")
+	flagOnly    = flag.String("invariant", "", "check only this invariant")
+	flagKeep    = flag.String("keep", "", "with -seed: only its faults with these numbers, separated by commas, or none")
+	flagClients = flag.Int("clients", 0, "with -seed: the number of clients")
+	flagCalm    = flag.Bool("calm", false, "with -seed: a network that loses and doubles nothing")
 )
 
-// simulate runs a plan.
+// simulate runs a plan. Without checks it checks all invariants.
 func simulate(t *testing.T, p plan, checks ...invariant) (w *world) {
 	t.Helper()
 	var only map[invariant]bool
@@ -44,7 +44,7 @@ func simulate(t *testing.T, p plan, checks ...invariant) (w *world) {
 	return w
 }
 
-// planOf is the plan of a seed as the flags want it.
+// planOf returns the plan of a seed, changed as the flags say.
 func planOf(seed uint64) plan {
 	var which []kind
 	for name := range strings.SplitSeq(*flagFaults, ",") {
@@ -74,7 +74,8 @@ func planOf(seed uint64) plan {
 	return p
 }
 
-// shrink leaves out of a plan what is not needed to break the invariant.
+// shrink leaves out the parts of a plan that are not needed to break an invariant. It returns the
+// rest, and the flags that repeat it.
 func shrink(t *testing.T, p plan, what invariant, checks []invariant) (plan, []string) {
 	numbers := make([]string, len(p.faults))
 	for i := range numbers {
@@ -100,10 +101,9 @@ func shrink(t *testing.T, p plan, what invariant, checks []invariant) (plan, []s
 		numbers = []string{"none"}
 	}
 	flags = append(flags, "-keep "+strings.Join(numbers, ","))
-	if q := p; true {
-		if q.loss, q.double = 0, 0; breaks(q) {
-			p, flags = q, append(flags, "-calm")
-		}
+	calm := p
+	if calm.loss, calm.double = 0, 0; breaks(calm) {
+		p, flags = calm, append(flags, "-calm")
 	}
 	all := p.clients
 	for _, n := range []int{2, 3, 4, 6, 9, 14} {
@@ -119,14 +119,14 @@ func shrink(t *testing.T, p plan, what invariant, checks []invariant) (plan, []s
 	return p, flags
 }
 
-// report is a failure as people read it.
+// report returns the text of a failure: its history, and how to repeat it.
 func report(t *testing.T, w *world, checks []invariant) string {
 	p, flags := shrink(t, w.plan, w.found.what, checks)
 	small := simulate(t, p, checks...)
 	return small.tell() + "again: go test ./dhcp4d/internal/simulation -run 'TestSeeds$' -args " + strings.Join(flags, " ")
 }
 
-// No seed breaks an invariant.
+// TestSeeds runs seeds. None may break an invariant.
 func TestSeeds(t *testing.T) {
 	from, n := *flagFrom, cmp.Or(*flagSeeds, ordinary)
 	if *flagSeed != 0 {
@@ -138,7 +138,7 @@ func TestSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatalf("SIMULATION_TIME: %v", err)
 		}
-		from, n, end = uint64(time.Now().UnixNano())&^0xfffff, 1<<40, time.Now().Add(d) // seeds that nobody has run yet
+		from, n, end = uint64(time.Now().UnixNano())&^0xfffff, 1<<40, time.Now().Add(d) // new seeds each time
 	}
 	var checks []invariant
 	if *flagOnly != "" {
@@ -181,14 +181,14 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Seeds that once broke an invariant.
+// TestSeedsThatFailed runs seeds that once broke an invariant.
 func TestSeedsThatFailed(t *testing.T) {
 	for _, c := range []struct {
 		seed   uint64
-		faults []int // that mattered, all if nil
+		faults []int // the faults that matter, nil for all
 		why    string
 	}{
-		{1795977497167266000, []int{2}, "what was lost in a repair said that an address was released and given to another client; its former holder got it back"},
+		{1795977497167266000, []int{2}, "a repair lost the record of a release and of the next client's lease; the former client got the address back"},
 	} {
 		t.Run(strconv.FormatUint(c.seed, 10), func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +207,7 @@ func TestSeedsThatFailed(t *testing.T) {
 	}
 }
 
-// Two runs of a seed are the same in every line of the history.
+// TestASeedIsRepeatable compares two runs of a seed, line by line.
 func TestASeedIsRepeatable(t *testing.T) {
 	for seed := range uint64(ordinary / 10) {
 		p := makePlan(seed)
@@ -223,7 +223,7 @@ func TestASeedIsRepeatable(t *testing.T) {
 	}
 }
 
-// A dhcp4d with a fault of its own is caught, one for each invariant.
+// TestAFaultyServerIsCaught plants a fault in dhcp4d for each invariant, which must catch it.
 func TestAFaultyServerIsCaught(t *testing.T) {
 	for _, c := range []struct {
 		plant  plant
@@ -253,7 +253,7 @@ func TestAFaultyServerIsCaught(t *testing.T) {
 	}
 }
 
-// What a reader of a failure sees.
+// TestAFailureIsReadable checks the text of a failure.
 func TestAFailureIsReadable(t *testing.T) {
 	p := makePlan(3)
 	p.plant = fastClock
@@ -269,11 +269,11 @@ func TestAFailureIsReadable(t *testing.T) {
 			}
 		}
 		if n := strings.Count(text, "\n"); n > 60 {
-			t.Errorf("%d lines", n)
+			t.Errorf("the text has %d lines, want at most 60", n)
 		}
 		for other := netip.MustParseAddr("192.0.2.10"); other != netip.MustParseAddr("192.0.2.20"); other = other.Next() {
 			if other != w.found.addr && strings.Contains(text, "takes "+other.String()+" ") {
-				t.Errorf("it tells of %v", other)
+				t.Errorf("the text is about %v, too", other)
 			}
 		}
 		return

@@ -29,36 +29,35 @@ import (
 )
 
 const (
-	// maxDelay is the longest that a datagram is on its way.
+	// maxDelay is the longest time that a datagram is on its way.
 	maxDelay = 3 * time.Second
-	// notice is how long dhcp4d may go on acknowledging into a store that was
-	// deleted under it.
+	// notice is how long dhcp4d may acknowledge leases after its store was deleted.
 	notice = 10 * time.Second
-	// settle is how long after the last cause is gone everybody is served again.
+	// settle is how long after the end of all faults every client must be served again.
 	settle = 3 * time.Minute
-	// spaceBound is what a store of a few dozen leases may take: segments are
-	// of 64 KiB here, and the probe of the disk is 1 MiB.
+	// spaceBound is how many octets a store of a few dozen leases may take: segments have 64 KiB
+	// here, and the probe of the disk has 1 MiB.
 	spaceBound = 1<<20 + 20*(64<<10)
-	// slack is what lease times may differ by: they are whole seconds.
+	// slack is how much lease times may differ, because they are whole seconds.
 	slack = 2 * time.Second
 	// drift is the share of a lease time by which leases may overlap: the boot clock may be fast.
 	drift = 250e-6
 )
 
-// invariant is what a run may break.
+// invariant is a rule that no run may break.
 type invariant string
 
 const (
-	doubled   invariant = "doubled"   // an address is promised to two clients at one time
-	forgotten invariant = "forgotten" // what was acknowledged is not served after a start
+	doubled   invariant = "doubled"   // an address is promised to two clients at the same time
+	forgotten invariant = "forgotten" // an acknowledged lease is not known after a start
 	denied    invariant = "denied"    // a client that may keep its lease is refused
-	silent    invariant = "silent"    // nobody is served although every cause is gone
-	unclear   invariant = "unclear"   // a start is refused without a clear word
-	space     invariant = "space"     // the store outgrows its bound
-	lost      invariant = "lost"      // ACKs go on into a store that was deleted
+	silent    invariant = "silent"    // a client is not served although all faults have ended
+	unclear   invariant = "unclear"   // a start is refused without a clear reason
+	space     invariant = "space"     // the store grows beyond its bound
+	lost      invariant = "lost"      // leases are acknowledged after the store was deleted
 )
 
-// violation is how a run ended that broke an invariant.
+// violation says how a run broke an invariant.
 type violation struct {
 	what invariant
 	addr netip.Addr
@@ -66,10 +65,10 @@ type violation struct {
 	text string
 }
 
-// moment is something that happens at a moment of true time.
+// moment is a call at a moment of true time.
 type moment struct {
 	at  time.Duration
-	nth uint64 // tells those of one moment apart
+	nth uint64 // the order of calls at the same moment
 	run func()
 }
 
@@ -87,15 +86,15 @@ func (e *events) Pop() any {
 	return last
 }
 
-// line is one of the history.
+// line is a line of the history.
 type line struct {
 	at     time.Duration
-	addr   netip.Addr // the address that it is about, if it is about one
+	addr   netip.Addr // the address that it is about, if any
 	format string
 	args   []any
 }
 
-// says is what dhcp4d says, without what differs from time to time.
+// says returns the message of a log line of dhcp4d without the error, "" for other lines.
 func (l *line) says() string {
 	if len(l.args) == 0 || !(strings.Contains(l.format, "says") || strings.Contains(l.format, "serves")) {
 		return ""
@@ -108,32 +107,32 @@ func (l *line) String() string {
 	return fmt.Sprintf("%11.3fs  %s", l.at.Seconds(), fmt.Sprintf(l.format, l.args...))
 }
 
-// world is one run: everything, and the order in which it happens.
+// world is one run: dhcp4d, its surroundings, and the events to come.
 type world struct {
 	plan   plan
 	begin  time.Time
-	rng    *rand.Rand // of the faults
+	rng    *rand.Rand // for the faults
 	disk   *disk
 	clocks *clocks
 	events events
 	count  uint64
 
 	clients []*client
-	witness *client // on a link of its own, with addresses to spare
+	witness *client // a new client at the end, on a link with enough addresses
 	byHW    map[byte]*client
 
 	p         *process
 	launched  int
-	wanted    bool     // dhcp4d is meant to run
-	stopping  *process // that stop or storm waits for
-	was       *process
+	wanted    bool     // dhcp4d should run
+	stopping  *process // the process whose end stop or storm waits for
+	served    *process // the last one that was seen serving
 	portTaken bool
 	pausedTo  time.Duration
-	variant   int // of the configuration
+	variant   int // the configuration in effect
 	undo      []func()
-	takenAll  time.Duration                // when somebody deleted the store for good
-	taken     map[netip.Addr]time.Duration // when the operator last took an address away
-	deletedAt time.Duration                // 0: it is not
+	takenAll  time.Duration                // when a deleted store was given up
+	taken     map[netip.Addr]time.Duration // when the operator last released an address
+	deletedAt time.Duration                // when the store was deleted, 0 if it is there
 	putBack   func()
 	calm      bool
 	lossy     float64
@@ -142,16 +141,16 @@ type world struct {
 	mu      sync.Mutex
 	history []line
 	outs    []out
-	ordered []netip.Addr // that the operator has released
+	ordered []netip.Addr // addresses whose release by the operator has returned
 	wake    chan struct{}
 	trace   uint64
 
-	checks map[invariant]bool // nil: all
+	checks map[invariant]bool // nil for all
 	found  *violation
 	stats  stats
 }
 
-// stats are what a run was about.
+// stats are the counts of a run.
 type stats struct {
 	acks, naks, starts, refusals, repairs, resets int
 	duration                                      time.Duration
@@ -175,7 +174,6 @@ type out struct {
 func newWorld(p plan, checks map[invariant]bool) *world {
 	w := &world{plan: p, begin: time.Now(), rng: rand.New(rand.NewPCG(p.Seed, 2)), wake: make(chan struct{}, 1), byHW: map[byte]*client{}, taken: map[netip.Addr]time.Duration{}, checks: checks}
 	w.disk = newDisk(p.Seed)
-	w.disk.onFault = func(string) {}
 	w.clocks = newClocks(w.begin)
 	w.clocks.ntp = p.ntp
 	if p.plant == fastClock {
@@ -200,7 +198,7 @@ func (w *world) add(c *client) {
 	w.at(c.between(0, 20*time.Second), c.begin)
 }
 
-// somewhere is a place for a client.
+// somewhere returns a random place for a client.
 func (w *world) somewhere(rng *rand.Rand) place {
 	if rng.IntN(3) == 0 {
 		return place{2, 0}
@@ -208,7 +206,7 @@ func (w *world) somewhere(rng *rand.Rand) place {
 	return place{1, 1 + rng.IntN(40)}
 }
 
-// subnets is the configuration in effect.
+// subnets returns the subnets in effect.
 func (w *world) subnets() *network.Subnets {
 	n := w.plan.pool
 	moves := "follow"
@@ -222,7 +220,7 @@ func (w *world) subnets() *network.Subnets {
 	case 2: // others
 		first = 12
 	case 3:
-		if !w.plan.repairs { // what a recovery waits for is what the configuration says then
+		if !w.plan.repairs { // a recovery waits for the lease time of the configuration in effect
 			time1 *= 2
 		}
 	}
@@ -247,14 +245,14 @@ subnets:
 	return s
 }
 
-// configuration is what the core is told of it.
+// configuration returns the configuration in effect, for the core.
 func (w *world) configuration() core.Config {
 	return core.Config{Subnets: w.subnets(), Hooks: new(event.Hooks)}
 }
 
 func (w *world) now() time.Duration { return time.Since(w.begin) }
 
-// at has fn run at a moment, never before now.
+// at makes the loop call fn at a moment, or now if that is over.
 func (w *world) at(t time.Duration, fn func()) {
 	w.count++
 	heap.Push(&w.events, moment{max(t, w.now()), w.count, fn})
@@ -267,7 +265,7 @@ func (w *world) say(a netip.Addr, format string, args ...any) {
 	w.history = append(w.history, line{w.now(), a, format, args})
 }
 
-// fail ends the run. The first one counts.
+// fail ends the run with a violation. Only the first call counts.
 func (w *world) fail(what invariant, a netip.Addr, format string, args ...any) {
 	if w.found != nil || (w.checks != nil && !w.checks[what]) {
 		return
@@ -276,7 +274,7 @@ func (w *world) fail(what invariant, a netip.Addr, format string, args ...any) {
 	w.say(a, "VIOLATION (%s): %s", what, w.found.text)
 }
 
-// wakeUp has the loop look around.
+// wakeUp makes the loop look at dhcp4d.
 func (w *world) wakeUp() {
 	select {
 	case w.wake <- struct{}{}:
@@ -284,7 +282,7 @@ func (w *world) wakeUp() {
 	}
 }
 
-// answered takes a datagram that dhcp4d sends.
+// answered takes a datagram from dhcp4d.
 func (w *world) answered(data []byte) {
 	w.mu.Lock()
 	w.outs = append(w.outs, out{w.now(), slices.Clone(data)})
@@ -292,7 +290,7 @@ func (w *world) answered(data []byte) {
 	w.wakeUp()
 }
 
-// run lets a plan happen and returns what it broke.
+// run runs the plan and returns the violation, nil if there is none.
 func (w *world) run() *violation {
 	for i := range w.plan.faults {
 		f := &w.plan.faults[i]
@@ -315,7 +313,7 @@ func (w *world) run() *violation {
 	return w.found
 }
 
-// step waits for the next event and has it happen.
+// step waits for the next event and runs it.
 func (w *world) step() {
 	wait := time.Minute
 	if len(w.events) > 0 {
@@ -338,7 +336,7 @@ func (w *world) step() {
 	}
 }
 
-// look takes note of what dhcp4d did.
+// look handles what dhcp4d has done since the last look.
 func (w *world) look() {
 	w.mu.Lock()
 	outs, ordered := w.outs, w.ordered
@@ -363,10 +361,10 @@ func (w *world) look() {
 	if p == nil {
 		return
 	}
-	if p.serving.Load() && w.was != p {
-		w.was = p
+	if p.serving.Load() && w.served != p {
+		w.served = p
 		w.stats.starts++
-		w.undo = nil // what was damaged did not matter, or was mended
+		w.undo = nil // it starts in spite of the damage
 		w.say(netip.Addr{}, "dhcp4d %d serves", p.nth)
 		w.checkServed()
 	}
@@ -381,7 +379,7 @@ func (w *world) look() {
 	}
 }
 
-// start starts dhcp4d if it is meant to run and does not.
+// start starts dhcp4d if it should run and does not.
 func (w *world) start() {
 	if w.wanted && w.p == nil && !w.portTaken {
 		if w.plan.plant == litters {
@@ -391,7 +389,8 @@ func (w *world) start() {
 	}
 }
 
-// startRefused looks at why, and undoes what was damaged when that is said.
+// startRefused checks why dhcp4d does not start. If a file was damaged, it undoes the damage or
+// repairs the store.
 func (w *world) startRefused(p *process) {
 	w.stats.refusals++
 	text := p.err.Error()
@@ -424,8 +423,8 @@ func (w *world) startRefused(p *process) {
 	}
 }
 
-// repair is what the operator does who has no backup, and reports whether it could be done. What
-// cannot be read is lost, but its clients do not know that.
+// repair repairs the store, as an operator without a backup does, and reports whether it succeeds.
+// Records that cannot be read are lost, and their clients do not know.
 func (w *world) repair(p *process) (done bool) {
 	disk, _ := w.disk.process()
 	url, o := "journal:"+directory, store.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true}
@@ -443,7 +442,7 @@ func (w *world) repair(p *process) (done bool) {
 	return true
 }
 
-// checkServed holds what dhcp4d knows after a start to what clients believe.
+// checkServed checks after a start that dhcp4d knows the leases that clients believe to have.
 func (w *world) checkServed() {
 	now := w.now()
 	for _, c := range w.clients {
@@ -464,7 +463,7 @@ func (w *world) checkServed() {
 	}
 }
 
-// query puts a client's datagram on its way.
+// query sends a client's datagram to dhcp4d.
 func (w *world) query(c *client, data []byte) {
 	w.carry(fmt.Sprintf("up %d %d", c.n, c.sent), func() {
 		if w.p != nil && w.now() >= w.pausedTo && (w.plan.plant != deaf || !w.calm) {
@@ -473,7 +472,7 @@ func (w *world) query(c *client, data []byte) {
 	})
 }
 
-// carry loses, doubles and delays a datagram, by its name.
+// carry loses, doubles and delays a datagram. The name and the seed decide which of these it does.
 func (w *world) carry(name string, arrive func()) {
 	chance := func(what string) float64 { return float64(hashOf(w.plan.Seed, name+what, 0)>>11) / (1 << 53) }
 	if !w.calm && chance("lost") < w.plan.loss+w.lossy {
@@ -490,7 +489,7 @@ func (w *world) carry(name string, arrive func()) {
 	}
 }
 
-// response puts dhcp4d's datagram on its way.
+// response sends a datagram of dhcp4d to its client.
 func (w *world) response(o out) {
 	var r ipc.Response
 	if why := r.Parse(o.data); why != drop.None {
@@ -514,7 +513,7 @@ func (w *world) response(o out) {
 	w.carry(fmt.Sprintf("down %d %d %d", c.n, m.Xid(), o.at), func() { c.take(m, o.at) })
 }
 
-// promised is called with every ACK that a client takes.
+// promised checks, with every ACK that a client takes, that no other client has the address.
 func (w *world) promised(c *client, how string) {
 	now, h := w.now(), &c.held
 	w.say(h.addr, "%v (%v) %s %v until %.3fs", c, c.at, how, h.addr, h.until.Seconds())
@@ -530,7 +529,7 @@ func (w *world) promised(c *client, how string) {
 	}
 }
 
-// refused is called when a client is refused what it believes it has.
+// refused checks, with every NAK, that the client may not keep its lease.
 func (w *world) refused(c *client, why string) {
 	w.stats.naks++
 	h := &c.held
@@ -540,7 +539,7 @@ func (w *world) refused(c *client, why string) {
 	w.fail(denied, h.addr, "%v has %v for another %v and is refused: %s", c, h.addr, round(h.until-w.now()), why)
 }
 
-// happen is a fault.
+// happen makes a fault happen.
 func (w *world) happen(f *fault) {
 	if w.calm {
 		return
@@ -632,7 +631,7 @@ func (w *world) onDisk(fn func()) {
 	fn()
 }
 
-// down ends dhcp4d at once and starts it after a while.
+// down kills dhcp4d, calls meanwhile, and starts dhcp4d after span.
 func (w *world) down(span time.Duration, meanwhile func()) {
 	if w.p != nil {
 		w.p.kill()
@@ -654,7 +653,7 @@ func (w *world) bury(p *process) {
 	w.wanted = true
 }
 
-// stop ends dhcp4d as SIGTERM does, then calls what comes next.
+// stop ends dhcp4d as SIGTERM does, and calls then when it has ended.
 func (w *world) stop(then func()) {
 	p := w.p
 	if p == nil {
@@ -667,7 +666,7 @@ func (w *world) stop(then func()) {
 	var poll func()
 	poll = func() {
 		switch {
-		case w.p != p: // something else has ended it
+		case w.p != p: // another fault has ended it
 			return
 		case p.exited():
 			w.p, w.wanted, w.stopping = nil, true, nil
@@ -685,7 +684,8 @@ func (w *world) stop(then func()) {
 	poll()
 }
 
-// storm starts dhcp4d n times and stops it each time as soon as it serves.
+// storm starts dhcp4d n times, and stops it each time as soon as it serves or fails. With taken its
+// port is in use.
 func (w *world) storm(n int, taken bool) {
 	w.stop(func() {
 		if n == 0 || w.calm {
@@ -717,7 +717,7 @@ func (w *world) damage(f *fault) {
 	if len(names) == 0 {
 		return
 	}
-	// The newest are the ones that hurt.
+	// Newer files are damaged more often: they matter more.
 	back := 0
 	for back < len(names)-1 && f.n>>back&1 == 1 {
 		back++
@@ -746,7 +746,7 @@ func (w *world) damage(f *fault) {
 		case 4:
 			clear(b[at:])
 		case 5:
-			// Where something is: most of a segment is empty.
+			// Find an octet that is not 0: most of a segment is empty.
 			for i := range b {
 				if j := (at + i) % len(b); b[j] != 0 {
 					b[j] ^= 1 << (f.n % 8)
@@ -762,7 +762,7 @@ func (w *world) damage(f *fault) {
 	}))
 }
 
-// deleteStore takes the directory away under a running dhcp4d.
+// deleteStore deletes the directory of a running dhcp4d.
 func (w *world) deleteStore(f *fault) {
 	if w.deletedAt != 0 || len(w.disk.files(directory)) == 0 || w.p == nil || !w.p.serving.Load() {
 		return
@@ -772,14 +772,14 @@ func (w *world) deleteStore(f *fault) {
 	deleted := w.now()
 	w.deletedAt = deleted
 	w.putBack = func() {
-		if w.deletedAt == deleted { // and not a store that was deleted later, in place of one given up
+		if w.deletedAt == deleted { // this one was not given up, and no later one was deleted
 			w.restore(f, back)
 		}
 	}
 	w.at(w.now()+max(f.span, 2*notice), w.putBack)
 }
 
-// restore puts the directory back, with or without dhcp4d running.
+// restore puts the directory back, while dhcp4d runs or after it was stopped.
 func (w *world) restore(f *fault, back func()) {
 	if w.deletedAt == 0 {
 		return
@@ -802,7 +802,7 @@ func (w *world) restore(f *fault, back func()) {
 	})
 }
 
-// order is what an operator does by hand.
+// order is a release or a reservation by the operator.
 func (w *world) order(f *fault) {
 	p := w.p
 	if p == nil || !p.serving.Load() {
@@ -843,7 +843,7 @@ func (w *world) order(f *fault) {
 	}()
 }
 
-// takeAway is the end of all promises of an address that have been made.
+// takeAway ends all promises of an address.
 func (w *world) takeAway(a netip.Addr) {
 	w.taken[a] = w.now()
 	for _, c := range w.clients {
@@ -853,7 +853,7 @@ func (w *world) takeAway(a netip.Addr) {
 	}
 }
 
-// takeAllAway is the end of all promises that have been made.
+// takeAllAway ends all promises.
 func (w *world) takeAllAway() {
 	w.takenAll = w.now()
 	for _, c := range w.clients {
@@ -861,9 +861,9 @@ func (w *world) takeAllAway() {
 	}
 }
 
-// calmDown ends every cause.
+// calmDown ends all faults.
 func (w *world) calmDown() {
-	w.say(netip.Addr{}, "every cause ends")
+	w.say(netip.Addr{}, "all faults end")
 	w.calm, w.portTaken, w.lossy, w.lag, w.pausedTo = true, false, 0, 0, 0
 	w.onDisk(func() {
 		w.disk.faults = diskFaults{files: -1}
@@ -889,8 +889,8 @@ func (w *world) calmDown() {
 	w.at(w.now()+settle/3, w.remedy)
 }
 
-// remedy is what the operator does who reads that the clock is behind the
-// store although it is right.
+// remedy resets the clock of the store, as an operator does who reads that a right clock is behind
+// the store.
 func (w *world) remedy() {
 	p := w.p
 	if p == nil || p.clockWrong() == "" {
@@ -911,7 +911,7 @@ func (w *world) remedy() {
 	w.at(w.now()+time.Second, w.start)
 }
 
-// last is what must be true when all causes have been gone for a while.
+// last checks that all clients are served some time after all faults have ended.
 func (w *world) last() {
 	now := w.now()
 	if !w.witness.held.holds(now) {
@@ -919,7 +919,7 @@ func (w *world) last() {
 		if w.p == nil {
 			why = "it does not run"
 		}
-		w.fail(silent, netip.Addr{}, "no new client is served %v after every cause is gone: %s", now-w.plan.lifetime, why)
+		w.fail(silent, netip.Addr{}, "no new client is served %v after the end of all faults: %s", now-w.plan.lifetime, why)
 	}
 	for _, c := range w.clients {
 		if h := &c.held; h.holds(now) && !h.void && !h.unsure && h.place == c.at && c.heard < w.plan.lifetime {
@@ -929,16 +929,16 @@ func (w *world) last() {
 	w.stop(func() { w.at(w.now()+time.Second, w.start) })
 }
 
-// end ends whatever runs, as the bubble wants it.
+// end ends all goroutines, because a bubble must end with them.
 func (w *world) end() {
 	if w.p != nil {
 		w.p.kill()
 		<-w.p.done
 	}
-	time.Sleep(time.Hour) // until the operator has given up
+	time.Sleep(time.Hour) // until the operator's calls have timed out
 }
 
-// tell is the history of what went wrong, short.
+// tell returns the violation and the lines of the history about its address.
 func (w *world) tell() string {
 	var b strings.Builder
 	v := w.found
