@@ -29,7 +29,7 @@ import (
 type Config struct {
 	Socket client.Transport // bound to the relay's address and port 547
 	Server netip.Addr
-	// Also are more servers that get each message, as all on one link get a multicast. Any of them
+	// Also are further servers that get each message, as with a multicast to a link. Any of them
 	// may answer.
 	Also    []netip.Addr
 	Link    netip.Addr // link-address of the relay
@@ -38,9 +38,9 @@ type Config struct {
 	Seed    uint64
 	// Keep makes clients keep their leases: they renew and do not release.
 	Keep bool
-	// Rest is how long a client asks for nothing after a RELEASE. A RELEASE that is late, because
-	// the server that has it waits for its disk while another server serves the client, would take
-	// the lease away that the client has got meanwhile. A server cannot know that it is late.
+	// Rest is how long a client sends nothing after a RELEASE. One server may write a RELEASE late,
+	// when another server has already given the client its next lease. The late RELEASE would end
+	// that lease, and no server can know that.
 	Rest time.Duration
 }
 
@@ -78,8 +78,8 @@ type member struct {
 	message  *dhcpv4.DHCPv4
 	until    time.Time
 	tries    int
-	rests    time.Time  // begins nothing before
-	address  netip.Addr // acknowledged and not given back
+	rests    time.Time  // begins no exchange before
+	address  netip.Addr // acknowledged and not released
 	server   netip.Addr
 }
 
@@ -116,8 +116,8 @@ func (c *Crowd) LastACK() time.Time { return time.Unix(0, c.last.Load()) }
 // Faults returns in words what the server did wrong so far.
 func (c *Crowd) Faults() []string { return c.faults }
 
-// Holders returns who was acknowledged each address and has not given it back, by the hardware
-// address.
+// Holders returns, for each address that was acknowledged and not released, the hardware address of
+// its client.
 func (c *Crowd) Holders() map[netip.Addr]string {
 	all := make(map[netip.Addr]string, len(c.holders))
 	for a, m := range c.holders {
@@ -177,9 +177,9 @@ func (c *Crowd) Verify(ctx context.Context) (checked int, lost []string, err err
 	return checked, slices.Clone(c.faults[before:]), err
 }
 
-// drive keeps a window of exchanges in progress. next returns who begins an exchange, and whether
-// there will be more. begin sends its first message. expired is called for an exchange without an
-// answer.
+// drive keeps a window of exchanges in progress. next returns the member that begins an exchange,
+// and whether more will follow. begin sends its first message. expired is called for an exchange
+// without an answer.
 func (c *Crowd) drive(ctx context.Context, next func() (*member, bool), begin, expired func(*member)) error {
 	defer func() {
 		for _, m := range c.flights {
@@ -244,8 +244,8 @@ func (c *Crowd) begin(m *member) {
 	}
 }
 
-// A flight says whose an answer is. The transaction id alone is that of two clients about once in
-// ten million messages.
+// A flight is the key that finds the member of an answer. The transaction id alone is not enough:
+// two clients have the same one about once in ten million messages.
 type flight struct {
 	xid      [4]byte
 	hardware [6]byte

@@ -301,7 +301,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 		return chromedp.Click(chromedp.CSS(what), chromedp.NodeVisible)
 	}
 
-	// Nobody comes in without the token; a wrong one is told so.
+	// Without the token nobody comes in, and a wrong token gets a message.
 	do(ctx, t, chromedp.Navigate(base+"/leases?q=10.0.0.1"))
 	shows(ctx, t, "Token of the API")
 	do(ctx, t, chromedp.SendKeys(chromedp.CSS("#token"), "wrong"+kb.Enter))
@@ -328,7 +328,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	shows(ctx, t, "interface-id port-9 at 2001:db8:7::1", "2026-11-21 08:00:00 UTC", "2026-11-24 20:00:00 UTC", "released", "ff:04", "document.title='owned'")
 	picture(ctx, t, "page-lease")
 
-	// Back is back at the search. Every other notation finds the lease too.
+	// Going back shows the search again. Every other notation finds the lease, too.
 	is[bool](ctx, t, `history.back(), true`)
 	shows(ctx, t, "Looked for the hardware address 02:00:5e:00:00:09")
 	for q, looked := range map[string]string{
@@ -339,7 +339,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 		shows(ctx, t, "Looked for", looked, "10.0.0.9")
 	}
 
-	// The last of all leases, by the rest of what a search takes. Its place is hostile.
+	// The last of all leases, by the other terms of a search. Its Interface-Id is hostile.
 	n := *count - 1
 	last := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()
 	for _, q := range []string{hostile, fmt.Sprintf("ff:%02x:%02x:%02x", byte(n>>16), byte(n>>8), byte(n)), last} {
@@ -354,12 +354,12 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	// A narrow screen in the dark: nothing is wider than the screen.
 	narrow(ctx, t, base, "page-narrow-dark", "/leases/10.0.0.9", "/leases?subnet=1", "/drops", "/trace", "/")
 
-	// Without scripts all is as it was.
+	// The pages work without scripts, too.
 	send(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	do(ctx, t, chromedp.Navigate(base+"/leases?q=10.0.0.9"), chromedp.WaitVisible(chromedp.CSS("#leases")))
 	send(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{})
 
-	// The live trace goes on, so it is never loaded.
+	// A live trace never ends, so the page is never loaded in full.
 	send(ctx, t, page.Navigate, page.NavigateParams{URL: base + "/trace?kind=interface_id&value=port-9"})
 	for until := time.Now().Add(patient); !is[bool](ctx, t, `document.body !== null && document.body.innerText.includes("Following port-9")`); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
@@ -406,7 +406,7 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	}
 	all.Wait()
 
-	// The other daemon's page is one link away, and has a session of its own.
+	// The pages of the other daemon have a session of their own.
 	do(ctx, t, chromedp.Navigate(base+"/"), click(`nav a[href="http://`+at6+`/"]`))
 	shows(ctx, t, "Token of the API", "dhcp6d")
 	do(ctx, t, chromedp.SendKeys(chromedp.CSS("#token"), token+kb.Enter))
@@ -416,12 +416,12 @@ func TestThePageOfDHCP4D(t *testing.T) {
 	shows(ctx, t, "Drops", "Silences")
 	narrow(ctx, t, "http://"+at6, "page-dhcp6d-narrow-dark", "/drops", "/trace", "/")
 
-	// Out again: the page is closed.
+	// After signing out the page needs the token again.
 	do(ctx, t, chromedp.Navigate(base+"/"), click("header button"))
 	shows(ctx, t, "Token of the API")
 }
 
-// cookieOf comes in by the form, and returns the cookie.
+// cookieOf signs in by the form, and returns the cookie.
 func cookieOf(t *testing.T, base string) *http.Cookie {
 	t.Helper()
 	c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -15,9 +15,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/netns/netnstest"
 )
 
-// TestImagesForARM64 makes the images for ARM64, loads them, and runs both daemons in containers.
-// The emulator is mounted into them, so the kernel needs to know no other architecture. A client on
-// this machine's end of their network gets a lease.
+// TestImagesForARM64 makes the images for ARM64 and runs both daemons in containers. It mounts an
+// emulator into them, so the kernel does not have to know the architecture. A client on this
+// machine gets a lease from them.
 func TestImagesForARM64(t *testing.T) {
 	if err := Engine(); err != nil {
 		netnstest.Skip(t, err.Error())

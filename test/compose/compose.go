@@ -1,8 +1,8 @@
 // Package compose runs the compose file of the repository with real images on a Docker engine. It
 // looks at the lab as a user does: through the logs of the containers and through Prometheus.
 //
-// Where the engine reaches no registry, images made from this machine's files stand in for the base
-// images (standin.go). Everything that a run makes has its own name and is removed at the end.
+// If the engine reaches no registry, it uses base images made from files of this machine
+// (standin.go). Everything that a run makes has a name of its own and is removed at the end.
 package compose
 
 import (
@@ -76,8 +76,8 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// Container returns the id of a service's only container, which may have ended. It asks the engine:
-// compose takes seconds, in which what a test does at a moment is over.
+// Container returns the id of a service's only container, which may have ended. It asks the engine,
+// because compose takes seconds, and some tests act at a moment.
 func (p *Project) Container(ctx context.Context, service string) (string, error) {
 	out, err := Docker(ctx, "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project="+p.Name,
 		"--filter", "label=com.docker.compose.service="+service)

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 const (
 	prometheusPort = "19090"
 	prometheus     = Prometheus("http://127.0.0.1:" + prometheusPort)
-	leaseTime      = 2 * time.Minute // a step lasts until the client's T1, and must end before T2, on a busy machine too
+	leaseTime      = 2 * time.Minute // a step lasts until the client's T1, and must end before its T2
 )
 
 // The two dhcp4d, by their server identifiers in the compose file.
@@ -57,10 +57,10 @@ func TestLab(t *testing.T) {
 		{"a client has a lease within half a minute", direct},
 		{"a client behind the relay has a lease", relayed},
 		{"a client gets its prefix from Kea and its IPv4 lease from dhcp4d, and others get leases while Kea is dead", behindKea},
-		{"a client keeps its address when its dhcp4d is killed and comes back, others serve meanwhile, the alert fires and is gone", killed},
-		{"the service recovers when the core network was cut for ten seconds", cut},
+		{"a client keeps its address while its dhcp4d is killed and comes back, other clients are served, the alert fires and ends", killed},
+		{"the service recovers after the core network was cut for ten seconds", cut},
 		{"under load every panel and every rule has data", loaded},
-		{"three dhcp4d share a database, and clients hardly notice when any of them dies", shared},
+		{"three dhcp4d share a database, and clients retransmit at most once when one of them dies", shared},
 	}
 	for _, s := range steps {
 		if !t.Run(s.name, func(t *testing.T) { s.run(t, l) }) {
@@ -73,7 +73,7 @@ func TestLab(t *testing.T) {
 // lab is the project, shared by all steps.
 type lab struct {
 	*Project
-	client line // what the client on the access network has
+	client line // the lease of the client on the access network
 }
 
 // up builds the images and starts the servers. The end of the test removes everything.
@@ -113,7 +113,7 @@ func up(t *testing.T) *lab {
 	return &lab{Project: p}
 }
 
-// standIns finds the images that would be pulled, or makes stand-ins for them.
+// standIns makes stand-ins for the images that the engine cannot pull.
 func standIns(t *testing.T, p *Project) {
 	t.Helper()
 	ctx := t.Context()
@@ -167,7 +167,7 @@ func (p *Project) remove(t *testing.T) {
 			t.Errorf("removing the images: %v", err)
 		}
 	}
-	// The build stages, and the stand-in that they were made from.
+	// The build stages, and the stand-in below them.
 	if _, err := Docker(ctx, "image", "prune", "-f", "--filter", "label=org.opencontainers.image.version=lab-test"); err != nil {
 		t.Errorf("removing the stages: %v", err)
 	}
@@ -188,7 +188,7 @@ func healthy(t *testing.T, l *lab) {
 	}
 	for expr, want := range map[string]float64{
 		`sum(up{job="dhcp6d"})`: 1, `sum(up{job="dhcp4d"})`: 2, `sum(dhcp6d_ready) + sum(dhcp4d_ready)`: 3, `sum(dhcp6d_ipc_backend_up)`: 2,
-		`count(up{job=~"dhcp[46]d"})`: 3, // what was never started is no target
+		`count(up{job=~"dhcp[46]d"})`: 3, // a daemon that was never started is no target
 	} {
 		eventually(t, time.Minute, expr, is(expr, want))
 	}
@@ -241,7 +241,8 @@ func relayed(t *testing.T, l *lab) {
 	})
 }
 
-// behindKea starts Kea and a client of both. Then Kea dies, and another client gets a lease.
+// behindKea starts Kea, and a client with a prefix and an IPv4 lease. Then it kills Kea, and
+// another client gets a lease.
 func behindKea(t *testing.T, l *lab) {
 	must(t)(l.Compose(t.Context(), "--profile", "kea", "up", "-d", "--no-build", "--no-deps", "kea", "prefix-client"))
 	lease := l.lease(t, "prefix-client", time.Minute)
@@ -278,7 +279,7 @@ func behindKea(t *testing.T, l *lab) {
 }
 
 // killed kills the client's dhcp4d just after the client has renewed. So the client's next renewal,
-// at half of its lease, has no answer.
+// at half of its lease time, gets no answer.
 func killed(t *testing.T, l *lab) {
 	const naks = `sum(dhcp4d_responses_sent_total{type="nak"})`
 	before := l.events(t, "client")
@@ -326,11 +327,11 @@ func killed(t *testing.T, l *lab) {
 	})
 	for _, e := range l.events(t, "client") {
 		if e.Address != l.client.Address || e.Event == "lost" {
-			t.Errorf("the client had %s and is told: %+v", l.client.Address, e)
+			t.Errorf("the client had %s, and then got %+v", l.client.Address, e)
 		}
 	}
 	eventually(t, time.Minute, "Dhcp4o6BackendDown is gone", firing("Dhcp4o6BackendDown", false))
-	// The counter of the killed one began at zero again.
+	// The counter of the killed dhcp4d has begun at zero again.
 	if now, err := prometheus.Sum(t.Context(), naks); err != nil || now > nakked {
 		t.Errorf("%v NAKs, %v before; %v", now, nakked, err)
 	}
@@ -364,24 +365,24 @@ var quiet = map[string]string{
 	"panel overview/Dropped by the kernel A":            "this load does not fill a socket",
 	"panel overview/Dropped by the kernel B":            "this load does not fill a socket",
 	"panel overview/In flight":                          "answers come faster than they are scraped",
-	"panel overview/Answers missing, late or unknown A": "every answer that is due comes",
-	"panel overview/Answers missing, late or unknown B": "and in time",
-	"panel overview/Answers missing, late or unknown C": "and only once",
-	"alert Dhcp4o6IpcTimeouts":                          "every answer that is due comes",
-	"alert Dhcp4o6IpcSlow":                              "the disk is quick enough, or it is worth knowing",
-	"panel leases/Offered":                              "an offer is a lease a millisecond later",
+	"panel overview/Answers missing, late or unknown A": "every query gets its answer",
+	"panel overview/Answers missing, late or unknown B": "no answer is late",
+	"panel overview/Answers missing, late or unknown C": "no answer comes twice",
+	"alert Dhcp4o6IpcTimeouts":                          "every query gets its answer",
+	"alert Dhcp4o6IpcSlow":                              "the disk of this machine is quick enough",
+	"panel leases/Offered":                              "an offer becomes a lease within a millisecond",
 	"panel leases/In quarantine":                        "no client of the lab declines",
 	"panel leases/Failures":                             "the disk does not fail",
-	"panel hooks/Panics and lost log lines A":           "no bug, no panic",
-	"panel hooks/Panics and lost log lines B":           "no bug, no panic",
-	"panel hooks/Panics and lost log lines C":           "standard output takes all lines",
+	"panel hooks/Panics and lost log lines A":           "no hook panics",
+	"panel hooks/Panics and lost log lines B":           "no hook panics",
+	"panel hooks/Panics and lost log lines C":           "the log loses no line",
 
 	"panel hooks/Rules A": "the lab has no rules of an operator",
 	"panel hooks/Rules B": "the lab has no rules of an operator",
 	"panel hooks/Rules C": "the lab has no rules of an operator",
 	"panel hooks/Rules D": "the lab has no rules of an operator",
 
-	// The two dhcp4d of this step have stores of their own.
+	// The dhcp4d of this step have no database.
 	"panel leases/Standbys, and dhcp4d A": "there is no database here; the story of the profile shared shows it",
 	"panel leases/Standbys, and dhcp4d B": "there is no database here; the story of the profile shared shows it",
 	"panel leases/Conflicts":              "there is no database here",
@@ -414,7 +415,7 @@ var quiet = map[string]string{
 	"alert DhcpDropsOwnFault":         "no fault",
 	"alert DhcpKernelDrops":           "this load does not fill a socket",
 	"alert DhcpHookSlow":              "hooks are fast",
-	"alert DhcpPanic":                 "no bug, no panic",
+	"alert DhcpPanic":                 "no hook panics",
 	"alert DhcpPoolNearlyFull":        "pools are large",
 	"alert DhcpPoolFull":              "pools are large",
 	"alert DhcpPoolFillsWithinADay":   "pools are large",
@@ -424,7 +425,7 @@ var quiet = map[string]string{
 	"alert DhcpStoreNoStandby":        "there is no database here",
 	"alert DhcpStoreConnectionBreaks": "there is no database here",
 	"alert DhcpStoreSlow":             "the disk is quick enough, or it is worth knowing",
-	"alert DhcpLeaseLogLost":          "standard output takes all lines",
+	"alert DhcpLeaseLogLost":          "the log loses no line",
 	"alert DhcpConfigReloadFailed":    "nothing is reloaded",
 	"alert DhcpVersionSkew":           "one version",
 }
@@ -440,7 +441,7 @@ func loaded(t *testing.T, l *lab) {
 	}
 	for name := range quiet {
 		if _, exists := silent[name]; !exists {
-			t.Errorf("%s is excepted and does not exist", name)
+			t.Errorf("the map quiet has %s, which does not exist", name)
 		}
 		delete(silent, name)
 	}

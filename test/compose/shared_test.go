@@ -16,7 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/monitoring"
 )
 
-// all says that everything of the profile shared is well.
+// all are the expressions and values of a profile shared without faults.
 var all = map[string]float64{
 	`sum(dhcp6d_ipc_backend_up{instance=~"dhcp6d-shared:.*"})`: 3,
 	`sum(dhcp4d_ready{instance=~"dhcp4d-[123]:.*"})`:           3,
@@ -25,10 +25,10 @@ var all = map[string]float64{
 	`sum(dhcp4d_store_standbys{mode!="synchronous"})`:          0,
 }
 
-// shared tells the story of docs/lab.md: three dhcp4d on one database. Each of them dies, the
-// database freezes, its standby dies, and the standby takes over. New clients come at each of these
-// moments, and send at most one message a second time. Meanwhile a load generator checks that no
-// address is given twice, and a client keeps its address.
+// shared does what docs/lab.md describes, with three dhcp4d on one database. It kills each of them,
+// freezes the database, kills the standby, and promotes it. At each of these moments new clients
+// come, and retransmit at most one message. Meanwhile a load generator checks that no address is
+// given twice, and one client keeps its address.
 func shared(t *testing.T, l *lab) {
 	started := time.Now()
 	must(t)(l.Compose(t.Context(), "--profile", "shared", "up", "-d", "--no-build",
@@ -68,7 +68,7 @@ func shared(t *testing.T, l *lab) {
 					t.Errorf("pg_promote: %s", got)
 				}
 			},
-			func(t *testing.T) { // the first server comes back as the standby of the second
+			func(t *testing.T) { // the first server returns as the standby of the second
 				l.starting("db-a")(t)
 				l.waitFor(t, "db-b", "*")
 			},
@@ -83,17 +83,17 @@ func shared(t *testing.T, l *lab) {
 				case got.err != nil:
 					t.Errorf("a client: %v", got.err)
 				case len(got.again) > 1:
-					t.Errorf("a client sent %q again", got.again)
+					t.Errorf("a client retransmitted %q", got.again)
 				}
-				t.Logf("%s, sent again: %q", got.lease.Address, got.again)
+				t.Logf("%s, retransmitted: %q", got.lease.Address, got.again)
 			}
 			c.mend(t)
 			l.well(t, time.Minute)
-			for _, got := range v.clients { // what was acknowledged is there
+			for _, got := range v.clients { // the database must have each acknowledged lease
 				row := l.sql(t, l.primary(t), fmt.Sprintf("SELECT state FROM dhcp4d.leases WHERE address = '%s' AND hardware_address = '%s'",
 					got.lease.Address, strings.ReplaceAll(got.mac, ":", "")))
 				if row != "bound" {
-					t.Errorf("the database has %q of the lease of %s for %s", row, got.lease.Address, got.mac)
+					t.Errorf("for the lease of %s by %s the database has %q", row, got.lease.Address, got.mac)
 				}
 			}
 		}) {
@@ -103,14 +103,14 @@ func shared(t *testing.T, l *lab) {
 
 	for _, e := range l.events(t, "shared-client") {
 		if e.Address != standing.Address || e.Event == "lost" {
-			t.Errorf("the client had %s and is told: %+v", standing.Address, e)
+			t.Errorf("the client had %s, and then got %+v", standing.Address, e)
 		}
 	}
 	load()
 	l.sharedPanels(t)
 }
 
-// well waits until everything of the profile shared is well.
+// well waits until nothing of the profile shared has a fault.
 func (l *lab) well(t *testing.T, limit time.Duration) {
 	t.Helper()
 	for expr, want := range all {
@@ -131,8 +131,8 @@ func (l *lab) starting(service string) func(*testing.T) {
 	}
 }
 
-// freezing stops all processes of a service until the clients have asked, and for three seconds at
-// most. After five a dhcp4d calls the database failed.
+// freezing stops all processes of a service until the clients have sent a REQUEST, at most for
+// three seconds: after five a dhcp4d takes the database for failed.
 func (l *lab) freezing(service string) func(*testing.T, <-chan struct{}) {
 	return func(t *testing.T, asked <-chan struct{}) {
 		id := must(t)(l.Container(t.Context(), service))
@@ -153,14 +153,14 @@ func (l *lab) freezing(service string) func(*testing.T, <-chan struct{}) {
 	}
 }
 
-// sql asks a server of the database.
+// sql runs a query on a server of the database.
 func (l *lab) sql(t *testing.T, service, query string) string {
 	t.Helper()
 	return must(t)(Docker(t.Context(), "exec", must(t)(l.Container(t.Context(), service)), "psql", "-Atqc", query))
 }
 
-// waitFor has the commits of a server wait for standbys, or not. It returns when a standby has all
-// commits of before: the metrics tell that up to ten seconds late.
+// waitFor sets the standbys that the commits of a server wait for. It returns when one of them has
+// all former commits. It does not ask the metrics, which are up to ten seconds late.
 func (l *lab) waitFor(t *testing.T, service, standbys string) {
 	t.Helper()
 	l.sql(t, service, "ALTER SYSTEM SET synchronous_standby_names = '"+standbys+"'")
@@ -186,14 +186,14 @@ func (l *lab) primary(t *testing.T) string {
 // visitors are clients that come at the same time.
 type visitors struct {
 	clients []*visitor
-	asked   chan struct{} // one of each that has sent a REQUEST
+	asked   chan struct{} // has a value for each client that has sent a REQUEST
 	group   sync.WaitGroup
 }
 
 type visitor struct {
 	mac   string
 	lease line
-	again []string // messages that it sent again
+	again []string // the messages that it has retransmitted
 	err   error
 }
 
@@ -247,9 +247,9 @@ func (c *visitor) come(ctx context.Context, l *lab, asked chan<- struct{}) {
 	}
 }
 
-// sharedLoad starts a load generator beside the story. The function that it returns ends it, and
+// sharedLoad starts a load generator. The function that it returns ends it, and
 // fails the test if any answer was wrong: a NAK, or an ACK for an address that another client has.
-// An OFFER of such an address is right while a dhcp4d does not know yet what another one has
+// An OFFER of such an address is no fault: a dhcp4d learns a little later what another one has
 // leased.
 func (l *lab) sharedLoad(t *testing.T) (end func()) {
 	t.Helper()
@@ -287,6 +287,6 @@ func (l *lab) sharedPanels(t *testing.T) {
 		}
 	}
 	for where := range want {
-		t.Errorf("there is no %s", where)
+		t.Errorf("the dashboards have no %s", where)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// account is one equation of a daemon: the datagrams received, and their fates.
+// account is an equation: a daemon's count of datagrams received is the sum of their fates.
 type account struct {
 	received string
-	fates    []string // series, or those of their labels that count
+	fates    []string // names of series, or series with some of their labels
 }
 
 // accounts are the equations that must hold, by daemon.
@@ -30,8 +30,8 @@ var accounts = map[string][]account{
 	},
 }
 
-// settled checks that a running daemon has counted the fate of every datagram received, once none
-// waits in it any more.
+// settled waits until no datagram waits in a daemon, and checks that the daemon has counted the
+// fate of every datagram that it received.
 func settled(t *testing.T, half *servers.Half, daemon string) {
 	t.Helper()
 	select {
@@ -50,7 +50,7 @@ func settled(t *testing.T, half *servers.Half, daemon string) {
 			return
 		}
 	}
-	t.Errorf("%s does not account for what it received:\n%s", daemon, strings.Join(wrong, "\n"))
+	t.Errorf("%s has not counted one fate for each datagram that it received:\n%s", daemon, strings.Join(wrong, "\n"))
 }
 
 // unsettled returns which accounts do not add up.

@@ -29,8 +29,8 @@ var (
 	fourBack = []string{"2001:db8:b::4/64", "2001:db8:b::44/64", "2001:db8:b::444/64", "10.9.0.4/24", "10.9.0.44/24"}
 )
 
-// startApart starts the daemons with these variables in the environment of each, and with changes
-// of how they are started.
+// startApart starts the daemons on their hosts, with variables for each. changes may change how
+// they are started.
 func startApart(t *testing.T, six, four []string, changes ...func(*servers.Config)) *bench {
 	t.Helper()
 	lab := netnstest.Lab(t)
@@ -113,7 +113,7 @@ func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
 			}
 			l := b.obtain(c) // OFFER and ACK
 			if _, err := c.Renew(t.Context(), l); err != nil {
-				t.Errorf("a renewal, whose lease is not written: %v", err)
+				t.Errorf("a renewal that writes no lease: %v", err)
 			}
 			if _, err := c.Reboot(t.Context(), netip.MustParseAddr("172.16.0.1")); !errors.Is(err, client.ErrNak) {
 				t.Errorf("a foreign address: %v, want a NAK", err)
@@ -140,7 +140,7 @@ func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
 	}
 }
 
-// hosts gives both daemons a file of names of their own, in a mount namespace.
+// hosts gives both daemons their own /etc/hosts, in a mount namespace.
 func hosts(t *testing.T, names string) (change func(*servers.Config), set func(names string)) {
 	file := filepath.Join(t.TempDir(), "hosts")
 	set = func(names string) {
@@ -158,7 +158,7 @@ func hosts(t *testing.T, names string) (change func(*servers.Config), set func(n
 
 func TestNamesOfPeers(t *testing.T) {
 	t.Parallel()
-	t.Run("IPC-33 a dhcp6d that is a name is listened to at each of its addresses, once it can be resolved", func(t *testing.T) {
+	t.Run("IPC-33 a peer that is a name is accepted from each of its addresses, once the name resolves", func(t *testing.T) {
 		t.Parallel()
 		change, set := hosts(t, "")
 		b := startApart(t, []string{"DHCP6D_IPC_LISTEN=[::]:6767", "DHCP6D_IPC_BACKENDS=dhcp4d@[2001:db8:b::44]:6768"},
@@ -168,7 +168,7 @@ func TestNamesOfPeers(t *testing.T) {
 		b.series(b.six, "dhcp6d_ipc_backend_up", is(1))
 		b.obtain(b.client(topology.Multicast, 1, client.Options{}))
 		if lines := warned(b.four, "cannot be resolved"); len(lines) != 1 {
-			t.Errorf("said %d times:\n%s", len(lines), strings.Join(lines, "\n"))
+			t.Errorf("logged %d times:\n%s", len(lines), strings.Join(lines, "\n"))
 		}
 	})
 }
@@ -190,7 +190,7 @@ func TestNamesOfBackends(t *testing.T) {
 			b.obtain(b.client(topology.Multicast, 1, client.Options{}))
 		})
 	}
-	t.Run("IPC-31 the address in use dies, and the next one is used until that dies", func(t *testing.T) {
+	t.Run("IPC-31 when the address in use stops answering, the next one is used", func(t *testing.T) {
 		t.Parallel()
 		change, _ := hosts(t, "2001:db8:b::4 four.example\n2001:db8:b::44 four.example\n10.9.0.4 four.example\n")
 		b := startApart(t, []string{"DHCP6D_IPC_LISTEN=[::]:6767", "DHCP6D_IPC_BACKENDS=dhcp4d@four.example:6768", "DHCP6D_LOG_LEVEL=info"}, listen4, change)
@@ -207,17 +207,17 @@ func TestNamesOfBackends(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := strings.Count(b.six.Output(), "at another of its addresses"); n > 3 {
-			t.Errorf("it went to another address %d times", n)
+			t.Errorf("dhcp6d has changed the address %d times", n)
 		}
 	})
-	t.Run("IPC-31 a name that cannot be resolved is said once, and when it can be", func(t *testing.T) {
+	t.Run("IPC-31 a name that cannot be resolved is logged once, and again when it resolves", func(t *testing.T) {
 		t.Parallel()
 		change, set := hosts(t, "")
 		b := startApart(t, []string{"DHCP6D_IPC_LISTEN=[2001:db8:b::1]:6767", "DHCP6D_IPC_BACKENDS=dhcp4d@four.example:6768"}, listen4, change)
 		time.Sleep(5 * time.Second)
 		said := func(text string) int { return strings.Count(b.six.Output(), text) }
-		if n := said("cannot be resolved"); n == 0 || n > 2 { // once in the log, and once in readiness
-			t.Errorf("said %d times", n)
+		if n := said("cannot be resolved"); n == 0 || n > 2 { // in the log, and in readiness
+			t.Errorf("logged %d times", n)
 		}
 		set("2001:db8:b::44 four.example\n")
 		b.series(b.six, "dhcp6d_ipc_backend_up", is(1))

@@ -25,8 +25,8 @@ const (
 	debug4 = "[::1]:9569"
 )
 
-// TestSteadyStateDoesNotAllocate runs exchanges through both daemons with every hook on, and asks
-// their runtimes how many objects were allocated meanwhile. There must be less than one per hundred
+// TestSteadyStateDoesNotAllocate runs exchanges through both daemons with every hook on. It reads
+// from their runtimes how many objects they allocated meanwhile: less than one per hundred
 // exchanges.
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	for _, name := range []string{"dhcp6d", "dhcp4d"} {
@@ -79,7 +79,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		*servers.Half
 		debug string
 	}{"dhcp6d": {six, debug6}, "dhcp4d": {four, debug4}}
-	run(0, 30_000)                                    // then all clients have leases, and buffers their final size
+	run(0, 30_000)                                    // so that all clients have leases, and buffers have their final size
 	type count struct{ before, asking, idle float64 } // idle: in a second
 	counts := make(map[string]count)
 	for name, h := range halves {
@@ -87,7 +87,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		first := objects(t, h.Half, h.debug)
 		second := objects(t, h.Half, h.debug)
 		const pause = 2
-		time.Sleep(pause * time.Second) // what a daemon makes meanwhile has nothing to do with exchanges
+		time.Sleep(pause * time.Second) // for the objects that a daemon makes without exchanges
 		third := objects(t, h.Half, h.debug)
 		asking := second - first
 		counts[name] = count{third, asking, math.Max(third-second-asking, 0) / pause}
@@ -98,15 +98,15 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	for name, h := range halves {
 		made := objects(t, h.Half, h.debug) - counts[name].before - counts[name].asking - took*counts[name].idle
 		each := math.Max(made, 0) / float64(r.Completed)
-		t.Logf("%s: %.0f objects in %d exchanges, %.5f each; asking takes %.0f, an idle second %.0f", name, made, r.Completed, each, counts[name].asking, counts[name].idle)
+		t.Logf("%s: %.0f objects in %d exchanges, %.5f each; reading the count takes %.0f, an idle second %.0f", name, made, r.Completed, each, counts[name].asking, counts[name].idle)
 		if each >= 0.01 {
 			t.Errorf("%s allocates %.4f objects per exchange, want less than 0.01", name, each)
 		}
 	}
 }
 
-// objects returns how many objects a daemon has allocated. It reads the text of the heap profile:
-// for that the runtime stops, so the counts of all its threads are included. The metric lacks them.
+// objects returns how many objects a daemon has allocated. It reads the text of the heap profile,
+// for which the runtime adds the counts of all threads. The metric lacks some of them.
 func objects(t *testing.T, h *servers.Half, debug string) float64 {
 	t.Helper()
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{
@@ -127,6 +127,6 @@ func objects(t *testing.T, h *servers.Half, debug string) float64 {
 			return n
 		}
 	}
-	t.Fatal("the profile does not tell")
+	t.Fatal("the profile has no number of objects")
 	return 0
 }

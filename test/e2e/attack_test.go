@@ -210,8 +210,8 @@ func (i *intruder) figures(at netip.AddrPort) figures {
 	return figures{m[daemon+`_packets_dropped_total{reason="unauthentic",socket="ipc"}`], m[daemon+`_socket_drops_total{socket="ipc"}`]}
 }
 
-// attack sends n datagrams made by next. Each must be dropped as not authentic, unless it found no
-// room in the socket.
+// attack sends n datagrams made by next. Each must be dropped as not authentic, or by the kernel
+// because the socket was full.
 func (i *intruder) attack(n int, next func() ethernet.Datagram) {
 	i.t.Helper()
 	before := map[netip.AddrPort]figures{}
@@ -236,13 +236,13 @@ func (i *intruder) attack(n int, next func() ethernet.Datagram) {
 			}
 		}
 		if got > float64(n) || got+lost < float64(n) {
-			i.t.Errorf("%s: of %d datagrams %v were dropped as not authentic, %v found no room", at, n, got, lost)
+			i.t.Errorf("%s: of %d datagrams %v were dropped as not authentic, %v by the kernel", at, n, got, lost)
 		}
 	}
 }
 
-// old is the daemon of a version without sessions that sends in a direction between dhcp6d and a
-// backend. The next datagram that it signs has the sequence number.
+// old is a sender of a version without sessions, for one direction between dhcp6d and a backend.
+// The next datagram that it signs has the sequence number.
 func old(key, backend string, direction byte, sequence uint64) *ipctest.Old {
 	return &ipctest.Old{Key: ipc.Key{ID: 1, Secret: []byte(key)}, Backend: backend, From: direction, Sent: sequence - 1}
 }
@@ -255,8 +255,8 @@ const (
 func TestIntruder(t *testing.T) {
 	t.Parallel()
 	i := intrude(t)
-	// Both dhcp4d have leases. One lease was released and taken again, so the recorded RELEASE
-	// would end it.
+	// Both dhcp4d have leases. One client has released its lease and got it again, so the recorded
+	// RELEASE would end it.
 	var clients []*client.Client
 	var leases []*client.Lease
 	owners := map[string]bool{}
@@ -276,7 +276,7 @@ func TestIntruder(t *testing.T) {
 	before := i.export()
 	heard := i.record()
 	if lines := bytes.Count([]byte(before), []byte("\n")); lines < len(leases)+2 || len(heard) < 12*9 {
-		t.Fatalf("%d datagrams were heard, and the export is:\n%s", len(heard), before)
+		t.Fatalf("the intruder recorded %d datagrams, and the export is:\n%s", len(heard), before)
 	}
 
 	// Meanwhile bound clients send requests that change no lease.
@@ -305,8 +305,8 @@ func TestIntruder(t *testing.T) {
 
 	pick := func() ethernet.Datagram { return heard[i.random.IntN(len(heard))] }
 	name := func(at netip.AddrPort) string { return map[netip.AddrPort]string{ipcA: "a", ipcB: "b"}[at] }
-	// aimed is a datagram for one of the ends, from an address that this end listens to, with the
-	// fields that the signature covers.
+	// aimed is a datagram for one end, from an address that this end accepts, with the fields that
+	// the signature covers.
 	aimed := func() (d ethernet.Datagram, backend string, direction byte) {
 		d = pick()
 		if d.Destination == ipcSix {
@@ -393,7 +393,7 @@ func TestIntruder(t *testing.T) {
 	if exchanges.Load() == 0 {
 		t.Error("no exchange under attack")
 	}
-	// The daemons agree: each accepts exactly what the other one has sent.
+	// Each daemon has accepted exactly the datagrams that the other one has sent.
 	i.bench.t = t
 	taken, sent := 0.0, 0.0
 	for at, h := range i.halves {
@@ -408,7 +408,7 @@ func TestIntruder(t *testing.T) {
 		taken += servers.Sum(m, "dhcp4d_queries_received_total") - m[`dhcp4d_packets_dropped_total{reason="unauthentic",socket="ipc"}`]
 	}
 	if taken == 0 || taken > sent {
-		t.Errorf("dhcp6d has sent %v queries, and the backends have taken %v", sent, taken)
+		t.Errorf("dhcp6d has sent %v queries, and the backends have accepted %v", sent, taken)
 	}
 	unchanged := func(when string) {
 		t.Helper()
@@ -426,21 +426,21 @@ func TestIntruder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		all := i.record() // everything until the last moment
+		all := i.record()
 		for _, at := range []netip.AddrPort{ipcA, ipcB} {
 			i.start4(at)
 		}
 		next := 0
 		i.attack(n, func() ethernet.Datagram {
 			for {
-				d := all[len(all)-1-next%len(all)] // the newest ones first
+				d := all[len(all)-1-next%len(all)] // the newest first
 				if next++; d.Destination != ipcSix {
 					return d
 				}
 			}
 		})
 		i.series(i.six, "dhcp6d_ipc_backend_up", is(2))
-		// Also those that it has received again since.
+		// Some of them it has received since its restart.
 		if _, err := clients[0].Inform(t.Context(), leases[0].Address); err != nil {
 			t.Error(err)
 		}
@@ -472,7 +472,7 @@ func TestIntruder(t *testing.T) {
 	})
 	i.bench.t = t
 	unchanged("after restarts and replays")
-	// The daemons accept what the test signs. Otherwise the rest would prove nothing.
+	// The daemons accept what the test signs with the right key, so the drops prove something.
 	genuine := map[netip.AddrPort]figures{ipcA: i.figures(ipcA), ipcB: i.figures(ipcB)}
 	for at := range genuine {
 		probes := func(v float64) bool { return v > 0 }

@@ -54,7 +54,7 @@ func is(want float64) func(float64) bool { return func(v float64) bool { return 
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	t.Run("IPC-27 a wrong key is silence, counted", func(t *testing.T) {
+	t.Run("IPC-27 with a wrong key there is no answer, and drops are counted", func(t *testing.T) {
 		t.Parallel()
 		b := network(t, "dhcp6d", "dhcp4d")
 		b.config.Env = []string{"DHCP6D_IPC_KEYS=" + firstKey, "DHCP4D_IPC_KEYS=" + secondKey}
@@ -78,7 +78,7 @@ func TestKeys(t *testing.T) {
 		stop, done := make(chan struct{}), sync.WaitGroup{}
 		var exchanges atomic.Int64
 		for n := range 4 {
-			// There is no second try, so a lost datagram is a lost exchange.
+			// Clients do not retransmit, so a lost datagram is a lost exchange.
 			c := b.client(topology.Ways[n], n+1, client.Options{Retransmit: client.Retransmit{First: 5 * time.Second, Max: 5 * time.Second, Tries: 1}})
 			done.Go(func() {
 				for {
@@ -122,7 +122,7 @@ func TestKeys(t *testing.T) {
 		b.series(b.six, "dhcp6d_config_last_reload_successful", is(0))
 		b.series(b.four, "dhcp4d_config_last_reload_successful", is(1))
 	})
-	t.Run("a weak key is warned of at a reload as at the start, and an empty file ends the start", func(t *testing.T) {
+	t.Run("a weak key is logged at the start and at a reload, and with an empty file dhcp6d does not start", func(t *testing.T) {
 		dir := t.TempDir()
 		six, four := filepath.Join(dir, "six"), filepath.Join(dir, "four")
 		write(t, six, firstKey)
@@ -148,7 +148,7 @@ func TestKeys(t *testing.T) {
 		h, err := servers.StartV6(b.Server, servers.Ours, b.config, true)
 		if err == nil {
 			h.Stop(5 * time.Second)
-			t.Fatal("dhcp6d starts with an empty file of keys")
+			t.Fatal("dhcp6d starts with an empty key file")
 		}
 		if want := "DHCP6D_IPC_KEYS_FILE: " + six + " is empty"; !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q in it", err, want)
@@ -156,9 +156,9 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// two starts two dhcp4d, a and b, with a store each, and dhcp6d before them. Each has half of the
-// addresses of both subnets. A third one, c, can be started; its addresses are those before a's.
-// Changes are applied to the configuration of each, that of dhcp6d under the name six.
+// two starts dhcp6d and two backends, the dhcp4d a and b, each with a store and half of the
+// addresses of both subnets. A third one, c, can be started; its addresses are below a's. Changes
+// are applied to the configuration of each dhcp4d, and to that of dhcp6d under the name six.
 func two(t *testing.T, ranges bool, changes ...func(name string, c *servers.Config)) (b *bench, halves map[string]*servers.Half, start4 func(name string)) {
 	b = network(t, "dhcp6d", "dhcp4d")
 	dir := t.TempDir()
@@ -277,7 +277,7 @@ func TestTwoBackends(t *testing.T) {
 			}
 			b.series(b.six, `dhcp6d_ipc_backend_up{backend="`+gone+`"}`, is(0))
 			if _, err := caught.Select(t.Context(), offer); !errors.Is(err, client.ErrNak) {
-				t.Errorf("D4-19 caught between OFFER and REQUEST: %v, want a NAK", err)
+				t.Errorf("D4-19 the client between OFFER and REQUEST: %v, want a NAK", err)
 			}
 			for n := 200; n < 206; n++ {
 				l := b.obtain(b.client(topology.Multicast, n, client.Options{}))
@@ -300,12 +300,12 @@ func TestTwoBackends(t *testing.T) {
 			b.series(b.six, "dhcp6d_ipc_backend_up", is(2))
 			for i, l := range leases {
 				if again, err := clients[i].Renew(t.Context(), l); err != nil || again.Address != l.Address {
-					t.Errorf("after its return, renewal of %s: %+v, %v", l.Address, again, err)
+					t.Errorf("after the backend is back, renewal of %s: %+v, %v", l.Address, again, err)
 				}
 			}
 		})
 	}
-	t.Run("none is there: dropped under a reason, counted, and not ready", func(t *testing.T) {
+	t.Run("without a backend queries are dropped under a reason, and dhcp6d is not ready", func(t *testing.T) {
 		t.Parallel()
 		b, halves, start4 := two(t, false)
 		halves["a"].Kill()

@@ -23,16 +23,16 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A dialogue is a row of messages of clients, with the result that each must have.
+// A dialogue is the two daemons, and messages of clients with the result that each must have.
 type dialogue struct {
 	*bench
 	document string // the file of the subnets document
 	sockets  map[netip.Addr]*client.Socket
-	known    map[string]float64 // what fates returned last
+	known    map[string]float64 // the last result of fates
 }
 
-// converse starts both daemons with a subnets document in a file. Variables are added to the
-// environment of the daemon that they are for.
+// converse starts both daemons with a subnets document in a file, and with more variables. Each
+// daemon gets those with its prefix.
 func converse(t *testing.T, document string, env ...string) *dialogue {
 	t.Helper()
 	d := &dialogue{document: filepath.Join(t.TempDir(), "subnets.yaml"), sockets: map[netip.Addr]*client.Socket{}, known: map[string]float64{}}
@@ -60,7 +60,7 @@ func (d *dialogue) reload(document string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	time.Sleep(20 * time.Millisecond) // the time of the last reload has milliseconds
+	time.Sleep(20 * time.Millisecond) // the time of the last reload has a resolution of milliseconds
 	const at = "dhcp4d_config_last_reload_timestamp_seconds"
 	d.four.Signal(syscall.SIGHUP)
 	d.series(d.four, at, func(v float64) bool { return v > before[at] })
@@ -106,7 +106,7 @@ func (d *dialogue) behind(h *netns.Host, name string, from netip.AddrPort, mac i
 	return c
 }
 
-// fates returns the series of all that the daemons leave unanswered.
+// fates returns the series of all queries that the daemons leave unanswered.
 func (d *dialogue) fates() map[string]float64 {
 	d.t.Helper()
 	all := map[string]float64{}
@@ -132,8 +132,8 @@ func (d *dialogue) note() {
 	maps.Copy(d.known, d.fates())
 }
 
-// flood sends a message again and again, and waits until each has its fate. The answers stay in
-// the socket.
+// flood sends a message many times, and waits until each has its fate. It does not read the
+// answers.
 func (d *dialogue) flood(c *client.Client, n int, m func() *dhcpv4.DHCPv4) {
 	d.t.Helper()
 	const received = "dhcp6d_packets_received_total"
@@ -189,7 +189,7 @@ func (d *dialogue) say(c *client.Client, m *dhcpv4.DHCPv4) (fate string, reply *
 			}
 		}
 	}
-	d.t.Fatalf("nothing came of a %s", m.MessageType())
+	d.t.Fatalf("a %s has neither an answer nor a fate", m.MessageType())
 	return "", nil
 }
 
@@ -306,13 +306,13 @@ func TestSubnetsThatChange(t *testing.T) {
 			d.at(t).series(d.four, step.bound, is(10))
 		})
 	}
-	t.Run("D4-79 another id at a restart", func(t *testing.T) {
+	t.Run("D4-79 a subnet with another id after a restart", func(t *testing.T) {
 		write(t, d.document, one(3))
 		d.bench.t = t
 		d.restart4()
 		renewed(t)
 	})
-	t.Run("D4-79 leases that no subnet has are told with numbers", func(t *testing.T) {
+	t.Run("D4-79 the number of leases outside all subnets is printed", func(t *testing.T) {
 		all, d := d, d.at(t)
 		write(t, d.document, doc(fmt.Sprintf(ten, 4, "198.18.0.0/24", "198.18.0.100-198.18.0.109")))
 		out, status := d.dhcp4d("-check")
@@ -366,14 +366,14 @@ func TestWhatClientsAskFor(t *testing.T) {
 		t.Run("D4-21 a pool that shrank", func(t *testing.T) {
 			d := d.at(t)
 			d.reload(strings.ReplaceAll(reserved, "192.0.2.100-", "192.0.2.150-"))
-			d.expect("ACK "+has, bound, said(bound, request, has)) // for what remains of it
+			d.expect("ACK "+has, bound, said(bound, request, has)) // until its lease ends
 			if next := d.bind(bound, ""); next < "192.0.2.150" {
 				t.Errorf("then the client gets %s", next)
 			}
 			d.expect("NAK", stranger, said(stranger, request, "", wish("192.0.2.120")))
 		})
 	})
-	t.Run("D4-21 with another server of the subnet it is that one's to say", func(t *testing.T) {
+	t.Run("D4-21 with another server for the subnet, dhcp4d is silent about its addresses", func(t *testing.T) {
 		t.Parallel()
 		for _, env := range []string{"DHCP4D_PEER_SERVER_IDS=192.0.2.2", "DHCP4D_AUTHORITATIVE=false"} {
 			d := converse(t, reserved, env)
@@ -384,7 +384,7 @@ func TestWhatClientsAskFor(t *testing.T) {
 			d.expect("NAK", c, said(c, request, "", wish("192.0.2.77"))) // it has a reservation here
 		}
 	})
-	t.Run("D4-16, D4-18, D4-23, D4-24, D4-25 a server identifier or an address that is missing, none, or foreign", func(t *testing.T) {
+	t.Run("D4-16, D4-18, D4-23, D4-24, D4-25 a server identifier or an address that is missing, 0.0.0.0, or foreign", func(t *testing.T) {
 		t.Parallel()
 		d := converse(t, base)
 		c := d.client(topology.Multicast, 1, client.Options{})
@@ -435,7 +435,7 @@ func TestWhatClientsAskFor(t *testing.T) {
 			d.expect("released", c, said(c, release, "", append(without, wish(b))...))
 		}
 	})
-	t.Run("D4-23 a quarantine is ended by the operator", func(t *testing.T) {
+	t.Run("D4-23 the operator ends a quarantine", func(t *testing.T) {
 		t.Parallel()
 		d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100], match: [{interface: access}]}]`)
 		c := d.client(topology.Multicast, 1, client.Options{})
@@ -449,11 +449,11 @@ func TestWhatClientsAskFor(t *testing.T) {
 	})
 }
 
-// Addresses of hosts on access, of which the last octets are given.
+// Prefixes of the addresses of hosts on access.
 func linkLocal(n int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fe80::%x", n)) }
 func global(n int) netip.Addr    { return netip.MustParseAddr(fmt.Sprintf("2001:db8:a::%x", n)) }
 
-// TestHostsOfOneLink has hosts that send from any of their addresses (RFC 8981).
+// TestHostsOfOneLink checks hosts that send from any of their addresses (RFC 8981).
 func TestHostsOfOneLink(t *testing.T) {
 	t.Parallel()
 	for _, moves := range []string{"when-silent", "refuse", "follow"} {
@@ -462,7 +462,7 @@ func TestHostsOfOneLink(t *testing.T) {
 			d := converse(t, strings.Replace(base, "options:", "moves: "+moves+", options:", 1))
 			from1, from2 := d.host(global(0x100), 1, client.Options{}), d.host(global(0x200), 1, client.Options{})
 			from3, fromLocal := d.host(global(0x300), 1, client.Options{}), d.host(linkLocal(0x100), 1, client.Options{})
-			// Another host that says it is this client.
+			// Another host claims to be this client.
 			thief := d.host(global(0x400), 2, client.Options{DUID: []byte{0, 3, 0, 1, 2, 0xc1, 0x1e, 0, 0, 1}})
 			for _, ends := range []*client.Client{from3, fromLocal} {
 				a := d.bind(from1, "")
@@ -495,14 +495,14 @@ func TestHostsOfOneLink(t *testing.T) {
 		}
 		most := 21 + time.Since(begun).Seconds()
 		if n := servers.Sum(all, "dhcp6d_queries_forwarded_total"); n > most {
-			t.Errorf("%v queries of a /64 were taken, want %v at most", n, most)
+			t.Errorf("%v queries of a /64 were accepted, want at most %v", n, most)
 		}
 		d.bind(d.host(linkLocal(0x100), 3, client.Options{}), "")
 		d.bind(d.host(linkLocal(0x200), 4, client.Options{}), "")
 		if err := d.Server.AddRoute(netip.PrefixFrom(far, 64).Masked(), global(0x100)); err != nil {
 			t.Fatal(err)
 		}
-		d.bind(d.host(far, 5, client.Options{}), "") // of another /64
+		d.bind(d.host(far, 5, client.Options{}), "") // in another /64
 	})
 	t.Run("Q-36, Q-37 a limit counts the host's /64, and its link-local address", func(t *testing.T) {
 		t.Parallel()
@@ -521,7 +521,7 @@ func TestHostsOfOneLink(t *testing.T) {
 	})
 }
 
-// Relays of a test: two hosts on core, and links behind them.
+// The relays: two hosts on core, and the links behind them.
 var (
 	relayA = netip.MustParseAddr("2001:db8:c::a")
 	relayB = netip.MustParseAddr("2001:db8:c::b")
@@ -539,7 +539,7 @@ func port(link netip.Addr, peer netip.Addr, id string) relay.Level {
 	return l
 }
 
-// over puts a level around others.
+// over adds an outer level to others.
 func over(outer relay.Level, inner ...relay.Level) []relay.Level {
 	outer.HopCount = inner[0].HopCount + 1
 	return append([]relay.Level{outer}, inner...)
@@ -601,7 +601,7 @@ func TestPortsAndTheirRelays(t *testing.T) {
 			d.expect("released", c, said(c, release, a))
 		}
 	})
-	t.Run("RL-22 a level that a client wrote", func(t *testing.T) {
+	t.Run("RL-22 a relay level that a client wrote is not believed", func(t *testing.T) {
 		t.Parallel()
 		d := quiet(t, strings.ReplaceAll(twoLinks, "pools:", "limit: 2, pools:"))
 		victim := d.relayed(relayB, 1, port(linkB, near, "port1"))
@@ -612,10 +612,10 @@ func TestPortsAndTheirRelays(t *testing.T) {
 		d.expect("not_holder", thief, said(thief, decline, "", wish(a)))
 		d.expect("NAK", thief, said(thief, request, a))
 		if got := d.bind(thief, ""); !strings.HasPrefix(got, "192.0.2.1") {
-			t.Errorf("the client with a level of its own gets %s, of the link that it wrote", got)
+			t.Errorf("a client that writes a level itself gets %s, from the link in that level", got)
 		}
 		d.expect("ACK "+a, victim, said(victim, request, a))
-		// It counts where its relay says, however many ports it makes up.
+		// The limit counts it by its relay's level, whatever ports it writes itself.
 		d.bind(d.relayed(relayA, 2, over(port(linkA, netip.MustParseAddr("fe80::bad"), "port6"), port(linkB, near, "port2"))...), "")
 		third := d.relayed(relayA, 3, over(port(linkA, netip.MustParseAddr("fe80::bad"), "port6"), port(linkB, near, "port3"))...)
 		d.expect("point_limit", third, said(third, discover, ""))
@@ -636,7 +636,7 @@ func TestPortsAndTheirRelays(t *testing.T) {
 	})
 }
 
-// routed is a socket that the routes bind, not an interface.
+// routed is a socket whose datagrams follow the routes. It is bound to no interface.
 type routed struct{ *net.UDPConn }
 
 func (r routed) Send(b []byte, to netip.Addr) error {
@@ -653,8 +653,8 @@ func (r routed) Receive(deadline time.Time) ([]byte, netip.AddrPort, error) {
 	return b[:n], from, err
 }
 
-// TestWaysBack has queries that come in by one interface of the server, while the route to their
-// senders leads through another.
+// TestWaysBack checks queries that arrive on one interface of the server while the route to their
+// sender uses another one.
 func TestWaysBack(t *testing.T) {
 	t.Parallel()
 	d := converse(t, `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{link-address: "2001:db8:11::/64"}, {prefix: "2001:db8:5::/64"}]}]`,
@@ -666,7 +666,7 @@ func TestWaysBack(t *testing.T) {
 	if err := d.Lab.Link(link(d.Relay1, "back", "2001:db8:d::2/64"), link(d.Server, "back", "2001:db8:d::1/64")); err != nil {
 		t.Fatal(err)
 	}
-	// The sender's address is on no link of the server, and the route to it leads by back.
+	// The sender's address is on no link of the server, and the route to it uses back.
 	sender := netip.MustParseAddr("2001:db8:5::1")
 	if err := errors.Join(d.Relay1.AddAddress("lo", netip.PrefixFrom(sender, 128)),
 		d.Server.AddRoute(netip.PrefixFrom(sender, 64).Masked(), netip.MustParseAddr("2001:db8:d::2"))); err != nil {
@@ -706,8 +706,8 @@ func TestWaysBack(t *testing.T) {
 	d.series(d.six, `dhcp6d_packets_dropped_total{reason="send_error",socket="ipc"}`, is(0))
 }
 
-// TestWhatRepliesHold checks which options a reply has: those that the client asks for, as far as
-// they fit.
+// TestWhatRepliesHold checks that a reply has the options that the client asks for, as long as they
+// fit.
 func TestWhatRepliesHold(t *testing.T) {
 	t.Parallel()
 	const document = `
@@ -790,7 +790,7 @@ subnets:
 			}
 		})
 	}
-	t.Run("D4-77 what is left out is counted and logged", func(t *testing.T) {
+	t.Run("D4-77 options that are left out are counted and logged", func(t *testing.T) {
 		d := d.at(t)
 		d.series(d.four, "dhcp4d_replies_incomplete_total", func(v float64) bool { return v > 0 })
 		if len(warned(d.four, "options left out of a reply")) == 0 {
@@ -809,7 +809,7 @@ subnets:
 			}
 		}
 	})
-	t.Run("D4-78 INFORM from a pool, and from elsewhere", func(t *testing.T) {
+	t.Run("D4-78 INFORM from an address in a pool, and from another", func(t *testing.T) {
 		d := d.at(t)
 		c := d.host(linkLocal(0x100), 1, client.Options{})
 		has(t, d.expect("ACK", c, said(c, inform, "192.0.2.101", list(252))), []uint8{252})

@@ -44,7 +44,7 @@ func migrateDatabase(t *testing.T, place string) {
 
 func TestDatabase(t *testing.T) {
 	t.Parallel()
-	t.Run("DB-1 a lease is in the database when its ACK arrives, dhcp4d and the database killed at once know it", func(t *testing.T) {
+	t.Run("DB-1 a lease is in the database when its ACK arrives: dhcp4d and the database know it after a kill at once", func(t *testing.T) {
 		t.Parallel()
 		b, database := startOnDatabase(t)
 		var leases []*client.Lease
@@ -85,7 +85,7 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("renewed: %+v, %v; want %v", renewed, err, l.Address)
 		}
 	})
-	t.Run("DB-5 leases that a failover has lost are put back from memory, and nobody else gets them", func(t *testing.T) {
+	t.Run("DB-5 leases that a failover has lost are written again from memory, and nobody else gets them", func(t *testing.T) {
 		t.Parallel()
 		first := postgrestest.Start(t)
 		migrateDatabase(t, "DHCP4D_STORE="+first.URL())
@@ -97,7 +97,7 @@ func TestDatabase(t *testing.T) {
 		var leases []*client.Lease
 		for n := range 6 {
 			if n == 3 {
-				second.Kill(t) // it lacks what follows
+				second.Kill(t) // it lacks the next leases
 			}
 			c := b.client(topology.Multicast, n+1, client.Options{})
 			clients, leases = append(clients, c), append(leases, b.obtain(c))
@@ -156,7 +156,7 @@ func TestDatabase(t *testing.T) {
 			held[l.Address] = true
 		}
 	})
-	t.Run("DB-3 dhcp4d that fight for a pool give no address twice", func(t *testing.T) {
+	t.Run("DB-3 dhcp4d that share a pool which is too small give no address twice", func(t *testing.T) {
 		t.Parallel()
 		const first, addresses = 10, 60
 		b := startSeveral(t, "192.0.2.10", fmt.Sprintf("192.0.2.%d", first+addresses-1), "a", "b", "c")
@@ -165,7 +165,7 @@ func TestDatabase(t *testing.T) {
 		for n := range addresses {
 			c := b.client(topology.Multicast, n+1, client.Options{})
 			all.Go(func() {
-				for { // a NAK, and no address while another one's offer holds the last, are right
+				for { // a NAK is no fault, and no answer while the last address is offered to another client
 					l, err := c.Obtain(t.Context())
 					if err == nil {
 						found <- l
@@ -199,7 +199,7 @@ func TestDatabase(t *testing.T) {
 		go func() {
 			r, err := loaded(ctx, b.Clients, load.Config{
 				Interface: "access", InFlight: 16, Clients: 180, Shuffle: true, Renew: 0.5, Release: 0.3, Timeout: 4 * time.Second, Seed: 1,
-				Shared: true, Duration: time.Minute, // or until all were killed
+				Shared: true, Duration: time.Minute, // or until all have been killed
 			})
 			if err != nil {
 				t.Error(err)
@@ -221,7 +221,7 @@ func TestDatabase(t *testing.T) {
 		<-killing
 		cancel()
 		r := <-done
-		delete(r.Faults, "refused") // by a NAK: another client got the address after the OFFER
+		delete(r.Faults, "refused") // no fault: another client got the address after the OFFER
 		if r.Completed == 0 || len(r.Faults) > 0 {
 			t.Errorf("faults %v of %d exchanges", r.Faults, r.Completed)
 		}
@@ -229,11 +229,11 @@ func TestDatabase(t *testing.T) {
 	})
 }
 
-// TestWhatOthersHaveLeased measures how long it takes until all three dhcp4d know a lease whose ACK
-// the client has just got from one of them.
+// TestWhatOthersHaveLeased measures the time from an ACK of one dhcp4d until all three know the
+// lease.
 func TestWhatOthersHaveLeased(t *testing.T) {
 	t.Parallel()
-	t.Run("DB-11 what one dhcp4d has leased, the others know soon", func(t *testing.T) {
+	t.Run("DB-11 the others soon know a lease that one dhcp4d has given", func(t *testing.T) {
 		t.Parallel()
 		b := startSeveral(t, "192.0.2.10", "192.0.2.250", "a", "b", "c")
 		var took []time.Duration
@@ -250,9 +250,9 @@ func TestWhatOthersHaveLeased(t *testing.T) {
 	})
 }
 
-// TestFullPool has dhcp4d that share a pool in which few addresses are free. The database refuses
-// the record of a client whose REQUEST comes after that of another client for the same address.
-// That client gets a NAK when it asks again.
+// TestFullPool checks dhcp4d that share a pool with few free addresses. If two clients request the
+// same address, the database refuses the second record, and that client gets a NAK when it asks
+// again.
 func TestFullPool(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -266,7 +266,7 @@ func TestFullPool(t *testing.T) {
 			clients := addresses * test.percent / 100
 			for seed, c := range []load.Config{
 				{Count: clients, Clients: clients, InFlight: 16},       // fill the pool
-				{Count: 1500, Clients: 1500, InFlight: 16, Release: 1}, // others want what is free
+				{Count: 1500, Clients: 1500, InFlight: 16, Release: 1}, // other clients share the free addresses
 			} {
 				c.Interface, c.Timeout, c.Shared, c.Seed = "access", 2*time.Second, true, uint64(seed+1)
 				r, err := loaded(t.Context(), b.Clients, c)

@@ -15,10 +15,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// once sends once and waits, so a lost datagram is a lost exchange.
+// once does not retransmit, so a lost datagram is a lost exchange.
 var once = client.Retransmit{First: 5 * time.Second, Max: 5 * time.Second, Tries: 1}
 
-// ended checks that a daemon ends when it is told to.
+// ended checks that a daemon ends on SIGTERM, with status 0.
 func ended(t *testing.T, h *servers.Half) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -28,11 +28,11 @@ func ended(t *testing.T, h *servers.Half) {
 	}
 }
 
-// TestDrain ends a daemon while queries are in its socket and others wait for their answers.
+// TestDrain ends a daemon while some queries are in its socket and others wait for their answers.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	const queries = 40
-	t.Run("dhcp6d told to end forwards what has arrived and delivers the answers to it", func(t *testing.T) {
+	t.Run("dhcp6d on SIGTERM forwards the queries that have arrived and delivers their answers", func(t *testing.T) {
 		b, four := withoutFour(t)
 		c := b.client(topology.Multicast, 1, client.Options{})
 		send := func(n int) {
@@ -78,7 +78,7 @@ func TestDrain(t *testing.T) {
 		}
 		ended(t, b.six)
 	})
-	t.Run("dhcp4d told to end serves what has arrived, ACKs that wait for the disk among it", func(t *testing.T) {
+	t.Run("dhcp4d on SIGTERM serves the queries that have arrived, also those whose ACKs wait for the disk", func(t *testing.T) {
 		t.Parallel()
 		b := start(t)
 		var clients []*client.Client
@@ -120,7 +120,7 @@ func TestDrain(t *testing.T) {
 		b.series(b.six, "dhcp6d_ipc_backend_up", is(1))
 		for n, c := range clients {
 			if l, err := c.Renew(t.Context(), leases[n]); err != nil || l.Address != leases[n].Address {
-				t.Errorf("with the one that took over: %+v, %v", l, err)
+				t.Errorf("a lease of the dhcp4d that took over: %+v, %v", l, err)
 			}
 		}
 	})

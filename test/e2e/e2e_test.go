@@ -100,11 +100,10 @@ func (b *bench) start6() {
 	b.six = six
 }
 
-// patient retransmits soon and often. It is for tests that lose datagrams, or that wait until a
-// daemon is back.
+// patient retransmits early and often, for tests that lose datagrams or wait for a daemon.
 var patient = client.Retransmit{First: 200 * time.Millisecond, Max: 400 * time.Millisecond, Jitter: 50 * time.Millisecond, Tries: 40}
 
-// short gives up soon. It is for tests that expect no answer.
+// short gives up soon, for tests that expect no answer.
 var short = client.Retransmit{First: 300 * time.Millisecond, Max: 300 * time.Millisecond, Tries: 2}
 
 // client returns client n on a path.
@@ -139,8 +138,8 @@ func silence(t *testing.T, c *client.Client) {
 	}
 }
 
-// dropped checks that dhcp6d or dhcp4d counts drops for a reason because of f. The count may come a
-// little later than what f waits for.
+// dropped calls f, and checks that a series of a daemon, such as drops of a reason, grows soon
+// after that.
 func (b *bench) dropped(h *servers.Half, series string, f func()) {
 	b.t.Helper()
 	before, err := h.Metrics()
@@ -151,7 +150,7 @@ func (b *bench) dropped(h *servers.Half, series string, f func()) {
 	b.series(h, series, func(v float64) bool { return v > servers.Sum(before, series) })
 }
 
-// carries returns a match for datagrams with a DHCPv4 message of a type.
+// carries returns a function that matches datagrams with a DHCPv4 message of a type.
 func carries(want dhcpv4.MessageType) func(faultlink.Datagram) bool {
 	return func(d faultlink.Datagram) bool {
 		payload, ok := relay.Payload(d.Payload)

@@ -16,11 +16,11 @@ import (
 
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	t.Run("D4-20 dhcp4d killed between OFFER and REQUEST acknowledges what it offered", func(t *testing.T) {
+	t.Run("D4-20 a dhcp4d that is killed between OFFER and REQUEST acknowledges the offered address", func(t *testing.T) {
 		t.Parallel()
 		b := start(t)
 		c := b.client(topology.Multicast, 1, client.Options{})
-		// Another client has a lease, so the address is not the first one by chance.
+		// Another client has the first address, so the offered one cannot come again by chance.
 		b.obtain(b.client(topology.Multicast, 2, client.Options{}))
 		offer, err := c.Discover(t.Context())
 		if err != nil {
@@ -33,7 +33,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s was offered, then %+v, %v", offer.Address, lease, err)
 		}
 	})
-	t.Run("dhcp6d killed between OFFER and REQUEST keeps no state that is missed", func(t *testing.T) {
+	t.Run("a kill of dhcp6d between OFFER and REQUEST changes nothing: it has no state", func(t *testing.T) {
 		t.Parallel()
 		b := start(t)
 		c := b.client(topology.OneRelay, 1, client.Options{})
@@ -48,7 +48,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s was offered, then %+v, %v", offer.Address, lease, err)
 		}
 	})
-	t.Run("D4-26 a lease is on disk when its ACK arrives: dhcp4d killed at once knows it", func(t *testing.T) {
+	t.Run("D4-26 a lease is on disk when its ACK arrives: dhcp4d knows it after a kill at once", func(t *testing.T) {
 		t.Parallel()
 		// Not authoritative: dhcp4d is silent about addresses that it does not know (D4-22).
 		b := start(t, func(c *servers.Config) { c.Env = []string{"DHCP4D_AUTHORITATIVE=false"} })
@@ -94,7 +94,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("after a restart, dhcp6d first: %v", err)
 		}
 	})
-	t.Run("IPC-2 a query while dhcp4d is down is lost, the client's next one is served", func(t *testing.T) {
+	t.Run("IPC-2 a query is lost while dhcp4d is down, and the client's next one is served", func(t *testing.T) {
 		t.Parallel()
 		b := start(t)
 		c := b.client(topology.Unicast, 1, client.Options{})
@@ -123,7 +123,7 @@ func TestLossyLink(t *testing.T) {
 			c := b.client(topology.Multicast, 1, client.Options{})
 			lease := b.obtain(c)
 			if got := b.Access.Counts().Dropped; got != 2 {
-				t.Errorf("the wire dropped %d datagrams, want 2", got)
+				t.Errorf("the link dropped %d datagrams, want 2", got)
 			}
 			if l, err := c.Renew(t.Context(), lease); err != nil || l.Address != lease.Address {
 				t.Errorf("renew: %+v, %v", l, err)
@@ -162,7 +162,7 @@ func TestLossyLink(t *testing.T) {
 		}
 		for name, w := range map[string]*faultlink.Link{"access": b.Access, "core": b.Core} {
 			if c := w.Counts(); c.Dropped == 0 || c.Duplicated == 0 || c.Reordered == 0 {
-				t.Errorf("the wire %s did not do its part: %+v", name, c)
+				t.Errorf("the link %s lost, doubled or reordered too little: %+v", name, c)
 			}
 		}
 	})

@@ -51,7 +51,7 @@ func (f *fronthaul) host(name string) *netns.Host {
 	return h
 }
 
-// code is the code of the page with a fence.
+// code returns the code of the page's block with a fence.
 func (f *fronthaul) code(fence string) string {
 	f.t.Helper()
 	m := regexp.MustCompile("(?s)\n```" + regexp.QuoteMeta(fence) + "\n(.*?)```\n").FindStringSubmatch(f.page)
@@ -61,7 +61,7 @@ func (f *fronthaul) code(fence string) string {
 	return strings.ReplaceAll(m[1], "/etc/dhcp4o6", f.etc)
 }
 
-// plug makes a port of the switch the one with an Interface-Id.
+// plug makes a port of the switch add an Interface-Id.
 func (f *fronthaul) plug(port int, id string) {
 	agent := relay.LDRA{InterfaceID: []byte(id)}
 	f.ports[port].SetRewrite(func(from faultlink.Side, frame []byte) ([][]byte, bool) {
@@ -134,7 +134,7 @@ func newFronthaul(t *testing.T) *fronthaul {
 	return f
 }
 
-// start starts a daemon with its environment of the page, and waits until it is ready.
+// start starts a daemon with its environment from the page, and waits until it is ready.
 func (f *fronthaul) start(host, daemon string) {
 	f.t.Helper()
 	env := strings.Fields(f.code("env /etc/dhcp4o6/" + daemon + ".env on " + host))
@@ -164,14 +164,14 @@ func (f *fronthaul) start(host, daemon string) {
 	f.says(p, map[string]string{"dhcp4d": "msg=starting", "dhcp6d": "msg=ready"}[daemon])
 }
 
-// says waits until a process has said something.
+// says waits until a process has printed a text.
 func (f *fronthaul) says(p *netns.Process, what string) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
 	defer cancel()
 	if err := p.WaitFor(ctx, func() error {
 		if !strings.Contains(p.Output(), what) {
-			return fmt.Errorf("it did not say %q", what)
+			return fmt.Errorf("it has not printed %q", what)
 		}
 		return nil
 	}); err != nil {
@@ -241,7 +241,7 @@ func TestRA8Fronthaul(t *testing.T) {
 	lease := f.obtains(one, "10.66.0.11")
 	f.obtains(f.unit("unit2", "", 5), "10.66.0.12")
 
-	// By unicast, to the server identifier, which the gateway has.
+	// The renewal goes by unicast to the server identifier, which is an address of the gateway.
 	renewed, err := one.Renew(t.Context(), lease, dhcpv4.WithOption(dhcpv4.OptParameterRequestList(dhcpv4.OptionRouter)))
 	if err != nil || renewed.ACK.YourIPAddr.String() != "10.66.0.11" {
 		t.Errorf("renewed %v, %v", renewed, err)
@@ -250,7 +250,8 @@ func TestRA8Fronthaul(t *testing.T) {
 	// A replaced unit gets the address of the port.
 	f.obtains(f.unit("unit1", "\x02\x4a\x07\x00\x00\x99", 5), "10.66.0.11")
 
-	// Another port, another address. A port that is not in the list has none.
+	// At another port the unit gets another address. At a port that is not in the list it gets
+	// none.
 	f.plug(1, "sw2\x02")
 	f.obtains(f.unit("unit2", "\x02\x4a\x07\x00\x00\x98", 5), "10.66.0.13")
 	f.plug(1, "sw3/port-1")
@@ -259,7 +260,7 @@ func TestRA8Fronthaul(t *testing.T) {
 	}
 	f.plug(1, "sw1/port-2")
 
-	// Either dhcp4d dies. The other one has the list too.
+	// If one dhcp4d dies, the other one serves all units: it has the list, too.
 	identifier := func(l *nclient4.Lease) string { return l.ACK.ServerIdentifier().String() }
 	for _, dead := range []string{"edge-a", "edge-b"} {
 		f.halves["dhcp4d on "+dead].Kill()

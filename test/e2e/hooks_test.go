@@ -13,8 +13,8 @@ import (
 )
 
 // TestEveryHookPoint switches on the hook packetlog of both daemons at every point, and sends every
-// message that a client can send. As in Kea, pkt6_send is for our own answers, and buffer6_send for
-// all of them.
+// message that a client can send. As in Kea, pkt6_send runs for answers of dhcp6d's own, and
+// buffer6_send for all answers.
 func TestEveryHookPoint(t *testing.T) {
 	b := start(t, func(c *servers.Config) {
 		c.Env = append(c.Env,
@@ -26,7 +26,7 @@ func TestEveryHookPoint(t *testing.T) {
 	})
 	first, second := b.client(topology.Multicast, 1, client.Options{}), b.client(topology.TwoRelays, 2, client.Options{})
 	lease, other := b.obtain(first), b.obtain(second)
-	time.Sleep(1100 * time.Millisecond) // a renewal within the same second changes nothing
+	time.Sleep(1100 * time.Millisecond) // a renewal within the same second writes nothing
 	if _, err := first.Renew(t.Context(), lease); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestInterfacesOfTheHost has interfaces that are missing, that have long names, and that become
+// TestInterfacesOfTheHost checks interfaces that are missing, that have long names, and that become
 // ports of a bridge.
 func TestInterfacesOfTheHost(t *testing.T) {
 	t.Parallel()
@@ -46,7 +46,7 @@ func TestInterfacesOfTheHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Run("D6-43 missing interfaces are warned of, and the others are served", func(t *testing.T) {
+	t.Run("D6-43 missing interfaces are logged, and the others are served", func(t *testing.T) {
 		b := b.at(t)
 		for _, name := range []string{long, "eth7", "ppp0"} {
 			await(t, "a warning of "+name, func() bool { return len(warned(b.six, `"interface":"`+name+`"`)) > 0 })
@@ -54,7 +54,7 @@ func TestInterfacesOfTheHost(t *testing.T) {
 		b.obtain(b.client(topology.OneRelay, 2, client.Options{}))
 		silence(t, b.client(topology.Multicast, 3, client.Options{Retransmit: short}))
 	})
-	t.Run("D6-43 an alternative name is as good as the name", func(t *testing.T) {
+	t.Run("D6-43 an interface can be configured by its alternative name", func(t *testing.T) {
 		b := b.at(t)
 		link("access", func(l netlink.Link) error { return netlink.LinkAddAltName(l, long) })
 		b.obtain(b.client(topology.Multicast, 4, client.Options{}))
@@ -64,7 +64,7 @@ func TestInterfacesOfTheHost(t *testing.T) {
 		v.connect()
 		v.served("new")
 	})
-	t.Run("D6-43 a port of a bridge is warned of, and served again when it is none", func(t *testing.T) {
+	t.Run("D6-43 a port of a bridge is logged, and served once it leaves the bridge", func(t *testing.T) {
 		b := b.at(t)
 		v.b = b
 		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br7"}}
@@ -157,8 +157,8 @@ func TestOnlyServer(t *testing.T) {
 	}
 }
 
-// TestDUIDFiles checks that dhcp6d reads Kea's DUID file, and that an empty one keeps it from
-// starting, with a message that says what to do.
+// TestDUIDFiles checks that dhcp6d reads Kea's DUID file, and does not start with an empty one: its
+// message says what to do.
 func TestDUIDFiles(t *testing.T) {
 	t.Parallel()
 	b := network(t, "dhcp6d")
@@ -188,10 +188,10 @@ func TestDUIDFiles(t *testing.T) {
 					t.Error(err)
 				}
 				if tt.want != "" {
-					t.Errorf("%q is taken", tt.content)
+					t.Errorf("dhcp6d starts with the DUID file %q", tt.content)
 				}
 			case tt.want == "" || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), filepath.Join(dir, tt.file)):
-				t.Errorf("it says %v", err)
+				t.Errorf("dhcp6d says %v", err)
 			}
 		})
 	}

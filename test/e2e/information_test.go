@@ -17,7 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// everything has each option that dhcp6d can offer: by code, its content in the Reply.
+// everything has the content of each option that dhcp6d can offer, by code.
 var everything = []string{
 	"DHCP6D_4O6_SERVERS=2001:db8:a::1,multicast",
 	"DHCP6D_DNS_SERVERS=2001:db8::53,2001:db8::54",
@@ -165,7 +165,7 @@ func TestInformationRequest(t *testing.T) {
 			})
 		})
 	}
-	t.Run("what is offered to nobody is left to another server", func(t *testing.T) {
+	t.Run("without an offered option dhcp6d is silent", func(t *testing.T) {
 		b := b.at(t)
 		b.dropped(b.six, `dhcp6d_packets_silent_total{reason="nothing_to_offer",socket="link"}`, func() { // not a drop: it was understood
 			if got := b.replied(c, message(dhcpv6.MessageTypeInformationRequest, clientID, dhcpv6.OptRequestedOption(dhcpv6.OptionSIPServersIPv6AddressList, 1, 2, 3))); got != nil {
@@ -173,7 +173,7 @@ func TestInformationRequest(t *testing.T) {
 			}
 		})
 	})
-	t.Run("address assignment is left to another server, under its own reason", func(t *testing.T) {
+	t.Run("messages for address assignment are dropped under their own reason", func(t *testing.T) {
 		b := b.at(t)
 		const assignment = `dhcp6d_packets_dropped_total{reason="address_assignment",socket="link"}`
 		before, err := b.six.Metrics()

@@ -64,8 +64,8 @@ func TestLegacyClients(t *testing.T) {
 	}
 }
 
-// TestLegacyRenewal has a legacy client that sends its renewal by unicast to the server identifier.
-// The agent receives it, because its host has that address, and sets the U flag of the query.
+// TestLegacyRenewal checks a legacy client's renewal by unicast to the server identifier. The agent
+// receives it, because its host has that address, and sets the U flag of the query.
 func TestLegacyRenewal(t *testing.T) {
 	t.Parallel()
 	t.Run("RA-5, RA-7 a renewal by unicast to the server identifier goes through the 4o6 relay agent with U=1", func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestLegacyRenewal(t *testing.T) {
 		defer mu.Unlock()
 		for what, want := range map[string]byte{"DISCOVER": 0, "REQUEST": 0, "REQUEST with ciaddr": 0x80} {
 			if !bytes.Equal(flags[what], []byte{want}) {
-				t.Errorf("%s went with flags % x, want one with %x", what, flags[what], want)
+				t.Errorf("%s was sent with flags % x, want one with %x", what, flags[what], want)
 			}
 		}
 	})

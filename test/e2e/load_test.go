@@ -32,13 +32,12 @@ func (c *counting) Send(b []byte, to netip.Addr) error {
 	return c.Transport.Send(b, to)
 }
 
-// A newcomer is a client that retransmits as RFC 2131 says. It notes how many messages its lease
-// took.
+// A newcomer is a new client that retransmits as in RFC 2131. It counts the messages for its lease.
 type newcomer struct {
 	*client.Client
 	counts              *counting
-	discovers, requests int // the most sent for one exchange
-	refused             int // REQUESTs that were refused, after which it began anew
+	discovers, requests int // the most of one exchange
+	refused             int // REQUESTs that got a NAK; then it began again
 	asked               time.Time
 	err                 error
 }
@@ -80,8 +79,8 @@ func (c *newcomer) obtain(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// crowd are bound clients behind relay1. They renew as fast as they are answered, and remember what
-// was acknowledged to them.
+// crowd are bound clients behind relay1. They renew again as soon as they have an answer, and
+// remember the leases that were acknowledged to them.
 func (b *bench) crowd(clients int) (w *ackcheck.Crowd, stop func()) {
 	b.t.Helper()
 	socket, err := netns.In(b.Relay1, func() (*client.Socket, error) {
@@ -110,7 +109,7 @@ func await(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !happened(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
@@ -120,7 +119,7 @@ func await(t *testing.T, what string, happened func() bool) {
 func TestBackendsUnderLoad(t *testing.T) {
 	for _, how := range []string{"killed", "frozen"} {
 		t.Run(how, func(t *testing.T) {
-			t.Parallel() // it mostly waits
+			t.Parallel() // most of its time is waiting
 			b, halves, start4 := two(t, true)
 			dir := t.TempDir()
 			backends, ranges := filepath.Join(dir, "backends"), filepath.Join(dir, "ranges")
@@ -171,15 +170,14 @@ func TestBackendsUnderLoad(t *testing.T) {
 			all.Wait()
 			again, fresh := 0, 0
 			for n, c := range list {
-				// Even if the kernel of a host drops datagrams: one retransmission, whatever was
-				// lost.
+				// At most one retransmission, whether the backend or a kernel has lost a datagram.
 				if c.err != nil || c.discovers > 2 || c.requests > 2 || c.refused > 1 {
 					t.Errorf("newcomer %d, which came %v after the backend went: %d DISCOVERs, %d REQUESTs, refused %d times, %v",
 						n, c.asked.Sub(gone).Round(time.Millisecond), c.discovers, c.requests, c.refused, c.err)
 				}
 				again, fresh = again+max(c.discovers, c.requests)-1, fresh+c.refused
 			}
-			t.Logf("%d of %d newcomers retransmitted, %d started afresh", again, newcomers, fresh)
+			t.Logf("%d of %d newcomers retransmitted, %d began again", again, newcomers, fresh)
 			if again == 0 || fresh == 0 {
 				t.Error("nobody noticed that the backend went")
 			}
@@ -193,7 +191,7 @@ func TestBackendsUnderLoad(t *testing.T) {
 			b.series(b.six, "dhcp6d_ipc_backend_up", is(2))
 			some := func(v float64) bool { return v > 0 }
 			b.series(b.six, `dhcp6d_ipc_timeouts_total{backend="a"}`, some)
-			if how == "frozen" { // it answers old queries, too late
+			if how == "frozen" { // it then answers old queries, too late
 				b.series(b.six, `dhcp6d_ipc_late_responses_total{backend="a"}`, some)
 			}
 			b.series(b.six, `dhcp6d_ipc_round_trip_seconds_count{backend="a",result="response"}`, some)
@@ -222,8 +220,8 @@ func TestBackendsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestBackendThatIsSlow checks that at most a window of queries waits at a backend, and that
-// further ones are dropped with the right reason.
+// TestBackendThatIsSlow checks that at most a window of queries waits at a backend. Further ones
+// must be dropped with the right reason.
 func TestBackendThatIsSlow(t *testing.T) {
 	const window = 8192
 	b, halves, _ := two(t, false)
@@ -278,10 +276,10 @@ func TestBackendThatIsSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := servers.Sum(after, "dhcp6d_queries_forwarded_total") - servers.Sum(before, "dhcp6d_queries_forwarded_total"); n > window+1 {
-		t.Errorf("%v queries went to a backend that took none", n)
+		t.Errorf("%v queries were sent to a backend that reads none", n)
 	}
 	b.series(b.six, "dhcp6d_ipc_backend_up", is(1))
 	if l, err := c.Renew(t.Context(), lease); err != nil || l.Address != lease.Address {
-		t.Errorf("when it has caught up: %+v, %v", l, err)
+		t.Errorf("after the backend has caught up: %+v, %v", l, err)
 	}
 }

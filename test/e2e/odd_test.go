@@ -17,7 +17,7 @@ func subnets(document string) func(*servers.Config) {
 	return func(c *servers.Config) { c.Env = append(c.Env, "DHCP4D_SUBNETS="+document) }
 }
 
-// TestOddClients checks that unusual messages which break no rule get the same leases as others.
+// TestOddClients checks that unusual but valid messages get the same leases as others.
 func TestOddClients(t *testing.T) {
 	t.Parallel()
 	const onAccess = `[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.100-192.0.2.199], match: [{interface: access}], reservations: [{hw-address: "02:c1:1e:00:00:03", address: 192.0.2.50}]}]`

@@ -17,8 +17,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A street is a link with many subscribers and one that floods it, and a host that relays for many
-// more. Kernels do the forwarding, which is faster than any sender here.
+// A street is a link with many subscribers, of which one floods it, and a relay with many more.
+// Kernels do the forwarding, which is faster than any sender here.
 type street struct {
 	*bench
 	subscribers, neighbour, flooder, relay *netns.Host
@@ -29,8 +29,8 @@ type street struct {
 // Addresses of the street, beside those of the network.
 var (
 	flooderMAC = topology.MAC(666)
-	relayToo   = netip.MustParseAddr("2001:db8:c::3") // the relay's, for a second chain
-	relayFlood = netip.MustParseAddr("2001:db8:c::4") // the relay's, for the flood
+	relayToo   = netip.MustParseAddr("2001:db8:c::3") // of the relay, for a second chain
+	relayFlood = netip.MustParseAddr("2001:db8:c::4") // of the relay, for the flood
 )
 
 func newStreet(t *testing.T, env ...string) *street {
@@ -102,7 +102,7 @@ func (s *street) others(length time.Duration) []group {
 	one.Server, one.Relays, one.Link = topology.ServerCore, 1, topology.Relay1Lan
 	two.Interface, two.Seed, two.Rate, two.Local = "up", 3, 400, relayToo
 	two.Server, two.Relays, two.Link = topology.ServerCore, 2, topology.Relay2Lan
-	// Below the rate limit of the prefix that the source is in.
+	// This is below the rate limit for the prefix of the source.
 	unicast.Interface, unicast.Seed, unicast.Rate, unicast.Local = "eth0", 4, 4, topology.Address(topology.AccessPrefix, 1)
 	unicast.Server = topology.Server
 	return []group{{"by multicast", s.subscribers, direct}, {"behind a relay", s.relay, one},
@@ -226,8 +226,8 @@ const (
 	kernelDrops = `dhcp6d_socket_drops_total{socket="link"}`
 )
 
-// TestFloodOfOneSubscriber checks that a subscriber that floods disturbs only itself, with the hook
-// ratelimit and its defaults.
+// TestFloodOfOneSubscriber checks that with the hook ratelimit and its defaults a subscriber's
+// flood disturbs nobody else.
 func TestFloodOfOneSubscriber(t *testing.T) {
 	const (
 		length    = 3 * time.Second
@@ -266,10 +266,10 @@ func TestFloodOfOneSubscriber(t *testing.T) {
 				t.Fatal(err)
 			}
 			grown := func(series string) float64 { return after[series] - before[series] }
-			t.Logf("%d of %d exchanges succeeded beside a flood of %d messages in %v, of which %v were over the limit and %v met a full socket",
+			t.Logf("%d of %d exchanges succeeded during a flood of %d messages in %v, of which %v were over the limit and %v came to a full socket",
 				completed, started, sent, flooding.Round(time.Millisecond), grown(limited), grown(kernelDrops))
 			if sent < 1000*burst {
-				t.Errorf("%d messages are no flood", sent)
+				t.Errorf("only %d messages were sent, which is no flood", sent)
 			}
 			allowance := burst + 10*(flooding.Seconds()+1)
 			if over := grown(limited); over > float64(sent) || over+grown(kernelDrops) < float64(sent)-allowance {
@@ -289,8 +289,7 @@ func TestFloodOfOneSubscriber(t *testing.T) {
 }
 
 // TestKernelDropsAreSeen checks that a series counts the datagrams that the kernel drops because
-// dhcp6d does not read. Datagrams that were in the socket for too long are dropped before they cost
-// work.
+// dhcp6d does not read. dhcp6d drops datagrams that have waited in the socket for too long.
 func TestKernelDropsAreSeen(t *testing.T) {
 	s := newStreet(t)
 	f := s.floods(t)["direct"]
@@ -323,8 +322,8 @@ func TestKernelDropsAreSeen(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNoLoad has many clients for whom dhcp4d has no address, so that it does not answer
-// their DISCOVERs. That does not count as overload, and clients of other subnets are served.
+// TestSilenceIsNoLoad checks that dhcp4d does not count as overloaded while it leaves many
+// DISCOVERs unanswered, because it has no free address. Clients of other subnets are served.
 func TestSilenceIsNoLoad(t *testing.T) {
 	for _, c := range []struct {
 		name, subnet string
@@ -360,7 +359,7 @@ func silenceIsNoLoad(t *testing.T, document string, served uint64) {
 	}
 	silent.config.Seed = 2
 	flood := silent.run(t)
-	// On a busy machine a datagram of theirs may be lost in a full socket, so they send again.
+	// On a busy machine their datagrams may be lost in a full socket, so they retransmit.
 	for n := range 20 {
 		if _, err := s.onLink(t, n).Obtain(t.Context()); err != nil {
 			t.Errorf("client %d of another subnet: %v", n, err)

@@ -22,7 +22,7 @@ import (
 type dhcpv6Server struct {
 	t    *testing.T
 	conn *net.UDPConn
-	// asked is where the last message came from.
+	// asked is the sender of the last message.
 	asked *net.UDPAddr
 }
 
@@ -109,7 +109,7 @@ func TestPassedOn(t *testing.T) {
 		{topology.TwoRelays, "::", topology.Relay1Core.String(), 2},
 	} {
 		t.Run("RL-30, RL-31, RL-32, RL-33 by "+string(tt.via)+", and IPv4 for the same client", func(t *testing.T) {
-			c := b.client(tt.via, i+1, client.Options{}) // of the parent, which goes on with it
+			c := b.client(tt.via, i+1, client.Options{}) // the next test uses it, too
 			clients[tt.via] = c
 			if err := c.Send(solicit); err != nil {
 				t.Fatal(err)
@@ -119,7 +119,7 @@ func TestPassedOn(t *testing.T) {
 				t.Errorf("got %s", forward)
 			}
 			if inner, err := forward.GetInnerMessage(); err != nil || !bytes.Equal(inner.ToBytes(), solicit) {
-				t.Errorf("%s arrives, %v", inner, err)
+				t.Errorf("the server received %s, %v", inner, err)
 			}
 			server.reply(t, forward, dhcpv6.MessageTypeAdvertise, nil)
 			received(t, c, dhcpv6.MessageTypeAdvertise)
@@ -147,7 +147,7 @@ func TestPassedOn(t *testing.T) {
 			received(t, c, dhcpv6.MessageTypeAdvertise)
 		})
 	}
-	t.Run("RL-39 an answer of nobody is dropped", func(t *testing.T) {
+	t.Run("RL-39 an answer from an address that is no server is dropped", func(t *testing.T) {
 		b := b.at(t)
 		other := *server
 		conn, err := netns.In(b.Server, func() (*net.UDPConn, error) {
@@ -160,13 +160,13 @@ func TestPassedOn(t *testing.T) {
 		other.conn = conn
 		b.dropped(b.six, `dhcp6d_packets_dropped_total{reason="reply_source",socket="link"}`, func() { other.reply(t, direct, dhcpv6.MessageTypeAdvertise, nil) })
 	})
-	t.Run("RL-38 a Reconfigure comes back after a restart", func(t *testing.T) {
+	t.Run("RL-38 a Reconfigure reaches its client after a restart of dhcp6d", func(t *testing.T) {
 		b.six.Kill()
 		b.start6()
 		server.reply(t, direct, dhcpv6.MessageTypeReconfigure, nil)
 		received(t, c, dhcpv6.MessageTypeReconfigure)
 	})
-	t.Run("RL-37 a server that is dead harms nobody", func(t *testing.T) {
+	t.Run("RL-37 a dead server does not affect others", func(t *testing.T) {
 		b := b.at(t)
 		b.series(b.six, `dhcp6d_dhcpv6_server_messages_sent_total{server="`+deadPlace+`"}`, is(0))
 		if err := c.Send(solicit); err != nil {
@@ -177,7 +177,7 @@ func TestPassedOn(t *testing.T) {
 		b.series(b.six, `dhcp6d_dhcpv6_server_messages_sent_total{server="`+deadPlace+`"}`, is(1))
 		b.series(b.six, `dhcp6d_dhcpv6_server_messages_received_total{server="`+deadPlace+`"}`, is(0))
 	})
-	t.Run("RL-36 a reload without servers leaves them to others, and one with servers does not", func(t *testing.T) {
+	t.Run("RL-36 a reload ends and begins passing on", func(t *testing.T) {
 		f.refused(t, "DHCPV6_SERVERS", "ff02::1:2")
 		f.set(t, "DHCPV6_SERVERS", "")
 		b := b.at(t)
@@ -200,7 +200,7 @@ func TestPassedInformationRequests(t *testing.T) {
 	})
 	server := b.dhcpv6Server(serverPlace)
 	c := b.client(topology.Multicast, 1, client.Options{})
-	t.Run("RL-32, RL-36, RL-40 with the link-address and the options that are configured", func(t *testing.T) {
+	t.Run("RL-32, RL-36, RL-40 the Relay-forward has the configured link-address and options", func(t *testing.T) {
 		if err := c.Send(message(dhcpv6.MessageTypeInformationRequest, clientID, dhcpv6.OptRequestedOption(dhcpv6.OptionDHCP4oDHCP6Server))); err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func TestPassedInformationRequests(t *testing.T) {
 	})
 }
 
-// TestRL42AServerByName has a server that is configured by name, and that moves to another address.
+// TestRL42AServerByName checks a server that is configured by name and moves to another address.
 func TestRL42AServerByName(t *testing.T) {
 	t.Parallel()
 	change, set := hosts(t, "2001:db8:c::2 kea.example.org\n")
@@ -251,8 +251,8 @@ func TestRL42AServerByName(t *testing.T) {
 	received(t, c, dhcpv6.MessageTypeAdvertise)
 }
 
-// TestRL41FloodOfSolicits: while a client floods dhcp6d with Solicits, and the server that answers
-// them dies and comes again, no 4o6 exchange loses a datagram. After dhcp6d itself was killed, both
+// TestRL41FloodOfSolicits floods dhcp6d with Solicits, and ends and restarts the server that
+// answers them. No 4o6 exchange may lose a datagram. After a kill of dhcp6d, both kinds of clients
 // are served again.
 func TestRL41FloodOfSolicits(t *testing.T) {
 	t.Parallel()
@@ -301,14 +301,14 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 			case <-time.After(time.Millisecond):
 			}
 			for range 20 {
-				// While dhcp6d is dead, the kernel may say that nobody listens.
+				// While dhcp6d is dead, the kernel may report that nobody listens.
 				if flooder.Send(solicit) == nil {
 					sent.Add(1)
 				}
 			}
 		}
 	})
-	running.Go(func() { // what comes back is read, so that it fills no buffer
+	running.Go(func() { // read the answers, so that they fill no buffer
 		for {
 			if _, _, err := flooder.Receive(time.Now().Add(100 * time.Millisecond)); err != nil {
 				select {
@@ -354,5 +354,5 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 	close(done)
 	again.conn.Close()
 	running.Wait()
-	t.Logf("%d Solicits beside %d exchanges", sent.Load(), 4*each)
+	t.Logf("%d Solicits during %d exchanges", sent.Load(), 4*each)
 }

@@ -23,14 +23,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A fourth plays the v4 half, to see what dhcp6d does to octets.
+// A fourth is the test's own v4 half, which sees the octets that dhcp6d sends.
 type fourth struct {
 	t    *testing.T
 	conn *net.UDPConn
 	peer netip.AddrPort
 }
 
-// withoutFour starts dhcp6d alone. The test is its v4 half. dhcp6d takes it for Kea's, so it sends
+// withoutFour starts dhcp6d alone. The test is its v4 half. dhcp6d takes it for a Kea, so it sends
 // no probes.
 func withoutFour(t *testing.T) (*bench, *fourth) {
 	t.Helper()
@@ -120,8 +120,8 @@ func respond(query, payload []byte) ([]byte, error) {
 	return m.ToBytes(), nil
 }
 
-// odd is a DHCPv4 message as real clients write it and an encoder would not: options unsorted, pads
-// between them, no end option.
+// odd is a DHCPv4 message as some real clients write it: options unsorted, pads between them, no
+// end option.
 func odd(op byte, xid uint32, t dhcpv4.MessageType) []byte {
 	m := make([]byte, 240)
 	m[0], m[1], m[2] = op, 1, 6
@@ -150,7 +150,7 @@ func TestCarriedOctets(t *testing.T) {
 	}
 	for name, payload := range payloads {
 		for _, via := range topology.Ways {
-			t.Run("Q-33, IPC-19, IPC-20 "+name+" pass dhcp6d as they came, both ways, by "+string(via), func(t *testing.T) {
+			t.Run("Q-33, IPC-19, IPC-20 "+name+" pass through dhcp6d unchanged in both directions, by "+string(via), func(t *testing.T) {
 				b, four := withoutFour(t)
 				c := b.client(via, 1, client.Options{})
 				query, reply := payload(1, 7, dhcpv4.MessageTypeDiscover), payload(2, 7, dhcpv4.MessageTypeOffer)
@@ -242,7 +242,7 @@ func TestTransactions(t *testing.T) {
 			c := b.client(topology.Unicast, n+1, client.Options{Servers: []netip.Addr{server}})
 			l := b.obtain(c)
 			if from := l.Response.From; from != netip.AddrPortFrom(server, relay.ServerPort) {
-				t.Errorf("asked %s, answered by %s", server, from)
+				t.Errorf("a query to %s is answered by %s", server, from)
 			}
 		}
 	})
@@ -253,7 +253,7 @@ func TestRelayChains(t *testing.T) {
 	b := start(t)
 	b.StopRelays()
 	peer := netip.MustParseAddr("fe80::1")
-	// through acts as the relays of a chain around client n.
+	// through makes client n act as the relays of its chain.
 	through := func(t *testing.T, n int, port uint16, r client.Retransmit, levels []relay.Level) (*client.Lease, error) {
 		t.Helper()
 		c, socket, err := b.Relay(port, client.Options{HardwareAddr: topology.MAC(n), Relays: levels, Retransmit: r})
@@ -333,7 +333,7 @@ func TestRelayChains(t *testing.T) {
 			t.Error(err)
 		}
 		if _, _, err := socket.Receive(time.Now().Add(100 * time.Millisecond)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("something came to the source port: %v", err)
+			t.Errorf("an answer came to the source port: %v", err)
 		}
 	})
 	t.Run("RL-13 agents that use another port serve clients through two relays", func(t *testing.T) {
@@ -359,7 +359,7 @@ func TestRelayChains(t *testing.T) {
 
 func TestLDRA(t *testing.T) {
 	t.Parallel()
-	t.Run("RL-17, RA-4 a client behind a light-weight relay is served, its answers carry the Interface-Id", func(t *testing.T) {
+	t.Run("RL-17, RA-4 a client behind a light-weight relay is served, and its answers have the Interface-Id", func(t *testing.T) {
 		t.Parallel()
 		b := start(t, func(c *servers.Config) {
 			c.Subnets = append(c.Subnets, port7)

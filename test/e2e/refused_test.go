@@ -35,7 +35,7 @@ func TestRefused(t *testing.T) {
 		b.dropped(b.four, drops4, func() { silence(t, b.client(topology.Multicast, 1, client.Options{Retransmit: short})) })
 		b.obtain(b.client(topology.TwoRelays, 2, client.Options{}))
 	})
-	t.Run("D4-16 an empty pool gives silence, an address that comes back is given out", func(t *testing.T) {
+	t.Run("D4-16 with an empty pool there is no answer, and a released address is given out", func(t *testing.T) {
 		t.Parallel()
 		b := start(t, func(c *servers.Config) {
 			tiny := topology.Direct

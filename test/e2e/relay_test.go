@@ -45,7 +45,7 @@ func rich(remote string) []relay.Level {
 
 func TestNestedRelays(t *testing.T) {
 	t.Parallel()
-	t.Run("RL-3, RL-9, RL-12, IPC-9 nine levels with all their options come to dhcp4d as they are, and the answer by them", func(t *testing.T) {
+	t.Run("RL-3, RL-9, RL-12, IPC-9 nine levels with all their options reach dhcp4d unchanged, and the answer goes back through them", func(t *testing.T) {
 		b, four := withoutFour(t)
 		b.StopRelays()
 		levels := rich("line")
@@ -82,13 +82,13 @@ func TestNestedRelays(t *testing.T) {
 		four.answer(frame, append(odd(2, 7, dhcpv4.MessageTypeOffer), 255))
 		datagram, from, err := socket.Receive(time.Now().Add(3 * time.Second))
 		if err != nil {
-			t.Fatalf("RL-13 to the port that the outermost relay used: %v", err)
+			t.Fatalf("RL-13 no answer at the port that the outermost relay used: %v", err)
 		}
 		if _, err := c.Parse(datagram, from); err != nil { // the chain is mirrored
 			t.Error(err)
 		}
 	})
-	t.Run("RL-16 a subnet is for the Remote-Id of the innermost of nine levels, and the hook acl sees that of each", func(t *testing.T) {
+	t.Run("RL-16 a subnet can match the Remote-Id of the innermost of nine levels, and the hook acl that of each", func(t *testing.T) {
 		t.Parallel()
 		b := start(t, func(c *servers.Config) {
 			c.Env = []string{"DHCP6D_HOOKS=acl", "DHCP6D_ACL_DENY=remote-id=9:bad4",

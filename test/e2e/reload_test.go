@@ -38,14 +38,14 @@ func reloadable(t *testing.T, content map[string]string, env ...string) *files {
 	return f
 }
 
-// set changes files and makes dhcp6d reload. Changes are pairs of NAME and value.
+// set changes files and reloads dhcp6d. Changes are pairs of a variable and its value.
 func (f *files) set(t *testing.T, changes ...string) {
 	t.Helper()
 	f.change(t, changes...)
 	f.b.at(t).reload(1)
 }
 
-// refused does the same, and checks that none of it takes effect.
+// refused does the same, and checks that dhcp6d refuses all changes.
 func (f *files) refused(t *testing.T, changes ...string) {
 	t.Helper()
 	before := maps.Clone(f.content)
@@ -71,7 +71,7 @@ func (f *files) change(t *testing.T, changes ...string) {
 // reload makes dhcp6d reload and waits for the result.
 func (b *bench) reload(successful float64) {
 	b.t.Helper()
-	time.Sleep(20 * time.Millisecond) // the time of the last reload has milliseconds
+	time.Sleep(20 * time.Millisecond) // the time of the last reload has a resolution of milliseconds
 	before, err := b.six.Metrics()
 	if err != nil {
 		b.t.Fatal(err)
@@ -105,7 +105,7 @@ func TestReload(t *testing.T) {
 	f.set(t, "ACL_DENY", "prefix=fe80::/10")
 	silence(t, direct)
 	f.refused(t, "ACL_DENY", "prefix="+nobody, "INTERFACES", "core", "RELAYS", "no prefix")
-	silence(t, direct) // neither takes effect
+	silence(t, direct) // neither change takes effect
 	f.set(t, "ACL_DENY", "prefix="+nobody, "INTERFACES", "access,core", "4O6_SERVERS", topology.Server.String())
 	if again := b.obtain(direct); again.Address != lease.Address {
 		t.Errorf("%s, then %s", lease.Address, again.Address)

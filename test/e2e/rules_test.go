@@ -11,7 +11,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestOperatorsRules has both daemons follow lines in files, for clients on three ways.
+// TestOperatorsRules checks rules in files of both daemons, for clients on three paths.
 func TestOperatorsRules(t *testing.T) {
 	dir := t.TempDir()
 	lines := func(name, text string) string {
@@ -48,8 +48,8 @@ func TestOperatorsRules(t *testing.T) {
 	b.series(b.four, `dhcp4d_rules_dropped_total{reason="unused"}`, is(0))
 }
 
-// TestRulesAboutOctets has rules of both daemons change what they received, and what they send, and
-// count what has become of leases.
+// TestRulesAboutOctets checks rules of both daemons that change received and sent messages, and
+// rules that count changes of leases.
 func TestRulesAboutOctets(t *testing.T) {
 	b := start(t, func(c *servers.Config) {
 		c.Env = append(c.Env,
@@ -85,7 +85,7 @@ func TestRulesAboutOctets(t *testing.T) {
 	if err := first.Release(b.obtain(first)); err != nil {
 		t.Fatal(err)
 	}
-	b.series(b.six, `dhcp6d_rules_counted_total{counter="queries"}`, is(5)) // those without a relay
+	b.series(b.six, `dhcp6d_rules_counted_total{counter="queries"}`, is(5)) // the queries without a relay
 	b.series(b.six, `dhcp6d_rules_counted_total{counter="tagged"}`, is(7))
 	b.series(b.four, `dhcp4d_rules_counted_total{counter="arrived"}`, is(2))
 	b.series(b.four, `dhcp4d_rules_counted_total{counter="given"}`, is(3))

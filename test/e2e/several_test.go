@@ -29,7 +29,7 @@ type several struct {
 	one, two *servers.Half // bench.six is the first one
 }
 
-// start2 starts all of them. The second dhcp6d may have another name for the link.
+// start2 starts all of them. The link may have another name on the second dhcp6d.
 func start2(t *testing.T, second string) *several {
 	lab := netnstest.Lab(t)
 	for _, name := range []string{"dhcp6d", "dhcp4d"} {
@@ -127,8 +127,8 @@ func (s *several) sum(h *servers.Half, series ...string) (v float64) {
 	return v
 }
 
-// addUp checks the accounts of all three daemons once no datagram is on its way. It returns what
-// each of them received from its clients.
+// addUp waits until no datagram is on its way, and checks the accounts of all three daemons. It
+// returns how many datagrams each of them has received.
 func (s *several) addUp() (one, two, four float64) {
 	s.t.Helper()
 	balanced := func(h *servers.Half, received string, fates ...string) float64 {
@@ -139,7 +139,7 @@ func (s *several) addUp() (one, two, four float64) {
 				return in
 			}
 		}
-		s.t.Errorf("%s is %v, and what became of it is %v", received, in, out)
+		s.t.Errorf("%s is %v, and the sum of the fates is %v", received, in, out)
 		return in
 	}
 	for _, h := range []*servers.Half{s.one, s.two} {
@@ -153,7 +153,7 @@ func (s *several) addUp() (one, two, four float64) {
 func TestSeveralDhcp6d(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]string{"": "access", ", who have different names for it": "eth7"} {
-		t.Run("two dhcp6d on one link"+name+": every query arrives twice, one lease, equal answers", func(t *testing.T) {
+		t.Run("two dhcp6d on one link"+name+": every query arrives twice, and there is one lease and equal answers", func(t *testing.T) {
 			t.Parallel()
 			s := start2(t, second)
 			c := s.client(topology.Multicast, 1, client.Options{})
@@ -199,11 +199,11 @@ func TestSeveralDhcp6d(t *testing.T) {
 			decline := c.Message(dhcpv4.MessageTypeDecline, dhcpv4.OptServerIdentifier(ack.ServerIdentifier()), dhcpv4.OptRequestedIPAddress(again.YourIPAddr))
 			s.both(c, decline, false, 0)
 			if one, two, four := s.addUp(); one != 9 || two != 9 || four != 18 {
-				t.Errorf("they forwarded %v and %v, dhcp4d received %v", one, two, four)
+				t.Errorf("the dhcp6d forwarded %v and %v, and dhcp4d received %v", one, two, four)
 			}
 		})
 	}
-	t.Run("two dhcp6d on one link: clients learn of them from either and are served as by one", func(t *testing.T) {
+	t.Run("two dhcp6d on one link: clients learn their addresses from either, and are served as by one", func(t *testing.T) {
 		t.Parallel()
 		s := start2(t, "access")
 		servers := map[string]bool{}
@@ -245,18 +245,18 @@ func TestSeveralDhcp6d(t *testing.T) {
 			}
 			if kill {
 				<-s.two.Ended()
-				s.two = s.one // it is gone, and has no account
+				s.two = s.one // the second has ended, and has no account
 			}
 			s.addUp()
-			// A lease whose ACK was lost is one more. Each dhcp6d keeps the order of what it
-			// carries. So the last message that comes through both is the client's last one, unless
-			// one dhcp6d ends between a REQUEST and its RELEASE.
+			// dhcp4d may have more leases than the clients: those whose ACK was lost. Each dhcp6d
+			// keeps the order of a client's messages, so its last one decides, unless a dhcp6d ends
+			// between a REQUEST and its RELEASE.
 			leases, between := s.sum(s.four, `dhcp4d_leases{state="bound",subnet="1"}`), 0.0
 			if kill {
 				between = 16
 			}
 			if held := float64(r.Addresses); leases < held-between || leases > held+between+float64(r.Lost) {
-				t.Errorf("%v leases, the clients hold %v, %d lost", leases, held, r.Lost)
+				t.Errorf("dhcp4d has %v leases, the clients %v, and %d answers were lost", leases, held, r.Lost)
 			}
 		})
 	}

@@ -26,8 +26,8 @@ const (
 	aftr = "0461667472076578616d706c65036e657400"
 )
 
-// TestSW_7Softwire: a client learns its border relay and bind prefix beside the DHCPv4 message, by
-// its link and only if it asks, directly and through relays. A client cannot choose what it gets.
+// TestSW_7Softwire checks that a client learns its border relay and bind prefix in a response, if
+// it asks for them, directly and through relays. They depend on its link, not on what it writes.
 func TestSW_7Softwire(t *testing.T) {
 	t.Parallel()
 	const (
@@ -74,7 +74,7 @@ func TestSW_7Softwire(t *testing.T) {
 					}
 				}
 				if !slices.Equal(got, tt.want) {
-					t.Errorf("beside the %s: %v, want %v", what, got, tt.want)
+					t.Errorf("in the response with the %s: %v, want %v", what, got, tt.want)
 				}
 			}
 		})
@@ -97,8 +97,7 @@ func TestSW_7Softwire(t *testing.T) {
 	})
 }
 
-// TestSW_1Links: what a client is told follows its link, and the document, and is what explain-ce
-// tells.
+// TestSW_1Links checks that a client gets the service of its link, as explain-ce prints it.
 func TestSW_1Links(t *testing.T) {
 	t.Parallel()
 	f := reloadable(t, map[string]string{"LINKS": mapELinks}, "DHCP6D_DNS_SERVERS=2001:db8::53")
@@ -116,7 +115,7 @@ func TestSW_1Links(t *testing.T) {
 		gets(t, direct, 94, mapE)
 		gets(t, behind, 64, aftr)
 	})
-	t.Run("explain-ce tells the same octets", func(t *testing.T) {
+	t.Run("explain-ce prints the same octets", func(t *testing.T) {
 		path, err := servers.Find("dhcp6d")
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +128,7 @@ func TestSW_1Links(t *testing.T) {
 		}
 		told := strings.NewReplacer(" ", "", "\n", "").Replace(string(out))
 		if _, err := hex.DecodeString(mapE); err != nil || !strings.Contains(told, "005e0025"+mapE) || !strings.Contains(told, "PSID0x34") {
-			t.Errorf("it tells\n%s", out)
+			t.Errorf("explain-ce prints\n%s", out)
 		}
 	})
 	t.Run("a mistake is refused, and a change takes effect", func(t *testing.T) {

@@ -20,13 +20,13 @@ import (
 const (
 	stormSize   = 6000
 	stormRate   = 3000 // per second
-	stormHosts  = 2000 // whose messages a storm has, in turn
+	stormHosts  = 2000 // the senders of a storm, in turn
 	stormMemory = 24 << 20
 )
 
-// TestStorms sends many messages that need no lease, or that end leases of others. Each has its
-// fate, the lease of the client that they name stays, other clients are served meanwhile, no
-// address is used up, and the memory of the daemons stays as it is.
+// TestStorms sends many messages without a lease, or about the lease of another client. Each
+// message has its fate, and that client keeps its lease. Meanwhile other clients are served, no
+// address is used up, and the daemons take no more memory.
 func TestStorms(t *testing.T) {
 	s := newStreet(t)
 	victim := s.onLink(t, 1)
@@ -34,7 +34,7 @@ func TestStorms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// asked builds a message about the victim's address from a client, as a message of host n.
+	// asked builds a message about the victim's address, as host n would send it.
 	asked := func(kind dhcpv4.MessageType, server net.IP, c *client.Client, n int) []byte {
 		m := c.Message(kind, dhcpv4.OptServerIdentifier(server))
 		m.ClientHWAddr = topology.MAC(n)
@@ -90,7 +90,7 @@ func TestStorms(t *testing.T) {
 			}
 			f := s.floods(t)["direct"].flood
 			f.messages = messages
-			f.send(t, stormRate, stormSize/3, nil) // what is made once is made now
+			f.send(t, stormRate, stormSize/3, nil) // so that buffers have their final size
 			s.settled(t)
 			before, memory := s.series(t), s.memory(t)
 			sent := make(chan int, 1)
@@ -125,7 +125,7 @@ func TestStorms(t *testing.T) {
 			}
 			for daemon, now := range s.memory(t) {
 				if now > memory[daemon]+stormMemory {
-					t.Errorf("%s has taken %d octets more, and has %d", daemon, now-memory[daemon], now)
+					t.Errorf("%s has %d octets of memory more, and %d now", daemon, now-memory[daemon], now)
 				}
 			}
 			if n := s.leases(t, "declined"); n != 0 {
@@ -133,7 +133,7 @@ func TestStorms(t *testing.T) {
 			}
 			renewed, err := victim.Renew(t.Context(), held)
 			if err != nil {
-				t.Fatalf("the lease that they name: %v", err)
+				t.Fatalf("the victim's renewal: %v", err)
 			}
 			held = renewed
 			await(t, "the lease that they name, and no other", func() bool { return s.leases(t, "bound") == 1 })
@@ -141,8 +141,8 @@ func TestStorms(t *testing.T) {
 	}
 }
 
-// TestDeclinesOfOneClient: a client that declines whatever it gets empties no pool. At most a tenth
-// of it is in quarantine, and other clients get the rest.
+// TestDeclinesOfOneClient checks that a client which declines every address does not empty a pool:
+// at most a tenth of it is in quarantine, and other clients get the rest.
 func TestDeclinesOfOneClient(t *testing.T) {
 	const size, declines = 100, 60
 	s := newStreet(t, `DHCP4D_SUBNETS=[{id: 1, subnet: 10.0.0.0/9, server-id: 10.0.0.1, pools: [10.0.1.1-10.0.1.100], match: [{interface: access}]}]`)
@@ -174,7 +174,7 @@ func TestDeclinesOfOneClient(t *testing.T) {
 			t.Fatalf("client %d: %v", n, err)
 		}
 		if other, twice := owners[l.Address]; twice {
-			t.Errorf("%s is of client %d and %d", l.Address, other, n)
+			t.Errorf("%s was given to clients %d and %d", l.Address, other, n)
 		}
 		owners[l.Address] = n
 	}

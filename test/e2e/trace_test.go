@@ -28,12 +28,12 @@ func tokens(c *servers.Config) {
 	c.Env = append(c.Env, "DHCP6D_API_TOKEN="+traceToken, "DHCP4D_API_TOKEN="+traceToken)
 }
 
-// mac is the hardware address of client n of a test about traces, and its notation with dots.
+// mac returns the hardware address of client n of a trace test, and its notation with dots.
 func mac(n byte) (net.HardwareAddr, string) {
 	return net.HardwareAddr{2, 0, 0, 0, 7, n}, fmt.Sprintf("0200.0000.07%02x", n)
 }
 
-// trace runs the command trace of a daemon beside it, and returns once it follows.
+// trace runs the command trace on a daemon's host, and returns once it follows.
 func (b *bench) trace(daemon string, args ...string) *netns.Process {
 	b.t.Helper()
 	path, err := servers.Find(daemon)
@@ -215,8 +215,8 @@ func TestTraceNamesTheCause(t *testing.T) {
 	}
 }
 
-// fill takes all space of the disk of a dhcp4d that has its own, until the store has failed. For a
-// while the store can write to the files that it has.
+// fill takes all space of a dhcp4d's own disk, and waits until its store fails. A full disk is not
+// enough: for a while the store can write to the files that it has.
 func fill(t *testing.T, b *bench, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(fmt.Sprintf("/proc/%d/root", b.four.PID()), dir, "ballast"))
@@ -271,7 +271,7 @@ func TestTraceWritesACapture(t *testing.T) {
 	shows(t, traces["dhcp4d"], "decision: ACK of "+l.Address.String(), "committed", "no answer (released)")
 	for line := range strings.Lines(traces["dhcp4d"].Output()) {
 		if _, exchange, ok := strings.Cut(line, " dhcp4d xid "); ok && !strings.Contains(traces["dhcp6d"].Output(), " dhcp6d xid "+exchange) {
-			t.Errorf("dhcp6d does not know the exchange %s", exchange)
+			t.Errorf("the capture of dhcp6d does not have the exchange %s", exchange)
 		}
 	}
 	for _, p := range []*netns.Process{traces["dhcp6d"], traces["dhcp4d"], pipe} {

@@ -31,7 +31,7 @@ func TestABackendWhoseStoreHasFailed(t *testing.T) {
 	change, dir := small(t, "a")
 	b, halves, _ := two(t, true, change)
 	a := halves["a"]
-	// serve serves new clients with one try each, and counts which dhcp4d serves them.
+	// serve makes new clients try once, and counts which dhcp4d serves them.
 	next := 1
 	serve := func(n int) map[string]int {
 		t.Helper()
@@ -64,8 +64,8 @@ func TestABackendWhoseStoreHasFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// For a while the store can write to the files that it has. Opening it again may free a little
-	// space.
+	// The store still can write to the files that it has, and may free a little space when it is
+	// opened again.
 	failed := func() bool {
 		all, err := b.six.Metrics()
 		return err == nil && all[`dhcp6d_ipc_backend_state{backend="a",state="unable"}`] == 1
@@ -104,16 +104,16 @@ func TestABackendWhoseStoreHasFailed(t *testing.T) {
 	b.series(a, "dhcp4d_ready", is(1))
 	b.series(b.six, `dhcp6d_ipc_backend_up{backend="a"}`, is(1))
 	if by := serve(20); len(by) != 2 {
-		t.Errorf("afterwards, all clients are at one backend: %v", by)
+		t.Errorf("after the disk has space again, all clients are at one backend: %v", by)
 	}
 }
 
 func TestABackendThatIsStopped(t *testing.T) {
 	t.Parallel()
-	t.Run("IPC-29 no new client loses a datagram to a dhcp4d that is told to end", func(t *testing.T) {
+	t.Run("IPC-29 no new client loses a datagram to a dhcp4d that ends", func(t *testing.T) {
 		t.Parallel()
 		b, halves, start4 := two(t, true, func(name string, c *servers.Config) {
-			if name == "six" { // on a busy machine all queries wait, and this is not about their age
+			if name == "six" { // a busy machine may not drop queries for their age
 				c.Env = append(c.Env, "DHCP6D_MAX_WAIT=0s", "DHCP6D_DISCOVER_MAX_WAIT=0s")
 			}
 		})

@@ -19,7 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// Two backends, each with a store and half of the addresses.
+// The addresses of two backends with a store each.
 const (
 	firstHalf, secondHalf = "192.0.2.10-192.0.2.127", "192.0.2.128-192.0.2.250"
 	ownership             = "DHCP6D_IPC_RANGES=a:192.0.2.0-192.0.2.127,b:192.0.2.128-192.0.2.255"
@@ -32,7 +32,7 @@ func half(a netip.Addr) string {
 	return "b"
 }
 
-// keaOf is a configuration for a Kea with these addresses.
+// keaOf returns a configuration for a Kea with a pool.
 func keaOf(t *testing.T, dir, pool string) servers.Config {
 	first, last, _ := strings.Cut(pool, "-")
 	c := topology.Config(dir)
@@ -43,7 +43,7 @@ func keaOf(t *testing.T, dir, pool string) servers.Config {
 	return c
 }
 
-// backends are dhcp6d and behind it a Kea a and another server b.
+// backends are dhcp6d and two backends: a is a Kea, b another server.
 type backends struct {
 	*topology.Network
 	t       *testing.T
@@ -52,7 +52,7 @@ type backends struct {
 	restart func(name string)
 }
 
-// besideOurs has a dhcp4d as b.
+// besideOurs makes a dhcp4d backend b.
 func besideOurs(t *testing.T) *backends {
 	s := network(t, servers.Ours, servers.Kea)
 	b := &backends{Network: s, t: t, halves: map[string]*servers.Half{}}
@@ -71,8 +71,8 @@ func besideOurs(t *testing.T) *backends {
 	return b
 }
 
-// besideKea has a second Kea as b. Kea uses consecutive ports on the loopback interface, so the
-// second one is on a host of its own, and the test carries its datagrams.
+// besideKea makes a second Kea backend b. Kea uses consecutive ports on the loopback interface, so
+// the second one is on a host of its own, and the test carries its datagrams.
 func besideKea(t *testing.T) *backends {
 	s := network(t, servers.Ours, servers.Kea)
 	b := &backends{Network: s, t: t, halves: map[string]*servers.Half{}}
@@ -103,8 +103,8 @@ func besideKea(t *testing.T) *backends {
 	return b
 }
 
-// carry joins the loopback interfaces of two hosts. A datagram to the port of one is sent by the
-// other to its peer there.
+// carry joins the loopback interfaces of two hosts: it takes datagrams at a port of one, and sends
+// them on from the port of the other to its peer there.
 func carry(t *testing.T, left *netns.Host, leftPort, leftPeer uint16, right *netns.Host, rightPort, rightPeer uint16) {
 	at := func(h *netns.Host, port uint16) *net.UDPConn {
 		conn, err := netns.In(h, func() (*net.UDPConn, error) {
@@ -124,7 +124,7 @@ func carry(t *testing.T, left *netns.Host, leftPort, leftPeer uint16, right *net
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if err == nil { // else nobody listens there
+			if err == nil { // an error says that nobody listens there
 				_, _ = to.WriteToUDPAddrPort(buf[:n], netip.AddrPortFrom(netip.IPv6Loopback(), peer))
 			}
 		}
@@ -142,7 +142,7 @@ func (b *backends) start(h *netns.Host, name string, kind servers.Kind, c server
 	}
 }
 
-// begin starts all of them. second is the entry of b.
+// begin starts all of them. second is the entry of b in DHCP6D_IPC_BACKENDS.
 func (b *backends) begin(second string) {
 	b.t.Helper()
 	b.restart("a")
@@ -197,12 +197,12 @@ func (b *backends) member(n int, r client.Retransmit) *client.Client {
 	return c
 }
 
-// A crowd obtains and releases leases again and again. From the time in strict on, if it is set, no
-// client may need more than one retransmission.
+// A crowd is clients that obtain and release leases again and again. Once strict is set, no
+// exchange that begins after it may need more than one retransmission.
 type crowd struct {
-	strict    atomic.Int64 // nanoseconds of the wall clock
+	strict    atomic.Int64 // Unix time in nanoseconds
 	exchanges atomic.Int64
-	twice     atomic.Int64 // since strict: exchanges with a retransmission
+	twice     atomic.Int64 // exchanges with a retransmission since strict
 }
 
 func (c *crowd) watch(on bool) {
@@ -213,10 +213,10 @@ func (c *crowd) watch(on bool) {
 	c.strict.Store(at)
 }
 
-// come runs n clients, from number first on, as a crowd until ctx ends.
+// come runs clients first to first+n-1 as a crowd until ctx ends.
 func (b *backends) come(ctx context.Context, all *sync.WaitGroup, first, n int) *crowd {
-	// The answer to a DISCOVER comes soon or never. A second stands for the three to five seconds
-	// after which RFC 2131 retransmits.
+	// Clients retransmit after a second, not after three to five as in RFC 2131, so that the test
+	// is short.
 	const patience = 1500 * time.Millisecond
 	c := new(crowd)
 	for i := range n {
@@ -247,7 +247,7 @@ func (b *backends) come(ctx context.Context, all *sync.WaitGroup, first, n int) 
 	return c
 }
 
-// bound are clients with a lease that renew it all the time.
+// bound are clients that renew their lease all the time.
 type bound struct {
 	clients []*client.Client
 	leases  []*client.Lease
@@ -273,7 +273,8 @@ func (b *backends) bind(first, n int) *bound {
 	return o
 }
 
-// renew continues until ctx ends. A client may get no answer, but it must keep its address.
+// renew renews the leases until ctx ends. An answer may be lost, but each client must keep its
+// address.
 func (o *bound) renew(ctx context.Context, t *testing.T, all *sync.WaitGroup) {
 	for i, c := range o.clients {
 		all.Go(func() {
@@ -296,7 +297,7 @@ func (o *bound) renew(ctx context.Context, t *testing.T, all *sync.WaitGroup) {
 	}
 }
 
-// progress waits until each client that half selects has renewed once more.
+// progress waits until each client of the named halves has renewed once more.
 func (o *bound) progress(t *testing.T, which ...string) {
 	t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
@@ -313,17 +314,17 @@ func (o *bound) progress(t *testing.T, which ...string) {
 	}
 }
 
-// TestKeaOut: a Kea behind dhcp6d is killed or stopped while clients arrive and renew, and comes
-// back.
+// TestKeaOut kills or stops a Kea behind dhcp6d while clients arrive and renew, and starts it
+// again.
 func TestKeaOut(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		start  func(*testing.T) *backends
 		victim string
 		kill   bool
-		within time.Duration // until it is down
+		within time.Duration // the longest time until dhcp6d takes it out
 	}{
-		// A DISCOVER counts as unanswered after two seconds, and it takes twenty of them.
+		// A DISCOVER counts as unanswered after two seconds, and twenty such DISCOVERs take it out.
 		{"killed, beside a dhcp4d", besideOurs, "a", true, 2 * time.Second},
 		{"frozen, beside a dhcp4d", besideOurs, "a", false, 10 * time.Second},
 		{"killed, beside another Kea", besideKea, "a", true, 2 * time.Second},
@@ -352,16 +353,16 @@ func TestKeaOut(t *testing.T) {
 			}
 			took := b.until(up(test.victim), 0)
 			if took > test.within {
-				t.Errorf("it was out after %v, want %v", took, test.within)
+				t.Errorf("the Kea was taken out after %v, want at most %v", took, test.within)
 			}
 			crowd.watch(true)
 			before := crowd.exchanges.Load()
 			bound.progress(t, other)
-			time.Sleep(14 * time.Second) // several trials happen meanwhile
+			time.Sleep(14 * time.Second) // for several trials
 			crowd.watch(false)
-			t.Logf("out after %v; %d exchanges meanwhile, %d with a retransmission", took.Round(time.Millisecond), crowd.exchanges.Load()-before, crowd.twice.Load())
+			t.Logf("taken out after %v; %d exchanges while it was out, %d with a retransmission", took.Round(time.Millisecond), crowd.exchanges.Load()-before, crowd.twice.Load())
 			if v := b.value(up(other)); v != 1 {
-				t.Errorf("%s is out too", other)
+				t.Errorf("%s was taken out, too", other)
 			}
 			if test.kill {
 				b.restart(test.victim)
@@ -390,7 +391,7 @@ func TestKeaOut(t *testing.T) {
 		b.halves["a"].Kill()
 		for range 50 {
 			if b.value("dhcp6d_ipc_backend_up") == 0 {
-				t.Fatal("both are out")
+				t.Fatal("both backends are out")
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -25,7 +25,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// manual is the document whose snippets are tested unchanged.
+// manual is the document whose configurations are tested as they are.
 var manual = filepath.Join("..", "..", "docs", "operating.md")
 
 // snippet returns the code of a fenced block in the manual.
@@ -34,7 +34,7 @@ func snippet(t *testing.T, fence string) string {
 	return snippetOf(t, manual, fence)
 }
 
-// snippetOf is the code of another page.
+// snippetOf returns the code of a fenced block in another page.
 func snippetOf(t *testing.T, manual, fence string) string {
 	t.Helper()
 	text, err := os.ReadFile(manual)
@@ -49,7 +49,7 @@ func snippetOf(t *testing.T, manual, fence string) string {
 	return code
 }
 
-// The subjects of the manual's snippets.
+// The addresses in the manual's configurations.
 var (
 	dhcp6dAddress = netip.MustParseAddr("2001:db8:a::1")
 	dnsAddress    = netip.MustParseAddr("2001:db8:a::53")
@@ -66,7 +66,7 @@ type beside struct {
 	six, four *servers.Half
 }
 
-// newBeside starts ours, with options of dhcp6d.
+// newBeside starts dhcp6d with more variables, and dhcp4d.
 func newBeside(t *testing.T, options ...string) *beside {
 	lab := netnstest.Lab(t)
 	for _, name := range []string{"dhcp6d", "dhcp4d"} {
@@ -165,14 +165,14 @@ func (b *beside) dnsmasq(lines string) *netns.Process {
 	return p
 }
 
-// asker sends DHCPv6 messages itself.
+// asker returns a socket of client n, and a Solicit with its identifiers.
 func (b *beside) asker(n int) (*client.Socket, *dhcpv6.Message) {
 	b.t.Helper()
 	_, socket, err := b.Client(topology.Multicast, n, client.Options{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	duid := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(n)} // the same each time
+	duid := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(n)} // the same for each message
 	solicit, err := dhcpv6.NewSolicit(topology.MAC(n), dhcpv6.WithClientID(duid), dhcpv6.WithRequestedOptions(dhcpv6.OptionDHCP4oDHCP6Server,
 		dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionInformationRefreshTime))
 	if err != nil {
@@ -181,7 +181,7 @@ func (b *beside) asker(n int) (*client.Socket, *dhcpv6.Message) {
 	return socket, solicit
 }
 
-// ask sends a message and returns the answers that arrive for a while, by the server's DUID.
+// ask sends a message and returns the answers of the next moments, by the server's DUID.
 func (b *beside) ask(s *client.Socket, m *dhcpv6.Message) map[string]*dhcpv6.Message {
 	b.t.Helper()
 	if err := s.Send(m.ToBytes(), client.Multicast); err != nil {
@@ -205,7 +205,7 @@ func (b *beside) ask(s *client.Socket, m *dhcpv6.Message) map[string]*dhcpv6.Mes
 	}
 }
 
-// only returns the one answer, which must be of another server than dhcp6d.
+// only returns the only answer, which must not be dhcp6d's.
 func (b *beside) only(answers map[string]*dhcpv6.Message, want dhcpv6.MessageType) *dhcpv6.Message {
 	b.t.Helper()
 	var all []*dhcpv6.Message
@@ -224,8 +224,8 @@ func (b *beside) only(answers map[string]*dhcpv6.Message, want dhcpv6.MessageTyp
 // isOurs reports whether a DUID is one of dhcp6d: a DUID-UUID, which the other servers do not use.
 func isOurs(id string) bool { return strings.HasPrefix(id, "\x00\x04") }
 
-// stateful makes a client do Solicit and Request. It returns the address and the 4o6 servers, nil
-// if there is no option 88.
+// stateful sends the Solicit and the Request of a client. It returns the address and the 4o6
+// servers, nil if there is no option 88.
 func (b *beside) stateful(n int) (address netip.Addr, servers []netip.Addr) {
 	b.t.Helper()
 	before := b.counted(`dhcp6d_packets_dropped_total{reason="address_assignment",socket="link"}`)
@@ -252,7 +252,7 @@ func (b *beside) stateful(n int) (address netip.Addr, servers []netip.Addr) {
 		b.t.Errorf("option 88 is %v, and after Renew %v", o, p)
 	}
 	if after := b.counted(`dhcp6d_packets_dropped_total{reason="address_assignment",socket="link"}`); after != before+3 {
-		b.t.Errorf("dhcp6d dropped %v of three messages about an address as such", after-before)
+		b.t.Errorf("dhcp6d dropped %v of three messages as address assignment", after-before)
 	}
 	return address, option88(b.t, reply)
 }
@@ -280,8 +280,8 @@ func (b *beside) counted(series string) float64 {
 	return servers.Sum(all, series)
 }
 
-// lease obtains and renews an IPv4 lease from servers, with the client's address as source, and
-// expects one answer to each query.
+// lease obtains and renews an IPv4 lease from these servers. The source is the client's address.
+// Each query must get one answer.
 func (b *beside) lease(n int, from netip.Addr, servers []netip.Addr) {
 	b.t.Helper()
 	local := from
@@ -323,8 +323,8 @@ func (b *beside) lease(n int, from netip.Addr, servers []netip.Addr) {
 	}
 }
 
-// TestSnippets: with the manual's configuration other DHCPv6 servers tell stateful clients about
-// dhcp6d, which serves them.
+// TestSnippets checks the manual's configurations of other DHCPv6 servers. They tell stateful
+// clients about dhcp6d, which serves them.
 func TestSnippets(t *testing.T) {
 	for fence, want := range map[string][]netip.Addr{
 		"json kea global": {dhcp6dAddress},
@@ -349,19 +349,19 @@ func TestSnippets(t *testing.T) {
 				servers = servers[1:]
 			}
 			b.lease(1, address, servers)
-			b.stateful(2) // queries do not harm the other server
+			b.stateful(2) // the other server still serves
 		})
 	}
 }
 
-// TestBesideKea: dhcp6d and kea-dhcp6 on one link.
+// TestBesideKea runs dhcp6d and kea-dhcp6 on one link.
 func TestBesideKea(t *testing.T) {
-	t.Run("stateful clients are Kea's, queries dhcp6d's, and Kea is not impressed by them", func(t *testing.T) {
+	t.Run("Kea serves stateful clients, dhcp6d answers queries, and Kea ignores those", func(t *testing.T) {
 		b := newBeside(t, "DHCP6D_4O6_SERVERS=multicast", "DHCP6D_DNS_SERVERS="+dnsAddress.String())
 		kea := b.kea(`"option-data": []`)
 		address, servers := b.stateful(1)
 		if servers != nil {
-			t.Errorf("option 88 is %v although Kea is not told of it", servers)
+			t.Errorf("option 88 is %v, and Kea is not configured to send it", servers)
 		}
 		for range 3 {
 			b.lease(1, address, []netip.Addr{client.Multicast})
@@ -372,13 +372,13 @@ func TestBesideKea(t *testing.T) {
 		default:
 		}
 		if again, _ := b.stateful(1); again != address {
-			t.Errorf("Kea gave %s, and after the queries %s", address, again)
+			t.Errorf("Kea gave %s before the queries and %s after them", address, again)
 		}
 		if n := b.counted("dhcp6d_queries_forwarded_total"); n != 12 {
 			t.Errorf("%v queries, want 12", n)
 		}
 		if n := b.counted("dhcp6d_packets_dropped_total"); n != 6 {
-			t.Errorf("%v datagrams dropped, want the six about addresses", n)
+			t.Errorf("%v datagrams were dropped as address assignment, want 6", n)
 		}
 	})
 	for _, test := range []struct {
@@ -423,24 +423,24 @@ func TestBesideKea(t *testing.T) {
 			}
 			silent := b.counted(`dhcp6d_packets_silent_total{reason="nothing_to_offer",socket="link"}`)
 			if (silent == 1) != (test.wantOurs == nil) {
-				t.Errorf("silent by rule: %v", silent)
+				t.Errorf("datagrams that are silent by rule: %v", silent)
 			}
-			// A message with another server's identifier is for that server only.
+			// Only the server answers whose identifier is in the message.
 			for id, r := range replies {
 				m.UpdateOption(dhcpv6.OptServerID(r.Options.ServerID()))
 				if only := b.ask(socket, m); !slices.Equal(slices.Collect(maps.Keys(only)), []string{id}) {
-					t.Errorf("D6-9 asked for %x alone, answered by %v", id, only)
+					t.Errorf("D6-9 a message for the server %x is answered by %v", id, only)
 				}
 			}
 			if n := b.counted(`dhcp6d_packets_dropped_total{reason="foreign_server",socket="link"}`); n != 1 {
-				t.Errorf("D6-9 %v dropped for naming another server", n)
+				t.Errorf("D6-9 dhcp6d dropped %v messages for another server", n)
 			}
 		})
 	}
 }
 
-// TestKeaWithoutPortIgnoresQueries: a kea-dhcp6 without a dhcp4o6-port receives a DHCPV4-QUERY and
-// sends nothing.
+// TestKeaWithoutPortIgnoresQueries checks that a kea-dhcp6 without a dhcp4o6-port does not answer a
+// DHCPV4-QUERY.
 func TestKeaWithoutPortIgnoresQueries(t *testing.T) {
 	b := newBeside(t)
 	kea := b.kea(`"option-data": []`)
@@ -455,6 +455,6 @@ func TestKeaWithoutPortIgnoresQueries(t *testing.T) {
 	}
 	out := kea.Output()
 	if heard, said := strings.Count(out, "DHCPV4_QUERY (type 20) received"), strings.Count(out, "DHCP6_PACKET_SEND"); heard != 3 || said != 0 {
-		t.Errorf("Kea heard %d queries and sent %d messages", heard, said)
+		t.Errorf("Kea received %d queries and sent %d messages", heard, said)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// asked are the operands of expressions that are compared with Kea's. Not among them are pkt.len,
-// which Kea counts in its own way, and sub-options of option 43, which Kea reads later.
+// asked are the operands of the expressions that Kea evaluates, too. It has neither pkt.len, which
+// Kea counts in another way, nor sub-options of option 43, which Kea reads later.
 var asked = expressiontest.Generator{
 	Values: []string{
 		"option[12].hex", "option[host-name].text", "option[60].hex", "option[vendor-class-identifier].text", "option[61].hex", "option[93].hex",
@@ -37,7 +37,7 @@ var asked = expressiontest.Generator{
 	Literals: []string{"'Acme-Phone/2.1'", "'port-7'", "0x020000000007", "'eth0'", "'Host-7'", "'access'", "192.0.2.7", "'first'", "0x0101", "'hello'"},
 }
 
-// askedOf are the options of DISCOVERs that the expressions look at.
+// askedOf are the options of the DISCOVERs.
 var askedOf = [][]byte{
 	nil,
 	option4(12, "Host-7", 60, "Acme-Phone/2.1", 61, "\x01\x02\x00\x00\x00\x00\x07", 55, "\x01\x03\x06", 93, "\x00\x07"),
@@ -46,7 +46,7 @@ var askedOf = [][]byte{
 	option4(231, "one", 231, "two", 125, "\x00\x00\x00\x09\x03\x01\x01x", 82, "\x09\x00\x01\x01z\x01\x01y", 12, "x"),
 }
 
-// option4 are options: code, value and so on.
+// option4 encodes options: code, value, code, value and so on.
 func option4(pairs ...any) (b []byte) {
 	for i := 0; i < len(pairs); i += 2 {
 		b = dhcp4.AppendOption(b, byte(pairs[i].(int)), []byte(pairs[i+1].(string)))
@@ -54,8 +54,8 @@ func option4(pairs ...any) (b []byte) {
 	return b
 }
 
-// TestExpressions compares what generated expressions are for queries, with us and with Kea. Each
-// is the test of a class, and Kea's log says which are true.
+// TestExpressions compares the values of generated expressions with Kea's, for many queries. Each
+// expression is the test of a class, and Kea's log says which are true.
 func TestExpressions(t *testing.T) {
 	const number = 600
 	g := asked
@@ -115,12 +115,12 @@ func TestExpressions(t *testing.T) {
 		inKea := map[string]bool{}
 		for deadline := time.Now().Add(20 * time.Second); !inKea["last"]; {
 			if time.Now().After(deadline) {
-				t.Fatalf("Kea did not say what it makes of query %d:\n%s", i, kea.Output())
+				t.Fatalf("Kea's log has no classes of query %d:\n%s", i, kea.Output())
 			}
 			for _, m := range result.FindAllStringSubmatch(kea.Output()[before:], -1) {
 				inKea[m[1]] = true
 			}
-			time.Sleep(10 * time.Millisecond) // between two looks
+			time.Sleep(10 * time.Millisecond) // then look again
 		}
 		before = len(kea.Output())
 		var m dhcp4.Message
@@ -145,11 +145,11 @@ func TestExpressions(t *testing.T) {
 		}
 	}
 	if share := held * 100 / (len(askedOf) * number); share < 10 || share > 90 {
-		t.Errorf("%d %% of the expressions are true: they show little", share)
+		t.Errorf("%d %% of the expressions are true; so few or so many prove little", share)
 	}
 }
 
-// keaFrame is a query as a v6 half sends it.
+// keaFrame returns a query as a v6 half sends it.
 func keaFrame(message []byte) []byte {
 	context := binary.BigEndian.AppendUint32(nil, isc)
 	context = dhcp6.AppendOption(context, 60000, []byte("access"))

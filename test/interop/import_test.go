@@ -20,24 +20,24 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// configurations are Kea's, which the importer is tested with, too.
+// configurations are configurations of Kea, from the tests of the importer.
 const configurations = "../../dhcp4d/internal/kea/testdata"
 
-// asking is a client that asks both servers for an address and for all options that there are.
+// asking is a client that asks both servers for an address and for all options.
 type asking struct {
 	name    string
-	source  string // where dhcp6d got the query from
+	source  string // the client or relay that dhcp6d got the query from
 	mac     byte
 	options []byte
-	only    []byte // options that it asks for, if not all
-	within  string // the address that both must give, or a prefix that it is in; silent if none may answer
-	// differ are options that only one server sends, or with another value, and the reason. siaddr,
-	// sname and file are 256 to 258.
+	only    []byte // the options that it asks for, nil for all
+	within  string // the address that both must give, or a prefix that it must be in; silent if neither may answer
+	// differ are the options that differ between the servers, with the reason. siaddr, sname and
+	// file are 256 to 258.
 	differ map[int]string
-	served string // of a silent one, where others are answered, if not from the same source
+	served string // with silent: a source whose clients are answered, if not those of source
 }
 
-// The fields of the header, among the options.
+// Codes for fields of the header.
 const (
 	siaddr = 256 + iota
 	sname
@@ -123,8 +123,8 @@ var imports = map[string][]asking{
 	},
 }
 
-// TestImportedConfigurations runs Kea with its configuration and dhcp4d with what import-config
-// makes of it, and compares option by option what clients get.
+// TestImportedConfigurations runs Kea with a configuration, and dhcp4d with what import-config
+// makes of it. It compares the answers option by option.
 func TestImportedConfigurations(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(imports)) {
 		t.Run(name, func(t *testing.T) { compareImported(t, name) })
@@ -168,15 +168,15 @@ func compareImported(t *testing.T, name string) {
 	}
 }
 
-// asker asks one server.
+// asker sends messages to one server.
 type asker struct {
 	v6   *net.UDPConn
 	port uint16
 	xid  uint32
 }
 
-// ask sends a message and returns the answer, nil if there is none before that to a message which
-// both servers answer.
+// ask sends a message, and after it another one that both servers answer. It returns the answer to
+// the first, nil if the answer to the second comes without it.
 func (a asker) ask(t *testing.T, q *asking, typ dhcp4.MessageType, options []byte) *dhcp4.Message {
 	t.Helper()
 	a.xid++
@@ -213,7 +213,7 @@ func (a asker) ask(t *testing.T, q *asking, typ dhcp4.MessageType, options []byt
 	return nil
 }
 
-// requested is a parameter request list, and room for all that is asked for.
+// requested returns a parameter request list, and the option that allows long replies.
 func (q *asking) requested() []byte {
 	list := q.only
 	for code := byte(1); q.only == nil && code < 255; code++ {
@@ -222,7 +222,7 @@ func (q *asking) requested() []byte {
 	return append(dhcp4.AppendOption(nil, 55, list), option4(57, "\x05\xa0")...)
 }
 
-// framed is a query as a v6 half sends it.
+// framed returns a query as a v6 half sends it.
 func framed(source string, message []byte) []byte {
 	return bytes.Replace(keaFrame(message), netip.MustParseAddr("fe80::1").AsSlice(), netip.MustParseAddr(source).AsSlice(), 1)
 }
@@ -231,7 +231,7 @@ func (q *asking) compare(t *testing.T, kea, ours asker) {
 	theirs, own := kea.ask(t, q, dhcp4.Discover, nil), ours.ask(t, q, dhcp4.Discover, nil)
 	if q.within == "silent" {
 		if theirs != nil || own != nil {
-			t.Errorf("Kea answers %v, ours %v; none must", theirs != nil, own != nil)
+			t.Errorf("Kea answers: %v, dhcp4d answers: %v; neither may", theirs != nil, own != nil)
 		}
 		return
 	}
@@ -249,7 +249,7 @@ func (q *asking) compare(t *testing.T, kea, ours asker) {
 func (q *asking) same(t *testing.T, what string, theirs, own *dhcp4.Message) {
 	t.Helper()
 	if theirs == nil || own == nil {
-		t.Fatalf("%s: Kea answers %v, ours %v", what, theirs != nil, own != nil)
+		t.Fatalf("%s: Kea answers: %v, dhcp4d answers: %v", what, theirs != nil, own != nil)
 	}
 	within := netip.MustParsePrefix(q.within)
 	for server, m := range map[string]*dhcp4.Message{"Kea": theirs, "ours": own} {
@@ -258,7 +258,7 @@ func (q *asking) same(t *testing.T, what string, theirs, own *dhcp4.Message) {
 		}
 	}
 	if theirs.Type() != own.Type() {
-		t.Errorf("%s: Kea answers %v, ours %v", what, theirs.Type(), own.Type())
+		t.Errorf("%s: Kea answers %v, dhcp4d %v", what, theirs.Type(), own.Type())
 	}
 	a, b := facts(theirs), facts(own)
 	for key := range 256 + 3 {
@@ -267,14 +267,14 @@ func (q *asking) same(t *testing.T, what string, theirs, own *dhcp4.Message) {
 		equal := inKea == inOurs && x == y
 		switch reason := q.differ[key]; {
 		case equal && reason != "":
-			t.Errorf("%s: option %d is the same; it is said to differ: %s", what, key, reason)
+			t.Errorf("%s: option %d is the same, and the list says that it differs: %s", what, key, reason)
 		case !equal && reason == "":
-			t.Errorf("%s: option %d: Kea %q (%v), ours %q (%v)", what, key, x, inKea, y, inOurs)
+			t.Errorf("%s: option %d: Kea %q (sent: %v), dhcp4d %q (sent: %v)", what, key, x, inKea, y, inOurs)
 		}
 	}
 }
 
-// facts are the options of an answer and the fields about booting.
+// facts returns the options of an answer, and the header fields about booting.
 func facts(m *dhcp4.Message) map[int]string {
 	all := map[int]string{siaddr: m.SIAddr().String(), sname: strings.TrimRight(string(m.SName()), "\x00"), file: strings.TrimRight(string(m.File()), "\x00")}
 	if overload, ok := m.Option(52); ok && overload[0]&2 != 0 {
@@ -290,7 +290,7 @@ func facts(m *dhcp4.Message) map[int]string {
 	return all
 }
 
-// domains are the names of a list, with pointers into it.
+// domains returns the names of a list, which may be compressed.
 func domains(wire []byte) (names []string) {
 	for at := 0; at < len(wire); {
 		name, end := "", -1

@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(netnstest.Main(m))
 }
 
-// network builds the network, or skips the test with the reason. The v6 half and the v4 half must
-// be installed or built; an empty name needs nothing.
+// network builds the network, or skips the test if a half is neither installed nor built. An empty
+// name stands for no half.
 func network(t *testing.T, v6, v4 servers.Kind) *topology.Network {
 	t.Helper()
 	for name, kind := range map[string]servers.Kind{"dhcp6d": v6, "dhcp4d": v4} {
@@ -57,10 +57,11 @@ func network(t *testing.T, v6, v4 servers.Kind) *topology.Network {
 	return s
 }
 
-// quick is a short retransmission: no datagram is lost here.
+// quick retransmits early and gives up soon: no datagram is lost here.
 var quick = client.Retransmit{First: time.Second, Max: time.Second, Tries: 4}
 
-// TestIPC25Matrix: all four pairs serve direct and relayed clients, with and without Relay Port.
+// TestIPC25Matrix checks that all four pairs serve direct and relayed clients, with and without
+// Relay Port.
 func TestIPC25Matrix(t *testing.T) {
 	for _, v6 := range []servers.Kind{servers.Ours, servers.Kea} {
 		for _, v4 := range []servers.Kind{servers.Ours, servers.Kea} {
@@ -105,7 +106,7 @@ type matrix struct {
 	given map[netip.Addr]bool
 }
 
-// exchange makes a client use a lease from DISCOVER to RELEASE.
+// exchange takes a client through all messages of a lease, from DISCOVER to RELEASE.
 func (m matrix) exchange(t *testing.T, via topology.Via, n int) {
 	c, socket, err := m.site.Client(via, n, client.Options{Retransmit: quick})
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // after six.
 const shortLife = `"renew-timer": 3, "rebind-timer": 6, "preferred-lifetime": 100, "valid-lifetime": 120, `
 
-// says waits until a process has printed something, after what it had printed before.
+// says waits until a process has printed a text this number of times.
 func says(t *testing.T, p *netns.Process, what string, times int) {
 	t.Helper()
 	pattern := regexp.MustCompile(what)
@@ -32,7 +32,7 @@ func says(t *testing.T, p *netns.Process, what string, times int) {
 	defer cancel()
 	if err := p.WaitFor(ctx, func() error {
 		if n := len(pattern.FindAllString(p.Output(), -1)); n < times {
-			return fmt.Errorf("it said %s %d times, want %d", what, n, times)
+			return fmt.Errorf("it has printed %s %d times, want %d", what, n, times)
 		}
 		return nil
 	}); err != nil {
@@ -40,9 +40,9 @@ func says(t *testing.T, p *netns.Process, what string, times int) {
 	}
 }
 
-// TestRL30_RL31LifeOfDHClient: ISC's client gets an address and a prefix by Rapid Commit, renews
-// them, rebinds them while Kea is silent, gives them back, and declines an address, all through
-// dhcp6d, directly and through relays. The same client has an IPv4 lease of dhcp4d meanwhile.
+// TestRL30_RL31LifeOfDHClient runs ISC's client behind dhcp6d, directly and through relays. It gets
+// an address and a prefix by Rapid Commit, renews them, rebinds them while Kea is silent, releases
+// them, and declines an address. Meanwhile it has an IPv4 lease of dhcp4d.
 func TestRL30_RL31LifeOfDHClient(t *testing.T) {
 	dhclient := find(t, "dhclient", "isc-dhcp-client")
 	for i, link := range []struct {
@@ -83,7 +83,7 @@ func TestRL30_RL31LifeOfDHClient(t *testing.T) {
 			says(t, p, "XMT: Renew", 1)
 			says(t, p, "RCV: Reply", 2)
 
-			// The same client, by 4o6.
+			// The same client gets its IPv4 lease.
 			c, socket, err := b.Client(link.via, i+11, client.Options{Retransmit: quick, HardwareAddr: topology.MAC(i + 1)})
 			if err != nil {
 				t.Fatal(err)
@@ -101,25 +101,25 @@ func TestRL30_RL31LifeOfDHClient(t *testing.T) {
 			before := strings.Count(p.Output(), "RCV: Reply")
 			kea.Signal(syscall.SIGCONT)
 			says(t, p, "RCV: Reply", before+1)
-			// dhclient may take any link-local address of the link, with the client's port.
+			// dhclient may use any link-local address of the link, with the port of DHCPv6 clients.
 			p.Kill()
 			if err := socket.Close(); err != nil {
 				t.Fatal(err)
 			}
 			p = run("leases", "/bin/true", "-r")
 			select {
-			case <-p.Ended(): // at once, when it has its Reply
+			case <-p.Ended(): // as soon as it has its Reply
 			case <-time.After(time.Minute):
 			}
 			if said := p.Output(); !strings.Contains(said, "XMT: Release") {
-				t.Errorf("it releases nothing:\n%s", said)
+				t.Errorf("dhclient does not release its leases:\n%s", said)
 			}
 			says(t, kea.Process, `DHCP6_RELEASE_NA .*`, 1)
 			says(t, kea.Process, `DHCP6_RELEASE_PD .*`, 1)
 
 			p.Kill()
 
-			// A client script says by status 3 that another host has the address.
+			// With status 3 a client script says that another host has the address.
 			script := file("script", "#!/bin/sh\ncase $reason in BOUND6) exit 3 ;; esac\nexit 0\n", 0o700)
 			says(t, run("declined", script), "XMT: Decline", 1)
 			says(t, kea.Process, `DHCP6_DECLINE_LEASE .*`, 1)
@@ -135,9 +135,9 @@ func TestRL30_RL31LifeOfDHClient(t *testing.T) {
 	}
 }
 
-// TestRL30_RL31LifeOfRealClients: dhcpcd and systemd-networkd renew their address and prefix, and
-// rebind them while Kea is silent, all through dhcp6d. dhcpcd gives them back. Debian 12's networkd
-// releases nothing.
+// TestRL30_RL31LifeOfRealClients runs dhcpcd and systemd-networkd behind dhcp6d. They renew their
+// address and prefix, and rebind them while Kea is silent. dhcpcd releases them; networkd of Debian
+// 12 cannot.
 func TestRL30_RL31LifeOfRealClients(t *testing.T) {
 	for _, tt := range realClients {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestRL30_RL31LifeOfRealClients(t *testing.T) {
 			if tt.release == nil {
 				return
 			}
-			// In the mounts of the client, which has its sockets there.
+			// In the mount namespace of the client, where its sockets are.
 			inside := []string{"/usr/bin/nsenter", "-m", "-p", "-t", strconv.Itoa(pid), program}
 			order, err := b.Clients.Start(nil, slices.Concat(inside, tt.release)...)
 			if err != nil {

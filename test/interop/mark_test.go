@@ -10,8 +10,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestAKeaWithoutItsMark: a kea-dhcp4 that is configured as a dhcp4d serves clients and does not
-// flap. dhcp6d says what to write.
+// TestAKeaWithoutItsMark configures a kea-dhcp4 as if it were a dhcp4d. It serves clients and does
+// not flap, and dhcp6d says how to configure it.
 func TestAKeaWithoutItsMark(t *testing.T) {
 	s := network(t, servers.Ours, servers.Kea)
 	c := topology.Config(t.TempDir())
@@ -37,10 +37,10 @@ func TestAKeaWithoutItsMark(t *testing.T) {
 	time.Sleep(5 * time.Second) // without a client
 	log := strings.ReplaceAll(six.Output(), `\"`, `"`)
 	if n := strings.Count(log, `write "[::1]:6768 kea" in DHCP6D_IPC_BACKENDS`); n < 1 || n > 2 {
-		t.Errorf("what to write is said %d times", n)
+		t.Errorf("dhcp6d says %d times how to configure the Kea, want once", n)
 	}
 	if n := strings.Count(log, "backend is up") + strings.Count(log, "backend is down"); n > 1 {
-		t.Errorf("it went up and down %d times", n)
+		t.Errorf("the backend went up and down %d times", n)
 	}
 	all, err := six.Metrics()
 	if err != nil {

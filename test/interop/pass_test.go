@@ -22,7 +22,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// passing is the network of package topology with a DHCPv6 server behind dhcp6d:
+// passing is the network of package topology with a DHCPv6 server behind dhcp6d, to which dhcp6d
+// passes messages on:
 //
 //	clients ─ relays ─ server ═ behind 2001:db8:5::/64 ═ theirs
 //	                     ::1                             ::2
@@ -34,7 +35,7 @@ type passing struct {
 	rapid     bool // the server takes Rapid Commit
 }
 
-// newPassing starts the daemons, which pass messages on to a server. Clients ask for option 88.
+// newPassing starts the daemons. dhcp6d passes messages on to a server, and offers option 88.
 func newPassing(t *testing.T, server string, env ...string) *passing {
 	s := network(t, servers.Ours, servers.Ours)
 	b := &passing{t: t, Network: s}
@@ -115,7 +116,7 @@ func (b *passing) wide() {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	// It keeps its DUID in a directory of its own.
+	// It has a directory of its own for its DUID.
 	p, err := b.theirs.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "/bin/sh", "-c",
 		`mkdir -p /var/lib/dhcpv6 && mount -t tmpfs lib /var/lib/dhcpv6 && exec "$0" -f -D -c "$1" -P "$2" eth1`, path, file, filepath.Join(dir, "pid"))
 	if err != nil {
@@ -138,7 +139,7 @@ func (b *passing) wide() {
 	}
 }
 
-// ranges are lines of dnsmasq: a range of addresses for each link. It delegates no prefixes.
+// ranges are lines for dnsmasq: a range of addresses for each link. dnsmasq delegates no prefixes.
 func ranges() string {
 	lines := "interface=eth1\n"
 	for _, p := range links {
@@ -183,7 +184,7 @@ func (b *passing) dnsmasq(lines string) {
 	}
 }
 
-// stateful is a client of DHCPv6 proper, which is a client of DHCPv4 too.
+// stateful is a client that gets IPv6 addresses by DHCPv6, and an IPv4 lease by 4o6.
 type stateful struct {
 	b  *passing
 	t  *testing.T
@@ -200,7 +201,7 @@ func (b *passing) stateful(t *testing.T, via topology.Via, n int) *stateful {
 	return &stateful{b, t, c, &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: topology.MAC(n)}}
 }
 
-// ask sends a message, again until an answer comes, and returns the answer.
+// ask sends a message until an answer comes, and returns the answer.
 func (s *stateful) ask(m *dhcpv6.Message) *dhcpv6.Message {
 	s.t.Helper()
 	for range 5 {
@@ -225,7 +226,7 @@ func (s *stateful) ask(m *dhcpv6.Message) *dhcpv6.Message {
 	return nil
 }
 
-// message returns a message of a type for what a client has.
+// message returns a message of a type about the client's address and prefix.
 func (s *stateful) message(kind dhcpv6.MessageType, options ...dhcpv6.Option) *dhcpv6.Message {
 	s.t.Helper()
 	m, err := dhcpv6.NewMessage(dhcpv6.WithClientID(s.id), dhcpv6.WithRequestedOptions(dhcpv6.OptionDNSRecursiveNameServer))
@@ -240,8 +241,8 @@ func (s *stateful) message(kind dhcpv6.MessageType, options ...dhcpv6.Option) *d
 	return m
 }
 
-// given returns the address and the prefix in a message, which must be of a link. Without prefixes
-// there is none.
+// given returns the address and the prefix in a message, and checks that they belong to the link.
+// With prefixes false the message must have no prefix.
 func (s *stateful) given(m *dhcpv6.Message, link netip.Prefix, prefixes bool) (na, pd dhcpv6.Option) {
 	s.t.Helper()
 	ia := m.Options.OneIANA()
@@ -270,7 +271,7 @@ func status(m *dhcpv6.Message) iana.StatusCode {
 	return iana.StatusSuccess
 }
 
-// life is an IPv6 lease from Solicit to Decline.
+// life takes an IPv6 lease from Solicit to Decline.
 func (s *stateful) life(link netip.Prefix, prefixes bool) {
 	s.t.Helper()
 	na := &dhcpv6.OptIANA{IaId: [4]byte{0, 0, 0, 1}}
@@ -322,7 +323,7 @@ func (s *stateful) life(link netip.Prefix, prefixes bool) {
 	}
 }
 
-// ipv4 is a DHCPv4 lease of the same client.
+// ipv4 gets an IPv4 lease for the same client, and releases it.
 func (s *stateful) ipv4() {
 	s.t.Helper()
 	l, err := s.c.Obtain(s.t.Context())
@@ -334,7 +335,7 @@ func (s *stateful) ipv4() {
 	}
 }
 
-// information asks for options, and returns whether dhcp6d answered.
+// information asks for options by Information-request, and reports whether dhcp6d answered.
 func (s *stateful) information(codes ...dhcpv6.OptionCode) (ours bool) {
 	s.t.Helper()
 	m := s.message(dhcpv6.MessageTypeInformationRequest)
@@ -342,8 +343,8 @@ func (s *stateful) information(codes ...dhcpv6.OptionCode) (ours bool) {
 	return isOurs(string(s.ask(m).Options.ServerID().ToBytes()))
 }
 
-// TestPassedOn: one client gets its IPv6 address and prefix of a server behind dhcp6d and its IPv4
-// lease of dhcp4d, directly and through relays.
+// TestRL30_RL31PassedOn checks that a client gets its IPv6 address and prefix from a server behind
+// dhcp6d, and its IPv4 lease from dhcp4d, directly and through relays.
 func TestRL30_RL31PassedOn(t *testing.T) {
 	for _, tt := range []struct {
 		name, server string
@@ -385,8 +386,8 @@ func TestRL30_RL31PassedOn(t *testing.T) {
 	}
 }
 
-// TestRL40KeaSuppliesOption88: a Kea that knows nothing of option 88 gives it to the clients of
-// dhcp6d that ask for it, and to no others.
+// TestRL40KeaSuppliesOption88 checks that a Kea without option 88 gives it to clients of dhcp6d
+// that ask for it, and to no others.
 func TestRL40KeaSuppliesOption88(t *testing.T) {
 	b := newPassing(t, "2001:db8:5::2", "DHCP6D_DHCPV6_SUPPLY=88")
 	b.kea(b.theirs, `"relay-supplied-options": ["88"], `+perLink("eth1/2001:db8:5::2"))

@@ -29,12 +29,12 @@ func vendor(enterprise uint32, code dhcpv6.OptionCode, data string) dhcpv6.Optio
 		VendorOpts: dhcpv6.Options{&dhcpv6.OptionGeneric{OptionCode: code, OptionData: []byte(data)}}}
 }
 
-// queries are sent to both v6 halves. Their options are in ascending order: Kea packs what it
-// received anew, so only such options come out unchanged.
+// queries are sent to both v6 halves. Their options are in ascending order, because Kea sorts the
+// options of a message that it forwards.
 var queries = []struct {
 	name      string
 	via       topology.Via
-	simulated bool // by a client that acts as the relays itself
+	simulated bool // the client acts as the relays itself
 	port      uint16
 	unicast   bool // the U flag
 	options   client.Options
@@ -81,7 +81,7 @@ func queryFrames(t *testing.T, kind servers.Kind) map[string][]byte {
 	s := network(t, kind, "")
 	defer s.Lab.Close()
 	config := topology.Config(t.TempDir())
-	config.V4 = servers.Kea // the context without the parts that Kea does not know
+	config.V4 = servers.Kea // without the parts of the context that Kea does not know
 	v4 := ipcEnd(t, s, 6768)
 	if _, err := servers.StartV6(s.Server, kind, config, true); err != nil {
 		t.Fatal(err)

@@ -32,8 +32,8 @@ func find(t *testing.T, name, pkg string) string {
 	return ""
 }
 
-// TestRL30_RL31DHClient: ISC's client gets its address and prefix of Kea, directly and through two
-// relays, and dhcp4d serves IPv4 on the same links.
+// TestRL30_RL31DHClient checks that ISC's client gets its address and prefix from Kea, directly and
+// through two relays, and that dhcp4d serves IPv4 on the same links.
 func TestRL30_RL31DHClient(t *testing.T) {
 	dhclient := find(t, "dhclient", "isc-dhcp-client")
 	b := newPassing(t, "2001:db8:5::2")
@@ -68,7 +68,7 @@ func TestRL30_RL31DHClient(t *testing.T) {
 	}
 }
 
-// The leases of dhclient.
+// Patterns for the lease file of dhclient.
 var (
 	iaaddr   = regexp.MustCompile(`iaaddr ([0-9a-f:]+)`)
 	iaprefix = regexp.MustCompile(`iaprefix ([0-9a-f:]+/[0-9]+)`)
@@ -104,13 +104,13 @@ type realClient struct {
 	name, program, pkg string
 	config, script     string
 	says               []string
-	renew, rebind      string   // what it says when it does that
-	release            []string // arguments that have it give back what it has
+	renew, rebind      string   // what it prints then
+	release            []string // arguments that make it release its leases
 }
 
 var realClients = []realClient{
 	{
-		// Without router advertisements, which nobody sends here, it asks at once.
+		// It asks at once, because there are no router advertisements here.
 		name: "dhcpcd", program: "dhcpcd", pkg: "dhcpcd-base",
 		config:  "duid\nnoipv4\nnoipv6rs\nnoarp\nallowinterfaces access\ninterface access\nia_na 1\nia_pd 2 -\n",
 		script:  `mount -t tmpfs lib /var/lib/dhcpcd && exec "$0" -B -d -f "$1" --script /bin/true access`,
@@ -120,7 +120,7 @@ var realClients = []realClient{
 		says:    []string{`adding address 2001:db8:a::1[0-9a-f]{3}`, `delegated prefix 2001:db8:1[0-9a-f]{2}:[0-9a-f:]*/56`},
 	},
 	{
-		// It takes links without udev if /sys can only be read.
+		// With a read-only /sys it uses links that udev does not know.
 		name: "systemd-networkd", program: "/lib/systemd/systemd-networkd", pkg: "systemd",
 		config: "[Match]\nName=access\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\n[DHCPv6]\nWithoutRA=solicit\n",
 		script: `mount -t sysfs -o ro sysfs /sys && mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
@@ -132,8 +132,9 @@ var realClients = []realClient{
 	},
 }
 
-// TestRL30_RL31RealClients: dhcpcd and systemd-networkd get their address and prefix of Kea through
-// dhcp6d, which serves IPv4 beside that. tshark reads what passes on both sides of dhcp6d.
+// TestRL30_RL31RealClients checks that dhcpcd and systemd-networkd get their address and prefix
+// from Kea through dhcp6d, which also serves IPv4. tshark reads the packets on both sides of
+// dhcp6d.
 func TestRL30_RL31RealClients(t *testing.T) {
 	for _, tt := range realClients {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,14 +155,14 @@ func TestRL30_RL31RealClients(t *testing.T) {
 			for _, what := range tt.says {
 				if err := p.WaitFor(ctx, func() error {
 					if !regexp.MustCompile(what).MatchString(p.Output()) {
-						return fmt.Errorf("it did not say %s", what)
+						return fmt.Errorf("it has not printed %s", what)
 					}
 					return nil
 				}); err != nil {
 					t.Fatalf("%v:\n%s", err, p.Output())
 				}
 			}
-			b.stateful(t, topology.OneRelay, 11).ipv4() // dhcpcd takes port 546 of each address on its link
+			b.stateful(t, topology.OneRelay, 11).ipv4() // not on dhcpcd's link, where it has port 546 of all addresses
 			for side, c := range captures {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
@@ -188,7 +189,7 @@ func (b *passing) realClient(t *testing.T, c *realClient, program string) *netns
 	if err := os.WriteFile(config, []byte(c.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// It has its own /run, so that it meets no other one. What it has started ends with it.
+	// It has its own /run, so that it does not see another one's files. Its children end with it.
 	p, err := b.Clients.Start([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc",
 		"/bin/sh", "-c", "mount -t tmpfs run /run && "+c.script, program, config)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A step is one query frame for a v4 half. A step begins in the state that the one before left.
+// A step is one query frame for a v4 half. The steps are sent in their order.
 type step struct {
 	name    string
 	message dhcpv4.MessageType
@@ -32,7 +32,7 @@ type step struct {
 func ip(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
 var (
-	// It requests everything that both sides configure, lease times too.
+	// It requests all options that both sides configure, lease times too.
 	asks = dhcpv4.OptParameterRequestList(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer,
 		dhcpv4.OptionDomainName, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue)
 	behind = []relay.Level{
@@ -63,11 +63,11 @@ var (
 // TestIPC16Response compares what dhcp4d and kea-dhcp4 answer to the same
 // frames. The test is the v6 half. All octets must be equal but these:
 //   - the order of the inner options: ours is the client's (D4-33, O4-11),
-//     Kea's ascending, so they are sorted first;
+//     Kea's is ascending, so the test sorts them first;
 //   - the flags of a response, which Kea copies and we clear;
 //   - option 56, a text for people, which Kea does not send in a NAK;
-//   - the subnet mask, which goes with the routers in our answer to an INFORM
-//     (D4-75), and which Kea gives with leases only.
+//   - the subnet mask in the answer to an INFORM: dhcp4d sends it with the
+//     routers (D4-75), Kea only with leases.
 func TestIPC16Response(t *testing.T) {
 	kea := responses(t, servers.Kea)
 	ours := responses(t, servers.Ours)
@@ -87,7 +87,7 @@ func TestIPC16Response(t *testing.T) {
 	}
 }
 
-// responses sends all steps to a v4 half and returns its answers, made determined.
+// responses sends all steps to a v4 half and returns its answers, after [determined].
 func responses(t *testing.T, kind servers.Kind) map[string][]byte {
 	t.Helper()
 	s := network(t, "", kind)

@@ -12,8 +12,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// TestSilenceOfAKeaIsNoLoad: a Kea leaves DISCOVERs of a full subnet unanswered, and cannot say how
-// far it has read. It does not count as overloaded, and clients of another subnet are served.
+// TestSilenceOfAKeaIsNoLoad checks that a Kea does not count as overloaded because it leaves
+// DISCOVERs of a full subnet unanswered. Clients of another subnet are served.
 func TestSilenceOfAKeaIsNoLoad(t *testing.T) {
 	s := network(t, servers.Ours, servers.Kea)
 	c := topology.Config(t.TempDir())
@@ -54,7 +54,7 @@ func TestSilenceOfAKeaIsNoLoad(t *testing.T) {
 	}
 	behind.Rate, behind.Count, behind.Seed = 1500, 9000, 2
 	flood := run(s.Relay1, behind)
-	// On a busy machine a datagram of theirs may be lost in a full socket, so they send again.
+	// On a busy machine their datagrams may be lost in a full socket, so they retransmit.
 	for n := range 15 {
 		c, socket, err := s.Client(topology.Multicast, 100+n, client.Options{Retransmit: quick})
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// softwires configures every container, for Kea by keaSoftwires.
+// softwires has every container; keaSoftwires is the same for Kea.
 const softwires = `
 links:
   - aftr-name: aftr.example.net
@@ -52,7 +52,7 @@ const keaSoftwires = `"client-classes": [{"name": "all", "test": "pkt6.msgtype =
 	{"name": "s46-portparams", "space": "s46-v4v6bind-options", "data": "0, 52/8"}
 ]}]`
 
-// softwireCodes are the options of the document.
+// softwireCodes are the codes of the options in that document.
 var softwireCodes = []dhcpv6.OptionCode{64, 94, 95, 96, 111}
 
 // data returns the content of an option, nil if it is not there.
@@ -63,7 +63,7 @@ func data(m *dhcpv6.Message, code dhcpv6.OptionCode) []byte {
 	return nil
 }
 
-// softwired returns a network where dhcp6d has the document.
+// softwired returns a network whose dhcp6d has that document.
 func softwired(t *testing.T, env ...string) *passing {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "links.yml")
@@ -73,7 +73,7 @@ func softwired(t *testing.T, env ...string) *passing {
 	return newPassing(t, "2001:db8:5::2", append(env, "DHCP6D_LINKS_FILE="+file)...)
 }
 
-// asks is a message that asks for the options of the document.
+// asks returns a message that asks for the options of the document.
 func (s *stateful) asks(kind dhcpv6.MessageType, options ...dhcpv6.Option) *dhcpv6.Message {
 	m := s.message(kind, options...)
 	m.UpdateOption(dhcpv6.OptRequestedOption(softwireCodes...))
@@ -95,7 +95,8 @@ func sameRow(t *testing.T, a, b []byte) bool {
 	return sorted(a) == sorted(b)
 }
 
-// TestSW_2_KeaHasTheSameOctets: of the same values Kea and dhcp6d make the same options.
+// TestSW_2_KeaHasTheSameOctets checks that Kea and dhcp6d make the same options from the same
+// values.
 func TestSW_2_KeaHasTheSameOctets(t *testing.T) {
 	b := softwired(t)
 	b.kea(b.theirs, perLink("eth1/2001:db8:5::2")+", "+keaSoftwires)
@@ -116,8 +117,8 @@ func TestSW_2_KeaHasTheSameOctets(t *testing.T) {
 	}
 }
 
-// TestRL40KeaSuppliesSoftwires: a Kea that knows nothing of the options gives them to the clients
-// of dhcp6d that ask for them.
+// TestRL40KeaSuppliesSoftwires checks that a Kea without the options gives them to clients of
+// dhcp6d that ask for them.
 func TestRL40KeaSuppliesSoftwires(t *testing.T) {
 	b := softwired(t, "DHCP6D_DHCPV6_SUPPLY=64,94,95,96,111")
 	b.kea(b.theirs, snippetOf(b.t, "../../docs/softwires.md", "json kea supplied")+", "+perLink("eth1/2001:db8:5::2"))

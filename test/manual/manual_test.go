@@ -158,7 +158,7 @@ func TestFish(t *testing.T) {
 	}
 }
 
-// zsh says what it is told to offer.
+// TestZsh replaces _describe and _arguments of zsh by functions that print what they would offer.
 func TestZsh(t *testing.T) {
 	const script = `
 _describe() { print -rl -- ${(P)2} }

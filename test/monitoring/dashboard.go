@@ -81,7 +81,7 @@ type Column struct{ Label, Title, Unit string }
 
 type object = map[string]any
 
-// datasource is the one that is chosen at the top of the page.
+// datasource is the data source that is chosen at the top of the page.
 var datasource = object{"type": "prometheus", "uid": "${datasource}"}
 
 // JSON returns the dashboard in Grafana's format.
@@ -227,7 +227,7 @@ func (p Panel) object() object {
 	return o
 }
 
-// thresholds returns green, orange and red, or only green if no value is bad.
+// thresholds returns green, orange and red, or only green without Below and Above.
 func (p Panel) thresholds() object {
 	step := func(color string, from any) object { return object{"color": color, "value": from} }
 	steps := []object{step("green", nil)}

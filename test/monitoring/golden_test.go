@@ -22,8 +22,8 @@ import (
 // Go runtime's collectors that no rule or panel uses.
 const golden = "testdata/metrics.txt"
 
-// document says the same in Markdown, with what each series means, and all reasons. What stands
-// before its first section was written by a person.
+// document has the same in Markdown, with the meaning of each series, and all reasons. The text
+// before its first section is not generated.
 const document = "../../docs/metrics.md"
 
 var update = flag.Bool("update", false, "write "+golden+" and "+document)
@@ -112,7 +112,7 @@ func describe(lines []string, exposition string) (rows []string) {
 	return rows
 }
 
-// tables are the sections of the document: rows of series, and the reasons.
+// tables returns the sections of the document: rows of series, and the reasons.
 func tables(rows []string) string {
 	var b strings.Builder
 	slices.Sort(rows)

@@ -7,14 +7,14 @@ func Dashboards() []Dashboard { return []Dashboard{overview(), leases(), hooks()
 
 const rate = "[$__rate_interval]"
 
-// quantile is a quantile of a histogram, by labels: of its classic buckets, or of a native
-// histogram where Prometheus takes those instead.
+// quantile returns the expression of a quantile of a histogram, by labels. It works with classic
+// buckets and with a native histogram.
 func quantile(q, by, metric, selector string) string {
 	return `histogram_quantile(` + q + `, sum by (` + by + `, le) (rate(` + metric + `_bucket` + selector + rate + `)))` +
 		` or histogram_quantile(` + q + `, sum by (` + by + `) (rate(` + metric + selector + rate + `)))`
 }
 
-// heat is what a heat map shows of a histogram of either kind.
+// heat returns the expression of a heat map for a histogram of either kind.
 func heat(metric, selector string) string {
 	return `sum by (le) (rate(` + metric + `_bucket` + selector + rate + `)) or sum(rate(` + metric + selector + rate + `))`
 }

@@ -24,8 +24,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// twoSites is a Prometheus that has two sites, told apart by the label cluster, and other jobs. The
-// dhcp4d of the site west is dead.
+// twoSites is the configuration of a Prometheus with two sites, which differ in the label cluster,
+// and with other jobs. The dhcp4d of the site west is dead.
 const twoSites = `
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: ["%s"]
@@ -103,7 +103,7 @@ func TestThePackInAPrometheusOfTwoSites(t *testing.T) {
 	}
 }
 
-// histograms are the expressions of panels and rules that read one.
+// histograms returns the expressions of panels and rules that read a histogram.
 func histograms(t *testing.T) (found []monitoring.Expression) {
 	t.Helper()
 	all, err := monitoring.Expressions(root)

@@ -39,7 +39,7 @@ func (s system) run(script string) string {
 	return strings.TrimSpace(out)
 }
 
-// is compares what a script prints.
+// is runs a script and compares what it prints.
 func (s system) is(want, script string) {
 	s.t.Helper()
 	if got := s.run(script); got != want {
@@ -47,7 +47,7 @@ func (s system) is(want, script string) {
 	}
 }
 
-// until runs a script until it prints that.
+// until runs a script until it prints a text.
 func (s system) until(want, script string) {
 	s.t.Helper()
 	for s.run(script) != want {
@@ -57,7 +57,7 @@ func (s system) until(want, script string) {
 	}
 }
 
-// part runs a part of the test. What comes after a part that failed is not tested.
+// part runs a part of the test. If it fails, the test ends.
 func (s system) part(name string, f func(s system)) {
 	s.t.Helper()
 	if !s.t.Run(name, func(t *testing.T) { f(system{s.Root, t}) }) {
@@ -70,7 +70,7 @@ const (
 	lease   = `ip netns exec cpe dhcp4o6-client -i eth0 -once -json -release=false -state /root/lease`
 )
 
-// install is a script that installs a version of all packages, whatever is installed.
+// install returns a script that installs a version of all packages.
 func install(version string) string {
 	return "dpkg -i /packages/" + version + "/*.deb"
 }
@@ -212,7 +212,7 @@ func TestPackages(t *testing.T) {
 		}
 		return event.Address
 	}
-	// kept says whether a version serves, with the lease.
+	// kept checks that a version serves and has the lease.
 	kept := func(s system, version string) {
 		s.t.Helper()
 		for d := range strings.FieldsSeq(daemons) {
@@ -246,7 +246,7 @@ func TestPackages(t *testing.T) {
 		s.run("systemctl enable --now dhcp4d-radius")
 		s.until("socket dhcp4d", "test -S /run/dhcp4d-radius/socket && stat -c 'socket %U' /run/dhcp4d-radius/socket || true")
 	})
-	// radius says whether a version of it runs.
+	// radius checks that a version of it runs.
 	radius := func(s system, version string) {
 		s.t.Helper()
 		s.until("dhcp4d-radius "+version, `pid=$(systemctl show -P MainPID dhcp4d-radius)

@@ -82,7 +82,7 @@ func (r *Root) Boot(ctx context.Context) error {
 		default:
 		}
 		if r.init = child(c.Process.Pid); r.init != "" {
-			// It is "degraded" where this host does not let a unit of Debian's start.
+			// It is "degraded" if this host keeps a unit of Debian from starting.
 			if out, _ := r.Run(ctx, "systemctl is-system-running --wait"); strings.Contains(out, "running") || strings.Contains(out, "degraded") {
 				return nil
 			}

@@ -21,7 +21,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// served is the network with both daemons.
+// served is a network with both daemons.
 type served struct {
 	*topology.Network
 	config    servers.Config
@@ -70,8 +70,7 @@ type report struct {
 	DNS     []netip.Addr
 }
 
-// ended returns what a client has printed until its end. If the signal is not 0, it ends the
-// client.
+// ended waits for the end of a client, after a signal unless it is 0, and returns its output.
 func ended(t *testing.T, p *netns.Process, signal syscall.Signal) (all []report) {
 	t.Helper()
 	if signal != 0 {
@@ -125,7 +124,7 @@ func TestClient(t *testing.T) {
 			t.Errorf("reported %s", got)
 		}
 	})
-	t.Run("Q-13 stops, and takes the address away, when option 88 vanishes; starts again when it is back", func(t *testing.T) {
+	t.Run("Q-13 stops and removes the address when option 88 vanishes, and starts again when it is back", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t, time.Hour)
 		p := s.client(t, "-refresh", "1s", "-configure", "access")
@@ -141,7 +140,7 @@ func TestClient(t *testing.T) {
 			t.Errorf("reported %s", p.Output())
 		}
 	})
-	t.Run("rides out a restart of both daemons while its lease is rebound", func(t *testing.T) {
+	t.Run("keeps its lease over a restart of both daemons by rebinding", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t, 8*time.Second)
 		p := s.client(t)
@@ -181,7 +180,7 @@ func TestClient(t *testing.T) {
 		says(t, p, "obtained 192.0.2.")
 		var address string
 		var routes []string
-		for range 100 { // it prints the event before it configures
+		for range 100 { // it prints the event before it configures the interface
 			if address, routes = s.configured(t); len(routes) > 0 {
 				break
 			}
@@ -194,7 +193,7 @@ func TestClient(t *testing.T) {
 			t.Error(err)
 		}
 		if address, routes := s.configured(t); address != "" || len(routes) > 0 {
-			t.Errorf("left behind: address %s, routes %v", address, routes)
+			t.Errorf("after its end the interface has the address %s, routes %v", address, routes)
 		}
 		if !strings.Contains(p.Output(), "released 192.0.2.") {
 			t.Errorf("reported %s", p.Output())

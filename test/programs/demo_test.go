@@ -30,7 +30,7 @@ func TestDemo(t *testing.T) {
 		}
 		return p
 	}
-	t.Run("shows a lease on every way and ends with 0", func(t *testing.T) {
+	t.Run("shows a lease on every path and ends with status 0", func(t *testing.T) {
 		p := demo(t, filepath.Dir(daemon))
 		if code, err := p.Wait(t.Context()); err != nil || code != 0 {
 			t.Fatalf("status %d, %v:\n%s", code, err, p.Output())
@@ -53,7 +53,7 @@ func TestDemo(t *testing.T) {
 			t.Log(p.Output())
 		}
 	})
-	t.Run("ends with 1 and says so without daemons", func(t *testing.T) {
+	t.Run("without the daemons it says so and ends with status 1", func(t *testing.T) {
 		p := demo(t, t.TempDir())
 		if code, err := p.Wait(t.Context()); err != nil || code != 1 || !strings.Contains(p.Output(), "demo: FAILED: dhcp4d is not built (run make build") {
 			t.Errorf("status %d, %v:\n%s", code, err, p.Output())

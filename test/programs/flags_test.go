@@ -66,7 +66,7 @@ func TestFlagsInDocuments(t *testing.T) {
 	}
 	known, checked := map[string][]string{}, 0
 	for _, document := range documents {
-		if filepath.Base(document) == "CHANGELOG.md" { // it tells of what was
+		if filepath.Base(document) == "CHANGELOG.md" { // it has commands of former versions
 			continue
 		}
 		text, err := os.ReadFile(document)

@@ -61,7 +61,7 @@ func TestV4Relay(t *testing.T) {
 			}
 		})
 	}
-	t.Run("RA-1, Q-13 option 88 comes, goes and comes again, and with it 4o6", func(t *testing.T) {
+	t.Run("RA-1, Q-13 4o6 begins with option 88, ends without it, and begins again", func(t *testing.T) {
 		set := func(value string) {
 			offer(t, option88, value)
 			six.Signal(syscall.SIGHUP)
@@ -90,7 +90,7 @@ func TestV4Relay(t *testing.T) {
 			t.Errorf("%v; it said:\n%s", err, p.Output())
 		}
 	})
-	t.Run("Q-14 a source that was given is that of unicast alone", func(t *testing.T) {
+	t.Run("Q-14 a configured source is used for unicast only", func(t *testing.T) {
 		ours := topology.Address(topology.AccessPrefix, 1)
 		if err := s.Clients.AddAddress("access", netip.PrefixFrom(ours, 64)); err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 // KeaLeases is the name of the lease file of Kea's v4 half, in Config.Dir.
 const KeaLeases = "kea-leases4.csv"
 
-// KeaMissing returns nil if Kea's two servers are installed, else an error that says what to do.
+// KeaMissing returns an error that says what to do if Kea's two servers are not installed.
 func KeaMissing() error {
 	for _, name := range []string{"kea-dhcp4", "kea-dhcp6"} {
 		if _, err := findKea("", name); err != nil {
@@ -55,8 +55,8 @@ func KeaVersion(ctx context.Context, dir string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// StartKeaDHCPv6 starts Kea's DHCPv6 server alone, not as a half, with the caller's configuration
-// and further arguments. dir is for its files.
+// StartKeaDHCPv6 starts Kea's DHCPv6 server without a v4 half, with the caller's configuration and
+// further arguments. dir is for its files.
 func StartKeaDHCPv6(h *netns.Host, dir, config string, args ...string) (*Half, error) {
 	return startKea(h, "kea-dhcp6", Config{Dir: dir}.withDefaults(), config, args...)
 }
@@ -82,7 +82,7 @@ func startKea(h *netns.Host, name string, c Config, config string, args ...strin
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
 	return start(h, Kea, c, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
 		if !strings.Contains(p.Output(), started) {
-			return fmt.Errorf("%s was not said", started)
+			return fmt.Errorf("Kea has not logged %s", started)
 		}
 		return nil
 	})
@@ -147,7 +147,7 @@ func kea4(c Config) map[string]any {
 	}}
 }
 
-// keaLog always passes the messages of the server itself: that it has started, and little else.
+// keaLog always has the few messages of the server itself, such as that it has started.
 func keaLog(name string, c Config) []any {
 	logger := func(name, severity string) any {
 		return map[string]any{"name": name, "severity": strings.ToUpper(severity),

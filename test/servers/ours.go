@@ -85,14 +85,14 @@ func startOurs(h *netns.Host, c Config, name string, through, env []string, alon
 	return start(h, Ours, c, env, metrics, append(slices.Clip(through), path), func(*netns.Process) error {
 		_, err := get(h, metrics, "/readyz")
 		if err != nil && alone && strings.Contains(err.Error(), "running: ok") {
-			return nil // only its other half is missing
+			return nil // the other half is missing, and nothing else
 		}
 		return err
 	})
 }
 
-// StartImported starts our v4 half with what its program makes of a configuration of Kea's, and
-// with further variables. dir is for what is made.
+// StartImported converts a configuration of Kea's with our program, and starts our v4 half with the
+// result and with further variables. dir is for the converted files.
 func StartImported(ctx context.Context, h *netns.Host, dir, configuration string, env ...string) (*Half, error) {
 	path, err := program(Config{}, "dhcp4d")
 	if err != nil {

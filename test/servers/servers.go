@@ -15,7 +15,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/netns"
 )
 
-// Kind is whose program a half is.
+// Kind says whose program a half is.
 type Kind string
 
 // The kinds.
@@ -48,8 +48,8 @@ type Config struct {
 	LeaseTime time.Duration
 	// Quiet makes both halves log warnings only, for measuring.
 	Quiet bool
-	// Through is a command that starts our v4 half: it gets the half's arguments, and becomes it
-	// (exec). Through6 starts our v6 half.
+	// Through is a command that starts our v4 half. It gets the half's program and arguments, and
+	// must become it (exec). Through6 does that for our v6 half.
 	Through, Through6 []string
 	// Prepare is called with the process of each of our halves before it runs. It may be nil.
 	Prepare func(pid int) error
@@ -65,7 +65,7 @@ type Config struct {
 	KeaDatabase map[string]any
 }
 
-// A Subnet holds IPv4 addresses and the clients that get them. One of the keys is enough. The
+// A Subnet has IPv4 addresses, and keys that select its clients. One key is enough. The
 // server identifier is the first address of the prefix. Ours is configured; Kea takes it from the
 // interface.
 type Subnet struct {

@@ -20,7 +20,7 @@ type Verdict struct {
 // event is a moment in a trace.
 type event struct {
 	at   time.Duration
-	rank int // of events at the same moment: the one that proves least comes first
+	rank int // the order of events at the same moment: the one that proves least comes first
 	do   func() error
 }
 
@@ -34,23 +34,23 @@ const (
 	opened
 )
 
-// slack is how much the second of a record may differ from the second of its ACK: both are rounded
-// down, and the decision comes before the ACK.
+// slack is how many seconds the end of a lease in its record may differ from its end in the ACK.
+// Both are rounded down, and the ACK is later than the decision.
 const slack = 2
 
-// A descriptor is open.
+// A descriptor is an open file descriptor.
 type descriptor struct {
 	dsync bool // its writes are durable when they return
 	at    int64
 }
 
-// A piece of a file that was written.
+// A piece is a write to a file.
 type piece struct {
 	at     int64
 	octets []byte
 }
 
-// A file of the store.
+// A file is a file of the store.
 type file struct {
 	pending []piece // written, not yet known to be durable
 	settled int     // the number of pieces before those, durable or lost
@@ -65,7 +65,7 @@ type judge struct {
 	fds      map[int]*descriptor
 	files    map[string]*file
 	segments segments
-	lasts    map[[4]byte]int64 // durable, by address: when the lease ends
+	lasts    map[[4]byte]int64 // the end of the durable lease, by address
 }
 
 // Judge reads a trace. An ACK is early unless a durable record has its address and lasts as long as
@@ -121,8 +121,8 @@ func (j *judge) events(c *Call) []event {
 	return nil
 }
 
-// syncs treats a sync that fails as the loss of what it was to make durable. The kernel reports the
-// failure once, and the next sync would succeed.
+// syncs treats a failed sync as the loss of the pending writes. The kernel reports the failure only
+// once, and the next sync would succeed.
 func (j *judge) syncs(c *Call) []event {
 	f := j.file(c.File)
 	if f == nil {

@@ -31,7 +31,7 @@ var headers = [...]int{0, 7, 11, 19} // by group of types
 // binding.
 func (l *pebbleLog) durable(b []byte, at int64, fn func(binding)) error {
 	if at != int64(len(l.written)) {
-		return fmt.Errorf("it is written at %d, behind %d octets, which is not understood", at, len(l.written))
+		return fmt.Errorf("a write at offset %d of a log of %d octets is not expected", at, len(l.written))
 	}
 	l.written = append(l.written, b...)
 	for {

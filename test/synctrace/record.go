@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// A binding is a record of either store, as far as it matters here. Its key is a kind, the address
-// and a port set. At octet 24 of its value is the time when it ends.
+// A binding is a record of either store. Its key is a kind, the address and a port set. At octet 24
+// of its value is the time when the lease ends.
 type binding struct {
 	address [4]byte
 	ends    int64

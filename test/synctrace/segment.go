@@ -25,12 +25,12 @@ type segments struct {
 //	16  4  number of the segment, as in the file's name
 //	20  4  checksum of the batch before, in this segment or in the last one
 //	24  8  number, one more than that of the batch before
-//	32 16  what is of no concern here
+//	32 16  not read here
 //	48  4  length of the records
 //	       records, each a length of 2 octets, a key and a value
 //
-// A file that is used again still has its old batches. They have another segment number, so a start
-// does not take them for new ones. Here the file begins as if it were empty.
+// A segment that is used again still has old batches. They have another segment number, so dhcp4d
+// does not take them for new ones. Here a segment is empty at first.
 type segment struct {
 	all     *segments
 	number  uint32
@@ -84,7 +84,7 @@ func (s *segment) durable(b []byte, at int64, fn func(binding)) error {
 		}
 		number, before := binary.BigEndian.Uint64(whole[24:]), binary.BigEndian.Uint32(whole[20:])
 		if s.all.number != 0 && (number != s.all.number+1 || before != s.all.sum) {
-			return nil // a start would read no further
+			return nil // dhcp4d would read no further at its start
 		}
 		s.all.number, s.all.sum = number, sum
 		s.read += (len(whole) + segmentBlock - 1) / segmentBlock * segmentBlock

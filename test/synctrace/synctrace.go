@@ -1,8 +1,8 @@
 // Package synctrace reads the system calls of a dhcp4d, as strace recorded them. It judges whether
 // an acknowledgement left before the record of its lease was on stable storage.
 //
-// It has its own knowledge of both stores: what makes a write durable, the blocks of Pebble's log,
-// the segments of a journal, their batches, and key and value of a binding. Its input is one file
+// It does not use the code of the stores. It has its own reader of Pebble's log, of a journal's
+// segments, and of the bindings in them. Its input is one file
 // per thread, made by strace with [Options]. The trace must begin with the start of dhcp4d, because
 // the flags of a descriptor are known only from its opening.
 package synctrace
@@ -33,7 +33,7 @@ func Options(prefix string) []string {
 type Call struct {
 	Name       string
 	Begin, End time.Duration // since the epoch
-	FD         int           // the one that it was given, or made
+	FD         int           // its argument, or for openat its result
 	File       string        // of that descriptor
 	Flags      string        // of openat, such as O_RDWR|O_DSYNC
 	Offset     int64         // of pwrite64, pwritev
@@ -98,7 +98,7 @@ func parse(l string) (c Call, ok bool, err error) {
 		if f := flags.FindStringSubmatch(m[3]); f != nil {
 			c.Flags = f[1]
 		}
-		m[3] = m[4] // the descriptor that it made
+		m[3] = m[4] // the result is the descriptor
 	}
 	if n := name.FindStringSubmatch(m[3]); n != nil {
 		if c.FD, err = strconv.Atoi(n[1]); err != nil {
@@ -126,7 +126,7 @@ func seconds(s string) (time.Duration, error) { return time.ParseDuration(s + "s
 func octets(escaped string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(escaped, `\x`, ""))
 	if err != nil {
-		panic(err) // the expression matches nothing else
+		panic(err) // the regular expression matches only digits
 	}
 	return b
 }

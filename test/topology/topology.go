@@ -48,7 +48,7 @@ var (
 
 	// Relay2Up is the address that relay2 sends from, on lan1.
 	Relay2Up = netip.MustParseAddr("2001:db8:1::2")
-	// chain are the relays that relay.Chain invents.
+	// chain are the addresses of the relays that relay.Chain makes.
 	chain = netip.MustParsePrefix("2001:db8::f00/120")
 )
 
@@ -62,7 +62,7 @@ var (
 		Interface: "core", Links: []netip.Prefix{Lan1Prefix, Lan2Prefix}}
 )
 
-// Via is the path from a client to the server.
+// Via is a path from a client to the server.
 type Via string
 
 // The paths.

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// mixed returns where code has a && beside a || without parentheses.
+// mixed returns the places where code has && beside || without parentheses.
 func mixed(files *token.FileSet, file *ast.File) (places []token.Position) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		or, ok := n.(*ast.BinaryExpr)
@@ -28,7 +28,8 @@ func mixed(files *token.FileSet, file *ast.File) (places []token.Position) {
 	return places
 }
 
-// TestConditionsHaveParentheses: nobody has to know which of && and || binds more tightly.
+// TestConditionsHaveParentheses checks that no reader has to know that && binds more tightly than
+// ||.
 func TestConditionsHaveParentheses(t *testing.T) {
 	const top = "../../.."
 	read, files := 0, token.NewFileSet()

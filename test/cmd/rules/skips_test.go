@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestNobodySkipsByHimself: package skip fails a test in CI that it skips elsewhere. A test that
-// skips itself in another way would be skipped in CI too.
+// TestNobodySkipsByHimself checks that tests skip only by package skip, which fails them in CI
+// instead.
 func TestNobodySkipsByHimself(t *testing.T) {
 	const top = "../../.."
 	skips := regexp.MustCompile(`\b(t|b|tb|f)\.Skip(f|Now)?\(|testing\.Short\(|Getenv\("CI"\)`)

@@ -88,7 +88,7 @@ type dependency struct {
 	DependsOn []string `json:"dependsOn,omitempty"`
 }
 
-// newBill is the bill of a program with that SHA-256. The modules of this repository have its
+// newBill returns the bill of a program with this SHA-256. The modules of this repository have its
 // version.
 func newBill(name, version, sum string, info *debug.BuildInfo, at time.Time) bill {
 	b := bill{Format: "CycloneDX", Spec: "1.6", Version: 1, Metadata: metadata{

@@ -59,8 +59,8 @@ type step struct {
 	last bool // only the last such line
 }
 
-// A said line is one that a test logs, or how to repeat what it found. A found line is one that a
-// fuzzer counts.
+// A said line is one that a test logs, or one that says how to repeat a failure. A found line is
+// one with the counts of a fuzzer.
 var (
 	said  = regexp.MustCompile(`^ +(?:\w+_test\.go:\d+: (.*)|(again: .*))`)
 	found = regexp.MustCompile(`^fuzz: elapsed: .*, (execs: \d+) .*`)
@@ -149,7 +149,7 @@ type result struct {
 	Name   string
 	Took   time.Duration
 	Kept   []string
-	Failed string // why, empty if it held
+	Failed string // why the step failed, "" if it did not
 }
 
 func run(total time.Duration, out, state string) (ok bool, err error) {
@@ -175,7 +175,7 @@ func run(total time.Duration, out, state string) (ok bool, err error) {
 			return ok, err
 		}
 		if state == "" && i < len(list)-1 {
-			continue // only what has ended is worth a report
+			continue // a step that was cut short is not reported
 		}
 		if err := os.WriteFile(out, []byte(report(append(slices.Clip(pieces), now), names(list))), 0o644); err != nil {
 			return ok, fmt.Errorf("writing the result: %w", err)
@@ -219,7 +219,7 @@ func (s step) run(log io.Writer) result {
 	return r
 }
 
-// longest is the most lines of a step that are kept.
+// longest is the number of lines of a step that are kept.
 const longest = 6
 
 // names are the names of steps.
