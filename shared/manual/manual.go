@@ -157,11 +157,13 @@ func own() []Command {
 	return all
 }
 
-// Alone tells of a program without commands, if its arguments ask for that; it reports whether they
-// do. The program is described but for its name and its flags, which are those of f.
-func Alone(p Program, f *flag.FlagSet, args []string, w io.Writer) (asked bool, err error) {
+// Parse parses the arguments of a program without commands. If they ask for its manual page or for
+// a completion, it writes that to w instead. It reports done if the program has nothing more to do,
+// also after an error. P needs neither name nor flags: these are those of f.
+func Parse(p Program, f *flag.FlagSet, args []string, w io.Writer) (done bool, err error) {
 	if len(args) == 0 || args[0] != Word {
-		return false, nil
+		err = f.Parse(args)
+		return err != nil, err
 	}
 	p.Name, p.Section = f.Name(), 1
 	p.Commands = []Command{{Arguments: "[flags]", Flags: of(f)}}

@@ -73,10 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&prefix, "prefix", false,
 		"first obtain an IPv6 prefix from a DHCPv6 server, and print it; it is not renewed")
 	flags.BoolVar(&verbose, "v", false, "log every message")
-	if asked, err := manual.Alone(description(), flags, args, out); asked {
-		return err
-	}
-	if err := flags.Parse(args); err != nil {
+	if done, err := manual.Parse(description(), flags, args, out); done {
 		return err
 	}
 	given := make(map[string]bool)

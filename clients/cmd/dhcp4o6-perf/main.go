@@ -98,10 +98,7 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
 	flags.StringVar(&pids, "pid", "", "ids of processes whose CPU time is reported, separated by commas")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
-	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
-		return false, err
-	}
-	if err := flags.Parse(args); err != nil {
+	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {
 		return false, err
 	}
 	if c.Interface == "" {

@@ -49,10 +49,7 @@ func run(ctx context.Context, args []string) error {
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "our IPv6 address; by default the kernel chooses")
 	flags.DurationVar(&refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or after a day")
 	flags.BoolVar(&verbose, "v", false, "log every message")
-	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
-		return err
-	}
-	if err := flags.Parse(args); err != nil {
+	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {
 		return err
 	}
 	if c.Down == "" || c.Up == "" {

@@ -54,10 +54,7 @@ func run(ctx context.Context, args []string) error {
 	flags.UintVar(&enterprise, "enterprise", 2495, "enterprise number of the Remote-Id")
 	flags.UintVar(&port, "port", relay.ServerPort, "UDP source port towards the servers; another than 547 adds Relay Port (RFC 8357)")
 	flags.BoolVar(&verbose, "v", false, "log every datagram")
-	if asked, err := manual.Alone(description(), flags, args, os.Stdout); asked {
-		return err
-	}
-	if err := flags.Parse(args); err != nil {
+	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {
 		return err
 	}
 	if c.Down == "" || c.Up == "" {
