@@ -11,6 +11,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace/tracetest"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -121,43 +122,20 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The cost of tracing: with nobody who follows, with somebody who follows another client, and with
-// one whose records nobody reads.
+// BenchmarkTrace measures what tracing costs a batch of queries.
 func BenchmarkTrace(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		n    int
-		of   trace.Subscriber
-	}{
-		{"off", 0, trace.Subscriber{}},
-		{"another", 1, trace.Subscriber{HWAddr: []byte{9}}},
-		{"a_hundred_others", 100, trace.Subscriber{HWAddr: []byte{9}}},
-		{"a_hundred_prefixes", 100, trace.Subscriber{Source: netip.MustParsePrefix("2001:db8:9::/64")}},
-		{"unread", 1, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
-		{"a_hundred_unread", 100, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			bench := newBench(b)
-			bench.server.Replies, bench.server.Trace = discard{}, new(trace.Hub)
-			for range c.n {
-				w, err := bench.server.Trace.Watch(c.of)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer w.Close()
+	tracetest.Benchmark(b, func(b *testing.B, hub *trace.Hub) func() {
+		bench := newBench(b)
+		bench.server.Replies, bench.server.Trace = discard{}, hub
+		in := make([]udp.Packet, tracetest.BatchSize)
+		data := frame(b, query(message(dhcp4.Discover, 1)), direct)
+		return func() {
+			for i := range in {
+				in[i] = udp.Packet{Data: data, Peer: sixd}
 			}
-			in := make([]udp.Packet, 64)
-			data := frame(b, query(message(dhcp4.Discover, 1)), direct)
-			b.ReportAllocs()
-			for range b.N {
-				for i := range in {
-					in[i] = udp.Packet{Data: data, Peer: sixd}
-				}
-				bench.server.batch(in)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(64*b.N), "ns/datagram")
-		})
-	}
+			bench.server.batch(in)
+		}
+	})
 }
 
 type discard struct{}

@@ -14,6 +14,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
+	"github.com/dhcp4o6/dhcp4o6/shared/trace/tracetest"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
@@ -199,36 +200,10 @@ func TestTracingOfOthersAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The cost of tracing: with no hub, with nobody who follows, with somebody who follows another
-// client, and with one whose records nobody reads.
+// BenchmarkTrace measures what tracing costs a batch of queries.
 func BenchmarkTrace(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		n    int
-		of   trace.Subscriber
-	}{
-		{"off", 0, trace.Subscriber{}},
-		{"another", 1, trace.Subscriber{HWAddr: []byte{9}}},
-		{"a_hundred_others", 100, trace.Subscriber{HWAddr: []byte{9}}},
-		{"a_hundred_prefixes", 100, trace.Subscriber{Source: netip.MustParsePrefix("2001:db8:9::/64")}},
-		{"unread", 1, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
-		{"a_hundred_unread", 100, trace.Subscriber{Source: netip.MustParsePrefix("::/0")}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			hub := new(trace.Hub)
-			for range c.n {
-				w, err := hub.Watch(c.of)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer w.Close()
-			}
-			up, _ := loopsWith(b, 64, hub)
-			b.ReportAllocs()
-			for range b.N {
-				up()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(64*b.N), "ns/datagram")
-		})
-	}
+	tracetest.Benchmark(b, func(b *testing.B, hub *trace.Hub) func() {
+		up, _ := loopsWith(b, tracetest.BatchSize, hub)
+		return up
+	})
 }
