@@ -162,9 +162,9 @@ func New[R Replies](cfg Config[R]) *Committer[R] {
 	}
 	c.shared, _ = cfg.Store.(store.Shared)
 	c.done.Go(c.run)
-	c.done.Go(c.watch)
+	c.done.Go(func() { c.every(checkEvery, c.check) })
 	if c.shared != nil {
-		c.done.Go(c.follow)
+		c.done.Go(func() { c.every(readEvery, c.follow) })
 	}
 	return c
 }
@@ -273,24 +273,29 @@ func (c *Committer[R]) Close() {
 	c.done.Wait()
 }
 
-// watch checks the store about once a second, beside the commits.
-func (c *Committer[R]) watch() {
-	tick := time.NewTicker(checkEvery)
+// every calls work at an interval until Close.
+func (c *Committer[R]) every(interval time.Duration, work func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-c.stop:
 			return
 		case <-tick.C:
+			work()
 		}
-		if c.failed.Load() {
-			continue
-		}
-		if err := c.cfg.Store.Check(); err != nil {
-			c.cfg.Metrics.checkErrors.Inc()
-			c.fail(err)
-			c.wakeUp()
-		}
+	}
+}
+
+// check checks the store, beside the commits.
+func (c *Committer[R]) check() {
+	if c.failed.Load() {
+		return
+	}
+	if err := c.cfg.Store.Check(); err != nil {
+		c.cfg.Metrics.checkErrors.Inc()
+		c.fail(err)
+		c.wakeUp()
 	}
 }
 
@@ -354,19 +359,10 @@ const readEvery = 100 * time.Millisecond
 
 // follow reads the changes of other dhcp4d, beside the commits.
 func (c *Committer[R]) follow() {
-	tick := time.NewTicker(readEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.stop:
-			return
-		case <-tick.C:
-		}
-		c.reading.Lock()
-		if !c.failed.Load() && time.Since(c.readAt) > readEvery/2 {
-			_ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
-		}
-		c.reading.Unlock()
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if !c.failed.Load() && time.Since(c.readAt) > readEvery/2 {
+		_ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
 	}
 }
 
