@@ -72,9 +72,9 @@ func openJournal(dir string, o Options) (_ Store, err error) {
 	if o.Go == nil {
 		o.Go = func(work func()) { go work() }
 	}
-	j := &journal{dir: dir, o: o, size: segmentSize}
-	if o.Small {
-		j.size = smallSize
+	j, names, err := claimJournal(dir, o)
+	if err != nil {
+		return nil, err
 	}
 	j.batch = newBlockBuffer(min(batchSize, j.size))
 	defer func() {
@@ -84,11 +84,6 @@ func openJournal(dir string, o Options) (_ Store, err error) {
 			err = fmt.Errorf("lease store %s %w", dir, err)
 		}
 	}()
-	var names []string
-	if j.claim, names, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
-		return nil, err
-	}
-	j.o.FS = j.claim.fs()
 	j.clockMark = clockMark{
 		dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label,
 		clocked: j.label.clocked, repaired: j.label.repaired,
@@ -103,6 +98,20 @@ func openJournal(dir string, o Options) (_ Store, err error) {
 		}
 	}
 	return j, nil
+}
+
+// claimJournal claims the directory of a journal and reads its label. It reads no segment. Names are
+// the files in the directory. The caller must close the journal.
+func claimJournal(dir string, o Options) (j *journal, names []string, err error) {
+	j = &journal{dir: dir, o: o, size: segmentSize}
+	if o.Small {
+		j.size = smallSize
+	}
+	if j.claim, names, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
+		return nil, nil, fmt.Errorf("lease store %s %w", dir, err)
+	}
+	j.o.FS = j.claim.fs()
+	return j, names, nil
 }
 
 // make makes a new journal in a directory that holds nothing that was acknowledged.

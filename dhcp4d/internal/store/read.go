@@ -69,18 +69,11 @@ func readPostgres(url string, o Options, fn func(*lease.Binding) error) (newest 
 }
 
 func readJournal(dir string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
-	o.Go = func(work func()) { work() }
-	j := &journal{dir: dir, o: o, size: segmentSize}
-	if o.Small {
-		j.size = smallSize
+	j, _, err := claimJournal(dir, o)
+	if err != nil {
+		return 0, err
 	}
-	defer func() {
-		_ = j.shut()
-		j.release()
-	}()
-	if j.claim, _, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
-		return 0, fmt.Errorf("lease store %s %w", dir, err)
-	}
+	defer func() { _ = j.Close() }()
 	if j.label.making {
 		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
 	}

@@ -109,21 +109,14 @@ type foundBatch struct {
 
 // repairJournal repairs a journal. Unlabelled is what is wrong with its label, for which o has
 // another one.
-func repairJournal(dir string, o Options, accept bool, unlabelled error) (_ Repaired, err error) {
+func repairJournal(dir string, o Options, accept bool, unlabelled error) (Repaired, error) {
 	o.Go = func(work func()) { work() }
-	j := &journal{dir: dir, o: o, size: segmentSize}
-	if o.Small {
-		j.size = smallSize
+	j, _, err := claimJournal(dir, o)
+	if err != nil {
+		return Repaired{}, err
 	}
-	defer func() {
-		_ = j.shut()
-		j.release()
-	}()
+	defer func() { _ = j.Close() }()
 	fail := func(err error) (Repaired, error) { return Repaired{}, fmt.Errorf("lease store %s %w", dir, err) }
-	if j.claim, _, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
-		return fail(err)
-	}
-	j.o.FS = j.claim.fs()
 	if j.label.making {
 		return fail(errors.New("has never been finished; start dhcp4d, which makes it anew"))
 	}
