@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -29,6 +28,7 @@ func (c *carriedDoc) gives() bool {
 
 // carriedFields returns the keys that classes, pools and reservations have in common.
 func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
+	times := timesFields(func(c *carriedDoc) (*lease.Times, **value) { return &c.Times, &c.timesAt })
 	fields := []field[carriedDoc]{
 		{"options", "mapping of option name or code to value", "options of these clients",
 			func(r *reader, v *value, c *carriedDoc) {
@@ -39,21 +39,7 @@ func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 			func(r *reader, v *value, c *carriedDoc) { r.alwaysSend(v, &c.options) }},
 		{"no-options", "list of option names or codes", "options that these clients do not get from places that go " +
 			"after this one", func(r *reader, v *value, c *carriedDoc) { r.noOptions(v, &c.options, !c.late) }},
-		{"lease-time", "duration or infinite", "lease time of these clients if they do not ask for one",
-			func(r *reader, v *value, c *carriedDoc) {
-				r.leaseTime(v, &c.Times.Default)
-				c.timesAt = v
-			}},
-		{"min-lease-time", "duration", "least lease time of those that ask for one; lease-time if not given",
-			func(r *reader, v *value, c *carriedDoc) {
-				r.leaseTime(v, &c.Times.Min)
-				c.timesAt = v
-			}},
-		{"max-lease-time", "duration or infinite", "greatest lease time of those that ask for one; lease-time if not given",
-			func(r *reader, v *value, c *carriedDoc) {
-				r.leaseTime(v, &c.Times.Max)
-				c.timesAt = v
-			}},
+		times[0], times[1], times[2],
 		{"next-server", "IPv4 address", "address of their boot server (siaddr)",
 			func(r *reader, v *value, c *carriedDoc) { r.addr4(v, &c.NextServer) }},
 		{"server-hostname", "text", "name of their boot server (sname), at most 63 octets",
@@ -113,11 +99,7 @@ func (r *reader) complete(c *carriedDoc) {
 		*t = lease.Times{}
 		return
 	}
-	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
-	if t.Min > t.Default || t.Default > t.Max {
-		r.Fail(c.timesAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min),
-			showSeconds(t.Default), showSeconds(t.Max))
-	}
+	r.completeTimes(t, c.timesAt)
 }
 
 // checkRemoved reports options that one place both configures and takes away.

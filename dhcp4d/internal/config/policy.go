@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
@@ -29,6 +30,7 @@ type level struct {
 
 // levelFields returns the keys that the document's top and each subnet have in common.
 func levelFields() []field[level] {
+	times := timesFields(func(l *level) (*lease.Times, **value) { return &l.Lease.Times, &l.leaseAt })
 	return []field[level]{
 		{"server-id", "IPv4 address", "server identifier (option 54); need not be an address of this host, " +
 			"but must be routed to where clients' renewals are taken up, and differ between the servers of a subnet",
@@ -41,21 +43,7 @@ func levelFields() []field[level] {
 			"refused, or left to another server", func(r *reader, v *value, l *level) {
 			r.Boolean(v, &l.Authoritative)
 		}},
-		{"lease-time", "duration or infinite", "lease time of clients that do not ask for one",
-			func(r *reader, v *value, l *level) {
-				r.leaseTime(v, &l.Lease.Default)
-				l.leaseAt = v
-			}},
-		{"min-lease-time", "duration", "least lease time of clients that ask for one; lease-time if not given",
-			func(r *reader, v *value, l *level) {
-				r.leaseTime(v, &l.Lease.Min)
-				l.leaseAt = v
-			}},
-		{"max-lease-time", "duration or infinite", "greatest lease time of clients that ask for one; " +
-			"lease-time if not given", func(r *reader, v *value, l *level) {
-			r.leaseTime(v, &l.Lease.Max)
-			l.leaseAt = v
-		}},
+		times[0], times[1], times[2],
 		{"renewal-time", "duration or factor", "when a client begins to renew (option 58), 0.5 if not given; given here, " +
 			"it is sent to every client", func(r *reader, v *value, l *level) {
 			r.timer(v, &l.Lease.Renewal)
@@ -210,19 +198,40 @@ func (r *reader) alwaysSend(v *value, into *optionsDoc) {
 	}
 }
 
+// timesFields returns the keys of lease times. Of returns the times, and where the place of a key is
+// kept.
+func timesFields[T any](of func(*T) (times *lease.Times, at **value)) []field[T] {
+	read := func(which func(*lease.Times) *uint32) func(r *reader, v *value, into *T) {
+		return func(r *reader, v *value, into *T) {
+			times, at := of(into)
+			r.leaseTime(v, which(times))
+			*at = v
+		}
+	}
+	return []field[T]{
+		{"lease-time", "duration or infinite", "lease time of clients that do not ask for one",
+			read(func(t *lease.Times) *uint32 { return &t.Default })},
+		{"min-lease-time", "duration", "least lease time of clients that ask for one; lease-time if not given",
+			read(func(t *lease.Times) *uint32 { return &t.Min })},
+		{"max-lease-time", "duration or infinite", "greatest lease time of clients that ask for one; lease-time if not given",
+			read(func(t *lease.Times) *uint32 { return &t.Max })},
+	}
+}
+
+// completeTimes sets the bounds that are not given, and checks them. At is the place of a key, nil if
+// none is given here.
+func (r *reader) completeTimes(t *lease.Times, at *value) {
+	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
+	if at != nil && (t.Min > t.Default || t.Default > t.Max) {
+		r.Fail(at, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min),
+			showSeconds(t.Default), showSeconds(t.Max))
+	}
+}
+
 // checkTimes completes the times of a level and checks them against each other.
 func (r *reader) checkTimes(l *level) {
 	t := &l.Lease
-	if t.Min == 0 {
-		t.Min = t.Default
-	}
-	if t.Max == 0 {
-		t.Max = t.Default
-	}
-	if l.leaseAt != nil && (t.Min > t.Default || t.Default > t.Max) {
-		r.Fail(l.leaseAt, "min-lease-time %s, lease-time %s and max-lease-time %s must not descend", showSeconds(t.Min),
-			showSeconds(t.Default), showSeconds(t.Max))
-	}
+	r.completeTimes(&t.Times, l.leaseAt)
 	if l.timersAt == nil || t.Default == lease.Infinite {
 		return
 	}

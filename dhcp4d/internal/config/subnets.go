@@ -154,7 +154,7 @@ func ParseSubnets(doc []byte, d Defaults) (*network.Subnets, error) {
 		OfferHold:     d.OfferHold,
 		DeclineTime:   d.DeclineTime,
 		NextServer:    netip.IPv4Unspecified(),
-		Lease: network.LeaseTimes{Default: d.LeaseTime, Renewal: network.DefaultRenewal,
+		Lease: network.LeaseTimes{Times: lease.Times{Default: d.LeaseTime}, Renewal: network.DefaultRenewal,
 			Rebinding: network.DefaultRebinding},
 	}}
 	var list *value

@@ -506,7 +506,7 @@ func (r *rules) elsewhere() bool {
 // wanted returns the lease time: the client's wish within the limits, else the default. The
 // client's own limits go before those of the pool, and these before the subnet's.
 func (r *rules) wanted(pool Times) uint32 {
-	times := cmp.Or(r.q.Times, pool, Times{r.p.Default, r.p.Min, r.p.Max})
+	times := cmp.Or(r.q.Times, pool, r.p.Times)
 	t := times.Default
 	if r.q.HasWish {
 		t = min(max(r.q.Wish, times.Min), times.Max)

@@ -27,7 +27,7 @@ var (
 
 func policy(change ...func(*Policy)) Policy {
 	p := Policy{ServerID: server, Peers: []netip.Addr{peer}, Authoritative: true,
-		Default: 3600, Min: 600, Max: 7200, Hold: 60, Quarantine: 86400,
+		Times: Times{Default: 3600, Min: 600, Max: 7200}, Hold: 60, Quarantine: 86400,
 		T2: func(leaseTime uint32) uint32 { return leaseTime / 8 * 7 }}
 	for _, c := range change {
 		c(&p)

@@ -75,7 +75,7 @@ type Policy struct {
 	Peers         []netip.Addr // option 54 of other dhcp4d whose clients may come here
 	Authoritative bool
 
-	Default, Min, Max uint32 // lease time; a lease is infinite only if one of them is
+	Times // a lease is infinite only if one of them is
 	// T2 returns when a client begins to rebind, in seconds from its last renewal.
 	T2         func(leaseTime uint32) uint32
 	Hold       uint32 // how long an OFFER holds its address

@@ -36,9 +36,8 @@ func IsHost(a netip.Addr) bool {
 
 // LeaseTimes are the times of a lease, [lease.Infinite] for one without end.
 type LeaseTimes struct {
-	Default    uint32 // for clients that do not ask for a time
-	Min, Max   uint32 // bounds for those that do
-	SendTimers bool   // options 58 and 59 also to clients that did not ask for them
+	lease.Times
+	SendTimers bool // options 58 and 59 also to clients that did not ask for them
 	Renewal    Timer
 	Rebinding  Timer
 }

@@ -59,7 +59,7 @@ var firstAddr = pool.Number(netip.MustParseAddr("10.0.0.1"))
 // newBench loads n leases, which end at random within the hour.
 func newBench(n int) *bench {
 	x := &bench{t: New([]Subnet{wide()}, Options{}), now: start,
-		p: lease.Policy{ServerID: ip(1), Default: 3600, Min: 60, Max: 7200, Hold: 60, Quarantine: 86400}}
+		p: lease.Policy{ServerID: ip(1), Times: lease.Times{Default: 3600, Min: 60, Max: 7200}, Hold: 60, Quarantine: 86400}}
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range n {
 		q := x.c.set(i)

@@ -29,7 +29,7 @@ type site struct {
 }
 
 func newSite(options Options, subnets ...Subnet) *site {
-	s := &site{now: start, p: lease.Policy{ServerID: ip(1), Authoritative: true, Default: 3600, Min: 60, Max: 7200, Hold: 60, Quarantine: 86400,
+	s := &site{now: start, p: lease.Policy{ServerID: ip(1), Authoritative: true, Times: lease.Times{Default: 3600, Min: 60, Max: 7200}, Hold: 60, Quarantine: 86400,
 		T2: func(leaseTime uint32) uint32 { return leaseTime / 8 * 7 }}}
 	options.Ended = func(e lease.Event, b *lease.Binding, _ uint64) {
 		s.ended = append(s.ended, e.String()+" "+b.Addr.String())

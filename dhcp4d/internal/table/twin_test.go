@@ -378,7 +378,7 @@ func (x *machine) restart(t *rapid.T) {
 func TestTableBehavesLikeTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := &machine{conf: configurations[0], now: 1_700_000_000, disk: map[netip.Addr]lease.Binding{}, clients: map[string]held{},
-			p: lease.Policy{ServerID: ip(1), Default: 900, Min: 100, Max: 1500, Hold: 60, Quarantine: 1200,
+			p: lease.Policy{ServerID: ip(1), Times: lease.Times{Default: 900, Min: 100, Max: 1500}, Hold: 60, Quarantine: 1200,
 				Authoritative: rapid.Bool().Draw(t, "authoritative"), Limit: rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "limit"),
 				Moves: rapid.SampledFrom([]lease.Moves{lease.MoveWhenSilent, lease.MoveWhenSilent, lease.MoveAtOnce, lease.MoveNever}).Draw(t, "moves"),
 				T2:    func(leaseTime uint32) uint32 { return leaseTime * 7 / 8 }}}
