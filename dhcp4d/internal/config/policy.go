@@ -198,8 +198,8 @@ func (r *reader) alwaysSend(v *value, into *optionsDoc) {
 	}
 }
 
-// timesFields returns the keys of lease times. Of returns the times, and where the place of a key is
-// kept.
+// timesFields returns the keys of lease times. Of returns the times, and where the place of a key
+// is kept.
 func timesFields[T any](of func(*T) (times *lease.Times, at **value)) []field[T] {
 	read := func(which func(*lease.Times) *uint32) func(r *reader, v *value, into *T) {
 		return func(r *reader, v *value, into *T) {
@@ -218,8 +218,8 @@ func timesFields[T any](of func(*T) (times *lease.Times, at **value)) []field[T]
 	}
 }
 
-// completeTimes sets the bounds that are not given, and checks them. At is the place of a key, nil if
-// none is given here.
+// completeTimes sets the bounds that are not given, and checks them. At is the place of a key, nil
+// if none is given here.
 func (r *reader) completeTimes(t *lease.Times, at *value) {
 	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)
 	if at != nil && (t.Min > t.Default || t.Default > t.Max) {

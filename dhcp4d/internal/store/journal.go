@@ -100,8 +100,8 @@ func openJournal(dir string, o Options) (_ Store, err error) {
 	return j, nil
 }
 
-// claimJournal claims the directory of a journal and reads its label. It reads no segment. Names are
-// the files in the directory. The caller must close the journal.
+// claimJournal claims the directory of a journal and reads its label. It reads no segment. Names
+// are the files in the directory. The caller must close the journal.
 func claimJournal(dir string, o Options) (j *journal, names []string, err error) {
 	j = &journal{dir: dir, o: o, size: segmentSize}
 	if o.Small {
