@@ -98,7 +98,8 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	for name, h := range halves {
 		made := objects(t, h.Half, h.debug) - counts[name].before - counts[name].asking - took*counts[name].idle
 		each := math.Max(made, 0) / float64(r.Completed)
-		t.Logf("%s: %.0f objects in %d exchanges, %.5f each; reading the count takes %.0f, an idle second %.0f", name, made, r.Completed, each, counts[name].asking, counts[name].idle)
+		t.Logf("%s: %.0f objects in %d exchanges, %.5f each; reading the count takes %.0f, an idle second %.0f",
+			name, made, r.Completed, each, counts[name].asking, counts[name].idle)
 		if each >= 0.01 {
 			t.Errorf("%s allocates %.4f objects per exchange, want less than 0.01", name, each)
 		}
