@@ -40,7 +40,7 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 		return nil
 	}
 	if l.o.Events == nil {
-		l.o.Log.Warn("the program outside wants events, and none are kept: set DHCP4D_OUTSIDE_EVENTS",
+		l.o.Log.Warn("the program outside wants events, and none are kept; set DHCP4D_OUTSIDE_EVENTS",
 			"program", h.Name)
 		return nil
 	}
@@ -72,7 +72,7 @@ func (l *Link) nextEvents(f *feed) []byte {
 	if err != nil {
 		if f.said != err.Error() {
 			f.said = err.Error()
-			l.o.Log.Error("events cannot be read for the program outside, trying on", "error", err)
+			l.o.Log.Error("events cannot be read for the program outside, trying again", "error", err)
 		}
 		time.AfterFunc(readAgain, l.more)
 		return nil

@@ -221,7 +221,7 @@ func (s *Spool) recover() (err error) {
 		end = at.to
 	}
 	if end < len(octets) {
-		s.o.Log.Warn("events that were being kept when the daemon ended, or that are damaged, are given up",
+		s.o.Log.Warn("the end of a file of events is incomplete or damaged, and is cut off",
 			"file", s.path(s.start), "at", end, "octets", len(octets)-end)
 	}
 	if err := s.file.Truncate(int64(end)); err != nil {
@@ -234,7 +234,7 @@ func (s *Spool) recover() (err error) {
 
 // warn says what cannot be read.
 func (s *Spool) warn(file string, at, octets int) {
-	s.o.Log.Warn("events are damaged or gone; the program outside is not told them, and is told all others",
+	s.o.Log.Warn("events are damaged or gone; the program outside gets all others",
 		"file", file, "at", at, "octets", octets)
 }
 
@@ -484,7 +484,7 @@ func (s *Spool) run() {
 		for err := s.write(); err != nil; err = s.write() {
 			if err.Error() != said {
 				said = err.Error()
-				s.o.Log.Error("events cannot be kept for the program outside, trying on", "error", err)
+				s.o.Log.Error("events cannot be kept for the program outside, trying again", "error", err)
 			}
 			select {
 			case <-s.close:

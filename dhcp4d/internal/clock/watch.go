@@ -99,7 +99,7 @@ func (w *Watch) keep() {
 		w.due = true
 		if err.Error() != w.said {
 			w.said = err.Error()
-			w.log.Error("the clock mark cannot be kept, trying on; leases last longer after a restart of the machine",
+			w.log.Error("the clock mark cannot be written, trying again; until then leases last longer after a restart of the machine",
 				"error", err)
 		}
 		return

@@ -41,7 +41,7 @@ func (c *Core) rightClock(ctx context.Context, load func() error) error {
 		right.Unmet(wrong.Error())
 		if !said {
 			said = true
-			c.rt.Log.Error("the clock is wrong, nobody is served until it is right", "error", wrong)
+			c.rt.Log.Error("the clock is wrong; nobody is served until it is right", "error", wrong)
 		}
 		for wrong.Still(c.clock.Wall()) {
 			select {

@@ -487,7 +487,7 @@ func (w *logWriter) tidy(ctx context.Context) {
 		w.mu.Unlock()
 		if r.On() {
 			if err := tidier.Tidy(ctx, w.path, r, time.Now()); err != nil {
-				w.log.Warn("rotated files of the lease log were not tidied", "error", err)
+				w.log.Warn("rotated files of the lease log could not be compressed or removed", "error", err)
 			}
 		}
 		select {

@@ -176,14 +176,14 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 		Replies: func() *Replies { return new(Replies) },
 		Refused: func(g *commit.Group[*Replies]) {
 			if err := book.Refused(g.Records.Records, g.Refused, g.Seq); err != nil {
-				c.Log.Error("the lease store has refused a lease for another client, whose record cannot be used",
+				c.Log.Error("the lease store has refused a lease, because another client has the address; that client's record cannot be used",
 					"error", err)
 			}
 		},
 		Foreign: func(changed []lease.Binding, seq uint64) []lease.ID {
 			again, err := book.Foreign(changed, seq)
 			if err != nil {
-				c.Log.Error("another dhcp4d has changed a lease, but to what cannot be known", "error", err)
+				c.Log.Error("another dhcp4d has changed a lease, and its record cannot be used", "error", err)
 			}
 			return again
 		},
@@ -196,7 +196,7 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 					return err
 				}
 				c.Metrics.Healed()
-				c.Log.Error("the database had forgotten leases that were acknowledged; dhcp4d has put back what it had in memory", "leases", n)
+				c.Log.Error("the database had lost acknowledged leases; dhcp4d has written them again from memory", "leases", n)
 			}
 			found, err := book.Load(s)
 			if err == nil {

@@ -204,7 +204,7 @@ func Settle(s Store, l Loaded, c *clock.Clock) error {
 		if err := p.advance(l.Newest); err != nil {
 			return err
 		}
-		p.o.Log.Warn("the clock of the database is behind what is written there; the time of leases goes on from that",
+		p.o.Log.Warn("the clock of the database is behind its newest lease; the time of leases goes on from that lease",
 			"by", time.Duration(l.Newest-now)*time.Second)
 	}
 	switch {

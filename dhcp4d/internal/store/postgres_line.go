@@ -87,7 +87,7 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		p.clock.Follow(line, at)
 	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
 		jumped = true
-		p.o.Log.Warn("other dhcp4d go by another time, and this one goes by it now; this machine was paused, "+
+		p.o.Log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was paused, "+
 			"or its clock was wrong", "by", line.Sub(p.clock.At(at)))
 		p.clock.Follow(line, at)
 	default:

@@ -279,7 +279,7 @@ func (l *Link) joinLocked(i *Interface) bool {
 			_, logged := l.failed[i.Index]
 			if !logged && !errors.Is(err, unix.ENODEV) { // ENODEV: it has vanished since it was found
 				l.failed[i.Index] = struct{}{}
-				l.log.Warn("cannot join, trying again", "interface", i.Name, "error", err)
+				l.log.Warn("cannot join the multicast groups on an interface, trying again", "interface", i.Name, "error", err)
 			}
 			return false
 		}
@@ -292,7 +292,7 @@ func (l *Link) joinLocked(i *Interface) bool {
 func (l *Link) leaveLocked(m membership) {
 	delete(l.members, m)
 	if err := l.conn.Leave(m.group, m.index); err != nil {
-		l.log.Warn("cannot leave", "error", err)
+		l.log.Warn("cannot leave a multicast group", "error", err)
 	}
 }
 

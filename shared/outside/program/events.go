@@ -110,7 +110,7 @@ func (e *events) run(ctx context.Context) {
 			if err == nil {
 				break
 			}
-			e.c.log.Warn("an event was not taken, and is told again", "error", err, "pause", pause)
+			e.c.log.Warn("an event was not taken, and is sent again", "error", err, "pause", pause)
 			if sleep(ctx, pause); ctx.Err() != nil {
 				e.done(done, since)
 				return
