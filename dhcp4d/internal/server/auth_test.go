@@ -103,7 +103,7 @@ func TestAttacks(t *testing.T) {
 			}
 			return old.Sign(release, time.Now())
 		}},
-		{"IPC-27 by HMAC, stale", func() []byte { return old.Sign(release, time.Now().Add(-31*time.Second)) }},
+		{"IPC-27 by HMAC, stale", func() []byte { return old.Sign(release, b.clocks.Read().Wall.Add(-31*time.Second)) }},
 		{"IPC-27 replayed, to another backend, or reflected", func() []byte { return heard[random.IntN(len(heard))] }},
 	}
 	// attack sends n datagrams and checks that each is dropped for the reason
