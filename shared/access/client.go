@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
@@ -23,6 +24,7 @@ type Client struct {
 	base, token, daemon string
 	prefix, home        string
 	http                http.Client
+	key                 func() []byte // of proofs
 }
 
 // Client makes a client of a daemon that is configured like us. Base is its URL, if it is another.
@@ -41,12 +43,13 @@ func (c Config) Client(base string) (_ *Client, err error) {
 		}
 	}
 	daemon := strings.ToLower(strings.TrimSuffix(c.Prefix, "_"))
-	// The proxy of the environment is not for a daemon.
-	transport := &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute,
+	x := &Client{
+		base: strings.TrimSuffix(base, "/"), token: token, daemon: daemon, prefix: c.Prefix, home: c.Home,
+		key: sync.OnceValue(func() []byte { return proofKey(token) }),
 	}
-	client := http.Client{Transport: transport}
-	return &Client{strings.TrimSuffix(base, "/"), token, daemon, c.Prefix, c.Home, client}, nil
+	// The proxy of the environment is not for a daemon.
+	x.http.Transport = &http.Transport{DialContext: x.dial, ResponseHeaderTimeout: time.Minute}
+	return x, nil
 }
 
 // HasToken reports whether the client has a token to show.
@@ -90,6 +93,10 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		r.Header.Set("Authorization", "Bearer "+x.token)
 	}
 	answer, err := x.http.Do(r)
+	if errors.Is(err, errUnproven) {
+		return nil, exit.CannotAsk(fmt.Errorf("%w: %s; or another program has the port of the API; "+
+			"or the daemon is of an older version, and must be restarted", err, x.advice()))
+	}
 	if err != nil {
 		return nil, exit.CannotAsk(fmt.Errorf("no answer from the API: %w; is %s running, and this its API?",
 			err, x.daemon))
@@ -99,9 +106,7 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
 	if answer.StatusCode == http.StatusUnauthorized {
-		return nil, exit.CannotAsk(fmt.Errorf("the API refused our token: "+
-			"set %[1]sAPI_TOKEN or %[1]sAPI_TOKEN_FILE to the daemon's, or if it has none, "+
-			"%[1]s%[2]s to the daemon's, whose directory holds the token", x.prefix, x.home))
+		return nil, exit.CannotAsk(errors.New("the API refused our token: " + x.advice()))
 	}
 	var problem struct{ Error string }
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
@@ -116,6 +121,12 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		return nil, exit.CannotAsk(err)
 	}
 	return nil, err
+}
+
+// advice is what to do if a daemon has another token.
+func (x *Client) advice() string {
+	return fmt.Sprintf("set %[1]sAPI_TOKEN or %[1]sAPI_TOKEN_FILE to the daemon's, or if it has none, "+
+		"%[1]s%[2]s to the daemon's, whose directory holds the token", x.prefix, x.home)
 }
 
 // Get makes a request and decodes its answer, one object.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/web"
 )
@@ -66,6 +67,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Guard is a handler that passes requests with the token to another one.
 type Guard struct {
 	token   [sha256.Size]byte // its digest
+	key     func() []byte     // of proofs
 	refused *Refused
 	inner   http.Handler
 
@@ -81,13 +83,18 @@ func (g *Guard) With(daemon string, pages Pages) *Guard {
 
 // NewGuard makes a guard. refused counts requests without the token.
 func NewGuard(token string, refused *Refused, inner http.Handler) *Guard {
-	return &Guard{token: sha256.Sum256([]byte(token)), refused: refused, inner: inner}
+	key := sync.OnceValue(func() []byte { return proofKey(token) })
+	return &Guard{token: sha256.Sum256([]byte(token)), key: key, refused: refused, inner: inner}
 }
 
 // ServeHTTP implements http.Handler.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.pages != nil && !strings.HasPrefix(r.URL.Path, "/v1/") {
 		g.page(w, r)
+		return
+	}
+	if r.Method == http.MethodGet && r.URL.Path == proofPath {
+		g.prove(w, r)
 		return
 	}
 	if !g.knows(r) {

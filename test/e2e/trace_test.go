@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -319,7 +321,7 @@ func TestTraceWritesACapture(t *testing.T) {
 	}
 }
 
-// Who shows a wrong token learns nothing, and is counted.
+// Who shows a wrong token learns nothing, and is counted. Our own command does not show it.
 func TestTraceWithAWrongToken(t *testing.T) {
 	t.Parallel()
 	b := start(t, tokens)
@@ -332,9 +334,86 @@ func TestTraceWithAWrongToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, err := p.Wait(t.Context()); err != nil || status == 0 || !strings.Contains(p.Output(), "the API refused our token") {
+		if status, err := p.Wait(t.Context()); err != nil || status == 0 || !strings.Contains(p.Output(), "does not prove that it has our token") {
 			t.Errorf("%s: status %d, %v: %s", daemon, status, err, p.Output())
+		}
+		b.series(half, daemon+"_api_unauthorized_total", is(0))
+		conn, err := b.Server.Dial("tcp", map[string]string{"dhcp6d": "[::1]:9548", "dhcp4d": "[::1]:9568"}[daemon])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /v1/trace?client_id=ff01 HTTP/1.0\r\nAuthorization: Bearer fedcba9876543210\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 401 ") {
+			t.Errorf("%s: %q, %v", daemon, answer, err)
 		}
 		b.series(half, daemon+"_api_unauthorized_total", is(1))
 	}
+}
+
+// A local process that takes the port of an API while its daemon is down does not get the token of
+// whoever asks then.
+func TestTheTokenIsForTheDaemonOnly(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for daemon, half := range map[string]*servers.Half{"dhcp6d": b.six, "dhcp4d": b.four} {
+		path, err := servers.Find(daemon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		home, at := "DHCP4D_STORE=journal:"+filepath.Join(b.config.Dir, "dhcp4d"), "[::1]:9568"
+		if daemon == "dhcp6d" {
+			home, at = "DHCP6D_STATE_DIR="+filepath.Join(b.config.Dir, "dhcp6d"), "[::1]:9548"
+		}
+		ask := func() *netns.Process {
+			p, err := b.Server.Start([]string{home}, path, "trace", "-client-id", "ff01")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		p := ask()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := p.WaitFor(ctx, func() error {
+			if !strings.Contains(p.Output(), "following") {
+				return errors.New("it does not follow")
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := half.Stop(20 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		impostor, err := netns.In(b.Server, func() (net.Listener, error) { return net.Listen("tcp", at) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make(chan string, 1)
+		go func() {
+			conn, err := impostor.Accept()
+			if err != nil {
+				heard <- err.Error()
+				return
+			}
+			buf := make([]byte, 1<<16)
+			n, _ := conn.Read(buf)
+			_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+			more, _ := io.ReadAll(conn) // until the command has ended
+			heard <- string(buf[:n]) + string(more)
+		}()
+		p = ask()
+		if status, err := p.Wait(ctx); err != nil || status != 4 || !strings.Contains(p.Output(), "does not prove that it has our token") {
+			t.Errorf("%s: status %d, %v: %s", daemon, status, err, p.Output())
+		}
+		if got := <-heard; !strings.Contains(got, "nonce=") || strings.Contains(got, "Bearer") {
+			t.Errorf("%s: the impostor hears %q", daemon, got)
+		}
+		impostor.Close()
+	}
+	b.start4()
+	b.start6()
 }
