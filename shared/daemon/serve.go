@@ -178,7 +178,7 @@ func waiting(report string) string {
 func registerReady(reg prometheus.Registerer, name string, r *Readiness) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: name, Name: "ready",
-		Help: "1 when /readyz says so, 0 otherwise.",
+		Help: "1 when /readyz says 200, else 0.",
 	}, func() float64 {
 		if r.Ready() {
 			return 1

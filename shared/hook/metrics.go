@@ -30,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
 			[]string{"point", "hook"}),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metric.Namespace(d), Name: "hook_results_total",
-			Help: "What hooks decided.",
+			Help: "Calls of hooks, by what they decided.",
 		}, []string{"point", "hook", "result"}),
 	}
 	reg.MustRegister(m.duration, m.results)

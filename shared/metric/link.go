@@ -23,7 +23,7 @@ func WatchLink(reg prometheus.Registerer, d drop.Daemon, l Link) {
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: Namespace(d), Name: "ipc_old_peers",
-		Help: "Daemons on the IPC that authenticate by HMAC alone, as they know no sessions. Once it is 0 for all, " +
-			"IPC_OLD_PEERS can be set to false.",
+		Help: "Peers on the IPC that sign each datagram, because they are of a version without sessions. " +
+			"When it is 0 in all daemons, IPC_OLD_PEERS can be set to false.",
 	}, func() float64 { return float64(l.OldPeers()) }))
 }

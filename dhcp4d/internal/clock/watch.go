@@ -43,7 +43,7 @@ func NewWatch(r prometheus.Registerer, c *Clock, k Keeper, log *slog.Logger) *Wa
 	r.MustRegister(w.steps,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dhcp4d_clock_ahead_seconds",
-			Help: "By how much the wall clock is ahead of the time that leases go by.",
+			Help: "How far the wall clock is ahead of the time of leases.",
 		}, func() float64 { return float64(c.Ahead()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dhcp4d_clock_synchronised",

@@ -30,8 +30,8 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 	errs := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dhcp4d_store_errors_total",
-		Help: "Failures of the lease store, by what was being done: commit, check, reopen, " +
-			"load. \"forgotten\" counts databases that had lost commits, which were put back.",
+		Help: "Failures of the lease store, by what failed: commit, check, reopen, load. " +
+			"\"forgotten\" counts how often a database had lost commits, and dhcp4d wrote them again.",
 	}, []string{"op"})
 	m := &Metrics{
 		made: time.Now(),
@@ -114,7 +114,7 @@ var (
 	memoryDesc = prometheus.NewDesc("dhcp4d_store_memory_bytes",
 		"Memory held by the lease store: the index of a journal; the cache and tables of Pebble.", nil, nil)
 	unknownDesc = prometheus.NewDesc("dhcp4d_store_unknown_outcomes_total",
-		"Commits to a database whose answer was lost, so that their outcome was asked for.", nil, nil)
+		"Commits to a database whose answer was lost, so that dhcp4d had to ask for their outcome.", nil, nil)
 	processesDesc = prometheus.NewDesc("dhcp4d_store_processes",
 		"Running dhcp4d that use the database, this one among them; 0 for another store.", nil, nil)
 	standbysDesc = prometheus.NewDesc("dhcp4d_store_standbys",

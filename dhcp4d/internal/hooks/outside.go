@@ -240,7 +240,7 @@ func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error)
 	}
 	lost := metric.Once(env.Registry, prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "dhcp4d", Name: "outside_lost_events_total",
-		Help: "Changes of leases that the program outside is never told, because the disk was too slow to keep them.",
+		Help: "Changes of leases that the program outside never gets, because the disk was too slow to keep them.",
 	}))
 	s, err := spool.Open(spool.Options{Dir: v.Events, Size: uint64(v.EventsSize), Log: env.Log, Lost: func(n int) { lost.Add(float64(n)) }})
 	if err != nil {

@@ -51,7 +51,7 @@ func NewSeries(reg prometheus.Registerer) *Series {
 	}
 	s := &Series{
 		received: prometheus.NewCounterVec(opts("queries_received_total",
-			"Datagrams received from the IPC before any check, by DHCPv4 message type; probes are not among them."), []string{"type"}),
+			"Datagrams received from the IPC before any check, by DHCPv4 message type, without probes."), []string{"type"}),
 		sent: prometheus.NewCounterVec(opts("responses_sent_total",
 			"Responses handed to the IPC, by DHCPv4 message type."), []string{"type"}),
 		silences: metric.NewSilences(reg, drop.DHCP4D, "queries_silent_total",
@@ -59,7 +59,7 @@ func NewSeries(reg prometheus.Registerer) *Series {
 		probes: prometheus.NewCounter(opts("ipc_probes_total",
 			"Probes of dhcp6d.")),
 		leftOut: prometheus.NewCounter(opts("replies_incomplete_total",
-			"Replies without some option that the client should have got, because they had no room for it.")),
+			"Replies that lack an option for the client, because they had no room for it.")),
 		drops: metric.NewDrops(reg, drop.DHCP4D, "ipc"),
 	}
 	reg.MustRegister(s.received, s.sent, s.probes, s.leftOut)

@@ -26,8 +26,8 @@ var (
 			"unheard (it has not answered yet), unable (it answers and says that it cannot acknowledge leases), down.",
 		[]string{"backend", "state"}, nil)
 	descTrip = prometheus.NewDesc("dhcp6d_ipc_round_trip_seconds",
-		"Time from a query handed to the IPC to its answer, of every answer; those without one count as a "+
-			"timeout after 2 s. DHCPRELEASE and DHCPDECLINE have no answer and are not among them.",
+		"Time from handing a query to the IPC to its answer. A query without an answer counts as a timeout "+
+			"after 2 s. DHCPRELEASE and DHCPDECLINE have no answer and do not count.",
 		[]string{"backend", "result"}, nil)
 	descInFlight = prometheus.NewDesc("dhcp6d_ipc_in_flight",
 		"Queries that wait for their answer.", nil, nil)
@@ -36,8 +36,7 @@ var (
 	descLate = prometheus.NewDesc("dhcp6d_ipc_late_responses_total",
 		"Answers that came after their query had timed out.", []string{"backend"}, nil)
 	descUnmatched = prometheus.NewDesc("dhcp6d_ipc_unmatched_responses_total",
-		"Answers to no query that is remembered: doubled, very late, or after more queries than the table "+
-			"of 16384 holds.", []string{"backend"}, nil)
+		"Answers without a query in the table: doubled, very late, or after 16384 further queries.", []string{"backend"}, nil)
 )
 
 // series are the figures of one backend.

@@ -89,10 +89,10 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 	silences := metric.NewSilences(reg, drop.DHCP6D, "packets_silent_total",
 		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")
 	unbelieved := counter("packets_relay_unbelieved_total",
-		"Relayed messages of which inner relay levels are not believed, because no trusted relay wrote them.")
+		"Relayed messages with inner relay levels that dhcp6d does not believe, because no trusted relay wrote them.")
 	told := counter("options_told_total",
-		"Options of IPv4 as a service that clients are told: in a Reply of dhcp6d's, by a DHCPv6 server that they are "+
-			"supplied to, or in the response of a dhcp4d. Each is counted when it is sent there.",
+		"Options of IPv4 as a service that were sent for clients: in a Reply of dhcp6d, in a response of a dhcp4d, "+
+			"or in a Relay-forward to a DHCPv6 server that gives them to the client.",
 		"option", "by")
 	probes := counter("ipc_probe_replies_total", "Answers to probes received from dhcp4d.")
 	drops := metric.NewDrops(reg, drop.DHCP6D, "link", "ipc")
