@@ -96,7 +96,8 @@ func (r *replayer) run(ctx context.Context, c config.Config, now *clock.Clock) e
 	host.Use(made)
 	points := event.NewHooks(made)
 	if a := points.Asker; a != nil && !greeted(ctx, a.Link) {
-		return exit.CannotAsk(errors.New("hook test -outside: the program outside takes the connection and says no hello (docs/outside.md)"))
+		return exit.CannotAsk(errors.New("hook test -outside: the program outside takes the connection and says no " +
+			"hello (docs/outside.md)"))
 	}
 	book, err := core.Open(ctx, core.Options{
 		Runtime: rt, Clock: now, URL: "memory:", MetricsSubnets: c.MetricsSubnets,

@@ -219,7 +219,8 @@ func (d *instance) reload() (daemon.Settings, error) {
 	if d.end.Keyed() != (len(next.IPCKeys) > 0) {
 		// A file that is empty by accident must not switch authentication off. Datagrams that were
 		// never verified may be replayed.
-		return daemon.Settings{}, errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: restart for that")
+		return daemon.Settings{}, errors.New("DHCP6D_IPC_KEYS can be changed while we run, but not be set or unset: " +
+			"restart for that")
 	}
 	found := d.lookUp(context.Background(), hosts(next.DHCPv6Servers))
 	d.mu.Lock()
@@ -327,7 +328,8 @@ func services(c config.Config, interfaces func() *listen.Interfaces) (*server.Se
 }
 
 // passTo returns the DHCPv6 servers that messages are passed on to, nil if there are none.
-func passTo(c config.Config, places []netip.AddrPort, interfaces func() *listen.Interfaces, metrics *pass.Metrics) (*pass.Servers, error) {
+func passTo(c config.Config, places []netip.AddrPort, interfaces func() *listen.Interfaces,
+	metrics *pass.Metrics) (*pass.Servers, error) {
 	if len(places) == 0 {
 		return nil, nil
 	}

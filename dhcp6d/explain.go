@@ -16,13 +16,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
-const explainAbout = "tell what the CE with an IPv6 prefix gets by DHCP6D_LINKS: address, ports, and the octets of the options"
+const explainAbout = "tell what the CE with an IPv6 prefix gets by DHCP6D_LINKS: address, ports, and the octets of " +
+	"the options"
 
 // explainCE is the command explain-ce. It asks no daemon: it reads the document of the environment.
 func explainCE(_ context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	f := manual.Flags("dhcp6d", manual.Command{Words: "explain-ce", Arguments: "PREFIX", About: explainAbout,
-		More: "PREFIX is the CE's end-user prefix, such as 2001:db8:12:3400::/56. Each entry of the document that has " +
-			"a rule or binding for it is told of."}, stderr)
+		More: "PREFIX is the CE's end-user prefix, such as 2001:db8:12:3400::/56. Each entry of the document that " +
+			"has a rule or binding for it is told of."}, stderr)
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -52,8 +53,8 @@ func explainCE(_ context.Context, args, environ []string, stdout, stderr io.Writ
 		}
 	}
 	if out.Len() == 0 {
-		return exit.NotFound(fmt.Errorf("explain-ce: no rule or binding of DHCP6D_LINKS is for a CE with the prefix %v: "+
-			"none has a prefix that it is in, or it lacks EA bits", end))
+		return exit.NotFound(fmt.Errorf("explain-ce: no rule or binding of DHCP6D_LINKS is for a CE with the prefix "+
+			"%v: none has a prefix that it is in, or it lacks EA bits", end))
 	}
 	_, err = io.WriteString(stdout, out.String())
 	return err

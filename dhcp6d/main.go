@@ -37,7 +37,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			hookTest(),
 			{Name: "explain-ce", About: explainAbout, Run: explainCE},
 			{Name: "trace", About: follow.About + " a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
+				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) },
+					stdout, stderr)
 			}},
 		},
 	}.Run(ctx, args, environ, stdout, stderr)
@@ -65,13 +66,14 @@ func host(c config.Config) (warnings []string) {
 		}
 		missing, there, err := listen.MissingNames(named[variable])
 		if err == nil && len(missing) > 0 {
-			warnings = append(warnings, fmt.Sprintf("%s%s: %s fits no interface now (there are: %s); correct the name, "+
-				"or dhcp6d serves it as soon as it exists",
+			warnings = append(warnings, fmt.Sprintf("%s%s: %s fits no interface now (there are: %s); correct the "+
+				"name, or dhcp6d serves it as soon as it exists",
 				config.Prefix, variable, strings.Join(missing, ", "), strings.Join(there, ", ")))
 		}
 	}
 	for _, w := range []string{
-		daemon.HasAddress(config.Prefix+"SOURCE", c.Source), daemon.HasAddress(config.Prefix+"IPC_LISTEN", c.IPCListen.Addr()),
+		daemon.HasAddress(config.Prefix+"SOURCE", c.Source),
+		daemon.HasAddress(config.Prefix+"IPC_LISTEN", c.IPCListen.Addr()),
 		daemon.Listens(config.Prefix+"API_LISTEN", shared.Listen(c.API.Listen)),
 	} {
 		if w != "" {

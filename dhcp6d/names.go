@@ -101,7 +101,8 @@ func (d *instance) takeLocked(found map[string]resolve.Answer, now time.Time) (c
 			d.rt.Log.Info("the name of a DHCPv6 server can be resolved again", "host", name)
 		case resolve.Fails:
 			d.rt.Log.Warn("the name of a DHCPv6 server cannot be resolved", "host", name, "error", answer.Err,
-				"remedy", "correct the name in DHCP6D_DHCPV6_SERVERS, or the resolver of this host; it is looked up again and again")
+				"remedy", "correct the name in DHCP6D_DHCPV6_SERVERS, or the resolver of this host; it is looked up "+
+					"again and again")
 		}
 		slices.SortFunc(answer.Addrs, netip.Addr.Compare)
 		if answer.Err == nil && !slices.Equal(answer.Addrs, n.addrs) {

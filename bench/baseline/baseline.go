@@ -40,7 +40,8 @@ func Build(ctx context.Context, dir string) (string, error) {
 }
 
 // Start starts both halves on a host. The host has the address of the link's half.
-func Start(h *netns.Host, program string, address netip.Addr, port uint16, offload bool) (six, four *netns.Process, err error) {
+func Start(h *netns.Host, program string, address netip.Addr, port uint16,
+	offload bool) (six, four *netns.Process, err error) {
 	var last []string
 	if offload {
 		last = []string{"offload"}

@@ -288,7 +288,8 @@ func fileSystem(dir string) (string, error) {
 	best, name := "", fmt.Sprintf("type %#x", s.Type)
 	for line := range strings.Lines(string(mounts)) {
 		f := strings.Fields(line)
-		if len(f) > 2 && len(f[1]) >= len(best) && (dir == f[1] || strings.HasPrefix(dir, strings.TrimSuffix(f[1], "/")+"/")) {
+		if len(f) > 2 && len(f[1]) >= len(best) &&
+			(dir == f[1] || strings.HasPrefix(dir, strings.TrimSuffix(f[1], "/")+"/")) {
 			best, name = f[1], f[2]+" on "+f[0]
 		}
 	}

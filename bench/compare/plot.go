@@ -22,9 +22,12 @@ func (r *Result) Plot(w io.Writer) error {
 	closed := func(m Median) bool { return m.Load.InFlight > 0 }
 	open := func(m Median) bool { return m.Load.Rate > 0 }
 	if len(r.Options.Windows) > 0 {
-		p.panel("CPU of both daemons per exchange, bare pair = 1 (less is better)", r, closed, one("%.2f", func(m Median) float64 { return m.Ratio }))
-		p.panel("exchanges per second, bare pair = 1 (more is better)", r, closed, one("%.2f", func(m Median) float64 { return m.Pace }))
-		p.panel("latency of an exchange with so many in flight, ms: median, and in light 99th percentile (less is better)", r, closed, latency)
+		p.panel("CPU of both daemons per exchange, bare pair = 1 (less is better)", r, closed,
+			one("%.2f", func(m Median) float64 { return m.Ratio }))
+		p.panel("exchanges per second, bare pair = 1 (more is better)", r, closed,
+			one("%.2f", func(m Median) float64 { return m.Pace }))
+		p.panel("latency of an exchange with so many in flight, ms: median, and in light 99th percentile (less is "+
+			"better)", r, closed, latency)
 	}
 	if len(r.Options.Rates) > 0 {
 		p.panel("latency of an exchange at a given rate, ms: median, and in light 99th percentile (less is better)", r,

@@ -139,7 +139,8 @@ func (r *Result) Table(w io.Writer) error {
 	if o.Trains {
 		moves = "in trains"
 	}
-	fmt.Fprintf(w, "%d rounds, over a veth pair %s; clients send %s; client addresses %d, relays %d, share of renewals %v, subnets %d, leases held before %d\n",
+	fmt.Fprintf(w, "%d rounds, over a veth pair %s; clients send %s; client addresses %d, relays %d, share of "+
+		"renewals %v, subnets %d, leases held before %d\n",
 		o.Rounds, offload, moves, o.Sources, o.Relays, o.Renew, o.Subnets, o.Held)
 	if o.Store != "" {
 		fmt.Fprintf(w, "our store is %s\n", o.Store)
@@ -153,7 +154,8 @@ func (r *Result) Table(w io.Writer) error {
 	if r.ReadBack > 0 {
 		fmt.Fprintf(w, "after kill -9, dhcp4d had the %d leases that clients had been told of\n", r.ReadBack)
 	}
-	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is medians")
+	fmt.Fprintln(w, "\"of bare\" is the median of the ratios to the bare pair's run of the same round; all else is "+
+		"medians")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\nload\tpair\tCPU/exchange\tof bare\tv6\tv4\tdatabase\tuser\tsystem\t"+
 		"offered/s\trate/s\tof bare\tof peak\tp50 ms\tp99 ms\tlost\toverrun\tswitches\tsyncs\tallocs\tMB\tB/lease\t")
@@ -169,7 +171,8 @@ func (r *Result) Table(w io.Writer) error {
 			perLease = fmt.Sprintf("%.0f", m.PerLease)
 		}
 		fmt.Fprintf(t, "%v\t%s\t%.1f µs\t%s\t%.1f\t%.1f\t%s\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%s\t%.2f\t%.2f\t%s\t%s\t%.3f\t%.3f\t%s\t%.0f\t%s\t\n",
-			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, database, m.User, m.System, m.Offered, m.Goodput, ratio(m.Pace), ratio(m.OfPeak), m.P50, m.P99,
+			m.Load, m.Subject, m.CPU, ratio(m.Ratio), m.CPU6, m.CPU4, database, m.User, m.System, m.Offered, m.Goodput,
+			ratio(m.Pace), ratio(m.OfPeak), m.P50, m.P99,
 			share(m.Lost), share(m.Overrun), m.Switches, m.Syncs, allocs, m.Resident, perLease)
 	}
 	if err := t.Flush(); err != nil {

@@ -102,7 +102,8 @@ func onPostgres(name string) bool { return strings.HasSuffix(name, "postgres") }
 
 func moves(name string) bool { return name == Bare || name == BareOffload }
 
-func newSubject(ctx context.Context, lab *netns.Lab, name, dir string, o Options, program string, say func(string)) (*subject, error) {
+func newSubject(ctx context.Context, lab *netns.Lab, name, dir string, o Options, program string,
+	say func(string)) (*subject, error) {
 	s := &subject{name: name, dir: filepath.Join(dir, name)}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory for leases: %w", err)
@@ -159,13 +160,15 @@ func (s *subject) processes() []*netns.Process { return append([]*netns.Process{
 // them through the first one, so that they need no neighbour entries.
 func (s *subject) network(lab *netns.Lab, o Options) error {
 	end := netns.End{Host: s.clients, Name: "eth0", Addresses: []netip.Prefix{clientAddress}, Offload: !o.NoOffload}
-	if err := lab.Link(end, netns.End{Host: s.servers, Name: "access", Addresses: []netip.Prefix{serverAddress}, Offload: !o.NoOffload}); err != nil {
+	if err := lab.Link(end, netns.End{Host: s.servers, Name: "access", Addresses: []netip.Prefix{serverAddress},
+		Offload: !o.NoOffload}); err != nil {
 		return err
 	}
 	a := clientAddress.Addr().Next()
 	for range o.Sources - 1 {
 		p := netip.PrefixFrom(a, 128)
-		if err := errors.Join(s.clients.AddAddress("eth0", p), s.servers.AddRoute(p, clientAddress.Addr())); err != nil {
+		if err := errors.Join(s.clients.AddAddress("eth0", p),
+			s.servers.AddRoute(p, clientAddress.Addr())); err != nil {
 			return err
 		}
 		a = a.Next()
@@ -304,11 +307,13 @@ func subnets(n int) []servers.Subnet {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16 + byte(i>>12), byte(i >> 4), byte(i << 4)}), 28)
 		first := p.Addr().Next().Next()
 		all = append(all, servers.Subnet{ID: i + 1, Prefix: p, First: first, Last: first.Next().Next(),
-			Sources: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, byte(i >> 8), byte(i)}), 64)}})
+			Sources: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff,
+				byte(i >> 8), byte(i)}), 64)}})
 	}
 	return append(all, servers.Subnet{ID: n, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
 		First: heldFirst, Last: poolLast, Interface: "access",
-		Sources: []netip.Prefix{serverAddress.Masked()}, Links: []netip.Prefix{netip.PrefixFrom(relayedLink, 64).Masked()}})
+		Sources: []netip.Prefix{serverAddress.Masked()},
+		Links:   []netip.Prefix{netip.PrefixFrom(relayedLink, 64).Masked()}})
 }
 
 // The ports of several backends: dhcp6d has firstPort, dhcp4d i has the ith port after it.
@@ -328,7 +333,8 @@ func (s *subject) backend(i, n int) servers.Config {
 		last := &c.Subnets[len(c.Subnets)-1]
 		last.First, last.Last = part(i, n)
 	}
-	c.Env = append(slices.Clone(c.Env), "DHCP4D_NAME="+backendName(i), fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort),
+	c.Env = append(slices.Clone(c.Env), "DHCP4D_NAME="+backendName(i),
+		fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", firstPort),
 		fmt.Sprintf("DHCP4D_METRICS_LISTEN=[::1]:%d", firstMetrics+i))
 	if s.store != "" {
 		c.Env = append(c.Env, "DHCP4D_STORE="+s.store+":"+filepath.Join(c.Dir, s.store))
@@ -518,7 +524,8 @@ func (s *subject) counted() (a account, err error) {
 		a.writes += m["dhcp4d_store_wal_records_total"]
 		a.allocs += m["go_memstats_mallocs_total"]
 		for series, n := range m {
-			if name, _, _ := strings.Cut(series, "{"); strings.HasSuffix(name, "_dropped_total") || strings.HasSuffix(name, "_drops_total") {
+			if name, _, _ := strings.Cut(series, "{"); strings.HasSuffix(name, "_dropped_total") ||
+				strings.HasSuffix(name, "_drops_total") {
 				a.drops[series] = n
 			}
 		}

@@ -141,13 +141,14 @@ func (n *Node) sorted() []*Node {
 
 // colour gives our code, Go's runtime and the kernel different colours.
 func colour(name string) string {
-	for _, ours := range []string{"server.", "table.", "store.", "commit.", "lease.", "reply.", "udp.", "ipc.", "dhcp4.",
-		"dhcp6.", "forward.", "subnet.", "config.", "daemon.", "option.", "pool.", "hook."} {
+	for _, ours := range []string{"server.", "table.", "store.", "commit.", "lease.", "reply.", "udp.", "ipc.",
+		"dhcp4.", "dhcp6.", "forward.", "subnet.", "config.", "daemon.", "option.", "pool.", "hook."} {
 		if strings.HasPrefix(name, ours) {
 			return "#7fbf7b"
 		}
 	}
-	for _, runtime := range []string{"runtime.", "os.", "poll.", "syscall.", "sync.", "linux.", "time.", "maps.", "maphash."} {
+	for _, runtime := range []string{"runtime.", "os.", "poll.", "syscall.", "sync.", "linux.", "time.", "maps.",
+		"maphash."} {
 		if strings.HasPrefix(name, runtime) {
 			return "#a6bddb"
 		}

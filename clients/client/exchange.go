@@ -33,7 +33,8 @@ func (c *Client) Send(datagram []byte) error {
 // Exchange sends a DHCPv4 message to every server, and repeats that as Options.Retransmit says,
 // until a response is accepted. It ignores responses that fail [Client.Parse] or that belong to
 // another client or transaction.
-func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool, accept func(*Response) bool) (*Response, error) {
+func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool,
+	accept func(*Response) bool) (*Response, error) {
 	start := time.Now()
 	build := func() []byte {
 		m.NumSeconds = uint16(time.Since(start) / time.Second)
@@ -89,7 +90,8 @@ func (c *Client) repeat(ctx context.Context, r Retransmit, build func() []byte, 
 		}
 	}
 	if unsent != nil {
-		return nil, fmt.Errorf("%s: %w to %d transmissions; the last one could not be sent: %w", what, ErrNoAnswer, r.Tries, unsent)
+		return nil, fmt.Errorf("%s: %w to %d transmissions; the last one could not be sent: %w", what, ErrNoAnswer,
+			r.Tries, unsent)
 	}
 	return nil, fmt.Errorf("%s: %w to %d transmissions", what, ErrNoAnswer, r.Tries)
 }
@@ -134,7 +136,8 @@ func (c *Client) belongs(m, r *dhcpv4.DHCPv4) error {
 	if !bytes.Equal(r.ClientHWAddr, m.ClientHWAddr) {
 		return fmt.Errorf("chaddr %s of another client", r.ClientHWAddr)
 	}
-	if id := r.Options.Get(dhcpv4.OptionClientIdentifier); id != nil && !bytes.Equal(id, m.Options.Get(dhcpv4.OptionClientIdentifier)) {
+	if id := r.Options.Get(dhcpv4.OptionClientIdentifier); id != nil &&
+		!bytes.Equal(id, m.Options.Get(dhcpv4.OptionClientIdentifier)) {
 		return fmt.Errorf("client identifier %x of another client", id)
 	}
 	return nil

@@ -127,9 +127,11 @@ func (c *Config) check() error {
 	case c.Relays < 0 || c.Relays > relay.HopCountLimit+1:
 		return fmt.Errorf("%d relays: want 0 to %d", c.Relays, relay.HopCountLimit+1)
 	}
-	for _, share := range []float64{c.Renew, c.Inform, c.Release, c.Decline, c.Renew + c.Inform, c.Release + c.Decline} {
+	for _, share := range []float64{c.Renew, c.Inform, c.Release, c.Decline, c.Renew + c.Inform,
+		c.Release + c.Decline} {
 		if share < 0 || share > 1 {
-			return fmt.Errorf("a share of %v: shares, and those of renewals and INFORMs or of RELEASE and DECLINE together, want 0 to 1", share)
+			return fmt.Errorf("a share of %v: shares, and those of renewals and INFORMs or of RELEASE and DECLINE "+
+				"together, want 0 to 1", share)
 		}
 	}
 	return c.addresses()
@@ -143,7 +145,8 @@ func (c *Config) addresses() error {
 				c.Prefix)
 		}
 		if c.Server.IsMulticast() && c.Relays == 0 {
-			return errors.New("queries to a multicast address have link-local sources (RFC 7341 §9): name a server for clients with addresses of a prefix")
+			return errors.New("queries to a multicast address have link-local sources (RFC 7341 §9): name a server " +
+				"for clients with addresses of a prefix")
 		}
 		if c.Sources <= 1 {
 			c.Sources = min(c.Clients, 1<<16)

@@ -61,7 +61,8 @@ type Report struct {
 func (r Report) Failed() bool { return len(r.Faults) > 0 }
 
 func (e *engine) report(now time.Duration) Report {
-	r := Report{Seconds: now.Seconds(), Started: e.started, Completed: e.completed, Renewed: e.renewed, Informed: e.informed,
+	r := Report{Seconds: now.Seconds(), Started: e.started, Completed: e.completed, Renewed: e.renewed,
+		Informed: e.informed,
 		Released: e.released, Declined: e.declined, Lost: e.lost, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
 		Rate: float64(e.completed) / now.Seconds(), Faults: make(map[string]uint64),
 		Exchange: e.exchange.latency(), Offer: e.first.latency(), Ack: e.second.latency()}
@@ -82,8 +83,8 @@ func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d exchanges completed in %.2f s: %.0f per second, %.0f while new ones were started\n",
 		r.Completed, r.Seconds, r.Rate, r.Goodput)
-	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent %d, dropped by our own kernel %d\n",
-		r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent, r.Overrun)
+	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent "+
+		"%d, dropped by our own kernel %d\n", r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent, r.Overrun)
 	fmt.Fprintf(&b, "leases released %d, declined %d, addresses held %d\n", r.Released, r.Declined, r.Addresses)
 	for _, l := range []struct {
 		name string

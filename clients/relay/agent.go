@@ -113,8 +113,8 @@ func (a *Agent) upwards(b []byte, from netip.AddrPort) {
 	relayed, err := a.forward(b, from)
 	if errors.Is(err, errNotTrusted) {
 		a.warned.Do(func() {
-			a.config.Log.Warn("discarded a Relay-forward because its sender is not a trusted relay agent; more of them are logged at debug level",
-				"sender", from, "trusted", a.config.Trusted)
+			a.config.Log.Warn("discarded a Relay-forward because its sender is not a trusted relay agent; more of "+
+				"them are logged at debug level", "sender", from, "trusted", a.config.Trusted)
 		})
 	}
 	if err != nil {

@@ -49,7 +49,8 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 	case len(h.Cursor) > 0:
 		var known bool
 		if at, known = l.o.Events.Place(h.Cursor); !known {
-			l.o.Log.Warn("the program outside wants the events after one that is not known; it gets all that are kept", "program", h.Name)
+			l.o.Log.Warn("the program outside wants the events after one that is not known; it gets all that are kept",
+				"program", h.Name)
 		}
 	case h.Events == outside.NewEvents:
 		at = end

@@ -211,8 +211,8 @@ func newDirect(c *net.UnixConn) (*direct, error) {
 	}
 	d := &direct{raw: raw}
 	d.send = func(fd uintptr) {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&d.octets[0])), uintptr(len(d.octets)),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&d.octets[0])),
+			uintptr(len(d.octets)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		if errno == 0 { // else the goroutine that writes meets the error
 			d.n = int(n)
 		}

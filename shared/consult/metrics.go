@@ -53,12 +53,15 @@ func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 		Help: "Records of the program outside that were not accepted, by what is wrong with them.",
 	}, []string{"reason"}))
 	m := &Metrics{
-		asked:       counter("outside_questions_total", "Questions put to the program outside, without repetitions."),
-		late:        counter("outside_timeouts_total", "Questions without an answer in time."),
-		connections: counter("outside_connections_total", "Connections to the program outside on which it has sent its hello."),
-		parked:      gauge("outside_parked_queries", "Queries that wait for an answer of the program outside."),
-		away:        gauge("outside_away", "Whether the program outside is away: 1 if there is no connection to it, else 0."),
-		entries:     gauge("outside_verdicts", "Verdicts of the program outside that are kept, also those whose time is over."),
+		asked: counter("outside_questions_total", "Questions put to the program outside, without repetitions."),
+		late:  counter("outside_timeouts_total", "Questions without an answer in time."),
+		connections: counter("outside_connections_total",
+			"Connections to the program outside on which it has sent its hello."),
+		parked: gauge("outside_parked_queries", "Queries that wait for an answer of the program outside."),
+		away: gauge("outside_away",
+			"Whether the program outside is away: 1 if there is no connection to it, else 0."),
+		entries: gauge("outside_verdicts",
+			"Verdicts of the program outside that are kept, also those whose time is over."),
 		waited: metric.Once(reg, prometheus.NewHistogram(metric.Histogram(d, "outside_wait_seconds",
 			"How long queries were parked.", prometheus.ExponentialBuckets(100e-6, 4, 8)))),
 	}

@@ -83,7 +83,8 @@ func (s *Scope) Add(name string, test *Test, holds func(*Evaluator) bool) (int, 
 		return 0, fmt.Errorf("the class %s is defined already", name)
 	}
 	if isBuiltIn(name) {
-		return 0, fmt.Errorf("%s is a class that is always there; give another name, and test: member('%s')", name, name)
+		return 0, fmt.Errorf("%s is a class that is always there; give another name, and test: member('%s')", name,
+			name)
 	}
 	added := class{name: name, holds: holds}
 	if test != nil {

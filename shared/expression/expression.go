@@ -111,7 +111,8 @@ func CompileValue(text string, v *Vocabulary) (*Value, error) {
 		return nil, err
 	}
 	if root.isTest() {
-		return nil, newError(text, root.at, "is true or false, and a value is asked for; make one of it: ifelse("+brief(root)+", '…', '…')")
+		return nil, newError(text, root.at,
+			"is true or false, and a value is asked for; make one of it: ifelse("+brief(root)+", '…', '…')")
 	}
 	c := compiler{v}
 	return &Value{root, c.octets(root)}, nil

@@ -24,7 +24,8 @@ type parser struct {
 // parse reads a whole expression.
 func parse(text string, v *Vocabulary) (root *node, err error) {
 	if len(text) > MaxText {
-		return nil, newError(text, MaxText, fmt.Sprintf("has %d octets; an expression has at most %d", len(text), MaxText))
+		return nil, newError(text, MaxText,
+			fmt.Sprintf("has %d octets; an expression has at most %d", len(text), MaxText))
 	}
 	p := &parser{scan: scanner{text: text}, names: v}
 	defer func() {
@@ -95,7 +96,8 @@ func (p *parser) expect(text string) {
 // enter goes one level deeper, and bounds the depth. The function that it returns goes back.
 func (p *parser) enter() func() {
 	if p.depth++; p.depth > maxDepth {
-		p.fail(p.token.at, "is nested more than %d deep; make classes of its parts, and ask for them with member('…')", maxDepth)
+		p.fail(p.token.at, "is nested more than %d deep; make classes of its parts, and ask for them with member('…')",
+			maxDepth)
 	}
 	return func() { p.depth-- }
 }
@@ -202,7 +204,8 @@ func (p *parser) word(n *node) *node {
 	}
 	p.advance()
 	if !p.fits(word) {
-		p.fail(n.at, "%s is not known of a change of a lease; there are lease.address, lease.event, lease.iface, lease.mac and lease.subnet", word)
+		p.fail(n.at, "%s is not known of a change of a lease; there are lease.address, lease.event, lease.iface, "+
+			"lease.mac and lease.subnet", word)
 	}
 	switch word {
 	case "option":
@@ -438,7 +441,8 @@ func (p *parser) asked(n *node) *node {
 	case p.took("text"):
 		n.plain = true
 		if !p.isText(n) {
-			p.fail(t.at, "the option is not text; ask for its octets with .hex, and make text of them with hexstring, addrtotext or uint32totext")
+			p.fail(t.at, "the option is not text; ask for its octets with .hex, and make text of them with "+
+				"hexstring, addrtotext or uint32totext")
 		}
 	default:
 		p.unexpected("hex, text, exists or option")
@@ -462,7 +466,8 @@ func (p *parser) isText(n *node) bool {
 
 func (p *parser) only4(n *node, what string) {
 	if p.names.V6 {
-		p.fail(n.at, "%s is of the DHCPv4 message, which dhcp6d does not look into; make a class of it in the subnets document of dhcp4d", what)
+		p.fail(n.at, "%s is of the DHCPv4 message, which dhcp6d does not look into; make a class of it in the "+
+			"subnets document of dhcp4d", what)
 	}
 }
 

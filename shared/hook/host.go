@@ -38,7 +38,8 @@ type attached struct {
 
 // NewHost registers <daemon>_hook_duration_seconds and <daemon>_hook_results_total, with series at
 // zero for the hooks that the daemon ships. The counter of panics is the daemon's.
-func NewHost(reg prometheus.Registerer, d drop.Daemon, panics prometheus.Counter, log *slog.Logger, kinds []Kind) *Host {
+func NewHost(reg prometheus.Registerer, d drop.Daemon, panics prometheus.Counter, log *slog.Logger,
+	kinds []Kind) *Host {
 	h := &Host{
 		metrics: newMetrics(reg, d), panics: &panicLog{counter: panics, log: log.With("package", "hook")},
 		log: log, reg: reg,

@@ -61,7 +61,8 @@ func ParseHWAddress(s string) ([]byte, error) {
 				groups[i] = "0" + g
 			}
 		}
-		if n := strings.Count(digits, ":") + strings.Count(digits, "-") + strings.Count(digits, " "); n == len(groups)-1 {
+		if n := strings.Count(digits, ":") + strings.Count(digits, "-") +
+			strings.Count(digits, " "); n == len(groups)-1 {
 			digits = strings.Join(groups, ":")
 		}
 	}
@@ -78,7 +79,8 @@ func parseHex(s, digits string) ([]byte, error) {
 }
 
 // RemoteIDKind is what ParseRemoteID takes.
-const RemoteIDKind = "the enterprise number and the identifier, such as 3561:line-7 or 3561:0x0a0b, or 0x and the whole option in hex"
+const RemoteIDKind = "the enterprise number and the identifier, such as 3561:line-7 or 3561:0x0a0b, or 0x and the " +
+	"whole option in hex"
 
 // ParseRemoteID reads enterprise:value, or the whole option 37 as hex after 0x
 // (RFC 4649 section 3: four octets of enterprise number, then the identifier).

@@ -201,7 +201,8 @@ func (s *Server) Restart(t testing.TB) {
 	}
 	defer log.Close()
 	s.start(t, log)
-	for began := time.Now(); s.command("pg_isready", "-q", "-h", s.dir, "-d", "postgres", "-U", "dhcp4d").Run() != nil; {
+	for began := time.Now(); s.command("pg_isready", "-q", "-h", s.dir, "-d", "postgres", "-U",
+		"dhcp4d").Run() != nil; {
 		if time.Since(began) > time.Minute {
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("PostgreSQL takes no connections:\n%s", text)

@@ -74,7 +74,8 @@ func NewTally(v *Variables) *Tally { return &Tally{reasons: v.Reasons, counters:
 // at zero for each name. It may be called anew after a reload.
 func (t *Tally) Register(reg prometheus.Registerer, d drop.Daemon) {
 	series := func(name, help, label string, names []string) (all []prometheus.Counter) {
-		v := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: metric.Namespace(d), Name: name, Help: help}, []string{label}))
+		v := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: metric.Namespace(d),
+			Name: name, Help: help}, []string{label}))
 		for _, n := range names {
 			all = append(all, v.WithLabelValues(n))
 		}

@@ -191,7 +191,8 @@ func Compile[E any](text string, l *Language[E]) (*Program[E], []*Mistake) {
 			continue
 		}
 		if p.rules++; p.rules > MaxRules {
-			return nil, append(mistakes, mistake(text, s.begin, fmt.Sprintf("more than %d rules; put what they have in common into classes", MaxRules)))
+			return nil, append(mistakes, mistake(text, s.begin,
+				fmt.Sprintf("more than %d rules; put what they have in common into classes", MaxRules)))
 		}
 		point, rule, wrong := l.rule(text, s)
 		if wrong != nil {
@@ -326,7 +327,8 @@ func (l *Language[E]) action(text string, begin int, line string, at int, p *Poi
 	case i < 0:
 		return nil, word.Fail(0, "there is no action %s; at %s there are %s", quote(word.Text), p.Name, l.usage(p))
 	case !slices.Contains(p.Verbs, word.Text):
-		return nil, word.Fail(0, "%s has no effect at %s; use it at %s", word.Text, p.Name, strings.Join(l.where(word.Text), " or "))
+		return nil, word.Fail(0, "%s has no effect at %s; use it at %s", word.Text, p.Name,
+			strings.Join(l.where(word.Text), " or "))
 	case rest.Text == "":
 		return nil, rest.Fail(0, "%s needs something behind it; write %s", word.Text, l.Verbs[i].usage())
 	}

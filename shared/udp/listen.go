@@ -171,9 +171,11 @@ func explainBind(a netip.AddrPort, err error) error {
 		return fmt.Errorf("port %d is in use: stop the other process (ss -lunp shows it) or choose another port: %w",
 			a.Port(), err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("port %d is privileged: run as root, grant CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start: %w", a.Port(), err)
+		return fmt.Errorf("port %d is privileged: run as root, grant CAP_NET_BIND_SERVICE, or lower "+
+			"net.ipv4.ip_unprivileged_port_start: %w", a.Port(), err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%v is no address of this host (or is still tentative): use one that ip address shows, or the wildcard: %w", a.Addr(), err)
+		return fmt.Errorf("%v is no address of this host (or is still tentative): use one that ip address shows, or "+
+			"the wildcard: %w", a.Addr(), err)
 	case errors.Is(err, unix.EINVAL) && a.Addr().IsLinkLocalUnicast() && a.Addr().Zone() == "":
 		return fmt.Errorf("a link-local address needs its interface, as in [%v%%eth0]:%d: %w", a.Addr(), a.Port(), err)
 	}

@@ -20,7 +20,8 @@ const repeats = 8
 func hearRefusals(fd int, f family) error {
 	var errs []error
 	if f != onlyIPv4 {
-		errs = append(errs, os.NewSyscallError("setsockopt IPV6_RECVERR", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)))
+		errs = append(errs, os.NewSyscallError("setsockopt IPV6_RECVERR",
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)))
 	}
 	if f != onlyIPv6 {
 		errs = append(errs,

@@ -42,7 +42,8 @@ func Find() ([]string, error) {
 // Engine returns an error if no Docker engine answers.
 func Engine() error {
 	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
-		return fmt.Errorf("no Docker engine answers (Debian: apt-get install docker.io; then start dockerd): %w: %s", err, bytes.TrimSpace(out))
+		return fmt.Errorf("no Docker engine answers (Debian: apt-get install docker.io; then start dockerd): %w: %s",
+			err, bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -65,7 +66,8 @@ func run(ctx context.Context, dir string, env []string, argv ...string) (string,
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, tail(said.String()+out.String(), 30))
+		return out.String(), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err,
+			tail(said.String()+out.String(), 30))
 	}
 	return out.String(), nil
 }

@@ -76,7 +76,8 @@ type layer struct {
 
 // dir adds a directory with an owner.
 func (l *layer) dir(name string, mode int64, owner int) error {
-	return l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(name, "/") + "/", Mode: mode, Uid: owner, Gid: owner})
+	return l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(name, "/") + "/", Mode: mode,
+		Uid: owner, Gid: owner})
 }
 
 // file adds a file of this machine under a name. It follows links.
@@ -105,7 +106,8 @@ func (l *layer) file(from, name string) error {
 
 // text adds a file with a content.
 func (l *layer) text(name, content string) error {
-	err := l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: 0o644, Size: int64(len(content))})
+	err := l.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: 0o644,
+		Size: int64(len(content))})
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,8 @@ func goStandIn(ctx context.Context, root, name string) error {
 	defer os.RemoveAll(modules) //nolint:errcheck // a temporary directory
 	// Listing the packages, the same as in the Dockerfile, into an empty module cache fetches
 	// exactly what they need. It comes from the cache of this machine if it is there.
-	list := exec.CommandContext(ctx, "go", "list", "-deps", "./shared/...", "./dhcp6d/...", "./dhcp4d/...", "./clients/...")
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "./shared/...", "./dhcp6d/...", "./dhcp4d/...",
+		"./clients/...")
 	list.Dir = root
 	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-modcacherw", "GOSUMDB=off",
 		"GOMODCACHE="+modules, "GOPROXY=file://"+filepath.Join(cache, "cache", "download")+","+proxy)
@@ -211,9 +214,11 @@ func postgresStandIn(ctx context.Context, name string) error {
 		err := errors.Join(
 			l.text("/etc/passwd", fmt.Sprintf("postgres:x:%d:%[1]d::/var/lib/postgresql:/bin/sh\n", postgres)),
 			l.text("/etc/group", fmt.Sprintf("postgres:x:%d:\n", postgres)),
-			l.tree(filepath.Join("/usr/share/postgresql", filepath.Base(home)), filepath.Join("/usr/share/postgresql", filepath.Base(home)), "man"),
+			l.tree(filepath.Join("/usr/share/postgresql", filepath.Base(home)),
+				filepath.Join("/usr/share/postgresql", filepath.Base(home)), "man"),
 			l.file("/usr/share/zoneinfo/UTC", "/usr/share/zoneinfo/UTC"),
-			l.dir("/tmp", 0o1777, 0), l.dir("/var/lib/postgresql", 0o755, postgres), l.dir("/var/lib/postgresql/data", 0o700, postgres),
+			l.dir("/tmp", 0o1777, 0), l.dir("/var/lib/postgresql", 0o755, postgres),
+			l.dir("/var/lib/postgresql/data", 0o700, postgres),
 		)
 		for _, program := range []string{"postgres", "initdb", "pg_basebackup", "pg_isready", "psql"} {
 			err = errors.Join(err, l.program(filepath.Join(bin, program), filepath.Join(bin, program)))

@@ -216,8 +216,9 @@ func (p Panel) object() object {
 			"0": object{"text": p.States[0], "color": "red"}, "1": object{"text": p.States[1], "color": "green"},
 		}}}
 		defaults["custom"] = object{"fillOpacity": 70, "lineWidth": 0}
-		o["options"] = object{"showValue": "never", "mergeValues": true, "rowHeight": 0.8, "tooltip": object{"mode": "single", "sort": "none"},
-			"legend": object{"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []string{}}}
+		o["options"] = object{"showValue": "never", "mergeValues": true, "rowHeight": 0.8,
+			"tooltip": object{"mode": "single", "sort": "none"},
+			"legend":  object{"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []string{}}}
 	case Table:
 		o["type"] = "table"
 		o["options"] = object{"frameIndex": 0, "showHeader": true, "cellHeight": "sm",

@@ -107,7 +107,8 @@ func everywhere() []Variable {
 // scoped returns an expression of what is chosen by the variables of all pages. A series of a whole
 // cluster, whose name begins with dhcp4o6, has no instance.
 func scoped(expr string) string {
-	hidden := quoted.ReplaceAllStringFunc(expr, func(s string) string { return `"` + strings.Repeat(" ", len(s)-2) + `"` })
+	hidden := quoted.ReplaceAllStringFunc(expr,
+		func(s string) string { return `"` + strings.Repeat(" ", len(s)-2) + `"` })
 	var b strings.Builder
 	done := 0
 	for _, at := range metric.FindAllStringIndex(hidden, -1) {

@@ -42,7 +42,8 @@ func operatorRule(root string) ([]byte, error) {
 		groups.Content = append(groups.Content, doc.Groups.Content...)
 	}
 	var out bytes.Buffer
-	out.WriteString("# The rules of deploy/prometheus/rules for the Prometheus operator. Generated; go generate ./test/monitoring\n")
+	out.WriteString("# The rules of deploy/prometheus/rules for the Prometheus operator. Generated; go generate " +
+		"./test/monitoring\n")
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)
 	err := e.Encode(struct {

@@ -140,7 +140,8 @@ func (p *Process) WaitFor(ctx context.Context, ready func() error) error {
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("%s ended (%v) before it was ready: %w; it said:\n%s", p.name, p.cmd.ProcessState, err, p.Output())
+			return fmt.Errorf("%s ended (%v) before it was ready: %w; it said:\n%s", p.name, p.cmd.ProcessState, err,
+				p.Output())
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not get ready: %w; it said:\n%s", p.name, err, p.Output())
 		case <-time.After(5 * time.Millisecond):

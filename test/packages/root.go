@@ -83,7 +83,8 @@ func (r *Root) Boot(ctx context.Context) error {
 		}
 		if r.init = child(c.Process.Pid); r.init != "" {
 			// It is "degraded" if this host keeps a unit of Debian from starting.
-			if out, _ := r.Run(ctx, "systemctl is-system-running --wait"); strings.Contains(out, "running") || strings.Contains(out, "degraded") {
+			if out, _ := r.Run(ctx, "systemctl is-system-running --wait"); strings.Contains(out, "running") ||
+				strings.Contains(out, "degraded") {
 				return nil
 			}
 		}

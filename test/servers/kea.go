@@ -39,7 +39,8 @@ func findKea(dir, name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed (Debian: apt-get install kea-dhcp4-server kea-dhcp6-server, or make interop INSTALL=1)", name)
+	return "", fmt.Errorf("%s is not installed (Debian: apt-get install kea-dhcp4-server kea-dhcp6-server, or make "+
+		"interop INSTALL=1)", name)
 }
 
 // KeaVersion returns the version of Kea's v4 half, in a directory or the installed one.

@@ -115,7 +115,8 @@ func New(l *netns.Lab) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Link(netns.End{Host: s.Clients, Name: "lan2"}, end(s.Relay2, "down", netip.PrefixFrom(Relay2Lan, 64))); err != nil {
+	if err := l.Link(netns.End{Host: s.Clients, Name: "lan2"},
+		end(s.Relay2, "down", netip.PrefixFrom(Relay2Lan, 64))); err != nil {
 		return nil, err
 	}
 	return s, nil

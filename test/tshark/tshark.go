@@ -13,7 +13,8 @@ var ErrMissing = errors.New("tshark is not installed (Debian: apt-get install ts
 
 // complaints is a display filter for what should not be on a link: packets that a dissector could
 // not read, wrong checksums (0 is "bad"), and DHCPv6 errors.
-const complaints = "_ws.malformed || ip.checksum.status == 0 || udp.checksum.status == 0 || icmpv6.checksum.status == 0 || _ws.expert.severity == error"
+const complaints = "_ws.malformed || ip.checksum.status == 0 || udp.checksum.status == 0 || icmpv6.checksum.status " +
+	"== 0 || _ws.expert.severity == error"
 
 // Check returns one line per faulty packet of a capture, and the number of packets.
 func Check(file string) (faults []string, packets int, err error) {
@@ -26,7 +27,8 @@ func Check(file string) (faults []string, packets int, err error) {
 		return nil, 0, err
 	}
 	for _, line := range lines {
-		if strings.Contains(line, "[Expert Info (Error") || strings.Contains(line, "[Malformed") || strings.HasPrefix(line, "Frame ") {
+		if strings.Contains(line, "[Expert Info (Error") || strings.Contains(line, "[Malformed") ||
+			strings.HasPrefix(line, "Frame ") {
 			faults = append(faults, strings.TrimSpace(line))
 		}
 	}

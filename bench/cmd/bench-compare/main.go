@@ -57,11 +57,13 @@ func run(ctx context.Context, args []string) error {
 	flags.Func("windows", "exchanges in flight, closed loop (default 16,64,256)", numbers(&o.Windows))
 	flags.Func("rates", "exchanges per second, open loop (default 1000,3000,5000)", numbers(&o.Rates))
 	flags.IntVar(&o.Rounds, "rounds", 5, "number of rounds; the results are medians")
-	flags.IntVar(&o.Exchanges, "n", 20000, "exchanges of a closed-loop run, at most 2000 for each one in flight; Kea makes a quarter of them")
+	flags.IntVar(&o.Exchanges, "n", 20000,
+		"exchanges of a closed-loop run, at most 2000 for each one in flight; Kea makes a quarter of them")
 	flags.DurationVar(&o.OpenFor, "t", 2*time.Second, "how long an open-loop run takes")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "directory for the leases; it must be on a disk")
 	flags.StringVar(&o.Bin, "bin", "", "directory of our dhcp6d and dhcp4d (default beside this program, or bin/)")
-	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these as \"before\", with hooks as \"before+asked\", and so on")
+	flags.StringVar(&o.Before, "before", "", "directory of other builds of dhcp6d and dhcp4d, measured beside these "+
+		"as \"before\", with hooks as \"before+asked\", and so on")
 	flags.StringVar(&o.KeaOther, "kea", "", "directory of other builds of kea-dhcp4 and kea-dhcp6, "+
 		"measured beside these as \"kea+other\", queries by multicast")
 	flags.IntVar(&o.Backends, "backends", 1, "dhcp4d behind each dhcp6d of ours, each with a part of the addresses")
@@ -70,8 +72,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Relays, "relays", 0, "levels of Relay-forward around each query")
 	flags.Float64Var(&o.Renew, "renew", 0, "share of exchanges that are renewals, 0 to 1")
 	flags.IntVar(&o.Subnets, "subnets", 1, "number of subnets; all clients are in the last one")
-	flags.IntVar(&o.Held, "held", 0, "number of leases that are imported before the run; clients request theirs again, "+
-		"or with -renew 1 renew them, in random order")
+	flags.IntVar(&o.Held, "held", 0, "number of leases that are imported before the run; clients request theirs "+
+		"again, or with -renew 1 renew them, in random order")
 	flags.Func("overload", "open-loop rates, as multiples of the highest rate that the pair has reached in the round so far", func(s string) error {
 		o.Overload = nil
 		for part := range strings.SplitSeq(s, ",") {
@@ -84,7 +86,8 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	})
 	flags.BoolVar(&o.Confine, "confine", false, "keep the daemons to one processor and the load generator to another")
-	flags.Float64Var(&o.Share, "share", 0, "share of one processor's time that the two daemons of a pair get together, 0 to 1; 0 is no limit")
+	flags.Float64Var(&o.Share, "share", 0,
+		"share of one processor's time that the two daemons of a pair get together, 0 to 1; 0 is no limit")
 	flags.StringVar(&o.Store, "store", "", "our store, pebble or journal (default that of the tests)")
 	flags.StringVar(&o.Postgres, "postgres", "", `URL of empty databases with the tables of dhcp4d, or of Kea; {} in it stands for postgres, 2postgres or keapostgres`)
 	flags.IntVar(&o.PostgresPID, "postgres-pid", 0,

@@ -36,9 +36,10 @@ func description() manual.Program {
 	return manual.Program{
 		About: "a DHCPv4-over-DHCPv6 client for labs",
 		Description: []string{
-			"It does what a CPE does: it learns the servers from option 88 and asks for it again in time, obtains a lease, " +
-				"renews and rebinds it, and starts again when it is refused. At the end it gives the lease back. It prints a line " +
-				"of text or JSON for each change. With -configure it also configures an interface.",
+			"It does what a CPE does: it learns the servers from option 88 and asks for it again in time, obtains a " +
+				"lease, renews and rebinds it, and starts again when it is refused. At the end it gives the lease " +
+				"back. It prints a line of text or JSON for each change. With -configure it also configures an " +
+				"interface.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
@@ -65,7 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&configure, "configure", "",
 		"interface that gets the address and the routes of the lease (needs CAP_NET_ADMIN)")
 	flags.UintVar(&metric, "metric", 0, "metric of those routes")
-	flags.DurationVar(&s.Refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or once a day")
+	flags.DurationVar(&s.Refresh, "refresh", 0,
+		"ask for option 88 at least this often; by default when the server says, or once a day")
 	flags.IntVar(&decline, "decline", 0, "number of addresses to decline, as if another host used them")
 	flags.IntVar(&relays, "relays", 0, "levels of Relay-forward around each message, 0 to 9; "+
 		"the client acts as its own relays, so -source must be an address that the server accepts relays from")

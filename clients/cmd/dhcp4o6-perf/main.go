@@ -47,7 +47,8 @@ func description() manual.Program {
 	return manual.Program{
 		About: "load for a DHCPv4-over-DHCPv6 server, with every answer checked",
 		Description: []string{
-			"It is to DHCPv4 over DHCPv6 what perfdhcp is to DHCP. It uses a port of its own. With -relays it must run where the server accepts relays.",
+			"It is to DHCPv4 over DHCPv6 what perfdhcp is to DHCP. It uses a port of its own. With -relays it must " +
+				"run where the server accepts relays.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"},
 			{Code: 1, About: "The server made a mistake, or answered nothing"}, {Code: 2, About: "Any other error"}},
@@ -64,12 +65,13 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "source address; by default the interface's link-local one")
 	flags.IntVar(&c.Sources, "sources", 1, "number of source addresses, from -source on, that clients use in turn; "+
 		"missing ones are added to the interface for the run")
-	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source address of "+
-		"its own; the whole prefix is local during the run")
-	flags.IntVar(&c.InFlight, "in-flight", 0, "exchanges in flight at the same time (closed loop; default 64 unless -rate is given)")
+	flags.StringVar(&prefix, "prefix", "", "prefix that is routed to this host and gives each client a source "+
+		"address of its own; the whole prefix is local during the run")
+	flags.IntVar(&c.InFlight, "in-flight", 0,
+		"exchanges in flight at the same time (closed loop; default 64 unless -rate is given)")
 	flags.Float64Var(&c.Rate, "rate", 0, "exchanges started per second (open loop)")
-	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address that "+
-		"another client has just got, and its REQUEST is then refused")
+	flags.BoolVar(&c.Shared, "shared", false, "several servers share the addresses: an offer may be of an address "+
+		"that another client has just got, and its REQUEST is then refused")
 	flags.BoolVar(&c.Trains, "trains", false,
 		"send and receive datagrams in trains instead of one by one: cheaper for both sides than real clients are")
 	flags.IntVar(&c.Count, "n", 0, "number of exchanges")
@@ -78,7 +80,8 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.IntVar(&c.Clients, "clients", 0, "number of clients, used in turn; by default as many as exchanges")
 	flags.IntVar(&c.Stride, "stride", 1, "distance between the numbers of clients that follow each other")
 	flags.BoolVar(&c.Shuffle, "shuffle", false, "choose clients at random instead of in turn")
-	flags.TextVar(&c.Held, "held", netip.Addr{}, "address that the first client holds from the beginning; those after it hold the next ones")
+	flags.TextVar(&c.Held, "held", netip.Addr{},
+		"address that the first client holds from the beginning; those after it hold the next ones")
 	flags.Float64Var(&c.Renew, "renew", 0, "share of exchanges in which a client renews its lease, 0 to 1")
 	flags.Float64Var(&c.Inform, "inform", 0,
 		"share of exchanges in which a client with an address sends an INFORM, 0 to 1")
@@ -95,7 +98,8 @@ func run(ctx context.Context, args []string) (failed bool, err error) {
 	flags.StringVar(&expect, "expect", "", "prefix that every leased address must be in")
 	flags.BoolVar(&c.Bare, "bare", false,
 		"accept answers without server identifier, lease time and the options of -require")
-	flags.Uint64Var(&c.Seed, "seed", 1, "what clients and choices are made from; its low octet is in the hardware addresses")
+	flags.Uint64Var(&c.Seed, "seed", 1,
+		"what clients and choices are made from; its low octet is in the hardware addresses")
 	flags.StringVar(&pids, "pid", "", "ids of processes whose CPU time is reported, separated by commas")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {

@@ -30,8 +30,9 @@ func description() manual.Program {
 	return manual.Program{
 		About: "a DHCPv4-over-DHCPv6 relay agent for labs",
 		Description: []string{
-			"It carries the messages of unmodified DHCPv4 clients on one interface to servers behind another (RFC 9928). The " +
-				"renewals of the clients must pass its host, or its host must own the server identifier as an address.",
+			"It carries the messages of unmodified DHCPv4 clients on one interface to servers behind another (RFC " +
+				"9928). The renewals of the clients must pass its host, or its host must own the server identifier " +
+				"as an address.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
@@ -47,7 +48,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&c.Up, "up", "", "interface that leads to the servers (required)")
 	flags.StringVar(&servers, "server", "", "4o6 servers, separated by commas; by default those of option 88")
 	flags.TextVar(&c.Local, "source", netip.Addr{}, "our IPv6 address; by default the kernel chooses")
-	flags.DurationVar(&refresh, "refresh", 0, "ask for option 88 at least this often; by default when the server says, or after a day")
+	flags.DurationVar(&refresh, "refresh", 0,
+		"ask for option 88 at least this often; by default when the server says, or after a day")
 	flags.BoolVar(&verbose, "v", false, "log every message")
 	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {
 		return err

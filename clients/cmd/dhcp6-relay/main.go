@@ -30,8 +30,9 @@ func description() manual.Program {
 	return manual.Program{
 		About: "a DHCPv6 relay agent for labs",
 		Description: []string{
-			"It forwards between clients on one interface and servers behind another (RFC 9915 section 19). An interface may " +
-				"also be given by the prefix of one of its addresses. That is for containers, in which the names depend on the order of the networks.",
+			"It forwards between clients on one interface and servers behind another (RFC 9915 section 19). An " +
+				"interface may also be given by the prefix of one of its addresses. That is for containers, in which " +
+				"the names depend on the order of the networks.",
 		},
 		Statuses: []manual.Status{{Code: 0, About: "Success"}, {Code: 1, About: "Any error"}},
 	}
@@ -49,10 +50,12 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&servers, "server", "ff05::1:3", "servers, separated by commas")
 	flags.StringVar(&trusted, "trust", "",
 		"addresses or prefixes of relay agents below, separated by commas: only they may send Relay-forward")
-	flags.StringVar(&interfaceID, "interface-id", "", "Interface-Id to add; by default the name of the clients' interface")
+	flags.StringVar(&interfaceID, "interface-id", "",
+		"Interface-Id to add; by default the name of the clients' interface")
 	flags.StringVar(&remoteID, "remote-id", "", "Remote-Id to add")
 	flags.UintVar(&enterprise, "enterprise", 2495, "enterprise number of the Remote-Id")
-	flags.UintVar(&port, "port", relay.ServerPort, "UDP source port towards the servers; another than 547 adds Relay Port (RFC 8357)")
+	flags.UintVar(&port, "port", relay.ServerPort,
+		"UDP source port towards the servers; another than 547 adds Relay Port (RFC 8357)")
 	flags.BoolVar(&verbose, "v", false, "log every datagram")
 	if done, err := manual.Parse(description(), flags, args, os.Stdout); done {
 		return err

@@ -60,7 +60,8 @@ func newFilter(q url.Values, all Leases) (*filter, error) {
 			f.subnet, err = subnetOf(s, all)
 			f.subnetSet = true
 		case "state":
-			if f.state = leasefile.State(s); f.state != leasefile.Former && !slices.Contains(leasefile.States(), f.state) {
+			if f.state = leasefile.State(s); f.state != leasefile.Former &&
+				!slices.Contains(leasefile.States(), f.state) {
 				err = fmt.Errorf("is none of %v, and not %s", leasefile.States(), leasefile.Former)
 			}
 		case "source":
@@ -107,7 +108,8 @@ func (f *filter) match(b *lease.Binding) bool {
 		f.state != "" && !leasefile.StateOf(b, f.now).Is(f.state),
 		f.source.IsValid() && !f.source.Contains(b.Source),
 		f.hwAddress != nil && !bytes.Equal(b.HWAddr, f.hwAddress),
-		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier || !bytes.Equal(b.Client[1:], f.clientID)),
+		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier ||
+			!bytes.Equal(b.Client[1:], f.clientID)),
 		f.interfaceID != nil && !attachment.Has(b.Point, attachment.InterfaceID, f.interfaceID),
 		f.remoteID != nil && !attachment.Has(b.Point, attachment.RemoteID, f.remoteID),
 		f.link.IsValid() && !attachment.Behind(b.Point, f.link):

@@ -200,7 +200,8 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 }
 
 // changed answers what became of a change.
-func (h *Handler) changed(w http.ResponseWriter, r *http.Request, change string, a netip.Addr, b *lease.Binding, err error) {
+func (h *Handler) changed(w http.ResponseWriter, r *http.Request, change string, a netip.Addr, b *lease.Binding,
+	err error) {
 	if err != nil {
 		status, why := statusOf(err)
 		h.changes.note(change, by(r), a, status, err)

@@ -88,7 +88,8 @@ var open = &Verdict{}
 // Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
 // is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be
 // nil. Outcome is that of an earlier question, and told the verdict that has answered it.
-func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, told *Verdict, now time.Duration) (*Verdict, drop.Reason) {
+func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, told *Verdict,
+	now time.Duration) (*Verdict, drop.Reason) {
 	if outcome == parking.Answered {
 		a.eval = e
 		return a.heed(told, consult.ByAnswer)
@@ -245,7 +246,8 @@ func (a *Asker) AppendQuestion(b []byte, number uint64) []byte {
 				a.memory = dhcp6.AppendOption(a.memory, code, data)
 			}
 		}
-		a.relays = append(a.relays, outside.Relay{Link: r.LinkAddress(), Peer: r.PeerAddress(), Options: a.memory[start:len(a.memory):len(a.memory)]})
+		a.relays = append(a.relays, outside.Relay{Link: r.LinkAddress(), Peer: r.PeerAddress(),
+			Options: a.memory[start:len(a.memory):len(a.memory)]})
 	}
 	start := len(a.memory)
 	a.memory = path.AppendPoint(a.memory)

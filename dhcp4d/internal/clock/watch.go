@@ -99,8 +99,8 @@ func (w *Watch) keep() {
 		w.due = true
 		if err.Error() != w.said {
 			w.said = err.Error()
-			w.log.Error("the clock mark cannot be written, trying again; until then leases last longer after a restart of the machine",
-				"error", err)
+			w.log.Error("the clock mark cannot be written, trying again; until then leases last longer after a "+
+				"restart of the machine", "error", err)
 		}
 		return
 	}

@@ -34,7 +34,8 @@ func All(clocks clock.System) []daemon.Command {
 		{Name: "leases", About: "look at, release, reserve, export and import leases", Actions: names(actions()), Run: of(leasesCommand)},
 		{Name: "store", About: "check the store of a stopped dhcp4d, and repair it if it is damaged", Actions: names(storeActions()), Run: of(stores)},
 		{Name: "trace", About: follow.About + " a running dhcp4d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
+			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout,
+				stderr)
 		}},
 		{Name: "explain", About: descriptionOf("explain").About, Run: explain},
 		{Name: "import-config", About: descriptionOf("import-config").About, Run: of((*call).importConfig)},
@@ -89,8 +90,8 @@ func actions() []action {
 			"lease an address to a client that has not asked for it yet", "", (*call).reserve},
 		{"export", "[filters] [-format csv|ndjson|json] [-store]",
 			"write leases as a file; -store reads the store of a stopped dhcp4d", "", (*call).export},
-		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the store of " +
-			"a stopped dhcp4d", "", (*call).importFiles},
+		{"import", "[-dry-run] [-by-id] FILE...", "take leases of Kea (kea-leases4.csv) or of an export into the " +
+			"store of a stopped dhcp4d", "", (*call).importFiles},
 	}
 }
 
@@ -107,8 +108,8 @@ func descriptionOf(words string) manual.Command {
 		second, all = first, []action{
 			{"subnets", "[-subnet ID|NAME] [-json]", "list subnets and pools by use, the fullest first", "", nil},
 			{"explain", "[flags that describe the query]", "tell which subnet a query would get, and why", "", nil},
-			{"import-config", "[-dir DIRECTORY] FILE", "write the subnets document that a configuration of Kea's DHCPv4 server " +
-				"becomes, and say line by line what was taken, changed and left", "", nil},
+			{"import-config", "[-dir DIRECTORY] FILE", "write the subnets document that a configuration of Kea's " +
+				"DHCPv4 server becomes, and say line by line what was taken, changed and left", "", nil},
 			{"schema", "[-reservations-file]", "print the JSON Schema of the subnets document, with which editors complete and check it", "", nil},
 		}
 	}

@@ -54,7 +54,8 @@ func query(relays []relay) []byte {
 		for _, o := range []struct {
 			code dhcp6.Code
 			data []byte
-		}{{dhcp6.OptInterfaceID, r.interfaceID}, {dhcp6.OptRemoteID, r.remoteID}, {dhcp6.OptSubscriberID, r.subscriberID}} {
+		}{{dhcp6.OptInterfaceID, r.interfaceID}, {dhcp6.OptRemoteID, r.remoteID},
+			{dhcp6.OptSubscriberID, r.subscriberID}} {
 			if o.data != nil {
 				options = dhcp6.AppendOption(options, o.code, o.data)
 			}
@@ -81,24 +82,29 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		f.Func(name, about, func(s string) (err error) { *into, err = parse(s); return err })
 	}
 	addr("source", "IPv6 `address` of the client, or of the relay nearest to dhcp6d", &path.Source)
-	f.Func("interface", "`name` of the interface of dhcp6d", func(s string) error { path.Interface = []byte(s); return nil })
+	f.Func("interface", "`name` of the interface of dhcp6d",
+		func(s string) error { path.Interface = []byte(s); return nil })
 	f.StringVar(&path.Server, "peer", "", "`name` or address of the dhcp6d, as in DHCP4D_IPC_PEERS")
 	f.Func("relay", "`link-address[,peer-address]` of a relay, :: for none; once for each, the one nearest to dhcp6d first", func(s string) error {
 		r, err := parseRelay(s)
 		relays = append(relays, r)
 		return err
 	})
-	believed := f.Int("believed", -1, "how many of the relays dhcp6d believes, from the one nearest to it; `number`, all if not given")
-	identifier("interface-id", "Interface-Id of the relay nearest to the client: `text, or 0x and hex`", octets.Parse, &nearest.interfaceID)
+	believed := f.Int("believed", -1,
+		"how many of the relays dhcp6d believes, from the one nearest to it; `number`, all if not given")
+	identifier("interface-id", "Interface-Id of the relay nearest to the client: `text, or 0x and hex`", octets.Parse,
+		&nearest.interfaceID)
 	identifier("remote-id", "its Remote-Id: `enterprise:text, or 0x and hex`", octets.ParseRemoteID, &nearest.remoteID)
 	identifier("subscriber-id", "its Subscriber-Id: `text, or 0x and hex`", octets.Parse, &nearest.subscriberID)
 	addr("link-selection", "link selection of option 82, an IPv4 `address`", &q.LinkSelection)
 	addr("subnet-selection", "option 118, an IPv4 `address`", &q.SubnetSelection)
 	addr("giaddr", "giaddr, an IPv4 `address`", &q.GIAddr)
 	identifier("client-id", "client identifier in `hex`, to tell a reservation", octets.ParseHex, &id.ClientID)
-	identifier("hw-address", "hardware address of type 1 in any `notation`, to tell a reservation", octets.ParseHWAddress, &id.HWAddr)
+	identifier("hw-address", "hardware address of type 1 in any `notation`, to tell a reservation",
+		octets.ParseHWAddress, &id.HWAddr)
 	kind := dhcp4.Discover
-	f.Func("message", "message `type`, such as request; DISCOVER if not given", func(s string) (err error) { kind, err = parseType(s); return err })
+	f.Func("message", "message `type`, such as request; DISCOVER if not given",
+		func(s string) (err error) { kind, err = parseType(s); return err })
 	var options []byte
 	f.Func("option", "DHCPv4 option of the query, `name-or-code=value`, the value text, or 0x and hex; once for each", func(s string) (err error) {
 		options, err = appendOption(options, s)
@@ -115,7 +121,8 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		last := &relays[n-1]
 		last.interfaceID, last.remoteID, last.subscriberID = nearest.interfaceID, nearest.remoteID, nearest.subscriberID
 	case nearest.interfaceID != nil || nearest.remoteID != nil || nearest.subscriberID != nil:
-		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be the address ::, as of a relay without one")
+		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be the address ::, as of a " +
+			"relay without one")
 	}
 	if why := path.Packet.Parse(query(relays)); why != drop.None {
 		return fmt.Errorf("explain: such a query would be dropped: %w", why)
@@ -132,7 +139,8 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		if !path.Source.IsValid() {
 			path.Source = netip.IPv6Unspecified()
 		}
-		if _, err := fmt.Fprintf(stdout, "attachment point: %v\n", leasefile.PointOf(path.AppendPoint(nil))); err != nil {
+		if _, err := fmt.Fprintf(stdout, "attachment point: %v\n",
+			leasefile.PointOf(path.AppendPoint(nil))); err != nil {
 			return err
 		}
 	}
@@ -306,7 +314,8 @@ func (r *ruling) at(p hook.FilterPoint[event.Query]) error {
 		return nil
 	}
 	list := map[hook.FilterPoint[event.Query]]*hook.List[event.Query]{
-		event.Pkt4Receive: &r.hooks.Pkt4Receive, event.Subnet4Select: &r.hooks.Subnet4Select, event.Lease4Select: &r.hooks.Lease4Select,
+		event.Pkt4Receive: &r.hooks.Pkt4Receive, event.Subnet4Select: &r.hooks.Subnet4Select,
+		event.Lease4Select: &r.hooks.Lease4Select,
 	}[p]
 	r.notes.Lines = r.notes.Lines[:0]
 	why := list.Run(&r.event)

@@ -18,7 +18,8 @@ func (c *call) history(args []string) error {
 	f := c.flags("leases history")
 	asJSON := f.Bool("json", false, "one JSON object a line")
 	zoneName := f.String("zone", "UTC", "time `zone` of the answer, and of a TIME without one, such as Europe/Vienna")
-	path := f.String("log", "", "`path` of the lease log (default DHCP4D_LEASELOG_PATH); its rotated files are read too")
+	path := f.String("log", "",
+		"`path` of the lease log (default DHCP4D_LEASELOG_PATH); its rotated files are read too")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -52,8 +53,8 @@ func (c *call) history(args []string) error {
 			return err
 		}
 		if *path == "stdout" || *path == "stderr" {
-			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as dhcp4d has "+
-				"it, or name its file with -log", *path))
+			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as "+
+				"dhcp4d has it, or name its file with -log", *path))
 		}
 	}
 	h, err := leaselog.ReadHistory(c.ctx, *path, a, now)
@@ -126,7 +127,8 @@ func parseTime(text string, zone *time.Location) (time.Time, error) {
 			continue
 		}
 		if zone == nil {
-			return time.Time{}, fmt.Errorf("%q has no time zone; add one, such as Z, +01:00 or Europe/Vienna, or give -zone", text)
+			return time.Time{}, fmt.Errorf("%q has no time zone; add one, such as Z, +01:00 or Europe/Vienna, or "+
+				"give -zone", text)
 		}
 		t, err := time.ParseInLocation(day, bare, zone)
 		if err != nil {
@@ -141,7 +143,8 @@ func parseTime(text string, zone *time.Location) (time.Time, error) {
 		}
 		for _, shift := range []time.Duration{time.Hour, -time.Hour, time.Hour / 2, -time.Hour / 2} {
 			if t.Add(shift).Format(layout) == bare {
-				return time.Time{}, fmt.Errorf("%s was twice in %v, because clocks were put back; give the offset, such as +01:00", bare, zone)
+				return time.Time{}, fmt.Errorf("%s was twice in %v, because clocks were put back; give the offset, "+
+					"such as +01:00", bare, zone)
 			}
 		}
 		return t, nil
@@ -188,7 +191,8 @@ func (c *call) writeTenures(found []leaselog.Tenure, zone *time.Location, asJSON
 		if t.By != "" {
 			end += " by " + t.By
 		}
-		if err := table.row(t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(), orDash(t.Source), t.Client.Where()); err != nil {
+		if err := table.row(t.From.In(zone).Format(time.RFC3339), to, end, t.Client.Who(), orDash(t.Source),
+			t.Client.Where()); err != nil {
 			return err
 		}
 	}

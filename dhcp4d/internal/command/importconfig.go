@@ -14,7 +14,8 @@ import (
 // importConfig writes the subnets document that a configuration of Kea's becomes.
 func (c *call) importConfig(args []string) error {
 	f := c.flags("import-config")
-	dir := f.String("dir", "", "`directory` for the files subnets.yml, dhcp4d.env and rules; the report goes to standard output then")
+	dir := f.String("dir", "",
+		"`directory` for the files subnets.yml, dhcp4d.env and rules; the report goes to standard output then")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

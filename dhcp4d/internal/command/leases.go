@@ -43,7 +43,8 @@ func filterFlags(f *flag.FlagSet) func() url.Values {
 		state.Of = append(state.Of, string(s))
 	}
 	values["state"] = &state.Value
-	f.Var(state, "state", "in this `state`: offered, bound, expired, released or declined; former is expired or released")
+	f.Var(state, "state", "in this `state`: offered, bound, expired, released or declined; former is expired or "+
+		"released")
 	return func() url.Values {
 		q := url.Values{}
 		for parameter, v := range values {
@@ -156,7 +157,8 @@ func (c *call) print(l *leasefile.Lease, asJSON bool) error {
 	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         "+
 		"%s\nhardware address  %s (type %d)\n"+
 		"IPv6 source       %s\nattachment point  %s\nstart             %s\nchanged           %s\nexpires           %s\n",
-		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), moment(l.Start), moment(l.Changed), expiry(l))
+		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), moment(l.Start),
+		moment(l.Changed), expiry(l))
 	return err
 }
 

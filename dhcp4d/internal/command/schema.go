@@ -14,7 +14,8 @@ func (c *call) schema(args []string) error {
 		return err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("schema: %q is not understood; the schema is that of the subnets document, with -reservations-file that of the file", f.Arg(0))
+		return fmt.Errorf("schema: %q is not understood; the schema is that of the subnets document, with "+
+			"-reservations-file that of the file", f.Arg(0))
 	}
 	schema := config.Schema()
 	if *file {

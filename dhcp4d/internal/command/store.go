@@ -15,7 +15,8 @@ func storeActions() []action {
 	return []action{
 		{"repair", "[-accept-loss]", "say whether the store of a stopped dhcp4d is damaged, " +
 			"what can be saved and what is lost; with -accept-loss repair it",
-			"Copy the directory of the store away first. dhcp4d recovers afterwards, as with -recovery.", (*call).repair},
+			"Copy the directory of the store away first. dhcp4d recovers afterwards, as with -recovery.",
+			(*call).repair},
 		{"check", "", "look whether a PostgreSQL database can be the store, without changing it",
 			"Other dhcp4d may use the database meanwhile.", (*call).checkStore},
 		{"migrate", "", "make the tables of a store in a PostgreSQL database, or change those of an earlier version",
@@ -67,7 +68,8 @@ func (c *call) database(command string, args []string) (string, error) {
 		return "", err
 	}
 	if place.Database == "" {
-		return "", fmt.Errorf("DHCP4D_STORE is %s, and %s is for a database: postgres://user@host/database", place.URL(), command)
+		return "", fmt.Errorf("DHCP4D_STORE is %s, and %s is for a database: postgres://user@host/database",
+			place.URL(), command)
 	}
 	return place.URL(), nil
 }
@@ -79,7 +81,8 @@ func (c *call) checkStore(args []string) error {
 		return err
 	}
 	var failed error
-	for _, k := range store.CheckDatabase(c.ctx, url, store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(c.clocks).Now}) {
+	for _, k := range store.CheckDatabase(c.ctx, url,
+		store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(c.clocks).Now}) {
 		word := "ok  "
 		switch {
 		case k.Err != nil:
@@ -122,13 +125,16 @@ func (c *call) report(r store.Repaired) error {
 	}
 	text := fmt.Sprintf("%v\n%d leases can be read; %d groups of changes cannot", r.Damage, r.Leases, r.Lost)
 	if r.Since != 0 {
-		text += ", the first of them written after " + time.Unix(int64(r.Since), 0).UTC().Format(time.RFC3339) + " by the clock of the store"
+		text += ", the first of them written after " + time.Unix(int64(r.Since), 0).UTC().Format(time.RFC3339) +
+			" by the clock of the store"
 	}
 	text += "\nafter a crash, changes of its last second may be missing besides\n"
 	if r.Changed {
-		text += "repaired: when dhcp4d is started, for one lease time no client gets an address that is new to it, because another may use it\n"
+		text += "repaired: when dhcp4d is started, for one lease time no client gets an address that is new to it, " +
+			"because another may use it\n"
 	} else {
-		text += "nothing was changed; to give up what cannot be read, copy the directory away and run dhcp4d store repair -accept-loss\n"
+		text += "nothing was changed; to give up what cannot be read, copy the directory away and run dhcp4d store " +
+			"repair -accept-loss\n"
 	}
 	_, err := fmt.Fprint(c.stdout, text)
 	return err

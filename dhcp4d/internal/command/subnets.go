@@ -56,7 +56,8 @@ func (c *call) subnets(args []string) error {
 		return err
 	}
 	if *only != "" {
-		list.Subnets = slices.DeleteFunc(list.Subnets, func(u usage) bool { return u.Name != *only && fmt.Sprint(u.ID) != *only })
+		list.Subnets = slices.DeleteFunc(list.Subnets,
+			func(u usage) bool { return u.Name != *only && fmt.Sprint(u.ID) != *only })
 		if len(list.Subnets) == 0 {
 			return exit.NotFound(fmt.Errorf("subnets: %q is neither the id nor the name of a subnet", *only))
 		}
@@ -123,14 +124,14 @@ func writeSubnets(w io.Writer, all []usage) error {
 		default:
 			pools = fmt.Sprintf("%d pools:", len(u.Pools))
 		}
-		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State, percent(u.Size, u.Free),
-			u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
+		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State,
+			percent(u.Size, u.Free), u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
 		if len(u.Pools) < 2 {
 			continue
 		}
 		for n, p := range u.Pools {
-			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free), p.Free,
-				p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
+			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free),
+				p.Free, p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
 		}
 	}
 	return errors.Join(err, t.Flush())

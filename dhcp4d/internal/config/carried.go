@@ -49,7 +49,8 @@ func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 	}
 	all := make([]field[T], 0, len(fields))
 	for _, f := range fields {
-		all = append(all, field[T]{f.name, f.kind, f.meaning, func(r *reader, v *value, into *T) { f.read(r, v, of(into)) }})
+		all = append(all, field[T]{f.name, f.kind, f.meaning,
+			func(r *reader, v *value, into *T) { f.read(r, v, of(into)) }})
 	}
 	return all
 }
@@ -78,8 +79,8 @@ func (r *reader) noOptions(v *value, into *optionsDoc, addressless bool) {
 			func(at *yaml.Node, path, problem string) { r.FailAt(at, item.Path()+path, problem) })
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
-			r.Fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for the subnet, "+
-				"a class or a reservation")
+			r.Fail(item, "decides whether a client needs an address, and so cannot depend on it; take it away for "+
+				"the subnet, a class or a reservation")
 		case ok:
 			into.remove(code, item)
 		}

@@ -104,14 +104,14 @@ func (r *reader) classes(v *value, l *level) {
 			r.Fail(item, "is marked by rules, and has a condition beside that; leave one of them out")
 			continue
 		case c.marked && (l.marked == nil || c.Name == ""):
-			r.Fail(item, "is marked by rules, which know classes of the document's top by their names; define it there, "+
-				"with a name")
+			r.Fail(item, "is marked by rules, which know classes of the document's top by their names; define it "+
+				"there, with a name")
 			continue
 		case c.marked:
 			fits = func(*expression.Evaluator) bool { return false }
 		case fits == nil && test == nil:
-			r.Fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or hw-address, "+
-				"or marked: true if rules do")
+			r.Fail(item, "says of no client that it is in the class; give test, vendor-class, user-class or "+
+				"hw-address, or marked: true if rules do")
 			continue
 		}
 		number, err := l.scope.Add(c.Name, test, fits)
@@ -120,8 +120,8 @@ func (r *reader) classes(v *value, l *level) {
 			continue
 		}
 		if c.IgnoreID && l.scope.UsesKnown(number) {
-			r.Fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the client is; "+
-				"give a test without known, unknown, KNOWN and UNKNOWN")
+			r.Fail(c.ignoreAt, "depends here on whether the client has a reservation, and that depends on who the "+
+				"client is; give a test without known, unknown, KNOWN and UNKNOWN")
 			continue
 		}
 		if c.marked {

@@ -73,8 +73,8 @@ func (c Config) Warnings() []string {
 	}
 	warnings = append(warnings, c.API.Warnings()...)
 	if id, weak := c.IPCKeys.Weak(); weak {
-		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be guessed; "+
-			"make one with: head -c 32 /dev/urandom | base64", id))
+		warnings = append(warnings, fmt.Sprintf("key %d of "+Prefix+"IPC_KEYS has fewer than 16 octets and may be "+
+			"guessed; make one with: head -c 32 /dev/urandom | base64", id))
 	}
 	if c.Subnets != nil {
 		for _, w := range c.Subnets.Warnings {

@@ -70,7 +70,8 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	case addr.IsUnspecified() || addr.IsMulticast():
 		return fmt.Errorf("%q is not the address of a host", host)
 	case addr.Zone() != "":
-		return fmt.Errorf("%q has a zone, which no datagram can be compared with; give the peer an address beyond its link", at)
+		return fmt.Errorf("%q has a zone, which no datagram can be compared with; give the peer an address beyond "+
+			"its link", at)
 	default:
 		host = addr.Unmap().String()
 	}
@@ -92,7 +93,8 @@ func isHostName(s string) bool {
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	numeric := !strings.ContainsFunc(last, func(r rune) bool { return r < '0' || r > '9' })
 	return !numeric && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
-		return r > 0x7e || !(r == '-' || r == '.' || r == '_' || (r >= '0' && r <= '9') || (r|0x20 >= 'a' && r|0x20 <= 'z'))
+		return r > 0x7e || !(r == '-' || r == '.' || r == '_' || (r >= '0' && r <= '9') ||
+			(r|0x20 >= 'a' && r|0x20 <= 'z'))
 	})
 }
 
@@ -117,8 +119,8 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 		}
 		if listen, a := c.IPCListen.Addr(), p.Addr(); a.IsValid() && listen.IsValid() &&
 			listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != a.Is4() {
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(), c.IPCListen),
-				"give both the same address family")
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(),
+				c.IPCListen), "give both the same address family")
 		}
 	}
 	if insecure {
@@ -135,7 +137,8 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 		switch remote := !p.loopback(); {
 		case remote && p.Kea && keys:
 			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is a Kea on another host, and Kea knows no keys", p.place()),
-				"keep it on the loopback interface, or set "+Prefix+"IPC_INSECURE=true if the network between is yours alone")
+				"keep it on the loopback interface, or set "+Prefix+"IPC_INSECURE=true if the network between is "+
+					"yours alone")
 		case remote && !keys:
 			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is on another host and nothing authenticates it", p.place()), remedy)
 		}

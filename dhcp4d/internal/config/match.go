@@ -14,13 +14,14 @@ func matchFields(peers []string) []field[matchDoc] {
 	return []field[matchDoc]{
 		{"prefix", "IPv6 prefix or address", "IPv6 source address of the query; of a relayed query, " +
 			"the address of the relay nearest to dhcp6d", func(r *reader, v *value, m *matchDoc) { r.prefix6(v, &m.Prefix) }},
-		{"interface", "text", "interface of dhcp6d, by the name that the kernel has for it, that the query came in by; " +
-			"alone, it takes what no other entry claims, whatever the source address", func(r *reader, v *value, m *matchDoc) {
-			if r.text(v, 255, &m.Interface); len(m.Interface) > interfaceName {
-				r.Fail(v, "%q has more than %d characters; dhcp6d sends the kernel's name of an interface, "+
-					"not an alternative one", m.Interface, interfaceName)
-			}
-		}},
+		{"interface", "text", "interface of dhcp6d, by the name that the kernel has for it, that the query came in " +
+			"by; alone, it takes what no other entry claims, whatever the source address",
+			func(r *reader, v *value, m *matchDoc) {
+				if r.text(v, 255, &m.Interface); len(m.Interface) > interfaceName {
+					r.Fail(v, "%q has more than %d characters; dhcp6d sends the kernel's name of an interface, "+
+						"not an alternative one", m.Interface, interfaceName)
+				}
+			}},
 		{"interface-id", "text, or 0x and hex", "option 18 of the relay nearest to the client",
 			func(r *reader, v *value, m *matchDoc) {
 				r.identifier(v, octetsKind, octets.Parse, &m.InterfaceID)
@@ -33,8 +34,8 @@ func matchFields(peers []string) []field[matchDoc] {
 			func(r *reader, v *value, m *matchDoc) {
 				r.identifier(v, octetsKind, octets.Parse, &m.SubscriberID)
 			}},
-		{"link-address", "IPv6 prefix or address", "link-address of the relay nearest to the client whose link-address is " +
-			"neither :: nor link-local", func(r *reader, v *value, m *matchDoc) {
+		{"link-address", "IPv6 prefix or address", "link-address of the relay nearest to the client whose " +
+			"link-address is neither :: nor link-local", func(r *reader, v *value, m *matchDoc) {
 			if r.prefix6(v, &m.LinkAddress) && config.LinkLocal(m.LinkAddress) {
 				r.Fail(v, "%s is link-local; such link-addresses tell nothing and are passed over", m.LinkAddress)
 			}
@@ -130,8 +131,9 @@ func (r *reader) checkClaims(subnets []subnetDoc) {
 			case first.subnet == i:
 				r.Fail(m.at, "is the same entry as in line %d; leave one out", first.line)
 			default:
-				r.Fail(m.at, "claims the same queries as the entry of subnet %d in line %d; give one of them another key, or, "+
-					"if both are on one link, the same network and only one of them the entry", subnets[first.subnet].id, first.line)
+				r.Fail(m.at, "claims the same queries as the entry of subnet %d in line %d; give one of them another "+
+					"key, or, if both are on one link, the same network and only one of them the entry",
+					subnets[first.subnet].id, first.line)
 			}
 		}
 	}

@@ -73,8 +73,8 @@ func (r *reader) identity(v *value, scope *expression.Scope) *expression.Value {
 	}
 	compiled := r.valueOf(v, scope)
 	if compiled != nil && scope.ValueUsesKnown(compiled) {
-		r.Fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, unknown, "+
-			"KNOWN, UNKNOWN and classes that ask for them")
+		r.Fail(v, "depends on whether the client has a reservation, and that depends on this; leave out known, "+
+			"unknown, KNOWN, UNKNOWN and classes that ask for them")
 	}
 	return compiled
 }

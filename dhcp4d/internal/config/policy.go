@@ -39,13 +39,13 @@ func levelFields() []field[level] {
 					l.serverAt = v
 				}
 			}},
-		{"authoritative", "true or false", "whether clients that ask for an address that this server does not know are " +
-			"refused, or left to another server", func(r *reader, v *value, l *level) {
+		{"authoritative", "true or false", "whether clients that ask for an address that this server does not know " +
+			"are refused, or left to another server", func(r *reader, v *value, l *level) {
 			r.Boolean(v, &l.Authoritative)
 		}},
 		times[0], times[1], times[2],
-		{"renewal-time", "duration or factor", "when a client begins to renew (option 58), 0.5 if not given; given here, " +
-			"it is sent to every client", func(r *reader, v *value, l *level) {
+		{"renewal-time", "duration or factor", "when a client begins to renew (option 58), 0.5 if not given; given " +
+			"here, it is sent to every client", func(r *reader, v *value, l *level) {
 			r.timer(v, &l.Lease.Renewal)
 			l.Lease.SendTimers, l.timersAt = true, v
 		}},
@@ -65,21 +65,22 @@ func levelFields() []field[level] {
 			func(r *reader, v *value, l *level) {
 				r.number(v, 0, 1<<31-1, &l.Limit)
 			}},
-		{"limit-by", testKind, "what the limit counts by in place of the attachment point: the leases for which this value " +
-			"is the same; where it is empty, the attachment point counts", func(_ *reader, v *value, l *level) {
+		{"limit-by", testKind, "what the limit counts by in place of the attachment point: the leases for which this " +
+			"value is the same; where it is empty, the attachment point counts", func(_ *reader, v *value, l *level) {
 			l.limitAt = v
 		}},
-		{"moves", "when-silent, follow or refuse", "what becomes of the lease of a client identifier that turns up at " +
-			"another attachment point: by default it follows only when its client has not renewed it until rebinding-time, " +
-			"and before that whoever sends the identifier is served as a new client; follow takes it along at once; " +
-			"refuse leaves it where it is, and who sends the identifier from elsewhere gets no answer",
+		{"moves", "when-silent, follow or refuse", "what becomes of the lease of a client identifier that turns up " +
+			"at another attachment point: by default it follows only when its client has not renewed it until " +
+			"rebinding-time, and before that whoever sends the identifier is served as a new client; follow takes it " +
+			"along at once; refuse leaves it where it is, and who sends the identifier from elsewhere gets no answer",
 			func(r *reader, v *value, l *level) {
 				r.moves(v, &l.Moves)
 			}},
-		{"v6-only-wait", "duration or 0", "marks the network as IPv6-mostly: clients that ask for option 108 do without " +
-			"IPv4 for so long (RFC 8925); the same as the option v6-only-preferred", func(r *reader, v *value, l *level) {
-			r.v6OnlyWait(v, &l.options)
-		}},
+		{"v6-only-wait", "duration or 0", "marks the network as IPv6-mostly: clients that ask for option 108 do " +
+			"without IPv4 for so long (RFC 8925); the same as the option v6-only-preferred",
+			func(r *reader, v *value, l *level) {
+				r.v6OnlyWait(v, &l.options)
+			}},
 		{"next-server", "IPv4 address", "address of the boot server (siaddr)", func(r *reader, v *value, l *level) {
 			r.addr4(v, &l.NextServer)
 		}},
@@ -114,8 +115,8 @@ func levelFields() []field[level] {
 			}},
 		{"always-send", "list of option names or codes", "options that are sent, where they are configured, " +
 			"also to clients that do not ask for them", func(r *reader, v *value, l *level) { r.alwaysSend(v, &l.options) }},
-		{"no-options", "list of option names or codes", "options that clients do not get from places that go after this " +
-			"one, such as the document's top", func(r *reader, v *value, l *level) {
+		{"no-options", "list of option names or codes", "options that clients do not get from places that go after " +
+			"this one, such as the document's top", func(r *reader, v *value, l *level) {
 			r.noOptions(v, &l.options, true)
 		}},
 		{"classes", "list of classes", "what clients of a kind get; the later classes win, " +
@@ -172,8 +173,8 @@ func (r *reader) options(v *value, into *optionsDoc, addressless bool) {
 		})
 		switch {
 		case ok && code == dhcp4.OptIPv6OnlyPreferred && !addressless:
-			r.Fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the subnet, "+
-				"a class or a reservation")
+			r.Fail(key, "decides whether a client needs an address, and so cannot depend on it; configure it for the "+
+				"subnet, a class or a reservation")
 		case ok:
 			r.putOption(key, into, code, wire)
 		}

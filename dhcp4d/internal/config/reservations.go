@@ -45,8 +45,8 @@ var reservationFields = append([]field[reservationDoc]{
 				r.Fail(v, "has %d octets; a hardware address has at most 16", len(d.HWAddr))
 			}
 		}},
-	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first that " +
-		"asks while it is free", func(r *reader, v *value, d *reservationDoc) {
+	{"hw-addresses", "list of hex", "several hardware addresses, of which one at a time has the address: the first " +
+		"that asks while it is free", func(r *reader, v *value, d *reservationDoc) {
 		for _, item := range r.List(v, "hardware addresses") {
 			var hw []byte
 			if r.identifier(item, hexKind, octets.ParseHex, &hw) && len(hw) > 16 {

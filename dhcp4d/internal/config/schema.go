@@ -294,13 +294,15 @@ func Schema() []byte {
 				"allOf": required([]string{"address", "pools", "refuse", "options", "always-send", "no-options", "lease-time",
 					"next-server", "server-hostname", "boot-file-name"}),
 				"oneOf": required([]string{"client-id"}, []string{"hw-address"}, []string{"hw-addresses"},
-					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"}, []string{"flex-id"}, []string{"class"}),
+					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"},
+					[]string{"flex-id"}, []string{"class"}),
 			}),
 			"class":   part(properties(classFields())).with(object{"allOf": required([]string{"test", "marked", "vendor-class", "user-class", "hw-address"})}),
 			"options": options,
 			"option":  option,
 			"computed": object{"type": "object", "additionalProperties": false, "properties": object{
-				exprKey: object{"type": scalars, "minLength": 1, "description": "an expression, which gives the value for each query"},
+				exprKey: object{"type": scalars, "minLength": 1,
+					"description": "an expression, which gives the value for each query"},
 			}},
 		},
 	})

@@ -76,8 +76,8 @@ func subnetFields(peers []string) []field[subnetDoc] {
 			s.matchAt = v
 			s.match = r.matches(v, peers)
 		}},
-		{"network", "text", "name of the link that the subnet shares with others that give the same name: what a match " +
-			"entry of one of them claims, any of them may serve", func(r *reader, v *value, s *subnetDoc) {
+		{"network", "text", "name of the link that the subnet shares with others that give the same name: what a " +
+			"match entry of one of them claims, any of them may serve", func(r *reader, v *value, s *subnetDoc) {
 			r.text(v, 63, &s.network)
 			s.networkAt = v
 		}},
@@ -261,7 +261,8 @@ func (r *reader) checkNetworks(docs []subnetDoc) {
 				"give one of them match entries", d.network)
 			reached[d.network] = true // one report for each network
 		case subnets[d.network] == 1:
-			r.Warn(d.networkAt, "no other subnet is in the network %s; subnets that share a link give the same name", d.network)
+			r.Warn(d.networkAt, "no other subnet is in the network %s; subnets that share a link give the same name",
+				d.network)
 		}
 	}
 }
@@ -401,8 +402,8 @@ func (r *reader) serverID(d *subnetDoc, peerIDs []netip.Addr) {
 	n := number4(d.ServerID)
 	switch {
 	case slices.Contains(peerIDs, d.ServerID):
-		r.Fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its own, "+
-			"give server-id", d.ServerID)
+		r.Fail(at, "the server identifier %s is a peer's (DHCP4D_PEER_SERVER_IDS); each server of a subnet needs its "+
+			"own, give server-id", d.ServerID)
 	case d.prefix.Bits() <= 30 && (n == whole.first || n == whole.last):
 		r.Fail(at, "the server identifier %s is the network's own or the broadcast address of %s", d.ServerID, d.prefix)
 	}

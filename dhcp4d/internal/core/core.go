@@ -206,7 +206,8 @@ func (c *Core) finishRecovery(ctx context.Context) error {
 				c.rt.Log.Info("the repaired store has recovered")
 			case err.Error() != said:
 				said = err.Error()
-				c.rt.Log.Error("the store cannot be marked as recovered, trying again; until then each start recovers again", "error", err)
+				c.rt.Log.Error("the store cannot be marked as recovered, trying again; until then each start "+
+					"recovers again", "error", err)
 			}
 		}
 		select {

@@ -119,8 +119,8 @@ func logLoaded(log *slog.Logger, h leases.Holdings, place string, found store.Lo
 // logSummed warns of subnets that metrics do not tell apart.
 func logSummed(log *slog.Logger, subnets, most int) {
 	if subnets > most {
-		log.Warn("more subnets than DHCP4D_METRICS_SUBNETS: the others are summed as \"other\" in metrics, but for the fullest of their pools",
-			"subnets", subnets, "limit", most, "fullest_pools", leases.Fullest)
+		log.Warn("more subnets than DHCP4D_METRICS_SUBNETS: the others are summed as \"other\" in metrics, but for "+
+			"the fullest of their pools", "subnets", subnets, "limit", most, "fullest_pools", leases.Fullest)
 	}
 }
 
@@ -129,13 +129,12 @@ func logResumed(log *slog.Logger, r store.Resumed, now *clock.Clock) {
 	ahead := time.Duration(now.Ahead()) * time.Second
 	switch {
 	case r.Lost:
-		log.Warn("the clock mark of the store is missing or damaged: nobody can say how long dhcp4d was stopped, so leases last longer by that time",
-			"wall_clock_ahead", ahead)
+		log.Warn("the clock mark of the store is missing or damaged: nobody can say how long dhcp4d was stopped, so "+
+			"leases last longer by that time", "wall_clock_ahead", ahead)
 	case r.Wall:
 	case r.Basis == clock.Standing:
-		log.Warn("the machine was started anew, and its clock was or is not synchronised: nobody can say how long dhcp4d "+
-			"was stopped, so leases last longer by that time",
-			"stopped", r.Mark.Wall, "wall_clock_ahead", ahead)
+		log.Warn("the machine was started anew, and its clock was or is not synchronised: nobody can say how long "+
+			"dhcp4d was stopped, so leases last longer by that time", "stopped", r.Mark.Wall, "wall_clock_ahead", ahead)
 	default:
 		log.Debug("the time of leases goes on", "wall_clock_ahead", ahead)
 	}
@@ -146,7 +145,8 @@ func logRecovery(log *slog.Logger, till, ahead lease.Time) {
 	switch till {
 	case 0:
 	case lease.Never:
-		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know that all of them are in the store")
+		log.Warn("recovering, without end in subnets whose leases never end: start without -recovery when you know " +
+			"that all of them are in the store")
 	default:
 		log.Warn("recovering: no client gets an address that is new to it",
 			"until", time.Unix(int64(till+ahead), 0).UTC())

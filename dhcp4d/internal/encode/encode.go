@@ -103,7 +103,8 @@ func (e *encoder) find(key *yaml.Node) (byte, *Definition) {
 
 func unknownName(name string) string {
 	if near := nearest(name); near != "" {
-		return fmt.Sprintf("is no option known by name; did you mean %s? Options without a name are given by code, with the value in hex", near)
+		return fmt.Sprintf("is no option known by name; did you mean %s? Options without a name are given by code, "+
+			"with the value in hex", near)
 	}
 	return "is no option known by name; give it by code, with the value in hex"
 }

@@ -46,7 +46,8 @@ func (e *encoder) hostRoute(wire []byte, v *yaml.Node, path, s string) []byte {
 	}
 	a, err := netip.ParseAddr(destination)
 	if err != nil || !unicast(a) || !unicast(router) {
-		e.report(v, path, fmt.Sprintf("%q must name a host and a router; for other routes use classless-static-route", s))
+		e.report(v, path, fmt.Sprintf("%q must name a host and a router; for other routes use classless-static-route",
+			s))
 		return wire
 	}
 	return append(append(wire, a.AsSlice()...), router.AsSlice()...)

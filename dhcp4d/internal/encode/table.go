@@ -185,7 +185,8 @@ var refused = [256]string{
 	94:  "only clients send it",
 	97:  "only clients send it",
 	109: "the server writes the address that it bound (RFC 8539)",
-	116: "it tells a client whether to choose a link-local IPv4 address (RFC 2563), and behind this server is no IPv4 link to use one on; leave it out",
+	116: "it tells a client whether to choose a link-local IPv4 address (RFC 2563), and behind this server is no " +
+		"IPv4 link to use one on; leave it out",
 	118: "only clients and relays send it",
 	145: "forced renewal is not offered",
 	159: "it is written with the lease of a shared address (RFC 7618)",

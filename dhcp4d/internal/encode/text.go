@@ -5,7 +5,8 @@ import "go.yaml.in/yaml/v3"
 // CodeOfText returns the code of an option that can be configured, by its name or code. The problem
 // says what is wrong and what to do; it is empty if nothing is.
 func CodeOfText(name string) (code byte, problem string) {
-	code, _ = Code(&yaml.Node{Kind: yaml.ScalarNode, Value: name}, func(_ *yaml.Node, _, what string) { problem = what })
+	code, _ = Code(&yaml.Node{Kind: yaml.ScalarNode, Value: name},
+		func(_ *yaml.Node, _, what string) { problem = what })
 	return code, problem
 }
 

@@ -76,7 +76,8 @@ func (e *encoder) pairs(v *yaml.Node, path string, do func(key, value *yaml.Node
 	}
 }
 
-func (e *encoder) number(key *yaml.Node, path string, least, most uint64, used map[uint64]bool, what string) (uint64, bool) {
+func (e *encoder) number(key *yaml.Node, path string, least, most uint64, used map[uint64]bool,
+	what string) (uint64, bool) {
 	n, err := parseNumber(key.Value)
 	switch {
 	case key.Kind != yaml.ScalarNode || err != nil || n < least || n > most:

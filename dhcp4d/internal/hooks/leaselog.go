@@ -451,7 +451,8 @@ func (w *logWriter) rotate(out output, r leaselog.Rotation, octets int, now time
 	next, err := file.Rotate(now)
 	if err != nil {
 		w.rotateAfter = now.Add(rotateRetry)
-		w.log.Warn("the lease log was not rotated, it goes on in the same file; free the disk, or let the daemon write to the directory", "error", err)
+		w.log.Warn("the lease log was not rotated, it goes on in the same file; free the disk, or let the daemon "+
+			"write to the directory", "error", err)
 		return out
 	}
 	w.closeOld(out)

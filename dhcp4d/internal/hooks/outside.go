@@ -93,7 +93,8 @@ func (v *outsideVariables) Check(c *hook.Check) {
 	for _, n := range []struct {
 		variable string
 		n, most  uint32
-	}{{"CACHE", v.Cache, maxVerdicts}, {"PARKED", v.Parked, parking.Slots}, {"PARKED_POINT", v.ParkedPoint, parking.Slots}} {
+	}{{"CACHE", v.Cache, maxVerdicts}, {"PARKED", v.Parked, parking.Slots},
+		{"PARKED_POINT", v.ParkedPoint, parking.Slots}} {
 		if n.n == 0 || n.n > n.most {
 			c.Mistake(n.variable, fmt.Sprintf("%d is not between 1 and %d", n.n, n.most), "give a number between them")
 		}
@@ -108,7 +109,8 @@ func (v *outsideVariables) Needs() (variable, missing string) {
 		return "SOCKET", ""
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return "SOCKET", "this user may not write to the socket " + v.Socket + "; let it, by its mode and group, and into its directory"
+		return "SOCKET", "this user may not write to the socket " + v.Socket +
+			"; let it, by its mode and group, and into its directory"
 	}
 	return "SOCKET", "nobody listens on " + v.Socket + " now; start the program outside, or correct the path"
 }
@@ -172,7 +174,8 @@ func newOutside(v *outsideVariables, env hook.Env, before *outsideHook) (*outsid
 	if h.kept, err = keep(v, env, before); err != nil {
 		return nil, err
 	}
-	if before != nil && before.line.socket == v.Socket && before.line.timeout == v.Timeout && before.line.point == v.Point && before.kept == h.kept {
+	if before != nil && before.line.socket == v.Socket && before.line.timeout == v.Timeout &&
+		before.line.point == v.Point && before.kept == h.kept {
 		h.line = before.line
 	} else {
 		h.line = &line{socket: v.Socket, timeout: v.Timeout, point: v.Point, cache: consult.NewCache(int(v.Cache))}
@@ -242,7 +245,8 @@ func keep(v *outsideVariables, env hook.Env, before *outsideHook) (*kept, error)
 		Namespace: "dhcp4d", Name: "outside_lost_events_total",
 		Help: "Changes of leases that the program outside never gets, because the disk was too slow to keep them.",
 	}))
-	s, err := spool.Open(spool.Options{Dir: v.Events, Size: uint64(v.EventsSize), Log: env.Log, Lost: func(n int) { lost.Add(float64(n)) }})
+	s, err := spool.Open(spool.Options{Dir: v.Events, Size: uint64(v.EventsSize), Log: env.Log,
+		Lost: func(n int) { lost.Add(float64(n)) }})
 	if err != nil {
 		return nil, fmt.Errorf("%w (DHCP4D_OUTSIDE_EVENTS)", err)
 	}

@@ -115,14 +115,16 @@ func marked(subnets *network.Subnets, of rule.Argument) (int, *rule.Mistake) {
 		return i, nil
 	}
 	if _, ok := subnets.Names.Lookup(of.Text); ok {
-		return 0, of.Fail(0, "the class %s has a condition of its own in DHCP4D_SUBNETS; take another, with marked: true", of.Text)
+		return 0, of.Fail(0, "the class %s has a condition of its own in DHCP4D_SUBNETS; take another, with marked: "+
+			"true", of.Text)
 	}
 	var names []string
 	for name := range subnets.Marked {
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return 0, of.Fail(0, "no class is marked by rules; define it at the top of DHCP4D_SUBNETS: classes: [{name: %q, marked: true}]", of.Text)
+		return 0, of.Fail(0, "no class is marked by rules; define it at the top of DHCP4D_SUBNETS: classes: [{name: "+
+			"%q, marked: true}]", of.Text)
 	}
 	return 0, of.Fail(0, "no class %q is marked by rules; %s", of.Text, expression.Suggest(of.Text, names))
 }
@@ -136,9 +138,11 @@ func setOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	case problem != "":
 		return nil, name.Fail(0, "option %s %s", name.Text, problem)
 	case code == dhcp4.OptIPv6OnlyPreferred:
-		return nil, name.Fail(0, "option %s decides whether a client needs an address, which has been decided; give it to a class", name.Text)
+		return nil, name.Fail(0, "option %s decides whether a client needs an address, which has been decided; give "+
+			"it to a class", name.Text)
 	case value.Text == "":
-		return nil, value.Fail(0, "option %s has no value; write option NAME VALUE, or option NAME = EXPRESSION", name.Text)
+		return nil, value.Fail(0, "option %s has no value; write option NAME VALUE, or option NAME = EXPRESSION",
+			name.Text)
 	}
 	if sign, text := value.Cut(); sign.Text == "=" {
 		return computed(code, text)
@@ -181,13 +185,15 @@ func putOption(of rule.Argument) (rule.Action[event.Query], *rule.Mistake) {
 	sign, text := rest.Cut()
 	switch {
 	case !known:
-		return nil, name.Fail(0, "option %s is no code and no name that is known; %s", name.Text, expression.Suggest(name.Text, encode.Names()))
+		return nil, name.Fail(0, "option %s is no code and no name that is known; %s", name.Text,
+			expression.Suggest(name.Text, encode.Names()))
 	case code == dhcp4.OptPad || code == dhcp4.OptEnd || code == dhcp4.OptOverload:
 		return nil, name.Fail(0, "option %s is part of the form of a message, and cannot be set", name.Text)
 	case of.Point.Name == string(event.Buffer4Send) && isStored(code):
 		return nil, name.Fail(0, "option %s says what is stored, and cannot be set any more", name.Text)
 	case sign.Text != "=" || text.Text == "":
-		return nil, rest.Fail(0, "option %s has no = and no expression behind it; at %s write option NAME = EXPRESSION", name.Text, of.Point.Name)
+		return nil, rest.Fail(0, "option %s has no = and no expression behind it; at %s write option NAME = EXPRESSION",
+			name.Text, of.Point.Name)
 	}
 	value, wrong := text.Value()
 	if wrong != nil {
@@ -241,7 +247,8 @@ func setPool(of rule.Argument, names []string) (rule.Action[event.Query], *rule.
 			return hook.Continue
 		}, nil
 	case len(names) == 0:
-		return nil, of.Fail(0, "no pool has a name; give one to a pool in DHCP4D_SUBNETS: {name: %q, range: …}", of.Text)
+		return nil, of.Fail(0, "no pool has a name; give one to a pool in DHCP4D_SUBNETS: {name: %q, range: …}",
+			of.Text)
 	}
 	return nil, of.Fail(0, "no pool of DHCP4D_SUBNETS has the name %q; %s", of.Text, expression.Suggest(of.Text, names))
 }
@@ -296,7 +303,8 @@ type leaseView struct {
 
 func newRules(v *rulesVariables, env hook.Env, _ *rulesHook) (*rulesHook, error) {
 	v.tally.Register(env.Registry, drop.DHCP4D)
-	return &rulesHook{program: v.program, leases: v.leases, memory: sync.Pool{New: func() any { return new(leaseView) }}}, nil
+	return &rulesHook{program: v.program, leases: v.leases,
+		memory: sync.Pool{New: func() any { return new(leaseView) }}}, nil
 }
 
 // Attach implements hook.Hook.

@@ -251,7 +251,8 @@ func (c *converter) topClasses() (all []*yaml.Node) {
 			by.Content = append(by.Content, k.gives.Content...)
 			c.origin[by] = k.at
 			later = append([]*yaml.Node{by}, later...)
-			c.note(k.at, Changed, "what it gives stands behind all classes, in the contrary order: here the last class decides, and in Kea the first")
+			c.note(k.at, Changed, "what it gives stands behind all classes, in the contrary order: here the last "+
+				"class decides, and in Kea the first")
 			continue
 		}
 		m.Content = append(m.Content, k.gives.Content...)

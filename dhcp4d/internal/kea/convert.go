@@ -503,7 +503,8 @@ func (c *converter) takeOut(p part) {
 func (c *converter) retract(from *value) {
 	c.lines = slices.DeleteFunc(c.lines, func(l Line) bool {
 		rest, inside := strings.CutPrefix(l.Path, from.path)
-		return from != c.global && inside && l.At.File == from.at.File && (rest == "" || rest[0] == '.' || rest[0] == '[')
+		return from != c.global && inside && l.At.File == from.at.File &&
+			(rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
 
@@ -548,7 +549,8 @@ func unit(steps []string) int {
 		s := steps[i]
 		inside := i+1 < len(steps)
 		switch {
-		case inside && slices.Contains([]string{"subnets", "classes", "pools", "match", "reservations"}, s) && (of == "" || of == "subnets"):
+		case inside && slices.Contains([]string{"subnets", "classes", "pools", "match", "reservations"}, s) &&
+			(of == "" || of == "subnets"):
 			element, of = i+2, s
 			i++
 		case inside && slices.Contains([]string{"options", "always-send", "no-options"}, s):

@@ -23,7 +23,8 @@ func (c *converter) environment(d *value) {
 		} else {
 			c.out.Environment = append(c.out.Environment, fmt.Sprintf("DHCP4D_IPC_LISTEN=[::1]:%d", n+1),
 				fmt.Sprintf("DHCP4D_IPC_PEERS=[::1]:%d", n))
-			c.taken(v, "as DHCP4D_IPC_LISTEN and DHCP4D_IPC_PEERS; write kea behind the peer if kea-dhcp6 stays, and DHCP6D_IPC_LISTEN if dhcp6d comes")
+			c.taken(v, "as DHCP4D_IPC_LISTEN and DHCP4D_IPC_PEERS; write kea behind the peer if kea-dhcp6 stays, and "+
+				"DHCP6D_IPC_LISTEN if dhcp6d comes")
 		}
 	}
 	if v := d.get("interfaces-config"); v != nil {
@@ -50,7 +51,8 @@ func (c *converter) environment(d *value) {
 			}
 			c.left(v, "leases are in DHCP4D_STORE; dhcp4d leases import %s takes those of Kea", name)
 		case "postgresql":
-			c.left(v, "dhcp4d has tables of its own, DHCP4D_STORE=postgres://USER@HOST/DATABASE; Kea's leases come by kea-lfc or lease_cmds as a file")
+			c.left(v, "dhcp4d has tables of its own, DHCP4D_STORE=postgres://USER@HOST/DATABASE; Kea's leases come "+
+				"by kea-lfc or lease_cmds as a file")
 		default:
 			c.left(v, "leases are in DHCP4D_STORE; export Kea's as a file for dhcp4d leases import")
 		}

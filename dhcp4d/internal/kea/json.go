@@ -111,7 +111,8 @@ func parse(name string, read func(path string) ([]byte, error)) (v *value, warni
 	p.blank()
 	if !p.ended() {
 		if v.kind == text && p.next() == ':' {
-			p.failAt(v.at, "a key begins the configuration; put all of it into an object: { before it, and } at the end")
+			p.failAt(v.at,
+				"a key begins the configuration; put all of it into an object: { before it, and } at the end")
 		}
 		p.fail("something follows the end of the configuration; delete it, or put it inside")
 	}
@@ -133,7 +134,8 @@ func (p *parser) open(name string) {
 	content, err := p.read(name)
 	if err != nil {
 		if len(p.files) > 0 {
-			p.fail("the file cannot be included: %v; name one that can be read, by its absolute path or from the directory of this file", err)
+			p.fail("the file cannot be included: %v; name one that can be read, by its absolute path or from the "+
+				"directory of this file", err)
 		}
 		panic(openError{err})
 	}
@@ -315,7 +317,8 @@ func (p *parser) comma(begin Position, end byte, what string) bool {
 	case p.ended():
 		p.fail("the file ends inside of %s that begins in %s; close it with %c", what, begin, end)
 	default:
-		p.fail("%s cannot stand here; put a comma between two elements of %s, or close it with %c", p.shown(), what, end)
+		p.fail("%s cannot stand here; put a comma between two elements of %s, or close it with %c", p.shown(), what,
+			end)
 	}
 	return false
 }
@@ -378,7 +381,8 @@ func (p *parser) number() string {
 	}
 	s := f.content[f.at:end]
 	digits := strings.TrimPrefix(s, "-")
-	if _, err := strconv.ParseFloat(s, 64); err != nil || (len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9') {
+	if _, err := strconv.ParseFloat(s, 64); err != nil ||
+		(len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9') {
 		p.fail("%q is no number; write it without leading zeros", s)
 	}
 	p.advance(end - f.at)

@@ -88,8 +88,8 @@ func (c *converter) forSome(o *optionList) (all []*yaml.Node) {
 // noTagged tells that options for some classes are left.
 func (c *converter) noTagged(o *optionList) *optionList {
 	for _, t := range o.tagged {
-		c.left(t.option.all[0].from, "it is for clients of some classes only, which is possible at the top and in a subnet; "+
-			"put it into the option-data of a class")
+		c.left(t.option.all[0].from, "it is for clients of some classes only, which is possible at the top and in a "+
+			"subnet; put it into the option-data of a class")
 	}
 	return o
 }
@@ -265,8 +265,10 @@ func (c *converter) place(o *optionList, g *given, all []*given) {
 	if g.sent {
 		o.always = append(o.always, key)
 	}
-	if data := content(g.at.get("data")); g.def != nil && g.def.ignored(data) && !strings.HasPrefix(content(g.at.get("csv-format")), "f") {
-		c.changed(g.at, "as %s, of which Kea sends only what stands before a comma; write \\\\, for a comma that belongs to it", key)
+	if data := content(g.at.get("data")); g.def != nil && g.def.ignored(data) &&
+		!strings.HasPrefix(content(g.at.get("csv-format")), "f") {
+		c.changed(g.at, "as %s, of which Kea sends only what stands before a comma; write \\\\, for a comma that "+
+			"belongs to it", key)
 		return
 	}
 	c.taken(g.at, "as %s", key)
@@ -295,7 +297,8 @@ func (c *converter) vendors(o *optionList, all []*given) {
 			}
 			always = always || sub.sent
 			subs = append(append(subs, byte(sub.code), byte(len(sub.wire))), sub.wire...)
-			c.changed(sub.at, "in option 125, which every client gets that asks for it; Kea gives it to clients that send an option 124 or 125 of this vendor")
+			c.changed(sub.at, "in option 125, which every client gets that asks for it; Kea gives it to clients that "+
+				"send an option 124 or 125 of this vendor")
 		}
 		if first == nil {
 			first = g

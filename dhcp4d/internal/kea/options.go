@@ -217,7 +217,8 @@ func (d *definition) csv(data string) ([]byte, error) {
 	case d.kind == "internal" && d.code == 121:
 		return routes(tokens)
 	case d.kind == "internal":
-		return nil, fmt.Errorf("the notation of option %s is not read; write its octets in hex, with csv-format false", d.name)
+		return nil, fmt.Errorf("the notation of option %s is not read; write its octets in hex, with csv-format false",
+			d.name)
 	case d.kind == "empty":
 		if strings.TrimSpace(data) != "" {
 			return nil, errors.New("the option is defined as empty, and has data")

@@ -32,7 +32,8 @@ func option(code byte, wire []byte) (key string, v *yaml.Node, problem string) {
 
 // encoded are the octets of an option of the document.
 func encoded(key string, v *yaml.Node) (wire []byte, problem string) {
-	_, wire, _ = encode.Option(&yaml.Node{Kind: yaml.ScalarNode, Value: key}, v, func(_ *yaml.Node, _, what string) { problem = what })
+	_, wire, _ = encode.Option(&yaml.Node{Kind: yaml.ScalarNode, Value: key}, v,
+		func(_ *yaml.Node, _, what string) { problem = what })
 	return wire, problem
 }
 

@@ -41,8 +41,9 @@ func (c *converter) network(n *value) {
 
 // inherited are the keys that a subnet takes from its shared network if it does not have them.
 var inherited = []string{
-	"valid-lifetime", "min-valid-lifetime", "max-valid-lifetime", "renew-timer", "rebind-timer", "calculate-tee-times", "t1-percent", "t2-percent",
-	"authoritative", "match-client-id", "next-server", "server-hostname", "boot-file-name", "interface", "client-class", "client-classes",
+	"valid-lifetime", "min-valid-lifetime", "max-valid-lifetime", "renew-timer", "rebind-timer", "calculate-tee-times",
+	"t1-percent", "t2-percent", "authoritative", "match-client-id", "next-server", "server-hostname", "boot-file-name",
+	"interface", "client-class", "client-classes",
 }
 
 // subnet converts a subnet. The network is nil if it is in none.
@@ -238,7 +239,8 @@ func (c *converter) onlyLink() {
 		"match is the interface %s, the only one that Kea serves, as an interface of dhcp6d", c.link)
 }
 
-const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for the subnet; give it entries"
+const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for " +
+	"the subnet; give it entries"
 
 // match writes which queries a subnet is for, if they are of the classes that guard says.
 func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.Prefix) {
@@ -338,7 +340,8 @@ func (c *converter) pool(pools *yaml.Node, p *value, prefix netip.Prefix, guards
 	}
 	network, broadcast := prefix.Addr(), lastOf(prefix)
 	switch {
-	case prefix.Bits() <= 30 && !strings.Contains(text, "/") && first != last && (first == network || last == broadcast):
+	case prefix.Bits() <= 30 && !strings.Contains(text, "/") && first != last &&
+		(first == network || last == broadcast):
 		if first == network {
 			first = first.Next()
 		}
@@ -424,7 +427,8 @@ func (c *converter) over(o *optionList, additional []byte, inPools map[byte]bool
 		switch {
 		case !c.classGives(x.code) && !slices.Contains(additional, x.code):
 		case inPools[x.code]:
-			c.note(x.from, Changed, "here the option of a class goes before that of the subnet, and in Kea after it: a pool has the option, too")
+			c.note(x.from, Changed, "here the option of a class goes before that of the subnet, and in Kea after it: "+
+				"a pool has the option, too")
 		default:
 			strong.all = append(strong.all, x)
 		}
@@ -445,7 +449,8 @@ func (c *converter) inSubnet(s, network *value) bool {
 	if network != nil {
 		from = []*value{s, network, c.global}
 	}
-	for _, key := range []string{"reservation-mode", "reservations-in-subnet", "reservations-global", "reservations-out-of-pool"} {
+	for _, key := range []string{"reservation-mode", "reservations-in-subnet", "reservations-global",
+		"reservations-out-of-pool"} {
 		for _, f := range from {
 			if v := f.get(key); v != nil && !v.said {
 				c.taken(v, "by which reservations are written")

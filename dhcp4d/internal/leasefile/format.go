@@ -29,7 +29,8 @@ const (
 
 // columns are the fields of the CSV, named in its first line.
 var columns = []string{"address", "subnet", "state", "client_id", "hw_type", "hw_address", "ipv6_source",
-	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within", "point_counted_by"}
+	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within",
+	"point_counted_by"}
 
 // oldColumns and withinColumns are how many of them files of earlier versions have.
 const (
@@ -196,7 +197,8 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 		} else {
 			line = wrong.Line
 		}
-		if line == 1 && (slices.Equal(fields, columns) || slices.Equal(fields, columns[:withinColumns]) || slices.Equal(fields, columns[:oldColumns])) {
+		if line == 1 && (slices.Equal(fields, columns) || slices.Equal(fields, columns[:withinColumns]) ||
+			slices.Equal(fields, columns[:oldColumns])) {
 			continue
 		}
 		if err := fn(line, &l, err); err != nil {

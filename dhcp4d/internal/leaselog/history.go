@@ -70,13 +70,15 @@ func (l *line) renews(before *line) bool {
 		return false
 	}
 	until := before.until()
-	return l.Event == lease.Renewed.String() && !l.Time.Before(before.Latest) && (until.IsZero() || !until.Before(l.Time)) &&
+	return l.Event == lease.Renewed.String() && !l.Time.Before(before.Latest) &&
+		(until.IsZero() || !until.Before(l.Time)) &&
 		reflect.DeepEqual(before.Client, l.Client)
 }
 
 // same reports whether two lines are the same, or stand for renewals since the same line.
 func (l *line) same(o *line) bool {
-	return l.Time.Equal(o.Time) && l.Event == o.Event && l.By == o.By && l.Start.Equal(o.Start) && reflect.DeepEqual(l.Client, o.Client)
+	return l.Time.Equal(o.Time) && l.Event == o.Event && l.By == o.By && l.Start.Equal(o.Start) &&
+		reflect.DeepEqual(l.Client, o.Client)
 }
 
 // Ways in which a [Tenure] ends, beside the events released, declined and expired.

@@ -33,9 +33,12 @@ func NewGauges(b *Book, most int) prometheus.Collector {
 		book: b, most: most,
 		states: desc("leases", "Leases by subnet and state: offered, bound, declined (in quarantine) "+
 			"and former (expired or released, still known).", "subnet", "state"),
-		size:     desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet", "pool"),
-		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, bound or declined.", "subnet", "pool"),
-		orphaned: desc("leases_orphaned", "Leases in force that no subnet of the configuration has: they are not renewed."),
+		size: desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet",
+			"pool"),
+		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, bound or declined.", "subnet",
+			"pool"),
+		orphaned: desc("leases_orphaned",
+			"Leases in force that no subnet of the configuration has: they are not renewed."),
 		info: desc("subnet_info", "Always 1; joins a subnet's id with its prefix, its name and its network, "+
 			"which may be empty.", "subnet", "prefix", "name", "network"),
 	}

@@ -235,14 +235,16 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 			return fmt.Errorf("%w: it lies in no subnet", ErrConflict)
 		}
 		q := lease.Query{Subnet: sub.Position, Client: w.Client, HWType: w.HWType, HWAddr: w.HWAddr}
-		if own := sub.Reservations.Of(&network.Identity{ClientID: w.ClientID, HWType: w.HWType, HWAddr: w.HWAddr}, nil); own != nil && own.Addr.IsValid() {
+		if own := sub.Reservations.Of(&network.Identity{ClientID: w.ClientID, HWType: w.HWType, HWAddr: w.HWAddr},
+			nil); own != nil && own.Addr.IsValid() {
 			q.Reservation = own.Addr
 		}
 		a := t.Stand(&q, w.Address, now.Over())
 		if why := refuse(&q, &a, &s.Policies[sub.Position], now); why != "" {
 			return fmt.Errorf("%w: %s", ErrConflict, why)
 		}
-		if p := sub.PoolOf(w.Address); p >= 0 && sub.Pools[p].Refused != network.NotRefused && q.Reservation != w.Address {
+		if p := sub.PoolOf(w.Address); p >= 0 && sub.Pools[p].Refused != network.NotRefused &&
+			q.Reservation != w.Address {
 			return fmt.Errorf("%w: its pool is refused", ErrConflict)
 		}
 		link := sub.Link
@@ -304,7 +306,8 @@ func leased(t *table.Table, subnet uint32, w *Reservation, now lease.Time) (othe
 
 // order calls change, which adds records to the gathering group, waits until they are durable, and
 // returns the last one.
-func (o *Operator[R]) order(ctx context.Context, change func(*table.Table, *commit.Group[R]) error) (lease.Binding, error) {
+func (o *Operator[R]) order(ctx context.Context,
+	change func(*table.Table, *commit.Group[R]) error) (lease.Binding, error) {
 	g := o.Commits.LockGroup()
 	if g == nil {
 		return lease.Binding{}, ErrStore

@@ -40,7 +40,8 @@ type Carried struct {
 
 // IsSet reports whether anything is given.
 func (c *Carried) IsSet() bool {
-	return c.Options != nil || c.Times != lease.Times{} || c.NextServer.IsValid() || c.ServerHostname != nil || c.BootFileName != nil
+	return c.Options != nil || c.Times != lease.Times{} || c.NextServer.IsValid() || c.ServerHostname != nil ||
+		c.BootFileName != nil
 }
 
 // Gives reports whether being in the class makes a difference by itself.

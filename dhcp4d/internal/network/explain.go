@@ -17,7 +17,8 @@ func (s *Selector) Explain(f *Facts) []string {
 	result := s.Select(f)
 
 	say("query: %s", describe(f))
-	inner := f.LinkSelection.IsValid() || f.SubnetSelection.IsValid() || (f.GIAddr.IsValid() && !f.GIAddr.IsUnspecified())
+	inner := f.LinkSelection.IsValid() || f.SubnetSelection.IsValid() ||
+		(f.GIAddr.IsValid() && !f.GIAddr.IsUnspecified())
 	switch {
 	case !inner:
 		say("steps 1 to 3, inner octets: the query has no link selection, option 118 or giaddr")
@@ -33,11 +34,12 @@ func (s *Selector) Explain(f *Facts) []string {
 	case result.Subnet != nil:
 		say("result: subnet %s, %s, by %s%s", result.Subnet, result.Subnet.Prefix, result.Step, draining(result.Subnet))
 		if link := result.Subnet.Link; link != nil {
-			say("network %s: %s; the first with a free address for a new client, and where a client has an address or its "+
-				"reservation, that one", result.Subnet.Network, inOrder(result.Subnet))
+			say("network %s: %s; the first with a free address for a new client, and where a client has an address "+
+				"or its reservation, that one", result.Subnet.Network, inOrder(result.Subnet))
 		}
 	case result.Step == LinkSelection:
-		say("result: no subnet; link selection %s names none that may be chosen, and forbids any other", f.LinkSelection)
+		say("result: no subnet; link selection %s names none that may be chosen, and forbids any other",
+			f.LinkSelection)
 	default:
 		say("result: no subnet; no match entry claims the query")
 	}
@@ -165,7 +167,8 @@ func (s *Selector) explainEntries(f *Facts, result Result, say func(string, ...a
 			say("step %d, %s: fits %s", step, step, fitting[0])
 		default:
 			winner := &result.Subnet.Match[result.Entry]
-			say("step %d, %s: fits %s; the most specific is subnet %d %s", step, step, strings.Join(fitting, "; "), result.Subnet.ID, winner)
+			say("step %d, %s: fits %s; the most specific is subnet %d %s", step, step, strings.Join(fitting, "; "),
+				result.Subnet.ID, winner)
 		}
 	}
 }

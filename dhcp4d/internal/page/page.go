@@ -338,7 +338,8 @@ func (p *page) history(ctx context.Context, v *about) {
 	h, err := leaselog.ReadHistory(ctx, path, v.Address, time.Now())
 	switch {
 	case ctx.Err() != nil:
-		v.Note = "The history is that of the newest files only: to read all of the lease log takes too long here. Use dhcp4d leases history."
+		v.Note = "The history is that of the newest files only: to read all of the lease log takes too long here. " +
+			"Use dhcp4d leases history."
 	case err != nil:
 		v.Note = "The history may be incomplete: " + err.Error()
 	case len(h.Tenures) == 0 && !h.Begins.IsZero():

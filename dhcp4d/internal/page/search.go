@@ -70,7 +70,8 @@ func (q *query) parse(text string) {
 	}
 	if b, err := octets.ParseHex(q.text); err == nil {
 		q.id = b
-		sense("client identifiers and DUIDs that begin with %[1]s, the Interface-Id or Remote-Id %[1]s", octets.AppendHex(nil, b))
+		sense("client identifiers and DUIDs that begin with %[1]s, the Interface-Id or Remote-Id %[1]s",
+			octets.AppendHex(nil, b))
 	}
 	if b, err := octets.Parse(q.text); err == nil {
 		q.interfaceID = b
@@ -96,7 +97,8 @@ func (q *query) match(b *lease.Binding) bool {
 	case q.ofSubnet && b.Subnet == q.subnet,
 		q.hwAddr != nil && (begins(b.HWAddr, q.hwAddr) || (q.hwAddr[0] == b.HWType && begins(b.HWAddr, q.hwAddr[1:]))),
 		q.id != nil && len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier && hasID(b.Client[1:], q.id),
-		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) || attachment.Has(b.Point, attachment.RemoteID, q.id)),
+		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) ||
+			attachment.Has(b.Point, attachment.RemoteID, q.id)),
 		q.place.IsValid() && (q.place.Contains(b.Source) || attachment.Behind(b.Point, q.place)),
 		q.prefix.IsValid() && q.prefix.Contains(b.Addr),
 		q.interfaceID != nil && attachment.Has(b.Point, attachment.InterfaceID, q.interfaceID),
@@ -125,7 +127,8 @@ func hasID(client, typed []byte) bool {
 
 // find copies up to a page of leases from a place on, and returns where to go on, if there may be
 // more.
-func (q *query) find(ctx context.Context, all Leases, at leases.Cursor, into *lease.Batch) (next *leases.Cursor, err error) {
+func (q *query) find(ctx context.Context, all Leases, at leases.Cursor,
+	into *lease.Batch) (next *leases.Cursor, err error) {
 	if q.address.IsValid() {
 		all.Get(q.address, into)
 		return nil, nil

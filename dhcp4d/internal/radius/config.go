@@ -58,10 +58,12 @@ func load(environ []string) (Config, *config.Loader) {
 	var c Config
 	l := config.New(Prefix, environ)
 	l.Parse(&c)
-	for variable, servers := range map[string][]string{"SERVERS": c.Servers, "ACCOUNTING_SERVERS": c.AccountingServers} {
+	for variable, servers := range map[string][]string{"SERVERS": c.Servers,
+		"ACCOUNTING_SERVERS": c.AccountingServers} {
 		for _, s := range servers {
 			if _, port, err := net.SplitHostPort(s); err != nil || port == "" {
-				l.Mistake(variable, fmt.Sprintf("%q is no host:port", s), "give it as 192.0.2.1:1812 or [2001:db8::1]:1812")
+				l.Mistake(variable, fmt.Sprintf("%q is no host:port", s),
+					"give it as 192.0.2.1:1812 or [2001:db8::1]:1812")
 			}
 		}
 	}
@@ -72,7 +74,8 @@ func load(environ []string) (Config, *config.Loader) {
 		l.Mistake("USER_NAME", fmt.Sprintf("%q is not known", c.UserName), "give "+strings.Join(userNames, ", "))
 	}
 	if c.Socket != "" && !filepath.IsAbs(c.Socket) {
-		l.Mistake("SOCKET", fmt.Sprintf("%q does not begin with /", c.Socket), "give the path that DHCP4D_OUTSIDE_SOCKET has")
+		l.Mistake("SOCKET", fmt.Sprintf("%q does not begin with /", c.Socket),
+			"give the path that DHCP4D_OUTSIDE_SOCKET has")
 	}
 	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Minute {
 		l.Mistake("TIMEOUT", c.Timeout.String()+" is not between 10ms and 1m", "give a time in which a server answers")

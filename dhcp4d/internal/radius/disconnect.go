@@ -54,25 +54,29 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 	secret := []byte(r.config.Secret)
 	allowed := func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap().WithZone("")) }
 	if err != nil || !slices.ContainsFunc(r.config.DisconnectFrom, allowed) {
-		r.disconnecting.add("a request to disconnect a client is not answered: RADIUS_DISCONNECT_FROM does not have its sender", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: RADIUS_DISCONNECT_FROM does not have "+
+			"its sender", "from", from)
 		return nil
 	}
 	p, err := radius.Parse(request, secret)
 	// The authenticator of other requests, such as Access-Request, proves nothing.
 	theirs := err == nil && (p.Code == radius.CodeDisconnectRequest || p.Code == radius.CodeCoARequest)
 	if !theirs || !radius.IsAuthenticRequest(request, secret) {
-		r.disconnecting.add("a request to disconnect a client is not answered: it is malformed, or made with another secret", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: it is malformed, or made with another "+
+			"secret", "from", from)
 		return nil
 	}
 	if there, valid := authentic(p, [16]byte{}); there && !valid {
-		r.disconnecting.add("a request to disconnect a client is not answered: its Message-Authenticator is wrong", "from", from)
+		r.disconnecting.add("a request to disconnect a client is not answered: its Message-Authenticator is wrong",
+			"from", from)
 		return nil
 	}
 	if p.Code != radius.CodeDisconnectRequest {
 		return refusal(p, radius.CodeCoANAK, rfc3576.ErrorCause_Value_UnsupportedExtension)
 	}
 	if made := rfc2869.EventTimestamp_Get(p); !made.IsZero() && time.Since(made).Abs() > oldest {
-		r.disconnecting.add("a request to disconnect a client is not answered: it is too old, or a clock is wrong", "from", from, "made", made)
+		r.disconnecting.add("a request to disconnect a client is not answered: it is too old, or a clock is wrong",
+			"from", from, "made", made)
 		return nil
 	}
 	cause := r.endSession(ctx, p)
@@ -129,7 +133,8 @@ func (r *Radius) endSession(ctx context.Context, p *radius.Packet) rfc3576.Error
 // something of its session that we cannot compare, and must not be carried out (RFC 5176 section
 // 3).
 var known = []radius.Type{
-	rfc2865.UserName_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type, rfc2866.AcctSessionID_Type, rfc2869.NASPortID_Type,
+	rfc2865.UserName_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type, rfc2866.AcctSessionID_Type,
+	rfc2869.NASPortID_Type,
 	rfc2865.NASIdentifier_Type, rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type,
 	rfc2865.ProxyState_Type, rfc2865.ReplyMessage_Type, rfc2866.AcctTerminateCause_Type,
 	rfc2869.EventTimestamp_Type, rfc2869.MessageAuthenticator_Type,
@@ -154,7 +159,8 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 		return a, nil, rfc3576.ErrorCause_Value_MissingAttribute
 	}
 	fits := func(c *client) bool {
-		return (session == "" || c.session == session) && (user == "" || c.user == user) && (port == "" || c.port == port) && (mac == "" || c.mac == mac)
+		return (session == "" || c.session == session) && (user == "" || c.user == user) &&
+			(port == "" || c.port == port) && (mac == "" || c.mac == mac)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

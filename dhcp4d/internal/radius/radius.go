@@ -85,8 +85,9 @@ const maxClients = 1 << 20
 // New makes the program, which serves until the context ends. End ends the lease of an address.
 func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.Context, a netip.Addr) error) *Radius {
 	r := &Radius{
-		ctx: ctx, config: c, log: log, end: end, access: newServers(c, c.Servers), accounting: newServers(c, c.AccountingServers),
-		clients: map[string]*client{}, sessions: map[netip.Addr]*client{},
+		ctx: ctx, config: c, log: log, end: end, access: newServers(c, c.Servers),
+		accounting: newServers(c, c.AccountingServers),
+		clients:    map[string]*client{}, sessions: map[netip.Addr]*client{},
 		asking: complaints{ctx: ctx, log: log}, disconnecting: complaints{ctx: ctx, log: log},
 	}
 	r.program = program.Program{Socket: c.Socket, Name: "radius", Log: log, Workers: int(c.Workers)}
@@ -216,7 +217,8 @@ var userSelects, nasSelects = netip.MustParseAddr("255.255.255.255"), netip.Must
 // accepted is the verdict that an Access-Accept stands for.
 func (r *Radius) accepted(p *radius.Packet) outside.Answer {
 	a := outside.Answer{Verdict: outside.Continue, Keep: uint32(r.config.Keep), Pool: rfc2869.FramedPool_GetString(p)}
-	if ip, ok := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4()); ok && ip != userSelects && ip != nasSelects {
+	if ip, ok := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4()); ok && ip != userSelects &&
+		ip != nasSelects {
 		a.Address = ip
 	}
 	if t := uint32(rfc2865.SessionTimeout_Get(p)); t > 0 {
@@ -236,7 +238,8 @@ func (r *Radius) remember(id string, c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known := r.clients[id]; known != nil {
-		same := known.user == c.user && known.port == c.port && bytes.Equal(known.key, c.key) && slices.EqualFunc(known.class, c.class, bytes.Equal)
+		same := known.user == c.user && known.port == c.port && bytes.Equal(known.key, c.key) &&
+			slices.EqualFunc(known.class, c.class, bytes.Equal)
 		known.user, known.class, known.key, known.port = c.user, c.class, c.key, c.port
 		known.changed = known.changed || !same
 		return

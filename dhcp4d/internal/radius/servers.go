@@ -27,7 +27,8 @@ type servers struct {
 }
 
 func newServers(c Config, list []string) *servers {
-	return &servers{config: c, list: list, silent: map[string]time.Time{}, client: radius.Client{Retry: c.Timeout * 2 / 5, MaxPacketErrors: 100}}
+	return &servers{config: c, list: list, silent: map[string]time.Time{},
+		client: radius.Client{Retry: c.Timeout * 2 / 5, MaxPacketErrors: 100}}
 }
 
 // order returns the servers in the order in which they are asked. When a server has been silent for

@@ -39,7 +39,8 @@ const longestLine = 1 << 20
 
 // entry is what is kept of the client's session.
 func (c *client) entry() entry {
-	return entry{Address: c.address, Session: c.session, User: c.user, Class: c.class, MAC: c.mac, Port: c.port, Key: c.key}
+	return entry{Address: c.address, Session: c.session, User: c.user, Class: c.class, MAC: c.mac, Port: c.port,
+		Key: c.key}
 }
 
 // openJournal opens the file, and returns the sessions in it.
@@ -58,7 +59,8 @@ func openJournal(path string) (*journal, map[netip.Addr]*client, error) {
 				continue // a line that a power cut has cut off
 			}
 			if delete(sessions, e.Address); e.Session != "" {
-				sessions[e.Address] = &client{user: e.User, class: e.Class, key: e.Key, mac: e.MAC, port: e.Port, address: e.Address, session: e.Session}
+				sessions[e.Address] = &client{user: e.User, class: e.Class, key: e.Key, mac: e.MAC, port: e.Port,
+					address: e.Address, session: e.Session}
 			}
 		}
 		if err := errors.Join(lines.Err(), file.Close()); err != nil {
@@ -87,7 +89,8 @@ func (j *journal) rewrite(sessions []entry) error {
 		err = os.Rename(file.Name(), j.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing the sessions to %s (RADIUS_CURSOR): %w", j.path, err), file.Close(), os.Remove(file.Name()))
+		return errors.Join(fmt.Errorf("writing the sessions to %s (RADIUS_CURSOR): %w", j.path, err), file.Close(),
+			os.Remove(file.Name()))
 	}
 	if j.file != nil {
 		_ = j.file.Close() // it has no name any more

@@ -176,8 +176,8 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 		Replies: func() *Replies { return new(Replies) },
 		Refused: func(g *commit.Group[*Replies]) {
 			if err := book.Refused(g.Records.Records, g.Refused, g.Seq); err != nil {
-				c.Log.Error("the lease store has refused a lease, because another client has the address; that client's record cannot be used",
-					"error", err)
+				c.Log.Error("the lease store has refused a lease, because another client has the address; that "+
+					"client's record cannot be used", "error", err)
 			}
 		},
 		Foreign: func(changed []lease.Binding, seq uint64) []lease.ID {
@@ -196,7 +196,8 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 					return err
 				}
 				c.Metrics.Healed()
-				c.Log.Error("the database had lost acknowledged leases; dhcp4d has written them again from memory", "leases", n)
+				c.Log.Error("the database had lost acknowledged leases; dhcp4d has written them again from memory",
+					"leases", n)
 			}
 			found, err := book.Load(s)
 			if err == nil {

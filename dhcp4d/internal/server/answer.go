@@ -145,7 +145,8 @@ func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 		s.warned, level = s.received, slog.LevelWarn
 	}
 	if s.Log.Enabled(context.Background(), level) {
-		s.Log.Log(context.Background(), level, "options left out of a reply: it has no room for them, as the client's option 57 and the relays leave it",
+		s.Log.Log(context.Background(), level,
+			"options left out of a reply: it has no room for them, as the client's option 57 and the relays leave it",
 			"options", codes.List(), "subnet", q.chosen.Subnet.ID, "client", q.client.key)
 	}
 }

@@ -159,8 +159,9 @@ func (s *Server) recall(q *exchange) {
 		s.questions.asker.Metrics.Left(waited.Seconds())
 	}
 	if s.tracing != nil {
-		q.notes.Lines = append(q.notes.Lines, "parked for "+waited.Round(time.Microsecond).String()+" at "+pointOf[was.More.passed]+
-			", for the verdict of the program outside: "+outcomes[was.Outcome])
+		q.notes.Lines = append(q.notes.Lines,
+			"parked for "+waited.Round(time.Microsecond).String()+" at "+pointOf[was.More.passed]+
+				", for the verdict of the program outside: "+outcomes[was.Outcome])
 		s.noteAway(q)
 	}
 }

@@ -50,12 +50,16 @@ func (c *complaint) due(peer netip.AddrPort, now time.Time) bool {
 func (c *complaints) about(log *slog.Logger, name string, peer netip.AddrPort, why drop.Reason, now time.Time) {
 	switch {
 	case why == drop.WrongPeer && c.strangers.due(peer, now):
-		log.Warn("datagrams from an address that is no dhcp6d of ours are dropped", "peer", peer, "datagrams", c.strangers.datagrams,
-			"remedy", fmt.Sprintf("if it is a dhcp6d, add %v to DHCP4D_IPC_PEERS, or have it send from an address that is there (DHCP6D_IPC_LISTEN)", peer))
+		log.Warn("datagrams from an address that is no dhcp6d of ours are dropped", "peer", peer, "datagrams",
+			c.strangers.datagrams,
+			"remedy", fmt.Sprintf("if it is a dhcp6d, add %v to DHCP4D_IPC_PEERS, or have it send from an address "+
+				"that is there (DHCP6D_IPC_LISTEN)", peer))
 		c.strangers.datagrams = 0
 	case why == drop.Unauthentic && c.forgers.due(peer, now):
 		log.Warn("datagrams of a dhcp6d are not authentic and dropped", "peer", peer, "datagrams", c.forgers.datagrams,
-			"remedy", fmt.Sprintf("give DHCP4D_IPC_KEYS here and DHCP6D_IPC_KEYS there a key in common; DHCP6D_IPC_BACKENDS there must name us %q (DHCP4D_NAME); write \"%v kea\" in DHCP4D_IPC_PEERS if it is a kea-dhcp6", name, peer))
+			"remedy", fmt.Sprintf("give DHCP4D_IPC_KEYS here and DHCP6D_IPC_KEYS there a key in common; "+
+				"DHCP6D_IPC_BACKENDS there must name us %q (DHCP4D_NAME); write \"%v kea\" in DHCP4D_IPC_PEERS if it "+
+				"is a kea-dhcp6", name, peer))
 		c.forgers.datagrams = 0
 	}
 }
@@ -99,7 +103,10 @@ func (e *expected) look(log *slog.Logger, peers Peers, now time.Time) {
 			if e.since[at] = (time.Time{}); e.other(peers, at) {
 				continue
 			}
-			log.Warn("no probe has come from a dhcp6d", "peer", at, "remedy", fmt.Sprintf("start it; name us in its DHCP6D_IPC_BACKENDS by an address that we listen at; have it send from %v (DHCP6D_IPC_LISTEN); see whether a firewall is between; write \"%v kea\" in DHCP4D_IPC_PEERS if it is a kea-dhcp6", at, at))
+			log.Warn("no probe has come from a dhcp6d", "peer", at, "remedy",
+				fmt.Sprintf("start it; name us in its DHCP6D_IPC_BACKENDS by an address that we listen at; have it "+
+					"send from %v (DHCP6D_IPC_LISTEN); see whether a firewall is between; write \"%v kea\" in "+
+					"DHCP4D_IPC_PEERS if it is a kea-dhcp6", at, at))
 		}
 	}
 	for at := range e.since {

@@ -51,7 +51,8 @@ func NewSeries(reg prometheus.Registerer) *Series {
 	}
 	s := &Series{
 		received: prometheus.NewCounterVec(opts("queries_received_total",
-			"Datagrams received from the IPC before any check, by DHCPv4 message type, without probes."), []string{"type"}),
+			"Datagrams received from the IPC before any check, by DHCPv4 message type, without probes."),
+			[]string{"type"}),
 		sent: prometheus.NewCounterVec(opts("responses_sent_total",
 			"Responses handed to the IPC, by DHCPv4 message type."), []string{"type"}),
 		silences: metric.NewSilences(reg, drop.DHCP4D, "queries_silent_total",

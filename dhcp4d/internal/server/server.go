@@ -434,7 +434,8 @@ func (s *Server) identify(q *exchange) {
 
 // evaluate sets the query that expressions look at.
 func (s *Server) evaluate(q *exchange) {
-	s.eval.Begin(expression.Query{Path: &q.client.path, Message: &q.message, Local: q.frame.Context().Local, Known: q.known}, s.set.classes, &q.member)
+	s.eval.Begin(expression.Query{Path: &q.client.path, Message: &q.message, Local: q.frame.Context().Local,
+		Known: q.known}, s.set.classes, &q.member)
 }
 
 // classify finds the classes of a query in its subnet, and what they say of its lease.
@@ -688,7 +689,7 @@ func (s *Server) logDrop(q *exchange, why drop.Reason) {
 // names clients.
 func (s *Server) logSilent(q *exchange) {
 	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
-		s.Log.Debug("query not answered, by rule", "reason", q.silence.Label(), "meaning", q.silence.Meaning(), "dhcp6d", q.in.Peer,
-			"type", q.client.kind, "client", q.client.key, "subnet", q.chosen.Subnet.ID)
+		s.Log.Debug("query not answered, by rule", "reason", q.silence.Label(), "meaning", q.silence.Meaning(),
+			"dhcp6d", q.in.Peer, "type", q.client.kind, "client", q.client.key, "subnet", q.chosen.Subnet.ID)
 	}
 }

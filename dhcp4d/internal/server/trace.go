@@ -180,7 +180,8 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 			t.record.Say("%v is reserved for it", q.reserved.Addr)
 		}
 	case q.event.Message != nil && q.chosen.Subnet == nil:
-		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step", &q.client.where)
+		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step",
+			&q.client.where)
 	}
 	if q.event.Subnet != nil && (q.decided.Kind == lease.Nak || q.decided.Kind == lease.Dropped) {
 		s.tellOfAddress(t.record, q, m)

@@ -232,7 +232,8 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	p.mine.wseq = seq
 	if again {
 		p.unknown.Add(1)
-		p.o.Log.Info("the outcome of a commit to the database was unknown, and is known now", "after", time.Since(began))
+		p.o.Log.Info("the outcome of a commit to the database was unknown, and is known now", "after",
+			time.Since(began))
 	}
 	switch {
 	case stands != 0:

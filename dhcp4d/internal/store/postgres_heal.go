@@ -24,7 +24,8 @@ type Healer interface {
 }
 
 // errForgotten is the failure of a database that has lost commits.
-var errForgotten = errors.New("the database has forgotten commits that were acknowledged, as it does when it fails over to a standby that is not synchronous: dhcp4d puts back what it has in memory")
+var errForgotten = errors.New("the database has forgotten commits that were acknowledged, as it does when it fails " +
+	"over to a standby that is not synchronous: dhcp4d puts back what it has in memory")
 
 // sqlRestore stores records where the database has none, or an older one.
 const sqlRestore = `WITH done AS (` + insert + replace +
@@ -37,7 +38,8 @@ func (p *postgres) forgotten() error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	if err := p.setMeta("repaired", "yes"); err != nil {
-		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not be noted: %w", errForgotten, err)
+		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not "+
+			"be noted: %w", errForgotten, err)
 	}
 	return errForgotten
 }

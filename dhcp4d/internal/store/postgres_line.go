@@ -87,8 +87,8 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		p.clock.Follow(line, at)
 	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
 		jumped = true
-		p.o.Log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was paused, "+
-			"or its clock was wrong", "by", line.Sub(p.clock.At(at)))
+		p.o.Log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was "+
+			"paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
 		p.clock.Follow(line, at)
 	default:
 		p.o.Log.Warn("the clock of the database has been set; this moves no lease", "by", line.Sub(p.clock.At(at)))

@@ -118,7 +118,8 @@ func (t *Table) beside(v *view, count uint32) (n int) {
 		var buf [maxOwn]uint32
 		o := t.in(s, v.q)
 		for _, ref := range t.own(&o, &buf) {
-			if e := t.entries.at(ref); t.counter(e.point) == count && e.phase.active() && e.phase != resting && t.here(&o, e) {
+			if e := t.entries.at(ref); t.counter(e.point) == count && e.phase.active() && e.phase != resting &&
+				t.here(&o, e) {
 				n++
 			}
 		}

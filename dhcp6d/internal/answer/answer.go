@@ -130,7 +130,8 @@ func (s *Server) Validate(p *dhcp6.Packet, local netip.Addr) drop.Reason {
 // identifiers checks those of an Information-request: a client identifier
 // may be there, a server identifier only if it is ours, either once.
 func (s *Server) identifiers(m *dhcp6.Message) drop.Reason {
-	if id, ok := m.Option(dhcp6.OptClientID); ok && (m.Count(dhcp6.OptClientID) > 1 || len(id) < minDUID || len(id) > maxDUID) {
+	if id, ok := m.Option(dhcp6.OptClientID); ok &&
+		(m.Count(dhcp6.OptClientID) > 1 || len(id) < minDUID || len(id) > maxDUID) {
 		return drop.Identifier
 	}
 	id, ok := m.Option(dhcp6.OptServerID)
@@ -176,7 +177,8 @@ func (s *Server) AppendOver(dst []byte, p *dhcp6.Packet, more *Additions, over *
 	return s.append(dst, p, s.asked(p.Message(), more), more, over)
 }
 
-func (s *Server) append(dst []byte, p *dhcp6.Packet, w wanted, more *Additions, over *dhcp6.Overrides) ([]byte, drop.Reason) {
+func (s *Server) append(dst []byte, p *dhcp6.Packet, w wanted, more *Additions,
+	over *dhcp6.Overrides) ([]byte, drop.Reason) {
 	m := p.Message()
 	dst, chain := dhcp6.BeginReply(dst, p)
 	dst = dhcp6.AppendMessage(dst, dhcp6.Reply, m.TransactionID())

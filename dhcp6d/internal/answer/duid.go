@@ -45,7 +45,8 @@ func DUID(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("making the state directory: %w; make it or name another in DHCP6D_STATE_DIR", err)
 	}
 	if err := writeDUID(path, newDUID()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("keeping the server's DUID: %w; make the directory writable or name another in DHCP6D_STATE_DIR", err)
+		return nil, fmt.Errorf("keeping the server's DUID: %w; make the directory writable or name another in "+
+			"DHCP6D_STATE_DIR", err)
 	}
 	return readDUID(path)
 }

@@ -280,7 +280,8 @@ func (s *Set) judgeMuteLocked(m *member, at int64) {
 	case m.takenForKea && probed:
 		m.takenForKea = false
 		s.log.Info("backend answers probes, so it is a dhcp4d", "backend", m.Name)
-	case !m.Kea && !m.takenForKea && !probed && m.evidence.answered.Load() != 0 && at-m.logged.from >= int64(mutedAfter):
+	case !m.Kea && !m.takenForKea && !probed && m.evidence.answered.Load() != 0 &&
+		at-m.logged.from >= int64(mutedAfter):
 		m.takenForKea = true
 		s.logTroubleLocked(m, noProbes, at)
 		m.health.set(Up)

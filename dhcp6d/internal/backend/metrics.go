@@ -36,7 +36,8 @@ var (
 	descLate = prometheus.NewDesc("dhcp6d_ipc_late_responses_total",
 		"Answers that came after their query had timed out.", []string{"backend"}, nil)
 	descUnmatched = prometheus.NewDesc("dhcp6d_ipc_unmatched_responses_total",
-		"Answers without a query in the table: doubled, very late, or after 16384 further queries.", []string{"backend"}, nil)
+		"Answers without a query in the table: doubled, very late, or after 16384 further queries.",
+		[]string{"backend"}, nil)
 )
 
 // series are the figures of one backend.

@@ -177,7 +177,8 @@ func Load(environ []string) (Config, error) {
 	}
 	c.DHCPv6Information = r.DHCPv6Information
 	c.Services, c.warnings = r.Links.services(l, func(code uint16) bool {
-		return c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, func(o LinkOptions) bool { return o.Options.Offers(code) })
+		return c.Options.Offers(code) ||
+			slices.ContainsFunc(c.LinkOptions, func(o LinkOptions) bool { return o.Options.Offers(code) })
 	})
 	c.settings.MetricsListen = rest.MetricsListen
 	c.checkLink(l)

@@ -107,7 +107,8 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 
 		host, err := netip.ParseAddr(b.Host)
 		if err == nil && c.IPCListen.IsValid() && !reaches(c.IPCListen.Addr(), host) {
-			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", place, c.IPCListen),
+			l.Mistake("IPC_BACKENDS",
+				fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", place, c.IPCListen),
 				"give both the same address family")
 		}
 		if err == nil && host.IsLinkLocalUnicast() && c.IPCListen.IsValid() && c.IPCListen.Addr().Zone() == "" {
@@ -137,7 +138,8 @@ func (c *Config) checkKeys(l *config.Loader, insecure bool) {
 	if insecure {
 		return
 	}
-	const alone = "keep it on the loopback interface, or set " + Prefix + "IPC_INSECURE=true if the network between is yours alone"
+	const alone = "keep it on the loopback interface, or set " + Prefix +
+		"IPC_INSECURE=true if the network between is yours alone"
 	const remedy = "keep it on the loopback interface, set " + Prefix + "IPC_KEYS, or set " + Prefix +
 		"IPC_INSECURE=true if the network between is yours alone"
 	if c.IPCListen.IsValid() && !c.IPCListen.Addr().IsLoopback() && !keys {

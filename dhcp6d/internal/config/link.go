@@ -108,7 +108,8 @@ func (c *Config) checkLink(l *config.Loader) {
 	if c.ServerPort == 0 && l.Variable("SERVER_PORT").Value == "0" { // else it was no number at all
 		l.Mistake("SERVER_PORT", "0 is no port", "leave it unset for 547")
 	}
-	if s := c.Source; s.IsValid() && (!s.Is6() || s.Is4In6() || s.Zone() != "" || s.IsMulticast() || s.IsUnspecified()) {
+	if s := c.Source; s.IsValid() &&
+		(!s.Is6() || s.Is4In6() || s.Zone() != "" || s.IsMulticast() || s.IsUnspecified()) {
 		l.Mistake("SOURCE", s.String()+" cannot be the source of an answer",
 			"give a unicast IPv6 address of this host, without zone")
 	}

@@ -135,7 +135,8 @@ func (c *Config) checkSupply(l *config.Loader, supply []uint16) {
 	for i, code := range supply {
 		onLink := func(o LinkOptions) bool { return o.Options.Offers(code) }
 		bySome := func(s Service) bool { return s.offers(code) }
-		offered := c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, onLink) || slices.ContainsFunc(c.Services.List, bySome)
+		offered := c.Options.Offers(code) || slices.ContainsFunc(c.LinkOptions, onLink) ||
+			slices.ContainsFunc(c.Services.List, bySome)
 		switch {
 		case !offered:
 			l.Mistake("DHCPV6_SUPPLY", fmt.Sprintf("option %d is offered on no link", code),

@@ -270,7 +270,8 @@ var (
 		{"default-prefix", "an IPv6 prefix", "the prefix that IPv4 addresses outside of the domain are mapped " +
 			"to (option 91)", func(r *reader, v *value, m *mapDocument) {
 			if r.prefix(v, 6, &m.dmr); m.dmr.Bits() > 96 {
-				r.Fail(v, "%v has no room for an IPv4 address behind it; give a prefix of at most 96 bits, such as /64", m.dmr)
+				r.Fail(v, "%v has no room for an IPv4 address behind it; give a prefix of at most 96 bits, such as /64",
+					m.dmr)
 			}
 		}}}
 )
@@ -334,12 +335,13 @@ func portKeys[T any](of func(*T) *softwire.Ports, more ...key[T]) []key[T] {
 		}
 	}
 	return append(more,
-		key[T]{"psid-offset", "0 to 15", "bits of a port before the PSID, which are not all zero; unset means 6 for MAP, " +
-			"0 for lw4o6", number(255, func(p *softwire.Ports, n uint64) { p.Offset = uint8(n) })},
+		key[T]{"psid-offset", "0 to 15", "bits of a port before the PSID, which are not all zero; unset means 6 for " +
+			"MAP, 0 for lw4o6", number(255, func(p *softwire.Ports, n uint64) { p.Offset = uint8(n) })},
 		key[T]{"psid-length", "0 to 16", "bits of the PSID: so many CEs as a power of 2 share the address; " +
 			"with EA bits it follows from these, and is best left out",
 			number(255, func(p *softwire.Ports, n uint64) { p.Length = min(uint8(n), 17) })},
-		key[T]{"psid", "a number, also as 0x34", "which of the CEs that share the address this one is; not with EA bits",
+		key[T]{"psid", "a number, also as 0x34",
+			"which of the CEs that share the address this one is; not with EA bits",
 			number(65535, func(p *softwire.Ports, n uint64) { p.PSID = uint16(n) })})
 }
 
@@ -383,8 +385,8 @@ func (m *mapDocument) rule(r *reader, item *value) {
 		return
 	}
 	if i := slices.IndexFunc(m.rules, func(o softwire.Rule) bool { return o.IPv6 == rule.IPv6 }); i >= 0 {
-		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its prefix; "+
-			"merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
+		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its "+
+			"prefix; merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
 		return
 	}
 	if rule.WellKnown() {
@@ -488,8 +490,8 @@ func (d *servicesDocument) link(r *reader, item *value) {
 		l.Class = d.number(r, l.class)
 	}
 	if l.Interface != "" && l.Link.IsValid() {
-		r.Fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay does; "+
-			"leave one out, or write two entries")
+		r.Fail(item, "has an interface, for clients whose link no relay names, and a link, for those whose relay "+
+			"does; leave one out, or write two entries")
 	}
 	for _, item := range l.priority {
 		s, ok := r.Scalar(item, "a mechanism")
@@ -563,7 +565,8 @@ func (d *servicesDocument) priorities(r *reader, elsewhere func(code uint16) boo
 		}
 		for _, m := range s.Priority {
 			if !s.offers(uint16(m)) && !elsewhere(uint16(m)) {
-				r.Fail(d.at[i], "priority lists %s, which these clients are not offered; add it, or leave it out of the list", m)
+				r.Fail(d.at[i], "priority lists %s, which these clients are not offered; add it, or leave it out of "+
+					"the list", m)
 			}
 		}
 		if err := (answer.Options{Others: s.Options()}).CheckSize(); err != nil {

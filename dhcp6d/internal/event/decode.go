@@ -28,7 +28,8 @@ func (d *Datagram) Decode() (dhcpv6.DHCPv6, error) {
 		return nil, fmt.Errorf("decoding a datagram of %d octets: at most %d are decoded", n, maxDecode)
 	}
 	if !shallow(d.Data, dhcp6.MaxRelays) {
-		return nil, errors.New("decoding a datagram: its relay levels or options nest too deeply, or a list of domain names is too long")
+		return nil, errors.New("decoding a datagram: its relay levels or options nest too deeply, or a list of " +
+			"domain names is too long")
 	}
 	return dhcpv6.FromBytes(d.Data)
 }

@@ -144,7 +144,8 @@ func compile(rules []aclRule) *list {
 }
 
 func (l *list) contains(a netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(l.prefixes, a, func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
+	i, found := slices.BinarySearchFunc(l.prefixes, a,
+		func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
 	return found || (i > 0 && l.prefixes[i-1].Contains(a))
 }
 

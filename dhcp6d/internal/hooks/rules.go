@@ -79,12 +79,14 @@ func setOption(of rule.Argument) (rule.Action[event.Datagram], *rule.Mistake) {
 	sign, text := rest.Cut()
 	switch {
 	case err != nil:
-		return nil, name.Fail(0, "%q is no DHCPv6 option; give its code, such as 23, or a name of expressions, such as bootfile-url", name.Text)
+		return nil, name.Fail(0, "%q is no DHCPv6 option; give its code, such as 23, or a name of expressions, such "+
+			"as bootfile-url", name.Text)
 	case code == dhcp6.OptRelayMsg, of.Point.Name != string(event.Buffer6Receive) && fixed(code):
 		return nil, name.Fail(0, "option %s belongs to the exchange, to relays or to leases, and cannot be set",
 			name.Text)
 	case sign.Text != "=" || text.Text == "":
-		return nil, rest.Fail(0, "option %s has no = and no expression behind it; write option CODE = EXPRESSION", name.Text)
+		return nil, rest.Fail(0, "option %s has no = and no expression behind it; write option CODE = EXPRESSION",
+			name.Text)
 	}
 	value, wrong := text.Value()
 	if wrong != nil {

@@ -279,7 +279,8 @@ func (l *Link) joinLocked(i *Interface) bool {
 			_, logged := l.failed[i.Index]
 			if !logged && !errors.Is(err, unix.ENODEV) { // ENODEV: it has vanished since it was found
 				l.failed[i.Index] = struct{}{}
-				l.log.Warn("cannot join the multicast groups on an interface, trying again", "interface", i.Name, "error", err)
+				l.log.Warn("cannot join the multicast groups on an interface, trying again", "interface", i.Name,
+					"error", err)
 			}
 			return false
 		}

@@ -50,7 +50,8 @@ type Codec struct {
 // AppendForward appends the Relay-forward of a message. own are the addresses of the interface that
 // received it. supplied is an option to add, encoded, or nil. The reasons are [drop.HopLimit] and
 // [drop.RelayDepth] for a message that has passed as many relays as it may, and [drop.Oversize].
-func (c *Codec) AppendForward(dst []byte, s *Servers, p *dhcp6.Packet, own []netip.Addr, back Context, supplied []byte) ([]byte, drop.Reason) {
+func (c *Codec) AppendForward(dst []byte, s *Servers, p *dhcp6.Packet, own []netip.Addr, back Context,
+	supplied []byte) ([]byte, drop.Reason) {
 	link, hops := s.linkAddress(back.Interface, own), uint8(0)
 	if back.Relayed {
 		hops = p.Relay(0).HopCount() + 1

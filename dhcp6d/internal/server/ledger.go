@@ -87,7 +87,8 @@ func NewLedgers(reg prometheus.Registerer) (*LinkLedger, *IPCLedger) {
 		"Messages passed on to the DHCPv6 servers of DHCP6D_DHCPV6_SERVERS, each counted once.", "path")
 	returns := counter("messages_returned_total", "Messages of DHCPv6 servers sent to a client or relay.", "path")
 	silences := metric.NewSilences(reg, drop.DHCP6D, "packets_silent_total",
-		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.", "socket")
+		"Messages that were understood and get no answer, by the rule that says so and the socket that received them.",
+		"socket")
 	unbelieved := counter("packets_relay_unbelieved_total",
 		"Relayed messages with inner relay levels that dhcp6d does not believe, because no trusted relay wrote them.")
 	told := counter("options_told_total",

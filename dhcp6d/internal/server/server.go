@@ -70,8 +70,8 @@ func logSilent(log *slog.Logger, in *udp.Packet, why silence.Reason) {
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	log.Debug("message not answered, by rule", "reason", why.Label(), "meaning", why.Meaning(), "peer", in.Peer, "local", in.Local,
-		"interface", in.Interface)
+	log.Debug("message not answered, by rule", "reason", why.Label(), "meaning", why.Meaning(), "peer", in.Peer,
+		"local", in.Local, "interface", in.Interface)
 }
 
 // logDrop logs a dropped datagram at debug level.

@@ -241,7 +241,8 @@ func sayRelays(r *trace.Record, p *dhcp6.Packet, path attachment.Path) {
 		for _, o := range []struct {
 			name  string
 			value []byte
-		}{{"Interface-Id", level.InterfaceID()}, {"Remote-Id", level.RemoteID()}, {"Subscriber-Id", level.SubscriberID()}} {
+		}{{"Interface-Id", level.InterfaceID()}, {"Remote-Id", level.RemoteID()},
+			{"Subscriber-Id", level.SubscriberID()}} {
 			if o.value != nil {
 				fmt.Fprintf(&text, ", %s 0x%s", o.name, hex.EncodeToString(o.value))
 			}

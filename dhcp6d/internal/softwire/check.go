@@ -37,11 +37,13 @@ func (r Rule) Check() (wrong []Problem) {
 		return wrong
 	}
 	if end := r.IPv6.Bits() + int(r.EABits); end > 128 {
-		fail(EABits, "%v and %d EA bits make an end-user prefix of %d bits; give at most %d EA bits", r.IPv6, r.EABits, end, 128-r.IPv6.Bits())
+		fail(EABits, "%v and %d EA bits make an end-user prefix of %d bits; give at most %d EA bits", r.IPv6, r.EABits,
+			end, 128-r.IPv6.Bits())
 	}
 	k := r.psidLength()
 	if k > 16 {
-		fail(EABits, "%d EA bits behind %v leave %d bits for the PSID; give at most %d, or a shorter IPv4 prefix", r.EABits, r.IPv4, k, 32-r.IPv4.Bits()+16)
+		fail(EABits, "%d EA bits behind %v leave %d bits for the PSID; give at most %d, or a shorter IPv4 prefix",
+			r.EABits, r.IPv4, k, 32-r.IPv4.Bits()+16)
 		return wrong
 	}
 	if r.Ports.Given && r.Ports.Offset > 15 {
@@ -51,16 +53,19 @@ func (r Rule) Check() (wrong []Problem) {
 	shared := k > 0 || r.Ports.Length > 0
 	switch {
 	case k > 0 && int(r.offset())+k > 16:
-		fail(PSIDOffset, "an offset of %d and the %d bits of PSID that %d EA bits leave are more than the 16 bits of a port; give an offset of at most %d",
-			r.offset(), k, r.EABits, 16-k)
+		fail(PSIDOffset, "an offset of %d and the %d bits of PSID that %d EA bits leave are more than the 16 bits of "+
+			"a port; give an offset of at most %d", r.offset(), k, r.EABits, 16-k)
 	case k > 0 && r.Ports.Length > 0 && int(r.Ports.Length) != k:
-		fail(PSIDLength, "%d EA bits behind %v leave %d bits for the PSID, not %d; correct one of them, or leave psid-length out", r.EABits, r.IPv4, k, r.Ports.Length)
+		fail(PSIDLength, "%d EA bits behind %v leave %d bits for the PSID, not %d; correct one of them, or leave "+
+			"psid-length out", r.EABits, r.IPv4, k, r.Ports.Length)
 	case k > 0 && r.Ports.PSID != 0:
 		fail(PSID, "the PSID of each CE comes from the EA bits; leave psid out")
 	case k == 0 && r.Ports.Length > 0 && r.EABits > 0:
-		fail(PSIDLength, "%d EA bits make no shared address of %v; give at least %d, or leave psid-length out", r.EABits, r.IPv4, 32-r.IPv4.Bits()+1)
+		fail(PSIDLength, "%d EA bits make no shared address of %v; give at least %d, or leave psid-length out",
+			r.EABits, r.IPv4, 32-r.IPv4.Bits()+1)
 	case k == 0 && r.Ports.Length > 0 && r.IPv4.Bits() < 32:
-		fail(IPv4Prefix, "%v is no single address, and a PSID that is given belongs to one; give an IPv4 prefix of 32 bits", r.IPv4)
+		fail(IPv4Prefix, "%v is no single address, and a PSID that is given belongs to one; give an IPv4 prefix of "+
+			"32 bits", r.IPv4)
 	case k == 0 && shared:
 		wrong = append(wrong, r.Ports.check()...)
 	}
@@ -79,7 +84,8 @@ func (p Ports) check() (wrong []Problem) {
 	case p.Offset > 15:
 		fail(PSIDOffset, "a PSID offset of %d leaves no bit of a port; give 0 to 15", p.Offset)
 	case int(p.Offset)+int(p.Length) > 16:
-		fail(PSIDLength, "an offset of %d and a PSID of %d bits are more than the 16 bits of a port; give a PSID of at most %d bits", p.Offset, p.Length, 16-p.Offset)
+		fail(PSIDLength, "an offset of %d and a PSID of %d bits are more than the 16 bits of a port; give a PSID of "+
+			"at most %d bits", p.Offset, p.Length, 16-p.Offset)
 	case p.Length == 0 && p.PSID != 0:
 		fail(PSID, "a PSID needs psid-length")
 	case int(p.PSID) >= 1<<p.Length:

@@ -154,7 +154,8 @@ func appendRule(rules []Rule, data []byte) ([]Rule, error) {
 	}
 	r := Rule{Forwarding: data[0]&forwarding != 0, EABits: data[1]}
 	var err error
-	if r.IPv4, err = netip.AddrFrom4([4]byte(data[3:])).Prefix(int(data[2])); err != nil || r.IPv4.Addr() != netip.AddrFrom4([4]byte(data[3:])) {
+	if r.IPv4, err = netip.AddrFrom4([4]byte(data[3:])).Prefix(int(data[2])); err != nil ||
+		r.IPv4.Addr() != netip.AddrFrom4([4]byte(data[3:])) {
 		return nil, errors.New("a rule has no IPv4 prefix")
 	}
 	if data[0]&^forwarding != 0 || r.EABits > maxEA {

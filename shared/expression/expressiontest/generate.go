@@ -43,7 +43,8 @@ func (g *Generator) Test(depth int) string {
 		return g.Test(depth) + " and " + g.Test(depth)
 	case 5:
 		if g.Later {
-			return "match('" + g.pick([]string{".*", "[0-9a-f:]+", "a|b", "Acme.*", "(ab)*", ""}) + "', " + g.Value(depth) + ")"
+			return "match('" + g.pick([]string{".*", "[0-9a-f:]+", "a|b", "Acme.*", "(ab)*", ""}) + "', " +
+				g.Value(depth) + ")"
 		}
 	}
 	return g.comparison(depth)
@@ -110,7 +111,8 @@ func (g *Generator) Value(depth int) string {
 			return fmt.Sprintf("%s(%s)", g.pick([]string{"lcase", "ucase"}), g.Value(depth))
 		}
 	}
-	return fmt.Sprintf("split(%s, %s, %d)", g.Value(depth), g.pick([]string{"'.'", "'-'", "':'", "'ab'", "''", "0x00"}), g.Rand.IntN(5)-1)
+	return fmt.Sprintf("split(%s, %s, %d)", g.Value(depth), g.pick([]string{"'.'", "'-'", "':'", "'ab'", "''", "0x00"}),
+		g.Rand.IntN(5)-1)
 }
 
 // conversion is of a value of the right length most of the time.
@@ -122,7 +124,8 @@ func (g *Generator) conversion(depth int) string {
 	case 1:
 		return g.pick([]string{"int16totext", "uint16totext"}) + "(substring(" + value + " + 'zz', 0, 2))"
 	case 2:
-		return g.pick([]string{"int32totext", "uint32totext", "addrtotext"}) + "(substring(" + value + " + 'zzzz', 0, 4))"
+		return g.pick([]string{"int32totext", "uint32totext", "addrtotext"}) + "(substring(" + value +
+			" + 'zzzz', 0, 4))"
 	case 3:
 		return "addrtotext(substring(" + value + " + 2001:db8::1, 0, 16))"
 	}

@@ -148,7 +148,8 @@ func (c *connection) decide(dst, record []byte) (answer []byte) {
 	a.Number = q.Number
 	start := len(dst)
 	if answer = a.Append(dst); len(answer)-start > outside.MaxFromProgram {
-		c.log.Error("an answer is too long and is not sent", "octets", len(answer)-start, "most", outside.MaxFromProgram)
+		c.log.Error("an answer is too long and is not sent", "octets", len(answer)-start, "most",
+			outside.MaxFromProgram)
 		return dst
 	}
 	return answer

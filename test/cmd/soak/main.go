@@ -73,7 +73,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 		return max(time.Second, time.Duration(of*float64(total)).Round(time.Second))
 	}
 	again := func(name string, n int, pkg, pattern string) step {
-		return step{name, nil, []string{"-count=" + strconv.Itoa(n), "-timeout=0", "-v", "-run", pattern, pkg}, said, false}
+		return step{name, nil, []string{"-count=" + strconv.Itoa(n), "-timeout=0", "-v", "-run", pattern, pkg}, said,
+			false}
 	}
 	one := func(name, env string, n int, pkg, pattern string) step {
 		return step{name, []string{fmt.Sprintf("%s=%d", env, n)},
@@ -82,25 +83,38 @@ func steps(root string, total time.Duration) ([]step, error) {
 	list := []step{
 		one("two dhcp6d, three dhcp4d and a PostgreSQL server killed under load", "DHCP4O6_SEVERAL_KILLS",
 			rounds(0.05, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"),
-		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable", "^TestKilledUnderLoad$"),
-		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond), "./dhcp4d/internal/store", "AKilledProcess"),
-		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable", "^TestFullDisk$"),
-		one("files broken while dhcp4d serves", "DHCP4O6_BREAKS_SERVING", rounds(0.02, 8*time.Second), "./test/durable", "^TestFilesBrokenWhileServing$"),
-		one("rights taken from files of the state", "DHCP4O6_DENIALS", rounds(0.01, time.Second), "./test/durable", "^TestRightsAtTheStart$"),
-		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp4d/internal/server", "^TestAttacks$"),
-		one("attacks on dhcp6d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond), "./dhcp6d/internal/server", "^TestAttacks$"),
-		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond), "./test/e2e", "^TestIntruder$"),
+		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable",
+			"^TestKilledUnderLoad$"),
+		one("the store killed while it commits", "STORE_KILLS", rounds(0.05, 150*time.Millisecond),
+			"./dhcp4d/internal/store", "AKilledProcess"),
+		one("full disk under load", "DHCP4O6_FULL_DISKS", rounds(0.05, 30*time.Second), "./test/durable",
+			"^TestFullDisk$"),
+		one("files broken while dhcp4d serves", "DHCP4O6_BREAKS_SERVING", rounds(0.02, 8*time.Second), "./test/durable",
+			"^TestFilesBrokenWhileServing$"),
+		one("rights taken from files of the state", "DHCP4O6_DENIALS", rounds(0.01, time.Second), "./test/durable",
+			"^TestRightsAtTheStart$"),
+		one("attacks on dhcp4d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond),
+			"./dhcp4d/internal/server", "^TestAttacks$"),
+		one("attacks on dhcp6d's end of the link", "DHCP4O6_ATTACKS", rounds(0.05, 10*time.Microsecond),
+			"./dhcp6d/internal/server", "^TestAttacks$"),
+		one("an intruder on the network between the daemons", "DHCP4O6_ATTACKS", rounds(0.05, 30*time.Microsecond),
+			"./test/e2e", "^TestIntruder$"),
 		{"dhcp4d in simulated worlds", []string{"SIMULATION_TIME=" + share(0.2).String()},
-			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestSeeds$", "./dhcp4d/internal/simulation"}, said, false},
+			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestSeeds$", "./dhcp4d/internal/simulation"}, said,
+			false},
 		one("connections to a database cut at random", "STORE_SEEDS", rounds(0.03, 700*time.Millisecond),
 			"./dhcp4d/internal/store", "^TestDB_4_CutAtRandom$"),
 		{"a connection to a database cut at each octet of a commit", []string{"STORE_CUTS=1"},
-			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestDB_4_CutAtEachOctet$", "./dhcp4d/internal/store"}, said, false},
-		again("a PostgreSQL server that is killed, and other faults of a database", rounds(0.05, time.Minute), "./dhcp4d/internal/store", "^TestDB_"),
+			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestDB_4_CutAtEachOctet$", "./dhcp4d/internal/store"},
+			said, false},
+		again("a PostgreSQL server that is killed, and other faults of a database", rounds(0.05, time.Minute),
+			"./dhcp4d/internal/store", "^TestDB_"),
 		again("every file of a store damaged, and repaired", rounds(0.05, time.Minute), "./dhcp4d/internal/store",
 			"^TestEveryFileInEveryState$|^TestRepair$|^TestARepair"),
-		again("the lease log while its files rotate", rounds(0.01, time.Second), "./dhcp4d/internal/hooks", "^TestNoLineIsLostOrTornWhileFilesRotate$"),
-		again("a dhcp4d that rotates its lease log", rounds(0.01, 10*time.Second), "./dhcp4d", "^TestTheLeaseLogRotates$"),
+		again("the lease log while its files rotate", rounds(0.01, time.Second), "./dhcp4d/internal/hooks",
+			"^TestNoLineIsLostOrTornWhileFilesRotate$"),
+		again("a dhcp4d that rotates its lease log", rounds(0.01, 10*time.Second), "./dhcp4d",
+			"^TestTheLeaseLogRotates$"),
 		{"power cuts and disk errors at every point", nil, []string{"-count=1", "-timeout=0", "-v", "-run",
 			"PowerCut|ErrorOfTheDisk", "./dhcp4d/internal/store"}, said, false},
 		{"system calls in order", nil, []string{"-count=1", "-timeout=0", "-v", "-run", "^TestTrace$", "./test/durable"}, said, false},
@@ -112,7 +126,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 	each := share(0.36 / float64(len(fuzzers)))
 	for _, f := range fuzzers {
 		list = append(list, step{fmt.Sprintf("%s of %s", f.name, strings.TrimPrefix(f.dir, "./")), nil,
-			[]string{"-tags", "budget", "-run", "^$", "-fuzz", "^" + f.name + "$", "-fuzztime", each.String(), f.dir}, found, true})
+			[]string{"-tags", "budget", "-run", "^$", "-fuzz", "^" + f.name + "$", "-fuzztime", each.String(), f.dir},
+			found, true})
 	}
 	return list, nil
 }
@@ -255,7 +270,8 @@ func report(pieces []piece, steps []string) string {
 	last := &pieces[len(pieces)-1]
 	inPieces := ""
 	if len(pieces) > 1 {
-		inPieces = fmt.Sprintf(", in %d pieces from %s on, their figures added up", len(pieces), pieces[0].Began.UTC().Format(time.DateOnly))
+		inPieces = fmt.Sprintf(", in %d pieces from %s on, their figures added up", len(pieces),
+			pieces[0].Began.UTC().Format(time.DateOnly))
 	}
 	var w strings.Builder
 	fmt.Fprintf(&w, `# The last soak

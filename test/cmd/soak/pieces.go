@@ -63,7 +63,8 @@ func readPieces(dir string) (all []piece, err error) {
 		}
 		var p piece
 		if err := json.Unmarshal(text, &p); err != nil {
-			return nil, fmt.Errorf("reading the state: %s: %w; remove it, or the whole directory to begin anew", name, err)
+			return nil, fmt.Errorf("reading the state: %s: %w; remove it, or the whole directory to begin anew", name,
+				err)
 		}
 		all = append(all, p)
 	}
@@ -105,7 +106,8 @@ func parts(line string) (text []string, counts []uint64) {
 	}
 	rest := 0
 	for _, at := range digits.FindAllStringIndex(line, -1) {
-		if strings.Trim(line[max(0, at[0]-1):at[0]], " (") != "" || strings.Trim(line[at[1]:min(len(line), at[1]+1)], " ,;:)") != "" {
+		if strings.Trim(line[max(0, at[0]-1):at[0]], " (") != "" ||
+			strings.Trim(line[at[1]:min(len(line), at[1]+1)], " ,;:)") != "" {
 			continue
 		}
 		n, err := strconv.ParseUint(line[at[0]:at[1]], 10, 64)

@@ -21,7 +21,8 @@ import (
 var client = http.Client{Timeout: 2 * time.Second}
 
 func decide(q *outside.Query) (a outside.Answer) {
-	asked := url.Values{"interface-id": {hex.EncodeToString(q.InterfaceID)}, "mac": {net.HardwareAddr(q.HWAddr).String()}}
+	asked := url.Values{"interface-id": {hex.EncodeToString(q.InterfaceID)},
+		"mac": {net.HardwareAddr(q.HWAddr).String()}}
 	r, err := client.Get(os.Args[2] + "?" + asked.Encode())
 	if err != nil {
 		return a // no answer: DHCP4D_OUTSIDE_POLICY decides
