@@ -14,6 +14,17 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
+// caller makes requests of the APIs on the host of the daemons. It follows no redirection.
+func (b *bench) caller() *http.Client {
+	dial := func(_ context.Context, network, address string) (net.Conn, error) {
+		return b.Server.Dial(network, address)
+	}
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: dial},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 // open requests a page of a daemon on its host, with the token.
 func (b *bench) open(t *testing.T, at, path string) io.Reader {
 	t.Helper()
@@ -22,10 +33,7 @@ func (b *bench) open(t *testing.T, at, path string) io.Reader {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+traceToken)
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-		return b.Server.Dial(network, address)
-	}}}
-	answer, err := c.Do(r)
+	answer, err := b.caller().Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
