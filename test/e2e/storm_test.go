@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
@@ -239,15 +238,7 @@ func (s *street) memory(t *testing.T) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	for daemon, half := range map[string]*servers.Half{"dhcp6d": s.six, "dhcp4d": s.four} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", half.PID()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var size, resident int
-		if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
-			t.Fatal(err)
-		}
-		all[daemon] = resident * os.Getpagesize()
+		all[daemon] = resident(t, half)
 	}
 	return all
 }

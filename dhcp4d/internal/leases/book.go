@@ -10,6 +10,7 @@
 //
 // From the outside in: a goroutine that holds one of them takes only those below it.
 //
+//	Book.looking       people look at some leases, one of them at a time
 //	Committer.disk     a group is being written, or the store is opened again
 //	Book.notifying     observers are called
 //	Book.batch         a batch of queries is decided, or the configuration changes
@@ -44,6 +45,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
@@ -61,6 +63,10 @@ type Book struct {
 	// batch is held while the queries of a batch are decided, and for anything that must happen
 	// between two batches.
 	batch sync.Mutex
+
+	// looking is held while somebody looks at some leases, and in the pause after that.
+	looking turn.Lock
+	looked  time.Duration // since the last pause, guarded by looking
 
 	mu       sync.Mutex
 	table    *table.Table

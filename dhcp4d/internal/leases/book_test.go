@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
@@ -370,5 +373,40 @@ func TestWhatTheStoreRefusesBelongsToItsHolder(t *testing.T) {
 	}
 	if err := b.Refused(records, []store.Refusal{{Record: 1}}, b.seq); err == nil {
 		t.Error("a holder whom nobody knows is no error")
+	}
+}
+
+// However many people look for a lease, packets have a processor.
+func TestAllWhoLookTakeHalfAProcessor(t *testing.T) {
+	b := newTestBook(t)
+	for i := range 100 {
+		b.bind(fmt.Sprint("client", i))
+	}
+	used := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	o := Operator[*testReplies]{Book: b.Book}
+	none := func(l *lease.Binding) bool { return string(l.Client) == "nobody" }
+	var all sync.WaitGroup
+	var looks atomic.Int64
+	began, before := time.Now(), used()
+	for range 8 {
+		all.Go(func() {
+			for time.Since(began) < 500*time.Millisecond {
+				if _, err := o.Scan(0, none, new(lease.Batch)); err != nil {
+					t.Error(err)
+					return
+				}
+				looks.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if took, n := used()-before, time.Since(began); took > n*8/10 || looks.Load() < 100 {
+		t.Errorf("%d looks took the processor for %v in %v", looks.Load(), took, n)
 	}
 }
