@@ -3,6 +3,7 @@ package architecture
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -97,4 +98,44 @@ func TestWhatDoesNotExistIsFound(t *testing.T) {
 	if want := []string{"no/such/file.go", "NoSuchName"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// listed is what the Dockerfile compiles before the sources are there.
+var listed = regexp.MustCompile(`RUN go build std((?: \\\n\t[^\n\\]*[^\n\\ ])+)`)
+
+// What the programs of the images import, and is not ours, is compiled in a layer of its own. A
+// package that is not in it would be compiled again after each changed line.
+func TestImagesCompileDependenciesFirst(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "deploy/docker/Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := listed.FindSubmatch(text)
+	if m == nil {
+		t.Fatal("the Dockerfile has no list of packages")
+	}
+	first := strings.Fields(strings.ReplaceAll(string(m[1]), `\`, " "))
+	has, needs := imported(t, first...), imported(t, "./dhcp6d", "./dhcp4d", "./clients/cmd/...")
+	for _, p := range needs {
+		if !slices.Contains(has, p) {
+			t.Errorf("the list of the Dockerfile does not lead to %s", p)
+		}
+	}
+	for _, p := range first {
+		if !slices.Contains(needs, p) {
+			t.Errorf("the Dockerfile lists %s, which no program of the images imports", p)
+		}
+	}
+}
+
+// imported are the packages that are neither ours nor of the standard library, which packages need.
+func imported(t *testing.T, packages ...string) []string {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, packages...)...)
+	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v: %v", c, err)
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(p string) bool { return strings.HasPrefix(p, "github.com/dhcp4o6/") })
 }

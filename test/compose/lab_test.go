@@ -117,12 +117,18 @@ func up(t *testing.T) *lab {
 func standIns(t *testing.T, p *Project) {
 	t.Helper()
 	ctx := t.Context()
-	if name := "golang:1.26"; !available(ctx, name) {
-		t.Logf("no registry: %sgo stands in for %s", standInPrefix, name)
-		if err := goStandIn(ctx, p.Root, standInPrefix+"go"); err != nil {
+	name, compiler := "golang:1.26", standInPrefix+"go"
+	p.Env = append(p.Env, goImage+"="+compiler)
+	if available(ctx, name) {
+		if err := labelled(ctx, name, compiler); err != nil {
 			t.Fatal(err)
 		}
-		p.Env = append(p.Env, goImage+"="+standInPrefix+"go", "GOPROXY=file://"+moduleDir, "GOSUMDB=off")
+	} else {
+		t.Logf("no registry: %s stands in for %s", compiler, name)
+		if err := goStandIn(ctx, p.Root, compiler); err != nil {
+			t.Fatal(err)
+		}
+		p.Env = append(p.Env, "GOPROXY=file://"+moduleDir, "GOSUMDB=off")
 	}
 	if name := "prom/prometheus:v2.55.1"; !available(ctx, name) {
 		t.Logf("no registry: Debian's Prometheus stands in for %s, Grafana is left out", name)
@@ -167,9 +173,11 @@ func (p *Project) remove(t *testing.T) {
 			t.Errorf("removing the images: %v", err)
 		}
 	}
-	// The build stages, and the stand-in below them.
-	if _, err := Docker(ctx, "image", "prune", "-f", "--filter", "label=org.opencontainers.image.version=lab-test"); err != nil {
-		t.Errorf("removing the stages: %v", err)
+	// The build stages, and the image that they were made from.
+	for _, label := range []string{stageLabel, "org.opencontainers.image.version=lab-test"} {
+		if _, err := Docker(ctx, "image", "prune", "-f", "--filter", "label="+label); err != nil {
+			t.Errorf("removing the stages: %v", err)
+		}
 	}
 }
 

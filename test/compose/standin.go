@@ -31,6 +31,9 @@ const (
 // standInPrefix begins the name of every stand-in.
 const standInPrefix = "dhcp4o6-lab/"
 
+// stageLabel marks the image that everything is built from, and so the stages of the build.
+const stageLabel = "dhcp4o6-lab=stage"
+
 // moduleDir is the directory in the Go stand-in that holds the modules, in the form of a proxy.
 const moduleDir = "/modules"
 
@@ -176,7 +179,7 @@ func goStandIn(ctx context.Context, root, name string) error {
 	if out, err := list.CombinedOutput(); err != nil {
 		return fmt.Errorf("gathering modules: %w: %s", err, out)
 	}
-	return importImage(ctx, name, []string{"ENV PATH=/usr/local/go/bin:/bin", "ENV HOME=/root"}, func(l *layer) error {
+	return importImage(ctx, name, []string{"ENV PATH=/usr/local/go/bin:/bin", "ENV HOME=/root", "LABEL " + stageLabel}, func(l *layer) error {
 		return errors.Join(
 			l.tree(goroot, "/usr/local/go", "test", "api", "doc", "misc"),
 			l.tree(filepath.Join(modules, "cache", "download"), moduleDir, "sumdb"),
@@ -184,6 +187,16 @@ func goStandIn(ctx context.Context, root, name string) error {
 			l.dir("/tmp", 0o1777, 0), l.dir("/root", 0o700, 0),
 		)
 	})
+}
+
+// labelled makes an image with the label from another.
+func labelled(ctx context.Context, from, name string) error {
+	cmd := exec.CommandContext(ctx, "docker", "build", "-q", "-t", name, "-")
+	cmd.Stdin = strings.NewReader("FROM " + from + "\nLABEL " + stageLabel + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("docker build: %w: %s", err, out)
+	}
+	return nil
 }
 
 // prometheusStandIn makes the Prometheus image from an installed Prometheus.

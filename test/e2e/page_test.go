@@ -107,7 +107,8 @@ func TestPagesCostPacketsNothing(t *testing.T) {
 	var text bytes.Buffer
 	end := time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
 	for i := 1; i <= *pageLeases; i++ {
-		fmt.Fprintf(&text, `{"address":"10.%[1]d.%[2]d.%[3]d","subnet":3,"state":"bound","client_id":"ff:%02[1]x:%02[2]x:%02[3]x","hw_type":1,"hw_address":"02:00:5e:%02[1]x:%02[2]x:%02[3]x",`+
+		fmt.Fprintf(&text, `{"address":"10.%[1]d.%[2]d.%[3]d","subnet":3,"state":"bound","client_id":"ff:%02[1]x:%02[2]x:%02[3]x",`+
+			`"hw_type":1,"hw_address":"02:00:5e:%02[1]x:%02[2]x:%02[3]x",`+
 			`"ipv6_source":"fe80::5eff:fe00:1","attachment_point":{"kind":"interface-id","address":"2001:db8:7::1","id":"port-%[4]d","digest":false,"within":""},`+
 			`"start":"2026-01-01T00:00:00Z","changed":"2026-01-01T00:00:00Z","expires":%[5]q}`+"\n", i>>16&255, i>>8&255, i&255, i, end)
 	}

@@ -74,7 +74,8 @@ func TestWhoOfFourHadTheAddress(t *testing.T) {
 	path := filepath.Join(dir, "leases.json")
 	oldest := path + "-20250329T201500.000Z.gz"
 	for name, text := range map[string]string{
-		oldest:          lines("03-29T08:00:00/allocated/1/03-29T14:00:00", "03-29T14:00:00/renewed/1/03-29T21:00:00", "03-29T20:00:00/released/1/03-29T20:00:00", "03-29T20:00:00/allocated/2/03-30T00:30:00"),
+		oldest: lines("03-29T08:00:00/allocated/1/03-29T14:00:00", "03-29T14:00:00/renewed/1/03-29T21:00:00",
+			"03-29T20:00:00/released/1/03-29T20:00:00", "03-29T20:00:00/allocated/2/03-30T00:30:00"),
 		path + ".2.gz":  lines("03-30T00:15:00/renewed/2/03-30T01:30:00"),
 		path + ".1":     lines("03-30T01:30:00/expired/2/03-30T01:30:00", "03-30T03:00:00/allocated/3/03-30T09:00:00"),
 		path:            lines("03-30T05:00:00/allocated/4/03-31T05:00:00", "03-31T05:00:00/expired/4/03-31T05:00:00"),
@@ -154,7 +155,8 @@ func TestWhoOfFourHadTheAddress(t *testing.T) {
 			t.Errorf("at %s: status %d, %v, client %q, want status %d and client %q\n%s", c.time, exit.Code(err), err, clients(got), c.code, c.who, got)
 		}
 	}
-	if got, err := ask("-zone Australia/Sydney -json 192.0.2.9 2025-03-30 16:00"); err != nil || !strings.Contains(got, `"from":"2025-03-30T16:00:00+11:00"`) || clients(got) != "4" {
+	got, err := ask("-zone Australia/Sydney -json 192.0.2.9 2025-03-30 16:00")
+	if err != nil || !strings.Contains(got, `"from":"2025-03-30T16:00:00+11:00"`) || clients(got) != "4" {
 		t.Errorf("in the zone of the flag: %v\n%s", err, got)
 	}
 
