@@ -2,6 +2,7 @@
 package postgrestest
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -278,6 +279,33 @@ func (s *Server) Query(t testing.TB, sql string) string {
 		t.Fatalf("%s: %v\n%s", sql, err, out)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// Begin runs SQL in a transaction, which keeps its locks until end is called.
+func (s *Server) Begin(t testing.TB, sql string) (end func()) {
+	t.Helper()
+	psql := s.command("psql", "-X", "-q", "-At", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-v", "ON_ERROR_STOP=1")
+	in, err1 := psql.StdinPipe()
+	out, err2 := psql.StdoutPipe()
+	if err := errors.Join(err1, err2, psql.Start()); err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		_ = in.Close() // psql ends, and with it the transaction
+		_ = psql.Wait()
+	})
+	t.Cleanup(end)
+	if _, err := fmt.Fprintf(in, "BEGIN;\n%s;\n\\echo begun\n", sql); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); ; {
+		if !lines.Scan() {
+			t.Fatalf("psql ends at %s", sql)
+		}
+		if lines.Text() == "begun" {
+			return end
+		}
+	}
 }
 
 // CPU returns the processor time that the server and all its processes have used.

@@ -360,7 +360,7 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 	}
 	d.Time = r.wanted(a.Times)
 	d.Expires = r.now.After(d.Time)
-	if moved || d.Expires != a.Expires {
+	if moved || d.Expires != a.Expires || r.q.Shared {
 		d.Change, d.Event, d.Moved = Extend, Renewed, moved
 	}
 	return d

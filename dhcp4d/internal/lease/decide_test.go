@@ -77,6 +77,7 @@ func (q Query) from(server netip.Addr) Query { q.ServerID = server; return q }
 func (q Query) asking(a netip.Addr) Query    { q.Requested = a; return q }
 func (q Query) wish(seconds uint32) Query    { q.Wish, q.HasWish = seconds, true; return q }
 func (q Query) v6only() Query                { q.V6Only = true; return q }
+func (q Query) shared() Query                { q.Shared = true; return q }
 
 // at describes an address of the pool.
 func at(a netip.Addr, s Standing) Address {
@@ -598,6 +599,7 @@ func TestRenewalTimes(t *testing.T) {
 		{"D4-28 an infinite binding that is not extended stays infinite", renewing(addrA), at(addrA, Mine).outOfPool().until(Never), Infinite, None, Never},
 		{"D4-27 a repetition gets fresh times", renewing(addrA), at(addrA, Mine).until(now + 3599), 3600, Extend, now + 3600},
 		{"D4-27 a repetition within the second needs no write", renewing(addrA), at(addrA, Mine).until(now + 3600), 3600, None, now + 3600},
+		{"DB-3 a repetition within the second is written to a store that others use", renewing(addrA).shared(), at(addrA, Mine).until(now + 3600), 3600, Extend, now + 3600},
 		{"D4-28 a shorter wish shortens", renewing(addrA).wish(700), at(addrA, Mine).until(now + 3600), 700, Extend, now + 700},
 		{"a repetition from another point needs a write", renewing(addrA), at(addrA, Mine).changed(now - 3600*7).until(now + 3600).elsewhere(), 3600, Extend, now + 3600},
 	} {

@@ -34,6 +34,9 @@ type Query struct {
 	ByPoint, ByHardware, ByFlex bool
 	// Ordered means that hooks have chosen Reservation: the client gets that address or none.
 	Ordered bool
+	// Shared means that other processes use the store too. A record of this binding may wait in one
+	// of them. So a renewal that changes nothing is written as well, and the store judges it.
+	Shared bool
 
 	// The client and where it is. The binding keeps this.
 	Client []byte

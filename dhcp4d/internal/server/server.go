@@ -390,6 +390,7 @@ func (s *Server) enter(q *exchange) bool {
 	q.reserved = reservations.Of(&q.client.identity, &s.eval)
 	q.known = q.reserved != nil
 	q.client.fill(&q.terms, q.chosen.Subnet.Position, &q.message, q.reserved)
+	q.terms.Shared = s.Commits.Shared()
 	if a := q.event.Address; a.IsValid() {
 		if !q.chosen.Subnet.Grants(a, q.reserved) {
 			return false
