@@ -107,7 +107,7 @@ type guest struct {
 	name string // in the table
 }
 
-func (p *pair) guest(n int) *guest {
+func (p *pair) guest(n int, again client.Retransmit) *guest {
 	p.t.Helper()
 	g := &guest{at: map[string]*client.Client{}, name: fmt.Sprintf("%x", []byte(topology.MAC(n)))}
 	_, socket, err := p.Client(topology.Unicast, n, client.Options{})
@@ -117,7 +117,7 @@ func (p *pair) guest(n int) *guest {
 	p.t.Cleanup(func() { socket.Close() })
 	for name, server := range atServer {
 		g.at[name], err = client.New(socket, client.Options{
-			HardwareAddr: topology.MAC(n), Servers: []netip.Addr{server}, Retransmit: patient,
+			HardwareAddr: topology.MAC(n), Servers: []netip.Addr{server}, Retransmit: again,
 		})
 		if err != nil {
 			p.t.Fatal(err)
@@ -162,7 +162,7 @@ func TestChangeOfHands(t *testing.T) {
 	t.Parallel()
 	// A commit waits for 3 ms. So the loop leaves commits to the committer, and reads on.
 	p := startPair(t, prepared(t, postgrestest.Start(t, "commit_delay=3000", "commit_siblings=0")), "192.0.2.10-192.0.2.11")
-	one, two, busy := p.guest(1), p.guest(2), p.guest(3)
+	one, two, busy := p.guest(1, patient), p.guest(2, once), p.guest(3, patient)
 	l, err := one.at["a"].Obtain(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestChangeOfHands(t *testing.T) {
 			t.Errorf("the renewal that waited: %v", err)
 		}
 		if err := <-taken; !errors.Is(err, client.ErrNak) {
-			t.Errorf("the other client: %v, want a NAK", err)
+			t.Errorf("D4-26 the other client, who does not repeat its message: %v, want a NAK", err)
 		}
 		if got, want := p.row(l.Address), "bound "+one.name+" b"; got != want {
 			t.Errorf("the table has %q, want %q", got, want)
@@ -298,7 +298,7 @@ func TestTablesOfVersion1(t *testing.T) {
 		p := startPair(t, database, "192.0.2.10-192.0.2.99")
 		leases := map[*guest]*client.Lease{}
 		for n := range 6 {
-			g := p.guest(n + 1)
+			g := p.guest(n+1, patient)
 			l, err := g.at[[]string{"a", "b"}[n%2]].Obtain(t.Context())
 			if err != nil {
 				t.Fatal(err)

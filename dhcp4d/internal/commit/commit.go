@@ -14,7 +14,8 @@
 // A store that several dhcp4d share may refuse single records of a group, because another client
 // holds the address. The other records of the group are durable. See Config.Refused. A goroutine
 // reads what the others have changed ten times a second, beside the commits. The committer also
-// reads it after each group with a NAK, because a NAK may rest on such a change. See
+// reads it after each group with a NAK, because a NAK may rest on such a change, and after each
+// group of which a record was refused, because what is decided then should know why. See
 // Config.Foreign.
 //
 // The package comment of leases has the order of the locks.
@@ -339,7 +340,10 @@ func (c *Committer[R]) run() {
 func (c *Committer[R]) commitGathering() bool {
 	g := c.take()
 	err := c.commit(g)
-	if err == nil && c.shared != nil && g.Replies.Unsure() {
+	if len(g.Refused) > 0 {
+		c.cfg.Refused(g) // before others are read, because their rows are newer
+	}
+	if err == nil && c.shared != nil && (g.Replies.Unsure() || len(g.Refused) > 0) {
 		c.reading.Lock()
 		g.Blind = c.readForeign(g.Seq) != nil
 		c.reading.Unlock()
@@ -449,9 +453,6 @@ func (c *Committer[R]) finish(g *Group[R], err error) {
 	c.mu.Lock()
 	c.committing = nil // nothing is noted in it any more
 	c.mu.Unlock()
-	if len(g.Refused) > 0 {
-		c.cfg.Refused(g)
-	}
 	if err == nil {
 		c.durable.Store(g.Seq)
 	}

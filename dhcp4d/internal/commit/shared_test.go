@@ -229,3 +229,41 @@ func TestDB_9_WhatOthersChangeIsReadDuringACommit(t *testing.T) {
 	}
 	until("nothing is read again after the commit", func(asked []string) bool { return asked[len(asked)-1] == "[]" })
 }
+
+// refusing is a shared store that refuses each first record of a commit. What others have changed
+// is there as soon as it has done so.
+type refusing struct{ sharedDisk }
+
+func (d *refusing) Commit([]lease.Binding) ([]store.Refusal, error) {
+	d.set(nil, netip.MustParseAddr("192.0.2.1"))
+	return []store.Refusal{{Record: 0}}, nil
+}
+
+// TestDB_9_WhatIsRefusedIsTakenBackBeforeOthersAreRead: the row that a refusal has read is older
+// than what is read of others after it. The look comes at once, so that a query that is decided
+// again rests on it.
+func TestDB_9_WhatIsRefusedIsTakenBackBeforeOthersAreRead(t *testing.T) {
+	m, err := store.Open("memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &refusing{sharedDisk{Store: m}}
+	order := make(chan string, 9)
+	c := New(Config[*replies]{
+		Store: d, Replies: func() *replies { return &replies{} }, Limit: 9, Log: slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry(), d),
+		Refused: func(*Group[*replies]) { order <- "refused" },
+		Foreign: func([]lease.Binding, uint64) []lease.ID { order <- "foreign"; return nil },
+		Share:   func(store.Share) {},
+		Done:    func(*Group[*replies], error) { order <- "done" },
+	})
+	defer c.Close()
+	g := c.LockGroup()
+	g.Records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.1")}, State: lease.Bound})
+	c.UnlockAndWake(g)
+	for _, want := range []string{"refused", "foreign", "done"} {
+		if got := <-order; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

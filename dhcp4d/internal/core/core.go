@@ -126,9 +126,10 @@ type Link struct {
 // for [daemon.Runtime.Run]. Finish must follow.
 func (c *Core) Serve(l Link) []daemon.Component {
 	series := server.NewSeries(c.rt.Registry)
+	again := server.NewAgain(l.Wake)
 	acks := &server.Acks{
 		Writer: l.Acks, Signer: l.SignerOfAcks,
-		Ledger: series.NewLedger(), Notifier: c.book.NewNotifier(), Clock: c.clock,
+		Ledger: series.NewLedger(), Notifier: c.book.NewNotifier(), Clock: c.clock, Again: again,
 	}
 	c.commits = server.NewCommitter(server.Commits{
 		Store: c.disk, Limit: l.GroupSize, Log: c.rt.Log.With("package", "commit"), Metrics: c.stored,
@@ -145,6 +146,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 		Log:      c.rt.Log.With("package", "server"),
 		IPC:      l.IPC,
 		Wake:     l.Wake,
+		Again:    again,
 		Replies:  l.Replies,
 		Peers:    l.Peers,
 		Auth:     l.Auth,

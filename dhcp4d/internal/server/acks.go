@@ -36,6 +36,7 @@ type Replies struct {
 	outgoing
 	buf     []byte      // of the answers
 	keys    []byte      // of the clients of NAKs
+	queries []byte      // that may have to be decided again
 	unsure  bool        // there are NAKs
 	peers   []*ipc.Peer // by packet: how it is authenticated
 	rests   []rest      // by packet: what must be durable
@@ -49,6 +50,8 @@ type rest struct {
 	id     lease.ID
 	record int    // index into the group's records, or one of the constants
 	client []byte // of a NAK
+	knows  uint64 // of a NAK: the last group whose refused records were known when it was decided
+	query  []byte // the datagram without its signature; nil: it is not decided again
 }
 
 // The records of an answer that has none of its own, because its query has changed nothing.
@@ -67,6 +70,7 @@ func (r *Replies) Reset() {
 	clear(r.peers)
 	clear(r.traced)
 	r.traced = r.traced[:0]
+	r.queries = r.queries[:0]
 	r.buf, r.keys, r.unsure, r.peers, r.rests = r.buf[:0], r.keys[:0], false, r.peers[:0], r.rests[:0]
 	r.changes.Reset()
 }
@@ -77,12 +81,19 @@ func (r *Replies) Changes() *leases.Changes { return &r.changes }
 // Unsure reports whether a NAK waits: another dhcp4d may have changed what it rests on.
 func (r *Replies) Unsure() bool { return r.unsure }
 
-// nak returns what the NAK to a query rests on.
-func (r *Replies) nak(q *lease.Query) rest {
+// nak returns what the NAK to a query rests on. Knows is the last group that was durable.
+func (r *Replies) nak(q *lease.Query, knows uint64) rest {
 	r.unsure = true
 	n := len(r.keys)
 	r.keys = append(r.keys, q.Client...)
-	return rest{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)]}
+	return rest{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)], knows: knows}
+}
+
+// keep keeps a copy of a query, until the group ends.
+func (r *Replies) keep(query []byte) []byte {
+	n := len(r.queries)
+	r.queries = append(r.queries, query...)
+	return r.queries[n:len(r.queries):len(r.queries)]
 }
 
 // add adds the answer buf[start:] and returns buf. It leaves room for the trailer behind the
@@ -99,16 +110,17 @@ func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, pee
 	return buf
 }
 
-// dropRefused removes the answers that rest on a refused record, of this group or the one before,
-// and returns how many. A NAK among them may be for the client who holds the address.
-func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, before []lease.ID) int {
+// dropRefused removes the answers that rest on a refused record, of group seq or the one before. It
+// returns how many queries are not decided again. A NAK among the answers may be for the client
+// who holds the address.
+func (r *Replies) dropRefused(seq uint64, records []lease.Binding, refused []store.Refusal, before []lease.ID, again *Again) int {
 	here := func(id lease.ID) bool {
 		return slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == id })
 	}
-	return r.drop(refusedRecord, func(on *rest) bool {
+	return r.drop(refusedRecord, again, func(on *rest) bool {
 		switch on.record {
 		case ofNAK:
-			return here(on.id) || slices.Contains(before, on.id)
+			return here(on.id) || (on.knows < seq-1 && slices.Contains(before, on.id))
 		case inEarlier:
 			return slices.Contains(before, on.id)
 		case inThisGroup:
@@ -119,29 +131,39 @@ func (r *Replies) dropRefused(records []lease.Binding, refused []store.Refusal, 
 }
 
 // dropChanged removes the NAKs that rest on a lease that another dhcp4d has changed, or all NAKs if
-// that is not known, and returns how many. Their clients get no answer and ask again, and the
-// answer then rests on what is known by then.
-func (r *Replies) dropChanged(changed []lease.Binding, blind bool) int {
-	return r.drop(changedLease, func(on *rest) bool {
+// that is not known. It returns how many queries are not decided again. Their clients get no answer
+// and ask again.
+func (r *Replies) dropChanged(changed []lease.Binding, blind bool, again *Again) int {
+	if blind {
+		again = nil // nothing more is known
+	}
+	return r.drop(changedLease, again, func(on *rest) bool {
 		return on.record == ofNAK && (blind || slices.ContainsFunc(changed, func(b lease.Binding) bool {
 			return b.ID == on.id || bytes.Equal(b.Client, on.client)
 		}))
 	})
 }
 
-// drop removes answers, and returns how many. Place is why, for their traces.
-func (r *Replies) drop(place int, gone func(on *rest) bool) int {
+// drop removes answers, has their queries decided again, and returns how many are not. Place is
+// why, for the traces of those.
+func (r *Replies) drop(place int, again *Again, gone func(on *rest) bool) (n int) {
 	kept := 0
 	for i, on := range r.rests {
 		if gone(&on) {
+			p := r.packets[i]
+			p.Data = on.query
+			if on.query != nil && again.put(p) {
+				r.retrace(i, decidedAgain)
+				continue
+			}
 			r.retrace(i, place)
+			n++
 			continue
 		}
 		r.retrace(i, kept)
 		r.packets[kept], r.kinds[kept], r.peers[kept], r.rests[kept] = r.packets[i], r.kinds[i], r.peers[i], on
 		kept++
 	}
-	n := len(r.rests) - kept
 	r.packets, r.kinds, r.peers, r.rests = r.packets[:kept], r.kinds[:kept], r.peers[:kept], r.rests[:kept]
 	return n
 }
@@ -155,6 +177,7 @@ type Acks struct {
 	Ledger   *Ledger
 	Notifier *leases.Notifier
 	Clock    *clock.Clock
+	Again    *Again // nil: nothing is decided again
 
 	refused []lease.ID // in the group before
 }
@@ -227,7 +250,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 			a.dropRefused(g)
 		}
 		if r.unsure && (g.Blind || len(g.Foreign.Records) > 0) {
-			a.Ledger.changed(r.dropChanged(g.Foreign.Records, g.Blind))
+			a.Ledger.changed(r.dropChanged(g.Foreign.Records, g.Blind, a.Again))
 		}
 		now := a.Clock.Wall()
 		for i := range r.packets {
@@ -242,12 +265,11 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 	a.Notifier.Committed(g.Seq, g.Records.Records, g.Refused, &r.changes, err)
 }
 
-// dropRefused drops the ACKs whose lease the store has refused. It sends no NAK in their place.
-// When the client repeats its REQUEST after some 4 s (RFC 2131 section 4.1), the book knows who
-// holds the address, and the ordinary rules and hooks decide. In SELECTING that is a NAK (RFC 2131
-// section 4.3.2).
+// dropRefused drops the ACKs whose lease the store has refused. It sends no NAK in their place: the
+// book knows by now who holds the address, so the query is decided again, by the ordinary rules and
+// hooks. In SELECTING that is a NAK (RFC 2131 section 4.3.2).
 func (a *Acks) dropRefused(g *commit.Group[*Replies]) {
-	a.Ledger.refused(g.Replies.dropRefused(g.Records.Records, g.Refused, a.refused))
+	a.Ledger.refused(g.Replies.dropRefused(g.Seq, g.Records.Records, g.Refused, a.refused, a.Again))
 	a.refused = a.refused[:0]
 	for _, f := range g.Refused {
 		a.refused = append(a.refused, g.Records.Records[f.Record].ID)

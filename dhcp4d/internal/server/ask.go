@@ -28,6 +28,7 @@ const (
 type parkedQuery struct {
 	set    *Settings // whose hooks it has passed
 	passed passed
+	again  bool // it was not parked but answered, and is decided once more: see Again
 	member expression.Membership
 	octets []byte // of the message, if hooks at buffer4_receive have changed it
 
@@ -145,6 +146,12 @@ func (s *Server) hashOfClient(q *exchange) uint64 {
 // passes all hooks again.
 func (s *Server) recall(q *exchange) {
 	was := q.was
+	if was.More.again {
+		if s.tracing != nil {
+			q.notes.Lines = append(q.notes.Lines, "decided again, by what another dhcp4d has changed")
+		}
+		return
+	}
 	if was.More.set == s.set {
 		q.passed = was.More.passed
 		q.member.Copy(&was.More.member)

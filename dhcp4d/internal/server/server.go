@@ -85,6 +85,8 @@ type Server struct {
 	Local netip.AddrPort
 	// Wake ends the wait of IPC for a datagram; nil: parked queries wait for the next one.
 	Wake func()
+	// Again has what the committer wants to be decided again; nil: nothing.
+	Again *Again
 	// Uptime is the time that parked queries go by; nil: that of package consult.
 	Uptime func() time.Duration
 
@@ -128,7 +130,7 @@ type Server struct {
 // exchange is a query and everything that is known about it.
 type exchange struct {
 	in       *udp.Packet
-	was      *place    // where it was parked; nil: it has just been read
+	was      *place    // where it was parked, or kept to be decided again; nil: it has just been read
 	passed   passed    // hook points that it has passed before it was parked
 	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
 	frame    ipc.Query
@@ -188,6 +190,9 @@ func (s *Server) batch(in []udp.Packet) {
 	s.open = s.open[:0]
 	resumed := s.resume()
 	for _, p := range resumed {
+		s.take(&p.Packet, p)
+	}
+	for p := s.Again.take(); p != nil; p = s.Again.take() {
 		s.take(&p.Packet, p)
 	}
 	for i := range in {
@@ -525,7 +530,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		if s.Commits.Full(s.group) {
 			return dropped, drop.QueueFull
 		}
-		waits, on = true, s.group.Replies.nak(&q.terms)
+		waits, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
 	}
 	buf := &s.buf
 	if waits {
@@ -558,6 +563,9 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		}
 	}
 	if waits {
+		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
+			on.query = s.group.Replies.keep(q.in.Data)
+		}
 		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
 		return waiting, drop.None
 	}

@@ -48,6 +48,7 @@ func (t *traced) complete(p *udp.Packet) {
 const (
 	refusedRecord = -1 - iota // the lease store has refused their record
 	changedLease              // another dhcp4d may have changed what they rest on
+	decidedAgain              // one of these, but their query is decided again
 )
 
 // retrace changes the index of an answer.
@@ -69,7 +70,11 @@ func committed(ts []traced, left []udp.Packet, kinds []dhcp4.MessageType) []trac
 			if t.at == changedLease {
 				why = drop.LeaseChanged
 			}
-			t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
+			if t.at == decidedAgain {
+				t.record.Say("not sent: another dhcp4d has changed the lease meanwhile; the query is decided again")
+			} else {
+				t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
+			}
 			t.to.Send(t.record)
 			continue
 		}
