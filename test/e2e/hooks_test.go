@@ -16,6 +16,7 @@ import (
 // message that a client can send. As in Kea, pkt6_send runs for answers of dhcp6d's own, and
 // buffer6_send for all answers.
 func TestEveryHookPoint(t *testing.T) {
+	t.Parallel()
 	b := start(t, func(c *servers.Config) {
 		c.Env = append(c.Env,
 			"DHCP6D_HOOKS=packetlog", "DHCP6D_PACKETLOG_RATE=0",

@@ -13,6 +13,7 @@ import (
 
 // TestOperatorsRules checks rules in files of both daemons, for clients on three paths.
 func TestOperatorsRules(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	lines := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -51,6 +52,7 @@ func TestOperatorsRules(t *testing.T) {
 // TestRulesAboutOctets checks rules of both daemons that change received and sent messages, and
 // rules that count changes of leases.
 func TestRulesAboutOctets(t *testing.T) {
+	t.Parallel()
 	b := start(t, func(c *servers.Config) {
 		c.Env = append(c.Env,
 			"DHCP6D_HOOKS=rules", "DHCP6D_RULES_REASONS=banned", "DHCP6D_RULES_COUNTERS=queries,tagged",
