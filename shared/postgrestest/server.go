@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dhcp4o6/dhcp4o6/shared/skip"
 )
 
@@ -89,12 +91,12 @@ func (s *Server) fill(t testing.TB) {
 func (s *Server) makeDir(t testing.TB) {
 	t.Helper()
 	var err error
-	if s.dir, err = os.MkdirTemp("", "postgres"); err != nil { // shorter than t.TempDir, for the socket's path
+	if s.dir, err = os.MkdirTemp(parent(), "postgres"); err != nil { // shorter than t.TempDir, for the socket's path
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		s.Kill(t)
-		_ = os.RemoveAll(s.dir) // of /tmp
+		_ = os.RemoveAll(s.dir) // of /tmp, or in memory
 	})
 	if s.as != nil {
 		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
@@ -137,6 +139,20 @@ func URLOf(servers ...*Server) string {
 	}
 	return fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s",
 		strings.Join(hosts, ","), strings.Join(ports, ","))
+}
+
+// parent is where the directories of servers are made. It is in memory, if the machine has such a
+// file system with enough room for the servers of all tests that run at once. A server that was
+// killed syncs each of its thousand files when it starts again, which takes seconds on a busy disk.
+// No test cuts the power, so none needs a disk: what a killed server has written, the kernel keeps
+// in both places. "" is the directory for temporary files.
+func parent() string {
+	const memory, room = "/dev/shm", 2 << 30
+	var fs unix.Statfs_t
+	if err := unix.Statfs(memory, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC || fs.Bavail*uint64(fs.Bsize) < room {
+		return ""
+	}
+	return memory
 }
 
 // binaries returns the directory of the newest PostgreSQL that is installed.
