@@ -220,7 +220,7 @@ func trimLineEnd(s string) string {
 }
 
 // discreet is an error that quotes nothing of the value that it is about, so that it can be shown
-// of a secret.
+// of a secret. The value is not shown beside it either: it may hold a secret where none belongs.
 type discreet interface {
 	error
 	QuotesNothing()
@@ -248,6 +248,9 @@ func (v *Variable) mistake(err error) Mistake {
 			problem = strings.ReplaceAll(e.Error(), "\n", "; ") + " (the value is secret and not shown)"
 		}
 		return Mistake{v.Name, problem, "give " + v.Kind}
+	}
+	if e, ok := errors.AsType[discreet](inner(err)); ok {
+		return Mistake{v.Name, e.Error(), "give " + v.Kind}
 	}
 	problem := v.plain(err)
 	if at, ok := withoutLength(problem); ok {

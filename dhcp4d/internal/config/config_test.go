@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,7 +83,7 @@ func TestLoadMistakes(t *testing.T) {
 		{"IPC-33 peer by a name without port", "DHCP4D_IPC_PEERS=six.example", `"six.example" is no host:port`},
 		{"IPC-33 peer at every address", "DHCP4D_IPC_PEERS=[::]:6767", `"::" is not the address of a host`},
 		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
-		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: "sqlite:/x" is no store; give memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE`},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: there is no kind of store "sqlite"; give memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
 		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run, rules, outside, packetlog"},
@@ -99,6 +100,21 @@ func TestLoadMistakes(t *testing.T) {
 				t.Error("the variables are not listed")
 			}
 		})
+	}
+}
+
+// A mistake goes into the log. Wherever a password stands in DHCP4D_STORE, the mistake does not
+// show it.
+func TestMistakesOfTheStoreShowNoPassword(t *testing.T) {
+	for _, store := range []string{
+		"postgres://u:%s@h/d", "postgres://u:%s@h:99999/d", "postgresql://u:%s%%zz@h/d", "postgres://u@h/d?password=%s",
+		"postgres://u@h/d?sslpassword=%s", "postgres://u@h/d?sslpassword=%s&sslmode=x", "Postgres://u:%s@h/d", "postgres:u:%s@h/d",
+		" postgres://u:%s@h/d", "host=h password=%s", "mysql://u:%s@h/d",
+	} {
+		_, err := Load([]string{"DHCP4D_IPC_PEERS=[::1]:6767", "DHCP4D_SUBNETS=[]", "DHCP4D_STORE=" + fmt.Sprintf(store, "hunter2")})
+		if err == nil || !strings.Contains(err.Error(), "DHCP4D_STORE: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", store, err)
+		}
 	}
 }
 

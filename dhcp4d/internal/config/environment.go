@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -160,25 +161,33 @@ type storeVariable struct {
 // UnmarshalText takes "memory:", "journal:DIRECTORY", "pebble:DIRECTORY", or the URL of a
 // PostgreSQL database.
 func (s *Store) UnmarshalText(text []byte) error {
-	kind, dir, _ := strings.Cut(string(text), ":")
+	kind, dir, named := strings.Cut(string(text), ":")
 	onDisk := kind == "journal" || kind == "pebble"
 	switch {
 	case string(text) == "memory:":
 		*s = Store{}
 	case database.IsURL(string(text)):
 		if _, err := database.Parse(string(text)); err != nil {
-			return err
+			return storeError{err}
 		}
 		*s = Store{Database: string(text)}
 	case onDisk && filepath.IsAbs(dir):
 		*s = Store{Kind: kind, Dir: filepath.Clean(dir)}
+	case !named:
+		return storeError{errors.New("there is no colon behind the kind of the store")}
 	case onDisk:
 		return fmt.Errorf("%q has no directory that begins with /", text)
 	default:
-		return fmt.Errorf("%q is no store", text)
+		return storeError{fmt.Errorf("there is no kind of store %q", kind)}
 	}
 	return nil
 }
+
+// storeError quotes nothing behind the kind of a store: the URL of a database may hold a password.
+type storeError struct{ error }
+
+// QuotesNothing marks the error as one beside which the value is not shown.
+func (storeError) QuotesNothing() {}
 
 // URL is the store as package store names it.
 func (s Store) URL() string {

@@ -39,6 +39,10 @@ func Parse(text string) (*pgx.ConnConfig, error) {
 		return nil, errors.New("the URL of the database holds a password, which logs would show: " +
 			"write it into a file as host:port:database:user:password, and name the file by passfile= in the URL")
 	}
+	if u.Query().Has("sslpassword") {
+		return nil, errors.New("the URL of the database holds a password (sslpassword), which logs would show: " +
+			"name a file with a key that needs none by sslkey= in the URL")
+	}
 	c, err := pgx.ParseConfig(text)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the database: %w", err)
