@@ -62,7 +62,14 @@ func New(l net.Listener, h http.Handler, log *slog.Logger) *Server {
 			WriteTimeout:      WriteTime,
 			IdleTimeout:       idleTime,
 			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			// The server itself does not notice that a connection is closed while it handles a
+			// request with many behind it.
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				ctx, end := context.WithCancel(ctx)
+				c.(*conn).atEnd(end)
+				return ctx
+			},
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 		listener: &bounded{Listener: l, max: Connections},
 	}
@@ -128,12 +135,26 @@ type conn struct {
 	net.Conn
 	owner *bounded
 	once  sync.Once
+	gone  bool   // it is closed; guarded by the owner's lock
+	end   func() // called when it is closed; guarded likewise
+}
+
+// atEnd sets what is called when the connection is closed, or calls it if that has happened.
+func (c *conn) atEnd(end func()) {
+	c.owner.mu.Lock()
+	defer c.owner.mu.Unlock()
+	if c.end = end; c.gone {
+		end()
+	}
 }
 
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.owner.mu.Lock()
 		defer c.owner.mu.Unlock()
+		if c.gone = true; c.end != nil {
+			c.end()
+		}
 		for i, other := range c.owner.open {
 			if other == c {
 				c.owner.open = append(c.owner.open[:i], c.owner.open[i+1:]...)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -112,6 +113,35 @@ func TestManyConnectionsLeaveRoomForOneMore(t *testing.T) {
 				t.Errorf("%d goroutines more", now)
 			}
 		})
+	}
+}
+
+// A request whose connection had to make room is over at once, also if others wait behind it:
+// a scrape must not wait for its turn on behalf of nobody.
+func TestARequestEndsWithItsConnection(t *testing.T) {
+	begun, ended := make(chan struct{}, 1), make(chan struct{}, 1)
+	at := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/wait" {
+			return
+		}
+		begun <- struct{}{}
+		<-r.Context().Done()
+		ended <- struct{}{}
+	}))
+	first := dial(t, at)
+	const more = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	if _, err := io.WriteString(first, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"+strings.Repeat(more, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	for range Connections {
+		dial(t, at)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a request goes on whose connection is closed")
+		_ = first.Close()
 	}
 }
 
