@@ -83,7 +83,7 @@ func TestLoadMistakes(t *testing.T) {
 		{"IPC-33 peer by a name without port", "DHCP4D_IPC_PEERS=six.example", `"six.example" is no host:port`},
 		{"IPC-33 peer at every address", "DHCP4D_IPC_PEERS=[::]:6767", `"::" is not the address of a host`},
 		{"peer without port", "DHCP4D_IPC_PEERS=::1", "DHCP4D_IPC_PEERS: "},
-		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: there is no kind of store "sqlite"; give memory:, journal:DIRECTORY, pebble:DIRECTORY or postgres://USER@HOST/DATABASE`},
+		{"no store", "DHCP4D_STORE=sqlite:/x", `DHCP4D_STORE: there is no kind of store "sqlite"; give memory:, journal:DIRECTORY, pebble:`},
 		{"relative store", "DHCP4D_STORE=pebble:leases", `has no directory that begins with /`},
 		{"no time", "DHCP4D_LEASE_TIME=0", "DHCP4D_LEASE_TIME: "},
 		{"no hook", "DHCP4D_HOOKS=acl", "there is no hook acl; there are: leaselog, run, rules, outside, packetlog"},
