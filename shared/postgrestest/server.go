@@ -123,6 +123,16 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return n
 }
 
+// Unfollow has a standby receive nothing any more.
+func (s *Server) Unfollow(t testing.TB) {
+	t.Helper()
+	s.Query(t, "ALTER SYSTEM SET primary_conninfo = ''")
+	s.Query(t, "SELECT pg_reload_conf()")
+	for s.Query(t, "SELECT count(*) FROM pg_stat_wal_receiver") != "0" {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // Promote has a standby take writes.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
 	"github.com/dhcp4o6/dhcp4o6/clients/client"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 	"github.com/dhcp4o6/dhcp4o6/test/netns"
@@ -369,4 +371,81 @@ func (p *pair) value(name, series string) float64 {
 		p.t.Fatal(err)
 	}
 	return servers.Sum(m, series)
+}
+
+// TestAClientThatAsksBoth has clients that accept two OFFERs at one moment, of two dhcp4d. Neither
+// dhcp4d knows of the other one's lease when it decides.
+func TestAClientThatAsksBoth(t *testing.T) {
+	t.Parallel()
+	t.Run("DB-3 a client that takes the OFFERs of two dhcp4d at one moment has two leases, and later gets one of them again", func(t *testing.T) {
+		t.Parallel()
+		p := startPair(t, prepared(t, postgrestest.Start(t)), "192.0.2.10-192.0.2.250")
+		holder, two := map[netip.Addr]string{}, 0
+		for n := range 8 {
+			g := p.guest(n+1, patient)
+			offers := map[string]*dhcpv4.DHCPv4{}
+			answers := g.both(t, func(string) *dhcpv4.DHCPv4 { return g.at["a"].Message(dhcpv4.MessageTypeDiscover) })
+			for name, m := range answers {
+				offers[name] = m
+			}
+			got := map[netip.Addr]bool{}
+			for name, m := range g.both(t, func(name string) *dhcpv4.DHCPv4 {
+				return g.at[name].Message(dhcpv4.MessageTypeRequest, dhcpv4.OptServerIdentifier(offers[name].ServerIdentifier()),
+					dhcpv4.OptRequestedIPAddress(offers[name].YourIPAddr))
+			}) {
+				if m.MessageType() == dhcpv4.MessageTypeNak {
+					continue
+				}
+				a, _ := netip.AddrFromSlice(m.YourIPAddr.To4())
+				if other, taken := holder[a]; taken && other != g.name {
+					t.Errorf("%s gives %v to %s, who is not %s", name, a, g.name, other)
+				}
+				holder[a], got[a] = g.name, true
+			}
+			if len(got) == 2 {
+				two++
+			}
+			for name := range p.fours {
+				p.bound(name, float64(len(holder)))
+			}
+			for name, c := range g.at {
+				if l, err := c.Obtain(t.Context()); err != nil || !got[l.Address] {
+					t.Errorf("later the client has %+v of %s, %v; want one of %v", l, name, err, got)
+				}
+			}
+		}
+		t.Logf("%d of 8 clients had two leases", two)
+		for a, client := range holder {
+			if got := p.row(a); !strings.HasPrefix(got, "bound "+client) {
+				t.Errorf("the table has %q for %v, want %s", got, a, client)
+			}
+		}
+	})
+}
+
+// both sends a message to each dhcp4d at one moment, and returns the answers.
+func (g *guest) both(t *testing.T, message func(name string) *dhcpv4.DHCPv4) map[string]*dhcpv4.DHCPv4 {
+	t.Helper()
+	for name, c := range g.at {
+		if err := c.Send(c.Query(message(name).ToBytes(), false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := map[string]*dhcpv4.DHCPv4{}
+	for len(answers) < len(g.at) {
+		b, from, err := g.at["a"].Receive(time.Now().Add(5 * time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := g.at["a"].Parse(b, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, server := range atServer {
+			if from.Addr().WithZone("") == server {
+				answers[name] = r.DHCPv4
+			}
+		}
+	}
+	return answers
 }

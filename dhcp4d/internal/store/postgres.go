@@ -57,6 +57,7 @@ type postgres struct {
 
 	conn  *pgx.Conn       // of Load and Commit; nil while there is none
 	mine  position        // of our last commit that is known to stand
+	stood atomic.Int64    // mine.wseq, for Foreign
 	seen  map[int64]int64 // the last commit of each other process that Load or Foreign has read
 	group rows            // of the commit
 	feed  feed            // memory of Foreign
@@ -225,6 +226,7 @@ func (p *postgres) enter() error {
 		return fmt.Errorf("entering the table process: %w", err)
 	}
 	p.mine, p.side.writer, p.side.seen = position{writer: writer}, writer, time.Now()
+	p.stood.Store(0)
 	p.behind.Store(false)
 	var repair string
 	if err := p.conn.QueryRow(ctx, `SELECT max(v) FILTER (WHERE k = 'store'),
@@ -301,8 +303,11 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 // Check implements Store. It also notes in the database that this process lives, and compares our
 // clock with the time line.
 func (p *postgres) Check() error {
-	if p.behind.Load() {
+	switch {
+	case p.behind.Load():
 		return fmt.Errorf("lease store %s: %w", p.place, errBehind)
+	case p.forgot.Load():
+		return fmt.Errorf("lease store %s: %w", p.place, errForgotten)
 	}
 	p.side.Lock()
 	defer p.side.Unlock()

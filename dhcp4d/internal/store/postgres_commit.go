@@ -230,6 +230,7 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 		again = true
 	}
 	p.mine.wseq = seq
+	p.stood.Store(seq)
 	if again {
 		p.unknown.Add(1)
 		p.o.Log.Info("the outcome of a commit to the database was unknown, and is known now", "after",

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -85,7 +86,8 @@ func (p *postgres) Foreign(again []lease.ID) ([]lease.Binding, error) {
 }
 
 // feedConnected makes a connection for Foreign, if there is none. It makes a new one after each new
-// connection for commits: the server may have failed over, and both must talk to the same one.
+// connection for commits: the server may have failed over, and both must talk to the same one. The
+// server may lack our last commits. Nobody else can know that, and our next commit may be far off.
 func (p *postgres) feedConnected() error {
 	f := &p.feed
 	n := p.connections.Load()
@@ -98,6 +100,17 @@ func (p *postgres) feedConnected() error {
 		return err
 	}
 	f.conn, f.connections = c, n
+	stood, wseq := p.stood.Load(), int64(0)
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	err = c.QueryRow(ctx, "SELECT wseq FROM dhcp4d.process WHERE writer = $1", p.mine.writer).Scan(&wseq)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows), err == nil && wseq < stood:
+		return p.forgotten()
+	case err != nil:
+		drop(&f.conn)
+		return fmt.Errorf("reading the table process: %w", err)
+	}
 	return nil
 }
 

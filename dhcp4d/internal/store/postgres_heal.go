@@ -63,6 +63,7 @@ func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (resto
 			return err
 		}
 		p.mine.wseq++
+		p.stood.Store(p.mine.wseq)
 		restored += group.stored
 		batch.Reset()
 		return nil
