@@ -73,7 +73,7 @@ func Commands(root string) ([]string, error) {
 			}
 			for _, p := range names(path, commands) {
 				if found, err := filepath.Glob(filepath.Join(root, p)); err != nil || len(found) == 0 {
-					say("the dashboards have no %s", p)
+					say("there is no %s", p)
 				}
 			}
 		}

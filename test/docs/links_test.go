@@ -72,4 +72,16 @@ func TestADocumentIsAScript(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
+	text = "# A\n\n    zero\n\n## B\n\n    one\n\n### C\n\n    two\n\n## D\n\n    three\n"
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for heading, want := range map[string]string{"B": "one\ntwo\n", "D": "three\n"} {
+		if got, err := ScriptOf(name, heading); err != nil || got != want {
+			t.Errorf("section %s: %q, %v, want %q", heading, got, err, want)
+		}
+	}
+	if _, err := ScriptOf(name, "E"); err == nil {
+		t.Error("a section that is not there is no mistake")
+	}
 }

@@ -14,9 +14,24 @@ var named = regexp.MustCompile("(?m)^`(/[^`]+)`:\n\n\\z")
 // that is only the name of a file is the content of that file.
 func Script(document string) (string, error) {
 	text, err := os.ReadFile(document)
+	return script(text), err
+}
+
+// ScriptOf returns what one section of a document tells its reader to type.
+func ScriptOf(document, heading string) (string, error) {
+	text, err := os.ReadFile(document)
 	if err != nil {
 		return "", err
 	}
+	_, section, ok := strings.Cut(string(text), "\n## "+heading+"\n")
+	if !ok {
+		return "", fmt.Errorf("%s has no section %q", document, heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	return script([]byte(section + "\n")), nil
+}
+
+func script(text []byte) string {
 	var script strings.Builder
 	for _, at := range block.FindAllIndex(text, -1) {
 		lines := strings.Split(strings.TrimSuffix(string(text[at[0]:at[1]]), "\n"), "\n")
@@ -33,5 +48,5 @@ func Script(document string) (string, error) {
 		}
 		script.WriteString(content)
 	}
-	return script.String(), nil
+	return script.String()
 }

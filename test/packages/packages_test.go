@@ -174,6 +174,35 @@ func TestPackages(t *testing.T) {
 		s.run("dpkg -P dhcp4d dhcp6d dhcp4o6-clients; ip link del eth1; ip netns del cpe")
 	})
 
+	s.part("who types what install.md says of the archive has two daemons that serve", func(s system) {
+		out := filepath.Join(s.Dir, "archive")
+		if _, err := command(s.t.Context(), "make", "-C", "../..", "dist", "VERSION=v1.0.0", "REVISION=abc", "ARCHES="+runtime.GOARCH,
+			"DIST="+out, "OUT="+filepath.Join(dir, "out")); err != nil {
+			s.t.Fatal(err)
+		}
+		script, err := docs.ScriptOf("../../docs/install.md", "The archive")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.run("cd /archive\n" + strings.ReplaceAll(script, "-linux-amd64", "-linux-"+runtime.GOARCH))
+		for d := range strings.FieldsSeq(daemons) {
+			s.is(d+" v1.0.0", d+" -version | cut -d' ' -f1,2")
+			s.run("set -a; . /etc/dhcp4o6/" + d + ".env; " + d + " -check; test -s /usr/local/share/man/man8/" + d + ".8; bash -c '. /etc/bash_completion.d/" + d + "; complete -p " + d + "'")
+		}
+		s.is("", "systemd-analyze verify dhcp4d.service dhcp4d-radius.service dhcp6d.service 2>&1 | grep -v 'man dhcp' || true") //nolint:misspell // a name
+		s.run("logrotate -d /etc/logrotate.d/dhcp4d")
+		s.run(`printf '%s\n' DHCP6D_INTERFACES=eth1 DHCP6D_4O6_SERVERS=multicast >/etc/dhcp4o6/dhcp6d.env
+			ip netns add cpe; ip link add eth1 type veth peer name eth0 netns cpe
+			ip link set eth1 up; ip -n cpe link set eth0 up
+			systemctl enable --now ` + daemons)
+		s.is("Serving\nServing", "systemctl show -P StatusText dhcp4d; systemctl show -P StatusText dhcp6d")
+		s.run("ip netns exec cpe /archive/dhcp4o6-*/bin/dhcp4o6-client -i eth0 -once; dhcp4d leases list | grep bound")
+		s.run("systemctl restart dhcp4d dhcp6d; dhcp4d leases list | grep bound") // after an upgrade
+		// The next parts begin anew.
+		s.run("systemctl disable --now " + daemons + "; ip link del eth1; ip netns del cpe; rm -r /archive /etc/dhcp4o6 /var/lib/dhcp4d /var/lib/dhcp6d")
+		s.run("find /etc /usr /var/log -depth '(' -name '*dhcp4*' -o -name '*dhcp6d*' ')' -delete; userdel dhcp4d; userdel dhcp6d; systemctl daemon-reload")
+	})
+
 	s.part("an installation starts nothing, and its units have no mistake", func(s system) {
 		s.run(install("1.0.0"))
 		s.is("inactive\ninactive\ninactive", "systemctl is-active dhcp4d-radius "+daemons+" || true")

@@ -26,13 +26,17 @@ type cluster struct {
 	services     []core.Service
 	configMaps   map[string]core.ConfigMap
 	budgets      []policy.PodDisruptionBudget
+	secrets      []core.Secret
 }
 
-// build renders the base, and reads every object by the types of its kind. A field that a type does
-// not have is a mistake.
-func build(t *testing.T) cluster {
+// base is the directory of the base.
+const base = "../../deploy/kubernetes/base"
+
+// build renders the base, or an overlay, and reads every object by the types of its kind. A field
+// that a type does not have is a mistake.
+func build(t *testing.T, dir string) cluster {
 	t.Helper()
-	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../deploy/kubernetes/base")
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +62,10 @@ func build(t *testing.T) cluster {
 			var m core.ConfigMap
 			read(&m)
 			c.configMaps[m.Name] = m
+		case "v1 Secret":
+			var one core.Secret
+			read(&one)
+			c.secrets = append(c.secrets, one)
 		case "v1 Namespace":
 			read(new(core.Namespace))
 		case "policy/v1 PodDisruptionBudget":
@@ -96,7 +104,7 @@ func covers(selector, labels map[string]string) bool {
 }
 
 func TestObjectsFitTogether(t *testing.T) {
-	c := build(t)
+	c := build(t, base)
 	pods := c.pods()
 	if len(c.daemonSets) != 1 || len(c.statefulSets) != 2 || len(pods) != 3 {
 		t.Fatalf("%d daemon sets, %d stateful sets", len(c.daemonSets), len(c.statefulSets))
@@ -133,7 +141,7 @@ func TestObjectsFitTogether(t *testing.T) {
 }
 
 func TestPodsAreProbedAndConfined(t *testing.T) {
-	for name, p := range build(t).pods() {
+	for name, p := range build(t, base).pods() {
 		k := p.Spec.Containers[0]
 		ports := map[string]bool{}
 		for _, port := range k.Ports {
@@ -161,7 +169,7 @@ func TestPodsAreProbedAndConfined(t *testing.T) {
 
 // The daemons themselves accept the environments of their pods.
 func TestDaemonsTakeTheirEnvironment(t *testing.T) {
-	c := build(t)
+	c := build(t, base)
 	for name, p := range c.pods() {
 		dir := t.TempDir()
 		keys := filepath.Join(dir, "ipc-keys")
@@ -200,6 +208,72 @@ func TestDaemonsTakeTheirEnvironment(t *testing.T) {
 			if !strings.Contains(line, "warning: ") || (!strings.Contains(line, " now") && !strings.Contains(line, "directory")) {
 				t.Errorf("%s: %s", name, line)
 			}
+		}
+	}
+}
+
+// The overlay that docs/install.md shows, as it is typed there, beside the base.
+func TestTheOverlayOfTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "```yaml\n# kustomization.yaml\n")
+	overlay, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatal("docs/install.md shows no kustomization.yaml")
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "base"), os.DirFS(base)); err != nil {
+		t.Fatal(err)
+	}
+	const subnets = "- {id: 1, subnet: 198.51.100.0/24, pools: [198.51.100.10-198.51.100.127], match: [{interface: bond0.100}]}\n"
+	for name, content := range map[string]string{
+		"kustomization.yaml": overlay, "subnets-a.yml": subnets, "subnets-b.yml": subnets,
+		"ipc-keys": "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+	} {
+		name = filepath.Join(dir, "ours", name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := build(t, filepath.Join(dir, "ours"))
+	if len(c.secrets) != 1 || len(c.secrets[0].Data["ipc-keys"]) == 0 {
+		t.Fatalf("the secrets are %v", c.secrets)
+	}
+	maps := 0
+	for _, m := range c.configMaps {
+		if m.Data["subnets.yml"] == subnets {
+			maps++
+		}
+	}
+	if maps != 2 {
+		t.Errorf("%d of the documents of subnets are ours", maps)
+	}
+	for name, pod := range c.pods() {
+		one := pod.Spec.Containers[0]
+		if !strings.HasPrefix(one.Image, "registry.example/") || !strings.HasSuffix(one.Image, ":v1.0.0") {
+			t.Errorf("%s runs %s", name, one.Image)
+		}
+		keys := false
+		for _, v := range pod.Spec.Volumes {
+			keys = keys || (v.Secret != nil && v.Secret.SecretName == c.secrets[0].Name)
+		}
+		if !keys {
+			t.Errorf("%s does not have the keys", name)
+		}
+		seen := map[string]string{}
+		for _, e := range one.Env {
+			if _, twice := seen[e.Name]; twice {
+				t.Errorf("%s sets %s twice", name, e.Name)
+			}
+			seen[e.Name] = e.Value
+		}
+		if name == "dhcp6d" && (seen["DHCP6D_INTERFACES"] != "bond0.100" || !strings.Contains(seen["DHCP6D_IPC_RANGES"], "198.51.100.128-198.51.100.255") || len(seen) < 8) {
+			t.Errorf("%s has %v", name, seen)
 		}
 	}
 }
