@@ -18,6 +18,7 @@ import (
 const (
 	readAtOnce   = 4 * outside.MaxFromDaemon
 	writeTimeout = 10 * time.Second // a daemon that does not read for so long has hung
+	helloWithin  = 5 * time.Second  // who says no hello for so long is no daemon
 	maxUnsent    = 1 << 24          // octets
 	maxWaiting   = 1 << 14          // questions that wait for a worker; others get no answer
 )
@@ -66,6 +67,9 @@ func (c *connection) run(ctx context.Context) error {
 	var events *events
 	var answers []byte
 	buf, fill := make([]byte, readAtOnce), 0
+	if err := c.conn.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
+		return err
+	}
 	for greeted := false; ; {
 		n, err := c.conn.Read(buf[fill:])
 		fill += n
@@ -88,6 +92,9 @@ func (c *connection) run(ctx context.Context) error {
 				return outside.NoHello
 			case r.Kind == outside.KindHello:
 				greeted = true
+				if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+					return err
+				}
 				hello := r.Hello()
 				patience = time.Duration(hello.Timeout) * time.Millisecond
 				c.log = c.log.With("daemon", hello.Daemon+" "+hello.Name)

@@ -394,6 +394,72 @@ assert hook.Continue(keep=60.0, lease_time=None).fields == hook.Continue(keep=60
 	}
 }
 
+// Who connects and says nothing does not keep its connection.
+func TestWhoSaysNoHelloIsNoDaemon(t *testing.T) {
+	bothLanguages(t, "allow", func(t *testing.T, program string) {
+		t.Parallel()
+		dir := t.TempDir()
+		socket, file := filepath.Join(dir, "socket"), filepath.Join(dir, "allowed.csv")
+		writeFile(t, file, "port-7,Miller\n", time.Hour)
+		process(t, program, socket, file)
+		d, _ := dial(t, socket, "")
+		silent, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		if err := silent.SetDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("%d octets, %v", n, err)
+		}
+		if a := d.ask(outside.Query{InterfaceID: []byte("port-7")}); a.Verdict != outside.Continue {
+			t.Errorf("a daemon that has said hello, and nothing since, gets %+v", a)
+		}
+	})
+}
+
+// A daemon that does not read its answers keeps a program's workers from others for a while only.
+func TestADaemonThatDoesNotReadHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	dir := pythons(t)
+	program := filepath.Join(dir, "workers.py")
+	const text = `#!/usr/bin/env python3
+import sys
+import dhcp4o6_hook as hook
+hook.SEND_WITHIN = 1
+hook.serve(sys.argv[1], decide=lambda query: hook.Continue(keep=1), workers=1)
+`
+	if err := os.WriteFile(program, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "socket")
+	process(t, program, socket)
+	deaf, _ := dial(t, socket, "")
+	go func() {
+		for i := range uint64(1 << 20) {
+			if write(deaf.conn, (&outside.Query{Number: 1 + i, Key: []byte("x")}).Append(nil)) != nil {
+				return
+			}
+		}
+	}()
+	time.Sleep(time.Second)
+	d, _ := dial(t, socket, "")
+	for number := uint64(1); ; number++ { // those that come while too many wait get no answer
+		d.write((&outside.Query{Number: number, Key: []byte("y")}).Append(nil))
+		if err := d.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.conn.Read(make([]byte, 4096)); err == nil && n > 0 {
+			break
+		}
+		if number == 25 {
+			t.Fatal("no answer while another daemon does not read")
+		}
+	}
+}
+
 // TestAPythonProgramThatHangsEnds: SIGTERM ends a program whose decide never returns, and more
 // questions than it has workers get no answer.
 func TestAPythonProgramThatHangsEnds(t *testing.T) {

@@ -28,6 +28,8 @@ __all__ = ["Answer", "Continue", "Drop", "Event", "Query", "Relay", "Server", "s
 VERSION = 1
 MAX_FROM_DAEMON = 1 << 17
 MAX_FROM_PROGRAM = 4 << 10
+# Seconds: who says no hello for so long is no daemon, and one that does not read for so long has hung.
+HELLO_WITHIN, SEND_WITHIN = 5, 10
 
 HELLO, QUERY, ANSWER, EVENT, DONE, FORGET = range(1, 7)
 
@@ -314,6 +316,11 @@ class _Connection:
         self.server, self.conn, self.who = server, conn, "a daemon"
         self.sending, self.events, self.patience = threading.Lock(), None, 0
         self.closed, self.joined = threading.Event(), threading.Event()
+        self._limit(socket.SO_RCVTIMEO, HELLO_WITHIN)
+        self._limit(socket.SO_SNDTIMEO, SEND_WITHIN)
+
+    def _limit(self, option, seconds):
+        self.conn.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, 0))
 
     def run(self):
         try:
@@ -367,7 +374,9 @@ class _Connection:
                 at = end
                 if not greeted and kind != HELLO:
                     raise ValueError("the first record is no hello")
-                greeted = True
+                if not greeted:
+                    greeted = True
+                    self._limit(socket.SO_RCVTIMEO, 0)
                 if kind == HELLO:
                     self._greet(_Record(fields))
                 elif kind == QUERY and server.decide and server.workers:
