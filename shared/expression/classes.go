@@ -123,8 +123,8 @@ func (n *node) depth(c *Classes) int {
 // evaluated, whether the query is in the class, and whether a rule put it there. The first use
 // allocates memory, which later queries use again.
 type Membership struct {
-	begun         bool
-	asked, is, by []uint64
+	begun             bool
+	evaluated, is, by []uint64
 }
 
 // Forget begins a new query.
@@ -133,7 +133,7 @@ func (m *Membership) Forget() { m.begun = false }
 // Copy makes m a copy of from that shares no memory with it.
 func (m *Membership) Copy(from *Membership) {
 	m.begun = from.begun
-	m.asked = append(m.asked[:0], from.asked...)
+	m.evaluated = append(m.evaluated[:0], from.evaluated...)
 	m.is = append(m.is[:0], from.is...)
 	m.by = append(m.by[:0], from.by...)
 }
@@ -141,12 +141,12 @@ func (m *Membership) Copy(from *Membership) {
 func (m *Membership) begin(classes int) {
 	m.begun = true
 	words := (classes + 63) / 64
-	if cap(m.asked) < words {
-		m.asked, m.is, m.by = make([]uint64, words), make([]uint64, words), make([]uint64, words)
+	if cap(m.evaluated) < words {
+		m.evaluated, m.is, m.by = make([]uint64, words), make([]uint64, words), make([]uint64, words)
 		return
 	}
-	m.asked, m.is, m.by = m.asked[:words], m.is[:words], m.by[:words]
-	clear(m.asked)
+	m.evaluated, m.is, m.by = m.evaluated[:words], m.is[:words], m.by[:words]
+	clear(m.evaluated)
 	clear(m.by)
 }
 
@@ -158,7 +158,7 @@ func (e *Evaluator) Put(i int) {
 		m.begin(e.classes.Len())
 	}
 	m.by[i/64] |= 1 << (i % 64)
-	copy(m.asked, m.by)
+	copy(m.evaluated, m.by)
 	copy(m.is, m.by)
 }
 
@@ -170,8 +170,8 @@ func (e *Evaluator) Member(i int) bool {
 		m.begin(e.classes.Len())
 	}
 	word, bit := i/64, uint64(1)<<(i%64)
-	if m.asked[word]&bit == 0 {
-		m.asked[word] |= bit
+	if m.evaluated[word]&bit == 0 {
+		m.evaluated[word] |= bit
 		m.is[word] &^= bit
 		if e.classes.list[i].holds(e) {
 			m.is[word] |= bit

@@ -61,8 +61,8 @@ func TestFollow(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer answer.Body.Close()
-			who := trace.Who{HWAddr: []byte{2, 0, 0, 0, 0, 1}}
-			hub.On().Of(&who, time.Now()).Send(&trace.Record{Time: time.Now(), Exchange: name, Steps: []string{"dropped"}})
+			traits := trace.Traits{HWAddr: []byte{2, 0, 0, 0, 0, 1}}
+			hub.On().Of(&traits, time.Now()).Send(&trace.Record{Time: time.Now(), Exchange: name, Steps: []string{"dropped"}})
 			var record trace.Record
 			if err := json.NewDecoder(answer.Body).Decode(&record); err != nil || record.Exchange != name {
 				t.Errorf("%+v, %v", record, err)

@@ -115,7 +115,7 @@ type Peer struct {
 	them   Identity // of the latest session
 	clock  uint64   // theirs, in the latest greeting
 	echoed uint64   // ours, in the latest fresh greeting
-	asked  greeting // of dhcp4d: the greeting that was opened last
+	opened greeting // of dhcp4d: the greeting that was opened last
 	sender Sender   // of that greeting
 	since  uint64   // of dhcp6d: our clock in the first greeting that has no answer yet; 0: none
 	// former are the sessions that others have replaced a moment ago, the oldest first. The process
@@ -219,7 +219,7 @@ func (p *Peer) live(now time.Time) bool {
 func (p *Peer) greeted(g *greeting, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked, p.sender = *g, Doubtful
+	p.opened, p.sender = *g, Doubtful
 	if g.to == (Identity{}) {
 		p.sender = Stranger
 	}
@@ -302,8 +302,8 @@ func (p *Peer) greet(key uint32, now time.Time) greeting {
 	defer p.mu.Unlock()
 	g := greeting{key: key, clock: p.end.tick(now)}
 	if p.end.opens == ToBackend {
-		g.from, g.to, g.echo = p.id, p.asked.from, p.asked.clock
-		g.ready = p.asked.from == p.them && p.session.Load() != nil
+		g.from, g.to, g.echo = p.id, p.opened.from, p.opened.clock
+		g.ready = p.opened.from == p.them && p.session.Load() != nil
 		return g
 	}
 	switch {

@@ -489,7 +489,7 @@ func TestEverythingHeard(t *testing.T) {
 			case 0, 1:
 				p := six.probe(now)
 				say(six, four, p)
-				if four.peer.asked.clock == 0 {
+				if four.peer.opened.clock == 0 {
 					continue // the first was lost
 				}
 				four.peer.came = algorithmGreeting

@@ -39,9 +39,9 @@ type Limits struct {
 	Point   int // of one attachment point
 }
 
-// Who tells queries apart. Client and Point are hashes: two clients that collide wait for each
+// Origin tells queries apart. Client and Point are hashes: two clients that collide wait for each
 // other.
-type Who struct {
+type Origin struct {
 	Client, Point uint64
 	Key           uint64 // hash of Octets
 	Octets        []byte // the key of the question; nil: the query asks nothing
@@ -131,7 +131,7 @@ func (l *Lot[M]) Has(client uint64) bool {
 
 // Park parks a copy of a datagram. If it asks, the caller sets the question of the place, and puts
 // it.
-func (l *Lot[M]) Park(p *udp.Packet, w *Who, now time.Duration, at Limits) (*Place[M], Result) {
+func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*Place[M], Result) {
 	client := l.clients[w.Client]
 	switch {
 	case len(p.Data) > maxOctets, client.count >= perClient, int(l.points[w.Point]) >= at.Point:

@@ -13,9 +13,9 @@ import (
 
 var roomy = Limits{Queries: 1000, Point: 1000}
 
-// who makes a query of a client with a key; an empty key asks nothing.
-func who(client, point uint64, key string) *Who {
-	w := &Who{Client: client, Point: point, Key: uint64(len(key))} // keys of one length collide
+// origin makes a query of a client with a key; an empty key asks nothing.
+func origin(client, point uint64, key string) *Origin {
+	w := &Origin{Client: client, Point: point, Key: uint64(len(key))} // keys of one length collide
 	if key != "" {
 		w.Octets = []byte(key)
 	}
@@ -54,7 +54,7 @@ func TestWhoWaitsBehindWhom(t *testing.T) {
 			l := New[int]()
 			var first *Place[int]
 			for i, s := range tt.steps {
-				q, got := l.Park(packet(fmt.Sprint(i)), who(s.client, 1, s.key), 0, roomy)
+				q, got := l.Park(packet(fmt.Sprint(i)), origin(s.client, 1, s.key), 0, roomy)
 				if got != s.want {
 					t.Errorf("query %d: %d, want %d", i, got, s.want)
 				}
@@ -73,7 +73,7 @@ func TestBounds(t *testing.T) {
 	l := New[int]()
 	at := Limits{Queries: 6, Point: 5}
 	park := func(client, point uint64, octets int) Result {
-		_, r := l.Park(&udp.Packet{Data: make([]byte, octets)}, who(client, point, fmt.Sprint(client)), 0, at)
+		_, r := l.Park(&udp.Packet{Data: make([]byte, octets)}, origin(client, point, fmt.Sprint(client)), 0, at)
 		return r
 	}
 	for i := range perClient {
@@ -103,8 +103,8 @@ func TestBounds(t *testing.T) {
 
 func TestNumbersAndTime(t *testing.T) {
 	l := New[int]()
-	a, _ := l.Park(packet("a"), who(1, 1, "a"), 10*time.Second, roomy)
-	b, _ := l.Park(packet("b"), who(2, 1, "bb"), 11*time.Second, roomy)
+	a, _ := l.Park(packet("a"), origin(1, 1, "a"), 10*time.Second, roomy)
+	b, _ := l.Park(packet("b"), origin(2, 1, "bb"), 11*time.Second, roomy)
 	if q, in := l.Overdue(12*time.Second, 3*time.Second); q != nil || in != time.Second {
 		t.Errorf("overdue is %v, in %v", q, in)
 	}
@@ -117,7 +117,7 @@ func TestNumbersAndTime(t *testing.T) {
 	old := a.Number
 	left := l.Leave(nil, a, Late)
 	l.Free(left)
-	again, _ := l.Park(packet("c"), who(1, 1, "a"), 13*time.Second, roomy)
+	again, _ := l.Park(packet("c"), origin(1, 1, "a"), 13*time.Second, roomy)
 	if again != a || again.Number == old || l.Leader(old) != nil {
 		t.Errorf("the number %d of a query that has left leads to %v", old, l.Leader(old))
 	}
@@ -129,7 +129,7 @@ func TestNumbersAndTime(t *testing.T) {
 func TestAPlaceKeepsACopy(t *testing.T) {
 	l := New[int]()
 	data := []byte("query")
-	q, _ := l.Park(&udp.Packet{Data: data}, who(1, 1, "a"), 0, roomy)
+	q, _ := l.Park(&udp.Packet{Data: data}, origin(1, 1, "a"), 0, roomy)
 	copy(data, "xxxxx")
 	if !bytes.Equal(q.Packet.Data, []byte("query")) {
 		t.Errorf("kept is %q", q.Packet.Data)
@@ -138,7 +138,7 @@ func TestAPlaceKeepsACopy(t *testing.T) {
 
 func TestNoAllocationInSteadyState(t *testing.T) {
 	l := New[int]()
-	p, w := packet("query"), who(1, 1, "a")
+	p, w := packet("query"), origin(1, 1, "a")
 	var left []*Place[int]
 	round := func() {
 		q, _ := l.Park(p, w, 0, roomy)
@@ -169,7 +169,7 @@ func TestAgainstATwin(t *testing.T) {
 				if r.IntN(5) > 0 {
 					key = string([]byte("aabbccdd")[:1+r.IntN(8)])
 				}
-				q, got := l.Park(packet(fmt.Sprint(id)), who(uint64(client), 1, key), time.Duration(id), at)
+				q, got := l.Park(packet(fmt.Sprint(id)), origin(uint64(client), 1, key), time.Duration(id), at)
 				want, leader, of := Asks, id, 0
 				for _, p := range slices.Backward(twin) {
 					if p.client == fmt.Sprint(client) {

@@ -63,8 +63,8 @@ func (s *Subscriber) equal(o *Subscriber) bool {
 		same(s.InterfaceID, o.InterfaceID) && same(s.RemoteID, o.RemoteID)
 }
 
-// Who is what a packet says about its subscriber. Nil and invalid values are not known.
-type Who struct {
+// Traits are what a packet says about its subscriber. Nil and invalid values are not known.
+type Traits struct {
 	HWAddr, ClientID []byte
 	Source           netip.Addr    // of the datagram that reached dhcp6d
 	Chain            *dhcp6.Packet // nil: not known
@@ -75,13 +75,13 @@ type Who struct {
 }
 
 // Read sets the fields that a DHCPv4 message has values for.
-func (w *Who) Read(m *dhcp4.Message) {
+func (w *Traits) Read(m *dhcp4.Message) {
 	w.HWAddr, w.Xid = m.CHAddr(), uint32(m.Xid())
 	w.ClientID, _ = m.Option(dhcp4.OptClientIdentifier)
 }
 
 // is reports whether a packet belongs to the subscriber.
-func (s *Subscriber) is(w *Who) bool {
+func (s *Subscriber) is(w *Traits) bool {
 	if (s.HWAddr != nil && !bytes.Equal(s.HWAddr, w.HWAddr)) ||
 		(s.ClientID != nil && !bytes.Equal(s.ClientID, w.ClientID)) {
 		return false
@@ -214,8 +214,8 @@ type Hub struct {
 	mu   sync.Mutex
 	open atomic.Pointer[Open]
 
-	asked  exchanges
-	shared pace // of all watches
+	queries exchanges
+	shared  pace // of all watches
 }
 
 // Open are the watches that are open. They never change.
@@ -328,24 +328,24 @@ func (h *Hub) Watch(of Subscriber) (*Watch, error) {
 // made at the time now. Send must follow. A watch without room counts the record as lost, and the
 // record need not be made for it. The answer to a query that was lost is followed only by what it
 // tells itself.
-func (o *Open) Of(who *Who, now time.Time) (following Watches) {
-	e, known := exchangeOf(who)
-	var asked Watches
-	if known && who.Answer {
-		asked = o.hub.asked.of(e)
+func (o *Open) Of(traits *Traits, now time.Time) (following Watches) {
+	e, known := exchangeOf(traits)
+	var ofQuery Watches
+	if known && traits.Answer {
+		ofQuery = o.hub.queries.of(e)
 	}
-	for _, w := range asked {
+	for _, w := range ofQuery {
 		if w.reserve(now, o) {
 			following = append(following, w)
 		}
 	}
-	o.each(who, func(g *group) {
-		if !g.of.is(who) || g.paused(now) {
+	o.each(traits, func(g *group) {
+		if !g.of.is(traits) || g.paused(now) {
 			return
 		}
 		full := true
 		for _, w := range g.watches {
-			if slices.Contains(asked, w) {
+			if slices.Contains(ofQuery, w) {
 				full = false
 				continue
 			}
@@ -354,8 +354,8 @@ func (o *Open) Of(who *Who, now time.Time) (following Watches) {
 			}
 			full = false
 			following = append(following, w)
-			if known && !who.Answer {
-				o.hub.asked.remember(e, w)
+			if known && !traits.Answer {
+				o.hub.queries.remember(e, w)
 			}
 		}
 		if full {
@@ -366,24 +366,24 @@ func (o *Open) Of(who *Who, now time.Time) (following Watches) {
 }
 
 // each calls f once for each group that may follow a packet.
-func (o *Open) each(who *Who, f func(*group)) {
+func (o *Open) each(traits *Traits, f func(*group)) {
 	call := func(gs []*group) {
 		for _, g := range gs {
 			f(g)
 		}
 	}
-	call(o.hwAddr[string(who.HWAddr)])
-	call(o.clientID[string(who.ClientID)])
-	call(o.source[who.Source])
+	call(o.hwAddr[string(traits.HWAddr)])
+	call(o.clientID[string(traits.ClientID)])
+	call(o.source[traits.Source])
 	call(o.others)
-	if who.Chain == nil || len(o.interfaceID)+len(o.remoteID)+len(o.source) == 0 {
+	if traits.Chain == nil || len(o.interfaceID)+len(o.remoteID)+len(o.source) == 0 {
 		return
 	}
-	for i := range who.Chain.Relays() {
-		r := who.Chain.Relay(i)
-		peer, ifc, remote := r.PeerAddress() != who.Source, true, true
+	for i := range traits.Chain.Relays() {
+		r := traits.Chain.Relay(i)
+		peer, ifc, remote := r.PeerAddress() != traits.Source, true, true
 		for j := range i { // a level may have the identifiers of another
-			before := who.Chain.Relay(j)
+			before := traits.Chain.Relay(j)
 			peer = peer && before.PeerAddress() != r.PeerAddress()
 			ifc = ifc && !bytes.Equal(before.InterfaceID(), r.InterfaceID())
 			remote = remote && !bytes.Equal(before.RemoteID(), r.RemoteID())
@@ -431,8 +431,8 @@ func (ws Watches) Send(r *Record) {
 
 // exchanges remember who follows the last queries, so that their answers are followed.
 type exchanges struct {
-	mu    sync.Mutex
-	asked map[exchange]Watches // the slices never change
+	mu      sync.Mutex
+	watches map[exchange]Watches // the slices never change
 }
 
 // exchange identifies a query and its answer.
@@ -442,48 +442,48 @@ type exchange struct {
 }
 
 // exchangeOf is false if a packet does not tell its exchange.
-func exchangeOf(who *Who) (e exchange, known bool) {
-	e.xid = who.Xid
-	copy(e.chaddr[:], who.HWAddr)
-	return e, who.HWAddr != nil
+func exchangeOf(traits *Traits) (e exchange, known bool) {
+	e.xid = traits.Xid
+	copy(e.chaddr[:], traits.HWAddr)
+	return e, traits.HWAddr != nil
 }
 
 // of returns the watches that follow an exchange.
 func (x *exchanges) of(e exchange) Watches {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.asked[e]
+	return x.watches[e]
 }
 
 // remember notes that a watch follows an exchange, instead of the oldest one of that watch.
 func (x *exchanges) remember(e exchange, w *Watch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := x.asked[e]
+	now := x.watches[e]
 	if w.closed || slices.Contains(now, w) {
 		return
 	}
-	if x.asked == nil {
-		x.asked = make(map[exchange]Watches)
+	if x.watches == nil {
+		x.watches = make(map[exchange]Watches)
 	}
-	x.asked[e] = append(slices.Clip(now), w)
-	if len(w.asked) < remembered {
-		w.asked = append(w.asked, e)
+	x.watches[e] = append(slices.Clip(now), w)
+	if len(w.queries) < remembered {
+		w.queries = append(w.queries, e)
 		return
 	}
-	x.forget(w.asked[w.next], w)
-	w.asked[w.next] = e
+	x.forget(w.queries[w.next], w)
+	w.queries[w.next] = e
 	w.next = (w.next + 1) % remembered
 }
 
 // forget makes an answer no longer that of a watch. The lock is held.
 func (x *exchanges) forget(e exchange, w *Watch) {
-	left := slices.DeleteFunc(slices.Clone(x.asked[e]), func(o *Watch) bool { return o == w })
+	left := slices.DeleteFunc(slices.Clone(x.watches[e]), func(o *Watch) bool { return o == w })
 	if len(left) == 0 {
-		delete(x.asked, e)
+		delete(x.watches, e)
 		return
 	}
-	x.asked[e] = left
+	x.watches[e] = left
 }
 
 // end forgets all that a watch follows.
@@ -491,11 +491,11 @@ func (x *exchanges) end(w *Watch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	w.closed = true
-	for _, e := range w.asked {
+	for _, e := range w.queries {
 		x.forget(e, w)
 	}
-	if len(x.asked) == 0 {
-		x.asked = nil // a map keeps its size
+	if len(x.watches) == 0 {
+		x.watches = nil // a map keeps its size
 	}
 }
 
@@ -528,9 +528,9 @@ type Watch struct {
 	records chan *Record
 
 	// Under the lock of the exchanges.
-	asked  []exchange // the last queries; their answers are followed
-	next   int        // of asked
-	closed bool
+	queries []exchange // the last queries; their answers are followed
+	next    int        // of queries
+	closed  bool
 
 	mu     sync.Mutex
 	second int64 // of Unix time, in which sent records were made
@@ -575,7 +575,7 @@ func (w *Watch) Close() {
 	defer w.hub.mu.Unlock()
 	left := slices.DeleteFunc(slices.Clone(w.hub.open.Load().all), func(o *Watch) bool { return o == w })
 	w.hub.open.Store(w.hub.newOpen(left))
-	w.hub.asked.end(w)
+	w.hub.queries.end(w)
 }
 
 // send hands over a record for which there is room.

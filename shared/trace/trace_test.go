@@ -19,7 +19,7 @@ func TestWhoseAPacketIs(t *testing.T) {
 	if why := p.Parse(outer); why != drop.None {
 		t.Fatal(why)
 	}
-	who := Who{HWAddr: []byte{2, 0, 0, 0, 0, 7}, ClientID: []byte{0xff, 7}, Source: netip.MustParseAddr("2001:db8:7::7"), Chain: &p}
+	traits := Traits{HWAddr: []byte{2, 0, 0, 0, 0, 7}, ClientID: []byte{0xff, 7}, Source: netip.MustParseAddr("2001:db8:7::7"), Chain: &p}
 	prefix := netip.MustParsePrefix
 	for name, tt := range map[string]struct {
 		s    Subscriber
@@ -41,12 +41,12 @@ func TestWhoseAPacketIs(t *testing.T) {
 		"both of two":               {Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 7}, InterfaceID: []byte("port7")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := tt.s.is(&who); got != tt.want {
+			if got := tt.s.is(&traits); got != tt.want {
 				t.Error(got)
 			}
 		})
 	}
-	if unknown := (Subscriber{InterfaceID: []byte("port7")}); unknown.is(&Who{HWAddr: who.HWAddr}) {
+	if unknown := (Subscriber{InterfaceID: []byte("port7")}); unknown.is(&Traits{HWAddr: traits.HWAddr}) {
 		t.Error("what is not known fits")
 	}
 }
@@ -60,19 +60,19 @@ func TestAWatchThatNobodyReadsIsBounded(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
 	for i := range 1000 {
 		now := at.Add(time.Duration(i) * time.Second)
-		h.On().Of(&Who{HWAddr: []byte{1}}, now).Send(&Record{Time: now})
+		h.On().Of(&Traits{HWAddr: []byte{1}}, now).Send(&Record{Time: now})
 	}
 	if n := len(w.Records()); n != queue {
 		t.Errorf("%d records wait", n)
 	}
 	late := at.Add(2000 * time.Second)
-	if n := testing.AllocsPerRun(100, func() { h.On().Of(&Who{HWAddr: []byte{1}}, late) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { h.On().Of(&Traits{HWAddr: []byte{1}}, late) }); n != 0 {
 		t.Errorf("a packet that is lost allocates %v times", n)
 	}
 	for range queue {
 		<-w.Records()
 	}
-	h.On().Of(&Who{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
+	h.On().Of(&Traits{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
 	if r := <-w.Records(); r.Lost != 1000-queue+101 {
 		t.Errorf("%d are said to be lost", r.Lost)
 	}
@@ -83,7 +83,7 @@ func TestARateIsKept(t *testing.T) {
 	w, _ := h.Watch(Subscriber{HWAddr: []byte{1}})
 	at := time.Unix(1_700_000_000, 0)
 	for range 1000 {
-		h.On().Of(&Who{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
+		h.On().Of(&Traits{HWAddr: []byte{1}}, at).Send(&Record{Time: at})
 	}
 	if n := len(w.Records()); n != rate {
 		t.Errorf("%d records in a second", n)
@@ -129,24 +129,24 @@ func TestAnAnswerIsItsQuerys(t *testing.T) {
 	w, _ := h.Watch(Subscriber{Source: netip.MustParsePrefix("2001:db8:7::/64")})
 	at := time.Unix(1_700_000_000, 0)
 	mine, others := netip.MustParseAddr("2001:db8:7::1"), netip.MustParseAddr("2001:db8:8::1")
-	ask := func(who Who) bool {
-		following := h.On().Of(&who, at)
+	ask := func(traits Traits) bool {
+		following := h.On().Of(&traits, at)
 		following.Send(&Record{Time: at})
 		return following != nil
 	}
 	for _, c := range []struct {
-		name string
-		who  Who
-		want bool
+		name   string
+		traits Traits
+		want   bool
 	}{
-		{"an answer before its query", Who{Answer: true, Xid: 7, HWAddr: []byte{1}}, false},
-		{"the query", Who{Source: mine, Xid: 7, HWAddr: []byte{1}}, true},
-		{"its answer", Who{Answer: true, Xid: 7, HWAddr: []byte{1}}, true},
-		{"another exchange of the client", Who{Answer: true, Xid: 8, HWAddr: []byte{1}}, false},
-		{"another client with the same xid", Who{Answer: true, Xid: 7, HWAddr: []byte{2}}, false},
-		{"another's query with the same xid", Who{Source: others, Xid: 7, HWAddr: []byte{1}}, false},
+		{"an answer before its query", Traits{Answer: true, Xid: 7, HWAddr: []byte{1}}, false},
+		{"the query", Traits{Source: mine, Xid: 7, HWAddr: []byte{1}}, true},
+		{"its answer", Traits{Answer: true, Xid: 7, HWAddr: []byte{1}}, true},
+		{"another exchange of the client", Traits{Answer: true, Xid: 8, HWAddr: []byte{1}}, false},
+		{"another client with the same xid", Traits{Answer: true, Xid: 7, HWAddr: []byte{2}}, false},
+		{"another's query with the same xid", Traits{Source: others, Xid: 7, HWAddr: []byte{1}}, false},
 	} {
-		if got := ask(c.who); got != c.want {
+		if got := ask(c.traits); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -155,15 +155,15 @@ func TestAnAnswerIsItsQuerys(t *testing.T) {
 	}
 	for i := range uint32(remembered) {
 		at = at.Add(time.Second / 10) // within the rate
-		ask(Who{Source: mine, Xid: 100 + i, HWAddr: []byte{1}})
+		ask(Traits{Source: mine, Xid: 100 + i, HWAddr: []byte{1}})
 		<-w.Records()
 	}
-	if ask(Who{Answer: true, Xid: 7, HWAddr: []byte{1}}) || !ask(Who{Answer: true, Xid: 100, HWAddr: []byte{1}}) {
+	if ask(Traits{Answer: true, Xid: 7, HWAddr: []byte{1}}) || !ask(Traits{Answer: true, Xid: 100, HWAddr: []byte{1}}) {
 		t.Error("the oldest exchange is not the one that is forgotten")
 	}
 	w.Close()
-	if len(h.asked.asked) != 0 {
-		t.Errorf("%d exchanges of a watch that has ended are remembered", len(h.asked.asked))
+	if len(h.queries.watches) != 0 {
+		t.Errorf("%d exchanges of a watch that has ended are remembered", len(h.queries.watches))
 	}
 }
 
@@ -196,12 +196,12 @@ func TestAHundredWatchesEachFollowTheirOwn(t *testing.T) {
 		if why := p.Parse(chain); why != drop.None {
 			t.Fatal(why)
 		}
-		who := Who{
+		traits := Traits{
 			HWAddr: subscriber(i), ClientID: subscriber(i), Chain: &p, Xid: uint32(i),
 			Source: netip.AddrFrom16([16]byte{15: byte(i)}),
 		}
-		h.On().Of(&who, at).Send(&Record{Time: at, Exchange: "query"})
-		answer := Who{Answer: true, HWAddr: subscriber(i), Xid: uint32(i)}
+		h.On().Of(&traits, at).Send(&Record{Time: at, Exchange: "query"})
+		answer := Traits{Answer: true, HWAddr: subscriber(i), Xid: uint32(i)}
 		h.On().Of(&answer, at).Send(&Record{Time: at, Exchange: "answer"})
 	}
 	for i, w := range open {
@@ -211,7 +211,7 @@ func TestAHundredWatchesEachFollowTheirOwn(t *testing.T) {
 	}
 	for i := range 1000 * len(open) {
 		now := at.Add(time.Duration(i) * time.Millisecond)
-		h.On().Of(&Who{HWAddr: subscriber(i % 100)}, now).Send(&Record{Time: now})
+		h.On().Of(&Traits{HWAddr: subscriber(i % 100)}, now).Send(&Record{Time: now})
 	}
 	waiting := 0
 	for _, w := range open {
@@ -233,8 +233,8 @@ func TestTheRateOfAllWatchesIsShared(t *testing.T) {
 	}
 	got := make([]int, len(open))
 	for i := range rate * len(open) {
-		who := Who{HWAddr: []byte{byte(i / rate)}} // one watch after the other
-		h.On().Of(&who, at).Send(&Record{Time: at})
+		traits := Traits{HWAddr: []byte{byte(i / rate)}} // one watch after the other
+		h.On().Of(&traits, at).Send(&Record{Time: at})
 		for k, w := range open {
 			for len(w.Records()) > 0 {
 				<-w.Records()
@@ -264,8 +264,8 @@ func TestWatchesWithoutRoomPause(t *testing.T) {
 		w, _ := h.Watch(Subscriber{Source: all})
 		open = append(open, w)
 	}
-	who := Who{Source: netip.IPv6LinkLocalAllNodes()}
-	packet := func() { h.On().Of(&who, at).Send(&Record{Time: at}) }
+	traits := Traits{Source: netip.IPv6LinkLocalAllNodes()}
+	packet := func() { h.On().Of(&traits, at).Send(&Record{Time: at}) }
 	for range 1000 {
 		packet()
 	}

@@ -252,17 +252,17 @@ func (c *call) export(args []string) error {
 	if err != nil {
 		return err
 	}
-	asked := format.Value
-	if leasefile.Format(asked) == leasefile.Array {
-		asked = string(leasefile.NDJSON) // of which the array is made here; the API's is a page
+	wanted := format.Value
+	if leasefile.Format(wanted) == leasefile.Array {
+		wanted = string(leasefile.NDJSON) // of which the array is made here; the API's is a page
 	}
-	q.Set("format", asked)
+	q.Set("format", wanted)
 	body, err := x.Do(c.ctx, "GET", "/v1/leases", q, nil)
 	if err != nil {
 		return err
 	}
 	defer body.Close() //nolint:errcheck // nothing was written to it
-	if asked == format.Value {
+	if wanted == format.Value {
 		_, err := io.Copy(c.stdout, body)
 		return err
 	}

@@ -339,8 +339,8 @@ func TestLiveTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	who := trace.Who{HWAddr: []byte{2, 0, 0x5e, 0, 0, 1}}
-	hub.On().Of(&who, time.Now()).Send(&trace.Record{Time: time.Now(), Exchange: "exchange 7", Steps: []string{"Interface-Id " + hostile}, Lost: 3})
+	traits := trace.Traits{HWAddr: []byte{2, 0, 0x5e, 0, 0, 1}}
+	hub.On().Of(&traits, time.Now()).Send(&trace.Record{Time: time.Now(), Exchange: "exchange 7", Steps: []string{"Interface-Id " + hostile}, Lost: 3})
 	var text strings.Builder
 	for part := make([]byte, 4096); !strings.Contains(text.String(), "</ol>"); {
 		n, err := answer.Body.Read(part)
@@ -397,8 +397,8 @@ func TestAHundredLiveTraces(t *testing.T) {
 		at = at.Add(time.Second / 10)
 		name := fmt.Sprintf("<p>exchange %d</p>", i)
 		for client := range byte(2) {
-			who := trace.Who{HWAddr: []byte{2, 0, 0x5e, 0, 0, client}}
-			hub.On().Of(&who, at).Send(&trace.Record{Time: at, Exchange: name, Steps: []string{strings.Repeat("x", 2000)}})
+			traits := trace.Traits{HWAddr: []byte{2, 0, 0x5e, 0, 0, client}}
+			hub.On().Of(&traits, at).Send(&trace.Record{Time: at, Exchange: name, Steps: []string{strings.Repeat("x", 2000)}})
 		}
 	}
 	for i, page := range pages[:4] {

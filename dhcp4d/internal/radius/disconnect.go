@@ -154,7 +154,7 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 	}
 	session, user, port := rfc2866.AcctSessionID_GetString(p), rfc2865.UserName_GetString(p), rfc2869.NASPortID_GetString(p)
 	mac := strings.ToUpper(strings.ReplaceAll(rfc2865.CallingStationID_GetString(p), ":", "-"))
-	asked, hasAddress := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4())
+	address, hasAddress := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4())
 	if session == "" && user == "" && port == "" && mac == "" && !hasAddress {
 		return a, nil, rfc3576.ErrorCause_Value_MissingAttribute
 	}
@@ -165,11 +165,11 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if hasAddress {
-		switch c := r.sessions[asked]; {
+		switch c := r.sessions[address]; {
 		case c != nil && fits(c):
-			return asked, c.key, 0
+			return address, c.key, 0
 		case c == nil && session == "" && user == "" && port == "" && mac == "": // such as a lease from before our start
-			return asked, nil, 0
+			return address, nil, 0
 		}
 		return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound
 	}

@@ -52,7 +52,7 @@ type filling struct {
 	sname    int
 
 	requested []byte       // the client's request list, which may repeat codes
-	asked     option.Codes // the same as a set
+	listed    option.Codes // the same as a set
 
 	unasked   option.Codes // sent although the client does not request them
 	fields    field        // the last that may be used
@@ -84,13 +84,13 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 	f := filling{dst: dst, start: start, first: len(dst), end: len(dst) + spare, requested: q.ParameterRequestList()}
 	budget.Spend(len(f.requested))
 	for _, code := range f.requested {
-		f.asked.Add(code)
+		f.listed.Add(code)
 	}
 	all, always := r.Options.Configured()
 	if f.unasked = always; len(f.requested) == 0 {
 		f.unasked = all
 	}
-	classless := f.asked.Has(dhcp4.OptClasslessStaticRoute) && all.Has(dhcp4.OptClasslessStaticRoute)
+	classless := f.listed.Has(dhcp4.OptClasslessStaticRoute) && all.Has(dhcp4.OptClasslessStaticRoute)
 	if classless {
 		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute) // a computed one may have no value
 	}
@@ -131,7 +131,7 @@ var essential = [...]byte{dhcp4.OptSubnetMask, dhcp4.OptRouter, dhcp4.OptDomainN
 // name.
 func (f *filling) overloadable(r *Reply) bool {
 	return len(r.SName) == 0 && len(r.File) == 0 &&
-		!f.asked.Has(dhcp4.OptTFTPServerName) && !f.asked.Has(dhcp4.OptBootfileName)
+		!f.listed.Has(dhcp4.OptTFTPServerName) && !f.listed.Has(dhcp4.OptBootfileName)
 }
 
 // try places the options anew, in the fields up to last. It begins with the options in before.
@@ -142,7 +142,7 @@ func (f *filling) try(r *Reply, last field, before []byte) {
 		f.dst = append(f.dst, dhcp4.OptOverload, 1, 0)
 	}
 	for _, code := range before {
-		if f.asked.Has(code) || f.unasked.Has(code) {
+		if f.listed.Has(code) || f.unasked.Has(code) {
 			f.take(r, code)
 		}
 	}
@@ -189,7 +189,7 @@ func (f *filling) take(r *Reply, code byte) {
 			return
 		}
 	case dhcp4.OptClasslessStaticRoute:
-		if !f.classless && f.asked.Has(code) {
+		if !f.classless && f.listed.Has(code) {
 			return // not configured, or the try before has shown that it does not fit
 		}
 	}

@@ -89,9 +89,9 @@ func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate
 func (s *Server) park(q *exchange, at passed, key []byte) (fate, drop.Reason) {
 	w := &s.questions
 	w.point = q.client.path.AppendPoint(w.point[:0])
-	who := parking.Who{Client: s.hashOfClient(q), Point: maphash.Bytes(w.seed, w.point),
+	origin := parking.Origin{Client: s.hashOfClient(q), Point: maphash.Bytes(w.seed, w.point),
 		Key: maphash.Bytes(w.seed, key), Octets: key}
-	p, result := w.lot.Park(q.in, &who, w.now, w.asker.Limits)
+	p, result := w.lot.Park(q.in, &origin, w.now, w.asker.Limits)
 	switch result {
 	case parking.Crowded:
 		return dropped, drop.HookFull

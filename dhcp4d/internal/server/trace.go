@@ -19,7 +19,7 @@ import (
 
 // seen is memory for reading a query again that somebody may follow.
 type seen struct {
-	who     trace.Who
+	traits  trace.Traits
 	frame   ipc.Query
 	message dhcp4.Message
 }
@@ -111,16 +111,16 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 	if f == probe {
 		return
 	}
-	who, frame, message := &s.seen.who, &s.seen.frame, &s.seen.message
+	traits, frame, message := &s.seen.traits, &s.seen.frame, &s.seen.message
 	if frame.Parse(ipc.Content(q.raw)) != drop.None {
 		return // it names no subscriber
 	}
-	*who = trace.Who{Source: frame.Context().Source.Addr(), Chain: frame.Packet()}
+	*traits = trace.Traits{Source: frame.Context().Source.Addr(), Chain: frame.Packet()}
 	broken := message.Parse(frame.DHCPv4())
 	if broken == drop.None {
-		who.Read(message)
+		traits.Read(message)
 	}
-	to := s.tracing.Of(who, s.received)
+	to := s.tracing.Of(traits, s.received)
 	if len(to) == 0 {
 		return
 	}
@@ -198,21 +198,21 @@ func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool,
 
 // tellOfAddress adds to the record why a client cannot have the address that it asks for.
 func (s *Server) tellOfAddress(r *trace.Record, q *exchange, m *dhcp4.Message) {
-	asked := m.CIAddr()
-	if asked.IsUnspecified() {
+	address := m.CIAddr()
+	if address.IsUnspecified() {
 		var ok bool
-		if asked, ok = m.Addr(dhcp4.OptRequestedAddress); !ok {
+		if address, ok = m.Addr(dhcp4.OptRequestedAddress); !ok {
 			return
 		}
 	}
 	subnet := q.event.Subnet
-	if !subnet.Prefix.Contains(asked) {
-		r.Say("%v is not in %v", asked, subnet.Prefix)
+	if !subnet.Prefix.Contains(address) {
+		r.Say("%v is not in %v", address, subnet.Prefix)
 	}
-	if of := subnet.Reservations.At(asked); of != nil && of != q.reserved {
-		r.Say("%v is reserved for another client", asked)
+	if of := subnet.Reservations.At(address); of != nil && of != q.reserved {
+		r.Say("%v is reserved for another client", address)
 	}
-	b, ok := s.Book.Standing(asked)
+	b, ok := s.Book.Standing(address)
 	if !ok {
 		return
 	}
@@ -223,13 +223,13 @@ func (s *Server) tellOfAddress(r *trace.Record, q *exchange, m *dhcp4.Message) {
 	until := time.Unix(int64(b.Expires), 0).Format(time.RFC3339)
 	switch {
 	case b.State == lease.Declined:
-		r.Say("%v is in quarantine until %s, because a client met it in use", asked, until)
+		r.Say("%v is in quarantine until %s, because a client met it in use", address, until)
 	case b.State == lease.Bound && b.Expires == lease.Never:
-		r.Say("%v is bound to %s for ever", asked, whose)
+		r.Say("%v is bound to %s for ever", address, whose)
 	case b.State == lease.Bound, b.State == lease.Offered:
-		r.Say("%v is %v to %s until %s", asked, b.State, whose, until)
+		r.Say("%v is %v to %s until %s", address, b.State, whose, until)
 	default:
-		r.Say("%v was last %s's and is %v", asked, whose, b.State)
+		r.Say("%v was last %s's and is %v", address, whose, b.State)
 	}
 }
 

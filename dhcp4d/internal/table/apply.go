@@ -227,11 +227,11 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	if p := t.poolOf(addr, v.slot); p != nil {
 		p.Take(addr)
 	}
-	w := whoOf(v.q)
+	w := ownerOf(v.q)
 	if ref == 0 {
 		ref = t.entries.make()
 		*t.entries.at(ref) = entry{
-			addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeWho(&w), point: t.takePoint(v.q.Point),
+			addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeOwner(&w), point: t.takePoint(v.q.Point),
 		}
 		t.addrs.add(t.addrHash(addr), ref)
 		t.clients.add(v.hash, ref)
@@ -251,7 +251,7 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	t.setPhase(e, unused)
 	t.clients.remove(e.hash, ref)
 	t.arena.drop(e.blob)
-	e.slot, e.hash, e.blob = v.slot, v.hash, t.arena.makeWho(&w)
+	e.slot, e.hash, e.blob = v.slot, v.hash, t.arena.makeOwner(&w)
 	e.used = e.used || e.record != lease.NoState
 	e.record, e.start, e.expires, e.changed = lease.NoState, 0, 0, 0
 	t.clients.add(v.hash, ref)
@@ -381,22 +381,22 @@ func (t *Table) setPoint(ref uint32, octets []byte) {
 // maxHWAddr is the length of chaddr.
 const maxHWAddr = 16
 
-func whoOf(q *lease.Query) who {
-	return who{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone("")}
+func ownerOf(q *lease.Query) owner {
+	return owner{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone("")}
 }
 
 // setWho keeps the hardware address and the IPv6 source of a client, which may change with each
 // message.
 func (t *Table) setWho(ref uint32, q *lease.Query) {
-	e, w := t.entries.at(ref), whoOf(q)
-	had := t.arena.who(e.blob)
+	e, w := t.entries.at(ref), ownerOf(q)
+	had := t.arena.owner(e.blob)
 	if had.hwType == w.hwType && bytes.Equal(had.hwAddr, w.hwAddr) && had.source == w.source {
 		return
 	}
 	if class(had.octets()) == class(w.octets()) {
-		t.arena.writeWho(e.blob, &w)
+		t.arena.writeOwner(e.blob, &w)
 		return
 	}
 	t.arena.drop(e.blob)
-	e.blob = t.arena.makeWho(&w)
+	e.blob = t.arena.makeOwner(&w)
 }

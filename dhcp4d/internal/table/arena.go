@@ -143,15 +143,15 @@ func (a *arena) unlink(first *uint32, number uint32) {
 
 const hasSource = 0x80
 
-// who is the content of an entry's block.
-type who struct {
+// owner is the client of an entry, as the entry's block has it.
+type owner struct {
 	client []byte
 	hwType byte
 	hwAddr []byte
 	source netip.Addr
 }
 
-func (w *who) octets() int {
+func (w *owner) octets() int {
 	n := 3 + len(w.client) + len(w.hwAddr)
 	if w.source.IsValid() {
 		n += 16
@@ -159,13 +159,13 @@ func (w *who) octets() int {
 	return n
 }
 
-func (a *arena) makeWho(w *who) uint32 {
+func (a *arena) makeOwner(w *owner) uint32 {
 	ref := a.make(w.octets())
-	a.writeWho(ref, w)
+	a.writeOwner(ref, w)
 	return ref
 }
 
-func (a *arena) writeWho(ref uint32, w *who) {
+func (a *arena) writeOwner(ref uint32, w *owner) {
 	b := a.at(ref)
 	b[0], b[1], b[2] = byte(len(w.client)-1), w.hwType, byte(len(w.hwAddr))
 	n := 3 + copy(b[3:], w.client)
@@ -182,12 +182,12 @@ func (a *arena) client(ref uint32) []byte {
 	return b[3 : 3+int(b[0])+1]
 }
 
-// who reads a block; the slices are views.
-func (a *arena) who(ref uint32) who {
+// owner reads a block; the slices are views.
+func (a *arena) owner(ref uint32) owner {
 	b := a.at(ref)
 	n := 3 + int(b[0]) + 1
 	m := n + int(b[2]&^hasSource)
-	w := who{client: b[3:n:n], hwType: b[1], hwAddr: b[n:m:m]}
+	w := owner{client: b[3:n:n], hwType: b[1], hwAddr: b[n:m:m]}
 	if b[2]&hasSource != 0 {
 		w.source = netip.AddrFrom16([16]byte(b[m : m+16]))
 	}

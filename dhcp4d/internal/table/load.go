@@ -42,12 +42,12 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	}
 	t.point = append(t.point[:0], b.Point...)
 	point := attachment.Stored(t.point)
-	w := who{b.Client, b.HWType, b.HWAddr, b.Source.WithZone("")}
+	w := owner{b.Client, b.HWType, b.HWAddr, b.Source.WithZone("")}
 	ref := t.entries.make()
 	e := t.entries.at(ref)
 	*e = entry{
 		addr: addr, slot: slot, hash: t.clientHash(slot, b.Client),
-		blob: t.arena.makeWho(&w), point: t.takePoint(point),
+		blob: t.arena.makeOwner(&w), point: t.takePoint(point),
 		expires: pack(b.Expires), start: pack(b.Start), changed: pack(b.Changed), record: b.State, used: true,
 	}
 	t.addrs.add(t.addrHash(addr), ref)

@@ -137,7 +137,7 @@ func (t *Table) holds(q *lease.Query, slot uint32, key []byte, now lease.Time) b
 		if e.phase != bound || unpack(e.expires) <= now || !t.is(e, slot, hash, key) {
 			continue
 		}
-		if w := t.arena.who(e.blob); w.hwType == q.HWType && string(w.hwAddr) == string(q.HWAddr) {
+		if w := t.arena.owner(e.blob); w.hwType == q.HWType && string(w.hwAddr) == string(q.HWAddr) {
 			return true
 		}
 	}
@@ -200,7 +200,7 @@ func (t *Table) compare(v *view, e *entry, a *lease.Address) {
 	if a.Place == attachment.Apart || (a.Place == attachment.SamePort && !v.q.ByHardware) {
 		return // only the place matters
 	}
-	w := t.arena.who(e.blob)
+	w := t.arena.owner(e.blob)
 	a.SameHW = w.hwType == v.q.HWType && string(w.hwAddr) == string(v.q.HWAddr)
 	a.SameSource = w.source == v.q.Source
 }

@@ -106,7 +106,7 @@ func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32
 // fill sets b to the binding of an entry. Its slices are views.
 func (t *Table) fill(ref uint32, b *lease.Binding) {
 	e := t.entries.at(ref)
-	w := t.arena.who(e.blob)
+	w := t.arena.owner(e.blob)
 	*b = lease.Binding{
 		ID: lease.ID{Addr: pool.Addr(e.addr)}, Subnet: t.slots[e.slot].conf.ID, State: e.record,
 		Client: w.client, HWType: w.hwType, HWAddr: w.hwAddr, Source: w.source,

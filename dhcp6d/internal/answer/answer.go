@@ -73,7 +73,7 @@ func (s *Server) AppendBeside(dst []byte, query *dhcp6.Message, more *Additions)
 	if s.beside == 0 && (more == nil || more.beside == 0) {
 		return dst
 	}
-	w := s.asked(query, more)
+	w := s.requested(query, more)
 	w.own &= s.beside
 	if more != nil {
 		w.more &= more.beside
@@ -89,7 +89,7 @@ func (s *Server) AppendSupplied(dst []byte, m *dhcp6.Message, more *Additions) [
 	if s.supply == 0 && (more == nil || more.supply == 0) {
 		return dst
 	}
-	w := s.asked(m, more)
+	w := s.requested(m, more)
 	w.own &= s.supply
 	if more != nil {
 		w.more &= more.supply
@@ -165,7 +165,7 @@ func informationRequest(m *dhcp6.Message) drop.Reason {
 // relayed. It appends nothing where another server may have what the client asks for and we have
 // not: a Reply without content would keep the client from that server. more may be nil.
 func (s *Server) Append(dst []byte, p *dhcp6.Packet, more *Additions) ([]byte, drop.Reason) {
-	w := s.asked(p.Message(), more)
+	w := s.requested(p.Message(), more)
 	if !w.useful && !s.only {
 		return dst, drop.None
 	}
@@ -174,7 +174,7 @@ func (s *Server) Append(dst []byte, p *dhcp6.Packet, more *Additions) ([]byte, d
 
 // AppendOver appends the same Reply with other options, or further ones.
 func (s *Server) AppendOver(dst []byte, p *dhcp6.Packet, more *Additions, over *dhcp6.Overrides) ([]byte, drop.Reason) {
-	return s.append(dst, p, s.asked(p.Message(), more), more, over)
+	return s.append(dst, p, s.requested(p.Message(), more), more, over)
 }
 
 func (s *Server) append(dst []byte, p *dhcp6.Packet, w wanted, more *Additions,
@@ -210,13 +210,13 @@ func (s *Server) appendOffers(dst []byte, w wanted, more *Additions, over *dhcp6
 // wanted is what a client asks for and gets: sets of our offers, and of the additions.
 type wanted struct {
 	own, more uint64
-	useful    bool // see asked
+	useful    bool // see requested
 }
 
-// asked is the set of our offers that the client's first Option Request lists. Codes that do not
+// requested returns the set of our offers that the client's first Option Request lists. Codes that do not
 // belong there are in no offer and so skipped (section 21.7). It is not useful to the client if it
 // is empty, or if the client asks for content and we have none of it.
-func (s *Server) asked(m *dhcp6.Message, more *Additions) (w wanted) {
+func (s *Server) requested(m *dhcp6.Message, more *Additions) (w wanted) {
 	oro, _ := m.Option(dhcp6.OptORO)
 	wants, gets := false, false
 	for ; len(oro) >= 2; oro = oro[2:] {

@@ -30,7 +30,7 @@ type Tracing struct {
 
 // seen is memory for parsing a packet again that somebody may follow.
 type seen struct {
-	who      trace.Who
+	traits   trace.Traits
 	packet   dhcp6.Packet
 	response ipc.Response
 	message  dhcp4.Message
@@ -84,21 +84,21 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 		u.followReply(in, f, why)
 		return
 	}
-	who, packet, message := &u.seen.who, &u.seen.packet, &u.seen.message
-	*who = trace.Who{Source: in.Peer.Addr()}
+	traits, packet, message := &u.seen.traits, &u.seen.packet, &u.seen.message
+	*traits = trace.Traits{Source: in.Peer.Addr()}
 	var carried []byte
 	readable := false
 	unread := packet.Parse(in.Data)
 	if unread == drop.None {
-		who.Chain = packet
+		traits.Chain = packet
 		if packet.Message().Type() == dhcp6.DHCPv4Query {
 			carried, _ = packet.Message().DHCPv4()
 			if readable = message.Parse(carried) == drop.None; readable {
-				who.Read(message)
+				traits.Read(message)
 			}
 		}
 	}
-	to := u.tracing.Of(who, u.now)
+	to := u.tracing.Of(traits, u.now)
 	if len(to) == 0 {
 		return
 	}
@@ -173,12 +173,12 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 
 // followReply is follow for a Relay-reply.
 func (u *Up) followReply(in *udp.Packet, f fate, why drop.Reason) {
-	who, packet := &u.seen.who, &u.seen.packet
+	traits, packet := &u.seen.traits, &u.seen.packet
 	if packet.ParseReply(in.Data) != drop.None {
 		return // it tells of no subscriber
 	}
-	*who = trace.Who{Answer: true, Source: packet.Relay(0).PeerAddress(), Chain: packet}
-	to := u.tracing.Of(who, u.now)
+	*traits = trace.Traits{Answer: true, Source: packet.Relay(0).PeerAddress(), Chain: packet}
+	to := u.tracing.Of(traits, u.now)
 	if len(to) == 0 {
 		return
 	}
@@ -187,7 +187,7 @@ func (u *Up) followReply(in *udp.Packet, f fate, why drop.Reason) {
 		Time: u.now, Daemon: "dhcp6d", Exchange: fmt.Sprintf("DHCPv6 transaction %x", m.TransactionID()),
 		In: trace.NewDatagram(u.now, trace.Link, nameOf(u.served, in.Interface), true, trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
 	}
-	r.Say("Relay-reply received from %v, %d octets, for %v", in.Peer, len(in.Data), who.Source)
+	r.Say("Relay-reply received from %v, %d octets, for %v", in.Peer, len(in.Data), traits.Source)
 	r.Say("%v", m.Type())
 	if u.event.Interface != "" {
 		sayHooks(r, string(event.Buffer6Send), u.set.Hooks.Buffer6Send.Names(), &u.event)
@@ -279,17 +279,17 @@ func (d *Down) follow(in *udp.Packet, raw []byte, f fate, why drop.Reason) {
 	if f == probe {
 		return
 	}
-	who, response, message := &d.seen.who, &d.seen.response, &d.seen.message
+	traits, response, message := &d.seen.traits, &d.seen.response, &d.seen.message
 	if response.Parse(ipc.Content(raw)) != drop.None {
 		return // it names no subscriber
 	}
 	back := response.Context()
-	*who = trace.Who{Answer: true, Source: back.Source.Addr(), Chain: response.Packet()}
+	*traits = trace.Traits{Answer: true, Source: back.Source.Addr(), Chain: response.Packet()}
 	readable := message.Parse(response.DHCPv4()) == drop.None
 	if readable {
-		who.Read(message)
+		traits.Read(message)
 	}
-	to := d.tracing.Of(who, d.now)
+	to := d.tracing.Of(traits, d.now)
 	if len(to) == 0 {
 		return
 	}
