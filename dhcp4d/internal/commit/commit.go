@@ -34,8 +34,8 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 )
 
 // The pauses between attempts to open a failed store.
@@ -130,8 +130,8 @@ type Committer[R Replies] struct {
 	durable atomic.Uint64
 	quick   atomic.Bool // whether the last commit took at most quickLimit
 
-	disk  turn.Lock // held by whoever commits, or opens the store again
-	spare *Group[R] // guarded by disk; the group that is being committed, or an empty one
+	disk  slowlock.Lock // held by whoever commits, or opens the store again
+	spare *Group[R]     // guarded by disk; the group that is being committed, or an empty one
 
 	reading sync.Mutex  // held by whoever reads what others have changed, or opens the store again
 	share   store.Share // guarded by reading

@@ -52,16 +52,16 @@ type Config struct {
 
 // Core is a dhcp4d without its sockets.
 type Core struct {
-	rt       *daemon.Runtime
-	clock    *clock.Clock
-	disk     store.Store
-	stored   *commit.Metrics
-	book     *leases.Book
-	settings atomic.Pointer[server.Settings]
-	place    string // the store's URL
-	most     int    // subnets that the metrics tell apart
-	recovery bool
-	started  lease.Time
+	rt           *daemon.Runtime
+	clock        *clock.Clock
+	store        store.Store
+	storeMetrics *commit.Metrics
+	book         *leases.Book
+	settings     atomic.Pointer[server.Settings]
+	place        string // the store's URL
+	most         int    // subnets that the metrics tell apart
+	recovery     bool
+	started      lease.Time
 
 	commits *commit.Committer[*server.Replies] // nil before Serve
 }
@@ -72,10 +72,10 @@ func Open(ctx context.Context, o Options) (_ *Core, err error) {
 	c := &Core{rt: o.Runtime, clock: o.Clock, place: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
 	o.Store.Log, o.Store.Now, o.Store.Clock = o.Runtime.Log.With("package", "store"), o.Clock.Now, o.Clock
 	o.Store.Made = func(dir string) { logMade(c.rt.Log, dir) }
-	if c.disk, err = c.openStore(ctx, o.Store); err != nil {
+	if c.store, err = c.openStore(ctx, o.Store); err != nil {
 		return nil, err
 	}
-	c.stored = commit.NewMetrics(c.rt.Registry, c.disk)
+	c.storeMetrics = commit.NewMetrics(c.rt.Registry, c.store)
 	settings := server.NewSettings(o.Config.Subnets, o.Config.Peers, o.Config.Hooks)
 	c.settings.Store(settings)
 	c.book = leases.New(c.clock, settings.Leases, leases.NewMetrics(c.rt.Registry))
@@ -84,7 +84,7 @@ func Open(ctx context.Context, o Options) (_ *Core, err error) {
 		return nil, fmt.Errorf("loading the leases: %w", err)
 	}
 	c.rt.Registry.MustRegister(leases.NewGauges(c.book, c.most))
-	if store.MustRecover(c.disk) {
+	if store.MustRecover(c.store) {
 		c.recovery = true
 		c.rt.Log.Warn("the store was repaired, so leases may be missing: dhcp4d recovers, as with -recovery")
 	}
@@ -98,7 +98,7 @@ func Open(ctx context.Context, o Options) (_ *Core, err error) {
 
 // Close closes the store, after Finish. What was promised is durable already, and the store logs
 // its errors.
-func (c *Core) Close() { _ = c.disk.Close() }
+func (c *Core) Close() { _ = c.store.Close() }
 
 // Link is the way to dhcp6d and back.
 type Link struct {
@@ -132,7 +132,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 		Ledger: series.NewLedger(), Notifier: c.book.NewNotifier(), Clock: c.clock, Again: again,
 	}
 	c.commits = server.NewCommitter(server.Commits{
-		Store: c.disk, Limit: l.GroupSize, Log: c.rt.Log.With("package", "commit"), Metrics: c.stored,
+		Store: c.store, Limit: l.GroupSize, Log: c.rt.Log.With("package", "commit"), Metrics: c.storeMetrics,
 	}, c.book, acks)
 	ability := &server.Ability{
 		Store:  c.commits,
@@ -164,10 +164,10 @@ func (c *Core) Serve(l Link) []daemon.Component {
 		daemon.Func("ability", ability.Run),
 		srv,
 		c.book.NewExpiry(),
-		clock.NewWatch(c.rt.Registry, c.clock, c.disk, c.rt.Log.With("package", "clock")),
+		clock.NewWatch(c.rt.Registry, c.clock, c.store, c.rt.Log.With("package", "clock")),
 		daemon.Func("socket", func(ctx context.Context) error {
 			<-ctx.Done()
-			ability.Leave() // dhcp6d sends later queries to other backends
+			ability.AnnounceStop() // dhcp6d sends later queries to other backends
 			// The server ends when it has served what has arrived. ACKs that wait for their sync
 			// still leave.
 			l.StopReading()
@@ -200,9 +200,9 @@ const recoverEvery = time.Second
 // finishRecovery notes in a store that was repaired when it has recovered.
 func (c *Core) finishRecovery(ctx context.Context) error {
 	said := ""
-	for store.MustRecover(c.disk) {
+	for store.MustRecover(c.store) {
 		if till := c.book.Settings().RecoverTill(); till != lease.Never && till <= c.clock.Now() {
-			err := store.Recovered(c.disk)
+			err := store.Recovered(c.store)
 			switch {
 			case err == nil:
 				c.rt.Log.Info("the repaired store has recovered")

@@ -89,14 +89,14 @@ func (c *Core) openStore(ctx context.Context, o store.Options) (store.Store, err
 // load fills the book from the store, once the clock is right.
 func (c *Core) load(ctx context.Context) error {
 	return c.rightClock(ctx, func() error {
-		resumed, err := store.Resume(c.disk, c.clock)
+		resumed, err := store.Resume(c.store, c.clock)
 		if err != nil {
 			return err
 		}
 		logResumed(c.rt.Log, resumed, c.clock)
-		found, err := c.book.Load(c.disk)
+		found, err := c.book.Load(c.store)
 		if err == nil {
-			c.stored.Loaded(found.Took)
+			c.storeMetrics.Loaded(found.Took)
 			logLoaded(c.rt.Log, c.book.Holdings(), c.place, found)
 		}
 		return err

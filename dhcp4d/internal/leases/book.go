@@ -43,9 +43,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
@@ -65,7 +65,7 @@ type Book struct {
 	batch sync.Mutex
 
 	// looking is held while somebody looks at some leases, and in the pause after that.
-	looking turn.Lock
+	looking slowlock.Lock
 	looked  time.Duration // since the last pause, guarded by looking
 
 	mu       sync.Mutex

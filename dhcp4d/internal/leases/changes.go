@@ -18,7 +18,7 @@ type Changes struct {
 	relays     []event.Relay
 	ids        []byte            // of the relays
 	interfaces map[string]string // names of interfaces of dhcp6d, each made once
-	operators  []waiting
+	orders     []order
 }
 
 // eventOf is the event of a record.
@@ -27,8 +27,8 @@ type eventOf struct {
 	record int // index into the group's records
 }
 
-// waiting is an operator who waits for a record. Done receives one error or nil.
-type waiting struct {
+// order is the order of an operator who waits for its record. Done receives one error or nil.
+type order struct {
 	record int
 	done   chan<- error
 }
@@ -45,12 +45,12 @@ type change struct {
 // Reset forgets everything and keeps the memory.
 func (c *Changes) Reset() {
 	c.events, c.observed, c.relays, c.ids = c.events[:0], c.observed[:0], c.relays[:0], c.ids[:0]
-	clear(c.operators)
-	c.operators = c.operators[:0]
+	clear(c.orders)
+	c.orders = c.orders[:0]
 }
 
-// Operators returns how many operators wait.
-func (c *Changes) Operators() int { return len(c.operators) }
+// Orders returns how many orders of operators wait for their records.
+func (c *Changes) Orders() int { return len(c.orders) }
 
 // ByQuery notes a change by a query. Its record is the group's i-th. Observed says whether there
 // are observers.
@@ -84,7 +84,7 @@ func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
 
 // tellOperators sends the operators who wait the outcome of the group and of their record.
 func (c *Changes) tellOperators(refused []store.Refusal, err error) {
-	for _, o := range c.operators {
+	for _, o := range c.orders {
 		if err == nil && IsRefused(refused, o.record) {
 			o.done <- errRefused
 			continue

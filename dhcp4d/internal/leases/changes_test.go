@@ -20,7 +20,7 @@ import (
 // testReplies are replies of a group without packets.
 type testReplies struct{ changes Changes }
 
-func (r *testReplies) Len() int          { return r.changes.Operators() }
+func (r *testReplies) Len() int          { return r.changes.Orders() }
 func (r *testReplies) Reset()            { r.changes.Reset() }
 func (r *testReplies) Unsure() bool      { return false }
 func (r *testReplies) Changes() *Changes { return &r.changes }
@@ -118,7 +118,7 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 			g.ByQuery(lease.Allocated, 0, queryBy(t, "eth1", "port"), true)
 			g.byOperator(lease.ReleasedEvent, 1, "somebody", true)
 			done := make(chan error, 1)
-			g.operators = append(g.operators, waiting{1, done})
+			g.orders = append(g.orders, order{1, done})
 			b.notifier.Committed(b.seq, records.Records, c.refused, &g, c.err)
 			var told []lease.Event
 			for _, e := range b.told {

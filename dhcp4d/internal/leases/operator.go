@@ -346,7 +346,7 @@ func (o *Operator[R]) order(ctx context.Context,
 		done = make(chan error, 1)
 		c := g.Replies.Changes()
 		last := len(g.Records.Records) - 1
-		c.operators = append(c.operators, waiting{last, done})
+		c.orders = append(c.orders, order{last, done})
 		o.shown(&own, &g.Records.Records[last])
 	}
 	o.Commits.UnlockAndWake(g)

@@ -46,8 +46,8 @@ type counter struct {
 	counts [minutes]uint32
 }
 
-// turn forgets what is older than the window at a minute.
-func (c *counter) turn(minute int64) {
+// advance moves the window to a minute, and forgets older counts.
+func (c *counter) advance(minute int64) {
 	if minute-c.minute >= minutes {
 		clear(c.counts[:])
 	} else {
@@ -83,7 +83,7 @@ func (r *Recent) Add(one *Refusal) {
 		c = &counter{minute: one.Time / 60}
 		r.bySubnet[one.Subnet] = c
 	}
-	c.turn(one.Time / 60)
+	c.advance(one.Time / 60)
 	c.counts[one.Time/60%minutes]++
 }
 
@@ -104,7 +104,7 @@ func (r *Recent) BySubnet(now time.Time) map[uint32]uint64 {
 	defer r.mu.Unlock()
 	all := make(map[uint32]uint64, len(r.bySubnet))
 	for id, c := range r.bySubnet {
-		c.turn(now.Unix() / 60)
+		c.advance(now.Unix() / 60)
 		for _, n := range c.counts {
 			if n > 0 {
 				all[id] += uint64(n)

@@ -29,11 +29,11 @@ type Ability struct {
 	Peers *atomic.Pointer[Peers]
 	Log   *slog.Logger
 
-	mu      sync.Mutex
-	leaving bool              // guarded by mu: this dhcp4d is stopping
-	said    ipc.Ability       // guarded by mu: the ability in the last notices
-	probers map[prober]probed // guarded by mu
-	missing expected          // guarded by mu
+	mu       sync.Mutex
+	stopping bool              // guarded by mu: this dhcp4d is stopping
+	said     ipc.Ability       // guarded by mu: the ability in the last notices
+	probers  map[prober]probed // guarded by mu
+	missing  expected          // guarded by mu
 }
 
 // Condition is a condition of readiness.
@@ -62,8 +62,8 @@ const (
 	// maxProbers bounds how many dhcp6d get notices. There are more only if the configured peers
 	// change all the time.
 	maxProbers = 256
-	// farewell is how long Leave waits, so that the notices arrive and queries that are on their
-	// way are answered.
+	// farewell is how long AnnounceStop waits, so that the notices arrive and queries that are on
+	// their way are answered.
 	farewell = 20 * time.Millisecond
 )
 
@@ -78,7 +78,7 @@ func (a *Ability) Now() ipc.Ability {
 }
 
 func (a *Ability) nowLocked() ipc.Ability {
-	if a.leaving {
+	if a.stopping {
 		return ipc.Leaving
 	}
 	switch a.Store.State() {
@@ -131,11 +131,11 @@ func (a *Ability) Run(ctx context.Context) error {
 	}
 }
 
-// Leave sends every dhcp6d the notice that this dhcp4d is stopping. When it returns, they send no
-// more queries.
-func (a *Ability) Leave() {
+// AnnounceStop sends every dhcp6d the notice that this dhcp4d is stopping. When it returns, they
+// send no more queries.
+func (a *Ability) AnnounceStop() {
 	a.mu.Lock()
-	a.leaving = true
+	a.stopping = true
 	a.mu.Unlock()
 	if a.look(time.Now()) > 0 {
 		time.Sleep(farewell)

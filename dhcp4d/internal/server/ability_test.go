@@ -74,7 +74,7 @@ func TestProbesSayWhetherWeCanAcknowledge(t *testing.T) {
 				t.Errorf("IPC-29 %v: a plain probe is answered by %x%s", step.state, left[0].Data, name)
 			}
 		}
-		a.Leave()
+		a.AnnounceStop()
 		if got, ok := answer(); !ok || got.Ability != ipc.Leaving {
 			t.Errorf("IPC-29 at the end: %+v%s", got, name)
 		}
@@ -126,7 +126,7 @@ func TestIPC_30_AnswersLeaveFromTheAddressThatWasAsked(t *testing.T) {
 			}
 		}
 	}
-	b.server.Ability.Leave()
+	b.server.Ability.AnnounceStop()
 	from := map[netip.Addr]bool{}
 	for _, p := range b.ipc.Sent(1) {
 		from[p.Local] = p.Peer == sixd

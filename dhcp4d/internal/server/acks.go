@@ -62,7 +62,7 @@ const (
 )
 
 // Len returns the number of replies, including those to operators.
-func (r *Replies) Len() int { return len(r.packets) + r.changes.Operators() }
+func (r *Replies) Len() int { return len(r.packets) + r.changes.Orders() }
 
 // Reset forgets everything and keeps the memory.
 func (r *Replies) Reset() {

@@ -503,7 +503,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.ClassRefused
 	}
 	s.options = s.optionsFor(q, -1)
-	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
+	v6OnlyWait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	q.terms.V6Only = q.terms.V6Only && ok
 	d, on := &q.decided, rest{}
 	if nak {
@@ -525,21 +525,21 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		q.silence = d.Silence
 		return silent, drop.None
 	}
-	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
+	needsCommit := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
 	if d.Kind == lease.Nak && s.Commits.Shared() { // another dhcp4d may have changed what it rests on
 		if s.Commits.Full(s.group) {
 			return dropped, drop.QueueFull
 		}
-		waits, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
+		needsCommit, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
 	}
 	buf := &s.buf
-	if waits {
+	if needsCommit {
 		buf = &s.group.Replies.buf
 	}
 	start := len(*buf)
 	out, mark := ipc.BeginResponse(*buf, &q.frame)
 	message := len(out)
-	answer := s.reply(q, d, wait, mark.Around)
+	answer := s.reply(q, d, v6OnlyWait, mark.Around)
 	out, why := reply.Append(out, &q.message, answer)
 	if why != drop.None {
 		return dropped, why
@@ -562,7 +562,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 			return dropped, why
 		}
 	}
-	if waits {
+	if needsCommit {
 		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
 			on.query = s.group.Replies.keep(q.in.Data)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 )
 
 // Errors of ClockMark.
@@ -36,9 +36,9 @@ type clockMark struct {
 	claim  *claim
 	label  *label // as the store has read or made it
 
-	mu       turn.Lock // one KeepClockMark at a time
-	clocked  bool      // guarded by mu: whether the label says that there is a mark
-	repaired bool      // guarded by mu: whether it says that the store was repaired
+	mu       slowlock.Lock // one KeepClockMark at a time
+	clocked  bool          // guarded by mu: whether the label says that there is a mark
+	repaired bool          // guarded by mu: whether it says that the store was repaired
 }
 
 // ClockMark implements Store.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 )
 
 // A watermark is the number of a commit that was acknowledged. Without it, a log whose end was cut
@@ -137,9 +137,9 @@ type marker struct {
 	shared sync.Mutex
 	acked  progress // guarded by shared
 
-	mu   turn.Lock  // held over the writing
-	last watermark  // on disk
-	file *blockFile // nil while the store is not open for writing
+	mu   slowlock.Lock // held over the writing
+	last watermark     // on disk
+	file *blockFile    // nil while the store is not open for writing
 	slot []byte
 }
 

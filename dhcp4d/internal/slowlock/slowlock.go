@@ -1,11 +1,11 @@
-// Package turn has the lock that is held over calls of the disk.
-package turn
+// Package slowlock has the lock that is held for long: over calls of the disk, or over a pause.
+package slowlock
 
 import "sync"
 
 // Lock is a mutual exclusion, like a sync.Mutex. Who waits for it waits at a sync.Cond: a bubble of
 // testing/synctest lets its clock go on then, which it does not for a mutex. So the holder may
-// sleep in a call of a simulated disk. The zero Lock is free.
+// sleep, or call a simulated disk. The zero Lock is free.
 type Lock struct {
 	mu   sync.Mutex
 	free sync.Cond // held has become false
@@ -39,7 +39,7 @@ func (l *Lock) Unlock() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.held {
-		panic("turn: unlock of a free lock")
+		panic("slowlock: unlock of a free lock")
 	}
 	l.held = false
 	l.free.Signal()

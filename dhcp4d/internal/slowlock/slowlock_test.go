@@ -1,16 +1,16 @@
-package turn_test
+package slowlock_test
 
 import (
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/turn"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 )
 
 func TestOneHolderAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l turn.Lock
+		var l slowlock.Lock
 		holders := 0
 		begin := time.Now()
 		for range 10 {
