@@ -213,9 +213,9 @@ type wanted struct {
 	useful    bool // see requested
 }
 
-// requested returns the set of our offers that the client's first Option Request lists. Codes that do not
-// belong there are in no offer and so skipped (section 21.7). It is not useful to the client if it
-// is empty, or if the client asks for content and we have none of it.
+// requested returns the set of our offers that the client's first Option Request lists. Codes that
+// do not belong there are in no offer and so skipped (section 21.7). It is not useful to the client
+// if it is empty, or if the client asks for content and we have none of it.
 func (s *Server) requested(m *dhcp6.Message, more *Additions) (w wanted) {
 	oro, _ := m.Option(dhcp6.OptORO)
 	wants, gets := false, false
