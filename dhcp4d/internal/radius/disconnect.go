@@ -16,6 +16,7 @@ import (
 	"layeh.com/radius/rfc3576"
 	"layeh.com/radius/rfc5176"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 )
 
@@ -58,6 +59,7 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 			"its sender", "from", from)
 		return nil
 	}
+	budget.Spend(2 * len(request)) // to parse it, and for its checksum
 	p, err := radius.Parse(request, secret)
 	// The authenticator of other requests, such as Access-Request, proves nothing.
 	theirs := err == nil && (p.Code == radius.CodeDisconnectRequest || p.Code == radius.CodeCoARequest)
@@ -92,6 +94,7 @@ func (r *Radius) disconnect(ctx context.Context, request []byte, from net.Addr) 
 func response(p *radius.Packet, code radius.Code) *radius.Packet {
 	answer := p.Response(code)
 	states, _ := rfc2865.ProxyState_Gets(p) // attributes without octets are none
+	budget.Spend(len(p.Attributes) + len(states))
 	for _, state := range states {
 		_ = rfc2865.ProxyState_Add(answer, state) // it fitted into the request
 	}
@@ -144,6 +147,7 @@ var known = []radius.Type{
 // nil if it is not known. All that the request says of the session must be true of it (RFC 5176
 // section 3).
 func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576.ErrorCause) {
+	budget.Spend(8 * len(p.Attributes)) // this loop, and the look-ups here and in disconnect
 	for _, attribute := range p.Attributes {
 		if !slices.Contains(known, attribute.Type) {
 			return a, nil, rfc3576.ErrorCause_Value_UnsupportedAttribute
@@ -158,32 +162,20 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 	if session == "" && user == "" && port == "" && mac == "" && !hasAddress {
 		return a, nil, rfc3576.ErrorCause_Value_MissingAttribute
 	}
-	fits := func(c *client) bool {
-		return (session == "" || c.session == session) && (user == "" || c.user == user) &&
-			(port == "" || c.port == port) && (mac == "" || c.mac == mac)
+	want := wanted{id: session, names: names{user, port, mac}}
+	if hasAddress {
+		want.address = address
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if hasAddress {
-		switch c := r.sessions[address]; {
-		case c != nil && fits(c):
-			return address, c.key, 0
-		case c == nil && session == "" && user == "" && port == "" && mac == "": // such as a lease from before our start
-			return address, nil, 0
-		}
-		return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound
+	s, several := r.sessions.find(&want)
+	switch {
+	case several:
+		return a, nil, rfc5176.ErrorCause_Value_MultipleSessionSelectionUnsupported
+	case s != nil:
+		return s.address, s.key, 0
+	case hasAddress && session == "" && want.names == (names{}) && r.sessions.at[address] == nil: // such as a lease from before our start
+		return address, nil, 0
 	}
-	for address, c := range r.sessions {
-		if !fits(c) {
-			continue
-		}
-		if a.IsValid() {
-			return a, nil, rfc5176.ErrorCause_Value_MultipleSessionSelectionUnsupported
-		}
-		a, key = address, c.key
-	}
-	if !a.IsValid() {
-		cause = rfc3576.ErrorCause_Value_SessionContextNotFound
-	}
-	return a, key, cause
+	return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound
 }

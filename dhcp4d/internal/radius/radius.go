@@ -44,6 +44,7 @@ import (
 	"layeh.com/radius/rfc2869"
 	"layeh.com/radius/rfc4679"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside/program"
@@ -62,21 +63,24 @@ type Radius struct {
 
 	mu       sync.Mutex
 	clients  map[string]*client // by place, hardware address and client identifier
-	sessions map[netip.Addr]*client
+	sessions *sessions
 
 	asking, disconnecting complaints
 }
 
-// client is what we know of a client.
+// client is what we know of a client. It does not change.
 type client struct {
-	user    string
-	class   [][]byte
-	key     []byte // of dhcp4d's verdict about it
-	mac     string
-	port    string
-	address netip.Addr // of its lease
-	session string
-	changed bool // since the session was kept
+	user  string
+	class [][]byte
+	key   []byte // of dhcp4d's verdict about it
+	mac   string
+	port  string
+}
+
+// equal reports whether two clients are the same in every field.
+func (c *client) equal(o *client) bool {
+	return c.user == o.user && c.mac == o.mac && c.port == o.port && bytes.Equal(c.key, o.key) &&
+		slices.EqualFunc(c.class, o.class, bytes.Equal)
 }
 
 // maxClients bounds what is remembered. Beyond it, accounts lack the Class of some clients.
@@ -87,7 +91,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.C
 	r := &Radius{
 		ctx: ctx, config: c, log: log, end: end, access: newServers(c, c.Servers),
 		accounting: newServers(c, c.AccountingServers),
-		clients:    map[string]*client{}, sessions: map[netip.Addr]*client{},
+		clients:    map[string]*client{}, sessions: newSessions(),
 		asking: complaints{ctx: ctx, log: log}, disconnecting: complaints{ctx: ctx, log: log},
 	}
 	r.program = program.Program{Socket: c.Socket, Name: "radius", Log: log, Workers: int(c.Workers)}
@@ -224,6 +228,7 @@ func (r *Radius) accepted(p *radius.Packet) outside.Answer {
 	if t := uint32(rfc2865.SessionTimeout_Get(p)); t > 0 {
 		a.LeaseTime, a.Keep = t, min(a.Keep, t)
 	}
+	budget.Spend(5 * len(p.Attributes))          // the look-ups here
 	classes, _ := rfc2865.FilterID_GetStrings(p) // attributes without text are none
 	for _, class := range classes {
 		if class != "" {
@@ -237,15 +242,8 @@ func (r *Radius) accepted(p *radius.Packet) outside.Answer {
 func (r *Radius) remember(id string, c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.clients[id]; known != nil {
-		same := known.user == c.user && known.port == c.port && bytes.Equal(known.key, c.key) &&
-			slices.EqualFunc(known.class, c.class, bytes.Equal)
-		known.user, known.class, known.key, known.port = c.user, c.class, c.key, c.port
-		known.changed = known.changed || !same
-		return
-	}
 	for other := range r.clients {
-		if len(r.clients) < maxClients {
+		if len(r.clients) < maxClients || r.clients[id] != nil {
 			break
 		}
 		delete(r.clients, other)
@@ -280,14 +278,14 @@ func (r *Radius) told(e *outside.Event) error {
 	p := radius.New(radius.CodeAccountingRequest, []byte(r.config.Secret))
 	b := builder{p: p}
 	b.number(rfc2866.AcctStatusType_Type, uint32(status))
-	b.text(rfc2866.AcctSessionID_Type, sessionOf(e.Address, e.Start))
+	b.text(rfc2866.AcctSessionID_Type, c.id)
 	b.text(rfc2865.UserName_Type, c.user)
 	for _, class := range c.class {
 		a, err := radius.NewBytes(class)
 		b.check(err)
 		p.Add(rfc2865.Class_Type, a)
 	}
-	b.about(r, &c)
+	b.about(r, &c.client)
 	b.check(rfc2865.FramedIPAddress_Add(p, e.Address.AsSlice()))
 	at := e.Time / 1000
 	b.number(rfc2869.EventTimestamp_Type, uint32(at))
@@ -314,36 +312,31 @@ func sessionOf(a netip.Addr, start uint64) string {
 	return fmt.Sprintf("%08x-%x", binary.BigEndian.Uint32(a.AsSlice()), start)
 }
 
-// track notes which client has an address, and returns what is known of it, and whether that is
-// new.
-func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) (_ client, changed bool) {
+// track notes which client has an address, and returns its session, and whether that is new.
+func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) (_ session, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	session := sessionOf(e.Address, e.Start)
-	before := r.sessions[e.Address]
-	c := r.clients[identity(e.Attachment, e.HWType, e.HWAddr, e.ClientID)]
-	switch {
+	now := session{address: e.Address, id: sessionOf(e.Address, e.Start)}
+	before := r.sessions.at[e.Address]
+	switch c := r.clients[identity(e.Attachment, e.HWType, e.HWAddr, e.ClientID)]; {
 	case c != nil:
-	case before != nil && before.session == session: // it began before our start
-		c = before
+		now.client = *c
+	case before != nil && before.id == now.id: // it began before our start
+		now.client = before.client
 	default:
-		c = r.stranger(e)
+		now.client = r.stranger(e)
 	}
-	if status == rfc2866.AcctStatusType_Value_Stop {
-		stopped := *c
-		stopped.address, stopped.session = e.Address, session
-		return stopped, false
+	if status == rfc2866.AcctStatusType_Value_Stop || (before != nil && before.id == now.id && before.equal(&now.client)) {
+		return now, false
 	}
-	changed = before != c || c.address != e.Address || c.session != session || c.changed
-	c.address, c.session, c.changed = e.Address, session, false
-	if before != nil || len(r.sessions) < maxClients {
-		r.sessions[e.Address] = c
+	if before != nil || len(r.sessions.at) < maxClients {
+		r.sessions.put(now)
 	}
-	return *c, changed
+	return now, true
 }
 
 // stranger is a client that no server was asked about.
-func (r *Radius) stranger(e *outside.Event) *client {
+func (r *Radius) stranger(e *outside.Event) client {
 	var interfaceID, remoteID []byte
 	if n := len(e.Relays); n > 0 {
 		for code, value := range dhcp6.Options(e.Relays[n-1].Options) {
@@ -356,18 +349,17 @@ func (r *Radius) stranger(e *outside.Event) *client {
 		}
 	}
 	mac := station(e.HWAddr)
-	return &client{mac: mac, user: r.userName(interfaceID, remoteID, e.ClientID, mac), port: readable(interfaceID)}
+	return client{mac: mac, user: r.userName(interfaceID, remoteID, e.ClientID, mac), port: readable(interfaceID)}
 }
 
 // over forgets a session, and reports whether it was known.
-func (r *Radius) over(c *client) bool {
+func (r *Radius) over(s *session) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.sessions[c.address]
-	if now == nil || now.session != c.session {
+	if now := r.sessions.at[s.address]; now == nil || now.id != s.id {
 		return false
 	}
-	delete(r.sessions, c.address)
+	r.sessions.remove(s.address)
 	return true
 }
 

@@ -331,8 +331,8 @@ func TestSessionsSurviveAKill(t *testing.T) {
 			t.Errorf("%s: %v", e.Event, p.Attributes)
 		}
 	}
-	if r := start(); len(r.sessions) != 0 {
-		t.Errorf("after the Stop there are %d sessions", len(r.sessions))
+	if r := start(); len(r.sessions.at) != 0 {
+		t.Errorf("after the Stop there are %d sessions", len(r.sessions.at))
 	}
 
 	// A line that a power cut has cut off costs itself only. Many changes do not make the file
@@ -345,7 +345,7 @@ func TestSessionsSurviveAKill(t *testing.T) {
 		if _, changed := r.track(e, rfc2866.AcctStatusType_Value_Start); !changed {
 			t.Fatal("another session is none")
 		}
-		r.keep(r.sessions[e.Address].entry())
+		r.keep(r.sessions.at[e.Address].entry())
 	}
 	path := filepath.Join(dir, "cursor.sessions")
 	text, err := os.ReadFile(path)
@@ -358,7 +358,7 @@ func TestSessionsSurviveAKill(t *testing.T) {
 	if err := os.WriteFile(path, append(text, `{"address":"192.0.2.9","sess`...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := start(); len(r.sessions) != 1 || r.sessions[netip.MustParseAddr("192.0.2.7")].user != "port-7" {
+	if r := start(); len(r.sessions.at) != 1 || r.sessions.at[netip.MustParseAddr("192.0.2.7")].user != "port-7" {
 		t.Errorf("%v", r.sessions)
 	}
 }

@@ -37,15 +37,15 @@ const spareLines = 1 << 12
 // longestLine is more than an entry can have.
 const longestLine = 1 << 20
 
-// entry is what is kept of the client's session.
-func (c *client) entry() entry {
-	return entry{Address: c.address, Session: c.session, User: c.user, Class: c.class, MAC: c.mac, Port: c.port,
-		Key: c.key}
+// entry is what is kept of the session.
+func (s *session) entry() entry {
+	return entry{Address: s.address, Session: s.id, User: s.user, Class: s.class, MAC: s.mac, Port: s.port,
+		Key: s.key}
 }
 
 // openJournal opens the file, and returns the sessions in it.
-func openJournal(path string) (*journal, map[netip.Addr]*client, error) {
-	j, sessions := &journal{path: path}, map[netip.Addr]*client{}
+func openJournal(path string) (*journal, *sessions, error) {
+	j, sessions := &journal{path: path}, newSessions()
 	file, err := os.Open(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("opening the sessions (RADIUS_CURSOR): %w", err)
@@ -58,20 +58,18 @@ func openJournal(path string) (*journal, map[netip.Addr]*client, error) {
 			if json.Unmarshal(lines.Bytes(), &e) != nil || !e.Address.Is4() {
 				continue // a line that a power cut has cut off
 			}
-			if delete(sessions, e.Address); e.Session != "" {
-				sessions[e.Address] = &client{user: e.User, class: e.Class, key: e.Key, mac: e.MAC, port: e.Port,
-					address: e.Address, session: e.Session}
+			if sessions.remove(e.Address); e.Session != "" {
+				sessions.put(session{
+					client:  client{user: e.User, class: e.Class, key: e.Key, mac: e.MAC, port: e.Port},
+					address: e.Address, id: e.Session,
+				})
 			}
 		}
 		if err := errors.Join(lines.Err(), file.Close()); err != nil {
 			return nil, nil, fmt.Errorf("reading the sessions in %s (RADIUS_CURSOR): %w", path, err)
 		}
 	}
-	all := make([]entry, 0, len(sessions))
-	for _, c := range sessions {
-		all = append(all, c.entry())
-	}
-	return j, sessions, j.rewrite(all)
+	return j, sessions, j.rewrite(sessions.entries())
 }
 
 // rewrite replaces the file by one with these sessions only.
@@ -119,11 +117,7 @@ func (j *journal) add(e entry, n int, all func() []entry) error {
 func (r *Radius) entries() []entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]entry, 0, len(r.sessions))
-	for _, c := range r.sessions {
-		all = append(all, c.entry())
-	}
-	return all
+	return r.sessions.entries()
 }
 
 // keep has the journal keep the session of an address, or that it is over. Only told calls it.
@@ -132,7 +126,7 @@ func (r *Radius) keep(e entry) {
 		return
 	}
 	r.mu.Lock()
-	n := len(r.sessions)
+	n := len(r.sessions.at)
 	r.mu.Unlock()
 	if err := r.journal.add(e, n, r.entries); err != nil {
 		r.log.Error("a session is not kept: after the next start its records lack User-Name and Class", "error", err)
