@@ -22,10 +22,10 @@ import (
 // aclVariables are the variables of the hook acl.
 type aclVariables struct {
 	Allow []aclRule `env:"ALLOW" kind:"list of prefix=…, interface-id=…, remote-id=enterprise:…; an id is text or 0x and hex" open:"true" desc:"hook acl: serve only these, and nobody else"`
-	Deny  []aclRule `env:"DENY" kind:"list as for ALLOW" desc:"hook acl: never serve these, whatever ALLOW says"`
+	Deny  []aclRule `env:"DENY" kind:"list as for ALLOW" open:"true" desc:"hook acl: never serve these, whatever ALLOW says"`
 
 	AllowTest aclTest `env:"ALLOW_TEST" kind:"expression, see expressions.md" open:"true" desc:"hook acl: serve only those that it is true of, and those of ALLOW"`
-	DenyTest  aclTest `env:"DENY_TEST" kind:"expression as for ALLOW_TEST" desc:"hook acl: never serve those that it is true of"`
+	DenyTest  aclTest `env:"DENY_TEST" kind:"expression as for ALLOW_TEST" open:"true" desc:"hook acl: never serve those that it is true of"`
 }
 
 // Check implements hook.Checker. A list from a file may be empty for a while.
