@@ -13,7 +13,7 @@
 //	kind        what a value looks like, where the Go type does not say it
 //	reload      "true": read again on SIGHUP when it comes from a file
 //	secret      "true": never printed, and a file for it must hold a value
-//	open        "true": having no value lets more in, or takes service away, so a file for it must hold one
+//	open        "true": having no value lets more in or serves less, so a file for it must hold one
 //
 // A field whose type has UnmarshalText parses itself. Commas or line ends separate the elements of
 // a plain slice; blanks around them are allowed. A nested struct is a section; its envPrefix tag

@@ -30,9 +30,9 @@ var documents = map[string]string{
 	"DHCP6D_IPC_KEYS":     ipcKey + "\n",
 }
 
-// TestDocumentsBrokenWhileServing breaks every document in every way, and has its daemon reload. The
-// daemon keeps what it has, names the file or the variable, and serves on. It takes the document as
-// soon as that is whole.
+// TestDocumentsBrokenWhileServing breaks every document in every way, and has its daemon reload.
+// The daemon keeps what it has, names the file or the variable, and serves on. It takes the
+// document as soon as that is whole.
 func TestDocumentsBrokenWhileServing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -15,9 +15,9 @@ import (
 )
 
 // TestDiskTurnsReadOnly gives dhcp4d a disk whose file system turns read-only under load, as ext4
-// does after an error. dhcp4d acknowledges nothing, and says so to everybody who asks. It serves again
-// at once when a copy of the disk is mounted in its place, or after a restart when the disk was
-// repaired. Nothing that was acknowledged is lost.
+// does after an error. dhcp4d acknowledges nothing, and says so to everybody who asks. It serves
+// again at once when a copy of the disk is mounted in its place, or after a restart when the disk
+// was repaired. Nothing that was acknowledged is lost.
 func TestDiskTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	for _, kind := range stores {
