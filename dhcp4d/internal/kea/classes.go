@@ -263,7 +263,7 @@ func (c *converter) topClasses() (all []*yaml.Node) {
 
 // note adds a line to the report beside the verdicts on what is in a value.
 func (c *converter) note(v *value, verdict Verdict, format string, args ...any) {
-	c.lines = append(c.lines, Line{v.at, v.path, verdict, fmt.Sprintf(format, args...)})
+	c.lines = append(c.lines, Line{v.at, v.path(), verdict, fmt.Sprintf(format, args...)})
 }
 
 // additional writes the classes that a subnet asks for.

@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/document"
 )
 
@@ -433,9 +435,7 @@ func (c *converter) check() error {
 			}
 		}
 		before := c.size
-		for _, p := range parts {
-			c.takeOut(p)
-		}
+		c.takeOut(parts)
 		if c.size == before {
 			return fmt.Errorf("the document that was made has a mistake: %w", mistakes[0])
 		}
@@ -484,28 +484,66 @@ func (c *converter) partOf(m document.Mistake) (part, bool) {
 	return p, true
 }
 
-// takeOut takes a part out of the document, if it is still there, and reports it.
-func (c *converter) takeOut(p part) {
-	at := len(p.nodes) - 1
-	if !remove(p.nodes[at-1], p.nodes[at]) {
-		return
+// takeOut takes parts out of the document, those that are still there, and reports them.
+func (c *converter) takeOut(parts []part) {
+	taken := parts[:0]
+	for _, p := range parts {
+		at := len(p.nodes) - 1
+		if !remove(p.nodes[at-1], p.nodes[at]) {
+			continue
+		}
+		c.size--
+		for at > 1 && len(p.nodes[at-1].Content) == 0 && p.nodes[at-1].Kind == yaml.MappingNode { // such as options
+			at--
+			remove(p.nodes[at-1], p.nodes[at])
+		}
+		taken = append(taken, p)
 	}
-	c.size--
-	for at > 1 && len(p.nodes[at-1].Content) == 0 && p.nodes[at-1].Kind == yaml.MappingNode { // such as options
-		at--
-		remove(p.nodes[at-1], p.nodes[at])
+	last := map[string]int{} // the last part with a path
+	from := make([]*value, len(taken))
+	for i, p := range taken {
+		from[i] = p.from
+		last[p.from.path()] = i
 	}
-	c.retract(p.from)
-	c.left(p.from, "dhcp4d refuses it: %s", p.problem)
+	c.retract(from...)
+	for i, p := range taken {
+		within := false // another part, which was taken out later
+		for path := range above(p.from.path()) {
+			outer, ok := last[path]
+			within = within || (ok && outer > i)
+		}
+		if !within {
+			c.left(p.from, "dhcp4d refuses it: %s", p.problem)
+		}
+	}
 }
 
-// retract takes back what was said of a part and of what is in it.
-func (c *converter) retract(from *value) {
+// retract takes back what was said of parts and of what is in them.
+func (c *converter) retract(from ...*value) {
+	files := map[string]string{}
+	for _, v := range from {
+		if v != c.global {
+			files[v.path()] = v.at.File
+		}
+	}
 	c.lines = slices.DeleteFunc(c.lines, func(l Line) bool {
-		rest, inside := strings.CutPrefix(l.Path, from.path)
-		return from != c.global && inside && l.At.File == from.at.File &&
-			(rest == "" || rest[0] == '.' || rest[0] == '[')
+		for path := range above(l.Path) {
+			if file, ok := files[path]; ok && file == l.At.File {
+				return true
+			}
+		}
+		return false
 	})
+}
+
+// above returns a path, and the paths of all that it is in.
+func above(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path != "" && yield(path) {
+			budget.Spend(1)
+			path = path[:max(0, strings.LastIndexAny(path, ".["))]
+		}
+	}
 }
 
 // steps are the keys and indexes of a path.

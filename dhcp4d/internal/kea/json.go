@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Position is a place in a file. Lines and columns count from 1, columns in octets.
@@ -46,12 +48,28 @@ func (k kind) String() string {
 type value struct {
 	kind    kind
 	at      Position
-	path    string // from the top, such as subnet4[0].pools
+	up      *value // what it is in; nil: it is the top
+	key     string // in up, if that is an object
+	index   int    // in up, if that is a list
 	text    string // of a scalar: the text of a string, else as it is written
 	keys    []string
 	values  []*value // of an object, in the order of the keys; of a list
 	said    bool     // the report has a line of it, or of all that is in it
 	entered bool     // somebody looked for what is in it
+}
+
+// path says how the value is reached from the top, such as subnet4[0].pools.
+func (v *value) path() string {
+	switch {
+	case v.up == nil:
+		return ""
+	case v.up.kind == list:
+		return v.up.path() + "[" + strconv.Itoa(v.index) + "]"
+	}
+	if up := v.up.path(); up != "" {
+		return up + "." + v.key
+	}
+	return v.key
 }
 
 // get returns the value of a key of an object, nil if there is none.
@@ -60,6 +78,7 @@ func (v *value) get(key string) *value {
 		return nil
 	}
 	v.entered = true
+	budget.Spend(len(v.keys))
 	for i, k := range v.keys {
 		if k == key {
 			return v.values[i]
@@ -107,7 +126,7 @@ func parse(name string, read func(path string) ([]byte, error)) (v *value, warni
 		}
 	}()
 	p.open(name)
-	v = p.value("", 0)
+	v = p.value(value{}, 0)
 	p.blank()
 	if !p.ended() {
 		if v.kind == text && p.next() == ':' {
@@ -174,6 +193,7 @@ func (p *parser) starts(with string) bool {
 }
 
 func (p *parser) advance(n int) {
+	budget.Spend(n)
 	f := p.top()
 	for _, c := range []byte(f.content[f.at : f.at+n]) {
 		if f.column++; c == '\n' {
@@ -242,9 +262,11 @@ func (p *parser) include() {
 	p.open(name)
 }
 
-func (p *parser) value(path string, depth int) *value {
+// value reads a value. The place is a value that says where it will be.
+func (p *parser) value(place value, depth int) *value {
 	p.blank()
-	v := &value{at: p.position(), path: path}
+	v := &place
+	v.at = p.position()
 	if depth > maxDepth {
 		p.fail("more than %d objects and lists are inside each other", maxDepth)
 	}
@@ -331,7 +353,7 @@ func (p *parser) list(v *value, depth int) {
 		return
 	}
 	for {
-		v.values = append(v.values, p.value(v.path+"["+strconv.Itoa(len(v.values))+"]", depth+1))
+		v.values = append(v.values, p.value(value{up: v, index: len(v.values)}, depth+1))
 		if !p.comma(v.at, ']', "a list") {
 			return
 		}
@@ -362,11 +384,7 @@ func (p *parser) object(v *value, depth int) {
 			p.fail("a colon must follow the key %q", key)
 		}
 		p.advance(1)
-		path := key
-		if v.path != "" {
-			path = v.path + "." + key
-		}
-		v.keys, v.values = append(v.keys, key), append(v.values, p.value(path, depth+1))
+		v.keys, v.values = append(v.keys, key), append(v.values, p.value(value{up: v, key: key}, depth+1))
 		if !p.comma(v.at, '}', "an object") {
 			return
 		}

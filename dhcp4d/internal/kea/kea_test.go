@@ -94,9 +94,9 @@ func accounted(t *testing.T, name string, read func(string) ([]byte, error), i *
 	}
 	var walk func(v *value, covered bool)
 	walk = func(v *value, covered bool) {
-		covered = covered || said[v.path]
+		covered = covered || said[v.path()]
 		if v.kind != object && v.kind != list && !covered {
-			t.Errorf("%s: nothing is said of %s", v.at, v.path)
+			t.Errorf("%s: nothing is said of %s", v.at, v.path())
 		}
 		for _, child := range v.values {
 			walk(child, covered)

@@ -47,7 +47,7 @@ type report struct {
 
 func (r *report) say(v *value, verdict Verdict, format string, args ...any) {
 	v.said = true
-	r.lines = append(r.lines, Line{v.at, v.path, verdict, fmt.Sprintf(format, args...)})
+	r.lines = append(r.lines, Line{v.at, v.path(), verdict, fmt.Sprintf(format, args...)})
 }
 
 func (r *report) taken(v *value, format string, args ...any)   { r.say(v, Taken, format, args...) }
