@@ -16,7 +16,8 @@ import (
 // documents are the values that the daemons read from files, by variable. The list of reservations
 // is named in the subnets document.
 var documents = map[string]string{
-	"DHCP4D_SUBNETS": "- id: 1\n  subnet: 10.0.0.0/16\n  pools: [10.0.0.10-10.0.1.250]\n  match:\n    - link-address: 2001:db8:7::/64\n" +
+	"DHCP4D_SUBNETS": "- id: 1\n  subnet: 10.0.0.0/16\n  pools: [10.0.0.10-10.0.1.250]\n" +
+		"  match:\n    - link-address: 2001:db8:7::/64\n" +
 		"  reservations-file: RESERVATIONS\n",
 	"DHCP4D_RESERVATIONS": "hw-address,address\n02:00:00:00:00:99,10.0.2.1\n",
 	"DHCP4D_HOOKS":        "rules\n",
@@ -63,7 +64,8 @@ func TestDocumentsBrokenWhileServing(t *testing.T) {
 			if successful == 0 {
 				return err == nil && m[name+"successful"] == 0
 			}
-			return err == nil && m[name+"successful"] == 1 && m[name+"timestamp_seconds"] > before[name+"timestamp_seconds"]
+			return err == nil && m[name+"successful"] == 1 &&
+				m[name+"timestamp_seconds"] > before[name+"timestamp_seconds"]
 		})
 	}
 	tried := 0

@@ -44,14 +44,16 @@ func turnsReadOnly(t *testing.T, kind string, repair bool) {
 			netnstest.Skip(t, fmt.Sprintf("%s: %v: %s", command, err, said))
 		}
 	}
-	b.config.Through = []string{"unshare", "--mount", "sh", "-c", `mount -o loop "$0" "$1" && shift && exec "$@"`, disk, dir}
+	b.config.Through = []string{"unshare", "--mount", "sh", "-c",
+		`mount -o loop "$0" "$1" && shift && exec "$@"`, disk, dir}
 	b.config.Env = append(b.config.Env, "DHCP4D_STORE="+kind+":"+filepath.Join(dir, "leases"))
 	b.start()
 	w := b.crowd(ackcheck.Config{Clients: 250, Window: 16})
 	stop := b.load(w)
 	inside := func(script string) {
 		t.Helper()
-		c := exec.CommandContext(t.Context(), "nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", b.four.PID()), "sh", "-ec", script, disk, dir)
+		c := exec.CommandContext(t.Context(), "nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", b.four.PID()),
+			"sh", "-ec", script, disk, dir)
 		if said, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", script, err, said)
 		}
@@ -68,7 +70,8 @@ func turnsReadOnly(t *testing.T, kind string, repair bool) {
 			return false
 		}
 		for series, n := range m {
-			if strings.HasPrefix(series, "dhcp6d_ipc_backend_state{") && strings.Contains(series, `state="unable"`) && n == 1 {
+			if strings.HasPrefix(series, "dhcp6d_ipc_backend_state{") &&
+				strings.Contains(series, `state="unable"`) && n == 1 {
 				return true
 			}
 		}
@@ -82,7 +85,8 @@ func turnsReadOnly(t *testing.T, kind string, repair bool) {
 		t.Errorf("%d ACKs without a disk", n)
 	}
 	said := b.four.Output()
-	for _, word := range []string{"lease store failed; nothing is acknowledged until it is back", "read-only file system", dir} {
+	for _, word := range []string{"lease store failed; nothing is acknowledged until it is back",
+		"read-only file system", dir} {
 		if !strings.Contains(said, word) {
 			t.Errorf("it does not say %q: %s", word, said)
 		}

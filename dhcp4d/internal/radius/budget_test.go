@@ -25,7 +25,8 @@ func crowded(t testing.TB, end func(a netip.Addr)) *Radius {
 	r := made(t, func(_ context.Context, a netip.Addr) error {
 		end(a)
 		return nil
-	}, "RADIUS_SERVERS=[::1]:9", "RADIUS_ACCOUNTING_SERVERS=[::1]:9", "RADIUS_DISCONNECT_LISTEN=[::1]:0", "RADIUS_DISCONNECT_FROM=192.0.2.0/24")
+	}, "RADIUS_SERVERS=[::1]:9", "RADIUS_ACCOUNTING_SERVERS=[::1]:9", "RADIUS_DISCONNECT_LISTEN=[::1]:0",
+		"RADIUS_DISCONNECT_FROM=192.0.2.0/24")
 	for i := range 5000 {
 		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 		c := client{user: "crowd", port: "other", mac: fmt.Sprintf("02-00-00-00-%02X-%02X", i>>8, i&255)}
@@ -53,9 +54,12 @@ func request(attributes []byte) []byte {
 // costly are requests that were made to cost time.
 func costly() (all [][]byte) {
 	for _, attributes := range [][]byte{
-		[]byte("\x01\x07alone"), []byte("\x01\x07crowd"), []byte("\x01\x07crowd\x57\x06port"), []byte("\x01\x07crowd\x57\x08port-7"),
-		[]byte("\x1f\x1302-00-00-00-01-01"), []byte("\x57\x06port\x1f\x1302-00-00-00-01-01"), []byte("\x2c\x0c0a000001-1"), []byte("\x08\x06\x0a\x00\x00\x07"),
-		[]byte("\x01\x07crowd\x57\x06none"), bytes.Repeat([]byte{33, 2}, 200), bytes.Repeat([]byte{33, 3, 1}, 300), bytes.Repeat([]byte{18, 3, 1}, 300),
+		[]byte("\x01\x07alone"), []byte("\x01\x07crowd"), []byte("\x01\x07crowd\x57\x06port"),
+		[]byte("\x01\x07crowd\x57\x08port-7"),
+		[]byte("\x1f\x1302-00-00-00-01-01"), []byte("\x57\x06port\x1f\x1302-00-00-00-01-01"),
+		[]byte("\x2c\x0c0a000001-1"), []byte("\x08\x06\x0a\x00\x00\x07"),
+		[]byte("\x01\x07crowd\x57\x06none"), bytes.Repeat([]byte{33, 2}, 200),
+		bytes.Repeat([]byte{33, 3, 1}, 300), bytes.Repeat([]byte{18, 3, 1}, 300),
 	} {
 		all = append(all, request(attributes))
 	}
@@ -93,8 +97,10 @@ func TestBudgetOfAnAccessAccept(t *testing.T) {
 	r := made(t, nil, "RADIUS_SERVERS=[::1]:9")
 	classes := 0
 	seeds := [][]byte{
-		request(bytes.Repeat([]byte{byte(rfc2865.FilterID_Type), 3, 'a'}, 300)), request(bytes.Repeat([]byte{byte(rfc2865.Class_Type), 2}, 500)),
-		request(bytes.Repeat([]byte{byte(rfc2865.UserName_Type), 3, 'a'}, 300)), request([]byte("\x08\x06\xc0\x00\x02\x07")),
+		request(bytes.Repeat([]byte{byte(rfc2865.FilterID_Type), 3, 'a'}, 300)),
+		request(bytes.Repeat([]byte{byte(rfc2865.Class_Type), 2}, 500)),
+		request(bytes.Repeat([]byte{byte(rfc2865.UserName_Type), 3, 'a'}, 300)),
+		request([]byte("\x08\x06\xc0\x00\x02\x07")),
 	}
 	budgettest.Hold(t, "accept", 4, seeds, func(b []byte) {
 		budget.Spend(len(b)) // what Parse reads

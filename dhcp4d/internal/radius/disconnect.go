@@ -174,7 +174,8 @@ func (r *Radius) find(p *radius.Packet) (a netip.Addr, key []byte, cause rfc3576
 		return a, nil, rfc5176.ErrorCause_Value_MultipleSessionSelectionUnsupported
 	case s != nil:
 		return s.address, s.key, 0
-	case hasAddress && session == "" && want.names == (names{}) && r.sessions.at[address] == nil: // such as a lease from before our start
+	case hasAddress && session == "" && want.names == (names{}) && r.sessions.at[address] == nil:
+		// Such as a lease from before our start.
 		return address, nil, 0
 	}
 	return a, nil, rfc3576.ErrorCause_Value_SessionContextNotFound

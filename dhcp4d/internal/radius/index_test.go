@@ -22,7 +22,8 @@ func TestSessionsAreFoundAsByALookAtAll(t *testing.T) {
 		case 0:
 			all.remove(a)
 		default:
-			all.put(session{client: client{user: pick("u"), port: pick("p"), mac: pick("m")}, address: a, id: sessionOf(a, uint64(random.IntN(3)))})
+			all.put(session{client: client{user: pick("u"), port: pick("p"), mac: pick("m")}, address: a,
+				id: sessionOf(a, uint64(random.IntN(3)))})
 		}
 		w := wanted{names: names{pick("u"), pick("p"), pick("m")}}
 		for i := range w.names {
@@ -80,7 +81,8 @@ func TestASessionEndsAtItsOwnAddress(t *testing.T) {
 	f := serve(t, func(p *radius.Packet) *radius.Packet { return p.Response(radius.CodeAccountingResponse) })
 	r := made(t, nil, "RADIUS_SERVERS="+access.at, "RADIUS_ACCOUNTING_SERVERS="+f.at)
 	r.decide(asked())
-	first, second, over := event("allocated", 1_800_000_000), event("allocated", 1_800_000_100), event("expired", 1_800_000_200)
+	first, second := event("allocated", 1_800_000_000), event("allocated", 1_800_000_100)
+	over := event("expired", 1_800_000_200)
 	second.Address, second.Start = netip.MustParseAddr("192.0.2.8"), 1_800_000_100
 	for _, e := range []*outside.Event{first, second, over} {
 		if err := r.told(e); err != nil {

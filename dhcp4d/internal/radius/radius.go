@@ -326,7 +326,8 @@ func (r *Radius) track(e *outside.Event, status rfc2866.AcctStatusType) (_ sessi
 	default:
 		now.client = r.stranger(e)
 	}
-	if status == rfc2866.AcctStatusType_Value_Stop || (before != nil && before.id == now.id && before.equal(&now.client)) {
+	if status == rfc2866.AcctStatusType_Value_Stop ||
+		(before != nil && before.id == now.id && before.equal(&now.client)) {
 		return now, false
 	}
 	if before != nil || len(r.sessions.at) < maxClients {
