@@ -106,6 +106,16 @@ func (l *Loader) Parse(into any) {
 	l.section(reflect.ValueOf(into).Elem(), l.prefix, false)
 }
 
+// Hold is the tag open of variables that were parsed.
+func (l *Loader) Hold(names ...string) {
+	for i := range l.variables {
+		v := &l.variables[i]
+		if slices.Contains(names, strings.TrimPrefix(v.Name, l.prefix)) && v.Source != "" && strings.TrimSpace(v.Value) == "" {
+			l.blank(v, v.Source)
+		}
+	}
+}
+
 // ParseSection is Parse for variables whose names begin with prefix. They can be reloaded, but for
 // those with the tag reload:"false". It returns the names of those that are given.
 func (l *Loader) ParseSection(prefix string, into any) (given []string) {

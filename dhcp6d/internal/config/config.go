@@ -97,7 +97,7 @@ func (c Config) Warnings() []string { return c.warnings }
 type raw struct {
 	Interfaces     patterns       `env:"INTERFACES,required" kind:"list of names and patterns, such as eth0 or eth*,!eth1" reload:"true" desc:"client-facing interfaces; ff02::1:2 is joined on each"`
 	JoinSite       joinSite       `env:"JOIN_SITE" envDefault:"auto" kind:"true, false or auto" reload:"true" desc:"also join ff05::1:3, the site-wide group that relays send to (RFC 9915 section 7.1); auto joins it where RELAYS allows relays"`
-	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" reload:"true" open:"true" desc:"relay agents: sources from which Relay-forward is accepted, from others it is dropped; list the relays behind a relay too, otherwise their levels are not believed"`
+	Relays         []netip.Prefix `env:"RELAYS" kind:"list of IPv6 prefixes" reload:"true" desc:"relay agents: sources from which Relay-forward is accepted, from others it is dropped; list the relays behind a relay too, otherwise their levels are not believed"`
 	LDRAInterfaces patterns       `env:"LDRA_INTERFACES" kind:"list of names and patterns" reload:"true" desc:"interfaces where Relay-forward from a link-local source, a lightweight relay agent, is taken"`
 	LDRALinks      []netip.Prefix `env:"LDRA_LINKS" kind:"list of IPv6 prefixes" reload:"true" desc:"link-addresses of links behind relays where Relay-forward from a link-local source, a lightweight relay agent or a relay that sends by multicast, is believed; elsewhere such a level does not count, because a client can write it"`
 	ServerPort     uint16         `env:"SERVER_PORT" envDefault:"547" kind:"a port" desc:"UDP port that clients and relays send to"`
@@ -114,7 +114,7 @@ type raw struct {
 	Options     optionVariables
 	LinkOptions linkEntries `env:"LINK_OPTIONS" kind:"lines of a link and VARIABLE=value, with blanks between" reload:"true" desc:"other values of the nine variables above for an Information-request on one link: an interface, for clients whose link no relay names, or the prefix of the address by which relays name the link; the first line that fits counts"`
 
-	Links linksVariable `env:"LINKS" kind:"a YAML or JSON document, usually in a file that DHCP6D_LINKS_FILE names" reload:"true" open:"true" desc:"DS-Lite, MAP-E, MAP-T, lw4o6 and 4o6 by link, interface, Interface-Id or class, see softwires.md"`
+	Links linksVariable `env:"LINKS" kind:"a YAML or JSON document, usually in a file that DHCP6D_LINKS_FILE names" reload:"true" desc:"DS-Lite, MAP-E, MAP-T, lw4o6 and 4o6 by link, interface, Interface-Id or class, see softwires.md"`
 
 	DHCPv6Servers     []DHCPv6Server `env:"DHCPV6_SERVERS" kind:"list of [address]:port or name:port" reload:"true" desc:"the DHCPv6 servers that get, in a Relay-forward, every message that dhcp6d does not serve or answer itself, such as Solicit; at most 8, and each gets every message; of a name all addresses count; the port is 547 if none is given; unset drops these messages"`
 	DHCPv6Links       []LinkAddress  `env:"DHCPV6_LINK_ADDRESSES" kind:"list of interface=address" reload:"true" desc:"the link-address of Relay-forwards for clients on an interface, by which the DHCPv6 servers choose the subnet; unset takes the lowest global address of the interface"`
@@ -145,6 +145,7 @@ func Load(environ []string) (Config, error) {
 	l := config.New(Prefix, environ)
 	var r raw
 	l.Parse(&r)
+	l.Hold("LINKS", "RELAYS")
 	run := hook.Configure(l, Prefix, hooks.All())
 	var rest rawRest
 	l.Parse(&rest)
