@@ -38,9 +38,9 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 			told = append(told, c.again(lastOf(&b), b.Changed, b))
 		}
 		if ended(&b) {
-			e := c.again(lease.ExpiredEvent, b.Expires, b)
+			e := c.again(lease.EventExpired, b.Expires, b)
 			if b.State == lease.Declined {
-				e.Event = lease.Reclaimed
+				e.Event = lease.EventReclaimed
 			}
 			told = append(told, e)
 		}
@@ -60,11 +60,11 @@ func (c *Core) again(e lease.Event, at lease.Time, b lease.Binding) event.Lease 
 func lastOf(b *lease.Binding) lease.Event {
 	switch {
 	case b.State == lease.Released:
-		return lease.ReleasedEvent
+		return lease.EventReleased
 	case b.State == lease.Declined:
-		return lease.DeclinedEvent
+		return lease.EventDeclined
 	case b.Start == b.Changed:
-		return lease.Allocated
+		return lease.EventAllocated
 	}
-	return lease.Renewed
+	return lease.EventRenewed
 }

@@ -83,7 +83,8 @@ func TestPacketLog(t *testing.T) {
 	if h.Lease4Select.Run(q) != hook.Continue {
 		t.Error("a packet is dropped")
 	}
-	h.Leases4Committed.Run(&event.Lease{Event: lease.Allocated, Time: now, Interface: "eth1", Binding: lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.9")}, Subnet: 7}})
+	h.Leases4Committed.Run(&event.Lease{Event: lease.EventAllocated, Time: now, Interface: "eth1",
+		Binding: lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.9")}, Subnet: 7}})
 	q.Data = message[:200]
 	for range 4 {
 		h.Lease4Select.Run(q)

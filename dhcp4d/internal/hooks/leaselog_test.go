@@ -133,7 +133,7 @@ func TestALineDoesNotAllocate(t *testing.T) {
 
 func change() *event.Lease {
 	return &event.Lease{
-		Event: lease.Allocated, Time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Interface: "eth1",
+		Event: lease.EventAllocated, Time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Interface: "eth1",
 		Binding: lease.Binding{
 			ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}, Subnet: 1, State: lease.Bound,
 			Client: []byte{dhcp4.KeyClientID, 0xff, 0, 0, 0, 1},
@@ -468,7 +468,7 @@ func TestAPipeThatNobodyReadsHoldsUpNoStop(t *testing.T) {
 	l := startLeaseLog("", &stream{WriteCloser: w}, leaselog.Rotation{}, slog.New(slog.DiscardHandler), lost)
 	const lines = 2000 // more than a pipe holds
 	for range lines {
-		l.add(changeOf(lease.Allocated, 1))
+		l.add(changeOf(lease.EventAllocated, 1))
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)

@@ -268,7 +268,7 @@ const catchUpSlack = 10
 // tell stores an event for the program. Several goroutines may call it.
 func (k *kept) tell(e *event.Lease) {
 	b, state := &e.Binding, e.Binding.State.String()
-	if e.Event == lease.ExpiredEvent { // the record of a lease that is over by time stays as it was
+	if e.Event == lease.EventExpired { // the record of a lease that is over by time stays as it was
 		state = e.Event.String()
 	}
 	record := outside.Event{

@@ -284,15 +284,15 @@ func newRunMetrics(reg prometheus.Registerer) *runMetrics {
 // A renewed lease is lease4_renew only.
 func runPoint(e lease.Event) string {
 	switch e {
-	case lease.Renewed:
+	case lease.EventRenewed:
 		return "lease4_renew"
-	case lease.ReleasedEvent:
+	case lease.EventReleased:
 		return "lease4_release"
-	case lease.DeclinedEvent:
+	case lease.EventDeclined:
 		return "lease4_decline"
-	case lease.ExpiredEvent:
+	case lease.EventExpired:
 		return "lease4_expire"
-	case lease.Reclaimed:
+	case lease.EventReclaimed:
 		return "lease4_recover"
 	}
 	return "leases4_committed" // allocated, or its own again
@@ -375,7 +375,7 @@ func runState(e *event.Lease) string {
 	switch {
 	case e.Binding.State == lease.Declined:
 		return "declined"
-	case e.Event == lease.ExpiredEvent || e.Event == lease.Reclaimed:
+	case e.Event == lease.EventExpired || e.Event == lease.EventReclaimed:
 		return "expired-reclaimed"
 	case e.Binding.State == lease.Released:
 		return "released"

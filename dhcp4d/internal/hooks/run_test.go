@@ -84,16 +84,16 @@ func TestFacts(t *testing.T) {
 		state lease.State
 		want  []string
 	}{
-		{lease.Allocated, lease.Bound, []string{"1 leases4_committed", "LEASE4_ADDRESS=192.0.2.5", "LEASE4_HWADDR=02:00:00:00:00:05", "LEASE4_HWADDR_TYPE=1",
+		{lease.EventAllocated, lease.Bound, []string{"1 leases4_committed", "LEASE4_ADDRESS=192.0.2.5", "LEASE4_HWADDR=02:00:00:00:00:05", "LEASE4_HWADDR_TYPE=1",
 			"LEASE4_CLIENT_ID=ff:05", "LEASE4_STATE=default", "LEASE4_SUBNET_ID=7", "LEASE4_CLTT=2000", "LEASE4_VALID_LIFETIME=3600",
 			"LEASES4_SIZE=1", "LEASES4_AT0_ADDRESS=192.0.2.5", "DELETED_LEASES4_SIZE=0", "LEASE4_EVENT=allocated", "LEASE4_START=1000", "LEASE4_EXPIRES=5600",
 			"QUERY4_IFACE_NAME=eth1", "QUERY4_REMOTE_ADDR=2001:db8::9", "RELAYS6_SIZE=1", "RELAYS6_AT0_LINK_ADDRESS=2001:db8::1",
 			"RELAYS6_AT0_PEER_ADDRESS=fe80::1", "RELAYS6_AT0_INTERFACE_ID=70:00", "RELAYS6_AT0_REMOTE_ID="}},
-		{lease.Renewed, lease.Bound, []string{"1 lease4_renew", "LEASE4_STATE=default"}},
-		{lease.ReleasedEvent, lease.Released, []string{"1 lease4_release", "LEASE4_STATE=released"}},
-		{lease.DeclinedEvent, lease.Declined, []string{"1 lease4_decline", "LEASE4_STATE=declined"}},
-		{lease.ExpiredEvent, lease.Bound, []string{"1 lease4_expire", "LEASE4_STATE=expired-reclaimed"}},
-		{lease.Reclaimed, lease.NoState, []string{"1 lease4_recover", "LEASE4_STATE=expired-reclaimed"}},
+		{lease.EventRenewed, lease.Bound, []string{"1 lease4_renew", "LEASE4_STATE=default"}},
+		{lease.EventReleased, lease.Released, []string{"1 lease4_release", "LEASE4_STATE=released"}},
+		{lease.EventDeclined, lease.Declined, []string{"1 lease4_decline", "LEASE4_STATE=declined"}},
+		{lease.EventExpired, lease.Bound, []string{"1 lease4_expire", "LEASE4_STATE=expired-reclaimed"}},
+		{lease.EventReclaimed, lease.NoState, []string{"1 lease4_recover", "LEASE4_STATE=expired-reclaimed"}},
 	} {
 		t.Run(tt.event.String(), func(t *testing.T) {
 			e := changeOf(tt.event, 5)
@@ -116,7 +116,7 @@ func TestFacts(t *testing.T) {
 }
 
 func TestFactsOfALeaseWithoutEndOrIdentifier(t *testing.T) {
-	e := changeOf(lease.Allocated, 1)
+	e := changeOf(lease.EventAllocated, 1)
 	e.Binding.Expires, e.Binding.Client, e.Binding.Source = lease.Never, []byte{lease.KeyHardware, 1, 2}, netip.Addr{}
 	facts := runFacts(e)
 	for _, want := range []string{"LEASE4_EXPIRES=never", "LEASE4_VALID_LIFETIME=4294967295", "LEASE4_CLIENT_ID=", "QUERY4_REMOTE_ADDR="} {
@@ -131,7 +131,7 @@ func TestOrder(t *testing.T) {
 	r := runOf(t, runVariables{Command: program(t, `echo "$LEASE4_ADDRESS $LEASE4_CLTT" >> `+out+"\n"), Workers: 4, Queue: 400}, nil)
 	for i := range 20 {
 		for n := range byte(4) {
-			e := changeOf(lease.Renewed, n)
+			e := changeOf(lease.EventRenewed, n)
 			e.Binding.Changed = lease.Time(i)
 			r.add(e)
 		}
@@ -167,7 +167,7 @@ func TestTrouble(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := runOf(t, runVariables{Command: program(t, tt.text), Timeout: 1}, nil)
 			defer r.Close()
-			r.add(changeOf(lease.Allocated, 1))
+			r.add(changeOf(lease.EventAllocated, 1))
 			eventually(t, "it is counted", func() bool { return testutil.ToFloat64(tt.result(r.pool.m)) == 1 })
 		})
 	}
@@ -178,7 +178,7 @@ func TestTrouble(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		r.add(changeOf(lease.Allocated, 1))
+		r.add(changeOf(lease.EventAllocated, 1))
 		eventually(t, "it is counted", func() bool { return testutil.ToFloat64(r.pool.m.notStarted) == 1 })
 	})
 	t.Run("a program that was never there is said at the start", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestTrouble(t *testing.T) {
 		hold := filepath.Join(t.TempDir(), "hold")
 		r := runOf(t, runVariables{Command: program(t, "while [ ! -e "+hold+" ]; do sleep 0.01; done\n"), Workers: 1, Queue: 10}, nil)
 		for range 1000 {
-			r.add(changeOf(lease.Renewed, 1)) // returns at once, or the test never ends
+			r.add(changeOf(lease.EventRenewed, 1)) // returns at once, or the test never ends
 		}
 		if n := waiting(r); n > 10 {
 			t.Errorf("%d wait", n)
@@ -207,7 +207,7 @@ func TestTrouble(t *testing.T) {
 	t.Run("stopping ends what hangs, and counts what waits", func(t *testing.T) {
 		r := runOf(t, runVariables{Command: program(t, "sleep 1000\n"), Workers: 1, Queue: 10}, nil)
 		for range 5 {
-			r.add(changeOf(lease.Renewed, 1))
+			r.add(changeOf(lease.EventRenewed, 1))
 		}
 		eventually(t, "the first runs", func() bool { return waiting(r) == 4 })
 		r.Close()
@@ -230,7 +230,7 @@ func TestWhatAProgramLeavesBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "pid")
 			r := runOf(t, runVariables{Command: program(t, strings.ReplaceAll(text, "OUT", out))}, nil)
-			r.add(changeOf(lease.Allocated, 1))
+			r.add(changeOf(lease.EventAllocated, 1))
 			eventually(t, "the program has ended", func() bool {
 				return testutil.ToFloat64(r.pool.m.ok)+testutil.ToFloat64(r.pool.m.failed) == 1
 			})
@@ -256,10 +256,10 @@ func TestAReloadOfRunLosesNoChange(t *testing.T) {
 		t.Error("a reload without a change makes another hook")
 	}
 	for range 3 {
-		first.add(changeOf(lease.Renewed, 1))
+		first.add(changeOf(lease.EventRenewed, 1))
 	}
 	second := runOf(t, runVariables{Command: program(t, "echo second >> "+out+"\n"), Workers: 1, Queue: 10}, first)
-	second.add(changeOf(lease.Renewed, 1))
+	second.add(changeOf(lease.EventRenewed, 1))
 	if err := first.Close(); err != nil { // as the reload does once second is in use
 		t.Error(err)
 	}

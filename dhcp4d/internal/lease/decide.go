@@ -342,9 +342,9 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 		}
 		d.TakenOver = a.Standing == Taken
 		d.Time = r.wanted(a.Times)
-		d.Change, d.Event, d.Expires = Bind, Allocated, r.now.After(d.Time)
+		d.Change, d.Event, d.Expires = Bind, EventAllocated, r.now.After(d.Time)
 		if a.Known {
-			d.Event = Reused
+			d.Event = EventReused
 		}
 		return d
 	}
@@ -361,7 +361,7 @@ func (r *rules) ack(a *Address, renewal bool) Decision {
 	d.Time = r.wanted(a.Times)
 	d.Expires = r.now.After(d.Time)
 	if moved || d.Expires != a.Expires || r.q.Shared {
-		d.Change, d.Event, d.Moved = Extend, Renewed, moved
+		d.Change, d.Event, d.Moved = Extend, EventRenewed, moved
 	}
 	return d
 }
@@ -377,7 +377,7 @@ func (r *rules) decline() Decision {
 		return silent(silence.NotHolder)
 	}
 	return Decision{
-		Silence: silence.Declined, Change: Decline, Event: DeclinedEvent, ID: a.ID,
+		Silence: silence.Declined, Change: Decline, Event: EventDeclined, ID: a.ID,
 		Expires: r.now.After(r.p.Quarantine),
 	}
 }
@@ -391,7 +391,7 @@ func (r *rules) release() Decision {
 	case a.Standing != Mine || !a.mayEnd():
 		return silent(silence.NotHolder)
 	}
-	return Decision{Silence: silence.Released, Change: Release, Event: ReleasedEvent, ID: a.ID, Expires: r.now}
+	return Decision{Silence: silence.Released, Change: Release, Event: EventReleased, ID: a.ID, Expires: r.now}
 }
 
 // otherServer reports whether a RELEASE or DECLINE names another server. Option 54 must be there

@@ -72,15 +72,15 @@ type Event uint8
 
 // The events.
 const (
-	NoEvent       Event = iota
-	Allocated           // a client got an address that was not its own
-	Renewed             // a binding was extended
-	Reused              // a client got the address that it had before
-	ReleasedEvent       // a binding was ended by its client, by the operator, or by the client's next binding
-	DeclinedEvent       // an address was put into quarantine
-	ExpiredEvent        // a binding ended by time
-	Reclaimed           // a quarantine ended
-	EventCount    = iota
+	NoEvent        Event = iota
+	EventAllocated       // a client got an address that was not its own
+	EventRenewed         // a binding was extended
+	EventReused          // a client got the address that it had before
+	EventReleased        // a binding was ended by its client, by the operator, or by the client's next binding
+	EventDeclined        // an address was put into quarantine
+	EventExpired         // a binding ended by time
+	EventReclaimed       // a quarantine ended
+	EventCount     = iota
 )
 
 var events = [EventCount]string{"none", "allocated", "renewed", "reused", "released", "declined", "expired",

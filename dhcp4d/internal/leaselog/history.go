@@ -65,12 +65,12 @@ type line struct {
 // client renews some hundred thousand times a year, and a history has few tenures.
 func (l *line) renews(before *line) bool {
 	switch before.Event {
-	case lease.Allocated.String(), lease.Renewed.String(), lease.Reused.String():
+	case lease.EventAllocated.String(), lease.EventRenewed.String(), lease.EventReused.String():
 	default:
 		return false
 	}
 	until := before.until()
-	return l.Event == lease.Renewed.String() && !l.Time.Before(before.Latest) &&
+	return l.Event == lease.EventRenewed.String() && !l.Time.Before(before.Latest) &&
 		(until.IsZero() || !until.Before(l.Time)) &&
 		reflect.DeepEqual(before.Client, l.Client)
 }
@@ -267,7 +267,7 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 	end := func(at time.Time, how, by string) {
 		last := &all[len(all)-1]
 		if !last.To.IsZero() && last.To.Before(at) {
-			at, how, by = last.To, lease.ExpiredEvent.String(), ""
+			at, how, by = last.To, lease.EventExpired.String(), ""
 		}
 		last.To, last.End, last.By = at, how, by
 		open = false
@@ -283,9 +283,9 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 			last = &all[len(all)-1]
 		}
 		switch l.Event {
-		case lease.Allocated.String(), lease.Renewed.String(), lease.Reused.String():
+		case lease.EventAllocated.String(), lease.EventRenewed.String(), lease.EventReused.String():
 			from, how := l.Time, Replaced
-			if last != nil && last.same(&l.Client) && l.Event == lease.Renewed.String() &&
+			if last != nil && last.same(&l.Client) && l.Event == lease.EventRenewed.String() &&
 				(last.To.IsZero() || !last.To.Before(l.Time)) {
 				if l.Client.Interface == "" || reflect.DeepEqual(last.Client, l.Client) {
 					if !l.Latest.Before(latest) { // a part of a file that is there twice knows less
@@ -294,24 +294,24 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 					continue
 				}
 				how = Moved
-			} else if l.Event == lease.Renewed.String() {
+			} else if l.Event == lease.EventRenewed.String() {
 				from = l.began(all) // what it renews is not in the log
 			}
 			if open {
 				end(l.Time, how, "")
 			}
 			begin(from, l)
-		case lease.ReleasedEvent.String(), lease.DeclinedEvent.String(), lease.ExpiredEvent.String():
+		case lease.EventReleased.String(), lease.EventDeclined.String(), lease.EventExpired.String():
 			if last == nil || !last.same(&l.Client) {
 				from := l.began(all)
-				if len(all) > 0 || !from.Before(l.Time) || l.Event == lease.DeclinedEvent.String() {
+				if len(all) > 0 || !from.Before(l.Time) || l.Event == lease.EventDeclined.String() {
 					continue // it ends what the log does not know
 				}
 				begin(from, l) // the log begins within the lease
 				all[0].To = time.Time{}
 			}
 			at := l.Time
-			if l.Event == lease.ExpiredEvent.String() && l.Expires != nil && l.Expires.Before(at) {
+			if l.Event == lease.EventExpired.String() && l.Expires != nil && l.Expires.Before(at) {
 				at = *l.Expires
 			}
 			end(at, l.Event, l.By)
@@ -319,7 +319,7 @@ func tenures(lines []line, now time.Time) (all []Tenure) {
 	}
 	if open {
 		if last := &all[len(all)-1]; !last.To.IsZero() && !last.To.After(now) {
-			last.End = lease.ExpiredEvent.String()
+			last.End = lease.EventExpired.String()
 		}
 	}
 	return all

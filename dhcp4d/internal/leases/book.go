@@ -108,7 +108,7 @@ func (p position) inFrontOf(seq uint64, record int) bool {
 }
 
 // byTime reports whether the lease has ended by time. Such an end has no record.
-func (e *ending) byTime() bool { return e.event != lease.ReleasedEvent }
+func (e *ending) byTime() bool { return e.event != lease.EventReleased }
 
 func (n *endings) add(e ending, b *lease.Binding) {
 	n.list = append(n.list, e)

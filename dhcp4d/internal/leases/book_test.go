@@ -183,16 +183,16 @@ func TestALeaseEndsBehindTheSecondInWhichItExpires(t *testing.T) {
 	a := b.bind("one")
 	b.machine.Pass(leaseTime * time.Second)
 	b.ended()
-	if l := b.of(a); b.events(lease.ExpiredEvent) != 0 || l.Expires != b.clock.Shown() {
+	if l := b.of(a); b.events(lease.EventExpired) != 0 || l.Expires != b.clock.Shown() {
 		t.Errorf("it ended early; it expires at %d, now is %d", l.Expires, b.clock.Shown())
 	}
 	b.machine.Pass(time.Second)
 	b.ended()
-	if len(b.told) != 1 || b.told[0].Event != lease.ExpiredEvent || b.told[0].Binding.Addr != a || b.events(lease.ExpiredEvent) != 1 {
+	if len(b.told) != 1 || b.told[0].Event != lease.EventExpired || b.told[0].Binding.Addr != a || b.events(lease.EventExpired) != 1 {
 		t.Errorf("observers are told %+v", b.told)
 	}
 	b.ended()
-	if b.events(lease.ExpiredEvent) != 1 {
+	if b.events(lease.EventExpired) != 1 {
 		t.Error("it ended twice")
 	}
 	if d := b.query(dhcp4.Discover, "one", netip.Addr{}); d.Addr != a {
@@ -227,8 +227,8 @@ func TestTheExpiryHoldsTheTableForSoManyLeasesAtATime(t *testing.T) {
 		t.Errorf("%d leases have ended under one lock, want at most %d", n, expireBatch)
 	}
 	b.ended()
-	if b.events(lease.ExpiredEvent) != 2*n {
-		t.Errorf("%v leases have ended, want %d", b.events(lease.ExpiredEvent), 2*n)
+	if b.events(lease.EventExpired) != 2*n {
+		t.Errorf("%v leases have ended, want %d", b.events(lease.EventExpired), 2*n)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestPeopleSeeTheWallClock(t *testing.T) {
 		t.Errorf("the lease is shown to expire at %d, before the step it was %d", l.Expires, shown)
 	}
 	b.ended()
-	if b.events(lease.ExpiredEvent) != 0 {
+	if b.events(lease.EventExpired) != 0 {
 		t.Error("the step has ended the lease")
 	}
 	b.machine.Pass((leaseTime + 1) * time.Second)
@@ -368,7 +368,7 @@ func TestWhatTheStoreRefusesBelongsToItsHolder(t *testing.T) {
 	}
 	b.machine.Pass(time.Minute + time.Second)
 	b.ended()
-	if b.told[len(b.told)-1].Event != lease.ExpiredEvent {
+	if b.told[len(b.told)-1].Event != lease.EventExpired {
 		t.Errorf("the holder's lease ends with %+v", b.told)
 	}
 	if err := b.Refused(records, []store.Refusal{{Record: 1}}, b.seq); err == nil {

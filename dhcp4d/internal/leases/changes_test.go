@@ -57,9 +57,9 @@ func TestObserversLearnTheWayOfEachQuery(t *testing.T) {
 	ports := []string{"port 1", "a port with a long name, so that the memory has to grow", "port 3"}
 	for i, port := range ports {
 		records.Add(&lease.Binding{ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
-		c.ByQuery(lease.Allocated, i, queryBy(t, "eth1", port), true)
+		c.ByQuery(lease.EventAllocated, i, queryBy(t, "eth1", port), true)
 	}
-	c.ByQuery(lease.Renewed, 0, queryBy(t, "eth1", "unobserved"), false)
+	c.ByQuery(lease.EventRenewed, 0, queryBy(t, "eth1", "unobserved"), false)
 	c.ByQuery(lease.NoEvent, 0, queryBy(t, "eth1", "nothing"), true)
 	b.notifier.Committed(1, records.Records, nil, &c, nil)
 	if len(b.told) != len(ports) {
@@ -70,12 +70,12 @@ func TestObserversLearnTheWayOfEachQuery(t *testing.T) {
 			t.Errorf("change %d: observers are told %+v", i, e)
 		}
 	}
-	if b.events(lease.Allocated) != 3 || b.events(lease.Renewed) != 1 {
-		t.Errorf("%v and %v are counted", b.events(lease.Allocated), b.events(lease.Renewed))
+	if b.events(lease.EventAllocated) != 3 || b.events(lease.EventRenewed) != 1 {
+		t.Errorf("%v and %v are counted", b.events(lease.EventAllocated), b.events(lease.EventRenewed))
 	}
 	c.Reset()
 	b.notifier.Committed(2, nil, nil, &c, nil)
-	if len(b.told) != len(ports) || b.events(lease.Allocated) != 3 {
+	if len(b.told) != len(ports) || b.events(lease.EventAllocated) != 3 {
 		t.Error("what was reset is told again")
 	}
 }
@@ -100,10 +100,10 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 		events   []lease.Event
 		operator error
 	}{
-		{"durable", nil, nil, []lease.Event{lease.ExpiredEvent, lease.Allocated, lease.ReleasedEvent}, nil},
+		{"durable", nil, nil, []lease.Event{lease.EventExpired, lease.EventAllocated, lease.EventReleased}, nil},
 		{"failed", failure, nil, nil, failure},
-		{"a record of a query refused", nil, []store.Refusal{{Record: 0}}, []lease.Event{lease.ExpiredEvent, lease.ReleasedEvent}, nil},
-		{"the record of the operator refused", nil, []store.Refusal{{Record: 1}}, []lease.Event{lease.ExpiredEvent, lease.Allocated}, ErrConflict},
+		{"a record of a query refused", nil, []store.Refusal{{Record: 0}}, []lease.Event{lease.EventExpired, lease.EventReleased}, nil},
+		{"the record of the operator refused", nil, []store.Refusal{{Record: 1}}, []lease.Event{lease.EventExpired, lease.EventAllocated}, ErrConflict},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTestBook(t)
@@ -115,8 +115,8 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 			var records lease.Batch
 			records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.20")}})
 			records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.21")}})
-			g.ByQuery(lease.Allocated, 0, queryBy(t, "eth1", "port"), true)
-			g.byOperator(lease.ReleasedEvent, 1, "somebody", true)
+			g.ByQuery(lease.EventAllocated, 0, queryBy(t, "eth1", "port"), true)
+			g.byOperator(lease.EventReleased, 1, "somebody", true)
 			done := make(chan error, 1)
 			g.orders = append(g.orders, order{1, done})
 			b.notifier.Committed(b.seq, records.Records, c.refused, &g, c.err)
@@ -152,7 +152,7 @@ func (b *orderedBook) bind(client string, want string) {
 	if d := b.query(dhcp4.Request, client, netip.MustParseAddr(want)); d.Kind != lease.Ack {
 		b.t.Fatalf("%s: %+v", client, d)
 	}
-	b.changes.ByQuery(lease.Allocated, len(b.group.Records)-1, queryBy(b.t, "eth1", client), true)
+	b.changes.ByQuery(lease.EventAllocated, len(b.group.Records)-1, queryBy(b.t, "eth1", client), true)
 }
 
 // pass lets all leases run out.

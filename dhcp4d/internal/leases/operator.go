@@ -230,13 +230,13 @@ func (o *Operator[R]) Release(ctx context.Context, id lease.ID, by string) (leas
 		}
 		n := len(g.Records.Records)
 		if t.EndQuarantine(id, now, g.Seq, &g.Records) {
-			g.Replies.Changes().byOperator(lease.Reclaimed, n, by, o.Book.settings.Observed())
+			g.Replies.Changes().byOperator(lease.EventReclaimed, n, by, o.Book.settings.Observed())
 			return nil
 		}
 		if !t.Release(id, now, g.Seq, &g.Records) {
 			return fmt.Errorf("%w: it has no lease in force", ErrConflict)
 		}
-		g.Replies.Changes().byOperator(lease.ReleasedEvent, n, by, o.Book.settings.Observed())
+		g.Replies.Changes().byOperator(lease.EventReleased, n, by, o.Book.settings.Observed())
 		return nil
 	})
 }
@@ -282,7 +282,7 @@ func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (l
 		}
 		d := lease.Decision{Change: lease.Bind, ID: a.ID, Expires: now.After(w.Time)}
 		t.Apply(&q, &d, now, g.Seq, &g.Records)
-		g.Replies.Changes().byOperator(lease.Allocated, len(g.Records.Records)-1, by, o.Book.settings.Observed())
+		g.Replies.Changes().byOperator(lease.EventAllocated, len(g.Records.Records)-1, by, o.Book.settings.Observed())
 		return nil
 	})
 }

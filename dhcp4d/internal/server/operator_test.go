@@ -61,7 +61,7 @@ func TestOperatorReleases(t *testing.T) {
 	eventually(t, "it is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=released") == 1 })
 	told := b.heard(t)
 	last := told[len(told)-1]
-	if last.Event != lease.ReleasedEvent || last.By != "api ::1" || last.Binding.Addr != a {
+	if last.Event != lease.EventReleased || last.By != "api ::1" || last.Binding.Addr != a {
 		t.Errorf("observers are told %+v", last)
 	}
 	for name, c := range map[string]struct {
@@ -88,7 +88,7 @@ func TestOperatorReserves(t *testing.T) {
 	}
 	eventually(t, "it is told", func() bool { return b.sum(t, "dhcp4d_lease_events_total", "event=allocated") == 1 })
 	told := b.heard(t)
-	if last := told[len(told)-1]; last.By != "api ::1" || last.Event != lease.Allocated {
+	if last := told[len(told)-1]; last.By != "api ::1" || last.Event != lease.EventAllocated {
 		t.Errorf("observers are told %+v", last)
 	}
 	if again, err := o.Reserve(t.Context(), wanted("192.0.2.99", 5), ""); err != nil || again.Expires != l.Expires {

@@ -62,7 +62,7 @@ func TestALeaseFromDiscoverToRelease(t *testing.T) {
 			t.Errorf("%v: observers are told of %v at %q from %v", e.Event, e.Binding.Addr, e.Interface, e.Binding.Source)
 		}
 	}
-	if len(told) == 0 || told[0] != lease.Allocated || told[len(told)-1] != lease.ReleasedEvent {
+	if len(told) == 0 || told[0] != lease.EventAllocated || told[len(told)-1] != lease.EventReleased {
 		t.Errorf("observers are told %v, want allocated first and released last", told)
 	}
 }

@@ -165,7 +165,7 @@ func TestALeaseThatReplacesAnother(t *testing.T) {
 		if refused {
 			allocated = allocated[:1]
 		}
-		if !slices.Equal(told[lease.Allocated], allocated) || !slices.Equal(told[lease.ReleasedEvent], []netip.Addr{former}) {
+		if !slices.Equal(told[lease.EventAllocated], allocated) || !slices.Equal(told[lease.EventReleased], []netip.Addr{former}) {
 			t.Errorf("refused %v: observers are told %v", refused, told)
 		}
 	}

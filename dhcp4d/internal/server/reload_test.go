@@ -104,7 +104,7 @@ func TestReload(t *testing.T) {
 		for i, want := range []struct {
 			event lease.Event
 			addr  netip.Addr
-		}{{lease.ReleasedEvent, left}, {lease.Allocated, taken}} {
+		}{{lease.EventReleased, left}, {lease.EventAllocated, taken}} {
 			if got := told[i]; got.Event != want.event || got.Binding.Addr != want.addr {
 				t.Errorf("told of %v %v, want %v %v", got.Binding.Addr, got.Event, want.addr, want.event)
 			}

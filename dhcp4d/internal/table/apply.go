@@ -93,7 +93,7 @@ func (t *Table) endOthers(v *view, keep uint32, d *lease.Decision, now lease.Tim
 		}
 		// The entry may be gone by now, if no subnet has its address any more.
 		if e.phase == bound {
-			t.ended(lease.ReleasedEvent, ref)
+			t.ended(lease.EventReleased, ref)
 			t.release(ref, now, seq, group)
 		}
 		if e.phase == idle {
@@ -242,7 +242,7 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 		return ref
 	}
 	if e.phase == bound {
-		t.ended(lease.ReleasedEvent, ref)
+		t.ended(lease.EventReleased, ref)
 	}
 	if e.offer != 0 {
 		t.unhold(ref)
@@ -299,7 +299,7 @@ func (t *Table) retire(ref uint32) {
 
 // wake ends a quarantine.
 func (t *Table) wake(ref uint32) {
-	t.ended(lease.Reclaimed, ref)
+	t.ended(lease.EventReclaimed, ref)
 	e := t.entries.at(ref)
 	if p := t.poolOf(e.addr, e.slot); p != nil {
 		p.Wake(e.addr)

@@ -52,9 +52,9 @@ type Options struct {
 	// attachment point with the most offers loses its oldest one. 0 means 65536.
 	Offers int
 	// Ended is called for leases that end by time, or because another lease replaces them:
-	// ExpiredEvent, Reclaimed, ReleasedEvent. Stored is the number of the commit group that has the
-	// record of the lease, 0 if the lease was loaded. Any method with a time argument may call it.
-	// It must not use the table, and b is valid during the call. It may be nil.
+	// EventExpired, EventReclaimed, EventReleased. Stored is the number of the commit group that
+	// has the record of the lease, 0 if the lease was loaded. Any method with a time argument may
+	// call it. It must not use the table, and b is valid during the call. It may be nil.
 	Ended func(e lease.Event, b *lease.Binding, stored uint64)
 }
 

@@ -120,7 +120,7 @@ func TestAllocation(t *testing.T) {
 		if o := s.discover(a); o.Addr != x {
 			t.Errorf("offered %v, had %v", o.Addr, x)
 		}
-		if d := s.request(a, x); d.Event != lease.Reused {
+		if d := s.request(a, x); d.Event != lease.EventReused {
 			t.Errorf("event %v", d.Event)
 		}
 	})

@@ -108,7 +108,7 @@ func (t *Table) settle(ref uint32, now lease.Time) bool {
 	}
 	switch e.phase {
 	case bound:
-		t.ended(lease.ExpiredEvent, ref)
+		t.ended(lease.EventExpired, ref)
 		if e.offer != 0 && t.offers.offers[e.offer].deadline > pack(now) {
 			t.setPhase(e, offered)
 			t.schedule(ref)
