@@ -147,10 +147,11 @@ func TestPodsAreProbedAndConfined(t *testing.T) {
 		for _, port := range k.Ports {
 			ports[port.Name] = true
 		}
-		for which, probe := range map[string]*core.Probe{"liveness": k.LivenessProbe, "readiness": k.ReadinessProbe} {
-			if probe == nil || probe.HTTPGet == nil || !ports[probe.HTTPGet.Port.StrVal] {
-				t.Errorf("%s: %s probe %+v", name, which, probe)
-			}
+		if probe := k.ReadinessProbe; probe == nil || probe.HTTPGet == nil || !ports[probe.HTTPGet.Port.StrVal] {
+			t.Errorf("%s: readiness probe %+v", name, probe)
+		}
+		if k.LivenessProbe != nil || k.StartupProbe != nil {
+			t.Errorf("%s: whoever floods the port of the metrics has it restarted", name)
 		}
 		if s := k.SecurityContext; s == nil || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || fmt.Sprint(s.Capabilities.Drop) != "[ALL]" {
 			t.Errorf("%s: security context %+v", name, s)
