@@ -84,6 +84,9 @@ func TestThePackInAPrometheusOfTwoSites(t *testing.T) {
 				}
 				socket.Close()
 				wanted = slices.DeleteFunc(wanted, func(e monitoring.Expression) bool { return len(p.ask(t, e.Expr)) > 0 })
+				if len(wanted) > 0 {
+					time.Sleep(250 * time.Millisecond) // Prometheus scrapes and evaluates once a second
+				}
 			}
 			classic := len(p.ask(t, `dhcp6d_ipc_round_trip_seconds_bucket`)) > 0
 			if classic != (flags == nil) {
