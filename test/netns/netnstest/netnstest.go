@@ -33,6 +33,7 @@ func Main(m *testing.M) int {
 // proved.
 func Lab(t testing.TB) *netns.Lab {
 	t.Helper()
+	t.TempDir() // what is cleaned up first was registered last: daemons end before their files are removed
 	l, err := netns.New()
 	if err != nil {
 		Skip(t, err.Error())
