@@ -25,7 +25,10 @@ func TestClocksThatAreSet(t *testing.T) {
 		t.Run("store "+kind, func(t *testing.T) {
 			t.Parallel()
 			for _, by := range []time.Duration{3 * time.Hour, -3 * time.Hour, 20 * 365 * 24 * time.Hour} {
-				t.Run(fmt.Sprintf("set by %v", by), func(t *testing.T) { setClocks(t, kind, by) })
+				t.Run(fmt.Sprintf("set by %v", by), func(t *testing.T) {
+					t.Parallel()
+					setClocks(t, kind, by)
+				})
 			}
 		})
 	}
