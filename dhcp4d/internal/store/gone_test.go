@@ -111,6 +111,7 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 		}, "journal"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			eachKind(t, func(t *testing.T, kind string) {
 				if c.only != "" && c.only != kind {
 					return
