@@ -28,6 +28,8 @@
 //	                      quick, else by the committer's goroutine
 //	commit.Committer      writes the group's records and syncs
 //	[Acks.done]           is called with the group: sign → IPC, or all dropped if the store has failed
+//	[Again]               has the queries whose answers another dhcp4d has made wrong meanwhile: they
+//	                      enter the next batch, and are decided once more
 //	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
 //
 // Goroutines share nothing but the book of leases. Its lock is held for one decision at a time,

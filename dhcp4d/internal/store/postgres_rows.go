@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,9 +28,10 @@ func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) e
 const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`
 
 // loadRowsOf calls fn for the rows of the identities that are the keys of ids. It may delete keys.
+// The server finds them in the order of the primary key, because neighbours are in one page.
 func loadRowsOf[V any](ctx context.Context, c *pgx.Conn, ids map[lease.ID]V, fn func(*lease.Binding) error) error {
 	addrs, ports := make([]int64, 0, len(ids)), make([]int64, 0, len(ids))
-	for id := range ids {
+	for _, id := range slices.SortedFunc(maps.Keys(ids), compareIDs) {
 		addrs, ports = append(addrs, addressNumber(id.Addr)), append(ports, int64(id.Ports))
 	}
 	return eachRow(ctx, c, fn, sqlRowsOf, addrs, ports)
