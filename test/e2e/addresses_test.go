@@ -130,7 +130,7 @@ func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
 			// With segmentation offload many answers of one batch go to one place.
 			r, err := loaded(t.Context(), b.Clients, load.Config{Interface: "access", InFlight: 32, Count: 500, Clients: 500, Seed: 1})
 			if err != nil || r.Failed() || r.Completed != 500 {
-				t.Errorf("%v, %v", r, err)
+				t.Errorf("the load: %v, %v", r, err)
 			}
 			for daemon, h := range map[string]*servers.Half{"dhcp6d": b.six, "dhcp4d": b.four} {
 				b.series(h, daemon+`_packets_dropped_total{reason="wrong_peer",socket="ipc"}`, is(0))

@@ -71,7 +71,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r.Failed() || r.Completed == 0 {
-			t.Fatalf("%+v", r)
+			t.Fatalf("the load: %+v", r)
 		}
 		return r
 	}

@@ -335,7 +335,7 @@ func TestTwoBackends(t *testing.T) {
 		b.series(b.six, `dhcp6d_ipc_backend_up{backend="b"}`, is(1))
 		b.series(b.six, "dhcp6d_ipc_backend_up", is(1))
 		if l2 := b.obtain(b.client(topology.Multicast, 2, client.Options{})); ownerOf(l2.Address) != "b" || ownerOf(l.Address) != "a" {
-			t.Errorf("%s, then %s", l.Address, l2.Address)
+			t.Errorf("the clients got %s, then %s", l.Address, l2.Address)
 		}
 	})
 }

@@ -129,7 +129,7 @@ func TestInformationRequest(t *testing.T) {
 		t.Run(fmt.Sprintf("D6-27, D6-31 option %d alone, without a client identifier", code), func(t *testing.T) {
 			got := b.at(t).replied(c, message(dhcpv6.MessageTypeInformationRequest, dhcpv6.OptRequestedOption(code)))
 			if len(got) != 2 || got[dhcpv6.OptionServerID] != serverID || got[code] == "" {
-				t.Errorf("got %v", got)
+				t.Errorf("the Reply has %v", got)
 			}
 		})
 	}
@@ -154,13 +154,13 @@ func TestInformationRequest(t *testing.T) {
 			b := b.at(t)
 			if tt.series == "" {
 				if got := b.replied(tt.from, tt.m); got[23] != dns23 {
-					t.Errorf("got %v", got)
+					t.Errorf("the Reply has %v", got)
 				}
 				return
 			}
 			b.dropped(b.six, `dhcp6d_packets_dropped_total{reason="`+tt.series+`",socket="link"}`, func() {
 				if got := b.replied(tt.from, tt.m); got != nil {
-					t.Errorf("got %v", got)
+					t.Errorf("the Reply has %v", got)
 				}
 			})
 		})
@@ -169,7 +169,7 @@ func TestInformationRequest(t *testing.T) {
 		b := b.at(t)
 		b.dropped(b.six, `dhcp6d_packets_silent_total{reason="nothing_to_offer",socket="link"}`, func() { // not a drop: it was understood
 			if got := b.replied(c, message(dhcpv6.MessageTypeInformationRequest, clientID, dhcpv6.OptRequestedOption(dhcpv6.OptionSIPServersIPv6AddressList, 1, 2, 3))); got != nil {
-				t.Errorf("got %v", got)
+				t.Errorf("the Reply has %v", got)
 			}
 		})
 	})
@@ -197,7 +197,7 @@ func TestInformationRequest(t *testing.T) {
 		b.start6()
 		b := b.at(t)
 		if got := b.replied(c, message(dhcpv6.MessageTypeInformationRequest, clientID, everyCode)); got[dhcpv6.OptionServerID] != serverID {
-			t.Errorf("%q, before %q", got[dhcpv6.OptionServerID], serverID)
+			t.Errorf("the DUID is %q, and was %q", got[dhcpv6.OptionServerID], serverID)
 		}
 	})
 }
@@ -209,7 +209,7 @@ func TestOption88Absent(t *testing.T) {
 		b := start(t, func(c *servers.Config) { c.Option88, c.Env = "none", []string{"DHCP6D_DNS_SERVERS=2001:db8::53"} })
 		c := b.client(topology.Multicast, 1, client.Options{Servers: []netip.Addr{}})
 		if info, err := c.Information(t.Context(), dhcpv6.OptionDNSRecursiveNameServer); err != nil || info.Offered {
-			t.Errorf("%+v, %v", info, err)
+			t.Errorf("an Information-request: %+v, %v", info, err)
 		}
 	})
 }

@@ -116,7 +116,7 @@ func TestPassedOn(t *testing.T) {
 			}
 			forward := server.next(t)
 			if forward.LinkAddr.String() != tt.link || forward.PeerAddr.String() != tt.peer || forward.HopCount != tt.hops {
-				t.Errorf("got %s", forward)
+				t.Errorf("the server received %s", forward)
 			}
 			if inner, err := forward.GetInnerMessage(); err != nil || !bytes.Equal(inner.ToBytes(), solicit) {
 				t.Errorf("the server received %s, %v", inner, err)
@@ -206,7 +206,7 @@ func TestPassedInformationRequests(t *testing.T) {
 		}
 		forward := server.next(t)
 		if forward.LinkAddr.String() != "2001:db8:a::ffff" {
-			t.Errorf("got %s", forward)
+			t.Errorf("the server received %s", forward)
 		}
 		supplied := forward.GetOneOption(dhcpv6.OptionRSOO)
 		if want := append([]byte{0, 88, 0, 16}, client.Multicast.AsSlice()...); supplied == nil || !bytes.Equal(supplied.ToBytes(), want) {

@@ -270,7 +270,7 @@ func TestRelayChains(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !topology.Relayed.Prefix.Contains(l.Address) {
-				t.Errorf("got %s", l.Address)
+				t.Errorf("the client got %s", l.Address)
 			}
 		})
 	}
@@ -352,7 +352,7 @@ func TestRelayChains(t *testing.T) {
 			&dhcpv6.OptionGeneric{OptionCode: 60002, OptionData: []byte{0x13, 0x88}}}}
 		c := b.client(topology.Multicast, 42, client.Options{Query: []dhcpv6.Option{spoof}})
 		if l := b.obtain(c); !topology.Direct.Prefix.Contains(l.Address) {
-			t.Errorf("got %s", l.Address)
+			t.Errorf("the client got %s", l.Address)
 		}
 	})
 }

@@ -177,7 +177,7 @@ func TestRelayedCaptures(t *testing.T) {
 			defer socket.Close()
 			b.obtain(c)
 			if info, err := c.Information(t.Context()); err != nil || !info.Offered {
-				t.Errorf("%+v, %v", info, err)
+				t.Errorf("an Information-request: %+v, %v", info, err)
 			}
 		})
 	})
@@ -188,7 +188,7 @@ func TestRelayedCaptures(t *testing.T) {
 			c := b.client(topology.Multicast, 1, client.Options{})
 			b.obtain(c)
 			if info, err := c.Information(t.Context()); err != nil || !info.Offered {
-				t.Errorf("%+v, %v", info, err)
+				t.Errorf("an Information-request: %+v, %v", info, err)
 			}
 		})
 	})
@@ -207,7 +207,7 @@ func TestRelayedCaptures(t *testing.T) {
 					t.Fatal(err)
 				}
 				if a, _ := netip.AddrFromSlice(lease.ACK.YourIPAddr.To4()); ldra != port7.Prefix.Contains(a) {
-					t.Errorf("got %s", a)
+					t.Errorf("the client got %s", a)
 				}
 			})
 		})

@@ -108,7 +108,7 @@ func TestReload(t *testing.T) {
 	silence(t, direct) // neither change takes effect
 	f.set(t, "ACL_DENY", "prefix="+nobody, "INTERFACES", "access,core", "4O6_SERVERS", topology.Server.String())
 	if again := b.obtain(direct); again.Address != lease.Address {
-		t.Errorf("%s, then %s", lease.Address, again.Address)
+		t.Errorf("the client had %s, and then got %s", lease.Address, again.Address)
 	}
 
 	t.Run("options, also of a link", func(t *testing.T) {
@@ -117,19 +117,19 @@ func TestReload(t *testing.T) {
 			return b.replied(direct, message(dhcpv6.MessageTypeInformationRequest, dhcpv6.OptRequestedOption(23, 59, 88)))
 		}
 		if got := ask(); got[88] != "20010db8000a00000000000000000001" || got[59] != "aa" || got[23] != "20010db8000000000000000000000053" {
-			t.Errorf("%v", got)
+			t.Errorf("the Reply has %v", got)
 		}
 		f.set(t, "LINK_OPTIONS", "access OPTIONS=59:cc", "DNS_SERVERS", "2001:db8::54")
 		if got := ask(); got[59] != "cc" || got[23] != "20010db8000000000000000000000054" {
-			t.Errorf("%v", got)
+			t.Errorf("the Reply has %v", got)
 		}
 		f.set(t, "LINK_OPTIONS", "core OPTIONS=59:bb", "OPTIONS", "60:dd")
 		if got := ask(); got[59] != "" || got[23] == "" {
-			t.Errorf("%v", got)
+			t.Errorf("the Reply has %v", got)
 		}
 		f.refused(t, "OPTIONS", "88:00", "DNS_SERVERS", "2001:db8::55")
 		if got := ask(); got[23] != "20010db8000000000000000000000054" {
-			t.Errorf("%v", got)
+			t.Errorf("the Reply has %v", got)
 		}
 	})
 	t.Run("interfaces of LDRAs", func(t *testing.T) {

@@ -104,7 +104,7 @@ func (s *several) both(c *client.Client, m *dhcpv4.DHCPv4, unicast bool, want in
 		}
 		r, err := c.Parse(b, from)
 		if err != nil || r.DHCPv4.TransactionID != m.TransactionID {
-			s.t.Fatalf("%x, %v", b, err)
+			s.t.Fatalf("an answer is %x: %v", b, err)
 		}
 		answers = append(answers, r.Carried)
 	}
@@ -186,7 +186,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 				t.Errorf("a foreign address got %s", nak.MessageType())
 			}
 			if v := s.sum(s.four, "dhcp4d_leases"); v != 1 {
-				t.Errorf("%v leases", v)
+				t.Errorf("dhcp4d has %v leases", v)
 			}
 			release := c.Message(dhcpv4.MessageTypeRelease, dhcpv4.OptServerIdentifier(ack.ServerIdentifier()))
 			release.ClientIPAddr = ack.YourIPAddr
@@ -211,7 +211,7 @@ func TestSeveralDhcp6d(t *testing.T) {
 			c := s.client(topology.Multicast, n+1, client.Options{Servers: []netip.Addr{}})
 			info, err := c.Information(t.Context(), dhcpv6.OptionDNSRecursiveNameServer)
 			if err != nil || !info.Offered {
-				t.Fatalf("%+v, %v", info, err)
+				t.Fatalf("an Information-request: %+v, %v", info, err)
 			}
 			servers[string(info.Reply.GetOneOption(dhcpv6.OptionServerID).ToBytes())] = true
 			l := s.obtain(c)

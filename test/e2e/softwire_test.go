@@ -83,7 +83,7 @@ func TestSW_7Softwire(t *testing.T) {
 		got := f.b.at(t).replied(f.b.at(t).client(topology.Multicast, 21, client.Options{}),
 			message(dhcpv6.MessageTypeInformationRequest, clientID, dhcpv6.OptRequestedOption(90, 137)))
 		if got[90] != third || got[137] != bind {
-			t.Errorf("got %v", got)
+			t.Errorf("the Reply has %v", got)
 		}
 	})
 	t.Run("a change takes effect", func(t *testing.T) {

@@ -94,7 +94,7 @@ func TestTraceNamesTheCause(t *testing.T) {
 	reboot := func(via topology.Via, address string) func(t *testing.T, b *bench) {
 		return func(t *testing.T, b *bench) {
 			if l, err := with(b, via, 1).Reboot(t.Context(), netip.MustParseAddr(address)); err == nil {
-				t.Errorf("got %+v", l)
+				t.Errorf("the client got %+v, want no lease", l)
 			}
 		}
 	}
@@ -146,7 +146,7 @@ func TestTraceNamesTheCause(t *testing.T) {
 		{"moved", subnets("{moves: refuse, subnets: [{" + ordered + "}, " + behind + "]}"), func(t *testing.T, b *bench) {
 			l := b.obtain(with(b, topology.Multicast, 1))
 			if l, err := with(b, topology.OneRelay, 1).Reboot(t.Context(), l.Address); err == nil {
-				t.Errorf("got %+v", l)
+				t.Errorf("the client got %+v, want no lease", l)
 			}
 		}, []string{"relay 1: link-address 2001:db8:1::1", "with NAK"}, []string{"through 1 relays", "subnet 2, 198.51.100.0/24", "decision: NAK: address of another subnet"}},
 		{"store full", func(c *servers.Config) {
@@ -155,7 +155,7 @@ func TestTraceNamesTheCause(t *testing.T) {
 		}, func(t *testing.T, b *bench) {
 			fill(t, b, filling)
 			if l, err := with(b, topology.Multicast, 1).Obtain(t.Context()); err == nil {
-				t.Errorf("got %+v", l)
+				t.Errorf("the client got %+v, want no lease", l)
 			}
 		}, []string{"sent to the dhcp4d"}, []string{"dropped (store_error): the lease could not be put on stable storage"}},
 		{"backend down", nil, func(t *testing.T, b *bench) {
@@ -170,7 +170,7 @@ func TestTraceNamesTheCause(t *testing.T) {
 				t.Fatal(err)
 			}
 			if l, err := c.Reboot(t.Context(), l.Address); err == nil {
-				t.Errorf("got %+v", l)
+				t.Errorf("the client got %+v, want no lease", l)
 			}
 		}, nil, []string{"no answer (declined)", "192.0.2.10 is in quarantine until", "decision: NAK: "}},
 		{"relay not listed", func(c *servers.Config) { c.Relays = nil }, discover(topology.OneRelay),
@@ -188,7 +188,7 @@ func TestTraceNamesTheCause(t *testing.T) {
 			}
 			l.Server = netip.MustParseAddr("192.0.2.99")
 			if l, err := c.Select(t.Context(), l); err == nil {
-				t.Errorf("got %+v", l)
+				t.Errorf("the client got %+v, want no lease", l)
 			}
 		}, nil, []string{"server identifier 192.0.2.99", "no answer (chose_other_server)"}},
 	} {

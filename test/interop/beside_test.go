@@ -451,7 +451,7 @@ func TestKeaWithoutPortIgnoresQueries(t *testing.T) {
 	}
 	defer socket.Close()
 	if l, err := c.Discover(t.Context()); !errors.Is(err, client.ErrNoAnswer) {
-		t.Errorf("%+v, %v", l, err)
+		t.Errorf("a query without dhcp6d got %+v, %v", l, err)
 	}
 	out := kea.Output()
 	if heard, said := strings.Count(out, "DHCPV4_QUERY (type 20) received"), strings.Count(out, "DHCP6_PACKET_SEND"); heard != 3 || said != 0 {

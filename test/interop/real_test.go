@@ -64,7 +64,7 @@ func TestRL30_RL31DHClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := servers.Sum(all, "dhcp6d_packets_dropped_total"); n != 0 {
-		t.Errorf("%v dropped", n)
+		t.Errorf("dhcp6d dropped %v datagrams", n)
 	}
 }
 

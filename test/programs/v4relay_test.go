@@ -77,7 +77,7 @@ func TestV4Relay(t *testing.T) {
 		set("multicast")
 		says(t, p, relays+"ff02::1:2]")
 		if a, err := obtain(t, legacy, 5); err != nil {
-			t.Errorf("got %s, %v", a, err)
+			t.Errorf("the client got %s, %v", a, err)
 		}
 		set("none")
 		says(t, p, relays, relaysNot)
@@ -108,7 +108,7 @@ func TestV4Relay(t *testing.T) {
 		p := start(t, s.Clients, "dhcp4o6-relay", "-down", "v4", "-up", "access", "-source", ours.String(), "-server", "ff02::1:2,"+topology.Server.String())
 		says(t, p, "msg=relaying")
 		if a, err := obtain(t, legacy, 5); err != nil {
-			t.Errorf("got %s, %v", a, err)
+			t.Errorf("the client got %s, %v", a, err)
 		}
 		p.Kill()
 		mu.Lock()

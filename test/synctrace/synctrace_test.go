@@ -191,7 +191,7 @@ func TestRead(t *testing.T) {
 	}
 	calls, err := Read(prefix)
 	if err != nil || len(calls) != 5 {
-		t.Fatalf("%+v, %v", calls, err)
+		t.Fatalf("the calls are %+v, %v", calls, err)
 	}
 	o, p, w, s, f := calls[0], calls[1], calls[2], calls[3], calls[4]
 	if o.FD != 5 || o.Result != 5 || o.File != "/l/1.log" || o.Flags != "O_RDWR|O_CREAT|O_DSYNC|O_DIRECT|O_CLOEXEC" {
