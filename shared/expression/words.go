@@ -2,6 +2,7 @@ package expression
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -155,10 +156,21 @@ func suggest(word string, names []string) string {
 	return "did you mean " + names[slices.Index(lower, near)] + "?"
 }
 
-// Suggest returns a question for the name that was most likely meant, or else lists the names.
+// shownNames is how many names Suggest lists. A document with thousands of classes may name as many
+// that are not there.
+const shownNames = 50
+
+// Suggest returns a question for the name that was most likely meant, or else lists the names, the
+// first ones if there are very many.
 func Suggest(word string, names []string) string {
-	if len(names) == 0 {
+	names = slices.Sorted(slices.Values(names))
+	switch {
+	case len(names) == 0:
 		return "there are none"
+	case len(names) > shownNames:
+		most := fmt.Sprintf("there are %d, such as %s", len(names),
+			strings.Join(names[:3], ", "))
+		return cmp.Or(suggest(word, names), most)
 	}
 	return hint(word, names)
 }

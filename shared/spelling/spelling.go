@@ -3,8 +3,12 @@
 package spelling
 
 // Nearest returns the known name with the fewest single octets to insert, delete or replace, and
-// the first of several such names. It returns "" if every name takes more than most of them.
+// the first of several such names. It returns "" if every name takes more than most of them, and for
+// names longer than longest.
 func Nearest(name string, known []string, most int) string {
+	if len(name) > longest {
+		return ""
+	}
 	best, least := "", most+1
 	for _, k := range known {
 		if max(len(name), len(k))-min(len(name), len(k)) >= least {
@@ -16,6 +20,10 @@ func Nearest(name string, known []string, most int) string {
 	}
 	return best
 }
+
+// longest is how many octets a name has at most that somebody may have misspelt. To compare two
+// names takes as many steps as the product of their lengths.
+const longest = 128
 
 // distance returns how many single octets to insert, delete or replace make b out of a.
 func distance(a, b string) int {

@@ -16,7 +16,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/document"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
-	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
 // Services are the ways to get IPv4 that clients are told of: the document in DHCP6D_LINKS.
@@ -251,6 +250,7 @@ func (l *linkDocument) servers4o6(r *reader, v *value) {
 // mapDocument is MAP-E or MAP-T as it is read.
 type mapDocument struct {
 	rules        []softwire.Rule
+	first        map[netip.Prefix]int // which of the rules has an IPv6 prefix
 	claims       []claim
 	borderRelays []netip.Addr
 	dmr          netip.Prefix
@@ -384,7 +384,7 @@ func (m *mapDocument) rule(r *reader, item *value) {
 	if len(r.Mistakes) > before {
 		return
 	}
-	if i := slices.IndexFunc(m.rules, func(o softwire.Rule) bool { return o.IPv6 == rule.IPv6 }); i >= 0 {
+	if i, twice := m.first[rule.IPv6]; twice {
 		r.Fail(item.Get("ipv6-prefix"), "%v is in the rule in line %d already, and a CE takes one rule for its "+
 			"prefix; merge them, or give another prefix", rule.IPv6, m.claims[i].at.Line)
 		return
@@ -393,6 +393,10 @@ func (m *mapDocument) rule(r *reader, item *value) {
 		r.Warn(item.Get("psid-offset"), "with a PSID offset above %d CEs have ports below 1024, "+
 			"which services expect to be their own", softwire.DefaultOffset)
 	}
+	if m.first == nil {
+		m.first = map[netip.Prefix]int{}
+	}
+	m.first[rule.IPv6] = len(m.rules)
 	m.rules = append(m.rules, rule)
 	m.claims = append(m.claims, claim{rule.Claim(), item})
 }
@@ -476,6 +480,7 @@ func (l *linkDocument) softwire(r *reader, v *value) {
 // link reads an entry.
 func (d *servicesDocument) link(r *reader, item *value) {
 	l := linkDocument{Service: Service{Class: -1, Line: item.Line}}
+	before := len(r.Mistakes)
 	if !mapping(r, item, "a link", linkKeys, &l) {
 		return
 	}
@@ -507,17 +512,12 @@ func (d *servicesDocument) link(r *reader, item *value) {
 		}
 	}
 	offers := l.AFTR != "" || l.Offer4o6 || l.MAPE != nil || l.MAPT != nil || l.LW4o6 != nil || l.Softwire != nil
-	if !offers && !hasMistake(r, item) {
+	if !offers && len(r.Mistakes) == before {
 		r.Fail(item, "offers nothing; give one of aftr-name, 4o6-servers, map-e, map-t, lw4o6, softwire")
 	}
 	d.claims = append(d.claims, l.claims...)
 	d.List = append(d.List, l.Service)
 	d.at = append(d.at, item)
-}
-
-// hasMistake reports whether a mistake is within a value.
-func hasMistake(r *reader, v *value) bool {
-	return slices.ContainsFunc(r.Mistakes, func(m document.Mistake) bool { return strings.HasPrefix(m.Path, v.Path()) })
 }
 
 // number returns the number of the class that a value names.
@@ -530,13 +530,9 @@ func (d *servicesDocument) number(r *reader, v *value) int {
 	if found {
 		return n
 	}
-	names := d.scope.Names()
-	slices.Sort(names)
 	remedy := "there are none; define it in classes"
-	if near := spelling.Nearest(name, names, max(1, len(name)/3)); near != "" {
-		remedy = "did you mean " + near + "?"
-	} else if len(names) > 0 {
-		remedy = "there are " + strings.Join(names, ", ")
+	if names := d.scope.Names(); len(names) > 0 {
+		remedy = expression.Suggest(name, names)
 	}
 	r.Fail(v, "no class %s is defined; %s", name, remedy)
 	return -1
@@ -559,8 +555,13 @@ func (d *servicesDocument) conflicts(r *reader) {
 // priorities reports mechanisms that are ordered and not there, and what is too much for an answer.
 // elsewhere reports whether an option is offered by a variable.
 func (d *servicesDocument) priorities(r *reader, elsewhere func(code uint16) bool) {
+	wrong := map[string]bool{} // such as links[3
+	for _, m := range r.Mistakes {
+		place, _, _ := strings.Cut(m.Path, "]")
+		wrong[place] = true
+	}
 	for i, s := range d.List {
-		if hasMistake(r, d.at[i]) {
+		if place, _, _ := strings.Cut(d.at[i].Path(), "]"); wrong[place] {
 			continue // it may be about what is missing
 		}
 		for _, m := range s.Priority {

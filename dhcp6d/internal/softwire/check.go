@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Problem is what cannot be right in a value, and what to do.
@@ -139,6 +141,23 @@ func (c Claim) IPv4() netip.Prefix { return c.ipv4 }
 // Conflict says that two claims, by their indices, give a port of an address to two CEs.
 type Conflict struct{ First, Second int }
 
+// layout is where in a port the PSID is. Ports of one layout overlap only if the PSID is the same.
+type layout struct{ offset, length uint8 }
+
+// group is claims with the same addresses and ports: the first of them, and the first that differs
+// from it in what else a claim says, -1 if there is none.
+type group struct{ first, other int }
+
+// conflict reports the first claim of the group that differs from a later one.
+func (g *group) conflict(claims []Claim, later int, report func(earlier, later int)) {
+	switch {
+	case claims[g.first] != claims[later]:
+		report(g.first, later)
+	case g.other >= 0:
+		report(g.other, later)
+	}
+}
+
 // Conflicts returns, for each claim that overlaps with others before it, the first of these.
 func Conflicts(claims []Claim) (all []Conflict) {
 	order := make([]int, len(claims))
@@ -150,21 +169,55 @@ func Conflicts(claims []Claim) (all []Conflict) {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()), cmp.Compare(i, j))
 	})
 	// Prefixes overlap only if one is in the other. Open are those that the next one may be in, of
-	// which each is in the one before it, or equal to it.
+	// which each is in the one before it, or equal to it. Those behind begin are equal: they may be
+	// very many, such as CEs that share an address, and are found by their ports.
 	var open []int
+	begin, alike := 0, map[layout]map[uint16]*group{}
 	first := map[int]int{}
+	conflict := func(earlier, later int) {
+		if f, found := first[later]; !found || earlier < f {
+			first[later] = earlier
+		}
+	}
 	for _, i := range order {
-		for len(open) > 0 && !claims[open[len(open)-1]].ipv4.Contains(claims[i].ipv4.Addr()) {
+		c := &claims[i]
+		for len(open) > 0 && !claims[open[len(open)-1]].ipv4.Contains(c.ipv4.Addr()) {
 			open = open[:len(open)-1]
 		}
-		for _, j := range open {
-			if !claims[i].overlaps(claims[j]) {
+		if len(open) == 0 || claims[open[len(open)-1]].ipv4 != c.ipv4 {
+			begin = len(open)
+			clear(alike)
+		}
+		for _, j := range open[:begin] {
+			budget.Spend(1)
+			if c.overlaps(claims[j]) {
+				conflict(min(i, j), max(i, j))
+			}
+		}
+		own := layout{c.ports.Offset, c.ports.Length}
+		for l, groups := range alike {
+			budget.Spend(1)
+			if l == own {
+				if g := groups[c.ports.PSID]; g != nil {
+					g.conflict(claims, i, conflict)
+				}
 				continue
 			}
-			earlier, later := min(i, j), max(i, j)
-			if f, found := first[later]; !found || earlier < f {
-				first[later] = earlier
+			for _, g := range groups {
+				budget.Spend(1)
+				if c.ports.Overlaps(claims[g.first].ports) {
+					g.conflict(claims, i, conflict)
+				}
 			}
+		}
+		if alike[own] == nil {
+			alike[own] = map[uint16]*group{}
+		}
+		switch g := alike[own][c.ports.PSID]; {
+		case g == nil:
+			alike[own][c.ports.PSID] = &group{i, -1}
+		case g.other < 0 && claims[g.first] != *c:
+			g.other = i
 		}
 		open = append(open, i)
 	}

@@ -294,7 +294,9 @@ func TestSW_4_RulesThatOverlap(t *testing.T) {
 			c := Claim{ipv4: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, last}), bits).Masked(),
 				ipv6: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, rapid.Uint8Range(0, 1).Draw(t, "ipv6")}), 40)}
 			if bits == 32 {
-				c.ports = PortSet{6, 2, rapid.Uint16Range(0, 3).Draw(t, "psid")}
+				length := rapid.Uint8Range(2, 3).Draw(t, "length")
+				c.ports = PortSet{rapid.SampledFrom([]uint8{0, 6}).Draw(t, "offset"), length,
+					rapid.Uint16Range(0, 1<<length-1).Draw(t, "psid")}
 			}
 			return c
 		}), 0, 12).Draw(t, "claims")
