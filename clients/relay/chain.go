@@ -15,6 +15,8 @@ import (
 	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // HopCountLimit is the hop count at which a relay forwards no more (RFC 9915 §7.6). So a chain has
@@ -80,6 +82,7 @@ func (l Level) wrap(t dhcpv6.MessageType, message []byte) []byte {
 		m.AddOption(o)
 	}
 	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRelayMsg, OptionData: message})
+	budget.Spend(len(message))
 	return m.ToBytes()
 }
 
@@ -132,6 +135,7 @@ func ParseLevel(b []byte) (Parsed, error) {
 	if p.Options, err = ParseOptions(b[levelHeader:]); err != nil {
 		return Parsed{}, err
 	}
+	budget.Spend(len(p.Options))
 	messages := p.Options.Get(dhcpv6.OptionRelayMsg)
 	if len(messages) != 1 {
 		return Parsed{}, fmt.Errorf("%d Relay Message options", len(messages))
@@ -142,6 +146,7 @@ func ParseLevel(b []byte) (Parsed, error) {
 
 // Option returns the content of the level's first option with this code.
 func (p *Parsed) Option(code dhcpv6.OptionCode) ([]byte, bool) {
+	budget.Spend(len(p.Options))
 	if o := p.Options.GetOne(code); o != nil {
 		return o.ToBytes(), true
 	}
@@ -193,6 +198,7 @@ func Codes(o dhcpv6.Options) []dhcpv6.OptionCode {
 // ParseOptions reads DHCPv6 options without decoding them.
 func ParseOptions(b []byte) (dhcpv6.Options, error) {
 	var o dhcpv6.Options
+	budget.Spend(len(b))
 	err := o.FromBytesWithParser(b, func(code dhcpv6.OptionCode, data []byte) (dhcpv6.Option, error) {
 		return &dhcpv6.OptionGeneric{OptionCode: code, OptionData: bytes.Clone(data)}, nil
 	})
@@ -231,6 +237,7 @@ func Payload(b []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
+	budget.Spend(len(o))
 	carried := o.Get(dhcpv6.OptionDHCPv4Msg)
 	if len(carried) != 1 {
 		return nil, false

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
@@ -79,6 +80,7 @@ func (r *reserver) addRow(at *value, path string, rows *csv.Reader, columns []fi
 	d := reservationDoc{at: item, hwType: 1}
 	nodes := make([]yaml.Node, len(row))
 	for i, text := range row {
+		budget.Spend(1)
 		if text == "" {
 			continue
 		}

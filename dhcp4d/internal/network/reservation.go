@@ -190,7 +190,10 @@ func (rs *Reservations) At(a netip.Addr) *Reservation {
 	if !a.IsValid() {
 		return nil
 	}
-	i, found := slices.BinarySearchFunc(rs.list, a, func(r Reservation, a netip.Addr) int { return r.Addr.Compare(a) })
+	i, found := slices.BinarySearchFunc(rs.list, a, func(r Reservation, a netip.Addr) int {
+		budget.Spend(1)
+		return r.Addr.Compare(a)
+	})
 	if !found {
 		return nil
 	}

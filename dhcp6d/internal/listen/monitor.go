@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // monitor is an rtnetlink socket that receives every change of links and IPv6 addresses. It reports
@@ -78,12 +80,14 @@ func (m *monitor) wait() (n news, err error) {
 
 // note adds what a netlink datagram reports.
 func (n *news) note(b []byte) {
+	budget.Spend(len(b))
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
 		n.lost = true
 		return
 	}
 	for i := range messages {
+		budget.Spend(1 + len(messages[i].Data))
 		if s, ok := parseLink(&messages[i]); ok && (messages[i].Header.Type == unix.RTM_DELLINK || !s.ipv6()) {
 			n.gone[s.Index] = struct{}{}
 		}

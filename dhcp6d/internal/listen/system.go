@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // system is an interface as the kernel describes it.
@@ -81,6 +83,7 @@ func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 		return s, false
 	}
 	for _, a := range attributes {
+		budget.Spend(1)
 		switch {
 		case a.Attr.Type == unix.IFLA_IFNAME && len(a.Value) > 0:
 			s.Name = text(a.Value)
@@ -105,6 +108,7 @@ func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
 func nested(b []byte, kind uint16) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for len(b) >= unix.SizeofNlAttr {
+			budget.Spend(1)
 			n := int(binary.NativeEndian.Uint16(b))
 			if n < unix.SizeofNlAttr || n > len(b) {
 				return
@@ -118,7 +122,10 @@ func nested(b []byte, kind uint16) iter.Seq[[]byte] {
 }
 
 // text returns a string without its terminating zero.
-func text(b []byte) string { return strings.TrimSuffix(string(b), "\x00") }
+func text(b []byte) string {
+	budget.Spend(len(b))
+	return strings.TrimSuffix(string(b), "\x00")
+}
 
 // parseAddress reads RTM_NEWADDR. It is not ok for an address that cannot be used, because its
 // duplicate address detection has not ended or has failed.
@@ -136,6 +143,7 @@ func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) 
 		return 0, a, false
 	}
 	for _, attribute := range attributes {
+		budget.Spend(1)
 		if len(attribute.Value) != 16 {
 			continue
 		}
