@@ -3,8 +3,8 @@
 package spelling
 
 // Nearest returns the known name with the fewest single octets to insert, delete or replace, and
-// the first of several such names. It returns "" if every name takes more than most of them, and for
-// names longer than longest.
+// the first of several such names. It returns "" if every name takes more than most of them, and
+// for names longer than longest.
 func Nearest(name string, known []string, most int) string {
 	if len(name) > longest {
 		return ""
