@@ -19,8 +19,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// A pair is two dhcp4d with one database, each behind a dhcp6d of its own. So a client chooses the
-// dhcp4d by the dhcp6d that it asks.
+// A pair is two dhcp4d with one database, each behind its own dhcp6d. A client chooses the dhcp4d
+// by the dhcp6d that it sends to.
 //
 //	clients            a                     b
 //	  access ─ bridge ─ access: dhcp6d, dhcp4d ── database ── dhcp4d, dhcp6d: access
@@ -30,11 +30,11 @@ type pair struct {
 	started  map[string]servers.Config
 	hosts    map[string]*netns.Host
 	fours    map[string]*servers.Half
-	writers  map[string]string // their names in the database
-	entered  []string          // all names that were there
+	writers  map[string]string // the names of the dhcp4d in the database
+	entered  []string          // all such names so far
 }
 
-// atServer are the addresses of the two dhcp6d.
+// atServer has the addresses of the two dhcp6d.
 var atServer = map[string]netip.Addr{"a": topology.Server, "b": topology.ServerSecond}
 
 // startPair builds the network.
@@ -103,7 +103,7 @@ func (p *pair) start4(name string) {
 	}
 }
 
-// A guest is a client that asks one dhcp4d or the other.
+// A guest is a client that can send to either dhcp4d.
 type guest struct {
 	at   map[string]*client.Client
 	name string // in the table
@@ -128,8 +128,8 @@ func (p *pair) guest(n int, again client.Retransmit) *guest {
 	return g
 }
 
-// row returns who has an address by the table: state, hardware address, and which dhcp4d has
-// written that.
+// row returns what the database has for an address: state, hardware address, and the dhcp4d that
+// has written it.
 func (p *pair) row(a netip.Addr) string {
 	p.t.Helper()
 	row := p.database.Query(p.t, fmt.Sprintf(`SELECT v.state, v.hardware_address, l.writer
@@ -140,13 +140,13 @@ func (p *pair) row(a netip.Addr) string {
 	return strings.ReplaceAll(row, "|", " ")
 }
 
-// bound waits until a dhcp4d has so many leases in memory.
+// bound waits until a dhcp4d has this number of leases in memory.
 func (p *pair) bound(name string, n float64) {
 	p.t.Helper()
 	p.series(p.fours[name], `dhcp4d_leases{state="bound",subnet="1"}`, is(n))
 }
 
-// hold has the commits of a dhcp4d wait until end is called.
+// hold makes the commits of a dhcp4d wait until end is called.
 func (p *pair) hold(name string) (end func()) {
 	p.t.Helper()
 	return p.database.Begin(p.t, "SELECT 1 FROM dhcp4d.process WHERE writer = "+p.writers[name]+" FOR UPDATE")
@@ -158,11 +158,11 @@ func earlyInASecond() {
 	time.Sleep(now.Truncate(time.Second).Add(time.Second + 20*time.Millisecond).Sub(now))
 }
 
-// What two dhcp4d do about one address in the same second, or while one of them waits for the
-// database, is judged by the database. The first one has decided by what it knew.
+// TestChangeOfHands makes two dhcp4d change the lease of one address in the same second, or while
+// one of them waits for the database. The database decides which change counts.
 func TestChangeOfHands(t *testing.T) {
 	t.Parallel()
-	// A commit waits for 3 ms. So the loop leaves commits to the committer, and reads on.
+	// A commit takes 3 ms. So the committer makes it, and the packet loop goes on.
 	p := startPair(t, prepared(t, postgrestest.Start(t, "commit_delay=3000", "commit_siblings=0")), "192.0.2.10-192.0.2.11")
 	one, two, busy := p.guest(1, patient), p.guest(2, once), p.guest(3, patient)
 	l, err := one.at["a"].Obtain(t.Context())
@@ -180,7 +180,7 @@ func TestChangeOfHands(t *testing.T) {
 		earlyInASecond()
 		end := p.hold("a")
 		renewed := make(chan error, 1)
-		go func() { // this commit waits, so the next group gathers
+		go func() { // while this commit waits, the next group gathers
 			_, err := busy.at["a"].Renew(t.Context(), other)
 			renewed <- err
 		}()
