@@ -98,18 +98,18 @@ func TestTheTokenIsForTheDaemonOnly(t *testing.T) {
 	if got, err := ask(daemon.URL, token); err != nil || got != "leases" {
 		t.Fatalf("the daemon: %q, %v", got, err)
 	}
-	real := func(text string) string {
+	answering := func(text string) string {
 		return "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n" + text
 	}
 	for name, answer := range map[string]func(nonce string) string{
 		"that knows nothing":           func(string) string { return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" },
 		"like a daemon of before":      func(string) string { return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n" },
-		"that says yes":                func(string) string { return real(strings.Repeat("0", 64)) },
-		"with the proof of a guess":    func(nonce string) string { return real(proof(proofKey(token+"x"), nonce)) },
-		"with a proof that it has got": func(string) string { return real(proof(proofKey(token), "AAAAAAAAAAAAAAAAAAAAAAAAAA")) },
+		"that says yes":                func(string) string { return answering(strings.Repeat("0", 64)) },
+		"with the proof of a guess":    func(nonce string) string { return answering(proof(proofKey(token+"x"), nonce)) },
+		"with a proof that it has got": func(string) string { return answering(proof(proofKey(token), "AAAAAAAAAAAAAAAAAAAAAAAAAA")) },
 		"that says nothing":            func(string) string { return "" },
 		"that answers twice": func(nonce string) string {
-			return real(proof(proofKey(token), nonce)) + "HTTP/1.1 200 OK\r\n\r\n"
+			return answering(proof(proofKey(token), nonce)) + "HTTP/1.1 200 OK\r\n\r\n"
 		},
 		"that speaks another language": func(string) string { return "220 ready\r\n" },
 	} {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"sync"
@@ -84,9 +85,9 @@ func (u *unread) room(wait time.Duration) bool {
 	room := true
 	_ = raw.Control(func(fd uintptr) {
 		for end := time.Now().Add(wait); ; {
-			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}} //nolint:gosec // a descriptor
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 			n, err := unix.Poll(poll, int(max(time.Until(end), 0).Milliseconds()))
-			if err == unix.EINTR { //nolint:errorlint // unix.Poll returns it as it is
+			if errors.Is(err, unix.EINTR) {
 				continue
 			}
 			room = err != nil || n > 0
