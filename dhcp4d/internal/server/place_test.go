@@ -76,7 +76,9 @@ func (b *bench) tell(t *testing.T, where spot, m []byte) (dhcp4.MessageType, net
 // fates counts queries that were answered, and those that were not.
 func (b *bench) fates(t *testing.T) (answered, none float64) {
 	t.Helper()
-	return b.sum(t, "dhcp4d_responses_sent_total"), b.sum(t, "dhcp4d_queries_silent_total") + b.sum(t, "dhcp4d_packets_dropped_total")
+	const sent, silent, dropped = "dhcp4d_responses_sent_total", "dhcp4d_queries_silent_total", "dhcp4d_packets_dropped_total"
+	n := b.sums(t, []string{sent, silent, dropped})
+	return n[sent], n[silent] + n[dropped]
 }
 
 // holder is a client of a test: an identifier and a hardware address.

@@ -281,14 +281,22 @@ func (b *bench) ask(t testing.TB, data []byte) dhcp4.Message {
 	return answer(t, b.ipc.Sent(1)[0])
 }
 
-func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
+func (b *bench) sum(t testing.TB, name string, with ...string) float64 {
 	t.Helper()
+	return b.sums(t, []string{name}, with...)[name]
+}
+
+// sums adds up the series of each name, those with the labels if any are given. It gathers all
+// series once, because with the race detector that takes some milliseconds.
+func (b *bench) sums(t testing.TB, names []string, with ...string) map[string]float64 {
+	t.Helper()
+	n := make(map[string]float64, len(names))
 	families, err := b.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() != name {
+		if !slices.Contains(names, f.GetName()) {
 			continue
 		}
 	series:
@@ -303,7 +311,7 @@ func (b *bench) sum(t testing.TB, name string, with ...string) (n float64) {
 					continue series
 				}
 			}
-			n += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			n[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	return n
