@@ -23,6 +23,10 @@ else
 $(info no C compiler: the tests run without the race detector)
 endif
 
+# Packages that are tested at once. Those below test mostly wait, so they begin first, and others use
+# the processors meanwhile.
+ATONCE := $(shell echo $$((2 * $$(nproc))))
+
 # The linter is a tool of the module tools. The first use builds it (some minutes); later
 # ones take it from Go's build cache. GOWORK=off is only for building it.
 LINTER = $$(GOWORK=off go -C tools tool -n golangci-lint)
@@ -70,7 +74,7 @@ demo: build ## show clients that get leases on a throw-away IPv6-only network; n
 	@bin/demo
 
 test: build clients ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
-	go test $(RACE) -shuffle=on $(PACKAGES)
+	go test $(RACE) -p $(ATONCE) -shuffle=on ./test/... $(filter-out ./test/...,$(PACKAGES))
 	go test -tags budget -run Budget ./shared/{dhcp4,dhcp6,ipc,expression,outside,spool,document} ./dhcp4d/internal/{server,hooks,radius,kea,config} ./dhcp6d/internal/{server,hooks,config,listen} ./clients/relay # work for each octet
 ifdef RACE
 	go test -shuffle=on -skip '^TestDB_' ./dhcp4d/internal/store # exhaustive without the race detector only
