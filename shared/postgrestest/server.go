@@ -103,7 +103,8 @@ func (s *Server) makeDir(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	s.args = []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses="}
+	// A server that is killed leaves its shared memory behind. With mmap that is in its directory.
+	s.args = []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "dynamic_shared_memory_type=mmap"}
 }
 
 // Standby makes and starts a server that follows s, and waits until it does.
