@@ -93,6 +93,9 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		r.Header.Set("Authorization", "Bearer "+x.token)
 	}
 	answer, err := x.http.Do(r)
+	if errors.Is(err, errRefused) {
+		return nil, exit.CannotAsk(fmt.Errorf("%w: %s", errRefused, x.advice()))
+	}
 	if errors.Is(err, errUnproven) {
 		return nil, exit.CannotAsk(fmt.Errorf("%w: %s; or another program has the port of the API; "+
 			"or the daemon is of an older version, and must be restarted", err, x.advice()))
@@ -106,7 +109,7 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
 	if answer.StatusCode == http.StatusUnauthorized {
-		return nil, exit.CannotAsk(errors.New("the API refused our token: " + x.advice()))
+		return nil, exit.CannotAsk(fmt.Errorf("%w: %s", errRefused, x.advice()))
 	}
 	var problem struct{ Error string }
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))

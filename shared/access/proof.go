@@ -20,7 +20,8 @@ import (
 // While a daemon is down, any local process can listen at the port of its API. So our clients do
 // not send the token before the other end has proven that it has the token too. The proof is an
 // HMAC of a nonce of the client, and whoever has it can try guesses of the token. A key that is
-// slow to make keeps that as slow as asking us. Of a short token there is no proof.
+// slow to make keeps that as slow as asking us. Of a short token there is no proof. With the nonce
+// the client shows a proof of its own, so that a wrong token is refused, counted and logged.
 const (
 	proofPath = "/v1/proof"
 	proofSalt = "dhcp4o6 API"
@@ -28,6 +29,14 @@ const (
 	proofTime = 10 * time.Second // for the whole proof
 	maxProof  = 1 << 10          // octets
 )
+
+// Who proves that it has the token.
+const (
+	byDaemon = "proof"
+	byClient = "asked by"
+)
+
+var errRefused = errors.New("the API refused our token")
 
 var errUnproven = errors.New("what listens there does not prove that it has our token, which is not sent to it")
 
@@ -43,21 +52,27 @@ func proofKey(token string) []byte {
 	return key
 }
 
-// proof is what whoever has the key answers to a nonce.
-func proof(key []byte, nonce string) string {
+// proof is what whoever has the key says of a nonce.
+func proof(key []byte, by, nonce string) string {
 	m := hmac.New(sha256.New, key)
-	m.Write([]byte("proof " + nonce))
+	m.Write([]byte(by + " " + nonce))
 	return hex.EncodeToString(m.Sum(nil))
 }
 
 // prove answers a request for a proof.
 func (g *Guard) prove(w http.ResponseWriter, r *http.Request) {
-	nonce, key := r.URL.Query().Get("nonce"), g.key()
+	query, key := r.URL.Query(), g.key()
+	nonce := query.Get("nonce")
 	if key == nil || len(nonce) < leastToken {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	_, _ = io.WriteString(w, proof(key, nonce)) // whoever asked and went away does not matter
+	if !hmac.Equal([]byte(query.Get("client")), []byte(proof(key, byClient, nonce))) {
+		g.refused.note(r)
+		w.WriteHeader(http.StatusForbidden) // a daemon that knows no proofs answers with 401
+		return
+	}
+	_, _ = io.WriteString(w, proof(key, byDaemon, nonce)) // whoever asked and went away does not matter
 }
 
 // dial connects to a daemon, and has it prove that it has the token. So each connection that a
@@ -84,7 +99,7 @@ func (x *Client) ask(ctx context.Context, conn net.Conn) error {
 		return nil
 	}
 	nonce := rand.Text()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.base+proofPath+"?nonce="+nonce, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.base+proofPath+"?nonce="+nonce+"&client="+proof(key, byClient, nonce), nil)
 	if err != nil {
 		return err
 	}
@@ -101,7 +116,10 @@ func (x *Client) ask(ctx context.Context, conn net.Conn) error {
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing was written to it
 	shown, err := io.ReadAll(io.LimitReader(answer.Body, maxProof))
-	good := answer.StatusCode == http.StatusOK && hmac.Equal(shown, []byte(proof(key, nonce)))
+	if answer.StatusCode == http.StatusForbidden {
+		return errRefused
+	}
+	good := answer.StatusCode == http.StatusOK && hmac.Equal(shown, []byte(proof(key, byDaemon, nonce)))
 	if err != nil || !good || answer.Close || in.Buffered() > 0 {
 		return errUnproven
 	}

@@ -62,7 +62,7 @@ func (i *impostor) serve(conn net.Conn) {
 			return
 		}
 		if _, rest, ok := strings.Cut(line, "nonce="); ok {
-			nonce, _, _ := strings.Cut(rest, " ")
+			nonce, _, _ := strings.Cut(rest, "&")
 			_, _ = io.WriteString(conn, i.answer(nonce))
 		}
 	}
@@ -105,11 +105,13 @@ func TestTheTokenIsForTheDaemonOnly(t *testing.T) {
 		"that knows nothing":           func(string) string { return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" },
 		"like a daemon of before":      func(string) string { return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n" },
 		"that says yes":                func(string) string { return answering(strings.Repeat("0", 64)) },
-		"with the proof of a guess":    func(nonce string) string { return answering(proof(proofKey(token+"x"), nonce)) },
-		"with a proof that it has got": func(string) string { return answering(proof(proofKey(token), "AAAAAAAAAAAAAAAAAAAAAAAAAA")) },
+		"with the proof of a guess":    func(nonce string) string { return answering(proof(proofKey(token+"x"), byDaemon, nonce)) },
+		"with a proof that it has got": func(string) string { return answering(proof(proofKey(token), byDaemon, "AAAAAAAAAAAAAAAAAAAAAAAAAA")) },
+		"with the proof of the client": func(nonce string) string { return answering(proof(proofKey(token), byClient, nonce)) },
+		"that refuses":                 func(string) string { return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n" },
 		"that says nothing":            func(string) string { return "" },
 		"that answers twice": func(nonce string) string {
-			return answering(proof(proofKey(token), nonce)) + "HTTP/1.1 200 OK\r\n\r\n"
+			return answering(proof(proofKey(token), byDaemon, nonce)) + "HTTP/1.1 200 OK\r\n\r\n"
 		},
 		"that speaks another language": func(string) string { return "220 ready\r\n" },
 	} {
@@ -125,8 +127,11 @@ func TestTheTokenIsForTheDaemonOnly(t *testing.T) {
 	}
 	t.Run("a daemon with another token", func(t *testing.T) {
 		_, err := ask(daemon.URL, token+"x")
-		if err == nil || !strings.Contains(err.Error(), "does not prove that it has our token, which is not sent to it: set DHCP4D_API_TOKEN") {
+		if err == nil || !strings.Contains(err.Error(), "the API refused our token: set DHCP4D_API_TOKEN") {
 			t.Error(err)
+		}
+		if n := testutil.ToFloat64(refused); n != 1 {
+			t.Errorf("%v requests count as refused", n)
 		}
 	})
 	t.Run("a short token, of which there is no proof", func(t *testing.T) {
@@ -144,7 +149,7 @@ func TestTheTokenIsForTheDaemonOnly(t *testing.T) {
 			t.Errorf("%s", r.Status)
 		}
 	})
-	if n := testutil.ToFloat64(refused); n != 0 {
-		t.Errorf("%v requests for a proof count as refused", n)
+	if n := testutil.ToFloat64(refused); n != 1 {
+		t.Errorf("%v requests count as refused", n)
 	}
 }

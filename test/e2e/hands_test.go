@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -385,9 +386,7 @@ func TestAClientThatAsksBoth(t *testing.T) {
 			g := p.guest(n+1, patient)
 			offers := map[string]*dhcpv4.DHCPv4{}
 			answers := g.both(t, func(string) *dhcpv4.DHCPv4 { return g.at["a"].Message(dhcpv4.MessageTypeDiscover) })
-			for name, m := range answers {
-				offers[name] = m
-			}
+			maps.Copy(offers, answers)
 			got := map[netip.Addr]bool{}
 			for name, m := range g.both(t, func(name string) *dhcpv4.DHCPv4 {
 				return g.at[name].Message(dhcpv4.MessageTypeRequest, dhcpv4.OptServerIdentifier(offers[name].ServerIdentifier()),

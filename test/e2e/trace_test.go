@@ -334,10 +334,10 @@ func TestTraceWithAWrongToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, err := p.Wait(t.Context()); err != nil || status == 0 || !strings.Contains(p.Output(), "does not prove that it has our token") {
+		if status, err := p.Wait(t.Context()); err != nil || status == 0 || !strings.Contains(p.Output(), "the API refused our token") {
 			t.Errorf("%s: status %d, %v: %s", daemon, status, err, p.Output())
 		}
-		b.series(half, daemon+"_api_unauthorized_total", is(0))
+		b.series(half, daemon+"_api_unauthorized_total", is(1))
 		conn, err := b.Server.Dial("tcp", map[string]string{"dhcp6d": "[::1]:9548", "dhcp4d": "[::1]:9568"}[daemon])
 		if err != nil {
 			t.Fatal(err)
@@ -349,7 +349,7 @@ func TestTraceWithAWrongToken(t *testing.T) {
 		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 401 ") {
 			t.Errorf("%s: %q, %v", daemon, answer, err)
 		}
-		b.series(half, daemon+"_api_unauthorized_total", is(1))
+		b.series(half, daemon+"_api_unauthorized_total", is(2))
 	}
 }
 

@@ -83,7 +83,7 @@ func startKea(h *netns.Host, name string, c Config, config string, args ...strin
 	started := "DHCP" + strings.TrimPrefix(name, "kea-dhcp") + "_STARTED"
 	return start(h, Kea, c, env, "", append([]string{path, "-c", file}, args...), func(p *netns.Process) error {
 		if !strings.Contains(p.Output(), started) {
-			return fmt.Errorf("Kea has not logged %s", started)
+			return fmt.Errorf("a Kea has not logged %s", started)
 		}
 		return nil
 	})

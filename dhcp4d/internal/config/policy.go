@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
