@@ -132,6 +132,8 @@ type world struct {
 	undo      []func()
 	takenAll  time.Duration                // when a deleted store was given up
 	taken     map[netip.Addr]time.Duration // when the operator last released an address
+	takenFrom map[netip.Addr]*client       // who held it then
+	repaired  time.Duration                // when the store was last repaired
 	deletedAt time.Duration                // when the store was deleted, 0 if it is there
 	putBack   func()
 	calm      bool
@@ -172,7 +174,8 @@ type out struct {
 }
 
 func newWorld(p plan, checks map[invariant]bool) *world {
-	w := &world{plan: p, begin: time.Now(), rng: rand.New(rand.NewPCG(p.Seed, 2)), wake: make(chan struct{}, 1), byHW: map[byte]*client{}, taken: map[netip.Addr]time.Duration{}, checks: checks}
+	w := &world{plan: p, begin: time.Now(), rng: rand.New(rand.NewPCG(p.Seed, 2)), wake: make(chan struct{}, 1), byHW: map[byte]*client{},
+		taken: map[netip.Addr]time.Duration{}, takenFrom: map[netip.Addr]*client{}, checks: checks}
 	w.disk = newDisk(p.Seed)
 	w.clocks = newClocks(w.begin)
 	w.clocks.ntp = p.ntp
@@ -435,6 +438,7 @@ func (w *world) repair(p *process) (done bool) {
 	}
 	w.say(netip.Addr{}, "the operator repairs the store: %d leases, %d batches lost", r.Leases, r.Lost)
 	w.stats.repairs++
+	w.repaired = w.now()
 	w.undo = nil
 	for _, c := range w.clients {
 		c.held.unsure = true
@@ -522,11 +526,19 @@ func (w *world) promised(c *client, how string) {
 	}
 	for _, o := range w.clients {
 		fast := time.Duration(drift * float64(o.held.until-o.held.since))
-		if o != c && o.held.addr == h.addr && o.held.holds(now+fast) && !o.held.void {
+		if o != c && o.held.addr == h.addr && o.held.holds(now+fast) && !o.held.void && !w.orderLost(c, o) {
 			w.fail(doubled, h.addr, "%v is %v's, but %v has it until %.3fs, for another %v",
 				h.addr, c, o, o.held.until.Seconds(), round(o.held.until-now))
 		}
 	}
+}
+
+// orderLost reports whether a repair may have lost that the operator released the address of c, and
+// with it the lease that o got after that. Then nobody can know it: c was not told, and renews.
+func (w *world) orderLost(c, o *client) bool {
+	a := c.held.addr
+	at, ok := w.taken[a]
+	return ok && w.takenFrom[a] == c && o.held.unsure && at <= o.held.since && at <= w.repaired
 }
 
 // refused checks, with every NAK, that the client may not keep its lease.
@@ -848,7 +860,7 @@ func (w *world) takeAway(a netip.Addr) {
 	w.taken[a] = w.now()
 	for _, c := range w.clients {
 		if c.held.addr == a {
-			c.held.void = true
+			c.held.void, w.takenFrom[a] = true, c
 		}
 	}
 }
