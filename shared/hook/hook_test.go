@@ -125,7 +125,7 @@ func TestObserversAllLearnAndChangeNothing(t *testing.T) {
 		t.Errorf("observers run: %q, want all three", got)
 	}
 	const want = `
-# HELP dhcp6d_hook_results_total What hooks decided.
+# HELP dhcp6d_hook_results_total Calls of hooks, by what they decided.
 # TYPE dhcp6d_hook_results_total counter
 dhcp6d_hook_results_total{hook="a",point="leases4_committed",result="continue"} 1
 dhcp6d_hook_results_total{hook="a",point="leases4_committed",result="drop"} 0

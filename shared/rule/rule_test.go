@@ -159,7 +159,7 @@ func TestMistakesOfLines(t *testing.T) {
 		"last: member('ALL') -> class held":              "line 1, column 24: class has no effect at last; use it at first",
 		"last: member('ALL') -> drop":                    "line 1, column 28: drop needs something behind it; write drop REASON",
 		"last: member('ALL') -> drop unpayd":             `line 1, column 29: the reason "unpayd" is not in REASONS; add it there, or did you mean unpaid?`,
-		"last: member('ALL') -> count it":                `line 1, column 30: the counter "it" is not in COUNTERS; add it there, or there are seen, phones`,
+		"last: member('ALL') -> count it":                `line 1, column 30: the counter "it" is not in COUNTERS; add it there, or there are phones, seen`,
 		"first: member('ALL') -> class free":             "line 1, column 31: no class",
 		"last: member('ALL')\n\n  -> say a":              "line 1, column 20: has no -> and no action behind it; write point: expression -> action",
 		strings.Repeat("a", MaxText+1):                   "line 1, column 1: 1048577 octets are too many; give at most 1048576",
