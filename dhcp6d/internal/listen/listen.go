@@ -221,8 +221,8 @@ func (l *Link) update(n news) (done bool) {
 
 // adoptLocked leaves and joins groups as the found interfaces require, and publishes their table.
 // It reports false if a group could not be joined.
-func (l *Link) adoptLocked(found []system) (done bool) {
-	served := make(map[int]*system)
+func (l *Link) adoptLocked(found []device) (done bool) {
+	served := make(map[int]*device)
 	for i := range found {
 		if s := &found[i]; l.patterns.Match(s.loopback, s.Names...) {
 			served[s.Index] = s

@@ -173,7 +173,7 @@ func (h *host) connect(name string) {
 // from.
 func ready(name string) bool {
 	found, err := interfaces()
-	return err == nil && slices.ContainsFunc(found, func(s system) bool {
+	return err == nil && slices.ContainsFunc(found, func(s device) bool {
 		return s.Name == name && s.Up && len(s.Addresses) > 0
 	})
 }

@@ -81,9 +81,9 @@ func match(pattern, name string) bool {
 }
 
 // missing returns the names that no interface has.
-func (ps Patterns) missing(found []system) (absent []string) {
+func (ps Patterns) missing(found []device) (absent []string) {
 	for _, n := range ps.names {
-		if !slices.ContainsFunc(found, func(s system) bool { return slices.Contains(s.Names, n) }) {
+		if !slices.ContainsFunc(found, func(s device) bool { return slices.Contains(s.Names, n) }) {
 			absent = append(absent, n)
 		}
 	}
@@ -91,8 +91,8 @@ func (ps Patterns) missing(found []system) (absent []string) {
 }
 
 // MissingNames returns the names in a list that no interface of this host has now, and the names of
-// the interfaces that there are. A pattern may fit no interface. Only if nothing in the list fits
-// any, the patterns are missing too.
+// the interfaces that there are. A pattern that fits no interface is not missing, unless nothing in
+// the list fits any.
 func MissingNames(list []string) (missing, there []string, err error) {
 	ps, err := ParsePatterns(list)
 	if err != nil {
@@ -103,7 +103,7 @@ func MissingNames(list []string) (missing, there []string, err error) {
 		return nil, nil, err
 	}
 	missing = ps.missing(found)
-	if !slices.ContainsFunc(found, func(s system) bool { return ps.Match(s.loopback, s.Names...) }) {
+	if !slices.ContainsFunc(found, func(s device) bool { return ps.Match(s.loopback, s.Names...) }) {
 		missing = append(missing, ps.patterns...)
 	}
 	return missing, names(found), nil

@@ -5,7 +5,7 @@ import "time"
 // Trouble is why clients on an interface get no answer.
 type Trouble uint8
 
-// The troubles, those that explain the others first.
+// The troubles, in the order of the checks. The first that is found explains the others.
 const (
 	NoTrouble   Trouble = iota
 	Missing             // a name that no interface has
@@ -48,7 +48,7 @@ type Status struct {
 const settle = 3 * time.Second
 
 // trouble returns what is wrong with an interface. joined says whether the socket has its groups.
-func (s *system) trouble(joined bool) Trouble {
+func (s *device) trouble(joined bool) Trouble {
 	switch {
 	case s.port:
 		return Port
@@ -65,7 +65,7 @@ func (s *system) trouble(joined bool) Trouble {
 }
 
 // linkLocal reports whether the interface has a link-local address that is in use.
-func (s *system) linkLocal() bool {
+func (s *device) linkLocal() bool {
 	for _, a := range s.Addresses {
 		if a.IsLinkLocalUnicast() {
 			return true
@@ -85,8 +85,9 @@ type since struct {
 	logged bool
 }
 
-// update takes the state of all interfaces at a time. It returns what is to be logged as trouble
-// and as its end, and when it must be called again at the latest: never for the zero time.
+// update notes the state of all interfaces at the time now. It returns the troubles to log, the
+// interfaces whose logged trouble has ended, and when a trouble will have lasted long enough to be
+// logged. The zero time means that there is none to wait for.
 func (w *watch) update(all []Status, now time.Time) (begun, ended []Status, next time.Time) {
 	troubled := make(map[string]*since)
 	for _, s := range all {

@@ -14,8 +14,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
-// system is an interface as the kernel describes it.
-type system struct {
+// device is an interface of this host as the kernel describes it, served or not.
+type device struct {
 	Interface
 	loopback bool
 	port     bool // of a bridge, bond or team
@@ -27,10 +27,10 @@ type system struct {
 const minMTU = 1280
 
 // ipv6 reports whether the interface can hold memberships.
-func (s *system) ipv6() bool { return s.mtu >= minMTU }
+func (s *device) ipv6() bool { return s.mtu >= minMTU }
 
 // interfaces returns all interfaces of the network namespace.
-func interfaces() ([]system, error) {
+func interfaces() ([]device, error) {
 	links, err := dump(unix.RTM_GETLINK, unix.AF_UNSPEC)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
@@ -45,7 +45,7 @@ func interfaces() ([]system, error) {
 			own[index] = append(own[index], a)
 		}
 	}
-	var found []system
+	var found []device
 	for i := range links {
 		if s, ok := parseLink(&links[i]); ok {
 			s.Addresses = own[s.Index]
@@ -65,7 +65,7 @@ func dump(kind, family int) ([]syscall.NetlinkMessage, error) {
 
 // parseLink reads RTM_NEWLINK and RTM_DELLINK. It is not ok for messages that are not about the
 // interface itself but about its role in a bridge, for instance.
-func parseLink(m *syscall.NetlinkMessage) (s system, ok bool) {
+func parseLink(m *syscall.NetlinkMessage) (s device, ok bool) {
 	if (m.Header.Type != unix.RTM_NEWLINK && m.Header.Type != unix.RTM_DELLINK) || len(m.Data) < unix.SizeofIfInfomsg {
 		return s, false
 	}
@@ -160,7 +160,7 @@ func parseAddress(m *syscall.NetlinkMessage) (index int, a netip.Addr, ok bool) 
 }
 
 // names returns the names of interfaces, for messages to people.
-func names(found []system) []string {
+func names(found []device) []string {
 	var ns []string
 	for i := range found {
 		ns = append(ns, found[i].Name)
