@@ -18,8 +18,8 @@ type Access struct{ Trust attachment.Trust }
 func (a *Access) check(in *udp.Packet, ifc *listen.Interface, p *dhcp6.Packet) (levels int, why drop.Reason) {
 	from := in.Peer.Addr()
 	relayed := p.Relays() > 0
-	// On this host port 547 is ours and nobody has port 546, but a relay may have a port of its
-	// own.
+	// An answer to this host goes to port 547, which is ours, or to port 546, which nobody here
+	// has. Only a relay with a port of its own can get one.
 	unreachable := from.IsLoopback() && !p.HasRelayPort()
 	if from.IsUnspecified() || from.IsMulticast() || unreachable || from.Is4In6() || in.Peer.Port() == 0 {
 		return 0, drop.Source // no answer could reach it

@@ -7,7 +7,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// atBuffer runs the hooks at a buffer point. They may change the datagram, in the memory of v.
+// atBuffer runs the hooks at a buffer point. They may change the datagram e.Data. The changed
+// octets lie in the memory of v.
 func atBuffer(hooks *hook.List[event.Datagram], e *event.Datagram, v *event.View) drop.Reason {
 	if hooks.Empty() {
 		return hook.Continue
@@ -18,9 +19,10 @@ func atBuffer(hooks *hook.List[event.Datagram], e *event.Datagram, v *event.View
 	return why
 }
 
-// leave runs the hooks at buffer6_send for a datagram. What they have made of it goes to the end of
-// buf, and must have the form of one.
-func (s *Settings) leave(e *event.Datagram, v *event.View, buf []byte, out *udp.Packet) ([]byte, drop.Reason) {
+// atBuffer6Send runs the hooks at buffer6_send for the datagram out, which e describes. If they
+// change it, their octets go to the end of buf, and out and e point there. The datagram is dropped
+// if their octets cannot be parsed as an answer.
+func (s *Settings) atBuffer6Send(e *event.Datagram, v *event.View, buf []byte, out *udp.Packet) ([]byte, drop.Reason) {
 	hooks := &s.Hooks.Buffer6Send
 	if hooks.Empty() {
 		return buf, hook.Continue

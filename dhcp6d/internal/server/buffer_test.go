@@ -80,7 +80,7 @@ func TestChangedDatagramsAllocateNothing(t *testing.T) {
 	run := func() {
 		var out udp.Packet
 		e.Data = m
-		if buf, _ = set.leave(e, v, buf[:0], &out); len(out.Data) != len(m)+24 {
+		if buf, _ = set.atBuffer6Send(e, v, buf[:0], &out); len(out.Data) != len(m)+24 {
 			t.Fatalf("%d octets leave", len(out.Data))
 		}
 	}

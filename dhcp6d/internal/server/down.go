@@ -83,7 +83,7 @@ func (d *Down) batch(in []udp.Packet) {
 	}
 }
 
-// timeNow is the time of a batch.
+// timeNow returns the time by now, or that of the host if now is nil.
 func timeNow(now func() time.Time) time.Time {
 	if now == nil {
 		return time.Now()
@@ -127,7 +127,7 @@ func (d *Down) receive(in *udp.Packet) (fate, drop.Reason) {
 	out.Data = d.response.Strip()
 	d.event = event.Datagram{Received: d.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if d.buf, why = d.set.leave(&d.event, &d.view, d.buf, &out); why != hook.Continue {
+	if d.buf, why = d.set.atBuffer6Send(&d.event, &d.view, d.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	d.responses.add(out, path{relayed: relayed})

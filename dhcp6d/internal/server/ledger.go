@@ -31,8 +31,8 @@ type LinkLedger struct {
 	returned   *metric.Tally[int] // by path
 	silent     *metric.Tally[silence.Reason]
 	drops      *metric.Tally[drop.Reason]
-	unbelieved *metric.Tally[int] // no fate: which it has is in the others
-	told       *metric.Tally[int] // no fate either: options, by way and code
+	unbelieved *metric.Tally[int] // no fate: relayed messages with levels that are not believed
+	told       *metric.Tally[int] // no fate: options of IPv4 as a service, by way and code
 }
 
 // IPCLedger is the account of the IPC's socket.
@@ -187,7 +187,7 @@ func index(relayed bool, kind int) int {
 func (l *LinkLedger) sent(queries, answers, passed, returned *outgoing, servers *pass.Servers) {
 	for i := range queries.packets {
 		switch {
-		case queries.paths[i].probe: // is in no account
+		case queries.paths[i].probe: // not counted: it answers no datagram of the link
 		case queries.packets[i].Err != nil:
 			l.drops.Add(drop.SendError, 1)
 		default:

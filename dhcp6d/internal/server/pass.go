@@ -56,7 +56,7 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	return passed, drop.None
 }
 
-// began is where time is measured from that no step of the wall clock changes.
+// began is the start of a clock that no step of the wall clock changes.
 var began = time.Now()
 
 // tooLate reports whether a message comes too late to be passed on. Under overload, exchanges that
@@ -119,7 +119,7 @@ func (u *Up) giveBack(in *udp.Packet) (fate, drop.Reason) {
 	out.Data = u.packet.Relay(0).Carried()
 	u.event = event.Datagram{Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
-	if u.buf, why = u.set.leave(&u.event, &u.view, u.buf, &out); why != hook.Continue {
+	if u.buf, why = u.set.atBuffer6Send(&u.event, &u.view, u.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	u.returned.add(out, path{relayed: back.Relayed})

@@ -9,8 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Service is what some clients are offered beside the options of their link: those that every
-// condition holds for.
+// Service has options for some clients, beside the options of their link: for those who meet every
+// condition.
 type Service struct {
 	Interface   func(name string) bool // of clients whose link no relay names; nil: any
 	Link        netip.Prefix           // of the address by which a relay names the link; the zero Prefix: any
@@ -22,8 +22,8 @@ type Service struct {
 // Services choose the service of a client: the first that fits. They never change.
 type Services struct {
 	list    []Service
-	ports   map[string][]int // those with an Interface-Id, ascending
-	rest    []int            // those without, ascending
+	ports   map[string][]int // by Interface-Id: places in list, ascending
+	rest    []int            // places of the services without an Interface-Id, ascending
 	classes *expression.Classes
 	// supplies says that some of the options also go to other servers.
 	supplies bool
@@ -50,7 +50,8 @@ func NewServices(list []Service, classes *expression.Classes) *Services {
 }
 
 // service returns what the client of the message at hand is offered beside the options of its link,
-// nil if that is nothing. Subscribers by Interface-Id may be many, so they are found by that.
+// nil if that is nothing. There may be a service for each of many subscribers, so services with an
+// Interface-Id are found through a map.
 func (u *Up) service(in *udp.Packet, ifc *listen.Interface) *answer.Additions {
 	s := u.set.Services
 	if s == nil {
@@ -78,7 +79,7 @@ func (u *Up) service(in *udp.Packet, ifc *listen.Interface) *answer.Additions {
 	return nil
 }
 
-// fits reports whether a service is for clients of a link: that which a relay names, or else the
+// fits reports whether a service is for clients of a link: the one that a relay names, or else the
 // interface (RFC 9915 section 13.1).
 func (s *Service) fits(ifc string, link netip.Addr) bool {
 	if s.Interface != nil && (link.IsValid() || !s.Interface(ifc)) {

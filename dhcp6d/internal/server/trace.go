@@ -28,7 +28,7 @@ type Tracing struct {
 	Link, IPC netip.AddrPort
 }
 
-// seen is memory for parsing a packet again that somebody may follow.
+// seen is memory for a second parsing, of packets that somebody may follow.
 type seen struct {
 	traits   trace.Traits
 	packet   dhcp6.Packet
@@ -39,14 +39,14 @@ type seen struct {
 // traced is the record of a datagram that has not left yet. It is complete when the datagram has
 // left.
 type traced struct {
-	at     int // in its outgoing
-	copies int // there, of the same datagram, behind the first
+	at     int // index in its outgoing
+	copies int // how many of the following packets there are copies of this one
 	to     trace.Watches
 	record *trace.Record
 	sent   string         // the last step if the kernel takes the datagram
-	socket string         // that it leaves by
-	ifc    string         // the same
-	bound  netip.AddrPort // the same
+	socket string         // the one that it leaves by
+	ifc    string         // the interface that it leaves by, empty if the routes choose it
+	bound  netip.AddrPort // where the socket is bound
 }
 
 // completed completes the records of the packets that have left, and returns the empty slice.

@@ -79,20 +79,21 @@ type Settings struct {
 	Access   Access
 	Delivery Delivery
 	Answer   *answer.Server
-	// Servers get what is not for us. It is nil where nobody does.
+	// Servers are the DHCPv6 servers that get the messages that are not for us. It is nil if there
+	// are none.
 	Servers *pass.Servers
-	// Links have an answer of their own in place of Answer; the first that fits counts.
+	// Links have answers of their own, in place of Answer. The first that fits is used.
 	Links []LinkAnswer
-	// Services are offered beside what Answer or Links offer. It is nil where there are none.
+	// Services are offered beside what Answer or Links offer. It is nil if there are none.
 	Services *Services
 	Hooks    event.Hooks
-	// MaxWait is how long a query may wait. Any other datagram may wait in the
-	// socket for as long as MaxWait.Query.
+	// MaxWait is how long a query may wait. Any other datagram may wait in the socket for as long
+	// as MaxWait.Query.
 	MaxWait backend.MaxWait
 }
 
-// LinkAnswer answers on one link, which is an interface or a prefix of addresses by which relays
-// name links.
+// LinkAnswer answers on one link: an interface, or the links that relays name by an address in a
+// prefix.
 type LinkAnswer struct {
 	Interface func(name string) bool // nil: goes by Link
 	Link      netip.Prefix
@@ -171,8 +172,8 @@ func (u *Up) parsed() *dhcp6.Packet {
 	return &u.packet
 }
 
-// receive takes one datagram of a client, a relay or a DHCPv6 server. It puts what is to be sent
-// into one of the outgoing, or returns a reason.
+// receive takes one datagram of a client, a relay or a DHCPv6 server. It adds what is to be sent to
+// queries, answers, passed or returned, or it returns a reason.
 func (u *Up) receive(in *udp.Packet) (fate, drop.Reason) {
 	u.valid, u.silence = false, silence.None
 	if in.Truncated {
@@ -322,7 +323,7 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	case why != drop.None:
 		return dropped, why
 	case len(buf) == start && u.set.Servers != nil:
-		return u.passTo(in, ifc) // they may have what we have not
+		return u.passTo(in, ifc) // another server may have what the client asks for
 	case len(buf) == start:
 		u.silence = silence.NothingToOffer
 		return silent, drop.None
@@ -334,12 +335,12 @@ func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	u.event = event.Datagram{Notes: u.event.Notes, Received: u.now, Interface: ifc.Name, Index: ifc.Index,
 		Peer: out.Peer, Local: out.Local, Data: out.Data}
 	if !u.set.Hooks.Pkt6Send.Empty() {
-		if why := u.send(from, more, start); why != drop.None {
+		if why := u.atPkt6Send(from, more, start); why != drop.None {
 			return dropped, why
 		}
 		out.Data = u.event.Data
 	}
-	if u.buf, why = u.set.leave(&u.event, &u.view, u.buf, &out); why != hook.Continue {
+	if u.buf, why = u.set.atBuffer6Send(&u.event, &u.view, u.buf, &out); why != hook.Continue {
 		return dropped, why
 	}
 	u.Ledger.tell(inReply, optionsOf(out.Data))
@@ -360,9 +361,9 @@ func optionsOf(answer []byte) []byte {
 	return answer[message:]
 }
 
-// send has the hooks at pkt6_send look at the answer buf[start:]. If they set options, it is built
-// anew.
-func (u *Up) send(from *answer.Server, more *answer.Additions, start int) (why drop.Reason) {
+// atPkt6Send has the hooks at pkt6_send look at the answer buf[start:]. If they set options, it is
+// built anew.
+func (u *Up) atPkt6Send(from *answer.Server, more *answer.Additions, start int) (why drop.Reason) {
 	u.byHooks.Reset()
 	u.event.Options = &u.byHooks
 	why = u.set.Hooks.Pkt6Send.Run(&u.event)
