@@ -108,11 +108,11 @@ func (s *silence) reset(since int64) { s.since, s.count, s.points = since, 0, s.
 
 // retry is what Run knows of the trials of a Kea.
 type retry struct {
-	trying bool  // it is on Trial, or was and has not settled since
+	trying bool  // it is on Trial, or its last Trial failed
 	since  int64 // when the trial began
 	next   int64 // when the next one begins
 	pause  time.Duration
-	// arrived is when the address in use was taken, if that was for the silence of another.
+	// arrived is when the address in use was taken because another one was silent; 0 is never.
 	arrived int64
 }
 
@@ -235,15 +235,15 @@ func (s *Set) timeOutLocked(at int64) (missed []*member) {
 		}
 		m := s.members[i]
 		m.series.timeouts.Add(1)
-		if m.probeless() && discover && (m.unanswered(left, point) || m.strange(left)) {
+		if m.probeless() && discover && (m.unanswered(left, point) || m.atSilentAddress(left)) {
 			missed = append(missed, m)
 		}
 	})
 	return missed
 }
 
-// unanswered counts a DISCOVER, sent at left, that had no answer. It reports whether that was one
-// too many.
+// unanswered counts a DISCOVER, sent at left, that had no answer. It reports whether the Kea counts
+// as silent now.
 func (s *state) unanswered(left int64, point uint16) bool {
 	if s.health.get() == Trial {
 		return left >= s.retry.since && s.heard.Load() <= left
@@ -263,9 +263,9 @@ func (s *state) unanswered(left int64, point uint16) bool {
 	return w.count >= silentDiscovers && len(w.points) >= silentPoints
 }
 
-// strange reports whether a DISCOVER, sent at left, was sent to an address of a Kea at which
-// nothing was ever heard of it, although there are others.
-func (m *member) strange(left int64) bool {
+// atSilentAddress reports whether a DISCOVER, sent at left, went to an address at which this Kea
+// has never answered, although its host has other addresses.
+func (m *member) atSilentAddress(left int64) bool {
 	return len(m.addrs) > 1 && left >= m.retry.arrived && m.heard.Load() < max(1, m.retry.arrived)
 }
 

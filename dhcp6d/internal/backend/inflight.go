@@ -11,7 +11,7 @@ import (
 const (
 	// timeout is how long a query may wait for its answer before it counts as a timeout.
 	timeout = 2 * time.Second
-	// forget is how long the answer to it is recognised as a late one.
+	// forget is how long after a query its answer counts as late. After that it is unmatched.
 	forget = 30 * time.Second
 )
 
@@ -61,8 +61,8 @@ func (s *Set) depart(to *Backend, q *Query, at int64) (number uint32) {
 	return number
 }
 
-// Withdraw takes back that [Set.Route] has counted the last query as sent. It must be called before
-// the next Route.
+// Withdraw undoes that [Set.Route] has counted the last query as sent. It must be called before the
+// next Route.
 func (s *Set) Withdraw(to Route, q *Query) {
 	to.state.sent.Store(to.state.sent.Load() - 1)
 	if q.flight != nil {
@@ -91,8 +91,8 @@ func (s *Set) Answered(b *Backend, local netip.Addr, message []byte, now time.Ti
 	b.state.lagAt.Store(at)
 }
 
-// read notes that the backend has read all queries up to a number. It ignores a number that is not
-// reached yet: it is from before the start of this process.
+// read notes that the backend has read all queries up to a number. It ignores a number that no
+// query has yet: such a number answers a probe of an earlier process of dhcp6d.
 func (s *state) read(number uint32, at int64) {
 	if int32(number-s.sent.Load()) > 0 {
 		return

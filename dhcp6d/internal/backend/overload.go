@@ -93,8 +93,8 @@ func (s *state) late(q *Query, limits MaxWait, at int64) bool {
 
 // behind returns for about how long a query that leaves now will wait at the backend. A backend
 // reads its queries in order, so that is the age of the oldest one that it has not read. For a
-// backend that does not tell how far it has read, it is how long the query waited that was answered
-// last. A single late answer is no overload: it counts for lagStands only, so there must be
+// backend that does not tell how far it has read, it is how long the last answered query had
+// waited. A single late answer is no overload: it counts for lagStands only, so there must be
 // several.
 func (s *state) behind(at int64) time.Duration {
 	taken := s.taken.Load()

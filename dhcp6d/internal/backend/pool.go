@@ -81,7 +81,7 @@ type Set struct {
 	// Set once, by New.
 	log      *slog.Logger
 	resolver resolve.Resolver
-	network  string // of addresses that names stand for: "ip4", "ip6" or "ip" for both
+	network  string // which addresses of a name are used: "ip4", "ip6" or "ip" for both
 	end      *ipc.End
 	probe    udp.Writer
 	signer   *ipc.Signer
@@ -92,7 +92,7 @@ type Set struct {
 	// Shared between the loops and Run, without a lock.
 	flights flights
 	table   atomic.Pointer[table] // replaced as a whole
-	wake    chan struct{}         // Run has something to do at once
+	wake    chan struct{}         // holds a token when Run has something to do at once
 	again   atomic.Bool           // Run sends probes at once
 	// stranger is the last datagram from an address that is no backend's.
 	stranger atomic.Pointer[stranger]
@@ -137,7 +137,7 @@ type state struct {
 	takenAt atomic.Int64               // when we learned that
 	heard   atomic.Int64               // when it last sent something; 0 is never
 	probed  atomic.Bool                // it has answered a probe
-	lag     atomic.Int64               // how long the last query that was answered had waited for that
+	lag     atomic.Int64               // how long the last answered query had waited for its answer
 	lagAt   atomic.Int64               // when we learned that
 	fullAt  atomic.Int64               // when it last answered a full probe; 0 is never
 	local   atomic.Pointer[netip.Addr] // the address of ours that it sends to; nil is not known

@@ -139,7 +139,7 @@ func (s *Set) hear(b *Backend, local netip.Addr, now time.Time) {
 	}
 	b.state.heard.Store(s.since(now))
 	if local.IsValid() && local != b.Local() {
-		stays := new(netip.Addr) // not per datagram: the next one comes to the same
+		stays := new(netip.Addr) // allocated only when the address changes, not for each datagram
 		*stays = local
 		b.state.local.Store(stays)
 	}

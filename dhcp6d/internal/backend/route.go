@@ -58,8 +58,8 @@ const (
 	OnlyOne     Choice = iota // there is no other
 	OfOwner                   // it alone serves the address of the query
 	OfHash                    // the client's first choice among those that are up
-	NoneIsUp                  // the same among those that were never heard, as none is up
-	NothingElse               // the same among those that cannot acknowledge leases
+	NoneIsUp                  // no backend is up: the first choice among those that were never heard
+	NothingElse               // nor is one unheard: the first choice among those that cannot acknowledge leases
 )
 
 // String returns the choice in words.
@@ -275,6 +275,7 @@ func (t *table) prefer(q *Query) (*Backend, Choice) {
 			best, top, highest = b, w, r
 		}
 	}
+	// The choices OfHash, NoneIsUp and NothingElse are the ranks in falling order.
 	return best, NothingElse - Choice(max(highest, ifNothingElse)-ifNothingElse)
 }
 

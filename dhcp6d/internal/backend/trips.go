@@ -21,8 +21,8 @@ type trips struct {
 }
 
 // The native buckets are those of schema 3, eight to each power of two, as client_golang makes them
-// for a factor of 1.1. Bucket k of a native histogram ends at 2 to the power of k/8 seconds. From
-// 1 ns on there are nativeBuckets of them, the last of which has all that is longer.
+// for a factor of 1.1. Bucket k of a native histogram ends at 2 to the power of k/8 seconds. There
+// are nativeBuckets of them from 1 ns on. The last one counts everything that is longer.
 const (
 	schema        = 3
 	perOctave     = 1 << schema
@@ -118,7 +118,7 @@ func spans(native []uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	return runs, deltas
 }
 
-// lost returns a histogram of n queries whose answer did not come for so long.
+// lost returns the histogram of n queries, each of which has waited for the time long in vain.
 func lost(desc *prometheus.Desc, bounds []float64, n uint64, long time.Duration, labels ...string) prometheus.Metric {
 	t := newTrips(bounds)
 	i, _ := slices.BinarySearch(t.bounds, long)
