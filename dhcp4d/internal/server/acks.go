@@ -39,14 +39,14 @@ type Replies struct {
 	queries []byte      // that may have to be decided again
 	unsure  bool        // there are NAKs
 	peers   []*ipc.Peer // by packet: how it is authenticated
-	rests   []rest      // by packet: what must be durable
+	bases   []basis     // by packet: what must be durable
 	traced  []traced
 	changes leases.Changes
 }
 
-// rest is what an answer rests on. An ACK rests on the record of its lease. A NAK rests on what was
-// known of the address that the client has named, and of the client's leases.
-type rest struct {
+// basis is what an answer rests on. An ACK rests on the record of its lease. A NAK rests on what
+// was known of the address that the client has named, and of the client's leases.
+type basis struct {
 	id     lease.ID
 	record int    // index into the group's records, or one of the constants
 	client []byte // of a NAK
@@ -71,7 +71,7 @@ func (r *Replies) Reset() {
 	clear(r.traced)
 	r.traced = r.traced[:0]
 	r.queries = r.queries[:0]
-	r.buf, r.keys, r.unsure, r.peers, r.rests = r.buf[:0], r.keys[:0], false, r.peers[:0], r.rests[:0]
+	r.buf, r.keys, r.unsure, r.peers, r.bases = r.buf[:0], r.keys[:0], false, r.peers[:0], r.bases[:0]
 	r.changes.Reset()
 }
 
@@ -82,11 +82,11 @@ func (r *Replies) Changes() *leases.Changes { return &r.changes }
 func (r *Replies) Unsure() bool { return r.unsure }
 
 // nak returns what the NAK to a query rests on. Knows is the last group that was durable.
-func (r *Replies) nak(q *lease.Query, knows uint64) rest {
+func (r *Replies) nak(q *lease.Query, knows uint64) basis {
 	r.unsure = true
 	n := len(r.keys)
 	r.keys = append(r.keys, q.Client...)
-	return rest{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)], knows: knows}
+	return basis{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)], knows: knows}
 }
 
 // keep keeps a copy of a query, until the group ends.
@@ -99,25 +99,25 @@ func (r *Replies) keep(query []byte) []byte {
 // add adds the answer buf[start:] and returns buf. It leaves room for the trailer behind the
 // answer. The trailer is made when the answer leaves, so that sequence numbers are in the order in
 // which the other side sees them.
-func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on rest) []byte {
+func (r *Replies) add(buf []byte, start int, by way, kind dhcp4.MessageType, peer *ipc.Peer, on basis) []byte {
 	end := len(buf)
 	if peer != nil {
 		buf = append(buf, room[:]...)
 	}
 	r.outgoing.add(buf[start:end:len(buf)], by, kind)
 	r.peers = append(r.peers, peer)
-	r.rests = append(r.rests, on)
+	r.bases = append(r.bases, on)
 	return buf
 }
 
 // dropRefused removes the answers that rest on a refused record, of group seq or the one before. It
-// returns how many queries are not decided again. A NAK among the answers may be for the client
-// who holds the address.
+// returns how many queries are not decided again. It removes NAKs about these addresses too,
+// because the client who got one may be the holder.
 func (r *Replies) dropRefused(seq uint64, records []lease.Binding, refused []store.Refusal, before []lease.ID, again *Again) int {
 	here := func(id lease.ID) bool {
 		return slices.ContainsFunc(refused, func(f store.Refusal) bool { return records[f.Record].ID == id })
 	}
-	return r.drop(refusedRecord, again, func(on *rest) bool {
+	return r.drop(refusedRecord, again, func(on *basis) bool {
 		switch on.record {
 		case ofNAK:
 			return here(on.id) || (on.knows < seq-1 && slices.Contains(before, on.id))
@@ -131,24 +131,24 @@ func (r *Replies) dropRefused(seq uint64, records []lease.Binding, refused []sto
 }
 
 // dropChanged removes the NAKs that rest on a lease that another dhcp4d has changed, or all NAKs if
-// that is not known. It returns how many queries are not decided again. Their clients get no answer
-// and ask again.
+// that is not known. It returns how many queries are not decided again. The clients of those get no
+// answer and ask again.
 func (r *Replies) dropChanged(changed []lease.Binding, blind bool, again *Again) int {
 	if blind {
-		again = nil // nothing more is known
+		again = nil // a second decision would know nothing more
 	}
-	return r.drop(changedLease, again, func(on *rest) bool {
+	return r.drop(changedLease, again, func(on *basis) bool {
 		return on.record == ofNAK && (blind || slices.ContainsFunc(changed, func(b lease.Binding) bool {
 			return b.ID == on.id || bytes.Equal(b.Client, on.client)
 		}))
 	})
 }
 
-// drop removes answers, has their queries decided again, and returns how many are not. Place is
-// why, for the traces of those.
-func (r *Replies) drop(place int, again *Again, gone func(on *rest) bool) (n int) {
+// drop removes answers, has their queries decided again, and returns how many are not. The traces
+// of those get why, refusedRecord or changedLease, as their index.
+func (r *Replies) drop(why int, again *Again, gone func(on *basis) bool) (n int) {
 	kept := 0
-	for i, on := range r.rests {
+	for i, on := range r.bases {
 		if gone(&on) {
 			p := r.packets[i]
 			p.Data = on.query
@@ -156,15 +156,15 @@ func (r *Replies) drop(place int, again *Again, gone func(on *rest) bool) (n int
 				r.retrace(i, decidedAgain)
 				continue
 			}
-			r.retrace(i, place)
+			r.retrace(i, why)
 			n++
 			continue
 		}
 		r.retrace(i, kept)
-		r.packets[kept], r.kinds[kept], r.peers[kept], r.rests[kept] = r.packets[i], r.kinds[i], r.peers[i], on
+		r.packets[kept], r.kinds[kept], r.peers[kept], r.bases[kept] = r.packets[i], r.kinds[i], r.peers[i], on
 		kept++
 	}
-	r.packets, r.kinds, r.peers, r.rests = r.packets[:kept], r.kinds[:kept], r.peers[:kept], r.rests[:kept]
+	r.packets, r.kinds, r.peers, r.bases = r.packets[:kept], r.kinds[:kept], r.peers[:kept], r.bases[:kept]
 	return n
 }
 

@@ -4,9 +4,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Again has the queries that are to be decided once more: their answers did not leave, because
-// another dhcp4d has changed the lease that they rest on. The book knows by then who has it. So the
-// client gets at once what it would get when it repeats its message: mostly a NAK. The committer
+// Again has the queries that are to be decided once more. Their answers did not leave, because
+// another dhcp4d has changed the lease that they rest on. The book knows by then who has the lease.
+// So the client gets at once what a retransmission would get, which is mostly a NAK. The committer
 // puts queries in, and the packet loop takes them into its next batch, as if it had just read them.
 // If that answer cannot leave either, it is dropped.
 type Again struct {

@@ -47,13 +47,13 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	s.options = s.optionsFor(q, pool)
 	r.Options = &s.options
 	if pool >= 0 {
-		boots(r, &sub.Pools[pool].Carried)
+		setBoot(r, &sub.Pools[pool].Carried)
 	}
 	for _, c := range s.classes {
-		boots(r, &c.Carried)
+		setBoot(r, &c.Carried)
 	}
 	if q.reserved != nil {
-		boots(r, q.reserved.Carried)
+		setBoot(r, q.reserved.Carried)
 	}
 	if d.V6Only {
 		r.IPv6Only, r.V6OnlyWait = true, binary.BigEndian.Uint32(v6wait)
@@ -61,8 +61,8 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	return r
 }
 
-// boots has a reply say what is carried of a boot.
-func boots(r *reply.Reply, c *network.Carried) {
+// setBoot sets the boot server and the boot file of a reply, as far as c configures them.
+func setBoot(r *reply.Reply, c *network.Carried) {
 	if c.NextServer.IsValid() {
 		r.SIAddr = c.NextServer
 	}
@@ -87,9 +87,9 @@ func (s *Server) optionsFor(q *exchange, pool int) option.Layers {
 	return l
 }
 
-// send has the hooks at pkt4_send look at a reply, which begins at an offset of the response. If
-// they set options, the reply is built anew.
-func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
+// atPkt4Send has the hooks at pkt4_send look at a reply, which begins at an offset of the response.
+// If they set options, the reply is built anew.
+func (s *Server) atPkt4Send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
 	if s.options.Hooks == nil { // else it has what a verdict sets
 		s.byHooks.Reset()
 	}
@@ -111,9 +111,9 @@ func (s *Server) send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, m
 	return out, drop.None
 }
 
-// leave has the hooks at buffer4_send look at the octets of a reply, which begin at an offset of
-// the response. What they change must leave the lease as it is stored.
-func (s *Server) leave(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
+// atBuffer4Send has the hooks at buffer4_send look at the octets of a reply, which begin at an
+// offset of the response. What they change must leave the lease as it is stored.
+func (s *Server) atBuffer4Send(q *exchange, r *reply.Reply, mark *ipc.Mark, out []byte, message int) ([]byte, drop.Reason) {
 	s.octets.Changed, q.event.Octets = false, &s.octets
 	built := q.event.Data
 	why := s.set.Hooks.Buffer4Send.Run(&q.event)

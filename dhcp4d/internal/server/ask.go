@@ -58,8 +58,9 @@ type questions struct {
 	seed    maphash.Seed
 }
 
-// ask has the hooks that run last at a point decide about a query. If they have nothing to go by
-// yet, the query is parked. So are those that must not overtake a parked one of their client.
+// ask has the hooks that run last at a point decide about a query. If they need a verdict that has
+// not come yet, the query is parked. A query whose client has a parked one is parked too, so that
+// it does not overtake that.
 func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate, drop.Reason) {
 	if last.Empty() {
 		return undecided, drop.None
@@ -132,7 +133,7 @@ func (s *Server) unparked(q *exchange, key []byte, why drop.Reason) (fate, drop.
 	return dropped, why
 }
 
-// hashOfClient tells the client of a query from others.
+// hashOfClient returns a hash of the client key of a query, 0 if it has none.
 func (s *Server) hashOfClient(q *exchange) uint64 {
 	w := &s.questions
 	key, why := q.message.AppendClientKey(w.client[:0])
@@ -142,7 +143,7 @@ func (s *Server) hashOfClient(q *exchange) uint64 {
 	return maphash.Bytes(w.seed, key)
 }
 
-// recall sets what is known of a query that was parked. If the configuration has changed since, it
+// recall sets what is kept of a query that was parked. If the configuration has changed since, it
 // passes all hooks again.
 func (s *Server) recall(q *exchange) {
 	was := q.was
@@ -173,7 +174,7 @@ func (s *Server) recall(q *exchange) {
 	}
 }
 
-// noteAway tells who follows a query that nobody can be asked about it.
+// noteAway adds to the trace of a query that there is no connection to the program outside.
 func (s *Server) noteAway(q *exchange) {
 	if a := s.questions.asker; a != nil && s.tracing != nil && a.Link.Away() > 0 {
 		q.notes.Lines = append(q.notes.Lines, "there is no connection to the program outside")
@@ -196,7 +197,7 @@ func (s *Server) resume() []*place {
 		if asker == nil && w.asker == nil {
 			return nil
 		}
-		s.change(asker)
+		s.useAsker(asker)
 		return w.left
 	}
 	w.now = s.uptime()
@@ -232,8 +233,8 @@ func (s *Server) resume() []*place {
 	return w.left
 }
 
-// change puts another asker in place, or none. What is parked asks anew, or asks no more.
-func (s *Server) change(asker *asking.Asker) {
+// useAsker puts another asker in place, or none. What is parked asks anew, or asks no more.
+func (s *Server) useAsker(asker *asking.Asker) {
 	w := &s.questions
 	if w.lot == nil {
 		w.lot, w.seed = parking.New[parkedQuery](), maphash.MakeSeed()
@@ -252,16 +253,17 @@ func (s *Server) change(asker *asking.Asker) {
 	}
 }
 
-// put sends what a batch has asked. The program then works while the loop serves what is not
-// parked, and while it commits.
-func (s *Server) put() {
+// flushQuestions sends what a batch has asked. The program then works while the loop serves what is
+// not parked, and while it commits.
+func (s *Server) flushQuestions() {
 	if a := s.questions.asker; a != nil {
 		a.Link.Flush()
 	}
 }
 
-// rest ends a batch: the memory of what it has resumed is free.
-func (s *Server) rest(resumed []*place) {
+// endQuestions ends a batch. It frees the memory of the queries that the batch has resumed, and
+// sets the alarm for the oldest question.
+func (s *Server) endQuestions(resumed []*place) {
 	w := &s.questions
 	if w.lot == nil {
 		return
@@ -312,15 +314,15 @@ func (s *Server) heed(q *exchange, v *asking.Verdict) bool {
 	return true
 }
 
-// isOrdered reports whether a verdict has chosen the address of a query, and no hook after it
-// another one.
+// isOrdered reports whether the address of a query is the one that a verdict has chosen, and not
+// one that a later hook has.
 func (s *Server) isOrdered(q *exchange) bool {
 	v := q.event.Verdict
 	return v != nil && v.Address.IsValid() && q.terms.Ordered && q.terms.Reservation == v.Address
 }
 
-// unfit returns the reason to drop a query for whose client hooks have chosen an address that its
-// subnet does not grant.
+// unfit returns the reason to drop a query, because hooks have chosen an address for its client
+// that its subnet does not grant.
 func (s *Server) unfit(q *exchange) drop.Reason {
 	v := q.event.Verdict
 	switch {

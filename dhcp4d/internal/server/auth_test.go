@@ -217,9 +217,9 @@ func TestWhoSigns(t *testing.T) {
 		b.meet(t, ipctest.New(t, drop.DHCP6D, "dhcp4d", key))
 		peer := (*b.server.Peers.Load())[sixd].Link
 		buf := append([]byte("other"), "ack"...)
-		buf = w.add(buf, 5, way{to: sixd}, dhcp4.ACK, peer, rest{})
+		buf = w.add(buf, 5, way{to: sixd}, dhcp4.ACK, peer, basis{})
 		start := len(buf)
-		buf = w.add(append(buf, "next"...), start, way{}, dhcp4.ACK, nil, rest{})
+		buf = w.add(append(buf, "next"...), start, way{}, dhcp4.ACK, nil, basis{})
 		if len(buf) != 5+3+ipc.SignatureLen+4 || string(w.packets[0].Data) != "ack" || string(w.packets[1].Data) != "next" {
 			t.Fatalf("%q", buf)
 		}

@@ -85,8 +85,8 @@ func (c *client) ignoreID(m *dhcp4.Message) {
 	c.key = lease.AppendKey(c.key[:0], nil, m.HType(), c.identity.HWAddr)
 }
 
-// regain undoes ignoreID.
-func (c *client) regain(m *dhcp4.Message) {
+// restoreID undoes ignoreID.
+func (c *client) restoreID(m *dhcp4.Message) {
 	if len(c.alias) == 0 {
 		return
 	}

@@ -96,7 +96,7 @@ func byType(vec *prometheus.CounterVec, types ...dhcp4.MessageType) *metric.Tall
 }
 
 // settle counts a received datagram of the given type, and its fate. An answer counts when it is
-// sent. One that was parked is received only once.
+// sent. A query that was parked, or is decided again, was counted as received before.
 func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule silence.Reason, again bool) {
 	if f == probe {
 		l.probes.Add(0, 1)

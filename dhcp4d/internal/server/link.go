@@ -38,7 +38,7 @@ func (s *Server) settleLink(q *exchange) bool {
 
 // enterAnew sets another subnet for a query. It returns what enter does.
 func (s *Server) enterAnew(q *exchange, sub *network.Subnet, known bool) bool {
-	q.client.regain(&q.message)
+	q.client.restoreID(&q.message)
 	q.chosen.Subnet, q.event.Subnet = sub, sub
 	granted := s.enter(q)
 	q.known = known

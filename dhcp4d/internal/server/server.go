@@ -81,7 +81,7 @@ type Server struct {
 	Ability  *Ability // nil: always able
 	Ledger   *Ledger
 	Trace    *trace.Hub // nil: nobody can follow a subscriber
-	// Refusals are told of clients that are refused; nil: nobody looks.
+	// Refusals records clients that were refused, for people; nil: nobody looks.
 	Refusals *refusals.Recent
 	// Local is the address of the IPC's socket, for traces.
 	Local netip.AddrPort
@@ -103,7 +103,7 @@ type Server struct {
 	open     []*lease.Query          // the terms of the queries that are read and not yet served
 
 	// The query that is being served.
-	proposed lease.Decision // as the hooks see it
+	proposed lease.Decision // that the hooks see before the decision
 	options  option.Layers
 	byHooks  option.Overrides // by hooks at pkt4_send
 	computed option.Overrides // by expressions of the configuration, for options
@@ -200,7 +200,7 @@ func (s *Server) batch(in []udp.Packet) {
 	for i := range in {
 		s.take(&in[i], nil)
 	}
-	s.put()
+	s.flushQuestions()
 	s.Book.Prefetch(s.open)
 	s.group = s.Commits.LockGroup()
 	for i := range s.open {
@@ -218,13 +218,13 @@ func (s *Server) batch(in []udp.Packet) {
 	if pending {
 		s.Commits.Commit()
 	}
-	s.rest(resumed)
+	s.endQuestions(resumed)
 }
 
-// take reads a datagram, and keeps its query for serve. Was is where it was parked, nil if it has
-// just been read.
+// take reads a datagram, and keeps its query for serve. Was is where the query was parked or waited
+// to be decided again, nil for a new datagram.
 func (s *Server) take(in *udp.Packet, was *place) {
-	q := s.place(len(s.open))
+	q := s.exchangeAt(len(s.open))
 	q.in, q.was = in, was
 	if s.tracing != nil {
 		q.forget()
@@ -236,7 +236,8 @@ func (s *Server) take(in *udp.Packet, was *place) {
 	s.open = append(s.open, &q.terms)
 }
 
-// refuses reports whether a reason is a decision against a client, and not against a datagram.
+// refuses reports whether a reason means that a client is refused. The other reasons are about the
+// datagram.
 func refuses(why drop.Reason) bool {
 	switch why {
 	case drop.NoSubnet, drop.ClassRefused, drop.NoAddress, drop.PointLimit, drop.Draining, drop.LeaseRefused:
@@ -259,8 +260,8 @@ func (s *Server) refuse(q *exchange, why drop.Reason) {
 	s.Refusals.Add(&r)
 }
 
-// place returns the memory for the i-th query of a batch.
-func (s *Server) place(i int) *exchange {
+// exchangeAt returns the memory for the i-th query of a batch.
+func (s *Server) exchangeAt(i int) *exchange {
 	if i == len(s.queries) {
 		s.queries = append(s.queries, new(exchange))
 	}
@@ -327,7 +328,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		s.recall(q)
 	}
 	if q.passed == nothing {
-		if why := s.receive(q); why != hook.Continue {
+		if why := s.atBuffer4Receive(q); why != hook.Continue {
 			return dropped, why
 		}
 		q.member.Forget()
@@ -446,7 +447,9 @@ func (s *Server) evaluate(q *exchange) {
 		Known: q.known}, s.set.classes, &q.member)
 }
 
-// classify finds the classes of a query in its subnet, and what they say of its lease.
+// classify finds the classes of a query in its subnet, and sets what they say of its lease: times,
+// pools and what the limit counts by. It returns whether they, or the reservation, refuse the
+// client.
 func (s *Server) classify(q *exchange) (refused network.Refusal) {
 	s.evaluate(q)
 	q.event.Evaluator = &s.eval
@@ -460,7 +463,7 @@ func (s *Server) classify(q *exchange) (refused network.Refusal) {
 		refused = max(refused, r.Refused)
 		q.terms.Times = cmp.Or(r.Times, q.terms.Times)
 	}
-	s.lasts(q)
+	s.setLeaseTime(q)
 	if sub := q.chosen.Subnet; sub.LimitBy != nil && sub.Limit > 0 {
 		if name, ok := sub.LimitBy.Octets(&s.eval); ok && len(name) > 0 {
 			q.client.countBy(&q.terms, name)
@@ -507,7 +510,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	s.options = s.optionsFor(q, -1)
 	v6OnlyWait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
 	q.terms.V6Only = q.terms.V6Only && ok
-	d, on := &q.decided, rest{}
+	d, on := &q.decided, basis{}
 	if nak {
 		*d = lease.Decision{Kind: lease.Nak, Why: lease.Refused}
 	} else {
@@ -552,7 +555,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	}
 	q.event.Data, q.event.Address = out[message:end], d.Addr
 	if !s.set.Hooks.Pkt4Send.Empty() {
-		if out, why = s.send(q, answer, &mark, out, message); why != drop.None {
+		if out, why = s.atPkt4Send(q, answer, &mark, out, message); why != drop.None {
 			return dropped, why
 		}
 	}
@@ -560,7 +563,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		s.leftOut(q, &answer.LeftOut)
 	}
 	if !s.set.Hooks.Buffer4Send.Empty() {
-		if out, why = s.leave(q, answer, &mark, out, message); why != drop.None {
+		if out, why = s.atBuffer4Send(q, answer, &mark, out, message); why != drop.None {
 			return dropped, why
 		}
 	}
@@ -576,8 +579,8 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	return answered, drop.None
 }
 
-// receive has the hooks at buffer4_receive look at the octets of a query.
-func (s *Server) receive(q *exchange) drop.Reason {
+// atBuffer4Receive has the hooks at buffer4_receive look at the octets of a query.
+func (s *Server) atBuffer4Receive(q *exchange) drop.Reason {
 	hooks := &s.set.Hooks.Buffer4Receive
 	if hooks.Empty() {
 		return drop.None
@@ -593,23 +596,23 @@ func (s *Server) receive(q *exchange) drop.Reason {
 // decide decides about a query, carries the decision out in memory, and adds its record to the
 // commit group. If there are hooks, they first see a proposal, without a lock. The table may change
 // meanwhile, so the decision is then made anew. decide returns the record that an ACK rests on.
-func (s *Server) decide(q *exchange) rest {
+func (s *Server) decide(q *exchange) basis {
 	var wanted netip.Addr
 	if s.set.Hooks.Deciding() {
 		s.proposed = s.Book.Propose(&q.terms, s.now)
 		var why drop.Reason
 		if wanted, why = s.askHooks(q, &s.proposed); why != hook.Continue {
 			q.decided = lease.Decision{Kind: lease.Dropped, Drop: why}
-			return rest{}
+			return basis{}
 		}
-		s.lasts(q)
+		s.setLeaseTime(q)
 	}
 	records := &s.group.Records
 	before := len(records.Records)
 	d := &q.decided
 	*d = s.Book.Decide(&q.terms, wanted, s.now,
 		leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
-	on := rest{id: d.ID, record: inEarlier}
+	on := basis{id: d.ID, record: inEarlier}
 	switch last := len(records.Records) - 1; {
 	case last >= before: // the last record: what the client loses for this lease comes first
 		on.record = last
@@ -620,8 +623,8 @@ func (s *Server) decide(q *exchange) rest {
 	return on
 }
 
-// lasts puts the lease time that hooks have set into the terms.
-func (s *Server) lasts(q *exchange) {
+// setLeaseTime puts the lease time that hooks have set into the terms.
+func (s *Server) setLeaseTime(q *exchange) {
 	if t := q.event.LeaseTime; t > 0 {
 		q.terms.Times = lease.Times{Default: t, Min: t, Max: t}
 	}
@@ -638,7 +641,7 @@ func (s *Server) logTakenOver(q *exchange, d *lease.Decision) {
 		"client", hex.EncodeToString(q.terms.Client), "hardware", hex.EncodeToString(q.terms.HWAddr))
 }
 
-// askHooks runs the hooks for a proposal. Wanted is valid if they want another address.
+// askHooks runs the hooks that see a proposal. Wanted is valid if they want another address.
 func (s *Server) askHooks(q *exchange, d *lease.Decision) (wanted netip.Addr, why drop.Reason) {
 	hooks := s.leaseHooks(d.Change)
 	if hooks == nil || hooks.Empty() {

@@ -17,7 +17,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// seen is memory for reading a query again that somebody may follow.
+// seen is memory for a second parsing, of queries that somebody may follow.
 type seen struct {
 	traits  trace.Traits
 	frame   ipc.Query
@@ -44,7 +44,7 @@ func (t *traced) complete(p *udp.Packet) {
 	t.to.Send(t.record)
 }
 
-// The places of answers that do not leave.
+// The values of traced.at for answers that do not leave.
 const (
 	refusedRecord = -1 - iota // the lease store has refused their record
 	changedLease              // another dhcp4d may have changed what they rest on
