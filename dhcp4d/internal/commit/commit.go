@@ -145,8 +145,9 @@ type Committer[R Replies] struct {
 	removed    []removed // guarded by mu; for a shared store
 }
 
-// removed is an identity that commit group seq has removed from the store. Memory knows nothing of
-// it any more. So it cannot tell that a row of it that was read during the commit is too old.
+// removed is an identity that commit group seq has removed from the store. The table knows nothing
+// of it any more. So the table cannot tell that a row of it is too old, if the row was read during
+// the commit.
 type removed struct {
 	id  lease.ID
 	seq uint64
@@ -310,6 +311,7 @@ func (c *Committer[R]) fail(err error) {
 	}
 }
 
+// run commits whenever it is woken, and recovers a failed store. Close ends it after a last commit.
 func (c *Committer[R]) run() {
 	for {
 		stopped := false
@@ -378,7 +380,7 @@ func (c *Committer[R]) readForeign(seq uint64) error {
 		c.share = s
 		c.cfg.Share(s)
 	}
-	ended := 0 // how many of removed have a group that has ended
+	ended := 0 // how many of removed belong to groups that have ended
 	again := slices.Clone(c.again)
 	c.mu.Lock()
 	for i, r := range c.removed {
@@ -428,6 +430,7 @@ func (c *Committer[R]) take() *Group[R] {
 	return c.spare
 }
 
+// commit writes the records of a group to the store, and times that.
 func (c *Committer[R]) commit(g *Group[R]) error {
 	if len(g.Records.Records) == 0 {
 		return nil
@@ -449,6 +452,7 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 	return nil
 }
 
+// finish calls Done for a group that is durable, or has failed with err, and empties the group.
 func (c *Committer[R]) finish(g *Group[R], err error) {
 	c.mu.Lock()
 	c.committing = nil // nothing is noted in it any more

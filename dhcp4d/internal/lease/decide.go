@@ -22,8 +22,8 @@ type rules struct {
 	// The facts about three addresses, after the policy for moves has decided whether what the
 	// identifier has elsewhere belongs to this client or to another one.
 	own, named, reservation Address
-	// away: the named address belongs to the identifier at another attachment point, so to another
-	// client.
+	// away says that the named address belongs to the same identifier at another attachment point,
+	// which counts as another client.
 	away bool
 }
 
@@ -124,8 +124,8 @@ func (r *rules) discover() Decision {
 	return r.offer(a)
 }
 
-// choose finds the address for a DISCOVER: the reservation, the current
-// binding, the former one, the requested address, any.
+// choose finds the address for a DISCOVER: the reservation, the current binding, the former one,
+// the requested address, any.
 func (r *rules) choose() (Address, drop.Reason) {
 	own, named := &r.own, &r.named
 	if r.reservable() && !r.closedTo(&r.reservation) {

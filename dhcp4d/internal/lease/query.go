@@ -110,8 +110,8 @@ const (
 // Standing is the relation of an address to the client of a query.
 type Standing uint8
 
-// The standings. All but Unnamed and Outside lie in the subnet's prefix, or
-// belong to a binding of the subnet.
+// The standings. All but Unnamed and Outside lie in the subnet's prefix, or belong to a binding of
+// the subnet.
 const (
 	Unnamed     Standing = iota // there is no address
 	Outside                     // not in the subnet
@@ -207,8 +207,8 @@ type Facts struct {
 	NextTimes Times // of its pool
 	// AtPoint counts the leases, offers and quarantined addresses of the query's attachment point.
 	AtPoint int
-	// Crowd counts the bindings and offers that other hosts of the same link
-	// have under the client's identifier.
+	// Crowd counts the bindings and offers that other hosts of the same link have under the
+	// client's identifier.
 	Crowd int
 }
 

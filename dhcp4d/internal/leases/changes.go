@@ -14,7 +14,7 @@ import (
 // and waiting operators get them.
 type Changes struct {
 	events     []eventOf
-	observed   []change // the same with everything that observers see
+	observed   []change // the same changes, with everything that observers see; empty without observers
 	relays     []event.Relay
 	ids        []byte            // of the relays
 	interfaces map[string]string // names of interfaces of dhcp6d, each made once

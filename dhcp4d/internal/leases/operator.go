@@ -53,7 +53,7 @@ func Fuller(a, b *Usage) int {
 	used := func(u *Usage) uint64 { return uint64(u.Size - u.Free) }
 	return cmp.Or(
 		cmp.Compare(min(b.Size, 1), min(a.Size, 1)),
-		cmp.Compare(used(b)*uint64(a.Size), used(a)*uint64(b.Size)), // a division less
+		cmp.Compare(used(b)*uint64(a.Size), used(a)*uint64(b.Size)), // compares used/size without a division
 		cmp.Compare(a.Free, b.Free), cmp.Compare(a.ID, b.ID))
 }
 
@@ -81,7 +81,7 @@ type Operator[R Replies] struct {
 	Commits *commit.Committer[R]
 }
 
-// How many places or subnets one lock is held for: some 20 µs.
+// How many places or subnets are looked at under one lock, which takes some 20 µs.
 const (
 	scanBatch   = 256
 	subnetBatch = 64
@@ -119,9 +119,9 @@ func (o *Operator[R]) Get(a netip.Addr, into *lease.Batch) {
 	})
 }
 
-// Scan copies the leases that match, out of a bounded number, and returns where to continue, 0 at
-// the end. The error is ErrStale if the table was replaced after the place was returned. It takes
-// its time: see [lookFor].
+// Scan copies the leases that match, out of scanBatch places, and returns where to continue, 0 at
+// the end. The error is ErrStale if the table was replaced after the place was returned. Scan may
+// sleep, see [lookFor].
 func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *lease.Batch) (next Place, err error) {
 	o.Book.looking.Lock()
 	defer o.Book.looking.Unlock()
@@ -132,7 +132,8 @@ func (o *Operator[R]) Scan(from Place, match func(*lease.Binding) bool, into *le
 			err = ErrStale
 			return
 		}
-		// One for all: match lets it escape, and the packets wait meanwhile.
+		// One variable for all leases: it escapes through match, and an allocation for each lease
+		// would make the packets wait.
 		var moved lease.Binding
 		ref := t.Scan(uint32(from), scanBatch, func(b *lease.Binding) {
 			if moved = b.Moved(o.Book.clock.Ahead()); match(&moved) {
@@ -241,9 +242,9 @@ func (o *Operator[R]) Release(ctx context.Context, id lease.ID, by string) (leas
 	})
 }
 
-// Reserve leases an address to a client that has not asked for it yet. It is
-// an ordinary lease from then on: the client is offered it when it asks, keeps
-// it by renewing it, and loses it when the time has passed without that.
+// Reserve leases an address to a client that has not asked for it yet. It is an ordinary lease from
+// then on: the client is offered it when it asks, keeps it by renewing it, and loses it when the
+// time has passed without that.
 func (o *Operator[R]) Reserve(ctx context.Context, w *Reservation, by string) (lease.Binding, error) {
 	return o.order(ctx, func(t *table.Table, g *commit.Group[R]) error {
 		now := o.Book.clock.Now()

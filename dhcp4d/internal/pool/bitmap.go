@@ -70,7 +70,7 @@ func (b *bitmap) from(i uint32) (uint32, bool) {
 	return 0, false
 }
 
-// upTo is the last member up to and including i.
+// upTo returns the last member up to i, which counts too. It climbs and descends as from does.
 func (b *bitmap) upTo(i uint32) (uint32, bool) {
 	for k := 0; k < len(b.levels); k++ {
 		word := i / 64

@@ -92,14 +92,15 @@ func (l *lists) all(list uint32) iter.Seq[uint32] {
 	}
 }
 
-// last is the end of a list, and before the offset in front of another one.
+// last returns the last offset of a list.
 func (l *lists) last(list uint32) (uint32, bool) { return l.in(l.heads[list].prev, list) }
 
+// before returns the offset in front of another one.
 func (l *lists) before(off, list uint32) (uint32, bool) {
 	return l.in(l.node(off+uint32(len(l.heads))).prev, list)
 }
 
-// in is the offset of a node of a list, unless it is the list's head.
+// in returns the offset of a node of a list. It is not ok for the list's head.
 func (l *lists) in(i, list uint32) (uint32, bool) {
 	if i == list {
 		return 0, false

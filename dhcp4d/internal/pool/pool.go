@@ -282,9 +282,9 @@ func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
 	return 0, false
 }
 
-// nextOfOthers is the address that the owner of a share gives out last: the last one that is fresh,
-// or that was queued last. The share that follows ours comes first, so that two processes that have
-// used up their shares seldom try the same one.
+// nextOfOthers is nextOf for the addresses of other shares. It returns the one that its owner gives
+// out last: the last that is fresh, or else the one that was queued last. The share that follows
+// ours comes first, so that two processes that have used up their shares seldom try the same one.
 func (p *Pool) nextOfOthers(g int32) (addr uint32, ok bool) {
 	c := choice{following: Share{Index: (p.share.Index + 1) % p.share.Of, Of: p.share.Of}}
 	for i := len(p.pieces) - 1; i >= 0 && !c.made(); i-- {
@@ -312,7 +312,8 @@ func (p *Pool) chooseFresh(in *piece, c *choice) {
 	}
 }
 
-// choice is the first address of one share among those that it is shown, or else the first of all.
+// choice remembers the first address of one share among those that look shows it, or else the first
+// of all.
 type choice struct {
 	following Share
 	addr      uint32
@@ -461,8 +462,8 @@ func (p *Pool) Queued(fn func(addr uint32)) {
 	}
 }
 
-// Use returns how many addresses of a configured pool may be given out at all,
-// and how many of them are free.
+// Use returns how many addresses of a configured pool may be given out at all, and how many of them
+// are free.
 func (p *Pool) Use(pool int) (size, free uint32) {
 	t := &p.pools[pool]
 	return t.size, t.free

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// checked is Check of both kinds of store on disk. It checks that the directory is still there and
-// writes the watermark. From an error on, every Commit fails with it.
+// checked implements Store.Check for both kinds of store on disk. It checks that the directory is
+// still there and writes the watermark. From an error on, every Commit fails with it.
 func checked(p *claim, m *marker, l *failure) error {
 	err := p.check()
 	if err == nil {

@@ -157,7 +157,7 @@ func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	var l Loaded
 	var err error
 	if j.loaded && j.out != nil {
-		err = j.settle() // so that what is read is what counts
+		err = j.stopCleaning() // so that what is read is what counts
 	} else {
 		err = j.scan()
 	}
@@ -451,8 +451,9 @@ func (j *journal) measure() {
 	j.bytes.Store(uint64(files)*uint64(j.size) + 2*blockSize)
 }
 
-// settle waits for the end of what goes on beside the commits.
-func (j *journal) settle() error {
+// stopCleaning waits until no segment is being read for emptying. It returns why the store has
+// failed, if it has.
+func (j *journal) stopCleaning() error {
 	j.clean.stop()
 	return j.broken
 }
@@ -503,7 +504,7 @@ func (j *journal) Close() error {
 
 // shut closes every file. It leaves an exact watermark. Commits need no sync: they are durable.
 func (j *journal) shut() error {
-	_ = j.settle()
+	_ = j.stopCleaning()
 	var errs []error
 	if j.next != nil {
 		if r := j.next.result(); r.err == nil {
@@ -537,6 +538,7 @@ type task struct {
 	err     error
 }
 
+// later starts work beside the commits. The task has its result once it is ready.
 func (j *journal) later(work func() task) *task {
 	a := &task{done: make(chan struct{})}
 	j.o.Go(func() {

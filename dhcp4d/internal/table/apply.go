@@ -65,15 +65,15 @@ func (t *Table) in(slot uint32, q *lease.Query) view {
 	return view{q: q, slot: slot, hash: t.clientHash(slot, q.Client)}
 }
 
-// otherwiseCounted reports whether of two points of a place one is counted by a name, and the other
-// one is not, or by another name.
+// otherwiseCounted reports whether two points of one place are counted by different names, or only
+// one of them by a name.
 func otherwiseCounted(a, b []byte) bool {
 	x, y := attachment.CountOf(a), attachment.CountOf(b)
 	return (len(x) < len(a) || len(y) < len(b)) && !bytes.Equal(x, y)
 }
 
-// endOthers ends all entries of a client but keep, because one client has one lease on a link.
-// Offers end in any case. Bindings and former bindings end if the client is about to be bound. With
+// endOthers ends all entries of a client but keep, because a client has one lease on a link. Offers
+// always end. Bindings and former bindings end only if the client is about to be bound. With
 // d.Apart, leases of the same identifier at other attachment points stay.
 func (t *Table) endOthers(v *view, keep uint32, d *lease.Decision, now lease.Time, seq uint64, group *lease.Batch) {
 	var buf [maxOwn]uint32

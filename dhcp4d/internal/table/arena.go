@@ -40,8 +40,8 @@ const (
 	chunkPages = chunkUnits / pageUnits
 )
 
-// sizes of blocks, in units. The last holds the largest of all: a client key
-// of 256 octets, 16 octets of hardware address and a source.
+// sizes of blocks, in units. The last holds the largest of all: a client key of 256 octets, 16
+// octets of hardware address and a source.
 var sizes = [...]uint16{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 37}
 
 func class(octets int) int {

@@ -18,7 +18,7 @@ type view struct {
 	point uint32
 }
 
-// How many overdue entries of others a packet ends, and how many if it finds no free address.
+// How many due entries of any client a packet ends, and how many if it finds no free address.
 const (
 	expireFew  = 16
 	expireMany = 256
@@ -111,8 +111,8 @@ func (t *Table) countOf(v *view) uint32 {
 	return 0
 }
 
-// beside counts what the client has in other subnets of the link among what a point counts: it
-// loses that for what it gets here.
+// beside returns how many of the leases and offers that a point counts the client itself has in
+// other subnets of the link. It loses these for what it gets here.
 func (t *Table) beside(v *view, count uint32) (n int) {
 	for _, s := range t.slots[v.slot].beside {
 		var buf [maxOwn]uint32
@@ -205,6 +205,7 @@ func (t *Table) compare(v *view, e *entry, a *lease.Address) {
 	a.SameSource = w.source == v.q.Source
 }
 
+// about is stand for an address that may be invalid, or the client's own, whose facts are own.
 func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lease.Address {
 	switch {
 	case !a.Is4():

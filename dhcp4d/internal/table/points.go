@@ -11,8 +11,8 @@ import (
 type point struct {
 	hash   uint32
 	blob   uint32 // its octets; next unused point in the list of those
-	refs   uint32 // entries
-	active uint32 // of these, leases, offers and quarantines; of all points that are counted by this one
+	refs   uint32 // entries at this point, and points that are counted by it
+	active uint32 // leases, offers and quarantines, here and at all points that are counted by this one
 	by     uint32 // the point by which the entries are counted; 0: this one
 	holder uint32 // in offers, 0 while it has none
 }

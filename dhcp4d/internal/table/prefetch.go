@@ -8,9 +8,9 @@ import (
 
 // prefetched is what Prefetch has found for one query.
 type prefetched struct {
-	p       probe // for its client
-	address probe // for the address that it is about
-	ref     uint32
+	client  probe  // walks over the entries of its client
+	address probe  // walks over the entries of the address that it is about
+	ref     uint32 // the first entry that may be its client's, 0 for none
 }
 
 // Prefetch reads what Look and Apply will read for each query of a batch, so that the processor's
@@ -22,7 +22,7 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 	discovers := uint32(0)
 	for _, q := range queries {
 		slot := t.order[q.Subnet]
-		a := prefetched{p: t.clients.probe(t.clientHash(slot, q.Client))}
+		a := prefetched{client: t.clients.probe(t.clientHash(slot, q.Client))}
 		switch named := q.Named(); {
 		case named.Is4():
 			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
@@ -40,11 +40,11 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 	sum := uint32(0)
 	for i := range t.prefetched {
 		a := &t.prefetched[i]
-		sum += a.p.touch() + a.address.touch()
+		sum += a.client.touch() + a.address.touch()
 	}
 	for i := range t.prefetched {
 		a := &t.prefetched[i]
-		if a.ref = a.p.next(); a.ref != 0 {
+		if a.ref = a.client.next(); a.ref != 0 {
 			e := t.entries.at(a.ref)
 			sum += e.addr + e.next
 		}

@@ -46,9 +46,8 @@ func (t *Table) Get(id lease.ID, b *lease.Binding) bool {
 	return ref != 0
 }
 
-// ByClient calls fn for every binding and offer, present and former, of a
-// client in the subnet with a configured id. fn must not use the table; b is
-// valid during the call.
+// ByClient calls fn for every binding and offer, present and former, of a client in the subnet with
+// a configured id. fn must not use the table; b is valid during the call.
 func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)) {
 	slot, ok := t.byID[subnet]
 	if !ok {
