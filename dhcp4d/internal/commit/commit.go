@@ -350,6 +350,9 @@ func (c *Committer[R]) commitGathering() bool {
 		g.Blind = c.readForeign(g.Seq) != nil
 		c.reading.Unlock()
 	}
+	if err == nil && c.failed.Load() {
+		err = errFailed // a check has failed meanwhile: what was written may be in a file that is deleted
+	}
 	if err == nil {
 		c.finish(g, nil)
 		return true

@@ -439,6 +439,30 @@ func TestACheckThatFailsStopsTheAcknowledging(t *testing.T) {
 	})
 }
 
+// A disk that hangs may return from a commit when a check has found its directory deleted.
+func TestACommitThatEndsAfterACheckHasFailedIsNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{commits: make(chan chan error), checks: []error{errors.New("the directory is gone")}}
+		b := start(t, d, 10)
+		b.add(1)
+		hangs := <-d.commits
+		time.Sleep(checkEvery + time.Millisecond)
+		if !b.Failed() {
+			t.Fatal("the check has not failed")
+		}
+		hangs <- nil
+		if o := <-b.done; o.err == nil || !slices.Equal(o.replies, []int{1}) || b.Durable() != 0 {
+			t.Errorf("got %+v, durable up to %d", o, b.Durable())
+		}
+		<-b.rebuilt
+		synctest.Wait()
+		if b.Failed() {
+			t.Error("is not back")
+		}
+		b.Close()
+	})
+}
+
 func TestCloseFinishesWhatHasGathered(t *testing.T) {
 	b := start(t, &disk{commits: make(chan chan error)}, 10)
 	b.add(1)

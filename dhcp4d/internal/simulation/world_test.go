@@ -135,6 +135,7 @@ type world struct {
 	takenFrom map[netip.Addr]*client       // who held it then
 	repaired  time.Duration                // when the store was last repaired
 	deletedAt time.Duration                // when the store was deleted, 0 if it is there
+	hangsTo   time.Duration                // when calls of the disk return again
 	putBack   func()
 	calm      bool
 	lossy     float64
@@ -510,7 +511,8 @@ func (w *world) response(o out) {
 	c := w.byHW[m.CHAddr()[5]]
 	if m.Type() == dhcp4.ACK {
 		w.stats.acks++
-		if w.deletedAt != 0 && o.at > w.deletedAt+notice {
+		// While no call returns, nobody can notice.
+		if w.deletedAt != 0 && o.at > max(w.deletedAt, w.hangsTo)+notice {
 			w.fail(lost, m.YIAddr(), "%v is acknowledged to %v, %v after the store was deleted", m.YIAddr(), c, round(o.at-w.deletedAt))
 		}
 	}
@@ -603,6 +605,7 @@ func (w *world) happen(f *fault) {
 		w.onDisk(func() { faults.slow = f.by })
 		end(func() { w.onDisk(func() { faults.slow = 0 }) })
 	case diskStops:
+		w.hangsTo = w.now() + f.span
 		w.onDisk(func() { faults.stopped = time.Now().Add(f.span) })
 	case kill:
 		w.down(f.span, func() {})
