@@ -10,7 +10,7 @@ import (
 // xid; ciaddr and yiaddr; chaddr.
 var fixed = [...]Field{{0, offSecs}, {offCIAddr, offSIAddr}, {offCHAddr, offSName}}
 
-// IsFixed reports whether the octet of a reply at an offset says what it gives to whom.
+// IsFixed reports whether the octet at an offset of a reply is in one of the fixed parts.
 func IsFixed(at int) bool {
 	for _, f := range fixed {
 		if f.Start <= at && at < f.End {
@@ -20,8 +20,8 @@ func IsFixed(at int) bool {
 	return false
 }
 
-// SameLease reports whether two replies give the same client the same: the octets that are fixed
-// are the same, and the options 51, 53 and 54.
+// SameLease reports whether two replies give the same lease to the same client: whether their fixed
+// parts and their options 51, 53 and 54 are equal.
 func (m *Message) SameLease(as *Message) bool {
 	for _, code := range [...]byte{OptLeaseTime, OptMessageType, OptServerIdentifier} {
 		a, hasA := m.Option(code)

@@ -14,8 +14,7 @@ const (
 	cookie       = 0x63825363
 )
 
-// Message is a view of the innermost message of a datagram, part of a
-// [Packet].
+// Message is a view of the innermost message of a datagram, part of a [Packet].
 type Message struct {
 	data       []byte // of the message alone
 	start      int    // of the message in the datagram

@@ -94,7 +94,7 @@ func (p *Packet) parse(b []byte, relay Type) drop.Reason {
 	}
 	p.data = b
 	start, end := 0, len(b)
-	short := drop.Malformed // outermost; inside it is the Relay Message that is of no use
+	short := drop.Malformed // the reason if the outermost level is too short
 	for {
 		if end-start < messageHeader {
 			return short
@@ -167,7 +167,7 @@ func (l *level) parse(b []byte, start, end int) drop.Reason {
 	return drop.None
 }
 
-// note remembers the first instance: of a repeated singleton the first counts.
+// note remembers the offset of the first instance. If an option comes twice, the first counts.
 func note(offset *uint16, at int) {
 	if *offset == 0 {
 		*offset = uint16(at)

@@ -5,7 +5,8 @@
 // place of an error, and it is one.
 //
 // To add a reason: add the constant and its row in table, in the same place of both, and a datagram
-// that meets it to TestAccount of its daemon's server package.
+// that meets it to TestAccount of its daemon's server package. docs/metrics.md follows by
+// go test ./test/monitoring -run AsListed -update.
 package drop
 
 // Reason is why a datagram was discarded. The zero value, [None], means that it was not.

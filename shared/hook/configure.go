@@ -19,7 +19,7 @@ type Configured struct {
 // Name is the hook's name.
 func (c Configured) Name() string { return c.kind.Name }
 
-// Without returns the hooks that are to run but for some, by their names.
+// Without returns the hooks that are to run, except those of the given names.
 func Without(run []Configured, names ...string) (rest []Configured) {
 	for _, c := range run {
 		if !slices.Contains(names, c.Name()) {
@@ -97,11 +97,12 @@ func Complete[T any](l *config.Loader, prefix string, run []Configured, with T) 
 
 // Needer is variables of a hook that need something of the host.
 type Needer interface {
-	// Needs returns what the host lacks, by the variable, named without its prefix.
+	// Needs returns the variable, named without its prefix, for which the host lacks something, and
+	// what it lacks. The latter is empty if it lacks nothing.
 	Needs() (variable, missing string)
 }
 
-// Missing returns warnings for -check about what this host lacks of what the hooks need.
+// Missing returns warnings for -check: what the hooks need and this host lacks.
 func Missing(prefix string, run []Configured) (warnings []string) {
 	for _, c := range run {
 		if n, ok := c.variables.(Needer); ok {

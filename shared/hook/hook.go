@@ -87,10 +87,11 @@ func (p FilterPoint[E]) Last(s *Set) List[E] {
 	return l
 }
 
-// Part is the name of something that one hook of a set has for the packet loop.
+// Part is the name of something, beside filters and observers, that one hook of a set has for the
+// daemon, such as the asker of dhcp4d.
 type Part[V any] string
 
-// Give makes v the part, of the hook behind a.
+// Give makes v the part of the hook behind a.
 func (p Part[V]) Give(a *Attachment, v V) { a.runs[string(p)] = v }
 
 // Of returns the part that a hook of a set has given, the zero value if none has.

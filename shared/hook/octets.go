@@ -5,7 +5,7 @@ import "slices"
 // Octets is the memory in which hooks at a buffer point change a datagram or message. It is used
 // again for the next one. The zero value is ready.
 type Octets struct {
-	// Changed says that something was changed: then the octets are in this memory.
+	// Changed says that something was changed. Then the changed octets lie in this memory.
 	Changed bool
 	// Piece is memory for what is put in place of something.
 	Piece []byte

@@ -83,8 +83,8 @@ func (l *List[E]) guarded(h *running[E], e *E) (why drop.Reason) {
 	return h.call(e)
 }
 
-// panicInterval is the least time between two log lines about panics: a hook
-// that panics does so for every packet.
+// panicInterval is the least time between two log lines about panics: a hook that panics does so
+// for every packet.
 const panicInterval = 10 * time.Second
 
 // panicLog counts panics and logs some of them.

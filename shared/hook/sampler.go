@@ -18,8 +18,8 @@ type Sampler struct {
 // NewSampler returns a sampler that lets most events a second through, all if most is 0.
 func NewSampler(most uint32) *Sampler { return &Sampler{most: most} }
 
-// Take reports whether an event at a time is let through, and if so how many have not been since
-// the last one that was.
+// Take reports whether the event at the time now is let through. If so, left is how many events
+// since the last one that was let through were not.
 func (s *Sampler) Take(now time.Time) (left uint64, ok bool) {
 	if s.most == 0 {
 		return 0, true

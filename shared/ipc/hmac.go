@@ -96,11 +96,12 @@ const (
 
 // senders are those whose datagrams came with the algorithm HMAC, which knows no session.
 //
-// A datagram is taken once. For a known sender, the window over its sequence numbers makes sure,
-// whatever the clocks say. Before we knew the sender we may have taken a datagram of its in an
-// earlier process, or before we forgot it. Therefore nothing is taken, from an unknown sender or
-// from below the number by which we met a sender, that is as old as the floor: the time of our
-// start, and of the newest datagram of any sender that we have forgotten.
+// A datagram is taken once. For a known sender the window over its sequence numbers ensures that,
+// whatever the clocks say. A datagram from before we met its sender may have been taken already: by
+// an earlier process of ours, or before we forgot the sender. So the floor applies to the datagrams
+// of unknown senders, and to those whose number is lower than the one by which we met their sender:
+// none is taken that is as old as the floor. The floor is the time of our start, or that of the
+// newest datagram of any sender that we have forgotten, whichever is later.
 //
 // A step of our wall clock does not stop a known sender, see take. While the wall clock is behind
 // the floor, unknown senders are not taken: their datagrams could be recordings from the first time
@@ -117,7 +118,7 @@ type sender struct {
 	id     uint64
 	first  uint64 // sequence number by which we met it
 	newest uint32 // Unix time accepted
-	floor  uint32 // that of senders when this one was met
+	floor  uint32 // the floor of senders when this one was met
 	lead   uint32 // the sender's Unix time less our monotonic clock, in seconds
 	window window
 }
@@ -169,7 +170,7 @@ func (ss *senders) take(id, sequence uint64, at uint32, now moment) Refusal {
 		return Stale
 	}
 	if since(ss.floor, at) <= 0 {
-		return Replayed // maybe
+		return Replayed // perhaps: an earlier process may have taken it
 	}
 	s := ss.add()
 	*s = sender{id: id, first: sequence, newest: at, floor: ss.floor, lead: at - now.mono,

@@ -34,10 +34,10 @@
 //
 // The last three suboptions are ours, and Kea is not sent them. 60003 is left out for a query by
 // multicast, 60016 where all levels are believed, 60017 where the client asks for no such options
-// or dhcp6d has none. If the client's query has an option 17 of that
-// enterprise, the suboptions of the context in it are removed, and ours go there. Else the option
-// goes before the first option of a higher code: with options in ascending order the bytes are
-// Kea's. A response holds this option without 60017, then option 87, then the options of 60017.
+// or dhcp6d has none. If the client's query has an option 17 of that enterprise, the suboptions of
+// the context in it are removed, and ours go there. Else the option goes before the first option of
+// a higher code: with options in ascending order the bytes are Kea's. A response holds this option
+// without 60017, then option 87, then the options of 60017.
 //
 // A probe asks whether a dhcp4d is alive and able to serve, see [Probe].
 //

@@ -192,7 +192,7 @@ func (p *Peer) Sender() Sender {
 	return p.sender
 }
 
-// old notes that the peer knows no sessions, or does not any more.
+// old notes that the peer knows no sessions, as after a downgrade.
 func (p *Peer) old() {
 	p.speaks.Store(speaksHMAC)
 	if s := p.session.Load(); s != nil {
@@ -268,7 +268,8 @@ func (p *Peer) meetLocked(them Identity, now time.Time) *session {
 		dhcp6d, dhcp4d = them, p.id
 	}
 	clock := p.end.now(now)
-	// What an older one has taken is older than the begin of a session that begins now.
+	// A session that begins now refuses everything from before, so it needs no memory of those that
+	// were left more than a second ago.
 	p.former = slices.DeleteFunc(p.former, func(s *session) bool { return since(s.left, clock) > 1 })
 	i := slices.IndexFunc(p.former, func(s *session) bool { return s.dhcp6d == dhcp6d && s.dhcp4d == dhcp4d })
 	var s *session

@@ -123,7 +123,7 @@ func (o *Opener) openSession(datagram, trailer []byte, from *Peer, keys *keySet,
 	if !o.memory.genuine(key, datagram, t.sequence) {
 		return Forged
 	}
-	// Only now: nobody without a key moves a window.
+	// The window comes last, so that nobody without a key can move it.
 	if !s.seen[signer].take(t.sequence & (1<<counterBits - 1)) {
 		return Replayed
 	}

@@ -116,8 +116,8 @@ func (p Probe) AppendReply(dst []byte, a Ability) []byte {
 	return dst
 }
 
-// appendFull appends the beginning of a full probe or answer, up to the mark. The caller appends
-// the number of octets that more says.
+// appendFull appends the beginning of a full probe or answer, up to the mark. The caller then
+// appends more octets, which are in the lengths already.
 func appendFull(dst []byte, t dhcp6.Type, mark uint32, more int) []byte {
 	start := len(dst)
 	dst = append(dst, byte(t))

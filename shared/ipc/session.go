@@ -56,8 +56,8 @@ func newSession(dhcp6d, dhcp4d Identity, backend string, keys *keySet, now uint3
 	return s
 }
 
-// use returns the session's keys for a set of configured ones. Only after a reload it makes them.
-// The same configured key gives the same keys again.
+// use returns the session's keys for a set of configured ones. It derives them anew only after a
+// reload. The same configured key gives the same keys again.
 func (s *session) use(keys *keySet) *sessionKeys {
 	if k := s.keys.Load(); k.from == keys {
 		return k

@@ -11,7 +11,7 @@ import (
 
 // Signer authenticates what one goroutine sends.
 //
-// It counts all that it signs in sessions, whichever, so that a sequence number is used once in the
+// It counts what it signs over all sessions together, so that it uses a sequence number once in the
 // life of the process.
 type Signer struct {
 	end    *End

@@ -108,8 +108,8 @@ func readGreeting(b []byte) greeting {
 	}
 }
 
-// Content returns a datagram without its trailer, if it has one. What it returns is not proven: it
-// is for traces of what is not taken.
+// Content returns a datagram without its trailer, if it has one. It does not check the trailer: the
+// result is for traces only.
 func Content(datagram []byte) []byte {
 	if content, _, algorithm := cutTrailer(datagram); algorithm != 0 {
 		return content

@@ -1,7 +1,7 @@
 package ipc
 
-// windowSize is how many sequence numbers of a sender are remembered: in their order the network
-// may deliver.
+// windowSize is how many sequence numbers of a sender are remembered, because the network may
+// deliver datagrams out of order.
 const windowSize = 4096
 
 // window remembers which sequence numbers were taken. The zero window has taken none; numbers

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conn is a UDP socket that the runtime's poller waits for. Its methods may be
-// called from any goroutine.
+// Conn is a UDP socket that the runtime's poller waits for. Its methods may be called from any
+// goroutine.
 type Conn struct {
 	file    *os.File
 	raw     syscall.RawConn
@@ -154,9 +154,8 @@ type Stats struct {
 	ReceiveBuffer, SendBuffer int
 	// Options is the memory of socket options such as group memberships, in octets.
 	Options int
-	// Drops counts the datagrams that the kernel discarded since the socket
-	// was opened because the receive buffer was full (or the checksum
-	// wrong). It wraps at 2³².
+	// Drops counts the datagrams that the kernel discarded since the socket was opened because the
+	// receive buffer was full (or the checksum wrong). It wraps at 2³².
 	Drops uint32
 }
 

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say what kind of socket [Listen] opens. The zero value of every
-// field but Address is useful.
+// Options say what kind of socket [Listen] opens. The zero value of every field but Address is
+// useful.
 type Options struct {
-	// Address is where to listen; port 0 lets the kernel choose one. An IPv6
-	// address gives a socket for IPv6 only (but see BothFamilies), an IPv4 address one for IPv4. A
-	// link-local address needs its zone.
+	// Address is where to listen; port 0 lets the kernel choose one. An IPv6 address gives a socket
+	// for IPv6 only (but see BothFamilies), an IPv4 address one for IPv4. A link-local address
+	// needs its zone.
 	Address netip.AddrPort
 	// BothFamilies has the IPv6 wildcard address [::] stand for all IPv4 addresses too. It means
 	// nothing with any other address.
@@ -44,13 +44,13 @@ type Options struct {
 	// says that nobody listens there. The goroutine that reads or writes calls it, so it must not
 	// block.
 	Refused func(netip.AddrPort)
-	// FreeBind allows sources in Local that are no addresses of an interface
-	// (IPv6), such as those of a prefix that is routed to this host.
+	// FreeBind allows sources in Local that are no addresses of an interface (IPv6), such as those
+	// of a prefix that is routed to this host.
 	FreeBind bool
 }
 
-// Listen opens a UDP socket. It never forbids fragmentation: a datagram longer
-// than the path's MTU is left to the kernel. Errors say what a person can do.
+// Listen opens a UDP socket. It never forbids fragmentation: a datagram longer than the path's MTU
+// is left to the kernel. Errors say what a person can do.
 func Listen(o Options) (*Conn, error) {
 	fd, err := open(o)
 	if err != nil {

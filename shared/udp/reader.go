@@ -39,8 +39,7 @@ type reader struct {
 	errno   unix.Errno
 }
 
-// NewReader makes a reader of at most batch packets at a time. A socket has
-// one reader.
+// NewReader makes a reader of at most batch packets at a time. A socket has one reader.
 func (c *Conn) NewReader(batch int) Reader {
 	batch = max(batch, 1)
 	n := batch // rows
@@ -119,7 +118,7 @@ func (r *reader) fill() error {
 			r.next, r.offset = 0, 0
 			return nil
 		case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
-			// About one datagram sent earlier, and taken off by the call.
+			// The error is about a datagram sent earlier. The call has removed it from the socket.
 			r.conn.tellRefusals()
 		default:
 			return fmt.Errorf("receive: %w", os.NewSyscallError("recvmmsg", r.errno))

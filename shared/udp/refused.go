@@ -15,8 +15,8 @@ const repeats = 8
 
 // hearRefusals makes the kernel queue the errors that come back for datagrams sent earlier
 // (IP_RECVERR). The kernel then also returns each of them once as the result of a later, unrelated
-// call; see aboutEarlier. A call that has sent something before it meets such an error returns that
-// it did not send everything.
+// call; see aboutEarlier. A call that meets such an error after it has sent some messages returns
+// how many it has sent, and no error.
 func hearRefusals(fd int, f family) error {
 	var errs []error
 	if f != onlyIPv4 {

@@ -74,8 +74,8 @@ func (f family) putName(n *name, to netip.AddrPort) (size uint32) {
 	return sizeofName6
 }
 
-// peer reads the source of a received datagram. The scope is the interface
-// when the source is link-local, otherwise 0.
+// peer reads the source of a received datagram. The scope is the interface when the source is
+// link-local, otherwise 0.
 func (f family) peer(n *name) (from netip.AddrPort, scope int) {
 	if n.Family == unix.AF_INET {
 		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
@@ -94,8 +94,8 @@ func putPort(p *uint16, v uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], v)
 }
 
-// appendPacketInfo appends the control message that fixes interface and source
-// address, which is of the socket's family.
+// appendPacketInfo appends the control message that fixes interface and source address, which is of
+// the socket's family.
 func (f family) appendPacketInfo(b []byte, source netip.Addr, ifindex int) []byte {
 	if f == onlyIPv4 {
 		info := unix.Inet4Pktinfo{Ifindex: int32(ifindex)}
@@ -115,16 +115,16 @@ func (f family) appendPacketInfo(b []byte, source netip.Addr, ifindex int) []byt
 	return b
 }
 
-// appendSegment appends the control message that has the kernel cut the
-// payload into datagrams of this length.
+// appendSegment appends the control message that has the kernel cut the payload into datagrams of
+// this length.
 func appendSegment(b []byte, length uint16) []byte {
 	b, data := appendControl(b, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
 	binary.NativeEndian.PutUint16(data, length)
 	return b
 }
 
-// appendControl appends a control message; b must have the capacity and be
-// aligned. data is where its payload goes.
+// appendControl appends a control message; b must have the capacity and be aligned. data is where
+// its payload goes.
 func appendControl(b []byte, level, kind int32, size int) (whole, data []byte) {
 	start := len(b)
 	whole = b[:start+unix.CmsgSpace(size)]

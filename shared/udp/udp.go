@@ -22,9 +22,8 @@ type Packet struct {
 	// Peer is the source of a received packet and the destination of one to be sent. It has no
 	// zone: Interface says which link a link-local address is on.
 	Peer netip.AddrPort
-	// Local is the destination address of a received packet, known with
-	// [Options].PacketInfo. On a packet to be sent it is the source address;
-	// the zero Addr lets the kernel choose.
+	// Local is the destination address of a received packet, known with [Options].PacketInfo. On a
+	// packet to be sent it is the source address; the zero Addr lets the kernel choose.
 	Local netip.Addr
 	// Interface is the index of the interface that a packet came in by or leaves by; 0 lets the
 	// kernel choose. Without [Options].PacketInfo only packets from link-local addresses have it.

@@ -30,8 +30,8 @@ type writer struct {
 	send      func(fd uintptr) bool // built once: a closure per call would allocate
 }
 
-// NewWriter makes a writer that hands at most batch packets to the kernel at a
-// time. A socket may have several writers, each with one owner.
+// NewWriter makes a writer that hands at most batch packets to the kernel at a time. A socket may
+// have several writers, each with one owner.
 func (c *Conn) NewWriter(batch int) Writer {
 	batch = max(batch, 1)
 	w := &writer{
@@ -112,9 +112,9 @@ func (w *writer) transmit() bool {
 	}
 }
 
-// layOut describes the packets to the kernel. Packets that go the same way become one train, also
-// with others between them: several relays ask at the same time. They keep their order. A packet
-// with a destination of another address family gets its error here and no message.
+// layOut describes the packets to the kernel. Packets that go the same way become one train even if
+// others are between them, because several relays ask at the same time. They keep their order. A
+// packet with a destination of another address family gets its error here and no message.
 func (w *writer) layOut(ps []Packet) {
 	w.trains = w.trains[:0]
 	w.ways.reset()
