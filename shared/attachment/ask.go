@@ -21,8 +21,8 @@ func Has(point []byte, kind Kind, id []byte) bool {
 	return false
 }
 
-// isDigest reports whether a point that has a digest is that of an identifier, and of no place
-// around it.
+// isDigest reports whether the digest of a point is that of an identifier alone, without a place in
+// front of it.
 func isDigest(p *Parts, id []byte) bool {
 	sum := sha256.Sum256(id)
 	return string(p.Name[:sha256.Size]) == string(sum[:])

@@ -51,8 +51,8 @@
 // come and go. There only the place counts, and the caller also compares hardware addresses: see
 // [Compare].
 //
-// A point is a string of octets: equal points have equal octets. See
-// [Path.AppendPoint] for their order.
+// A point is a string of octets: equal points have equal octets. See [Path.AppendPoint] for their
+// order.
 package attachment
 
 import (
@@ -65,8 +65,8 @@ import (
 type Trust struct {
 	// Relays are the global addresses of relay agents.
 	Relays []netip.Prefix
-	// Interfaces reports whether Relay-forward is taken from link-local
-	// sources on an interface of dhcp6d.
+	// Interfaces reports whether Relay-forward is taken from link-local sources on an interface of
+	// dhcp6d.
 	Interfaces func(name string) bool
 	// Links are the link-addresses of links behind relays where link-local agents are trusted.
 	Links []netip.Prefix

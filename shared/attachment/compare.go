@@ -30,7 +30,7 @@ func Split(point []byte) (parts Parts, ok bool) {
 	return split(point[0], point)
 }
 
-// split is Split of a point whose first octet is to be taken for another one.
+// split is Split with another first octet in place of that of the point.
 func split(first byte, point []byte) (parts Parts, ok bool) {
 	parts = Parts{Kind: Kind(first &^ (scoped | digest)), Address: netip.AddrFrom16([16]byte(point[1:header])),
 		Name: point[header:], Digest: point[0]&digest != 0}

@@ -21,8 +21,7 @@ func (d *Definition) names() []string { return append([]string{d.Name}, d.Aliase
 // Definitions returns the table of options, by ascending code.
 func Definitions() []Definition { return table }
 
-// table is RFC 2132 and the common later options, with the names that IANA
-// and Kea use.
+// table is RFC 2132 and the common later options, with the names that IANA and Kea use.
 var table = []Definition{
 	{Code: 1, Name: "subnet-mask", kind: mask},
 	{Code: 2, Name: "time-offset", kind: int32s},

@@ -1,7 +1,7 @@
 // Package event is what the hooks of dhcp4d see.
 //
-// It holds values only. What they point to belongs to the packet loop and is
-// valid until the hook returns; a hook that keeps something copies it.
+// It holds values only. What they point to belongs to the packet loop and is valid until the hook
+// returns; a hook that keeps something copies it.
 package event
 
 import (
@@ -47,12 +47,14 @@ type Query struct {
 	View *dhcp4.Message
 	// Evaluator has the query, at buffer4_receive what Look makes of it. From pkt4_receive on a
 	// hook may put the query into a class. It does not know before lease4_select whether the client
-	// has a reservation. What the class gives is given if the query is put into it before.
+	// has a reservation. The query gets what a class gives only if it is put into the class before
+	// that.
 	Evaluator *expression.Evaluator
 	// Options are set at pkt4_send only: what a hook sets goes into the reply.
 	Options *option.Overrides
-	// Outcome is that of the question for which the query was parked, Told the verdict that has
-	// answered it, and Uptime the time that package consult goes by, of the batch.
+	// Outcome is what has become of the question for which the query was parked. Told is the
+	// verdict that has answered it. Uptime is the time of the batch on the clock of package
+	// consult.
 	Outcome parking.Outcome
 	Told    *asking.Verdict
 	Uptime  time.Duration
@@ -107,8 +109,8 @@ func (q *Query) Heed(v *asking.Verdict) {
 	}
 }
 
-// Decode makes an object of the DHCPv4 message. It allocates; a hook that
-// needs only a few fields reads Message.
+// Decode makes an object of the DHCPv4 message. It allocates; a hook that needs only a few fields
+// reads Message.
 //
 // It takes no message that the packet loop would not take, and none with a long list of domain
 // names, because the text of such a list is much longer than the list.
@@ -123,17 +125,18 @@ func (q *Query) Decode() (*dhcpv4.DHCPv4, error) {
 	return dhcpv4.FromBytes(q.Data)
 }
 
-// Lease is a change of a lease that is on stable storage, or one that the
-// passing of time has brought about.
+// Lease is a change of a lease that is on stable storage, or one that the passing of time has
+// brought about.
 type Lease struct {
 	Event lease.Event
 	Time  time.Time
 	Line  lease.Time // the same on the time line of the store
 	// Binding is the lease. Its times are the wall clock's.
 	Binding lease.Binding
-	// Again: it may have been told before dhcp4d was started.
+	// Again says that observers may have been told already, before dhcp4d was started.
 	Again bool
-	// By is who ordered the change, empty where a client or the time did.
+	// By is the operator who ordered the change, empty if a client or the passing of time caused
+	// it.
 	By string
 	// Interface and Relays are the way of the query: the interface of dhcp6d, and the relay levels
 	// from the outermost to the innermost. Empty where no query caused the change.

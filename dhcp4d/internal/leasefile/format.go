@@ -32,17 +32,17 @@ var columns = []string{"address", "subnet", "state", "client_id", "hw_type", "hw
 	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within",
 	"point_counted_by"}
 
-// oldColumns and withinColumns are how many of them files of earlier versions have.
+// oldColumns and withinColumns are how many columns the files of earlier versions have.
 const (
 	oldColumns    = 14
 	withinColumns = 15
 )
 
-// never is an end in CSV that is none.
+// never is the column expires, in CSV, of a lease without an end.
 const never = "never"
 
-// Writer writes leases, one after the other. Close ends what is written and
-// leaves the io.Writer open.
+// Writer writes leases, one after the other. Close ends what is written and leaves the io.Writer
+// open.
 type Writer struct {
 	format Format
 	buf    *bufio.Writer
@@ -108,8 +108,8 @@ func (x *Writer) Close() error {
 	return x.Flush()
 }
 
-// Export writes everything that a store holds, which must not have been loaded yet. The clock goes
-// on with the store's time line; what is written has the times of the wall clock.
+// Export writes everything that a store holds, which must not have been loaded yet. It sets the
+// clock to the time line of the store. The file has the times of the wall clock.
 func Export(w io.Writer, f Format, s store.Store, c *clock.Clock) error {
 	if _, err := store.Resume(s, c); err != nil {
 		return err
@@ -256,7 +256,7 @@ func parseLine(f []string) (l Lease, err error) {
 // maxLine bounds a line of NDJSON.
 const maxLine = 64 << 10
 
-// readNDJSON leaves out empty lines.
+// readNDJSON is Read for NDJSON. It skips empty lines.
 func readNDJSON(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)

@@ -71,8 +71,8 @@ func (s State) Is(asked State) bool {
 // States are all of them.
 func States() []State { return []State{Offered, Bound, Expired, Released, Declined} }
 
-// Point is an attachment point (package attachment): a relay and what names
-// the port on it, or an interface of dhcp6d and what tells a host on it.
+// Point is an attachment point (package attachment): a relay and what names the port on it, or an
+// interface of dhcp6d and what tells a host on it.
 type Point struct {
 	Kind    string     `json:"kind"`
 	Address netip.Addr `json:"address"`

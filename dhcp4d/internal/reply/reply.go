@@ -1,8 +1,8 @@
 // Package reply turns a decision into the octets of a DHCPv4 reply.
 //
-// It owns which fields and options a reply carries (RFC 2131 table 3), their
-// order, and what is left out when they do not fit. It never decides what to
-// answer, knows no lease and no subnet, and allocates nothing.
+// It owns which fields and options a reply carries (RFC 2131 table 3), their order, and what is
+// left out when they do not fit. It never decides what to answer, knows no lease and no subnet, and
+// allocates nothing.
 //
 // Options leave in this order: 53, 54, 51, 58, 59, 52 if the reply is overloaded, what the client
 // requested in its own order, what is sent unasked by code, 56, 61, 108, 118, 82, end. Where not
@@ -46,14 +46,14 @@ type Reply struct {
 	SName, File []byte
 	// Message is text for a person (option 56), usually the reason of a NAK.
 	Message string
-	// IPv6Only says that the subnet can do without IPv4; V6OnlyWait is the
-	// time in seconds (option 108, RFC 8925), sent to clients that request it.
+	// IPv6Only says that the subnet can do without IPv4; V6OnlyWait is the time in seconds (option
+	// 108, RFC 8925), sent to clients that request it.
 	IPv6Only   bool
 	V6OnlyWait uint32
 	// EchoSubnetSelection says that option 118 chose the subnet.
 	EchoSubnetSelection bool
-	// Options are the configured options; nil for none. Of the codes that the
-	// protocol itself governs none is ever taken from here.
+	// Options are the configured options; nil for none. A code that the protocol itself governs is
+	// never taken from here.
 	Options Options
 	// Room is how many octets the response datagram leaves for the reply, see [Room].
 	Room int
@@ -69,14 +69,14 @@ type Reply struct {
 // takes long messages gets one.
 const RoomDirect = 1500 - 40 - 8 - 4 - 4
 
-// Room returns the room for a reply in a response whose Relay-reply levels
-// take chain octets together: for each level 38 octets, which are its header
-// and the header of its Relay Message option, and the options beside that.
+// Room returns the room in octets for a reply, in a response whose Relay-reply levels take chain
+// octets together. A level takes 38 octets, for its header and the header of its Relay Message
+// option, and what the options beside that take.
 func Room(chain int) int { return RoomDirect - chain }
 
-// The sizes of RFC 2131 §2 and RFC 2132 §9.10: every client takes an IPv4
-// datagram of 576 octets, and option 57 counts the headers of IPv4 and UDP.
-// Behind a 4o6 relay agent the reply becomes such a datagram again.
+// The sizes of RFC 2131 §2 and RFC 2132 §9.10: every client takes an IPv4 datagram of 576 octets,
+// and option 57 counts the headers of IPv4 and UDP. Behind a 4o6 relay agent the reply becomes such
+// a datagram again.
 const (
 	leastDatagram = 576
 	ipv4Headers   = 28
