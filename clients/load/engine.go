@@ -59,7 +59,7 @@ type engine struct {
 // counts are the figures that the report is made of.
 type counts struct {
 	started, completed, renewed, informed, released, declined uint64
-	lost, late, unsent                                        uint64
+	lost, late, unsent, refused                               uint64
 	lastStart                                                 time.Duration
 	completedByThen                                           uint64
 	faults                                                    [len(faults)]uint64

@@ -31,6 +31,12 @@ func (e *engine) receive(b []byte, local netip.Addr, now time.Duration) {
 		e.faults[why]++
 	}
 	why = e.check(s, &a, local)
+	if why == refused && s.kind == request && e.config.Shared {
+		e.refused++
+		e.forget(s.client)
+		e.over(n)
+		return
+	}
 	if why != none {
 		e.faults[why]++
 	}

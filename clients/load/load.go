@@ -76,7 +76,7 @@ type Config struct {
 	Require []byte
 	Expect  netip.Prefix
 	// Shared says that several servers share the addresses. Then an OFFER may be of an address that
-	// another client got a moment ago; its REQUEST is refused.
+	// another client got a moment ago. A NAK to its REQUEST is no fault; one to a renewal is.
 	Shared bool
 	// Bare accepts answers without server identifier and lease time. A program that only turns
 	// queries into answers does not add them.

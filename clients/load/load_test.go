@@ -286,6 +286,25 @@ func TestFaults(t *testing.T) {
 			seen[test.want] = true
 		})
 	}
+	t.Run("is no fault: a NAK for an offered address, of servers that share the addresses", func(t *testing.T) {
+		naks := &responder{t: t, on: request, spoil: func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeNak)) }}
+		r := play(t, Config{InFlight: 1, Count: 3, Shared: true}, naks)
+		if r.Failed() || r.Refused != 1 || r.Lost != 0 || r.Completed != 2 || !strings.Contains(r.String(), "refused 1, because") {
+			t.Errorf("faults %v, %d refused, %d lost, %d completed:\n%s", r.Faults, r.Refused, r.Lost, r.Completed, r)
+		}
+	})
+	t.Run("is noticed: a NAK for a renewal, of servers that share the addresses", func(t *testing.T) {
+		requests := 0
+		naks := &responder{t: t, on: request, keep: true, spoil: func(m *dhcpv4.DHCPv4) {
+			if requests++; requests == 2 { // the first one is no renewal
+				m.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeNak))
+			}
+		}}
+		r := play(t, Config{InFlight: 1, Count: 3, Clients: 1, Renew: 1, Shared: true}, naks)
+		if r.Faults["refused"] != 1 || r.Refused != 0 {
+			t.Errorf("faults %v, %d refused", r.Faults, r.Refused)
+		}
+	})
 	t.Run("is noticed: an address given twice", func(t *testing.T) {
 		twice := &responder{t: t, on: discover}
 		give := func(m *dhcpv4.DHCPv4) { m.YourIPAddr = net.IPv4(10, 0, 0, 1) } // client 0 has it

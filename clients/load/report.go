@@ -36,6 +36,7 @@ type Report struct {
 	Released  uint64  `json:"released"`
 	Declined  uint64  `json:"declined"`
 	Lost      uint64  `json:"lost"`    // no answer in time
+	Refused   uint64  `json:"refused"` // with Config.Shared: the address of the OFFER was another client's by then
 	Late      uint64  `json:"late"`    // answers to lost exchanges, and second copies
 	Unsent    uint64  `json:"unsent"`  // refused by our own kernel
 	Overrun   uint64  `json:"overrun"` // answers that our own kernel dropped because we were too slow
@@ -63,7 +64,7 @@ func (r Report) Failed() bool { return len(r.Faults) > 0 }
 func (e *engine) report(now time.Duration) Report {
 	r := Report{Seconds: now.Seconds(), Started: e.started, Completed: e.completed, Renewed: e.renewed,
 		Informed: e.informed,
-		Released: e.released, Declined: e.declined, Lost: e.lost, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
+		Released: e.released, Declined: e.declined, Lost: e.lost, Refused: e.refused, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
 		Rate: float64(e.completed) / now.Seconds(), Faults: make(map[string]uint64),
 		Exchange: e.exchange.latency(), Offer: e.first.latency(), Ack: e.second.latency()}
 	if e.lastStart > 0 {
@@ -85,6 +86,9 @@ func (r Report) String() string {
 		r.Completed, r.Seconds, r.Rate, r.Goodput)
 	fmt.Fprintf(&b, "started %d, renewals among them %d, INFORMs %d, lost %d, late or doubled answers %d, not sent "+
 		"%d, dropped by our own kernel %d\n", r.Started, r.Renewed, r.Informed, r.Lost, r.Late, r.Unsent, r.Overrun)
+	if r.Refused > 0 {
+		fmt.Fprintf(&b, "refused %d, because another client had got the address of the OFFER\n", r.Refused)
+	}
 	fmt.Fprintf(&b, "leases released %d, declined %d, addresses held %d\n", r.Released, r.Declined, r.Addresses)
 	for _, l := range []struct {
 		name string

@@ -248,9 +248,9 @@ func (c *visitor) come(ctx context.Context, l *lab, asked chan<- struct{}) {
 }
 
 // sharedLoad starts a load generator. The function that it returns ends it, and
-// fails the test if any answer was wrong: a NAK, or an ACK for an address that another client has.
-// An OFFER of such an address is no fault: a dhcp4d learns a little later what another one has
-// leased.
+// fails the test if any answer was wrong: a NAK to a renewal, or an ACK for an address that another
+// client has. An OFFER of such an address is no fault, nor is a NAK to its REQUEST: a dhcp4d learns
+// a little later what another one has leased.
 func (l *lab) sharedLoad(t *testing.T) (end func()) {
 	t.Helper()
 	id := must(t)(Docker(t.Context(), "run", "-d", "--network", l.Name+"_shared", "--sysctl", "net.ipv4.ip_unprivileged_port_start=0",
