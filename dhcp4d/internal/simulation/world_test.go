@@ -131,8 +131,8 @@ type world struct {
 	variant   int // the configuration in effect
 	undo      []func()
 	takenAll  time.Duration                // when a deleted store was given up
-	taken     map[netip.Addr]time.Duration // when the operator last released an address
-	takenFrom map[netip.Addr]*client       // who held it then
+	taken     map[netip.Addr]time.Duration // when the promise of an address last ended without its client
+	takenFrom map[netip.Addr]*client       // whose it was
 	repaired  time.Duration                // when the store was last repaired
 	deletedAt time.Duration                // when the store was deleted, 0 if it is there
 	hangsTo   time.Duration                // when calls of the disk return again
@@ -535,8 +535,9 @@ func (w *world) promised(c *client, how string) {
 	}
 }
 
-// orderLost reports whether a repair may have lost that the operator released the address of c, and
-// with it the lease that o got after that. Then nobody can know it: c was not told, and renews.
+// orderLost reports whether the operator has released the address of c, or given up the store with
+// its lease, and whether a repair may have lost the lease that o got after that. Then nobody can
+// know it: c was not told, and renews.
 func (w *world) orderLost(c, o *client) bool {
 	a := c.held.addr
 	at, ok := w.taken[a]
@@ -863,7 +864,7 @@ func (w *world) takeAway(a netip.Addr) {
 	w.taken[a] = w.now()
 	for _, c := range w.clients {
 		if c.held.addr == a {
-			c.held.void, w.takenFrom[a] = true, c
+			w.void(c)
 		}
 	}
 }
@@ -872,7 +873,15 @@ func (w *world) takeAway(a netip.Addr) {
 func (w *world) takeAllAway() {
 	w.takenAll = w.now()
 	for _, c := range w.clients {
-		c.held.void = true
+		w.void(c)
+	}
+}
+
+// void ends the promise of a client, which is not told.
+func (w *world) void(c *client) {
+	c.held.void = true
+	if a := c.held.addr; c.held.holds(w.now()) {
+		w.taken[a], w.takenFrom[a] = w.now(), c
 	}
 }
 
