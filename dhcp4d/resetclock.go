@@ -10,7 +10,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
@@ -38,7 +38,7 @@ func resetClock(sys clock.System) daemon.Command {
 			if err != nil {
 				return err
 			}
-			moved, err := store.ResetClock(c.Store.URL(), store.Options{
+			moved, err := engine.ResetClock(c.Store.URL(), engine.Options{
 				Log: slog.New(slog.NewTextHandler(stderr, nil)),
 				Now: clock.New(sys).Now,
 			})

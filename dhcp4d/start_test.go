@@ -19,14 +19,14 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // written makes a store with one lease that a clock so far ahead has written.
 func written(t *testing.T, dir string, ahead time.Duration) {
 	t.Helper()
 	now := func() lease.Time { return lease.Time(time.Now().Add(ahead).Unix()) }
-	s, err := store.Open("pebble:"+dir, store.Options{Log: slog.New(slog.DiscardHandler), Now: now})
+	s, err := engine.Open("pebble:"+dir, engine.Options{Log: slog.New(slog.DiscardHandler), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

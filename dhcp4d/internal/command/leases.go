@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
 )
 
@@ -299,6 +300,6 @@ func (c *call) openStore() (store.Store, config.Config, *clock.Clock, error) {
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	now := clock.New(c.clocks)
-	s, err := store.Open(conf.Store.URL(), store.Options{Log: log, Now: now.Now, Clock: now})
+	s, err := engine.Open(conf.Store.URL(), engine.Options{Log: log, Now: now.Now, Clock: now})
 	return s, conf, now, err
 }

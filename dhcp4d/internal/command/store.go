@@ -9,6 +9,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/postgres"
 )
 
 func storeActions() []action {
@@ -47,7 +49,7 @@ func (c *call) repair(args []string) error {
 		return errors.New("DHCP4D_STORE is memory:, which holds nothing while no dhcp4d runs")
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r, err := store.Repair(conf.Store.URL(), store.Options{Log: log, Now: clock.New(c.clocks).Now}, *accept)
+	r, err := engine.Repair(conf.Store.URL(), engine.Options{Log: log, Now: clock.New(c.clocks).Now}, *accept)
 	if err != nil {
 		return err
 	}
@@ -81,8 +83,7 @@ func (c *call) checkStore(args []string) error {
 		return err
 	}
 	var failed error
-	for _, k := range store.CheckDatabase(c.ctx, url,
-		store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(c.clocks).Now}) {
+	for _, k := range postgres.Check(c.ctx, url, nil) {
 		word := "ok  "
 		switch {
 		case k.Err != nil:
@@ -103,7 +104,7 @@ func (c *call) migrate(args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := store.Migrate(c.ctx, url)
+	m, err := postgres.Migrate(c.ctx, url)
 	switch {
 	case err != nil:
 		return err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // A store whose label is missing, or whose newest lease is overwritten, is refused, explained,
@@ -25,8 +25,8 @@ func TestStoreRepair(t *testing.T) {
 		"DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, pools: [192.0.2.10-192.0.2.20], match: [{interface: eth0}]}]",
 	}
 	now := func() lease.Time { return 1_700_000_000 }
-	o := store.Options{Log: slog.New(slog.DiscardHandler), Now: now}
-	s, err := store.Open("journal:"+dir, o)
+	o := engine.Options{Log: slog.New(slog.DiscardHandler), Now: now}
+	s, err := engine.Open("journal:"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // askTime is how long -check may take to look at the leases.
@@ -97,8 +97,8 @@ func (u *unrenewed) look(ctx context.Context, clocks clock.System, c config.Conf
 		expires lease.Time
 	}
 	var bound []known
-	newest, err := store.Read(c.Store.URL(),
-		store.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(clocks).Now}, func(b *lease.Binding) error {
+	newest, err := engine.Read(c.Store.URL(),
+		engine.Options{Log: slog.New(slog.DiscardHandler), Now: clock.New(clocks).Now}, func(b *lease.Binding) error {
 			if b.State == lease.Bound {
 				bound = append(bound, known{b.Addr, b.Expires})
 			}

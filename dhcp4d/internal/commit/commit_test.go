@@ -106,10 +106,7 @@ type bench struct {
 
 func start(t testing.TB, d *disk, limit int) *bench {
 	t.Helper()
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d.Store = m
 	b := &bench{disk: d, done: make(chan outcome, 100), rebuilt: make(chan int, 100), reg: prometheus.NewRegistry()}
 	b.Committer = New(Config[*replies]{
@@ -137,10 +134,7 @@ func addr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8)
 
 // What has been refused is taken back before anybody may believe it to be durable.
 func TestD4_26RefusedRecordsAreTakenBackFirst(t *testing.T) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d := &disk{Store: m, refuse: addr(2)}
 	reg := prometheus.NewRegistry()
 	var order []string
@@ -575,10 +569,7 @@ func group(c *Committer[*replies], done <-chan struct{}, record *lease.Binding, 
 }
 
 func fast(tb testing.TB) (*Committer[*replies], <-chan struct{}, *lease.Binding) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	m := store.NewMemory()
 	done := make(chan struct{}, 1)
 	c := New(Config[*replies]{
 		Store:   m,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/skip"
 )
 
@@ -91,8 +92,8 @@ type ledger struct {
 func fullDisk(t *testing.T, kind, dir string) {
 	dir = filepath.Join(dir, kind)
 	ballast := filepath.Join(filepath.Dir(dir), "ballast")
-	o := store.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return lease.Time(time.Now().Unix()) }}
-	s, err := store.Open(kind+":"+dir, o)
+	o := engine.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return lease.Time(time.Now().Unix()) }}
+	s, err := engine.Open(kind+":"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func fullDisk(t *testing.T, kind, dir string) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	s, err = store.Open(kind+":"+dir, o)
+	s, err = engine.Open(kind+":"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

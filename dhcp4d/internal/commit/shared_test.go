@@ -52,10 +52,7 @@ func (d *sharedDisk) Share() store.Share {
 // second. While that gets no answer, nothing can be acknowledged, and the state says so before a
 // client has lost a REQUEST.
 func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d := &sharedDisk{Store: m}
 	metrics := NewMetrics(prometheus.NewRegistry(), d)
 	metrics.made = metrics.made.Add(-time.Hour)
@@ -86,10 +83,7 @@ func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
 // TestDB_9_WhoIsUnsureLooksFirst has a group with a reply that may rest on what others change. What
 // they have changed until it is committed is known when it is done, whoever has read it.
 func TestDB_9_WhoIsUnsureLooksFirst(t *testing.T) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d := &sharedDisk{Store: m, share: store.Share{Index: 1, Of: 2}}
 	type told struct {
 		replies string
@@ -173,10 +167,7 @@ func (d *slowDisk) Foreign(again []lease.ID) ([]lease.Binding, error) {
 // leases. They reach the table at once, and the group whose NAK may rest on them. What the table
 // cannot take yet, and what the commit removes, is read again.
 func TestDB_9_WhatOthersChangeIsReadDuringACommit(t *testing.T) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d := &slowDisk{sharedDisk{Store: m}, make(chan struct{}), make(chan struct{}), nil}
 	type found struct {
 		n   int
@@ -243,10 +234,7 @@ func (d *refusing) Commit([]lease.Binding) ([]store.Refusal, error) {
 // than what is read of others after it. The look comes at once, so that a query that is decided
 // again rests on it.
 func TestDB_9_WhatIsRefusedIsTakenBackBeforeOthersAreRead(t *testing.T) {
-	m, err := store.Open("memory:", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := store.NewMemory()
 	d := &refusing{sharedDisk{Store: m}}
 	order := make(chan string, 9)
 	c := New(Config[*replies]{

@@ -22,6 +22,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
@@ -32,9 +33,9 @@ import (
 type Options struct {
 	Runtime *daemon.Runtime
 	Clock   *clock.Clock
-	URL     string        // of the store
-	Store   store.Options // its Log, Now, Clock and Made are set by Open
-	Config  Config        // in effect at the start
+	URL     string         // of the store
+	Store   engine.Options // its Log, Now, Clock and Made are set by Open
+	Config  Config         // in effect at the start
 	// MetricsSubnets is how many subnets the metrics tell apart.
 	MetricsSubnets int
 

@@ -10,6 +10,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // clockEvery is how often a clock that is behind the store is looked at.
@@ -58,9 +59,9 @@ func (c *Core) rightClock(ctx context.Context, load func() error) error {
 const storeEvery = time.Second
 
 // openStore opens the store. It waits for a database that cannot be reached.
-func (c *Core) openStore(ctx context.Context, o store.Options) (store.Store, error) {
-	disk, err := store.Open(c.place, o)
-	if err == nil || !store.MayPass(err) {
+func (c *Core) openStore(ctx context.Context, o engine.Options) (store.Store, error) {
+	disk, err := engine.Open(c.place, o)
+	if err == nil || !engine.MayPass(err) {
 		return disk, err
 	}
 	open := c.rt.Ready.Condition("database", err.Error())
@@ -75,12 +76,12 @@ func (c *Core) openStore(ctx context.Context, o store.Options) (store.Store, err
 			return nil, ctx.Err()
 		case <-time.After(storeEvery):
 		}
-		if disk, err = store.Open(c.place, o); err == nil {
+		if disk, err = engine.Open(c.place, o); err == nil {
 			open.Met()
 			c.rt.Log.Info("the lease store is open")
 			return disk, nil
 		}
-		if !store.MayPass(err) {
+		if !engine.MayPass(err) {
 			return nil, err
 		}
 	}

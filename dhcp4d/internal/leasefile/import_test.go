@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
@@ -39,15 +40,6 @@ func subnets(t testing.TB) *network.Subnets {
 // at is a clock that stands still.
 func at(now lease.Time) *clock.Clock {
 	return clock.New(clocktest.NewMachine(time.Unix(int64(now), 0)))
-}
-
-func open(t testing.TB) store.Store {
-	t.Helper()
-	s, err := store.Open("memory:", store.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // file writes a file to import.
@@ -96,7 +88,7 @@ func TestImportOfKea(t *testing.T) {
 		keaLine("192.0.2.6", "ff:07", 1, 0)+ // outside the pools
 		"192.0.2.16,02:00\n"+
 		keaLine("10.0.0.10", "", 77, 0)) // by hardware address, another id
-	s := open(t)
+	s := store.NewMemory()
 	p, err := Import([]string{path}, s, ImportOptions{Subnets: subnets(t), Clock: at(now)})
 	if err != nil {
 		t.Fatal(err)
@@ -128,14 +120,14 @@ func TestImportOfKea(t *testing.T) {
 		}
 	})
 	t.Run("by id the other subnet is not guessed", func(t *testing.T) {
-		s := open(t)
+		s := store.NewMemory()
 		p, err := Import([]string{path}, s, ImportOptions{Subnets: subnets(t), ByID: true, Clock: at(now)})
 		if err != nil || p.Imported != 4 || p.Counts[WrongSubnet] != 2 {
 			t.Errorf("%v: %d imported, %v", err, p.Imported, p.Counts)
 		}
 	})
 	t.Run("a dry run tells the same and writes nothing", func(t *testing.T) {
-		s := open(t)
+		s := store.NewMemory()
 		p, err := Import([]string{path}, s, ImportOptions{Subnets: subnets(t), DryRun: true, Clock: at(now)})
 		if err != nil || p.Imported != 5 || p.Counts != want || len(held(t, s)) != 0 {
 			t.Errorf("%v: %d imported, %v, %d in the store", err, p.Imported, p.Counts, len(held(t, s)))
@@ -150,7 +142,7 @@ func TestImportReadsWhatACompactionLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := open(t)
+	s := store.NewMemory()
 	p, err := Import([]string{path}, s, ImportOptions{Subnets: subnets(t), Clock: at(now)})
 	all := held(t, s)
 	if err != nil || p.Imported != 2 || len(p.Files) != 3 || string(all["192.0.2.10"].Client) != "\x00\xff\x03" {
@@ -162,7 +154,7 @@ func TestImportRespectsWhatTheStoreHas(t *testing.T) {
 	has := func(addr string, client byte, state lease.State, changed, expires lease.Time) lease.Binding {
 		return lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr(addr)}, Subnet: 1, State: state, Client: []byte{0, 0xff, client}, Changed: changed, Expires: expires, Start: changed}
 	}
-	s := open(t)
+	s := store.NewMemory()
 	if _, err := s.Commit([]lease.Binding{
 		has("192.0.2.10", 9, lease.Bound, now-100, now+100),    // another client's
 		has("192.0.2.11", 9, lease.Bound, now-9000, now-100),   // another client's, ended
@@ -211,7 +203,7 @@ func TestImportOfOurOwnExport(t *testing.T) {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s := open(t)
+			s := store.NewMemory()
 			p, err := Import([]string{file(t, "export", text.String())}, s, ImportOptions{Subnets: subnets(t), Clock: at(now)})
 			if err != nil || p.Imported != len(all) {
 				t.Fatalf("%v: %+v", err, p)
@@ -232,7 +224,7 @@ func TestExportOfASharedAddress(t *testing.T) {
 		ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.20"), Ports: 7}, Subnet: 1, State: lease.Bound,
 		Client: []byte{lease.KeyIdentifier, 0xff, 1}, HWType: 1, Start: now, Changed: now, Expires: now + 100,
 	}
-	s := open(t)
+	s := store.NewMemory()
 	if _, err := s.Commit([]lease.Binding{shared}); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +260,7 @@ func many(n int) string {
 
 func TestAnImportThatFailsHalfWayIsRepeated(t *testing.T) {
 	path := file(t, "k.csv", many(2*writeStep+5))
-	s := open(t)
+	s := store.NewMemory()
 	_, err := Import([]string{path}, &breaking{s, 1}, ImportOptions{Subnets: subnets(t), Clock: at(now)})
 	if !errors.Is(err, errFull) || !strings.Contains(err.Error(), "after 10000 of 20005 leases") || len(held(t, s)) != writeStep {
 		t.Fatalf("%v, %d leases", err, len(held(t, s)))
@@ -295,7 +287,7 @@ func TestWhatCannotBeReadChangesNothing(t *testing.T) {
 		"a line without end": file(t, "x", keaHeader+"\n"+strings.Repeat("x", 2<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t)
+			s := store.NewMemory()
 			if _, err := Import([]string{good, bad}, s, ImportOptions{Subnets: subnets(t), Clock: at(now)}); err == nil || !strings.Contains(err.Error(), bad) {
 				t.Errorf("error %v", err)
 			}
@@ -309,7 +301,7 @@ func TestWhatCannotBeReadChangesNothing(t *testing.T) {
 func BenchmarkImport(b *testing.B) {
 	path := file(b, "k.csv", many(1_000_000))
 	for b.Loop() {
-		s, err := store.Open("pebble:"+b.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return now }})
+		s, err := engine.Open("pebble:"+b.TempDir(), engine.Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return now }})
 		if err != nil {
 			b.Fatal(err)
 		}

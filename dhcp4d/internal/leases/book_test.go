@@ -3,7 +3,6 @@ package leases
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -51,10 +50,7 @@ func newTestBook(t *testing.T) *testBook {
 	t.Helper()
 	b := &testBook{t: t, machine: clocktest.NewMachine(time.Unix(1_800_000_000, 0)), seq: 1}
 	c := clock.New(b.machine)
-	var err error
-	if b.store, err = store.Open("memory:", store.Options{Log: slog.New(slog.DiscardHandler), Now: c.Now}); err != nil {
-		t.Fatal(err)
-	}
+	b.store = store.NewMemory()
 	b.Book = New(c, b.configure(document), NewMetrics(prometheus.NewRegistry()))
 	b.notifier = b.NewNotifier()
 	b.load()

@@ -125,13 +125,9 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	memory, err := store.Open("memory:", store.Options{Log: log, Now: func() lease.Time { return 0 }})
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &bench{
 		ipc: udptest.New(netip.MustParseAddrPort("[::1]:6768")), registry: prometheus.NewRegistry(),
-		store: &failing{Store: memory}, end: ipc.NewEnd(drop.DHCP4D, keys, true), subnets: subnets, clocks: clocktest.NewRunning(),
+		store: &failing{Store: store.NewMemory()}, end: ipc.NewEnd(drop.DHCP4D, keys, true), subnets: subnets, clocks: clocktest.NewRunning(),
 	}
 	hooks := event.NewHooks(hooktest.Of(t, b.registry, log,
 		hooktest.Kind("told", func(a *hook.Attachment) {

@@ -18,7 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
@@ -78,7 +78,7 @@ func (w *world) launch() *process {
 func (p *process) serve(ctx context.Context) error {
 	c, err := core.Open(ctx, core.Options{
 		Runtime: p.rt, Clock: clock.New(p.w.clocks), URL: "journal:" + directory,
-		Store: store.Options{FS: p.disk, Small: true}, Config: p.w.configuration(), MetricsSubnets: 1024,
+		Store: engine.Options{FS: p.disk, Small: true}, Config: p.w.configuration(), MetricsSubnets: 1024,
 	})
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
@@ -431,8 +431,8 @@ func (w *world) startRefused(p *process) {
 // Records that cannot be read are lost, and their clients do not know.
 func (w *world) repair(p *process) (done bool) {
 	disk, _ := w.disk.process()
-	url, o := "journal:"+directory, store.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true}
-	r, err := store.Repair(url, o, true)
+	url, o := "journal:"+directory, engine.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true}
+	r, err := engine.Repair(url, o, true)
 	if err != nil {
 		w.say(netip.Addr{}, "it cannot be repaired: %v", err)
 		return false
@@ -927,7 +927,7 @@ func (w *world) remedy() {
 	w.bury(p)
 	w.wanted = false
 	disk, _ := w.disk.process()
-	_, err := store.ResetClock("journal:"+directory, store.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true})
+	_, err := engine.ResetClock("journal:"+directory, engine.Options{Log: p.rt.Log, Now: clock.New(w.clocks).Now, FS: disk, Small: true})
 	if err != nil {
 		w.fail(silent, netip.Addr{}, "reset-clock: %v", err)
 	}

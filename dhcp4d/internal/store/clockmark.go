@@ -5,21 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
-)
-
-// Errors of ClockMark.
-var (
-	// ErrNoMark means that the store has never kept a mark. Its times are the wall clock's.
-	ErrNoMark = errors.New("the store has no clock mark")
-	// ErrMarkLost means that the store has kept a mark, but it is missing or damaged.
-	ErrMarkLost = errors.New("the clock mark of the store is lost")
 )
 
 // The mark is a file of its own beside a journal or a Pebble database. It is replaced as a whole.
@@ -109,12 +99,15 @@ func (k *clockMark) relabel(fsys vfs.FS, clocked, repaired bool) error {
 	return writeLabel(fsys, k.dir, k.prefix, l)
 }
 
-// mustRecover reports whether the store was repaired and has not recovered since.
-func (k *clockMark) mustRecover() bool {
+// MustRecover implements Repairable.
+func (k *clockMark) MustRecover() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.repaired
 }
+
+// Recovered implements Repairable.
+func (k *clockMark) Recovered() error { return k.setRepaired(false) }
 
 // setRepaired notes whether leases may be missing.
 func (k *clockMark) setRepaired(yes bool) error {
@@ -131,92 +124,5 @@ func (k *clockMark) setRepaired(yes bool) error {
 		return err
 	}
 	k.repaired = yes
-	return nil
-}
-
-// Resumed describes how [Resume] has continued the time line of a store.
-type Resumed struct {
-	// Wall is true if the store has no mark, so that its times are the wall clock's, or is empty.
-	Wall bool
-	// Lost is true if the mark is missing or damaged. Then no time counts as passed since the
-	// newest record.
-	Lost  bool
-	Mark  clock.Mark  // zero if there is none
-	Basis clock.Basis // how the time that has passed since was measured
-}
-
-// Resume sets c so that it continues the time line of s, which is not loaded yet. From then on the
-// times of s can be compared with those of c.
-func Resume(s Store, c *clock.Clock) (Resumed, error) {
-	if p, ok := s.(*postgres); ok { // its own clock goes by the time line already
-		up := p.clock.Up()
-		c.Follow(p.clock.At(up), up)
-		return Resumed{Wall: true}, nil
-	}
-	m, err := s.ClockMark()
-	switch {
-	case err == nil:
-		return Resumed{Mark: m, Basis: c.Resume(m)}, nil
-	case errors.Is(err, ErrNoMark):
-		c.Restart()
-		return Resumed{Wall: true}, nil
-	case !errors.Is(err, ErrMarkLost):
-		return Resumed{}, err
-	}
-	c.Set(0) // the store must not note the wall clock's time
-	found, err := s.Load(func(*lease.Binding) error { return nil })
-	if err != nil {
-		return Resumed{}, err
-	}
-	if found.Newest == 0 {
-		c.Restart()
-		return Resumed{Wall: true}, nil
-	}
-	c.Set(found.Newest)
-	return Resumed{Lost: true, Basis: clock.Standing}, nil
-}
-
-// clockSlack is how many seconds the wall clock may be behind a store whose times are the wall
-// clock's: setting a clock may step it back a little.
-const clockSlack = 5
-
-// ClockError means that a store, whose times are the wall clock's, has seen a later time than the
-// clock shows.
-type ClockError struct{ Written lease.Time }
-
-func (e *ClockError) Error() string {
-	return fmt.Sprintf("the store was written at %v, which is later than the clock of this machine; set the clock, "+
-		"or if the store was written by a wrong one, stop and run dhcp4d reset-clock",
-		time.Unix(int64(e.Written), 0).UTC().Format(time.RFC3339))
-}
-
-// Still reports whether the error holds at another reading of the wall clock.
-func (e *ClockError) Still(wall time.Time) bool {
-	return e.Written > lease.Time(wall.Unix())+clockSlack
-}
-
-// Settle moves c, which Resume has set, past the newest time that Load has found, as the mark may
-// be older. From then on the store has a time line of its own and a mark. Settle returns a
-// [ClockError] if the store had no mark and the wall clock is behind it.
-func Settle(s Store, l Loaded, c *clock.Clock) error {
-	now := c.Now()
-	if p, ok := s.(*postgres); ok && l.Newest > now+clockSlack {
-		if err := p.advance(l.Newest); err != nil {
-			return err
-		}
-		p.o.Log.Warn("the clock of the database is behind its newest lease; the time of leases goes on from that lease",
-			"by", time.Duration(l.Newest-now)*time.Second)
-	}
-	switch {
-	case c.Own():
-	case l.Newest > now+clockSlack:
-		return &ClockError{l.Newest}
-	default:
-		c.Begin()
-	}
-	if _, shared := s.(*postgres); l.Newest > now && !shared {
-		c.Set(l.Newest)
-	}
-	_ = s.KeepClockMark(c.Mark()) // the next start is safe without it; clock.Watch tries again
 	return nil
 }

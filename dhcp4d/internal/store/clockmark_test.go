@@ -19,7 +19,7 @@ import (
 
 func TestClockErrorForgivesALittle(t *testing.T) {
 	now := time.Now()
-	for ahead, still := range map[int64]bool{-10: false, 0: false, clockSlack: false, clockSlack + 1: true, 86400: true} {
+	for ahead, still := range map[int64]bool{-10: false, 0: false, ClockSlack: false, ClockSlack + 1: true, 86400: true} {
 		e := &ClockError{Written: lease.Time(now.Unix() + ahead)}
 		if got := e.Still(now); got != still {
 			t.Errorf("%d s ahead: %t, want %t", ahead, got, still)

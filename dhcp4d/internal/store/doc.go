@@ -5,8 +5,8 @@
 // never reads from it: the table is filled from the store at the start, and answers from then on.
 //
 // There are two kinds on disk, a journal of our own and Pebble. The journal is the default, because
-// it costs a quarter to a half less CPU. The tests prove every promise for both. A third kind is a
-// PostgreSQL database, see the type postgres.
+// it costs a quarter to a half less CPU. The tests prove every promise for both. Package postgres
+// has a third kind, and package engine makes a store of any kind from its URL.
 //
 // Beside the leases each directory has three files: the label (label.go), the watermark
 // (watermark.go) and the clock mark (clockmark.go).

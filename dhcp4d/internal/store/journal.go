@@ -164,7 +164,7 @@ func (j *journal) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	if err == nil {
 		l.Newest = j.clock
 		err = j.each(func(b *lease.Binding) error {
-			l.count(b)
+			l.Count(b)
 			return fn(b)
 		})
 	}
@@ -362,6 +362,9 @@ func (j *journal) write(b []byte, s, freed *segment) error {
 	j.memory.Store(uint64(j.index.octets()) + uint64(cap(j.batch)))
 	return nil
 }
+
+// ForgetClock has the next commit write the present time, even if the journal has seen a later one.
+func (j *journal) ForgetClock() { j.clock = 0 }
 
 func (j *journal) acknowledge(p progress) {
 	j.durable = p

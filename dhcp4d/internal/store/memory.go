@@ -17,7 +17,8 @@ type memory struct {
 	key     [keyLen]byte
 }
 
-func newMemory() *memory { return &memory{records: make(map[[keyLen]byte][]byte)} }
+// NewMemory makes an empty store in memory.
+func NewMemory() Store { return &memory{records: make(map[[keyLen]byte][]byte)} }
 
 func (m *memory) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	began := time.Now()
@@ -27,7 +28,7 @@ func (m *memory) Load(fn func(*lease.Binding) error) (Loaded, error) {
 		if err := decode(&b, key[:], value); err != nil {
 			return l, err
 		}
-		l.count(&b)
+		l.Count(&b)
 		if err := fn(&b); err != nil {
 			return l, err
 		}

@@ -414,7 +414,7 @@ func (s *pebbleStore) load(fn func(*lease.Binding) error) (Loaded, error) {
 		if err := decode(&b, it.Key(), it.Value()); err != nil {
 			return l, s.damage(fmt.Errorf("%w (key %x)", err, it.Key()))
 		}
-		l.count(&b)
+		l.Count(&b)
 		if err := fn(&b); err != nil {
 			return l, err
 		}
@@ -490,6 +490,9 @@ func (s *pebbleStore) apply() error {
 	s.mark.note(s.durable)
 	return nil
 }
+
+// ForgetClock has the next commit write the present time, even if the store has seen a later one.
+func (s *pebbleStore) ForgetClock() { s.header.clock, s.anew = 0, true }
 
 // Check implements Store.
 func (s *pebbleStore) Check() error { return checked(s.claim, &s.mark, &s.lost) }

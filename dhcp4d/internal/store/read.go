@@ -1,14 +1,12 @@
 package store
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -17,9 +15,6 @@ import (
 func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
-	}
-	if database.IsURL(url) {
-		return readPostgres(url, o, fn)
 	}
 	kind, dir, _ := strings.Cut(url, ":")
 	prefix, ok := labels[kind]
@@ -43,29 +38,6 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 	defer s.Close() //nolint:errcheck // it was read only
 	l, err := s.Load(fn)
 	return l.Newest, err
-}
-
-// readPostgres reads a database, which a dhcp4d may be using.
-func readPostgres(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
-	p, err := newPostgres(url, o)
-	if err != nil {
-		return 0, err
-	}
-	c, err := p.connect()
-	if err != nil {
-		return 0, err
-	}
-	defer drop(&c)
-	if err = checkFormat(context.Background(), c); err == nil {
-		err = loadRows(context.Background(), c, func(b *lease.Binding) error {
-			newest = max(newest, b.Changed)
-			return fn(b)
-		})
-	}
-	if err != nil {
-		return 0, fmt.Errorf("lease store %s: %w", url, err)
-	}
-	return newest, nil
 }
 
 func readJournal(dir string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {

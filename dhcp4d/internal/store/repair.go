@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -61,10 +60,6 @@ func (e *unremediedError) Error() string {
 func repair(url string, o Options, accept bool) (Repaired, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
-	}
-	if database.IsURL(url) {
-		return Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools",
-			url)
 	}
 	kind, dir, _ := strings.Cut(url, ":")
 	prefix, ok := labels[kind]
@@ -320,7 +315,7 @@ func (s *salvage) write() error {
 		if err := decode(&decoded, record[:keyLen], record[keyLen:]); err != nil {
 			return err
 		}
-		if group.Add(&decoded); len(group.Records) < resetBatch {
+		if group.Add(&decoded); len(group.Records) < repairBatch {
 			return nil
 		}
 		return commit()
@@ -346,6 +341,9 @@ func (s *salvage) write() error {
 	old.label = j.label
 	return writeLabel(j.o.FS, j.dir, journalLabel, j.label)
 }
+
+// repairBatch is how many records go into one commit of a repair.
+const repairBatch = 1024
 
 // repairPebble accepts that commits are missing. It cannot repair what Pebble itself cannot read.
 // Unlabelled is what is wrong with the label, for which o has another one.

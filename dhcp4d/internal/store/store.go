@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -80,6 +79,45 @@ type Shared interface {
 	Share() Share
 }
 
+// Timekeeper is a store with a time line of its own, by which all dhcp4d go that use it.
+type Timekeeper interface {
+	Store
+
+	// Follow sets c to the time line.
+	Follow(c *clock.Clock)
+
+	// Advance moves the time line forward to t, if it is behind: a record was written at t.
+	Advance(t lease.Time) error
+}
+
+// Repairable is a store that may have lost leases, in a repair or otherwise. See [MustRecover].
+type Repairable interface {
+	Store
+
+	// MustRecover reports whether leases may be missing. Any goroutine may call it.
+	MustRecover() bool
+
+	// Recovered notes that the leases that may be missing have ended. Any goroutine may call it,
+	// once the store is loaded.
+	Recovered() error
+}
+
+// Healer is a store that may lose commits that were acknowledged, as a database does that fails
+// over to a standby without them. What clients hold is then known only in the memory of those that
+// have committed.
+type Healer interface {
+	Store
+
+	// Forgot reports whether commits were lost. Then the store takes no commit until Heal.
+	Forgot() bool
+
+	// Heal puts back what is missing, after Reopen and before Load. It calls each with a function,
+	// and each calls that function for every lease in memory. Where the store has a newer record,
+	// that one stays. Heal returns how many records it has put back. After an error, Reopen and
+	// Heal may be called again.
+	Heal(each func(take func(*lease.Binding) error) error) (restored int, err error)
+}
+
 // Share is a part of the free addresses: the Index-th of Of parts. If Of is 0, it is all of them.
 type Share struct{ Index, Of int }
 
@@ -96,7 +134,8 @@ type Loaded struct {
 	Took    time.Duration // of which opening, replaying and reading
 }
 
-func (l *Loaded) count(b *lease.Binding) {
+// Count counts a binding that Load hands out.
+func (l *Loaded) Count(b *lease.Binding) {
 	l.Records++
 	l.Newest = max(l.Newest, b.Changed)
 }
@@ -112,13 +151,17 @@ type Stats struct {
 	Standbys    Standbys // of a database, as last counted
 }
 
+// Standbys are the standbys that follow a database now.
+type Standbys struct {
+	Synchronous  int // a commit waits for these
+	Asynchronous int // these may lack what was acknowledged
+	Unknown      int // one of both; the user of dhcp4d may not see which
+}
+
 // Options are what a store needs besides its URL.
 type Options struct {
 	Log *slog.Logger      // required
 	Now func() lease.Time // required: the time of leases, remembered in the store
-	// Clock is the clock that a database sets to its time line. If it is nil, the store makes one:
-	// that is for commands that only read and write leases.
-	Clock *clock.Clock
 
 	// Made, unless nil, is called when a new store has been made.
 	Made func(dir string)
@@ -140,24 +183,20 @@ type Options struct {
 	noSync bool                // the negative control of the crash tests
 }
 
-// Open opens the store that url names: "memory:", which forgets everything when the process ends,
-// "journal:DIR", "pebble:DIR", or "postgres://…", a PostgreSQL database. It makes a directory that
-// does not exist. It refuses a directory that another process holds, and a directory or database
-// that has a newer format, is damaged, or has something else in it. Then it has changed nothing.
+// Open opens the store that url names: "memory:", "journal:DIR" or "pebble:DIR". Package engine
+// says what it does.
 func Open(url string, o Options) (Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	kind, rest, ok := strings.Cut(url, ":")
+	kind, dir, _ := strings.Cut(url, ":")
 	switch {
-	case database.IsURL(url):
-		return openPostgres(url, o)
-	case ok && kind == "memory" && rest == "":
-		return newMemory(), nil
-	case ok && kind == "pebble" && rest != "":
-		return openPebble(rest, o)
-	case ok && kind == "journal" && rest != "":
-		return openJournal(rest, o)
+	case url == "memory:":
+		return NewMemory(), nil
+	case kind == "pebble" && dir != "":
+		return openPebble(dir, o)
+	case kind == "journal" && dir != "":
+		return openJournal(dir, o)
 	}
 	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, "+
 		"pebble:DIR or postgres://user@host/database", url)

@@ -1,25 +1,8 @@
-package store
-
-import (
-	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"sync"
-	"sync/atomic"
-	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-)
-
-// postgres is a store in a PostgreSQL database, which may be on another host. Any number of dhcp4d
-// use it at once.
+// Package postgres keeps bindings in a PostgreSQL database, which may be on another host. Any
+// number of dhcp4d use the database at once.
+//
+// It owns the tables of the schema dhcp4d, and what a commit to them promises. Package database has
+// the URL and the connections.
 //
 // # A commit
 //
@@ -39,19 +22,48 @@ import (
 //
 // # What others have changed
 //
-// Each commit notes in the table change which identities it has changed. [postgres.Foreign] reads
-// what the commits of other processes have noted since its last call, and then the rows of those
+// Each commit notes in the table change which identities it has changed. [Store.Foreign] reads what
+// the commits of other processes have noted since its last call, and then the rows of those
 // identities. A row that it reads is never older than what this process has written by commits that
 // ended before. A commit that runs meanwhile may write a newer one. Then the row is read again.
 //
 // # The time of leases
 //
 // All processes go by one time line: the clock of the database and a number of seconds, which is in
-// the table line. See postgres_line.go.
-type postgres struct {
+// the table line. See line.go.
+//
+// # Connections and locks
+//
+// There are three connections, because each is used while another one waits for the server: one for
+// Load and Commit, one for Foreign, and one beside the commits, which the lock side guards. A
+// method that holds side waits for the server, and takes no other lock.
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+// Store is a store in a PostgreSQL database.
+type Store struct {
 	place  string
 	config *pgx.ConnConfig
-	o      Options
+	log    *slog.Logger
 	clock  *clock.Clock
 	doubt  atomic.Bool // the server said that a commit may not have reached a standby
 
@@ -67,7 +79,7 @@ type postgres struct {
 
 	closing chan struct{} // closed by Close
 
-	share  atomic.Pointer[Share]
+	share  atomic.Pointer[store.Share]
 	behind atomic.Bool // Foreign has missed changes: everything must be loaded again
 
 	side struct { // for the work beside the commits
@@ -86,7 +98,7 @@ type postgres struct {
 	}
 	bytes, records, unknown atomic.Uint64
 	live                    atomic.Int64
-	standbys                atomic.Pointer[Standbys]
+	standbys                atomic.Pointer[store.Standbys]
 }
 
 // position is the number of a commit of a process.
@@ -105,9 +117,10 @@ const (
 	liveFor = 5
 )
 
-// openPostgres opens the database and enters this process there.
-func openPostgres(text string, o Options) (*postgres, error) {
-	p, err := newPostgres(text, o)
+// Open opens the database that url names, and enters this process there. It sets c to the time line
+// of the database. If c is nil, it makes a clock.
+func Open(url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
+	p, err := prepare(url, log, c)
 	if err != nil {
 		return nil, err
 	}
@@ -118,17 +131,18 @@ func openPostgres(text string, o Options) (*postgres, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if note, warn, err := p.lookAtStandbys(ctx); err == nil && warn {
-		o.Log.Warn("the database may lose acknowledged leases", "because", note)
+		log.Warn("the database may lose acknowledged leases", "because", note)
 	}
 	return p, nil
 }
 
-func newPostgres(text string, o Options) (*postgres, error) {
-	config, err := database.Parse(text)
+// prepare makes a store that has no connection yet.
+func prepare(url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
+	config, err := database.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	p := &postgres{place: text, config: config, o: o, clock: o.Clock, closing: make(chan struct{})}
+	p := &Store{place: url, config: config, log: log, clock: c, closing: make(chan struct{})}
 	if p.clock == nil {
 		machine, err := clock.NewMachine()
 		if err != nil {
@@ -136,8 +150,8 @@ func newPostgres(text string, o Options) (*postgres, error) {
 		}
 		p.clock = clock.New(machine)
 	}
-	p.share.Store(new(Share))
-	p.standbys.Store(new(Standbys))
+	p.share.Store(new(store.Share))
+	p.standbys.Store(new(store.Standbys))
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Code == codeWarning { // the wait for a synchronous standby was cancelled
 			p.doubt.Store(true)
@@ -156,7 +170,7 @@ const (
 )
 
 // connect makes a connection.
-func (p *postgres) connect() (*pgx.Conn, error) {
+func (p *Store) connect() (*pgx.Conn, error) {
 	c, err := database.Connect(context.Background(), p.config)
 	if err != nil {
 		return nil, fmt.Errorf("lease store %s: %w", p.place, err)
@@ -176,7 +190,7 @@ func drop(c **pgx.Conn) {
 }
 
 // join connects, checks the database, and makes a row for this process in the table process.
-func (p *postgres) join() error {
+func (p *Store) join() error {
 	conn, err := p.connect()
 	if err != nil {
 		return err
@@ -199,7 +213,7 @@ func (p *postgres) join() error {
 
 // leave makes sure that no commit happens any more under our old number. A commit whose connection
 // broke may still be under way; leave waits for it.
-func (p *postgres) leave() error {
+func (p *Store) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	_, err := p.conn.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.mine.writer)
@@ -213,7 +227,7 @@ func (p *postgres) leave() error {
 }
 
 // enter makes our row.
-func (p *postgres) enter() error {
+func (p *Store) enter() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	p.side.Lock()
@@ -239,7 +253,7 @@ func (p *postgres) enter() error {
 }
 
 // check returns an error if the database cannot be a store.
-func (p *postgres) check() error {
+func (p *Store) check() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := checkFormat(ctx, p.conn); err != nil {
@@ -249,7 +263,7 @@ func (p *postgres) check() error {
 }
 
 // checkSettings returns an error if a crash of the server can lose commits.
-func (p *postgres) checkSettings(ctx context.Context) error {
+func (p *Store) checkSettings(ctx context.Context) error {
 	for _, name := range []string{"fsync", "full_page_writes"} {
 		var value string
 		if err := p.conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
@@ -279,10 +293,10 @@ func newWriter() int64 {
 	return int64(binary.BigEndian.Uint64(b[:]) >> 1)
 }
 
-// Load implements Store.
-func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
+// Load implements store.Store.
+func (p *Store) Load(fn func(*lease.Binding) error) (l store.Loaded, err error) {
 	if p.conn == nil {
-		return l, fmt.Errorf("lease store %s: %w", p.place, ErrFailed)
+		return l, fmt.Errorf("lease store %s: %w", p.place, store.ErrFailed)
 	}
 	began := time.Now()
 	// Foreign reads again what is committed from now on.
@@ -290,7 +304,7 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 		return l, fmt.Errorf("lease store %s: %w", p.place, err)
 	}
 	err = loadRows(context.Background(), p.conn, func(b *lease.Binding) error {
-		l.count(b)
+		l.Count(b)
 		return fn(b)
 	})
 	l.Took = time.Since(began)
@@ -300,9 +314,9 @@ func (p *postgres) Load(fn func(*lease.Binding) error) (l Loaded, err error) {
 	return l, nil
 }
 
-// Check implements Store. It also notes in the database that this process lives, and compares our
-// clock with the time line.
-func (p *postgres) Check() error {
+// Check implements store.Store. It also notes in the database that this process lives, and compares
+// our clock with the time line.
+func (p *Store) Check() error {
 	switch {
 	case p.behind.Load():
 		return fmt.Errorf("lease store %s: %w", p.place, errBehind)
@@ -334,7 +348,7 @@ var (
 )
 
 // size notes the size of the store once a minute. The caller holds side.
-func (p *postgres) size() {
+func (p *Store) size() {
 	if time.Since(p.side.sized) < time.Minute {
 		return
 	}
@@ -348,7 +362,7 @@ func (p *postgres) size() {
 }
 
 // aside calls fn with the connection for the work beside the commits. The caller holds side.
-func (p *postgres) aside(fn func(ctx context.Context, c *pgx.Conn) error) error {
+func (p *Store) aside(fn func(ctx context.Context, c *pgx.Conn) error) error {
 	if p.side.conn == nil {
 		c, err := p.connect()
 		if err != nil {
@@ -365,8 +379,8 @@ func (p *postgres) aside(fn func(ctx context.Context, c *pgx.Conn) error) error 
 	return err
 }
 
-// ClockMark implements Store.
-func (p *postgres) ClockMark() (m clock.Mark, err error) {
+// ClockMark implements store.Store.
+func (p *Store) ClockMark() (m clock.Mark, err error) {
 	p.side.Lock()
 	defer p.side.Unlock()
 	err = p.aside(func(ctx context.Context, c *pgx.Conn) (err error) {
@@ -377,37 +391,40 @@ func (p *postgres) ClockMark() (m clock.Mark, err error) {
 }
 
 // readMark reads the clock mark. The caller holds side.
-func (p *postgres) readMark(ctx context.Context, c *pgx.Conn) (m clock.Mark, err error) {
+func (p *Store) readMark(ctx context.Context, c *pgx.Conn) (m clock.Mark, err error) {
 	var text string
 	err = c.QueryRow(ctx, "SELECT v FROM dhcp4d.meta WHERE k = 'clock'").Scan(&text)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return m, ErrNoMark
+		return m, store.ErrNoMark
 	case err != nil:
 		return m, fmt.Errorf("lease store %s: reading the clock mark: %w", p.place, err)
 	case m.UnmarshalText([]byte(text)) != nil || m.Store != p.side.id:
-		return clock.Mark{}, ErrMarkLost
+		return clock.Mark{}, store.ErrMarkLost
 	}
 	return m, nil
 }
 
-// KeepClockMark implements Store.
-func (p *postgres) KeepClockMark(m clock.Mark) error {
+// KeepClockMark implements store.Store.
+func (p *Store) KeepClockMark(m clock.Mark) error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	m.Store = p.side.id
 	return p.setMeta("clock", string(m.AppendText(nil)))
 }
 
-// mustRecover reports whether leases may be missing.
-func (p *postgres) mustRecover() bool {
+// MustRecover implements store.Repairable.
+func (p *Store) MustRecover() bool {
 	p.side.Lock()
 	defer p.side.Unlock()
 	return p.side.repair
 }
 
+// Recovered implements store.Repairable.
+func (p *Store) Recovered() error { return p.setRepaired(false) }
+
 // setRepaired notes whether leases may be missing.
-func (p *postgres) setRepaired(yes bool) error {
+func (p *Store) setRepaired(yes bool) error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	value := "no"
@@ -422,7 +439,7 @@ func (p *postgres) setRepaired(yes bool) error {
 }
 
 // setMeta writes a row of the table meta. The caller holds side.
-func (p *postgres) setMeta(k, v string) error {
+func (p *Store) setMeta(k, v string) error {
 	err := p.aside(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, `INSERT INTO dhcp4d.meta (k, v) VALUES ($1, $2)
 			ON CONFLICT (k) DO UPDATE SET v = excluded.v`, k, v)
@@ -434,20 +451,20 @@ func (p *postgres) setMeta(k, v string) error {
 	return nil
 }
 
-// Reopen implements Store. This process continues under another number. So an attempt whose outcome
-// is unknown has either succeeded, or never will.
-func (p *postgres) Reopen() error { return p.join() }
+// Reopen implements store.Store. This process continues under another number. So an attempt whose
+// outcome is unknown has either succeeded, or never will.
+func (p *Store) Reopen() error { return p.join() }
 
-// Stats implements Store.
-func (p *postgres) Stats() Stats {
-	return Stats{
+// Stats implements store.Store.
+func (p *Store) Stats() store.Stats {
+	return store.Stats{
 		Bytes: p.bytes.Load(), Records: p.records.Load(), Unknown: p.unknown.Load(),
 		Processes: int(p.live.Load()), Standbys: *p.standbys.Load(),
 	}
 }
 
-// Close implements Store.
-func (p *postgres) Close() error {
+// Close implements store.Store.
+func (p *Store) Close() error {
 	close(p.closing)
 	drop(&p.conn)
 	drop(&p.feed.conn)

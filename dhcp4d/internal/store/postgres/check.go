@@ -1,19 +1,21 @@
-package store
+package postgres
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// Checked is one thing that [CheckDatabase] has looked at.
+// Checked is one thing that [Check] has looked at.
 type Checked struct {
 	What string
 	Note string // what was found, or how to mend it
@@ -21,11 +23,11 @@ type Checked struct {
 	Warn bool   // dhcp4d can use it, but somebody should read Note
 }
 
-// CheckDatabase checks whether a database can be the store of dhcp4d. It makes the commits of
+// Check checks whether a database can be the store of dhcp4d. It makes the commits of
 // dhcp4d in a transaction that it rolls back. So it changes nothing, and other dhcp4d may use the
 // database meanwhile. It stops at the first check that fails.
-func CheckDatabase(ctx context.Context, url string, o Options) []Checked {
-	p, err := newPostgres(url, o)
+func Check(ctx context.Context, url string, c *clock.Clock) []Checked {
+	p, err := prepare(url, slog.New(slog.DiscardHandler), c)
 	if err != nil {
 		return []Checked{{What: "the URL", Err: err}}
 	}
@@ -55,14 +57,14 @@ func CheckDatabase(ctx context.Context, url string, o Options) []Checked {
 	return all
 }
 
-func (p *postgres) lookAtServer(ctx context.Context) (string, bool, error) {
+func (p *Store) lookAtServer(ctx context.Context) (string, bool, error) {
 	var version string
 	began := time.Now()
 	err := p.conn.QueryRow(ctx, "SELECT version()").Scan(&version)
 	return fmt.Sprintf("%s, answers in %v", version, time.Since(began).Round(10*time.Microsecond)), false, err
 }
 
-func (p *postgres) lookAtTables(ctx context.Context) (string, bool, error) {
+func (p *Store) lookAtTables(ctx context.Context) (string, bool, error) {
 	if err := checkFormat(ctx, p.conn); err != nil {
 		return "", false, err
 	}
@@ -74,7 +76,7 @@ func (p *postgres) lookAtTables(ctx context.Context) (string, bool, error) {
 	return fmt.Sprintf("version %d, %d leases, %d dhcp4d run", schemaFormat, leases, processes), false, err
 }
 
-func (p *postgres) lookAtDisk(ctx context.Context) (string, bool, error) {
+func (p *Store) lookAtDisk(ctx context.Context) (string, bool, error) {
 	err := p.checkSettings(ctx)
 	if e := sqlState(err); e == codeNoSetting {
 		return "the server does not know fsync and full_page_writes: read its manual", true, nil
@@ -82,7 +84,7 @@ func (p *postgres) lookAtDisk(ctx context.Context) (string, bool, error) {
 	return "fsync and full_page_writes are on", false, err
 }
 
-func (p *postgres) lookAtStandbys(ctx context.Context) (string, bool, error) {
+func (p *Store) lookAtStandbys(ctx context.Context) (string, bool, error) {
 	names, standbys, err := readStandbys(ctx, p.conn)
 	switch e := sqlState(err); {
 	case e == codeNoSetting, e == codeNoTable:
@@ -103,7 +105,7 @@ func (p *postgres) lookAtStandbys(ctx context.Context) (string, bool, error) {
 var errTried = errors.New("tried")
 
 // tryStatements makes commits of two processes in a transaction that is rolled back.
-func (p *postgres) tryStatements(ctx context.Context) (string, bool, error) {
+func (p *Store) tryStatements(ctx context.Context) (string, bool, error) {
 	did := 0
 	err := pgx.BeginFunc(ctx, p.conn, func(pgx.Tx) error {
 		if err := p.enter(); err != nil {

@@ -1,18 +1,13 @@
-package store
+package postgres
 
 import (
 	"context"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// Standbys are the standbys that follow a database now.
-type Standbys struct {
-	Synchronous  int // a commit waits for these
-	Asynchronous int // these may lack what was acknowledged
-	Unknown      int // one of both; the user of dhcp4d may not see which
-}
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
 
 // countEvery is how often the standbys are counted.
 const countEvery = 10 * time.Second
@@ -26,7 +21,7 @@ const sqlStandbys = `SELECT current_setting('synchronous_standby_names'),
 	FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'`
 
 // readStandbys counts the standbys. It also returns the setting synchronous_standby_names.
-func readStandbys(ctx context.Context, c *pgx.Conn) (names string, s Standbys, err error) {
+func readStandbys(ctx context.Context, c *pgx.Conn) (names string, s store.Standbys, err error) {
 	err = c.QueryRow(ctx, sqlStandbys).Scan(&names, &s.Synchronous, &s.Asynchronous, &s.Unknown)
 	if names == "" { // then a commit waits for none of them
 		s.Asynchronous += s.Unknown
@@ -36,7 +31,7 @@ func readStandbys(ctx context.Context, c *pgx.Conn) (names string, s Standbys, e
 }
 
 // countStandbys notes how many standbys there are. The caller holds side.
-func (p *postgres) countStandbys() {
+func (p *Store) countStandbys() {
 	if p.side.alone || time.Since(p.side.counted) < countEvery {
 		return
 	}

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 )
 
@@ -31,9 +33,9 @@ func migrated(t testing.TB, settings ...string) *postgrestest.Server {
 	return s
 }
 
-func openDatabase(t testing.TB, url string) *postgres {
+func openDatabase(t testing.TB, url string) *Store {
 	t.Helper()
-	p, err := openPostgres(url, quiet())
+	p, err := Open(url, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +70,14 @@ func some(r *rand.Rand, n int) []lease.Binding {
 // judge is a store that judges records as a database does. Its Commit has no mercy: it returns
 // which records it has not stored.
 type judge struct {
-	Store
+	store.Store
 	by      int64              // the process that commits
 	writers map[lease.ID]int64 // which process has written a record last
 }
 
-func newJudge() *judge { return &judge{newMemory(), 0, make(map[lease.ID]int64)} }
+func newJudge() *judge { return &judge{store.NewMemory(), 0, make(map[lease.ID]int64)} }
 
-func (j *judge) Commit(records []lease.Binding) ([]Refusal, error) {
+func (j *judge) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	now := lease.Time(time.Now().Unix())
 	rows := map[lease.ID]lease.Binding{}
 	if _, err := j.Load(func(b *lease.Binding) error { rows[b.ID] = clone(b); return nil }); err != nil {
@@ -85,7 +87,7 @@ func (j *judge) Commit(records []lease.Binding) ([]Refusal, error) {
 	for i := range records {
 		runs[records[i].ID] = append(runs[records[i].ID], i)
 	}
-	var refused []Refusal
+	var refused []store.Refusal
 	for id, run := range runs {
 		row, last := rows[id], &records[run[len(run)-1]]
 		first := &records[run[0]]
@@ -112,21 +114,21 @@ func (j *judge) Commit(records []lease.Binding) ([]Refusal, error) {
 		same := row.Start == last.Start || string(row.Point) == string(last.Point) || (row.HWType == last.HWType && string(row.HWAddr) == string(last.HWAddr))
 		same = same && (last.State == lease.Bound || !later(last.Changed))
 		free := row.State != lease.Bound || row.Expires < now
-		store := row
+		kept := row
 		switch {
 		case row.State == lease.NoState, last.State == lease.NoState, mine && (row.State != lease.Bound || same), last.State != lease.Released && free:
-			store = *last
+			kept = *last
 			j.writers[id] = j.by
 		default:
 			for _, i := range run {
-				refused = append(refused, Refusal{Record: i, Holder: clone(&row)})
+				refused = append(refused, store.Refusal{Record: i, Holder: clone(&row)})
 			}
 		}
-		if _, err := j.Store.Commit([]lease.Binding{store}); err != nil {
+		if _, err := j.Store.Commit([]lease.Binding{kept}); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortFunc(refused, func(a, b Refusal) int { return a.Record - b.Record })
+	slices.SortFunc(refused, func(a, b store.Refusal) int { return a.Record - b.Record })
 	return refused, nil
 }
 
@@ -138,14 +140,14 @@ func clone(b *lease.Binding) lease.Binding {
 }
 
 // committed commits to both, and compares what they refuse.
-func committed(t *testing.T, p, twin Store, records []lease.Binding) {
+func committed(t *testing.T, p, twin store.Store, records []lease.Binding) {
 	t.Helper()
 	got, err := p.Commit(records)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if j, ok := twin.(*judge); ok {
-		j.by = p.(*postgres).mine.writer
+		j.by = p.(*Store).mine.writer
 	}
 	want, err := twin.Commit(records)
 	if err != nil {
@@ -157,9 +159,9 @@ func committed(t *testing.T, p, twin Store, records []lease.Binding) {
 }
 
 // sameAs compares a store with a memory store that has had the same commits.
-func sameAs(t *testing.T, got, want Store) {
+func sameAs(t *testing.T, got, want store.Store) {
 	t.Helper()
-	a, b := contents(t, got), contents(t, want)
+	a, b := storetest.Contents(t, got), storetest.Contents(t, want)
 	if len(a) != len(b) {
 		t.Errorf("the database has %d leases, want %d", len(a), len(b))
 	}
@@ -179,7 +181,7 @@ func TestDB_1_TheDatabaseHoldsWhatIsCommitted(t *testing.T) {
 	}
 	sameAs(t, p, twin)
 	mark := clock.Mark{Leases: time.Unix(1_700_000_000, 0).UTC(), Wall: time.Unix(1_700_000_009, 0).UTC(), Boot: "b", Up: time.Hour}
-	if _, err := p.ClockMark(); !errors.Is(err, ErrNoMark) {
+	if _, err := p.ClockMark(); !errors.Is(err, store.ErrNoMark) {
 		t.Errorf("before a mark was kept: %v", err)
 	}
 	if err := p.KeepClockMark(mark); err != nil {
@@ -202,10 +204,10 @@ func TestDB_1_TheDatabaseHoldsWhatIsCommitted(t *testing.T) {
 	if got.Store = ""; err != nil || got != mark {
 		t.Errorf("the mark is %+v, %v; want %+v", got, err, mark)
 	}
-	if MustRecover(p) {
+	if store.MustRecover(p) {
 		t.Error("recovers without a reason")
 	}
-	if got := s.Query(t, "SELECT count(*) FROM dhcp4d.leases"); got != fmt.Sprint(len(contents(t, twin))) {
+	if got := s.Query(t, "SELECT count(*) FROM dhcp4d.leases"); got != fmt.Sprint(len(storetest.Contents(t, twin))) {
 		t.Errorf("the view for people has %s leases", got)
 	}
 }
@@ -232,7 +234,7 @@ func TestDB_6_WhatIsRefused(t *testing.T) {
 			default:
 				s.Query(t, c.sql)
 			}
-			_, err := Open(c.url, quiet())
+			_, err := Open(c.url, slog.New(slog.DiscardHandler), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error is %v, want one with %q", err, c.want)
 			}
@@ -244,7 +246,7 @@ func TestDB_6_WhatIsRefused(t *testing.T) {
 }
 
 // foreign returns what a process finds that others have changed.
-func foreign(t *testing.T, p *postgres) map[string]lease.Binding {
+func foreign(t *testing.T, p *Store) map[string]lease.Binding {
 	t.Helper()
 	found, err := p.Foreign(nil)
 	if err != nil {
@@ -274,7 +276,7 @@ func TestDB_1_TablesOfVersion1AreConverted(t *testing.T) {
 	s.Query(t, "UPDATE dhcp4d.meta SET v = '1' WHERE k = 'format'")
 	s.Query(t, "INSERT INTO dhcp4d.meta VALUES ('store', 'abc')")
 	s.Query(t, "INSERT INTO dhcp4d.lease VALUES (3221225985, 0, 1, 2, 1, '', '\\x01', '', NULL, 1, 1, 1)")
-	if _, err := Open(s.URL(), Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "run dhcp4d store migrate") {
+	if _, err := Open(s.URL(), slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), "run dhcp4d store migrate") {
 		t.Fatalf("tables of version 1: %v", err)
 	}
 	for _, want := range []Migrated{{1, schemaFormat}, {schemaFormat, schemaFormat}} {
@@ -284,7 +286,7 @@ func TestDB_1_TablesOfVersion1AreConverted(t *testing.T) {
 	}
 	p := openDatabase(t, s.URL())
 	defer p.Close()
-	if n := len(contents(t, p)); n != 1 {
+	if n := len(storetest.Contents(t, p)); n != 1 {
 		t.Errorf("%d leases after the conversion", n)
 	}
 }
@@ -293,10 +295,10 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	s := migrated(t)
 	a, b := openDatabase(t, s.URL()), openDatabase(t, s.URL())
 	defer a.Close()
-	for _, p := range []*postgres{a, b} {
-		contents(t, p)
+	for _, p := range []*Store{a, b} {
+		storetest.Contents(t, p)
 	}
-	commit := func(p *postgres, records ...lease.Binding) []Refusal {
+	commit := func(p *Store, records ...lease.Binding) []store.Refusal {
 		t.Helper()
 		refused, err := p.Commit(records)
 		if err != nil {
@@ -356,7 +358,7 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 	// One that starts later reads all by Load, and then what is new.
 	c := openDatabase(t, s.URL())
 	defer c.Close()
-	if n := len(contents(t, c)); n != 2 {
+	if n := len(storetest.Contents(t, c)); n != 2 {
 		t.Errorf("the third loads %d leases", n)
 	}
 	commit(a, bindingOf("192.0.2.9", "nine"))
@@ -376,10 +378,10 @@ func TestDB_3_SeveralProcessesShareTheDatabase(t *testing.T) {
 }
 
 // divided has processes look at each other until each of them has a share of its own.
-func divided(t *testing.T, all ...*postgres) {
+func divided(t *testing.T, all ...*Store) {
 	t.Helper()
 	for began := time.Now(); ; {
-		shares := map[Share]bool{}
+		shares := map[store.Share]bool{}
 		for _, p := range all {
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
@@ -403,7 +405,7 @@ func TestDB_3_WhoIsFarBehindLoadsAnew(t *testing.T) {
 	a, b := openDatabase(t, s.URL()), openDatabase(t, s.URL())
 	defer a.Close()
 	defer b.Close()
-	contents(t, b)
+	storetest.Contents(t, b)
 	if _, err := a.Commit([]lease.Binding{bindingOf("192.0.2.1", "one")}); err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +425,7 @@ func TestDB_3_WhoIsFarBehindLoadsAnew(t *testing.T) {
 	if err := b.Reopen(); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(contents(t, b)); n != 1 {
+	if n := len(storetest.Contents(t, b)); n != 1 {
 		t.Errorf("it loads %d leases", n)
 	}
 	if err := b.Check(); err != nil {
@@ -452,7 +454,7 @@ func TestDB_4_WhoHasLeftCommitsNoMore(t *testing.T) {
 		t.Errorf("the old commit: %v", err)
 	}
 	p.mine = now
-	if n := len(contents(t, p)); n != 0 {
+	if n := len(storetest.Contents(t, p)); n != 0 {
 		t.Errorf("%d leases", n)
 	}
 }
@@ -462,9 +464,9 @@ func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 	s := migrated(t)
 	for _, c := range []struct {
 		name string
-		then func(p *postgres, records []lease.Binding) // after which the first attempt has no answer
+		then func(p *Store, records []lease.Binding) // after which the first attempt has no answer
 	}{
-		{"it has happened", func(p *postgres, records []lease.Binding) {
+		{"it has happened", func(p *Store, records []lease.Binding) {
 			group := new(rows)
 			group.fill(records)
 			if _, err := p.attempt(p.mine.wseq+1, group); err != nil {
@@ -472,8 +474,8 @@ func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 			}
 			drop(&p.conn)
 		}},
-		{"it has not happened", func(p *postgres, _ []lease.Binding) { drop(&p.conn) }},
-		{"the server was killed", func(*postgres, []lease.Binding) { s.Kill(t); s.Restart(t) }},
+		{"it has not happened", func(p *Store, _ []lease.Binding) { drop(&p.conn) }},
+		{"the server was killed", func(*Store, []lease.Binding) { s.Kill(t); s.Restart(t) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := openDatabase(t, s.URL())
@@ -553,7 +555,7 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 			for range 3 {
 				committed(t, p, twin, some(r, 9))
 			}
-			memory := contents(t, p)
+			memory := storetest.Contents(t, p)
 			later := memory[slices.Sorted(maps.Keys(memory))[0]] // what another process commits later stays
 			later.Client, later.Changed = []byte("another"), later.Changed+1
 			s.Query(t, fmt.Sprintf(c.sql, p.mine.writer))
@@ -569,11 +571,11 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 			}
 			next := openDatabase(t, s.URL())
 			defer next.Close()
-			contents(t, next)
-			if !MustRecover(next) {
+			storetest.Contents(t, next)
+			if !store.MustRecover(next) {
 				t.Error("the next dhcp4d does not recover")
 			}
-			if err := Recovered(next); err != nil || MustRecover(next) {
+			if err := store.Recovered(next); err != nil || store.MustRecover(next) {
 				t.Error("and goes on to do so:", err)
 			}
 			restored, err := p.Heal(func(take func(*lease.Binding) error) error {
@@ -587,7 +589,7 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 			if err != nil || restored != len(memory)-1 || p.Forgot() {
 				t.Errorf("%d of %d put back, forgot %v, %v", restored, len(memory), p.Forgot(), err)
 			}
-			memory[key(&later)] = later
+			memory[storetest.Key(&later)] = later
 			twin = newJudge()
 			for _, b := range memory {
 				if _, err := twin.Store.Commit([]lease.Binding{b}); err != nil {
@@ -601,7 +603,7 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 			committed(t, p, twin, some(r, 9))
 			last := openDatabase(t, s.URL())
 			defer last.Close()
-			if MustRecover(last) {
+			if store.MustRecover(last) {
 				t.Error("one that starts after that recovers")
 			}
 		})
@@ -641,7 +643,7 @@ func TestDB_4_AStandbyThatDoesNotAnswer(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	twin := newMemory()
+	twin := store.NewMemory()
 	if _, err := twin.Commit(records); err != nil {
 		t.Fatal(err)
 	}
@@ -692,9 +694,7 @@ func TestDB_5_AStandbyThatLacksCommitsIsNoticed(t *testing.T) {
 	first := migrated(t)
 	second := first.Standby(t)
 	var log bytes.Buffer
-	o := quiet()
-	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	p, err := openPostgres(postgrestest.URLOf(first, second), o)
+	p, err := Open(postgrestest.URLOf(first, second), slog.New(slog.NewTextHandler(&log, nil)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -733,7 +733,7 @@ func TestDB_5_AStandbyThatLacksCommitsIsNoticed(t *testing.T) {
 	}
 	next := openDatabase(t, second.URL())
 	defer next.Close()
-	if !MustRecover(next) {
+	if !store.MustRecover(next) {
 		t.Error("the next dhcp4d does not recover")
 	}
 }
@@ -772,7 +772,7 @@ func TestDB_6_ADatabaseIsChecked(t *testing.T) {
 	}
 	check := func() (text string, failed bool) {
 		t.Helper()
-		for _, c := range CheckDatabase(t.Context(), s.URL(), quiet()) {
+		for _, c := range Check(t.Context(), s.URL(), nil) {
 			text += fmt.Sprintln(c.What, c.Note, c.Err, c.Warn)
 			failed = failed || c.Err != nil
 		}
@@ -809,7 +809,7 @@ func TestDB_2_ADatabaseThatIsAway(t *testing.T) {
 	if err := p.Check(); err != nil {
 		t.Errorf("the database is away for a moment: %v", err)
 	}
-	if _, err := p.Commit(some(r, 3)); !errors.Is(err, ErrFailed) {
+	if _, err := p.Commit(some(r, 3)); !errors.Is(err, store.ErrFailed) {
 		t.Errorf("the database is away: %v", err)
 	}
 	if err := p.Check(); err == nil {
@@ -840,7 +840,7 @@ func TestDB_7_RowsOfOthers(t *testing.T) {
 	for _, set := range []string{"addr = -1", "addr = 4294967296", "ports = -1", "subnet = -1", "state = 0", "state = 5", "hwtype = 256",
 		"hw = decode(repeat('00', 256), 'hex')", "source = '\\x01'"} {
 		s.Query(t, "DELETE FROM dhcp4d.lease; "+good)
-		if n := len(contents(t, p)); n != 1 {
+		if n := len(storetest.Contents(t, p)); n != 1 {
 			t.Fatalf("%d leases", n)
 		}
 		s.Query(t, "UPDATE dhcp4d.lease SET "+set)

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
 // A wire carries the connections of one process to its database. It cuts them where it is told to,
@@ -36,7 +38,7 @@ func (w *way) room(n int) (room int, breaks bool) {
 	return n, false
 }
 
-func newWire(p *postgres) *wire {
+func newWire(p *Store) *wire {
 	w := &wire{}
 	w.mend()
 	dial := p.config.DialFunc
@@ -140,7 +142,7 @@ func TestDB_4_CutAtEachOctet(t *testing.T) {
 	defer other.Close()
 	twin := newJudge()
 	w := newWire(p)
-	commit := func(by *postgres, records []lease.Binding) {
+	commit := func(by *Store, records []lease.Binding) {
 		t.Helper()
 		committed(t, by, twin, records)
 	}
@@ -211,7 +213,7 @@ func TestDB_4_CutAtRandom(t *testing.T) {
 
 // process is a dhcp4d with what it knows of the database.
 type process struct {
-	*postgres
+	*Store
 	wire  *wire
 	knows map[string]lease.Binding
 }
@@ -222,7 +224,7 @@ func cutAtRandom(t *testing.T, url string, seed uint64) (cuts int) {
 	twin := newJudge()
 	start := func() *process {
 		p := openDatabase(t, url)
-		one := &process{p, newWire(p), contents(t, p)}
+		one := &process{p, newWire(p), storetest.Contents(t, p)}
 		drop(&p.conn) // the next connection is over the wire
 		return one
 	}
@@ -261,13 +263,13 @@ func cutAtRandom(t *testing.T, url string, seed uint64) (cuts int) {
 			heard(t, p, twin, step)
 		default:
 			records := some8(r, 1+r.IntN(6))
-			committed(t, p.postgres, twin, records)
-			rows := contents(t, twin)
+			committed(t, p.Store, twin, records)
+			rows := storetest.Contents(t, twin)
 			for j := range records {
-				if b, ok := rows[key(&records[j])]; ok {
-					p.knows[key(&b)] = b
+				if b, ok := rows[storetest.Key(&records[j])]; ok {
+					p.knows[storetest.Key(&b)] = b
 				} else {
-					delete(p.knows, key(&records[j]))
+					delete(p.knows, storetest.Key(&records[j]))
 				}
 			}
 		}
@@ -287,15 +289,15 @@ func cutAtRandom(t *testing.T, url string, seed uint64) (cuts int) {
 }
 
 // heard has a process read what others have changed, until it can. Then it must know everything.
-func heard(t *testing.T, p *process, twin Store, step int) {
+func heard(t *testing.T, p *process, twin store.Store, step int) {
 	t.Helper()
 	for began := time.Now(); ; {
 		found, err := p.Foreign(nil)
 		for i := range found {
 			if b := clone(&found[i]); b.State == lease.NoState {
-				delete(p.knows, key(&b))
+				delete(p.knows, storetest.Key(&b))
 			} else {
-				p.knows[key(&b)] = b
+				p.knows[storetest.Key(&b)] = b
 			}
 		}
 		if err == nil {
@@ -305,7 +307,7 @@ func heard(t *testing.T, p *process, twin Store, step int) {
 			t.Fatal(err)
 		}
 	}
-	want := contents(t, twin)
+	want := storetest.Contents(t, twin)
 	for k, b := range want {
 		if got := p.knows[k]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", b) {
 			t.Errorf("step %d: a process knows of %s\n%+v, want\n%+v", step, k, got, b)

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // The time line of a database is its clock plus the number of seconds in the table line. Each
@@ -63,7 +64,7 @@ const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8
 // keepTime compares our clock with the time line, and sets one of them to the other. It reports
 // whether our clock has jumped. It also notes in the database that this process lives. The caller
 // holds side.
-func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
+func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	var t lineNow
@@ -87,11 +88,11 @@ func (p *postgres) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		p.clock.Follow(line, at)
 	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
 		jumped = true
-		p.o.Log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was "+
+		p.log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was "+
 			"paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
 		p.clock.Follow(line, at)
 	default:
-		p.o.Log.Warn("the clock of the database has been set; this moves no lease", "by", line.Sub(p.clock.At(at)))
+		p.log.Warn("the clock of the database has been set; this moves no lease", "by", line.Sub(p.clock.At(at)))
 		t.ahead, err = setAhead(ctx, c, t.ahead, t.ahead+p.clock.At(at).Sub(line).Seconds())
 	}
 	p.side.ahead, p.side.compared = t.ahead, t.now
@@ -123,22 +124,22 @@ func setAhead(ctx context.Context, c *pgx.Conn, from, to float64) (float64, erro
 // beginTime sets our clock to the time line for the first time. If no other process runs, the clock
 // of the database may have been set since the last process ended. The clock mark of that process
 // shows it, if this machine knows how much time has passed since then.
-func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at time.Duration) error {
+func (p *Store) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at time.Duration) error {
 	line := secondsToTime(t.now + t.ahead)
 	if len(t.live) <= 1 {
 		m, err := p.readMark(ctx, c)
 		switch {
 		case err == nil:
 			basis, passed := p.clock.Since(m)
-			if by := m.Leases.Add(passed); basis != clock.Standing && by.Sub(line).Abs() > clockSlack*time.Second {
-				p.o.Log.Warn("the clock of the database was set while no dhcp4d ran; this moves no lease",
+			if by := m.Leases.Add(passed); basis != clock.Standing && by.Sub(line).Abs() > store.ClockSlack*time.Second {
+				p.log.Warn("the clock of the database was set while no dhcp4d ran; this moves no lease",
 					"by", line.Sub(by))
 				if t.ahead, err = setAhead(ctx, c, t.ahead, t.ahead+by.Sub(line).Seconds()); err != nil {
 					return err
 				}
 				line = by
 			}
-		case !errors.Is(err, ErrNoMark) && !errors.Is(err, ErrMarkLost):
+		case !errors.Is(err, store.ErrNoMark) && !errors.Is(err, store.ErrMarkLost):
 			return err
 		}
 	}
@@ -146,10 +147,17 @@ func (p *postgres) beginTime(ctx context.Context, c *pgx.Conn, t *lineNow, at ti
 	return nil
 }
 
-// advance moves the time line forward to t, if it is behind: a record was written at t.
-func (p *postgres) advance(t lease.Time) error {
+// Follow implements store.Timekeeper. Our own clock goes by the time line already.
+func (p *Store) Follow(c *clock.Clock) {
+	up := p.clock.Up()
+	c.Follow(p.clock.At(up), up)
+}
+
+// Advance implements store.Timekeeper.
+func (p *Store) Advance(t lease.Time) error {
 	p.side.Lock()
 	defer p.side.Unlock()
+	now := p.clock.Now()
 	return p.aside(func(ctx context.Context, c *pgx.Conn) error {
 		late := time.Unix(int64(t), 0).Sub(p.clock.At(p.clock.Up()))
 		if late <= 0 {
@@ -160,22 +168,24 @@ func (p *postgres) advance(t lease.Time) error {
 			return fmt.Errorf("writing the table line: %w", err)
 		}
 		p.clock.Set(t)
+		p.log.Warn("the clock of the database is behind its newest lease; the time of leases goes on from that lease",
+			"by", time.Duration(t-now)*time.Second)
 		return nil
 	})
 }
 
 // divide notes which processes run, and which share of the free addresses is ours. The caller holds
 // side.
-func (p *postgres) divide(live []int64) {
+func (p *Store) divide(live []int64) {
 	p.live.Store(int64(len(live)))
 	i := slices.Index(live, p.side.writer)
-	if share := (Share{Index: max(i, 0), Of: len(live)}); i >= 0 && share != *p.share.Load() {
+	if share := (store.Share{Index: max(i, 0), Of: len(live)}); i >= 0 && share != *p.share.Load() {
 		p.share.Store(&share)
 	}
 }
 
-// Share implements Shared.
-func (p *postgres) Share() Share { return *p.share.Load() }
+// Share implements store.Shared.
+func (p *Store) Share() store.Share { return *p.share.Load() }
 
 // secondsToTime converts seconds since 1970.
 func secondsToTime(s float64) time.Time {
@@ -184,6 +194,6 @@ func secondsToTime(s float64) time.Time {
 }
 
 // reckoned returns the time of leases by our clock, in seconds since 1970.
-func (p *postgres) reckoned() float64 {
+func (p *Store) reckoned() float64 {
 	return float64(p.clock.At(p.clock.Up()).UnixNano()) / 1e9
 }

@@ -1,4 +1,4 @@
-package store
+package engine
 
 import (
 	"errors"
@@ -6,14 +6,15 @@ import (
 	"net/netip"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // ResetClock makes a store usable again that was written while the wall clock was ahead of the true
-// time. It is for stores whose times are the wall clock's ([ErrNoMark]). It forgets the latest time
-// that the store has seen, and moves every record of the future, as if it had been written now. A
-// lease keeps its length, counted from now. So it ends no earlier than its client believes, because
-// the client counts from a moment in the past. If ResetClock is cut short, it can be repeated. It
-// returns how many records it has moved.
+// time. It is for stores whose times are the wall clock's ([store.ErrNoMark]). It forgets the
+// latest time that the store has seen, and moves every record of the future, as if it had been
+// written now. A lease keeps its length, counted from now. So it ends no earlier than its client
+// believes, because the client counts from a moment in the past. If ResetClock is cut short, it can
+// be repeated. It returns how many records it has moved.
 func ResetClock(url string, o Options) (moved int, err error) {
 	s, err := Open(url, o)
 	if err != nil {
@@ -24,7 +25,7 @@ func ResetClock(url string, o Options) (moved int, err error) {
 			err = e
 		}
 	}()
-	if _, err := s.ClockMark(); !errors.Is(err, ErrNoMark) {
+	if _, err := s.ClockMark(); !errors.Is(err, store.ErrNoMark) {
 		return 0, nil // it has a time line of its own, which no wall clock can be behind
 	}
 	now := o.Now()
@@ -44,7 +45,7 @@ func ResetClock(url string, o Options) (moved int, err error) {
 		return 0, err
 	}
 	if c, ok := s.(clocked); ok {
-		c.forgetClock()
+		c.ForgetClock()
 	}
 	// Removing a record that does not exist writes the time even if there is nothing to move.
 	future.Add(&lease.Binding{ID: lease.ID{Addr: netip.IPv4Unspecified()}})
@@ -56,12 +57,9 @@ func ResetClock(url string, o Options) (moved int, err error) {
 	return len(future.Records) - 1, nil
 }
 
-// clocked is a store that remembers the latest time that it has seen. After forgetClock the next
+// clocked is a store that remembers the latest time that it has seen. After ForgetClock the next
 // commit writes the present time, even if that is earlier.
-type clocked interface{ forgetClock() }
-
-func (s *pebbleStore) forgetClock() { s.header.clock, s.anew = 0, true }
-func (j *journal) forgetClock()     { j.clock = 0 }
+type clocked interface{ ForgetClock() }
 
 // resetBatch is how many records go into one commit of ResetClock.
 const resetBatch = 1024

@@ -1,9 +1,12 @@
-package store
+package engine
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
 func TestResetClock(t *testing.T) {
@@ -14,10 +17,9 @@ func TestResetClock(t *testing.T) {
 
 func resetClock(t *testing.T, url string) {
 	const now, ahead lease.Time = 1_700_000_000, 2_000_000_000
-	o := quiet()
-	o.Now = func() lease.Time { return ahead } // the wrong clock
+	o := Options{Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return ahead }} // the wrong clock
 	s := mustOpen(t, url, o)
-	past, future, forever, released := binding(1), binding(2), binding(3), binding(4)
+	past, future, forever, released := storetest.Binding(1), storetest.Binding(2), storetest.Binding(3), storetest.Binding(4)
 	past.Start, past.Changed, past.Expires = now-100, now-50, now+3550
 	future.Start, future.Changed, future.Expires = now-100, ahead-10, ahead+3590
 	forever.Start, forever.Changed, forever.Expires = ahead-10, ahead-10, lease.Never
@@ -37,7 +39,7 @@ func resetClock(t *testing.T, url string) {
 		}
 	}
 	s = mustOpen(t, url, o)
-	got, found, err := load(s)
+	got, found, err := storetest.Load(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +50,20 @@ func resetClock(t *testing.T, url string) {
 	forever.Start, forever.Changed = now, now
 	released.Start, released.Changed, released.Expires = now, now, now
 	for _, want := range []lease.Binding{past, future, forever, released} {
-		if b := got[key(&want)]; !same(&b, &want) {
+		if b := got[storetest.Key(&want)]; !storetest.Same(&b, &want) {
 			t.Errorf("got  %+v\nwant %+v", b, want)
 		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func mustOpen(t *testing.T, url string, o Options) store.Store {
+	t.Helper()
+	s, err := Open(url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

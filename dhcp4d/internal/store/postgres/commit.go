@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // holding returns SQL that changes the number of our last commit. It finds no row if that has
@@ -179,17 +180,17 @@ func (r *rows) add(b *lease.Binding) {
 	r.put[11].int8(int64(b.Expires))
 }
 
-// Commit implements Store. While the outcome of the commit is unknown, it makes the commit again,
-// up to settleWithin.
-func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
+// Commit implements store.Store. While the outcome of the commit is unknown, it makes the commit
+// again, up to settleWithin.
+func (p *Store) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if p.forgot.Load() {
-		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, errForgotten)
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, store.ErrFailed, errForgotten)
 	}
 	p.group.fill(records)
 	refused, err := p.settle(records)
 	if err != nil {
 		drop(&p.conn)
-		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, ErrFailed, err)
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, store.ErrFailed, err)
 	}
 	p.records.Add(uint64(len(records) - len(refused)))
 	return refused, nil
@@ -197,7 +198,7 @@ func (p *postgres) Commit(records []lease.Binding) ([]Refusal, error) {
 
 // settle makes the next commit, until it is known to stand, and returns which records it has
 // refused.
-func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error) {
+func (p *Store) settle(records []lease.Binding) (refused []store.Refusal, err error) {
 	began := time.Now()
 	group, seq := &p.group, p.mine.wseq+1
 	var all bool     // records are stored
@@ -233,7 +234,7 @@ func (p *postgres) settle(records []lease.Binding) (refused []Refusal, err error
 	p.stood.Store(seq)
 	if again {
 		p.unknown.Add(1)
-		p.o.Log.Info("the outcome of a commit to the database was unknown, and is known now", "after",
+		p.log.Info("the outcome of a commit to the database was unknown, and is known now", "after",
 			time.Since(began))
 	}
 	switch {
@@ -255,7 +256,7 @@ const firstPause = 5 * time.Millisecond
 
 // mayRepeat waits, and then reports whether what has failed may be tried once more. It does not
 // wait if the error cannot pass, or if settleWithin has passed since began.
-func (p *postgres) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
+func (p *Store) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
 	if p.forgot.Load() || !passing(err) || time.Since(began) > settleWithin {
 		return false
 	}
@@ -269,7 +270,7 @@ func (p *postgres) mayRepeat(err error, began time.Time, pause *time.Duration) b
 }
 
 // connected makes a connection for commits, if there is none.
-func (p *postgres) connected() error {
+func (p *Store) connected() error {
 	if p.conn != nil && !p.conn.IsClosed() {
 		return nil
 	}
@@ -286,7 +287,7 @@ func (p *postgres) connected() error {
 // timeIsRight compares our clock with the time line, because a commit may have found them apart. It
 // returns errNotHeld, which passes, if the commit can be made again. It returns errTime if our
 // clock was wrong, because then the times of the records are wrong too.
-func (p *postgres) timeIsRight() error {
+func (p *Store) timeIsRight() error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	jumped, err := p.keepTime(p.conn)
@@ -301,7 +302,7 @@ func (p *postgres) timeIsRight() error {
 
 // attempt makes a commit once. Without an error the commit stands on the disk of the database, and
 // on that of a synchronous standby if there is one. All reports that no record was refused.
-func (p *postgres) attempt(seq int64, group *rows) (all bool, err error) {
+func (p *Store) attempt(seq int64, group *rows) (all bool, err error) {
 	if err := p.connected(); err != nil {
 		return false, err
 	}
@@ -336,7 +337,7 @@ type step struct {
 }
 
 // steps returns the statements of a commit, in their order.
-func (p *postgres) steps(seq int64, r *rows) (all []step) {
+func (p *Store) steps(seq int64, r *rows) (all []step) {
 	now := p.reckoned()
 	commit, clocks := [][]byte{int8of(p.mine.writer), int8of(seq)}, [][]byte{float8of(now), float8of(mostApart)}
 	part := func(part byte, columns []array, more ...[]byte) [][]byte {
@@ -372,7 +373,7 @@ var binaryFormat = []int16{pgx.BinaryFormatCode}
 
 // run runs prepared statements in one pipeline, which PostgreSQL runs as one transaction. It
 // returns the number that the last one returns.
-func (p *postgres) run(ctx context.Context, steps []step) (n int, err error) {
+func (p *Store) run(ctx context.Context, steps []step) (n int, err error) {
 	pipeline := p.conn.PgConn().StartPipeline(ctx)
 	for _, s := range steps {
 		pipeline.SendQueryStatement(s.prepared, s.params, binaryFormat, binaryFormat)
@@ -402,7 +403,7 @@ var (
 
 // refusals returns the records that our commit seq has not stored, with what the database has for
 // their identities.
-func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, error) {
+func (p *Store) refusals(seq int64, records []lease.Binding) ([]store.Refusal, error) {
 	if err := p.connected(); err != nil {
 		return nil, err
 	}
@@ -432,17 +433,17 @@ func (p *postgres) refusals(seq int64, records []lease.Binding) ([]Refusal, erro
 	}); err != nil {
 		return nil, fmt.Errorf("who holds the addresses that were refused: %w", err)
 	}
-	var refused []Refusal
+	var refused []store.Refusal
 	for i := range records {
 		if holder, ok := lost[records[i].ID]; ok {
-			refused = append(refused, Refusal{Record: i, Holder: holder})
+			refused = append(refused, store.Refusal{Record: i, Holder: holder})
 		}
 	}
 	return refused, nil
 }
 
 // compare reads our row in the table process.
-func (p *postgres) compare() error {
+func (p *Store) compare() error {
 	if err := p.connected(); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"errors"
@@ -6,22 +6,6 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
-
-// Healer is a store that may lose commits that were acknowledged, as a database does that fails
-// over to a standby without them. What clients hold is then known only in the memory of those that
-// have committed.
-type Healer interface {
-	Store
-
-	// Forgot reports whether commits were lost. Then the store takes no commit until Heal.
-	Forgot() bool
-
-	// Heal puts back what is missing, after Reopen and before Load. It calls each with a function,
-	// and each calls that function for every lease in memory. Where the store has a newer record,
-	// that one stays. Heal returns how many records it has put back. After an error, Reopen and
-	// Heal may be called again.
-	Heal(each func(take func(*lease.Binding) error) error) (restored int, err error)
-}
 
 // errForgotten is the failure of a database that has lost commits.
 var errForgotten = errors.New("the database has forgotten commits that were acknowledged, as it does when it fails " +
@@ -33,7 +17,7 @@ const sqlRestore = `WITH done AS (` + insert + replace +
 
 // forgotten notes that the database has lost commits. A dhcp4d that starts before they are put back
 // must recover.
-func (p *postgres) forgotten() error {
+func (p *Store) forgotten() error {
 	p.forgot.Store(true)
 	p.side.Lock()
 	defer p.side.Unlock()
@@ -44,11 +28,12 @@ func (p *postgres) forgotten() error {
 	return errForgotten
 }
 
-// Forgot implements Healer.
-func (p *postgres) Forgot() bool { return p.forgot.Load() }
+// Forgot implements store.Healer.
+func (p *Store) Forgot() bool { return p.forgot.Load() }
 
-// Heal implements Healer. What it stores is in the table change, so the other processes hear of it.
-func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (restored int, err error) {
+// Heal implements store.Healer. What it stores is in the table change, so the other processes hear
+// of it.
+func (p *Store) Heal(each func(take func(*lease.Binding) error) error) (restored int, err error) {
 	var batch lease.Batch
 	put := func() error {
 		if len(batch.Records) == 0 {
@@ -81,7 +66,7 @@ func (p *postgres) Heal(each func(take func(*lease.Binding) error) error) (resto
 		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.place, err)
 	}
 	p.forgot.Store(false)
-	if p.mustRecover() { // it had to before, for another reason
+	if p.MustRecover() { // it had to before, for another reason
 		return restored, nil
 	}
 	return restored, p.setRepaired(false)

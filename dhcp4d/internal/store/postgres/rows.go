@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"net/netip"
@@ -23,6 +24,30 @@ const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, s
 // loadRows calls fn for every row of the table lease. The binding is valid during the call.
 func loadRows(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error) error {
 	return eachRow(ctx, c, fn, sqlLoad)
+}
+
+// Read calls fn for every binding of a database, which a dhcp4d may be using, and returns the
+// newest time.
+func Read(url string, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	p, err := prepare(url, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return 0, err
+	}
+	c, err := p.connect()
+	if err != nil {
+		return 0, err
+	}
+	defer drop(&c)
+	if err = checkFormat(context.Background(), c); err == nil {
+		err = loadRows(context.Background(), c, func(b *lease.Binding) error {
+			newest = max(newest, b.Changed)
+			return fn(b)
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("lease store %s: %w", url, err)
+	}
+	return newest, nil
 }
 
 const sqlRowsOf = sqlLoad + ` l JOIN unnest($1::int8[], $2::int8[]) k(addr, ports) USING (addr, ports)`

@@ -1,9 +1,11 @@
-package store
+package postgres
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // TestDB_6_StandbysAreCounted counts the standby of a server for users of different privileges.
@@ -14,12 +16,12 @@ func TestDB_6_StandbysAreCounted(t *testing.T) {
 		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dhcp4d TO least, monitor;
 		GRANT pg_read_all_stats TO monitor;`)
 	users := []string{"dhcp4d", "least", "monitor"} // the first is a superuser
-	stores := make(map[string]*postgres)
+	stores := make(map[string]*Store)
 	for _, user := range users {
 		stores[user] = openDatabase(t, strings.Replace(s.URL(), "dhcp4d@", user+"@", 1))
 		defer stores[user].Close()
 	}
-	counted := func(what string, want map[string]Standbys) {
+	counted := func(what string, want map[string]store.Standbys) {
 		t.Helper()
 		for _, user := range users {
 			p := stores[user]
@@ -37,15 +39,15 @@ func TestDB_6_StandbysAreCounted(t *testing.T) {
 			}
 		}
 	}
-	all := func(n Standbys) map[string]Standbys {
-		return map[string]Standbys{"dhcp4d": n, "least": n, "monitor": n}
+	all := func(n store.Standbys) map[string]store.Standbys {
+		return map[string]store.Standbys{"dhcp4d": n, "least": n, "monitor": n}
 	}
-	counted("no standby", all(Standbys{}))
+	counted("no standby", all(store.Standbys{}))
 	standby := s.Standby(t)
-	counted("nobody waits for it", all(Standbys{Asynchronous: 1}))
+	counted("nobody waits for it", all(store.Standbys{Asynchronous: 1}))
 	follow(t, s, "*")
-	counted("commits wait for it", map[string]Standbys{"dhcp4d": {Synchronous: 1}, "monitor": {Synchronous: 1}, "least": {Unknown: 1}})
+	counted("commits wait for it", map[string]store.Standbys{"dhcp4d": {Synchronous: 1}, "monitor": {Synchronous: 1}, "least": {Unknown: 1}})
 	follow(t, s, "")
 	standby.Kill(t)
-	counted("it is gone", all(Standbys{}))
+	counted("it is gone", all(store.Standbys{}))
 }

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 	"github.com/dhcp4o6/dhcp4o6/shared/skip"
 )
@@ -28,7 +29,7 @@ func TestDB_1_BehindPgBouncer(t *testing.T) {
 	a, b := openDatabase(t, url), openDatabase(t, url)
 	defer a.Close()
 	defer b.Close()
-	contents(t, b)
+	storetest.Contents(t, b)
 	r := rand.New(rand.NewPCG(9, 9))
 	twin := newJudge()
 	for i := range 6 {
@@ -42,7 +43,7 @@ func TestDB_1_BehindPgBouncer(t *testing.T) {
 		}
 	}
 	sameAs(t, a, twin)
-	for _, c := range CheckDatabase(t.Context(), url, quiet()) {
+	for _, c := range Check(t.Context(), url, nil) {
 		if c.Err != nil {
 			t.Errorf("%s: %v", c.What, c.Err)
 		}

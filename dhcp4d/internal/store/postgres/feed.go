@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"context"
@@ -39,7 +39,7 @@ const (
 )
 
 // readPositions notes the last commit of each other process.
-func (p *postgres) readPositions() error {
+func (p *Store) readPositions() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	rows, err := p.conn.Query(ctx, "SELECT writer, wseq FROM dhcp4d.process WHERE writer <> $1", p.mine.writer)
@@ -61,8 +61,8 @@ func (p *postgres) readPositions() error {
 	return nil
 }
 
-// Foreign implements Shared.
-func (p *postgres) Foreign(again []lease.ID) ([]lease.Binding, error) {
+// Foreign implements store.Shared.
+func (p *Store) Foreign(again []lease.ID) ([]lease.Binding, error) {
 	p.feed.batch.Reset()
 	if p.forgot.Load() {
 		return nil, errForgotten
@@ -88,7 +88,7 @@ func (p *postgres) Foreign(again []lease.ID) ([]lease.Binding, error) {
 // feedConnected makes a connection for Foreign, if there is none. It makes a new one after each new
 // connection for commits: the server may have failed over, and both must talk to the same one. The
 // server may lack our last commits. Nobody else can know that, and our next commit may be far off.
-func (p *postgres) feedConnected() error {
+func (p *Store) feedConnected() error {
 	f := &p.feed
 	n := p.connections.Load()
 	if f.conn != nil && !f.conn.IsClosed() && f.connections == n {
@@ -126,7 +126,7 @@ type feed struct {
 }
 
 // readChanges reads which identities others have changed. It adds those of again.
-func (p *postgres) readChanges(ctx context.Context, again []lease.ID) error {
+func (p *Store) readChanges(ctx context.Context, again []lease.ID) error {
 	f := &p.feed
 	f.read = f.read[:0]
 	if f.keys == nil {
@@ -169,7 +169,7 @@ func (p *postgres) readChanges(ctx context.Context, again []lease.ID) error {
 }
 
 // readKeys reads the rows of f.keys. An identity without a row was removed.
-func (p *postgres) readKeys(ctx context.Context) error {
+func (p *Store) readKeys(ctx context.Context) error {
 	f := &p.feed
 	err := loadRowsOf(ctx, f.conn, f.keys, func(b *lease.Binding) error {
 		delete(f.keys, b.ID)
@@ -191,7 +191,7 @@ func idOf(addr, ports int64) lease.ID {
 }
 
 // clean removes what nobody needs to read any more, once a minute. The caller holds side.
-func (p *postgres) clean() {
+func (p *Store) clean() {
 	if time.Since(p.side.cleaned) < time.Minute {
 		return
 	}

@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 )
 
@@ -28,7 +29,7 @@ func setServerClock(t *testing.T, s *postgrestest.Server, by time.Duration) {
 
 // compared has a process compare its clock with the time line. A busy machine may take too long for
 // that; then it looks again.
-func compared(t *testing.T, s *postgrestest.Server, p *postgres) {
+func compared(t *testing.T, s *postgrestest.Server, p *Store) {
 	t.Helper()
 	query := fmt.Sprintf("SELECT seen FROM dhcp4d.process WHERE writer = %d", p.mine.writer)
 	for before := s.Query(t, query); s.Query(t, query) == before; {
@@ -39,7 +40,7 @@ func compared(t *testing.T, s *postgrestest.Server, p *postgres) {
 }
 
 // pause stops the machine of a process for a time.
-func pause(t *testing.T, s *postgrestest.Server, p *postgres, d time.Duration) {
+func pause(t *testing.T, s *postgrestest.Server, p *Store, d time.Duration) {
 	t.Helper()
 	up := p.clock.Up()
 	p.clock.Follow(p.clock.At(up).Add(-d), up)
@@ -47,7 +48,7 @@ func pause(t *testing.T, s *postgrestest.Server, p *postgres, d time.Duration) {
 }
 
 // moved is by how much the time of leases of a process has moved, beside the time that has passed.
-func moved(p *postgres) func() time.Duration {
+func moved(p *Store) func() time.Duration {
 	up := p.clock.Up()
 	at := p.clock.At(up)
 	return func() time.Duration {
@@ -61,14 +62,14 @@ func TestDB_8_TheClockOfTheServerMovesNoLease(t *testing.T) {
 	for _, by := range []time.Duration{2 * time.Hour, -2 * time.Hour, 3 * time.Second} {
 		for _, c := range []struct {
 			name string
-			then func(t *testing.T, a, b *postgres) // what the processes do next
+			then func(t *testing.T, a, b *Store) // what the processes do next
 		}{
-			{"both look", func(t *testing.T, a, b *postgres) {
-				for _, p := range []*postgres{a, b, a} {
+			{"both look", func(t *testing.T, a, b *Store) {
+				for _, p := range []*Store{a, b, a} {
 					compared(t, s, p)
 				}
 			}},
-			{"one commits before it has looked", func(t *testing.T, a, b *postgres) {
+			{"one commits before it has looked", func(t *testing.T, a, b *Store) {
 				r := bindingOf("192.0.2.1", "one")
 				r.Start, r.Changed = a.clock.Now(), a.clock.Now()
 				r.Expires = r.Changed + 3600
@@ -78,7 +79,7 @@ func TestDB_8_TheClockOfTheServerMovesNoLease(t *testing.T) {
 				compared(t, s, a)
 				compared(t, s, b)
 			}},
-			{"the store is opened again", func(t *testing.T, a, b *postgres) {
+			{"the store is opened again", func(t *testing.T, a, b *Store) {
 				if err := a.Reopen(); err != nil {
 					t.Error(err)
 				}
@@ -184,14 +185,14 @@ func TestDB_8_TheServerIsBehindItsRows(t *testing.T) {
 	next := openDatabase(t, url)
 	defer next.Close()
 	c := clock.New(mustMachine(t))
-	if _, err := Resume(next, c); err != nil {
+	if _, err := store.Resume(next, c); err != nil {
 		t.Fatal(err)
 	}
 	found, err := next.Load(func(*lease.Binding) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Settle(next, found, next.clock); err != nil {
+	if err := store.Settle(next, found, next.clock); err != nil {
 		t.Fatal(err)
 	}
 	if now := next.clock.Now(); now < written.Changed {

@@ -1,0 +1,77 @@
+// Package engine makes a store from its URL. It is the one package that knows every kind of store:
+// those in memory and on disk, and PostgreSQL. Above it, a store is a [store.Store].
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/postgres"
+)
+
+// Options are what a store needs besides its URL.
+type Options struct {
+	Log *slog.Logger      // required
+	Now func() lease.Time // required: the time of leases, remembered in a store on disk
+	// Clock is the clock that a database sets to its time line. If it is nil, the store makes one:
+	// that is for commands that only read and write leases.
+	Clock *clock.Clock
+
+	// Made, unless nil, is called when a new store on disk has been made.
+	Made func(dir string)
+	// FS is the file system of stores on disk; nil is the operating system's.
+	FS vfs.FS
+	// Go runs work of the journal beside the commits: it reads the oldest segment, or makes the
+	// next one. If Go is nil, each work gets a goroutine. A simulation calls work at once, so that
+	// each run makes the same calls of FS in the same order. Pebble has goroutines of its own.
+	Go func(work func())
+	// Small makes segments and tables so small that a short run fills, empties and compacts them.
+	Small bool
+}
+
+func (o Options) onDisk() store.Options {
+	return store.Options{Log: o.Log, Now: o.Now, Made: o.Made, FS: o.FS, Go: o.Go, Small: o.Small}
+}
+
+// Open opens the store that url names: "memory:", which forgets everything when the process ends,
+// "journal:DIR", "pebble:DIR", or the URL of a PostgreSQL database. It makes a directory that does
+// not exist. It refuses a directory that another process holds, and a directory or database that
+// has a newer format, is damaged, or has something else in it. Then it has changed nothing.
+func Open(url string, o Options) (store.Store, error) {
+	if database.IsURL(url) {
+		p, err := postgres.Open(url, o.Log, o.Clock)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	return store.Open(url, o.onDisk())
+}
+
+// MayPass reports whether [Open] may succeed later although nobody changes the configuration.
+func MayPass(err error) bool { return postgres.MayPass(err) }
+
+// Read calls fn for every binding of a store, and changes nothing. No process may have the store
+// open, unless it is a database. Read returns the newest time, as in [store.Loaded]. If there is no
+// store yet, the error is fs.ErrNotExist.
+func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	if database.IsURL(url) {
+		return postgres.Read(url, fn)
+	}
+	return store.Read(url, o.onDisk(), fn)
+}
+
+// Repair is [store.Repair] for every kind of store.
+func Repair(url string, o Options, accept bool) (store.Repaired, error) {
+	if database.IsURL(url) {
+		return store.Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools",
+			url)
+	}
+	return store.Repair(url, o.onDisk(), accept)
+}
