@@ -277,19 +277,18 @@ func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces 
 		}
 		ldra = func(name string) bool { return interfaces().Matches(name, patterns) }
 	}
-	var links []server.LinkAnswer
-	for _, l := range c.LinkOptions {
-		one := server.LinkAnswer{Link: l.Link, Answer: answer.New(duid, l.Options)}
-		if l.Interface != "" {
-			patterns, err := listen.ParsePatterns([]string{l.Interface})
-			if err != nil {
-				return nil, fmt.Errorf("reading DHCP6D_LINK_OPTIONS: %w", err)
+	var links *server.Links
+	if len(c.LinkOptions) > 0 {
+		list := make([]server.LinkAnswer, 0, len(c.LinkOptions))
+		for _, l := range c.LinkOptions {
+			if err := checkPattern("DHCP6D_LINK_OPTIONS", l.Interface); err != nil {
+				return nil, err
 			}
-			one.Interface = func(name string) bool { return interfaces().Matches(name, patterns) }
+			list = append(list, server.LinkAnswer{Interface: l.Interface, Link: l.Link, Answer: answer.New(duid, l.Options)})
 		}
-		links = append(links, one)
+		links = server.NewLinks(list)
 	}
-	services, err := services(c, interfaces)
+	services, err := services(c)
 	if err != nil {
 		return nil, err
 	}
@@ -298,8 +297,9 @@ func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces 
 		return nil, err
 	}
 	return &server.Settings{
-		Servers:  servers,
-		Access:   server.Access{Trust: attachment.Trust{Relays: c.Relays, Interfaces: ldra, Links: c.LDRALinks}},
+		Servers: servers,
+		Access: server.Access{Trust: attachment.Trust{Relays: attachment.NewPrefixes(c.Relays), Interfaces: ldra,
+			Links: attachment.NewPrefixes(c.LDRALinks)}},
 		Delivery: server.Delivery{ClientPort: c.ClientPort, Source: c.Source},
 		Answer:   answer.New(duid, c.Options),
 		Links:    links,
@@ -309,20 +309,26 @@ func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces 
 	}, nil
 }
 
+// checkPattern checks the name or pattern of an interface, or an empty text, that a variable has.
+func checkPattern(variable, pattern string) error {
+	if pattern == "" {
+		return nil
+	}
+	if _, err := listen.ParsePatterns([]string{pattern}); err != nil {
+		return fmt.Errorf("reading %s: %w", variable, err)
+	}
+	return nil
+}
+
 // services returns what clients are offered beside the options of their link, nil if nothing.
-func services(c config.Config, interfaces func() *listen.Interfaces) (*server.Services, error) {
+func services(c config.Config) (*server.Services, error) {
 	var list []server.Service
 	for _, s := range c.Services.List {
-		one := server.Service{Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class,
-			Options: answer.NewAdditions(s.Options(), c.Options.Supply)}
-		if s.Interface != "" {
-			patterns, err := listen.ParsePatterns([]string{s.Interface})
-			if err != nil {
-				return nil, fmt.Errorf("reading DHCP6D_LINKS: %w", err)
-			}
-			one.Interface = func(name string) bool { return interfaces().Matches(name, patterns) }
+		if err := checkPattern("DHCP6D_LINKS", s.Interface); err != nil {
+			return nil, err
 		}
-		list = append(list, one)
+		list = append(list, server.Service{Interface: s.Interface, Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class,
+			Options: answer.NewAdditions(s.Options(), c.Options.Supply)})
 	}
 	return server.NewServices(list, c.Services.Classes), nil
 }
@@ -334,13 +340,25 @@ func passTo(c config.Config, places []netip.AddrPort, interfaces func() *listen.
 		return nil, nil
 	}
 	o := pass.Options{Servers: places, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
-	for _, l := range c.DHCPv6Links {
-		patterns, err := listen.ParsePatterns([]string{l.Interface})
-		if err != nil {
-			return nil, fmt.Errorf("reading DHCP6D_DHCPV6_LINK_ADDRESSES: %w", err)
+	if len(c.DHCPv6Links) > 0 {
+		links := new(listen.Index)
+		for i, l := range c.DHCPv6Links {
+			if err := checkPattern("DHCP6D_DHCPV6_LINK_ADDRESSES", l.Interface); err != nil {
+				return nil, err
+			}
+			links.Add(l.Interface, i)
 		}
-		o.Links = append(o.Links, pass.Link{Address: l.Address,
-			Interface: func(name []byte) bool { return interfaces().MatchesBytes(name, patterns) }})
+		o.LinkAddress = func(name []byte) (a netip.Addr, ok bool) {
+			ifc := interfaces().ByName(name)
+			if ifc == nil {
+				return a, false
+			}
+			i, ok := links.First(ifc.Names...)
+			if !ok {
+				return a, false
+			}
+			return c.DHCPv6Links[i].Address, true
+		}
 	}
 	var err error
 	if o.Key, err = pass.ReadKey(c.StateDir); err != nil {

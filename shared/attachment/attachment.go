@@ -64,12 +64,12 @@ import (
 // Trust is the configuration of whose relay levels are believed. The zero value believes none.
 type Trust struct {
 	// Relays are the global addresses of relay agents.
-	Relays []netip.Prefix
+	Relays Prefixes
 	// Interfaces reports whether Relay-forward is taken from link-local sources on an interface of
 	// dhcp6d.
 	Interfaces func(name string) bool
 	// Links are the link-addresses of links behind relays where link-local agents are trusted.
-	Links []netip.Prefix
+	Links Prefixes
 }
 
 // Levels returns how many relay levels of p are believed, counted from the outermost. It is 0 for a
@@ -84,28 +84,17 @@ func (t *Trust) Levels(p *dhcp6.Packet, source netip.Addr, ifc string) int {
 		var trusted bool
 		switch {
 		case !writer.IsLinkLocalUnicast():
-			trusted = contains(t.Relays, writer)
+			trusted = t.Relays.writer(writer)
 		case n == 0:
 			trusted = t.Interfaces != nil && t.Interfaces(ifc)
 		default:
-			trusted = contains(t.Links, p.Relay(n-1).LinkAddress())
+			trusted = t.Links.writer(p.Relay(n - 1).LinkAddress())
 		}
 		if !trusted {
 			break
 		}
 	}
 	return n
-}
-
-func contains(prefixes []netip.Prefix, a netip.Addr) bool {
-	for _, p := range prefixes {
-		// A relay may run on this host: then its address is listed as a single address.
-		local := a.IsLoopback() && p.IsSingleIP()
-		if (namesLink(a) || local) && p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // namesLink reports whether a link-address identifies a link, or an address a node, by itself.

@@ -59,7 +59,7 @@ func prefixes(list ...string) (ps []netip.Prefix) {
 
 // trust of the tests: relays on 2001:db8:c::/64, lightweight agents on eth1
 // and on the link 2001:db8:7::/64.
-var trust = Trust{Relays: prefixes("2001:db8:c::/64", "2001:db8:c2::1/128"), Links: prefixes("2001:db8:7::/64"),
+var trust = Trust{Relays: NewPrefixes(prefixes("2001:db8:c::/64", "2001:db8:c2::1/128")), Links: NewPrefixes(prefixes("2001:db8:7::/64")),
 	Interfaces: func(name string) bool { return name == "eth1" }}
 
 const (
@@ -107,7 +107,7 @@ func TestLevels(t *testing.T) {
 		}
 	})
 	t.Run("RL-22 groups and the like are no relays, whatever the prefixes", func(t *testing.T) {
-		all := Trust{Relays: prefixes("::/0"), Links: prefixes("::/0")}
+		all := Trust{Relays: NewPrefixes(prefixes("::/0")), Links: NewPrefixes(prefixes("::/0"))}
 		for _, a := range []string{"::", "::1", "ff02::1:2"} {
 			if n := all.Levels(chain(t, level{link: link7, peer: a}, level{link: link8, peer: client}), addr(r1), "eth0"); n != 1 {
 				t.Errorf("%s: %d levels", a, n)

@@ -47,11 +47,11 @@ func twinLevels(t *Trust, all []seen, ifc, around string) int {
 	var ok bool
 	switch {
 	case usable(w):
-		ok = listed(t.Relays, w)
+		ok = listed(t.Relays.outer, w)
 	case w.IsLinkLocalUnicast() && around == "":
 		ok = t.Interfaces(ifc)
 	case w.IsLinkLocalUnicast():
-		ok = listed(t.Links, netip.MustParseAddr(around))
+		ok = listed(t.Links.outer, netip.MustParseAddr(around))
 	}
 	if !ok {
 		return 0

@@ -12,6 +12,7 @@ type Classes struct{ list []class }
 
 type class struct {
 	name  string
+	test  *Test // nil: none
 	holds func(*Evaluator) bool
 	known bool // depends on whether the client has a reservation
 	depth int  // of classes that it asks for
@@ -27,6 +28,15 @@ func (c *Classes) Len() int {
 
 // Name returns the name of a class, empty if it has none.
 func (c *Classes) Name(i int) string { return c.list[i].name }
+
+// Key is [Test.Key] of the test of a class: only queries whose value has these octets can be in the
+// class.
+func (c *Classes) Key(i int) (value *Value, is []byte, ok bool) {
+	if c.list[i].test == nil {
+		return nil, nil, false
+	}
+	return c.list[i].test.Key()
+}
 
 // UsesKnown reports whether a class depends on whether the client has a reservation.
 func (c *Classes) UsesKnown(i int) bool { return c.list[i].known }
@@ -86,7 +96,7 @@ func (s *Scope) Add(name string, test *Test, holds func(*Evaluator) bool) (int, 
 		return 0, fmt.Errorf("%s is a class that is always there; give another name, and test: member('%s')", name,
 			name)
 	}
-	added := class{name: name, holds: holds}
+	added := class{name: name, test: test, holds: holds}
 	if test != nil {
 		added.known, added.depth = test.root.usesKnown(s.classes), test.root.depth(s.classes)
 		if added.depth > maxClassDepth {

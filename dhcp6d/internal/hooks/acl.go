@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -108,13 +107,14 @@ func (a *acl) holds(test *expression.Test, e *event.Datagram) bool {
 
 // list is a list of rules compiled for lookup.
 type list struct {
-	prefixes     []netip.Prefix // sorted, none inside another
+	prefixes     attachment.Prefixes
 	interfaceIDs map[string]struct{}
 	remoteIDs    map[string]struct{}
 }
 
 func compile(rules []aclRule) *list {
 	l := &list{interfaceIDs: map[string]struct{}{}, remoteIDs: map[string]struct{}{}}
+	var prefixes []netip.Prefix
 	for _, r := range rules {
 		switch {
 		case r.InterfaceID != nil:
@@ -122,43 +122,23 @@ func compile(rules []aclRule) *list {
 		case r.RemoteID != nil:
 			l.remoteIDs[string(r.RemoteID)] = struct{}{}
 		default:
-			l.prefixes = append(l.prefixes, r.Prefix)
+			prefixes = append(prefixes, r.Prefix)
 		}
 	}
-	slices.SortFunc(l.prefixes, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
-	// In this order, a prefix comes after the one that contains it, and only other prefixes that
-	// the same one contains are between them.
-	outer := l.prefixes[:0]
-	for _, p := range l.prefixes {
-		if n := len(outer); n == 0 || !outer[n-1].Contains(p.Addr()) {
-			outer = append(outer, p)
-		}
-	}
-	l.prefixes = outer
+	l.prefixes = attachment.NewPrefixes(prefixes)
 	return l
-}
-
-func (l *list) contains(a netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(l.prefixes, a,
-		func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
-	return found || (i > 0 && l.prefixes[i-1].Contains(a))
 }
 
 // addresses reports whether an address that a packet comes from is listed.
 func (l *list) addresses(p *attachment.Path) bool {
-	if len(l.prefixes) == 0 {
+	if l.prefixes.Len() == 0 {
 		return false
 	}
-	if l.contains(p.Source) || l.contains(p.Client()) {
+	if l.prefixes.Contains(p.Source) || l.prefixes.Contains(p.Client()) {
 		return true
 	}
 	link := p.Link()
-	return link.IsValid() && l.contains(link)
+	return link.IsValid() && l.prefixes.Contains(link)
 }
 
 // identifiers reports whether an identifier that a relay added is listed.

@@ -61,12 +61,6 @@ func (t *Interfaces) Matches(name string, ps Patterns) bool {
 	return i != nil && ps.Match(false, i.Names...)
 }
 
-// MatchesBytes is Matches for a name in octets. It allocates nothing.
-func (t *Interfaces) MatchesBytes(name []byte, ps Patterns) bool {
-	i := t.ByName(name)
-	return i != nil && ps.Match(false, i.Names...)
-}
-
 // All returns the interfaces by name. The result must not be changed.
 func (t *Interfaces) All() []Interface { return t.all }
 

@@ -12,7 +12,8 @@ import (
 type Patterns struct {
 	names    []string // without a metacharacter
 	patterns []string
-	except   []string // names or patterns
+	// Indexes of the same, and of the exceptions. What their places are does not matter.
+	named, matched, except Index
 }
 
 // ParsePatterns reads a list of names ("eth0"), shell patterns ("eth*", "vlan[0-9]", "*") and
@@ -35,11 +36,13 @@ func ParsePatterns(list []string) (Patterns, error) {
 		case !isPattern(pattern) && len(pattern) > maxName:
 			errs = append(errs, fmt.Errorf("interface name %q is longer than %d characters", entry, maxName))
 		case except:
-			ps.except = append(ps.except, pattern)
+			ps.except.Add(pattern, 0)
 		case isPattern(pattern):
 			ps.patterns = append(ps.patterns, pattern)
+			ps.matched.Add(pattern, 0)
 		default:
 			ps.names = append(ps.names, pattern)
+			ps.named.Add(pattern, 0)
 		}
 	}
 	if len(errs) == 0 && len(ps.names)+len(ps.patterns) == 0 {
@@ -52,27 +55,21 @@ func ParsePatterns(list []string) (Patterns, error) {
 // longer than its name.
 const maxName = 127
 
-func isPattern(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+// metacharacters are those of patterns.
+const metacharacters = `*?[\`
+
+func isPattern(s string) bool { return strings.ContainsAny(s, metacharacters) }
 
 // Match reports whether an interface with these names ([Interface].Names) is to be served.
-func (ps Patterns) Match(loopback bool, names ...string) bool {
-	for _, e := range ps.except {
-		if slices.ContainsFunc(names, func(name string) bool { return match(e, name) }) {
-			return false
-		}
-	}
-	if slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ps.names, name) }) {
-		return true
-	}
-	if loopback {
+func (ps *Patterns) Match(loopback bool, names ...string) bool {
+	if _, except := ps.except.First(names...); except {
 		return false
 	}
-	for _, p := range ps.patterns {
-		if slices.ContainsFunc(names, func(name string) bool { return match(p, name) }) {
-			return true
-		}
+	if _, named := ps.named.First(names...); named {
+		return true
 	}
-	return false
+	_, matched := ps.matched.First(names...)
+	return matched && !loopback
 }
 
 func match(pattern, name string) bool {
@@ -81,9 +78,15 @@ func match(pattern, name string) bool {
 }
 
 // missing returns the names that no interface has.
-func (ps Patterns) missing(found []device) (absent []string) {
+func (ps *Patterns) missing(found []device) (absent []string) {
+	there := map[string]bool{}
+	for i := range found {
+		for _, name := range found[i].Names {
+			there[name] = true
+		}
+	}
 	for _, n := range ps.names {
-		if !slices.ContainsFunc(found, func(s device) bool { return slices.Contains(s.Names, n) }) {
+		if !there[n] {
 			absent = append(absent, n)
 		}
 	}

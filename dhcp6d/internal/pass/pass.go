@@ -29,9 +29,9 @@ import (
 type Options struct {
 	// Servers all get every message, as a relay agent sends it (RFC 9915 section 19.1).
 	Servers []netip.AddrPort
-	// Links are the link-addresses of interfaces; the first that fits counts. If none fits, the
-	// link-address is the lowest global address of the interface.
-	Links []Link
+	// LinkAddress returns the link-address of an interface. If it has none, or if LinkAddress is
+	// nil, the link-address is the lowest global address of the interface.
+	LinkAddress func(ifc []byte) (netip.Addr, bool)
 	// Information passes every Information-request on, also those that dhcp6d could answer.
 	Information bool
 	// Port is our own port, to which servers answer.
@@ -40,17 +40,11 @@ type Options struct {
 	Metrics *Metrics
 }
 
-// Link is the link-address for messages from some interfaces.
-type Link struct {
-	Interface func(name []byte) bool
-	Address   netip.Addr
-}
-
 // Servers are the DHCPv6 servers that messages are passed on to, and which messages these are. It
 // never changes.
 type Servers struct {
 	list        []server
-	links       []Link
+	link        func(ifc []byte) (netip.Addr, bool)
 	information bool
 	port        uint16
 	key         Key
@@ -66,7 +60,7 @@ func New(o Options) *Servers {
 	if len(o.Servers) == 0 {
 		return nil
 	}
-	s := &Servers{links: o.Links, information: o.Information, port: o.Port, key: o.Key}
+	s := &Servers{link: o.LinkAddress, information: o.Information, port: o.Port, key: o.Key}
 	for _, a := range o.Servers {
 		s.list = append(s.list,
 			server{a, o.Metrics.sent.WithLabelValues(a.String()), o.Metrics.received.WithLabelValues(a.String())})
@@ -117,9 +111,9 @@ func (s *Servers) TakesAll(t dhcp6.Type) bool { return s.information && t == dhc
 // linkAddress returns the address that names the link of an interface with addresses of its own to
 // the servers, :: if there is none. A link-local address would name no link.
 func (s *Servers) linkAddress(ifc []byte, own []netip.Addr) netip.Addr {
-	for i := range s.links {
-		if s.links[i].Interface(ifc) {
-			return s.links[i].Address
+	if s.link != nil {
+		if a, ok := s.link(ifc); ok {
+			return a
 		}
 	}
 	lowest := netip.IPv6Unspecified()

@@ -24,8 +24,8 @@ var (
 	own     = []netip.Addr{netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fd00:1::1"), netip.MustParseAddr("2001:db8:1::1")}
 )
 
-func servers(key Key, links ...Link) *Servers {
-	return New(Options{Servers: []netip.AddrPort{behind}, Port: 547, Key: key, Links: links, Metrics: NewMetrics(prometheus.NewRegistry())})
+func servers(key Key) *Servers {
+	return New(Options{Servers: []netip.AddrPort{behind}, Port: 547, Key: key, Metrics: NewMetrics(prometheus.NewRegistry())})
 }
 
 func parsed(t interface{ Fatal(...any) }, b []byte) *dhcp6.Packet {
@@ -46,19 +46,24 @@ func reply(forward []byte) []byte {
 
 func TestRL32TheLinkAddress(t *testing.T) {
 	configured := netip.MustParseAddr("2001:db8:ffff::1")
-	is := func(want string) func([]byte) bool { return func(name []byte) bool { return string(name) == want } }
+	of := func(want string) func([]byte) (netip.Addr, bool) {
+		return func(ifc []byte) (netip.Addr, bool) { return configured, string(ifc) == want }
+	}
 	for name, c := range map[string]struct {
-		own   []netip.Addr
-		links []Link
-		want  string
+		own  []netip.Addr
+		link func([]byte) (netip.Addr, bool)
+		want string
 	}{
 		"the lowest global address":                      {own, nil, "2001:db8:1::1"},
 		"a unique local address":                         {own[:2], nil, "fd00:1::1"},
-		"what is configured":                             {own, []Link{{is("eth2"), behind.Addr()}, {is("eth1"), configured}}, configured.String()},
+		"what is configured":                             {own, of("eth1"), configured.String()},
+		"what is configured for another interface":       {own, of("eth2"), "2001:db8:1::1"},
 		"none, where there is a link-local address only": {own[:1], nil, "::"},
 		"none, where there is no address":                {nil, nil, "::"},
 	} {
-		if got := servers(Key{}, c.links...).linkAddress(eth1, c.own).String(); got != c.want {
+		s := servers(Key{})
+		s.link = c.link
+		if got := s.linkAddress(eth1, c.own).String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

@@ -68,6 +68,25 @@ func TestBudgetOfTheWayUp(t *testing.T) {
 	}
 }
 
+// A message costs the same whether there are ten links or thousands, in whichever way the links are
+// named.
+func TestBudgetOfManyLinks(t *testing.T) {
+	cost := func(n int) (units []int) {
+		b := newServiceBench(t)
+		for _, in := range manyLinks(b, n) {
+			units = append(units, budget.Of(func() { b.up.batch([]udp.Packet{in}) }))
+		}
+		return units
+	}
+	few, many := cost(10), cost(3000)
+	t.Logf("%v units with few links, %v with many", few, many)
+	for i := range few {
+		if few[i] == 0 || many[i] > few[i]+30 { // longer names have more beginnings
+			t.Errorf("message %d costs %d units with few links, %d with many", i, few[i], many[i])
+		}
+	}
+}
+
 // A datagram that is passed on to two DHCPv6 servers costs at most ten units for each of its octets,
 // whoever sent it: the shortest message has four, and its context forty. A server's answer costs at
 // most two.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/answer"
+	"github.com/dhcp4o6/dhcp4o6/dhcp6d/internal/listen"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -12,10 +13,10 @@ import (
 
 func TestD6_31EachLinkIsAnsweredWithItsOwnOptions(t *testing.T) {
 	all, eth, seven := answer.New(duid, answer.Options{}), answer.New(duid, answer.Options{}), answer.New(duid, answer.Options{})
-	s := Settings{Answer: all, Links: []LinkAnswer{
+	u := Up{set: &Settings{Answer: all, Links: NewLinks([]LinkAnswer{
 		{Link: netip.MustParsePrefix("2001:db8:7::/64"), Answer: seven},
-		{Interface: func(name string) bool { return name == "eth2" }, Answer: eth},
-	}}
+		{Interface: "eth2", Answer: eth},
+	})}}
 	link7 := netip.MustParseAddr("2001:db8:7::1")
 	request := dhcp6.AppendMessage(nil, dhcp6.InformationRequest, [3]byte{1, 2, 3})
 	for _, tt := range []struct {
@@ -41,8 +42,8 @@ func TestD6_31EachLinkIsAnsweredWithItsOwnOptions(t *testing.T) {
 		if why := p.Parse(tt.m); why != drop.None {
 			t.Fatal(why)
 		}
-		path := attachment.Path{Packet: &p, Believed: p.Relays() - tt.unbelieved}
-		if s.answerOn(tt.ifc, path.Link()) != tt.want {
+		u.path = attachment.Path{Packet: &p, Believed: p.Relays() - tt.unbelieved}
+		if u.answerOn(&listen.Interface{Name: tt.ifc, Names: []string{tt.ifc}}) != tt.want {
 			t.Errorf("D6-31 %s", tt.name)
 		}
 	}

@@ -39,7 +39,7 @@ func (u *Up) passTo(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	if u.set.Services != nil && u.set.Services.supplies {
 		more = u.service(in, ifc)
 	}
-	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendSupplied(u.supplied[:0], u.packet.Message(), more)
+	u.supplied = u.answerOn(ifc).AppendSupplied(u.supplied[:0], u.packet.Message(), more)
 	start := len(u.buf)
 	buf, why := u.relay.AppendForward(u.buf, u.set.Servers, &u.packet, ifc.Addresses, back, u.supplied)
 	if why != drop.None {

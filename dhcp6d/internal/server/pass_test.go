@@ -35,7 +35,7 @@ func newPassBench(t testing.TB, change func(*pass.Options)) *bench {
 	b := newBench(t)
 	o := pass.Options{
 		Servers: []netip.AddrPort{dhcpv6Server}, Port: 547, Key: pass.Key{1, 2, 3}, Metrics: pass.NewMetrics(b.registry),
-		Links: []pass.Link{{Interface: func(name []byte) bool { return string(name) == "eth1" }, Address: linkOfEth1}},
+		LinkAddress: func(ifc []byte) (netip.Addr, bool) { return linkOfEth1, string(ifc) == "eth1" },
 	}
 	if change != nil {
 		change(&o)
@@ -200,10 +200,10 @@ func TestRL40OptionsOfTheLinkGoWithTheMessage(t *testing.T) {
 	set := *b.up.Settings.Load()
 	supply := []uint16{88, 23}
 	set.Answer = answer.New(duid, answer.Options{Offer4o6: true, RefreshTime: 600, Supply: supply})
-	set.Links = []LinkAnswer{
+	set.Links = NewLinks([]LinkAnswer{
 		{Link: netip.MustParsePrefix("2001:db8:7::/64"), Answer: answer.New(duid, answer.Options{DNSServers: []netip.Addr{us}, Supply: supply})},
-		{Interface: func(name string) bool { return name == "eth2" }, Answer: answer.New(duid, answer.Options{DNSServers: []netip.Addr{us}})},
-	}
+		{Interface: "eth2", Answer: answer.New(duid, answer.Options{DNSServers: []netip.Addr{us}})},
+	})
 	b.up.Settings.Store(&set)
 	dns := us.As16()
 	asks := append(bytes.Clone(solicit), 0, 6, 0, 6, 0, 88, 0, 23, 0, 32)

@@ -112,9 +112,9 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...backend.Spec) *bench
 	b.up.Settings.Store(&Settings{
 		MaxWait: backend.MaxWait{Query: 2 * time.Hour, Discover: time.Hour}, // a test run is shorter
 		Access: Access{Trust: attachment.Trust{
-			Relays:     []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64"), netip.MustParsePrefix("::1/128")},
+			Relays:     attachment.NewPrefixes([]netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64"), netip.MustParsePrefix("::1/128")}),
 			Interfaces: func(name string) bool { return name == "eth2" },
-			Links:      []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/64")},
+			Links:      attachment.NewPrefixes([]netip.Prefix{netip.MustParsePrefix("2001:db8:7::/64")}),
 		}},
 		Answer: answer.New(duid, answer.Options{Offer4o6: true, Servers4o6: []netip.Addr{us}}),
 		Hooks: event.NewHooks(hooktest.Of(t, b.registry, log,

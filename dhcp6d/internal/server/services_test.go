@@ -48,7 +48,7 @@ func newServiceBench(t testing.TB, supply ...uint16) *bench {
 		{InterfaceID: []byte("port-7"), Link: netip.MustParsePrefix("2001:db8:8::/64"), Class: -1, Options: offering(1, supply...)},
 		{Class: 0, Options: offering(2, supply...)},
 		{InterfaceID: []byte("port-7"), Class: -1, Options: offering(3, supply...)},
-		{Interface: func(name string) bool { return name == "eth2" }, Class: -1, Options: offering(4, supply...)},
+		{Interface: "eth2", Class: -1, Options: offering(4, supply...)},
 		{Link: netip.MustParsePrefix("2001:db8:7::/64"), Class: -1, Options: offering(5, supply...)},
 		{InterfaceID: []byte("port-9"), Class: -1, Options: offering(6, supply...)},
 	}, classes)
@@ -177,7 +177,7 @@ func TestSW_7TheQueryCarriesWhatTheResponseIsToHave(t *testing.T) {
 			set := *b.up.Settings.Load()
 			set.Services = NewServices([]Service{
 				{InterfaceID: []byte("port-7"), Class: -1, Options: softwire(1)},
-				{Interface: func(name string) bool { return name == "eth1" }, Class: -1, Options: softwire(2)},
+				{Interface: "eth1", Class: -1, Options: softwire(2)},
 			}, new(expression.Classes))
 			b.up.Settings.Store(&set)
 			b.up.batch([]udp.Packet{tt.in})

@@ -56,6 +56,7 @@ type Up struct {
 	eval     expression.Evaluator
 	view     event.View // of hooks at buffer points
 	member   expression.Membership
+	places   [][]int32        // memory, of services and answers on links
 	passLate backend.Overload // of messages that are passed on
 
 	// The datagrams that the batch sends; buf holds the bytes of the first three.
@@ -82,8 +83,8 @@ type Settings struct {
 	// Servers are the DHCPv6 servers that get the messages that are not for us. It is nil if there
 	// are none.
 	Servers *pass.Servers
-	// Links have answers of their own, in place of Answer. The first that fits is used.
-	Links []LinkAnswer
+	// Links have answers of their own, in place of Answer. It is nil if there are none.
+	Links *Links
 	// Services are offered beside what Answer or Links offer. It is nil if there are none.
 	Services *Services
 	Hooks    event.Hooks
@@ -95,25 +96,43 @@ type Settings struct {
 // LinkAnswer answers on one link: an interface, or the links that relays name by an address in a
 // prefix.
 type LinkAnswer struct {
-	Interface func(name string) bool // nil: goes by Link
+	Interface string // name or pattern; empty: goes by Link
 	Link      netip.Prefix
 	Answer    *answer.Server
 }
 
-// answerOn returns what answers a message. The client's link is the one that a relay names, or the
-// interface that the message came in by (RFC 9915 section 13.1).
-func (s *Settings) answerOn(ifc string, link netip.Addr) *answer.Server {
-	for i := range s.Links {
-		l := &s.Links[i]
-		fits := l.Link.Contains(link)
-		if l.Interface != nil {
-			fits = !link.IsValid() && l.Interface(ifc)
-		}
-		if fits {
-			return l.Answer
-		}
+// Links are answers on links. They never change. Nil has none.
+type Links struct {
+	list    []LinkAnswer
+	entries entries
+}
+
+// NewLinks returns the answers on links, of which the first that fits is used. Interfaces are names
+// and patterns that [listen.ParsePatterns] takes.
+func NewLinks(list []LinkAnswer) *Links {
+	l := &Links{list: list}
+	for i := range list {
+		l.entries.add(list[i].Link, list[i].Interface, i, -1, nil)
 	}
-	return s.Answer
+	return l
+}
+
+// answerOn returns what answers the message at hand. The client's link is the one that a relay
+// names, or the interface that the message came in by (RFC 9915 section 13.1).
+func (u *Up) answerOn(ifc *listen.Interface) *answer.Server {
+	l := u.set.Links
+	if l == nil {
+		return u.set.Answer
+	}
+	u.places = l.entries.append(u.places[:0], nil, ifc, u.path.Link())
+	first := int32(len(l.list))
+	for _, places := range u.places {
+		first = min(first, places[0])
+	}
+	if int(first) == len(l.list) {
+		return u.set.Answer
+	}
+	return l.list[first].Answer
 }
 
 // Name returns the component's name for logs and errors.
@@ -310,14 +329,14 @@ func (u *Up) besideDHCPv4(in *udp.Packet, ifc *listen.Interface) []byte {
 	if u.set.Services != nil && u.set.Services.beside {
 		more = u.service(in, ifc)
 	}
-	u.supplied = u.set.answerOn(ifc.Name, u.path.Link()).AppendBeside(u.supplied[:0], m, more)
+	u.supplied = u.answerOn(ifc).AppendBeside(u.supplied[:0], m, more)
 	return u.supplied
 }
 
 // answer replies to a message other than a DHCPV4-QUERY.
 func (u *Up) answer(in *udp.Packet, ifc *listen.Interface) (fate, drop.Reason) {
 	start := len(u.buf)
-	from, more := u.set.answerOn(ifc.Name, u.path.Link()), u.service(in, ifc)
+	from, more := u.answerOn(ifc), u.service(in, ifc)
 	buf, why := from.Append(u.buf, &u.packet, more)
 	switch {
 	case why != drop.None:
