@@ -41,6 +41,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
@@ -89,6 +90,7 @@ func NewSubnets(all []Subnet, classes *expression.Classes, top *ClassList) *Subn
 		}
 		sub.Refuses = slices.ContainsFunc(sub.Pools, func(p Pool) bool { return p.Refused != NotRefused })
 		sub.Groups = group(sub.Pools, sub.Link...)
+		sub.ranges = rangesOf(sub.Pools)
 	}
 	return s
 }
@@ -143,7 +145,8 @@ type Subnet struct {
 	Network string
 	Link    []*Subnet
 	Policy
-	Pools        []Pool  // in the order of the document
+	Pools        []Pool // in the order of the document
+	ranges       []poolRange
 	Groups       *Groups // of the pools; nil: any client may have any of them
 	Refuses      bool    // some pool is refused
 	Match        []Match
@@ -176,12 +179,17 @@ func (s *Subnet) Grants(a netip.Addr, to *Reservation) bool {
 
 // PoolOf returns the index of the pool that holds an address, -1 if none does.
 func (s *Subnet) PoolOf(a netip.Addr) int {
-	for i := range s.Pools {
-		if s.Pools[i].Contains(a) {
-			return i
-		}
+	i, found := slices.BinarySearchFunc(s.ranges, a, func(r poolRange, a netip.Addr) int {
+		budget.Spend(1)
+		return r.First.Compare(a)
+	})
+	if !found {
+		i--
 	}
-	return -1
+	if i < 0 || s.ranges[i].Last.Less(a) {
+		return -1
+	}
+	return int(s.ranges[i].pool)
 }
 
 // AppendClasses appends the classes that the query of e is in, the one that wins last.

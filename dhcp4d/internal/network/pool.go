@@ -26,10 +26,21 @@ type Pool struct {
 // Range is a run of IPv4 addresses, both ends included.
 type Range struct{ First, Last netip.Addr }
 
-// Contains reports whether an address is in the pool.
-func (p *Pool) Contains(a netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(p.Ranges, a, func(r Range, a netip.Addr) int { return r.First.Compare(a) })
-	return found || (i > 0 && a.Compare(p.Ranges[i-1].Last) <= 0)
+// poolRange is a range of the pool at a place in the list of a subnet.
+type poolRange struct {
+	Range
+	pool int32
+}
+
+// rangesOf returns the ranges of pools that do not overlap, ascending.
+func rangesOf(pools []Pool) (all []poolRange) {
+	for i := range pools {
+		for _, r := range pools[i].Ranges {
+			all = append(all, poolRange{r, int32(i)})
+		}
+	}
+	slices.SortFunc(all, func(a, b poolRange) int { return a.First.Compare(b.First) })
+	return all
 }
 
 // Groups say which pools of a subnet a client may get an address of. Nil: all of them, whoever it
