@@ -198,6 +198,14 @@ func Load(environ []string) (Config, error) {
 	return c, l.Err()
 }
 
+// CheckRules checks lines of the hook rules against a document that has been read.
+func CheckRules(subnets *network.Subnets, lines string) error {
+	l := config.New(Prefix, []string{Prefix + "HOOKS=rules", Prefix + "RULES_LINES=" + lines})
+	run := hook.Configure(l, Prefix, hooks.All())
+	hook.Complete(l, Prefix, run, subnets)
+	return l.Err()
+}
+
 // checkServerIDs checks the identifiers of RFC 2131 section 4.3.1.
 func (c *Config) checkServerIDs(l *config.Loader) {
 	if id := c.defaults.ServerID; id.IsValid() && !network.IsHost(id) {

@@ -75,7 +75,7 @@ func (c *converter) readClasses(v *value) {
 			}
 		}
 		c.taken(item.get("name"), "as the name of a class")
-		defs := &definitions{own: c.definitions(item.get("option-def")), around: c.defs}
+		defs := newDefinitions(c.definitions(item.get("option-def")), c.defs)
 		if name == dropClass {
 			c.put(k.gives, "refuse", scalar("silent"), item)
 		}
@@ -83,6 +83,9 @@ func (c *converter) readClasses(v *value) {
 		k.options = c.noTagged(c.options(item.get("option-data"), defs))
 		c.writeOptions(k.gives, k.options)
 		c.classes = append(c.classes, k)
+		if c.byName[name] == nil {
+			c.byName[name] = k
+		}
 	}
 	for _, k := range c.classes {
 		for _, m := range memberOf.FindAllStringSubmatch(k.test, -1) {
@@ -101,14 +104,8 @@ func (c *converter) carried(m *yaml.Node, v *value) {
 	c.boot(m, []*value{v})
 }
 
-func (c *converter) class(name string) *class {
-	for _, k := range c.classes {
-		if k.name == name {
-			return k
-		}
-	}
-	return nil
-}
+// class returns the class with a name, nil if there is none.
+func (c *converter) class(name string) *class { return c.byName[name] }
 
 // named is the name by which pools and match entries ask for a class. For a class that Kea defines
 // itself there is one here that has a name of its own.
@@ -250,13 +247,14 @@ func (c *converter) topClasses() (all []*yaml.Node) {
 			c.put(by, "test", str("member('"+k.name+"')"), k.at)
 			by.Content = append(by.Content, k.gives.Content...)
 			c.origin[by] = k.at
-			later = append([]*yaml.Node{by}, later...)
+			later = append(later, by)
 			c.note(k.at, Changed, "what it gives stands behind all classes, in the contrary order: here the last "+
 				"class decides, and in Kea the first")
 			continue
 		}
 		m.Content = append(m.Content, k.gives.Content...)
 	}
+	slices.Reverse(later)
 	some := c.forSome(c.tagged)
 	return slices.Concat(c.helpers, all, some, later)
 }
@@ -293,7 +291,7 @@ func (c *converter) additional(from []*value) (all []*yaml.Node, codes []byte) {
 						c.origin[gives.Content[i]] = from
 					}
 				}
-				all = append([]*yaml.Node{m}, all...) // the first decides
+				all = append(all, m)
 				for _, o := range k.options.all {
 					codes = append(codes, o.code)
 				}
@@ -301,5 +299,6 @@ func (c *converter) additional(from []*value) (all []*yaml.Node, codes []byte) {
 			}
 		}
 	}
+	slices.Reverse(all) // the first decides
 	return all, codes
 }

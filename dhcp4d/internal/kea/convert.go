@@ -45,20 +45,26 @@ type converter struct {
 	out     Imported
 	top     *yaml.Node
 	subnets *yaml.Node
-	defs    *definitions
-	classes []*class
-	helpers []*yaml.Node // classes that pools ask for by a name that Kea defines
-	known   []string     // tests of the clients that have a reservation which is not written
-	claimed map[string]string
-	hooks   []string // of DHCP4D_HOOKS
-	rules   []ruleLine
-	global  *value // the object Dhcp4
-	flexID  string // the expression of the hook flex_id
-	flex    string // that of flex-id here, if a reservation has one
-	origin  map[*yaml.Node]*value
-	tagged  *optionList // of the top
-	link    string      // the only interface that Kea serves; empty if there are several, or any
-	nextID  int
+	// networks are the subnets of each shared network, by its name.
+	networks map[string][]*yaml.Node
+	defs     *definitions
+	classes  []*class
+	byName   map[string]*class // of classes
+	helpers  []*yaml.Node      // classes that pools ask for by a name that Kea defines
+	known    []string          // tests of the clients that have a reservation which is not written
+	claimed  map[string]string
+	hooks    []string // of DHCP4D_HOOKS
+	rules    []ruleLine
+	global   *value // the object Dhcp4
+	flexID   string // the expression of the hook flex_id
+	flex     string // that of flex-id here, if a reservation has one
+	origin   map[*yaml.Node]*value
+	tagged   *optionList // of the top
+	byClass  *[256]bool  // see classGives
+	link     string      // the only interface that Kea serves; empty if there are several, or any
+	nextID   int
+	// refuses is what the program says of a rule beside the document.
+	refuses func(rule string) error
 	size    int // falls with each part that is taken out of the document
 }
 
@@ -74,7 +80,8 @@ func Import(name string, read func(path string) ([]byte, error)) (*Imported, err
 		return nil, &SyntaxError{root.at,
 			"the file is no configuration of Kea's DHCPv4 server: it must be an object with the key Dhcp4"}
 	}
-	c := &converter{claimed: map[string]string{}, origin: map[*yaml.Node]*value{}, global: dhcp4}
+	c := &converter{claimed: map[string]string{}, byName: map[string]*class{}, networks: map[string][]*yaml.Node{},
+		origin: map[*yaml.Node]*value{}, global: dhcp4}
 	c.report.lines = warnings
 	c.convert(dhcp4)
 	c.rest(root)
@@ -98,7 +105,7 @@ func (c *converter) put(m *yaml.Node, key string, v *yaml.Node, from *value) {
 
 func (c *converter) convert(d *value) {
 	c.top = mapping()
-	c.defs = &definitions{own: c.definitions(d.get("option-def")), around: &definitions{own: standardDefinitions()}}
+	c.defs = newDefinitions(c.definitions(d.get("option-def")), newDefinitions(standardDefinitions(), nil))
 	c.environment(d)
 	c.readHooks(d.get("hooks-libraries"))
 	c.readClasses(d.get("client-classes"))
@@ -416,9 +423,10 @@ func (c *converter) check() error {
 		if err != nil {
 			return fmt.Errorf("writing the document: %w", err)
 		}
-		_, err = config.ParseSubnets(text, defaults)
+		subnets, err := config.ParseSubnets(text, defaults)
 		if err == nil {
 			c.out.Document = text
+			c.refuses = func(rule string) error { return config.CheckRules(subnets, rule) }
 			return nil
 		}
 		var mistakes document.Mistakes
@@ -487,17 +495,24 @@ func (c *converter) partOf(m document.Mistake) (part, bool) {
 // takeOut takes parts out of the document, those that are still there, and reports them.
 func (c *converter) takeOut(parts []part) {
 	taken := parts[:0]
+	gone, cut := map[*yaml.Node]bool{}, map[*yaml.Node]bool{} // parts, and what they were taken out of
 	for _, p := range parts {
 		at := len(p.nodes) - 1
-		if !remove(p.nodes[at-1], p.nodes[at]) {
+		if gone[p.nodes[at]] {
 			continue
 		}
+		gone[p.nodes[at]], cut[p.nodes[at-1]] = true, true
 		c.size--
-		for at > 1 && len(p.nodes[at-1].Content) == 0 && p.nodes[at-1].Kind == yaml.MappingNode { // such as options
-			at--
-			remove(p.nodes[at-1], p.nodes[at])
-		}
 		taken = append(taken, p)
+	}
+	for up := range cut {
+		remove(up, gone)
+	}
+	for _, p := range taken {
+		for at := len(p.nodes) - 2; at > 0 && emptied(p.nodes[at]) && !gone[p.nodes[at]]; at-- { // such as options
+			gone[p.nodes[at]] = true
+			remove(p.nodes[at-1], gone)
+		}
 	}
 	last := map[string]int{} // the last part with a path
 	from := make([]*value, len(taken))
@@ -602,16 +617,22 @@ func unit(steps []string) int {
 	return element
 }
 
-// remove removes a node from the one that it is in, and reports whether it was there.
-func remove(from, n *yaml.Node) bool {
-	i := slices.Index(from.Content, n)
-	switch {
-	case i < 0:
-		return false
-	case from.Kind == yaml.MappingNode:
-		from.Content = slices.Delete(from.Content, i-1, i+1)
-	default:
-		from.Content = slices.Delete(from.Content, i, i+1)
+// emptied reports whether nothing is left of a mapping.
+func emptied(n *yaml.Node) bool { return len(n.Content) == 0 && n.Kind == yaml.MappingNode }
+
+// remove removes nodes from the one that they are in, all in one pass: there may be thousands.
+func remove(from *yaml.Node, gone map[*yaml.Node]bool) {
+	budget.Spend(len(from.Content))
+	kept := from.Content[:0]
+	for i, n := range from.Content {
+		of := n // of a key its value
+		if from.Kind == yaml.MappingNode && i%2 == 0 && i+1 < len(from.Content) {
+			of = from.Content[i+1]
+		}
+		if !gone[of] {
+			kept = append(kept, n)
+		}
 	}
-	return true
+	clear(from.Content[len(kept):])
+	from.Content = kept
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/encode"
+	"github.com/dhcp4o6/dhcp4o6/shared/rule"
 )
 
 // environment converts what variables of the environment say here.
@@ -147,16 +147,34 @@ type ruleLine struct {
 
 // checkRules takes out the rules that the program refuses.
 func (c *converter) checkRules() {
+	type refusal struct {
+		from    *value
+		problem error
+	}
+	var refused []refusal
+	var from []*value
+	octets, kept := 0, 0
 	c.rules = slices.DeleteFunc(c.rules, func(r ruleLine) bool {
-		_, err := config.Load([]string{"DHCP4D_SUBNETS=" + string(c.out.Document), "DHCP4D_HOOKS=rules",
-			"DHCP4D_RULES_LINES=" + r.text})
-		if err == nil {
+		err := c.refuses(r.text)
+		switch {
+		case err != nil:
+		case kept == rule.MaxRules:
+			err = fmt.Errorf("there are %d before it; put what they have in common into classes", kept)
+		case octets+len(r.text)+1 > rule.MaxText:
+			err = fmt.Errorf("all rules have at most %d octets", rule.MaxText)
+		default:
+			kept, octets = kept+1, octets+len(r.text)+1
 			return false
 		}
-		c.retract(r.from)
-		c.left(r.from, "dhcp4d refuses the rule: %v", err)
+		refused, from = append(refused, refusal{r.from, err}), append(from, r.from)
 		return true
 	})
+	if len(refused) > 0 {
+		c.retract(from...)
+	}
+	for _, r := range refused {
+		c.left(r.from, "dhcp4d refuses the rule: %v", r.problem)
+	}
 	if len(c.rules) > 0 {
 		c.hooks = append(c.hooks, "rules")
 	}

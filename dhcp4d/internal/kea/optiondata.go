@@ -80,8 +80,9 @@ func (c *converter) forSome(o *optionList) (all []*yaml.Node) {
 		c.origin[m] = from
 		c.put(m, "test", str(strings.Join(tests, " or ")), from)
 		c.writeOptions(m, t.option)
-		all = append([]*yaml.Node{m}, all...)
+		all = append(all, m)
 	}
+	slices.Reverse(all)
 	return all
 }
 

@@ -194,17 +194,39 @@ func standardDefinitions() (all []*definition) {
 
 // definitions are those that hold at a place: its own before those around it.
 type definitions struct {
-	own    []*definition
+	own    map[definitionKey]*definition
 	around *definitions
+}
+
+// definitionKey is a space, and a code or a name in it.
+type definitionKey struct {
+	space string
+	code  int64 // -1: the name counts
+	name  string
+}
+
+// newDefinitions returns definitions, of which the first with a code or a name counts.
+func newDefinitions(own []*definition, around *definitions) *definitions {
+	ds := &definitions{map[definitionKey]*definition{}, around}
+	for _, d := range own {
+		for _, key := range []definitionKey{{d.space, int64(d.code), ""}, {d.space, -1, d.name}} {
+			if ds.own[key] == nil {
+				ds.own[key] = d
+			}
+		}
+	}
+	return ds
 }
 
 // find finds a definition by code, or by name.
 func (ds *definitions) find(space string, code *uint32, name string) *definition {
+	key := definitionKey{space, -1, name}
+	if code != nil {
+		key.code, key.name = int64(*code), ""
+	}
 	for ; ds != nil; ds = ds.around {
-		for _, d := range ds.own {
-			if d.space == space && ((code != nil && d.code == *code) || (code == nil && d.name == name)) {
-				return d
-			}
+		if d := ds.own[key]; d != nil {
+			return d
 		}
 	}
 	return nil
@@ -228,9 +250,9 @@ func (d *definition) csv(data string) ([]byte, error) {
 		if len(tokens) < len(d.fields) {
 			return nil, fmt.Errorf("it has %d values, and the option has %d fields", len(tokens), len(d.fields))
 		}
-		kinds := d.fields
+		kinds := slices.Clone(d.fields)
 		for d.array && len(kinds) < len(tokens) {
-			kinds = append(slices.Clip(kinds), d.fields[len(d.fields)-1])
+			kinds = append(kinds, d.fields[len(d.fields)-1])
 		}
 		return d.octets(kinds, tokens)
 	case len(tokens) == 0:

@@ -119,6 +119,10 @@ func (c *converter) subnet(s, network *value) {
 		c.put(m, "reservations", reservations, nil)
 	}
 	c.subnets.Content = append(c.subnets.Content, m)
+	if shared {
+		name := content(network.get("name"))
+		c.networks[name] = append(c.networks[name], m)
+	}
 }
 
 func (c *converter) prefix(s *value) (netip.Prefix, bool) {
@@ -190,10 +194,7 @@ func (c *converter) guards(from ...*value) (names []string, ok bool) {
 // queries are for the network.
 func (c *converter) reach(name string) {
 	var first *yaml.Node
-	for _, s := range c.subnets.Content {
-		if n := child(s, "network"); n == nil || n.Value != name {
-			continue
-		}
+	for _, s := range c.networks[name] {
 		if child(s, "match") != nil {
 			return
 		}
@@ -412,10 +413,23 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// classGives reports whether a class gives an option.
+// classGives reports whether a class gives an option. All classes, and the options of the top, have
+// been read.
 func (c *converter) classGives(code byte) bool {
-	return slices.ContainsFunc(c.classes, func(k *class) bool { return k.options.has(code) }) ||
-		slices.ContainsFunc(c.tagged.tagged, func(t tagged) bool { return t.option.has(code) })
+	if c.byClass == nil {
+		c.byClass = new([256]bool)
+		for _, k := range c.classes {
+			for _, o := range k.options.all {
+				c.byClass[o.code] = true
+			}
+		}
+		for _, t := range c.tagged.tagged {
+			for _, o := range t.option.all {
+				c.byClass[o.code] = true
+			}
+		}
+	}
+	return c.byClass[code]
 }
 
 // over is a class of all clients that has the options of a subnet which classes have, too: in Kea
@@ -600,24 +614,78 @@ func (c *converter) globalReservations(d *value) {
 	for _, s := range append(items(d.get("subnet4")), items(d.get("shared-networks"))...) {
 		global = global || isTrue(s.get("reservations-global")) || content(s.get("reservation-mode")) == "global"
 	}
+	if len(all) == 0 {
+		return
+	}
+	places := make([]*place, len(c.subnets.Content))
+	byPrefix := map[netip.Prefix][]*place{}
+	for i, s := range c.subnets.Content {
+		places[i] = &place{subnet: s, number: i}
+		if p, err := netip.ParsePrefix(child(s, "subnet").Value); err == nil {
+			byPrefix[p] = append(byPrefix[p], places[i])
+		}
+	}
 	for _, r := range all {
 		if !global {
 			c.left(r, "Kea looks for reservations at the top only with reservations-global, which is not set")
 			continue
 		}
-		c.globalReservation(r)
+		within := places
+		if !noAddress(r) {
+			within = around(byPrefix, content(r.get("ip-address")))
+		}
+		c.globalReservation(r, within)
 	}
 }
 
-func (c *converter) globalReservation(r *value) {
-	var within []*yaml.Node // the subnets that it is for
-	a, err := netip.ParseAddr(content(r.get("ip-address")))
-	for _, s := range c.subnets.Content {
-		p, err2 := netip.ParsePrefix(child(s, "subnet").Value)
-		if noAddress(r) || (err == nil && err2 == nil && p.Contains(a)) {
-			within = append(within, s)
+// place is a subnet of the document, where reservations of the top are written.
+type place struct {
+	subnet *yaml.Node
+	number int
+	all    *yaml.Node         // its reservations
+	known  map[[2]string]bool // their clients
+}
+
+// around returns the places that an address lies in, in the order of the document.
+func around(byPrefix map[netip.Prefix][]*place, address string) (within []*place) {
+	a, err := netip.ParseAddr(address)
+	if err != nil || !a.Is4() {
+		return nil
+	}
+	for bits := range 33 {
+		p, _ := a.Prefix(bits) // of an IPv4 address
+		within = append(within, byPrefix[p]...)
+	}
+	slices.SortFunc(within, func(a, b *place) int { return a.number - b.number })
+	return within
+}
+
+// add adds a reservation. If it has no address, the client's own of the subnet goes before.
+func (p *place) add(c *converter, r *value, m *yaml.Node) {
+	if p.all == nil {
+		if p.all = child(p.subnet, "reservations"); p.all == nil {
+			p.all = &yaml.Node{Kind: yaml.SequenceNode}
+			c.put(p.subnet, "reservations", p.all, nil)
+		}
+		p.known = map[[2]string]bool{}
+		for _, n := range p.all.Content {
+			p.known[clientOf(n)] = true
 		}
 	}
+	if noAddress(r) && p.known[clientOf(m)] {
+		return
+	}
+	p.known[clientOf(m)] = true
+	twin := copied(m)
+	c.origin[twin] = r
+	p.all.Content = append(p.all.Content, twin)
+}
+
+// clientOf returns who a reservation is for, as it is written.
+func clientOf(m *yaml.Node) [2]string { return [2]string{m.Content[0].Value, m.Content[1].Value} }
+
+// globalReservation writes a reservation of the top into the subnets that it is for.
+func (c *converter) globalReservation(r *value, within []*place) {
 	if len(within) == 0 {
 		c.left(r, "%s is in no subnet", content(r.get("ip-address")))
 		return
@@ -626,25 +694,12 @@ func (c *converter) globalReservation(r *value) {
 	if m == nil {
 		return
 	}
-	for _, s := range within {
-		reservations := child(s, "reservations")
-		if reservations == nil {
-			reservations = &yaml.Node{Kind: yaml.SequenceNode}
-			c.put(s, "reservations", reservations, nil)
-		}
-		same := func(n *yaml.Node) bool {
-			return n.Content[0].Value == m.Content[0].Value && n.Content[1].Value == m.Content[1].Value
-		}
-		if noAddress(r) && slices.ContainsFunc(reservations.Content, same) {
-			continue // the client's own of the subnet goes before
-		}
-		twin := copied(m)
-		c.origin[twin] = r
-		reservations.Content = append(reservations.Content, twin)
+	for _, p := range within {
+		p.add(c, r, m)
 	}
 	if noAddress(r) {
 		c.note(r, Changed, "as a reservation of each subnet")
 	} else {
-		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", child(within[0], "subnet").Value)
+		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", child(within[0].subnet, "subnet").Value)
 	}
 }
