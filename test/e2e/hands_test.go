@@ -73,6 +73,8 @@ func startPair(t *testing.T, database *postgrestest.Server, pool string) *pair {
 			"DHCP4D_STORE=" + database.URL(), "DHCP4D_NAME=" + name, "DHCP4D_API_LISTEN=off", "DHCP4D_IPC_KEYS=" + firstKey,
 			"DHCP4D_SUBNETS=[{id: 1, subnet: 192.0.2.0/24, server-id: 192.0.2.1, pools: [" + pool + "], match: [{interface: access}]}]",
 			"DHCP6D_IPC_KEYS=" + firstKey, "DHCP6D_IPC_BACKENDS=" + name + "@[::1]:6768",
+			"DHCP4D_HOOKS=rules", "DHCP4D_RULES_COUNTERS=arrived",
+			"DHCP4D_RULES_LINES=pkt4_receive: member('ALL') -> count arrived",
 		}
 		p.started[name] = c
 		p.start4(name)
@@ -218,6 +220,7 @@ func TestChangeOfHands(t *testing.T) {
 		if n := p.value("a", "dhcp4d_store_records_refused_total") - refused; n < 2 {
 			t.Errorf("%v records are refused, want the release and the binding", n)
 		}
+		p.series(p.fours["a"], "dhcp4d_rules_counted_total", is(p.value("a", "dhcp4d_queries_received_total"))) // each once
 		for _, name := range []string{"a", "b"} {
 			if _, err := one.at[name].Renew(t.Context(), l); err != nil {
 				t.Errorf("renewal with %s: %v", name, err)

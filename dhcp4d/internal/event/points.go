@@ -51,6 +51,12 @@ func (h *Hooks) Deciding() bool {
 	return !h.Lease4Select.Empty() || !h.Lease4Renew.Empty() || !h.Lease4Release.Empty() || !h.Lease4Decline.Empty()
 }
 
+// Receiving reports whether a hook sees queries before they are decided.
+func (h *Hooks) Receiving() bool {
+	return !h.Buffer4Receive.Empty() || !h.Pkt4Receive.Empty() || !h.Subnet4Select.Empty() ||
+		!h.LastAtPkt4Receive.Empty() || !h.LastAtSubnet4Select.Empty()
+}
+
 // NewHooks returns what the hooks of a set do at each point.
 func NewHooks(s *hook.Set) *Hooks {
 	return &Hooks{

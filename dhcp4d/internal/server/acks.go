@@ -34,12 +34,14 @@ func (o *outgoing) add(data []byte, by way, kind dhcp4.MessageType) {
 // observers and, if other dhcp4d use the store too, NAKs.
 type Replies struct {
 	outgoing
-	buf     []byte      // of the answers
-	keys    []byte      // of the clients of NAKs
-	queries []byte      // that may have to be decided again
-	unsure  bool        // there are NAKs
-	peers   []*ipc.Peer // by packet: how it is authenticated
-	bases   []basis     // by packet: what must be durable
+	buf     []byte         // of the answers
+	keys    []byte         // of the clients of NAKs
+	queries []byte         // that may have to be decided again
+	kept    []*parkedQuery // what hooks have made of them; memory, of which a group uses some
+	used    int            // of kept
+	unsure  bool           // there are NAKs
+	peers   []*ipc.Peer    // by packet: how it is authenticated
+	bases   []basis        // by packet: what must be durable
 	traced  []traced
 	changes leases.Changes
 }
@@ -48,10 +50,11 @@ type Replies struct {
 // was known of the address that the client has named, and of the client's leases.
 type basis struct {
 	id     lease.ID
-	record int    // index into the group's records, or one of the constants
-	client []byte // of a NAK
-	knows  uint64 // of a NAK: the last group whose refused records were known when it was decided
-	query  []byte // the datagram without its signature; nil: it is not decided again
+	record int          // index into the group's records, or one of the constants
+	client []byte       // of a NAK
+	knows  uint64       // of a NAK: the last group whose refused records were known when it was decided
+	query  []byte       // the datagram without its signature; nil: it is not decided again
+	kept   *parkedQuery // what hooks have made of the query; nil: there were none
 }
 
 // The records of an answer that has none of its own, because its query has changed nothing.
@@ -70,7 +73,10 @@ func (r *Replies) Reset() {
 	clear(r.peers)
 	clear(r.traced)
 	r.traced = r.traced[:0]
-	r.queries = r.queries[:0]
+	for _, k := range r.kept[:r.used] {
+		k.set = nil
+	}
+	r.queries, r.used = r.queries[:0], 0
 	r.buf, r.keys, r.unsure, r.peers, r.bases = r.buf[:0], r.keys[:0], false, r.peers[:0], r.bases[:0]
 	r.changes.Reset()
 }
@@ -89,11 +95,21 @@ func (r *Replies) nak(q *lease.Query, knows uint64) basis {
 	return basis{id: lease.ID{Addr: q.Named()}, record: ofNAK, client: r.keys[n:len(r.keys):len(r.keys)], knows: knows}
 }
 
-// keep keeps a copy of a query, until the group ends.
-func (r *Replies) keep(query []byte) []byte {
+// keep keeps a copy of a query, and of what hooks have made of it, until the group ends.
+func (r *Replies) keep(q *exchange) (query []byte, kept *parkedQuery) {
 	n := len(r.queries)
-	r.queries = append(r.queries, query...)
-	return r.queries[n:len(r.queries):len(r.queries)]
+	r.queries = append(r.queries, q.in.Data...)
+	query = r.queries[n:len(r.queries):len(r.queries)]
+	if q.kept.set == nil {
+		return query, nil
+	}
+	if r.used == len(r.kept) {
+		r.kept = append(r.kept, new(parkedQuery))
+	}
+	kept = r.kept[r.used]
+	r.used++
+	kept.copy(&q.kept)
+	return query, kept
 }
 
 // add adds the answer buf[start:] and returns buf. It leaves room for the trailer behind the
@@ -152,7 +168,7 @@ func (r *Replies) drop(why int, again *Again, gone func(on *basis) bool) (n int)
 		if gone(&on) {
 			p := r.packets[i]
 			p.Data = on.query
-			if on.query != nil && again.put(p) {
+			if on.query != nil && again.put(p, on.kept) {
 				r.retrace(i, decidedAgain)
 				continue
 			}
@@ -267,7 +283,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 
 // dropRefused drops the ACKs whose lease the store has refused. It sends no NAK in their place: the
 // book knows by now who holds the address, so the query is decided again, by the ordinary rules and
-// hooks. In SELECTING that is a NAK (RFC 2131 section 4.3.2).
+// the hooks from the decision on. In SELECTING that is a NAK (RFC 2131 section 4.3.2).
 func (a *Acks) dropRefused(g *commit.Group[*Replies]) {
 	a.Ledger.refused(g.Replies.dropRefused(g.Seq, g.Records.Records, g.Refused, a.refused, a.Again))
 	a.refused = a.refused[:0]

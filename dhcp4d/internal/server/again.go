@@ -1,33 +1,49 @@
 package server
 
 import (
+	"sync"
+
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // Again has the queries that are to be decided once more. Their answers did not leave, because
 // another dhcp4d has changed the lease that they rest on. The book knows by then who has the lease.
 // So the client gets at once what a retransmission would get, which is mostly a NAK. The committer
-// puts queries in, and the packet loop takes them into its next batch, as if it had just read them.
-// If that answer cannot leave either, it is dropped.
+// puts queries in, and the packet loop takes them into its next batch, with what the hooks up to
+// subnet4_select have made of them. If that answer cannot leave either, it is dropped.
 type Again struct {
 	queue chan *place
 	wake  func()
+
+	mu    sync.Mutex
+	ended bool // guarded by mu; nobody will take what is put in
 }
 
 // mostAgain bounds the queries that wait to be decided again. What is more is dropped.
 const mostAgain = 256
 
 // NewAgain returns an Again without queries. Wake wakes the packet loop.
-func NewAgain(wake func()) *Again { return &Again{make(chan *place, mostAgain), wake} }
+func NewAgain(wake func()) *Again { return &Again{queue: make(chan *place, mostAgain), wake: wake} }
 
-// put puts a copy of a query in. It returns false if there is no room, or if a is nil.
-func (a *Again) put(in udp.Packet) bool {
+// put puts a copy of a query in. Kept is what hooks have made of it, nil if there were none. It
+// returns false if there is no room, if the packet loop has ended, or if a is nil.
+func (a *Again) put(in udp.Packet, kept *parkedQuery) bool {
 	if a == nil {
 		return false
 	}
 	in.Data = append([]byte(nil), in.Data...)
+	p := &place{Packet: in}
+	if kept != nil {
+		p.More.copy(kept)
+	}
+	p.More.again = true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return false
+	}
 	select {
-	case a.queue <- &place{Packet: in, More: parkedQuery{again: true}}:
+	case a.queue <- p:
 	default:
 		return false
 	}
@@ -35,6 +51,16 @@ func (a *Again) put(in udp.Packet) bool {
 		a.wake()
 	}
 	return true
+}
+
+// end refuses all later queries.
+func (a *Again) end() {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
 }
 
 // take takes a query out, nil if there is none.
@@ -49,3 +75,6 @@ func (a *Again) take() *place {
 		return nil
 	}
 }
+
+// waits reports whether queries are to be decided again.
+func (a *Again) waits() bool { return a != nil && len(a.queue) > 0 }

@@ -22,9 +22,11 @@ const (
 	nothing passed = iota
 	pkt4Receive
 	subnet4Select
+	entered // all up to its decision, and those that may park it
 )
 
-// parkedQuery is what is kept of a query beside its datagram: what hooks have made of it.
+// parkedQuery is what is kept of a query beside its datagram while it is parked, or while it may
+// have to be decided again: what hooks have made of it.
 type parkedQuery struct {
 	set    *Settings // whose hooks it has passed
 	passed passed
@@ -36,8 +38,31 @@ type parkedQuery struct {
 	pool      string
 	leaseTime uint32
 
-	verdict *asking.Verdict // if its question has been answered
+	verdict *asking.Verdict // if its question has been answered; if it has entered, that of its hooks
 	spare   asking.Verdict  // memory
+}
+
+// copy makes p a copy of from that shares no memory with it.
+func (p *parkedQuery) copy(from *parkedQuery) {
+	p.set, p.passed, p.again = from.set, from.passed, from.again
+	p.member.Copy(&from.member)
+	p.octets = append(p.octets[:0], from.octets...)
+	p.address, p.pool, p.leaseTime = from.address, from.pool, from.leaseTime
+	if p.verdict = nil; from.verdict != nil {
+		p.spare = *from.verdict
+		p.spare.Classes = nil // the query was put into them
+		p.verdict = &p.spare
+	}
+}
+
+// keep notes what hooks have made of a query that has passed those at a point.
+func (p *parkedQuery) keep(q *exchange, set *Settings, at passed) {
+	p.set, p.passed = set, at
+	if p.octets = p.octets[:0]; q.octets.Changed {
+		p.octets = append(p.octets, q.event.Data...)
+	}
+	p.member.Copy(&q.member)
+	p.address, p.pool, p.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
 }
 
 type place = parking.Place[parkedQuery]
@@ -62,7 +87,7 @@ type questions struct {
 // not come yet, the query is parked. A query whose client has a parked one is parked too, so that
 // it does not overtake that.
 func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate, drop.Reason) {
-	if last.Empty() {
+	if last.Empty() || q.passed == entered {
 		return undecided, drop.None
 	}
 	w := &s.questions
@@ -106,12 +131,7 @@ func (s *Server) park(q *exchange, at passed, key []byte) (fate, drop.Reason) {
 		}
 		w.asker.Metrics.Asked()
 	}
-	p.More.set, p.More.passed = s.set, at
-	if p.More.octets = p.More.octets[:0]; q.octets.Changed {
-		p.More.octets = append(p.More.octets, q.event.Data...)
-	}
-	p.More.member.Copy(&q.member)
-	p.More.address, p.More.pool, p.More.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
+	p.More.keep(q, s.set, at)
 	return parked, drop.None
 }
 
@@ -133,6 +153,9 @@ func (s *Server) unparked(q *exchange, key []byte, why drop.Reason) (fate, drop.
 	return dropped, why
 }
 
+// waits reports whether queries are parked.
+func (w *questions) waits() bool { return w.lot != nil && w.lot.Len() > 0 }
+
 // hashOfClient returns a hash of the client key of a query, 0 if it has none.
 func (s *Server) hashOfClient(q *exchange) uint64 {
 	w := &s.questions
@@ -143,24 +166,28 @@ func (s *Server) hashOfClient(q *exchange) uint64 {
 	return maphash.Bytes(w.seed, key)
 }
 
-// recall sets what is kept of a query that was parked. If the configuration has changed since, it
-// passes all hooks again.
+// recall sets what is kept of a query that was parked, or is decided again. If the configuration
+// has changed since, it passes all hooks again.
 func (s *Server) recall(q *exchange) {
 	was := q.was
+	if was.More.set == s.set {
+		q.passed = was.More.passed
+		q.member.Copy(&was.More.member)
+		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
+		if len(was.More.octets) > 0 {
+			q.octets.Changed, q.event.Data = true, was.More.octets
+		}
+		if was.More.again {
+			q.event.Verdict = was.More.verdict
+		} else {
+			q.event.Outcome, q.event.Told = was.Outcome, was.More.verdict
+		}
+	}
 	if was.More.again {
 		if s.tracing != nil {
 			q.notes.Lines = append(q.notes.Lines, "decided again, by what another dhcp4d has changed")
 		}
 		return
-	}
-	if was.More.set == s.set {
-		q.passed = was.More.passed
-		q.member.Copy(&was.More.member)
-		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
-		q.event.Outcome, q.event.Told = was.Outcome, was.More.verdict
-		if len(was.More.octets) > 0 {
-			q.octets.Changed, q.event.Data = true, was.More.octets
-		}
 	}
 	waited := s.questions.now - was.Since
 	if s.questions.asker != nil {
@@ -222,7 +249,11 @@ func (s *Server) resume() []*place {
 		}
 	}
 	clear(w.arrived)
-	for p, _ := w.lot.Overdue(w.now, w.asker.Timeout); p != nil; p, _ = w.lot.Overdue(w.now, w.asker.Timeout) {
+	most := w.asker.Timeout
+	if s.ending {
+		most = 0
+	}
+	for p, _ := w.lot.Overdue(w.now, most); p != nil; p, _ = w.lot.Overdue(w.now, most) {
 		w.asker.Link.Shut(p.Number)
 		w.asker.Metrics.Late()
 		w.left = w.lot.Leave(w.left, p, parking.Late)

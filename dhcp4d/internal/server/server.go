@@ -29,7 +29,7 @@
 //	commit.Committer      writes the group's records and syncs
 //	[Acks.done]           is called with the group: sign → IPC, or all dropped if the store has failed
 //	[Again]               has the queries whose answers another dhcp4d has made wrong meanwhile: they
-//	                      enter the next batch, and are decided once more
+//	                      enter the next batch, pass no hook of read again, and are decided anew
 //	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
 //
 // Goroutines share nothing but the book of leases. Its lock is held for one decision at a time,
@@ -92,6 +92,8 @@ type Server struct {
 	// Uptime is the time that parked queries go by; nil: that of package consult.
 	Uptime func() time.Duration
 
+	ending bool // no more datagrams come
+
 	// The current batch.
 	received time.Time
 	now      lease.Time
@@ -132,9 +134,10 @@ type Server struct {
 // exchange is a query and everything that is known about it.
 type exchange struct {
 	in       *udp.Packet
-	was      *place    // where it was parked, or kept to be decided again; nil: it has just been read
-	passed   passed    // hook points that it has passed before it was parked
-	peer     *ipc.Peer // how it and its answer are authenticated; nil: not at all
+	was      *place      // where it was parked, or kept to be decided again; nil: it has just been read
+	passed   passed      // hook points that it has passed before it was parked, or decided
+	kept     parkedQuery // what hooks have made of it, if it may have to be decided again
+	peer     *ipc.Peer   // how it and its answer are authenticated; nil: not at all
 	frame    ipc.Query
 	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
@@ -179,7 +182,18 @@ func (s *Server) Name() string { return "server" }
 // Run serves until the IPC's socket is closed.
 func (s *Server) Run(context.Context) error {
 	udp.Serve(s.IPC, s.Log, s.batch)
+	s.end()
 	return nil
+}
+
+// end gives the queries that still wait their fate. Those that are to be decided again are. For
+// those that wait for the program outside, the time is over.
+func (s *Server) end() {
+	s.ending = true
+	s.Again.end()
+	for s.Again.waits() || s.questions.waits() {
+		s.batch(nil)
+	}
 }
 
 // batch handles the datagrams of one read.
@@ -363,7 +377,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 		return dropped, drop.NoSubnet
 	}
 	q.event.Subnet = q.chosen.Subnet
-	if q.passed != subnet4Select {
+	if q.passed < subnet4Select {
 		if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 			return dropped, why
 		}
@@ -377,6 +391,10 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if a := q.event.Address; a.IsValid() && s.tracing != nil {
 		q.notes.Lines = append(q.notes.Lines,
 			fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
+	}
+	if q.kept.set = nil; s.Commits.Shared() && s.set.Hooks.Receiving() {
+		q.kept.keep(q, s.set, entered)
+		q.kept.verdict = q.event.Verdict
 	}
 	if !s.enter(q) && q.chosen.Subnet.Link == nil {
 		return dropped, s.unfit(q)
@@ -569,7 +587,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	}
 	if needsCommit {
 		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
-			on.query = s.group.Replies.keep(q.in.Data)
+			on.query, on.kept = s.group.Replies.keep(q)
 		}
 		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
 		return waiting, drop.None
