@@ -10,7 +10,7 @@ import (
 )
 
 type metrics struct {
-	duration *prometheus.HistogramVec
+	duration *metric.DurationsVec
 	results  *prometheus.CounterVec
 }
 
@@ -19,15 +19,14 @@ type series struct {
 	point string
 	hook  string
 
-	duration                         prometheus.Observer
+	duration                         *metric.Durations
 	continued, dropped, parked, died prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
 	m := &metrics{
-		duration: prometheus.NewHistogramVec(metric.Histogram(d, "hook_duration_seconds",
-			"Time that a hook took for one event.", metric.HookBuckets()),
-			[]string{"point", "hook"}),
+		duration: metric.NewDurationsVec(d, "hook_duration_seconds",
+			"Time that a hook took for one event.", metric.HookBuckets(), "point", "hook"),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metric.Namespace(d), Name: "hook_results_total",
 			Help: "Calls of hooks, by what they decided.",
@@ -41,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, d drop.Daemon) *metrics {
 func (m *metrics) of(p string, hook string) *series {
 	return &series{
 		point: p, hook: hook,
-		duration:  m.duration.WithLabelValues(p, hook),
+		duration:  m.duration.With(p, hook),
 		continued: m.results.WithLabelValues(p, hook, "continue"),
 		dropped:   m.results.WithLabelValues(p, hook, "drop"),
 		died:      m.results.WithLabelValues(p, hook, "panic"),
@@ -56,7 +55,7 @@ func (m *metrics) ofLast(p string, hook string) *series {
 }
 
 func (s *series) observe(d time.Duration, why drop.Reason) {
-	s.duration.Observe(d.Seconds())
+	s.duration.Observe(d)
 	switch why {
 	case Continue:
 		s.continued.Inc()

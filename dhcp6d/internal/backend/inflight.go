@@ -84,7 +84,7 @@ func (s *Set) Answered(b *Backend, local netip.Addr, message []byte, now time.Ti
 	case left < 0:
 		b.state.series.late.Add(1)
 	default:
-		b.state.series.observe(time.Duration(at - left))
+		b.state.series.trips.Observe(time.Duration(at - left))
 	}
 	b.state.read(number, at)
 	b.state.lag.Store(at - abs(left))

@@ -13,7 +13,6 @@ import (
 type Metrics struct {
 	members atomic.Pointer[[]*member]
 	flights atomic.Pointer[flights]
-	bounds  []float64
 }
 
 var (
@@ -42,19 +41,21 @@ var (
 
 // series are the figures of one backend.
 type series struct {
-	*trips
+	trips                     *metric.Durations
 	timeouts, late, unmatched atomic.Uint64
 }
 
 // NewMetrics declares the series of this package in reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{bounds: metric.RequestBuckets()}
+	m := new(Metrics)
 	m.members.Store(new([]*member))
 	reg.MustRegister(m)
 	return m
 }
 
-func (m *Metrics) series() *series { return &series{trips: newTrips(m.bounds)} }
+func (m *Metrics) series() *series {
+	return &series{trips: metric.NewDurations(metric.RequestBuckets())}
+}
 
 func (m *Metrics) set(members []*member) { m.members.Store(&members) }
 
@@ -86,8 +87,10 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		} {
 			c <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n.Load()), b.Name)
 		}
-		c <- s.metric(descTrip, b.Name, "response")
-		c <- lost(descTrip, m.bounds, s.timeouts.Load(), timeout, b.Name, "timeout")
+		c <- s.trips.Metric(descTrip, b.Name, "response")
+		lost := metric.NewDurations(metric.RequestBuckets())
+		lost.ObserveTimes(s.timeouts.Load(), timeout)
+		c <- lost.Metric(descTrip, b.Name, "timeout")
 	}
 }
 
