@@ -6,19 +6,19 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
-// Entry is what is known about a key.
+// Entry is what is known about a key. What a look at it needs comes first, in 64 octets: an entry
+// is seldom in a cache of the processor.
 type Entry struct {
-	Answer outside.Answer
-	Subnet uint32        // the verdict is for it
-	Until  time.Duration // it is good before
+	key    string
+	Until  time.Duration // the answer is good before
+	Subnet uint32        // the answer is for it
+	used   bool          // since the hand of the cache has passed it
 
 	// Made is what the daemon has made of the answer, for the configuration For.
 	Made, For any
 
-	key  string
-	size int
-	used bool // since the hand of the cache has passed it
-
+	Answer       *outside.Answer
+	size         int
 	next, before *Entry
 }
 
@@ -72,7 +72,7 @@ func (c *Cache) Put(key []byte, subnet uint32, a outside.Answer, until time.Dura
 	if old := c.entries[string(key)]; old != nil {
 		c.remove(old)
 	}
-	e := &Entry{Answer: a, Subnet: subnet, Until: until, key: string(key)}
+	e := &Entry{Answer: &a, Subnet: subnet, Until: until, key: string(key)}
 	e.size = overhead + 2*len(key) + len(a.Reason) + len(a.Pool)
 	for _, class := range a.Classes {
 		e.size += 16 + len(class)

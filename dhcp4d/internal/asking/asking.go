@@ -82,8 +82,17 @@ func (a *Asker) Use(wake func()) {
 	}
 }
 
-// open is the verdict for want of one.
+// open lets a query go on as if nobody had been asked. It never changes.
 var open = &Verdict{}
+
+// kept returns the verdict to keep in place of v. All that say nothing but to continue are one,
+// which is then in the cache of the processor.
+func kept(v *Verdict) *Verdict {
+	if v.Drop || len(v.Classes) > 0 || v.Address.IsValid() || v.Pool != "" || v.LeaseTime != 0 || len(v.Options) > 0 {
+		return v
+	}
+	return open
+}
 
 // Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
 // is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be
@@ -138,12 +147,12 @@ func (a *Asker) without(known *consult.Entry) (*Verdict, drop.Reason) {
 func (a *Asker) recall(known *consult.Entry, by consult.By) (*Verdict, drop.Reason) {
 	if known.For != a { // of an earlier configuration, whose classes had other numbers
 		v := new(Verdict)
-		if wrong := a.read(v, &known.Answer); wrong != outside.None {
+		if wrong := a.read(v, known.Answer); wrong != outside.None {
 			a.Metrics.Wrong(wrong)
 			a.Cache.Remove(a.key)
 			return a.without(nil)
 		}
-		known.Made, known.For = v, a
+		known.Made, known.For = kept(v), a
 	}
 	return a.heed(known.Made.(*Verdict), by)
 }
@@ -220,7 +229,7 @@ func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration, 
 		return v
 	}
 	entry := a.Cache.Put(key, subnet, *answer, now+time.Duration(answer.Keep)*time.Second)
-	entry.Made, entry.For = v, a
+	entry.Made, entry.For = kept(v), a
 	return v
 }
 

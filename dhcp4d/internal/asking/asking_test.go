@@ -3,6 +3,8 @@ package asking
 import (
 	"encoding/binary"
 	"log/slog"
+	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -16,6 +18,27 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 )
+
+func TestOnlyVerdictsThatSayNothingAreOneInMemory(t *testing.T) {
+	for name, v := range map[string]*Verdict{
+		"drop":       {Drop: true, Because: otherReason},
+		"classes":    {Classes: []int{0}},
+		"address":    {Address: netip.MustParseAddr("192.0.2.1")},
+		"pool":       {Pool: "phones"},
+		"lease time": {LeaseTime: 1},
+		"options":    {Options: []outside.Option{{Code: 12}}},
+	} {
+		if kept(v) != v {
+			t.Errorf("a verdict with %s is lost", name)
+		}
+	}
+	if kept(&Verdict{Classes: []int{}}) != open {
+		t.Error("a verdict that says nothing has memory of its own")
+	}
+	if n := reflect.TypeFor[Verdict]().NumField(); n != 7 {
+		t.Errorf("a verdict has %d fields, and kept looks at 7", n)
+	}
+}
 
 // BenchmarkDecide shows what a verdict costs that is kept, of few clients and of as many as the
 // cache takes by default, whose verdicts are in no cache of the processor.
