@@ -77,7 +77,7 @@ test: build clients ## unit tests with the race detector, fuzz seeds, end-to-end
 	go test $(RACE) -p $(ATONCE) -shuffle=on ./test/... $(filter-out ./test/...,$(PACKAGES))
 	go test -tags budget -run Budget ./shared/{attachment,dhcp4,dhcp6,ipc,expression,outside,spool,document} ./dhcp4d/internal/{server,hooks,radius,kea,config} ./dhcp6d/internal/{server,hooks,config,listen} ./clients/relay # work for each octet
 ifdef RACE
-	go test -shuffle=on ./dhcp4d/internal/store # exhaustive without the race detector only
+	go test -shuffle=on ./dhcp4d/internal/store/disk # exhaustive without the race detector only
 	go test -run Allocations ./shared/expression # with the race detector package regexp allocates
 endif
 
@@ -89,7 +89,7 @@ endif
 
 bench: ## micro-benchmarks of codecs, loops, table and store with a million leases; LARGE=1 for ten million too
 	go test -run '^$$' -bench . -benchtime 200ms ./shared/... ./dhcp6d/...
-	$(if $(LARGE),STORE_LARGE=1) go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/{lease,pool,reply,network,config,server,commit,store,store/postgres}
+	$(if $(LARGE),STORE_LARGE=1) go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/{lease,pool,reply,network,config,server,commit,store/disk,store/postgres}
 	go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/table $(if $(LARGE),-args -tenmillion)
 
 bench-compare: build clients ## measure our pair, Kea's and a bare one side by side (CPU, rate, latency, memory), in OUT; COMPARE=flags

@@ -12,20 +12,20 @@ import (
 // want leases to be kept, and tests compare the other stores with it.
 type memory struct {
 	mu      sync.Mutex // for Stats, which any goroutine may call
-	records map[[keyLen]byte][]byte
+	records map[[KeyLen]byte][]byte
 	changes uint64
-	key     [keyLen]byte
+	key     [KeyLen]byte
 }
 
 // NewMemory makes an empty store in memory.
-func NewMemory() Store { return &memory{records: make(map[[keyLen]byte][]byte)} }
+func NewMemory() Store { return &memory{records: make(map[[KeyLen]byte][]byte)} }
 
 func (m *memory) Load(fn func(*lease.Binding) error) (Loaded, error) {
 	began := time.Now()
 	var l Loaded
 	var b lease.Binding
 	for key, value := range m.records {
-		if err := decode(&b, key[:], value); err != nil {
+		if err := Decode(&b, key[:], value); err != nil {
 			return l, err
 		}
 		l.Count(&b)
@@ -42,12 +42,12 @@ func (m *memory) Commit(records []lease.Binding) ([]Refusal, error) {
 	defer m.mu.Unlock()
 	for i := range records {
 		r := &records[i]
-		key := [keyLen]byte(appendKey(m.key[:0], r))
+		key := [KeyLen]byte(AppendKey(m.key[:0], r))
 		if r.State == lease.NoState {
 			delete(m.records, key)
 			continue
 		}
-		m.records[key] = appendValue(m.records[key][:0], r)
+		m.records[key] = AppendValue(m.records[key][:0], r)
 	}
 	m.changes += uint64(len(records))
 	return nil, nil

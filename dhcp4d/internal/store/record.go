@@ -10,32 +10,31 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// The kinds of keys. The package comment has the layout of both.
-const (
-	headerKind  = 0x00
-	bindingKind = 0x01
-)
+// BindingKind is the first octet of a record's key. A store may have other keys for itself.
+const BindingKind = 0x01
+
+// KeyLen is the length of a record's key in octets.
+const KeyLen = 1 + 4 + 4
 
 const (
-	keyLen        = 1 + 4 + 4 // kind, address, port set
 	recordVersion = 1
 	fixedLen      = 1 + 1 + 1 + 1 + 4 + 3*8 + 16 + 2 + 2
 )
 
-// appendKey appends the key of r: its address and port set.
-func appendKey(dst []byte, r *lease.Binding) []byte {
+// AppendKey appends the key of r: its address and port set.
+func AppendKey(dst []byte, r *lease.Binding) []byte {
 	a := r.Addr.As4()
-	dst = append(dst, bindingKind, a[0], a[1], a[2], a[3])
+	dst = append(dst, BindingKind, a[0], a[1], a[2], a[3])
 	return binary.BigEndian.AppendUint32(dst, uint32(r.Ports))
 }
 
-// valueLen returns how many octets appendValue appends.
-func valueLen(r *lease.Binding) int {
+// ValueLen returns how many octets AppendValue appends.
+func ValueLen(r *lease.Binding) int {
 	return fixedLen + len(r.HWAddr) + len(r.Client) + len(r.Point)
 }
 
-// appendValue appends everything of r but its key.
-func appendValue(dst []byte, r *lease.Binding) []byte {
+// AppendValue appends everything of r but its key.
+func AppendValue(dst []byte, r *lease.Binding) []byte {
 	if len(r.HWAddr) > math.MaxUint8 || len(r.Client) > math.MaxUint16 || len(r.Point) > math.MaxUint16 {
 		panic("store: a binding longer than anything that DHCPv4 can carry")
 	}
@@ -58,9 +57,9 @@ func appendValue(dst []byte, r *lease.Binding) []byte {
 
 var errRecord = errors.New("record is malformed")
 
-// decode reads a record into r. The slices of r then point into value.
-func decode(r *lease.Binding, key, value []byte) error {
-	if len(key) != keyLen || key[0] != bindingKind || len(value) < 1 {
+// Decode reads a record into r. The slices of r then point into value.
+func Decode(r *lease.Binding, key, value []byte) error {
+	if len(key) != KeyLen || key[0] != BindingKind || len(value) < 1 {
 		return errRecord
 	}
 	if value[0] > recordVersion {

@@ -12,6 +12,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/postgres"
 )
 
@@ -35,8 +36,8 @@ type Options struct {
 	Small bool
 }
 
-func (o Options) onDisk() store.Options {
-	return store.Options{Log: o.Log, Now: o.Now, Made: o.Made, FS: o.FS, Go: o.Go, Small: o.Small}
+func (o Options) onDisk() disk.Options {
+	return disk.Options{Log: o.Log, Now: o.Now, Made: o.Made, FS: o.FS, Go: o.Go, Small: o.Small}
 }
 
 // Open opens the store that url names: "memory:", which forgets everything when the process ends,
@@ -44,14 +45,17 @@ func (o Options) onDisk() store.Options {
 // not exist. It refuses a directory that another process holds, and a directory or database that
 // has a newer format, is damaged, or has something else in it. Then it has changed nothing.
 func Open(url string, o Options) (store.Store, error) {
-	if database.IsURL(url) {
+	switch {
+	case url == "memory:":
+		return store.NewMemory(), nil
+	case database.IsURL(url):
 		p, err := postgres.Open(url, o.Log, o.Clock)
 		if err != nil {
 			return nil, err
 		}
 		return p, nil
 	}
-	return store.Open(url, o.onDisk())
+	return disk.Open(url, o.onDisk())
 }
 
 // MayPass reports whether [Open] may succeed later although nobody changes the configuration.
@@ -64,14 +68,14 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 	if database.IsURL(url) {
 		return postgres.Read(url, fn)
 	}
-	return store.Read(url, o.onDisk(), fn)
+	return disk.Read(url, o.onDisk(), fn)
 }
 
-// Repair is [store.Repair] for every kind of store.
+// Repair is [disk.Repair] for every kind of store.
 func Repair(url string, o Options, accept bool) (store.Repaired, error) {
 	if database.IsURL(url) {
 		return store.Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools",
 			url)
 	}
-	return store.Repair(url, o.onDisk(), accept)
+	return disk.Repair(url, o.onDisk(), accept)
 }

@@ -1,0 +1,129 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// A blockFile is written in whole blocks. A write is durable when it returns.
+type blockFile struct {
+	direct *direct  // where the kernel can write past its cache
+	file   vfs.File // elsewhere
+	noSync bool
+}
+
+// openBlockFile opens a file that exists.
+func openBlockFile(o Options, path string) (*blockFile, error) {
+	if a, ok := o.FS.(*anchored); ok && !o.noSync {
+		switch d, err := a.openDirect(path); {
+		case err == nil:
+			return &blockFile{direct: d}, nil
+		case !errors.Is(err, unix.EINVAL):
+			return nil, err
+		}
+	}
+	f, err := o.FS.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	return &blockFile{file: f, noSync: o.noSync}, nil
+}
+
+func (f *blockFile) write(b []byte, at int64) error {
+	if f.direct != nil {
+		return f.direct.write(b, at)
+	}
+	if _, err := f.file.WriteAt(b, at); err != nil || f.noSync {
+		return err
+	}
+	return f.file.SyncData()
+}
+
+func (f *blockFile) close() error {
+	if f.direct != nil {
+		return f.direct.close()
+	}
+	return f.file.Close()
+}
+
+// newBlockBuffer returns memory for writes that bypass the page cache: whole pages outside of the
+// Go heap.
+func newBlockBuffer(size int) []byte {
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		panic(fmt.Sprintf("store: no memory for a batch: %v", err))
+	}
+	return b
+}
+
+func freeBlockBuffer(b []byte) {
+	if b != nil {
+		_ = unix.Munmap(b[:cap(b)])
+	}
+}
+
+// A direct is a file that is written past the page cache. A write is one system call, and durable
+// when it returns.
+//
+// While the disk is quick, the Go scheduler does not know about the call. If it knew, its monitor
+// would take the processor away after 20 µs, wake another thread for it, and put that thread to
+// sleep again. With 16 exchanges in flight this cost more CPU than the writing. The price is that a
+// garbage collection may have to wait for a write. So the scheduler knows about the write that
+// follows a slow one, and at most one slow write holds a processor.
+type direct struct {
+	file *os.File
+	fd   int
+	slow bool // the last write took long
+}
+
+// patience is how long a write may take before the scheduler is told about the next one.
+const patience = 5 * time.Millisecond
+
+// openDirect fails with EINVAL where the file system cannot do it.
+func (a *anchored) openDirect(path string) (*direct, error) {
+	f, err := a.openFile(path, os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &direct{file: f, fd: int(f.Fd()), slow: true}, nil
+}
+
+// write takes whole blocks outside of the Go heap.
+func (d *direct) write(b []byte, at int64) error {
+	for len(b) > 0 {
+		began := time.Now()
+		n, err := d.pwrite(b, at)
+		d.slow = time.Since(began) > patience
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("write: %w", err)
+		case n == 0:
+			return io.ErrShortWrite
+		default:
+			b, at = b[n:], at+int64(n)
+		}
+	}
+	return nil
+}
+
+func (d *direct) pwrite(b []byte, at int64) (int, error) {
+	if d.slow {
+		return unix.Pwrite(d.fd, b, at)
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), uintptr(at), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func (d *direct) close() error { return d.file.Close() }

@@ -1,0 +1,111 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+)
+
+// damage is the error of a store that is damaged. Its text follows the name of the directory.
+type damage struct {
+	file string
+	at   int64 // offset in the file; -1 where there is none
+	why  string
+	lost loss
+}
+
+// loss is the most that has been lost of the acknowledged changes.
+type loss struct {
+	known       bool       // whether the other fields are known
+	first, last uint64     // batches; first > last: none
+	since       lease.Time // the time of the last batch before them, 0 if that is not known
+}
+
+func (d *damage) Error() string {
+	var b strings.Builder
+	b.WriteString("is damaged: " + d.file)
+	if d.at >= 0 {
+		fmt.Fprintf(&b, " at offset %d", d.at)
+	}
+	b.WriteString(": " + d.why)
+	if l := d.lost.String(); l != "" {
+		b.WriteString("; " + l)
+	}
+	b.WriteString(remedy)
+	return b.String()
+}
+
+func (l loss) String() string {
+	switch {
+	case !l.known:
+		return ""
+	case l.first > l.last:
+		return "no acknowledged lease is lost"
+	}
+	text := fmt.Sprintf("lost are at most the changes of batches %d to %d", l.first, l.last)
+	if l.first == l.last {
+		text = fmt.Sprintf("lost are at most the changes of batch %d", l.first)
+	}
+	if l.since != 0 {
+		text += ", acknowledged after " + time.Unix(int64(l.since), 0).UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// remedy is what a start says to do about a damage. A repair leaves it out.
+const remedy = "; restore a backup, or see what can be saved with dhcp4d store repair"
+
+// pebbleDamage is a damage that Pebble or the codec of records has found. There is no repair for
+// it.
+type pebbleDamage struct{ err error }
+
+func (d *pebbleDamage) Unwrap() error { return d.err }
+
+func (d *pebbleDamage) Error() string {
+	why, _, _ := strings.Cut(d.err.Error(), "\n") // Pebble's go on with details
+	return "is damaged: " + why + remedy
+}
+
+// damaged is a damage that Pebble or the codec of records has found.
+func damaged(err error) error {
+	switch {
+	case errors.As(err, new(*damage)), errors.As(err, new(*pebbleDamage)), errors.As(err, new(*unreadableError)):
+		return err
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
+		return &unreadableError{err}
+	}
+	return &pebbleDamage{err}
+}
+
+// unreadableError says that a file or the directory of a store cannot be read, and what to do.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Unwrap() error {
+	if errors.Is(e.err, fs.ErrNotExist) { // which would say that there is no store
+		return nil
+	}
+	return e.err
+}
+
+func (e *unreadableError) Error() string {
+	why, _, _ := strings.Cut(e.err.Error(), "\n")
+	text := "cannot be read: " + why
+	switch {
+	case errors.Is(e.err, fs.ErrPermission):
+		return text + "; give it to the user that dhcp4d runs as"
+	case errors.Is(e.err, syscall.ENOTDIR):
+		return text + "; name a directory in DHCP4D_STORE, or move that file away, then" + remedy[1:]
+	case errors.As(e.err, new(*notFileError)):
+		return text + "; move it away, then" + remedy[1:]
+	case errors.Is(e.err, syscall.EISDIR):
+		return text + "; move that directory away, then" + remedy[1:]
+	case errors.Is(e.err, fs.ErrNotExist), errors.Is(e.err, syscall.ELOOP):
+		return text + ", although its name is there; remove that link, then" + remedy[1:]
+	}
+	return text + "; see in the kernel's log whether the disk fails, copy the directory to another, or" + remedy[1:]
+}

@@ -1,0 +1,568 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+)
+
+// journal is the store as a log of batches in segments. The package comment has the bytes.
+//
+// A commit is one write of whole blocks behind the last batch, which is durable when the write
+// returns. An index in memory has the place of the latest record of every binding. The oldest
+// segment is emptied beside the commits (clean.go). When no record in it counts any more, its file
+// is written over without being cleared: what is left of its old batches has old numbers.
+//
+// After an opening, the journal goes on behind the last whole batch of its newest segment. That
+// batch may be readable without being durable, so it is first written again, in its place and
+// unchanged. Anything behind it is a write that was cut short, and is overwritten.
+//
+// The space stays bounded whatever fails. A start needs no new file. The next segment is made when
+// the newest is half full, out of an old file if there is one. A new file is made under another
+// name, and renamed when it is whole. So an attempt that fails leaves at most this one file, and
+// the next attempt overwrites it. Old segments beyond keepUnused are removed.
+type journal struct {
+	dir   string
+	o     Options
+	size  int // of a segment
+	claim *claim
+	label label
+	clockMark
+
+	loaded bool
+	broken error   // why the store has failed
+	lost   failure // found by Check
+
+	segments []*segment // in use, oldest first; the last is written to
+	unused   []string   // files that hold nothing that counts, and can be written over
+	surplus  []string   // files that can be removed
+	last     uint64     // number of the last batch
+	sum      uint32     // its checksum
+	clock    lease.Time
+	index    index
+
+	out   *blockFile // the newest segment's, nil while the journal is not open for writing
+	batch []byte     // memory of the batch that is being made
+	next  *task      // the segment after the newest
+	clean cleaning
+
+	allowed int       // how many segments there may be before the oldest is emptied
+	noFile  bool      // the last failure was that the next segment could not be made
+	found   watermark // as scan has read it
+	needs   uint64    // until a repair is finished: a batch that does not exist, and that each batch needs
+	durable progress  // of the last batch that was acknowledged, or found at the start
+
+	mark    marker
+	records atomic.Uint64
+	emptied atomic.Uint64
+	bytes   atomic.Uint64
+	memory  atomic.Uint64
+}
+
+// keepUnused is how many free files are kept to be written over.
+const keepUnused = 2
+
+var errClosed = errors.New("it is not open for writing")
+
+func openJournal(dir string, o Options) (_ store.Store, err error) {
+	if o.Go == nil {
+		o.Go = func(work func()) { go work() }
+	}
+	j, names, err := claimJournal(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	j.batch = newBlockBuffer(min(batchSize, j.size))
+	defer func() {
+		if err != nil {
+			_ = j.shut()
+			j.release()
+			err = fmt.Errorf("lease store %s %w", dir, err)
+		}
+	}()
+	j.clockMark = clockMark{
+		dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label,
+		clocked: j.label.clocked, repaired: j.label.repaired,
+	}
+	if j.label.making ||
+		(j.label.format == 1 && !slices.ContainsFunc(names, isSegment) && !slices.Contains(names, watermarkName)) {
+		if err := j.make(); err != nil {
+			return nil, fmt.Errorf("cannot be made: %w", err)
+		}
+		if o.Made != nil {
+			o.Made(dir)
+		}
+	}
+	return j, nil
+}
+
+// claimJournal claims the directory of a journal and reads its label. It reads no segment. Names
+// are the files in the directory. The caller must close the journal.
+func claimJournal(dir string, o Options) (j *journal, names []string, err error) {
+	j = &journal{dir: dir, o: o, size: segmentSize}
+	if o.Small {
+		j.size = smallSize
+	}
+	if j.claim, names, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
+		return nil, nil, fmt.Errorf("lease store %s %w", dir, err)
+	}
+	j.o.FS = j.claim.fs()
+	return j, names, nil
+}
+
+// make makes a new journal in a directory that holds nothing that was acknowledged.
+func (j *journal) make() error {
+	j.label = label{format: format, store: newStoreID(), making: true}
+	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+		return err
+	}
+	if err := j.openMark(true); err != nil {
+		return err
+	}
+	if err := j.advance(); err != nil {
+		return err
+	}
+	j.label.making = false
+	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+		return err
+	}
+	j.loaded = true // a new store needs no Load
+	return nil
+}
+
+// openMark opens the watermark that scan has read, or makes a new one.
+func (j *journal) openMark(anew bool) error {
+	mark := j.found
+	if anew {
+		mark = watermark{store: j.label.store, number: 2, batch: j.last, sum: j.sum}
+		if len(j.segments) > 0 {
+			mark.segment = j.current().number
+		}
+		if err := newWatermark(j.o, j.dir, mark); err != nil {
+			return err
+		}
+	}
+	if err := j.claim.keep(watermarkName); err != nil {
+		return err
+	}
+	return j.mark.open(j.o, j.dir, mark)
+}
+
+func (j *journal) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
+	began := time.Now()
+	var l store.Loaded
+	var err error
+	if j.loaded && j.out != nil {
+		err = j.stopCleaning() // so that what is read is what counts
+	} else {
+		err = j.scan()
+	}
+	if err == nil {
+		l.Newest = j.clock
+		err = j.each(func(b *lease.Binding) error {
+			l.Count(b)
+			return fn(b)
+		})
+	}
+	if err != nil {
+		return l, err
+	}
+	if j.out == nil {
+		if err := j.begin(); err != nil {
+			return l, fmt.Errorf("lease store %s cannot be written: %w", j.dir, err)
+		}
+		j.loaded = true
+	}
+	l.Took = time.Since(began)
+	return l, nil
+}
+
+// begin opens for writing the journal that scan has read.
+func (j *journal) begin() error {
+	// A name in the directory may not be durable yet: an error, or the end of a process, may have
+	// come between its making and the sync.
+	if err := syncDir(j.o.FS, j.dir); err != nil {
+		return err
+	}
+	if len(j.segments) > 0 {
+		if err := j.writeLastAgain(); err != nil {
+			return err
+		}
+	}
+	old := j.label.format == 1
+	if old {
+		j.label = label{format: format, store: newStoreID()}
+	}
+	if err := j.openMark(old); err != nil {
+		return err
+	}
+	if old {
+		if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+			return err
+		}
+	}
+	j.trim()
+	for _, name := range j.surplus {
+		_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many does no harm
+	}
+	j.surplus = nil
+	for _, s := range j.segments {
+		if err := j.claim.keep(s.name); err != nil {
+			return err
+		}
+	}
+	j.acknowledge(progress{j.last, j.sum})
+	j.measure()
+	if len(j.segments) == 0 || j.current().format == 1 { // which holds no batches of format 2
+		return j.advance()
+	}
+	return nil
+}
+
+// writeLastAgain makes the last batch durable, and opens its segment for writing.
+func (j *journal) writeLastAgain() (err error) {
+	s := j.current()
+	if j.out, err = openBlockFile(j.o, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
+		return err
+	}
+	if j.last <= j.found.batch { // the watermark says that it is durable
+		return nil
+	}
+	at, last, err := j.lastBatch(s, j.batch)
+	if err != nil {
+		return err
+	}
+	return j.out.write(last, int64(at))
+}
+
+func (j *journal) current() *segment { return j.segments[len(j.segments)-1] }
+
+// account enters the next record of s into the index, where it replaces an earlier record of its
+// binding.
+func (j *journal) account(record []byte, s *segment) {
+	at := place(s.number, s.records)
+	s.records++
+	s.octets += lengthLen + len(record)
+	var old uint32
+	var had bool
+	if record[store.KeyLen+1] == byte(lease.NoState) {
+		old, had = j.index.remove(record)
+	} else {
+		old, had = j.index.put(record, at)
+		s.live++
+	}
+	if had {
+		if o := j.segmentOf(old); o != nil {
+			o.live--
+		}
+	}
+}
+
+// segmentOf returns the segment of a place, nil if it is not in use any more. Numbers rise, mostly
+// by one.
+func (j *journal) segmentOf(at uint32) *segment {
+	number := uint16(at >> 16)
+	for i := min(int(number-uint16(j.segments[0].number)), len(j.segments)-1); i >= 0; i-- {
+		if uint16(j.segments[i].number) == number {
+			return j.segments[i]
+		}
+	}
+	return nil
+}
+
+// Commit implements Store. It refuses no record.
+func (j *journal) Commit(records []lease.Binding) ([]store.Refusal, error) {
+	if err := j.lost.err(); err != nil && j.broken == nil {
+		j.broken = err
+	}
+	if j.broken == nil && j.out == nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrFailed, errClosed)
+	}
+	j.index.prefetch(records)
+	for done := 0; done < len(records) && j.broken == nil; {
+		n, err := j.commit(records[done:])
+		done += n
+		j.broken = err
+	}
+	if j.broken != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrFailed, j.broken)
+	}
+	j.records.Add(uint64(len(records)))
+	return nil, nil
+}
+
+// commit writes as many records as one batch takes, and moves some records out of the oldest
+// segment.
+func (j *journal) commit(records []lease.Binding) (n int, err error) {
+	switch end := j.current().end; {
+	case end+blockSize > j.size:
+		if err := j.advance(); err != nil {
+			return 0, err
+		}
+	case end >= j.size/2 && j.next == nil:
+		j.prepare()
+	}
+	s := j.current()
+	room := min(j.size-s.end, cap(j.batch))
+	b := j.batch[:headerLen]
+	for ; n < len(records) && len(b)+recordLen(&records[n]) <= room && s.records < maxRecords; n++ {
+		start := len(b)
+		b = appendRecord(b, &records[n])
+		j.account(b[start+lengthLen:], s)
+	}
+	if n == 0 { // no room for the first
+		s.end = j.size
+		return 0, nil
+	}
+	b, freed, err := j.move(b, room, s)
+	if err != nil {
+		return 0, err
+	}
+	if err := j.write(b, s, freed); err != nil {
+		return 0, err
+	}
+	if freed != nil {
+		j.segments = j.segments[1:]
+		j.claim.drop(freed.name)
+		j.unused = append(j.unused, freed.name)
+		j.emptied.Add(1)
+	}
+	return n, nil
+}
+
+// write writes the batch b behind the last one in s. When it is durable, nothing in freed is needed
+// any more.
+func (j *journal) write(b []byte, s, freed *segment) error {
+	j.clock = max(j.clock, j.o.Now())
+	h := batchHeader{store: j.label.store, segment: s.number, before: j.sum, number: j.last + 1, clock: j.clock}
+	h.head = j.segments[0].first
+	if freed != nil {
+		h.head = j.segments[1].first
+	}
+	if h.head == 0 { // s is the oldest, and this its first batch
+		h.head = h.number
+	}
+	if j.needs != 0 {
+		h.head = j.needs
+	}
+	whole, sum := seal(b, &h)
+	if err := j.out.write(whole, int64(s.end)); err != nil {
+		return err
+	}
+	if s.first == 0 {
+		s.first = h.number
+	}
+	s.last, s.end = h.number, s.end+len(whole)
+	j.last, j.sum = h.number, sum
+	j.acknowledge(progress{j.last, j.sum})
+	j.memory.Store(uint64(j.index.octets()) + uint64(cap(j.batch)))
+	return nil
+}
+
+// ForgetClock has the next commit write the present time, even if the journal has seen a later one.
+func (j *journal) ForgetClock() { j.clock = 0 }
+
+func (j *journal) acknowledge(p progress) {
+	j.durable = p
+	j.mark.note(p)
+}
+
+// Check implements Store.
+func (j *journal) Check() error {
+	return checked(j.claim, &j.mark, &j.lost)
+}
+
+// advance goes on to the next segment.
+func (j *journal) advance() error {
+	if j.next == nil {
+		j.prepare()
+	}
+	r := j.next.result()
+	if r.err != nil { // it may have failed a while ago: try again
+		j.prepare()
+		r = j.next.result()
+	}
+	j.next = nil
+	if j.noFile = r.err != nil; j.noFile {
+		return r.err
+	}
+	if j.out != nil {
+		if err := j.out.close(); err != nil {
+			_ = r.file.close()
+			return err
+		}
+	}
+	j.out = r.file
+	j.segments = append(j.segments, &segment{name: r.name, number: r.number, format: format})
+	j.allow()
+	j.measure()
+	return nil
+}
+
+// prepare makes the next segment beside the commits, and notes in the watermark that it is there.
+func (j *journal) prepare() {
+	number := j.nextNumber()
+	name := segmentName(number)
+	j.trim()
+	old, surplus := "", j.surplus
+	j.surplus = nil
+	if len(j.unused) > 0 {
+		old, j.unused = j.unused[0], j.unused[1:]
+	}
+	j.next = j.later(func() (a task) {
+		a.number, a.name = number, name
+		if a.file, a.err = newSegment(j.o, j.dir, old, name, j.size); a.err == nil {
+			if a.err = errors.Join(j.claim.keep(name), j.mark.raise(number)); a.err != nil {
+				_ = a.file.close()
+			}
+		}
+		for _, name := range surplus {
+			_ = j.o.FS.Remove(j.o.FS.PathJoin(j.dir, name)) // a file too many does no harm
+		}
+		return a
+	})
+}
+
+// nextNumber returns the number of the segment after the newest.
+func (j *journal) nextNumber() uint32 {
+	if len(j.segments) == 0 {
+		return max(1, j.found.segment)
+	}
+	return following(j.current().number)
+}
+
+// trim marks the unused files beyond keepUnused as surplus. It keeps the next segment if that has
+// been made, because the watermark says that it is there.
+func (j *journal) trim() {
+	j.keepFirst(segmentName(j.nextNumber()))
+	if n := len(j.unused); n > keepUnused {
+		j.surplus = append(j.surplus, j.unused[keepUnused:]...)
+		j.unused = j.unused[:keepUnused:keepUnused]
+	}
+}
+
+// measure computes how much of the disk the journal takes.
+func (j *journal) measure() {
+	files := len(j.segments) + len(j.unused) + len(j.surplus)
+	if j.next != nil {
+		files++
+	}
+	j.bytes.Store(uint64(files)*uint64(j.size) + 2*blockSize)
+}
+
+// stopCleaning waits until no segment is being read for emptying. It returns why the store has
+// failed, if it has.
+func (j *journal) stopCleaning() error {
+	j.clean.stop()
+	return j.broken
+}
+
+// Reopen implements Store; the next Load reads everything again.
+func (j *journal) Reopen() error {
+	_ = j.shut() // the error is the one that it failed with
+	if err := j.claim.renew(j.label.store); err != nil {
+		return j.inDir(err)
+	}
+	j.o.FS = j.claim.fs()
+	if j.noFile {
+		// Without the next segment the journal would fail again at once. Making the file takes less
+		// time than reading everything, so it comes first.
+		if err := makeFile(j.o, j.dir, segmentName(j.nextNumber()), j.size); err != nil {
+			return fmt.Errorf("lease store %s: %w", j.dir, err)
+		}
+		j.noFile = false
+	}
+	if err := j.scan(); err != nil {
+		return err
+	}
+	if err := j.begin(); err != nil {
+		_ = j.shut()
+		return fmt.Errorf("lease store %s: %w", j.dir, err)
+	}
+	j.broken = nil
+	j.lost.clear()
+	return nil
+}
+
+func (j *journal) Stats() store.Stats {
+	return store.Stats{
+		Bytes: j.bytes.Load(), Records: j.records.Load(), Compactions: j.emptied.Load(), Memory: j.memory.Load(),
+	}
+}
+
+func (j *journal) Close() error {
+	err := j.shut()
+	j.release()
+	freeBlockBuffer(j.batch)
+	j.batch = nil
+	if err != nil {
+		return fmt.Errorf("lease store %s: %w", j.dir, err)
+	}
+	return nil
+}
+
+// shut closes every file. It leaves an exact watermark. Commits need no sync: they are durable.
+func (j *journal) shut() error {
+	_ = j.stopCleaning()
+	var errs []error
+	if j.next != nil {
+		if r := j.next.result(); r.err == nil {
+			errs = append(errs, r.file.close())
+		}
+		j.next = nil
+	}
+	if j.out != nil {
+		errs = append(errs, j.out.close())
+		j.out = nil
+	}
+	errs = append(errs, j.mark.close())
+	return errors.Join(errs...)
+}
+
+func (j *journal) release() {
+	if j.claim != nil {
+		j.claim.release()
+		j.claim = nil
+	}
+}
+
+// task is work beside the commits, and its result.
+type task struct {
+	done chan struct{}
+
+	file    *blockFile
+	name    string
+	number  uint32
+	content []byte
+	err     error
+}
+
+// later starts work beside the commits. The task has its result once it is ready.
+func (j *journal) later(work func() task) *task {
+	a := &task{done: make(chan struct{})}
+	j.o.Go(func() {
+		r := work()
+		a.file, a.name, a.number, a.content, a.err = r.file, r.name, r.number, r.content, r.err
+		close(a.done)
+	})
+	return a
+}
+
+func (a *task) ready() bool {
+	select {
+	case <-a.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *task) result() *task {
+	<-a.done
+	return a
+}
