@@ -187,6 +187,9 @@ func resolve(n *yaml.Node, done map[*yaml.Node]bool) *yaml.Node {
 			child = child.Alias
 			n.Content[i] = child
 		}
+		if n.Kind == yaml.MappingNode && i%2 == 1 {
+			placeEmpty(child, n.Content[i-1])
+		}
 		anchored := child.Anchor != ""
 		if anchored {
 			finished, seen := done[child]
@@ -206,6 +209,14 @@ func resolve(n *yaml.Node, done map[*yaml.Node]bool) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// placeEmpty gives a value without text the place of its key, if the key ends a line. Otherwise the
+// place is in the next line, which may not be in the document.
+func placeEmpty(value, key *yaml.Node) {
+	if value.Kind == yaml.ScalarNode && value.Value == "" && value.Style == 0 && value.Line > key.Line {
+		value.Line, value.Column = key.Line, key.Column
+	}
 }
 
 // List returns the elements of a list.

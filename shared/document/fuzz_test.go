@@ -19,6 +19,7 @@ var seeds = []string{
 	"&a [*a]",
 	"a: |\n  one\n  two\nb: >-\n  one\n  two\n? [1, 2]\n: c\n",
 	"<<: {a: 1}\na: 2\na: 3\n--- \nb",
+	"? a", // an empty value, which has no place of its own
 	"# nothing",
 }
 
