@@ -1,6 +1,8 @@
 package consult
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -28,7 +30,7 @@ var bys = [byCount]string{"cache", "answer", "policy_open", "policy_stale", "pol
 type Metrics struct {
 	asked, late, connections prometheus.Counter
 	parked, away, entries    prometheus.Gauge
-	waited                   prometheus.Histogram
+	waited                   *metric.Durations
 	decided                  [byCount]prometheus.Counter
 	wrong                    [outside.WrongCount]prometheus.Counter
 }
@@ -62,8 +64,8 @@ func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 			"Whether the program outside is away: 1 if there is no connection to it, else 0."),
 		entries: gauge("outside_verdicts",
 			"Verdicts of the program outside that are kept, also those whose time is over."),
-		waited: metric.Once(reg, prometheus.NewHistogram(metric.Histogram(d, "outside_wait_seconds",
-			"How long queries were parked.", prometheus.ExponentialBuckets(100e-6, 4, 8)))),
+		waited: metric.Once(reg, metric.NewDurationsVec(d, "outside_wait_seconds", "How long queries were parked.",
+			prometheus.ExponentialBuckets(100e-6, 4, 8))).With(),
 	}
 	for by := range m.decided {
 		m.decided[by] = decided.WithLabelValues(bys[by])
@@ -90,8 +92,8 @@ func (m *Metrics) Asked() { m.asked.Inc() }
 // Late counts a question without an answer in time.
 func (m *Metrics) Late() { m.late.Inc() }
 
-// Left notes that a query has waited, in seconds.
-func (m *Metrics) Left(seconds float64) { m.waited.Observe(seconds) }
+// Left notes how long a query has waited.
+func (m *Metrics) Left(waited time.Duration) { m.waited.Observe(waited) }
 
 // Set sets the gauges.
 func (m *Metrics) Set(parked, verdicts int) {

@@ -1,13 +1,5 @@
 package metric
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-)
-
 // Buckets is a set of upper bounds in seconds.
 type Buckets []float64
 
@@ -27,17 +19,5 @@ func HookBuckets() Buckets {
 func CommitBuckets() Buckets {
 	return Buckets{
 		10e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1,
-	}
-}
-
-// Histogram returns the options of a histogram of seconds with classic and native buckets. Native
-// buckets need a scrape by protobuf; classic ones work everywhere.
-func Histogram(d drop.Daemon, name, help string, b Buckets) prometheus.HistogramOpts {
-	return prometheus.HistogramOpts{
-		Namespace: Namespace(d), Name: name, Help: help,
-		Buckets:                         b,
-		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  160,
-		NativeHistogramMinResetDuration: time.Hour,
 	}
 }

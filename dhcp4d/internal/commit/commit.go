@@ -448,7 +448,7 @@ func (c *Committer[R]) commit(g *Group[R]) error {
 	}
 	took := time.Since(began)
 	c.quick.Store(took <= quickLimit)
-	c.cfg.Metrics.commits.Observe(took.Seconds())
+	c.cfg.Metrics.commits.Observe(took)
 	if g.Refused = refused; len(refused) > 0 {
 		c.cfg.Metrics.refused.Add(float64(len(refused)))
 	}

@@ -13,7 +13,7 @@ import (
 
 // Metrics are the series of the store.
 type Metrics struct {
-	commits prometheus.Histogram
+	commits *metric.Durations
 	errs    *prometheus.CounterVec
 	replay  prometheus.Gauge
 	refused prometheus.Counter
@@ -33,11 +33,12 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 		Help: "Failures of the lease store, by what failed: commit, check, reopen, load. " +
 			"\"forgotten\" counts how often a database had lost commits, and dhcp4d wrote them again.",
 	}, []string{"op"})
+	commits := metric.NewDurationsVec(drop.DHCP4D, "store_commit_seconds",
+		"Time to put one group of bindings on stable storage, sync included.", metric.CommitBuckets())
 	m := &Metrics{
-		made: time.Now(),
-		errs: errs,
-		commits: prometheus.NewHistogram(metric.Histogram(drop.DHCP4D, "store_commit_seconds",
-			"Time to put one group of bindings on stable storage, sync included.", metric.CommitBuckets())),
+		made:         time.Now(),
+		errs:         errs,
+		commits:      commits.With(),
 		commitErrors: errs.WithLabelValues("commit"),
 		checkErrors:  errs.WithLabelValues("check"),
 		reopenErrors: errs.WithLabelValues("reopen"),
@@ -64,7 +65,7 @@ func NewMetrics(r prometheus.Registerer, s store.Store) *Metrics {
 		Name: "dhcp4d_store_commit_waiting_seconds",
 		Help: "How long the commit under way has been waiting for the disk, 0 if there is none.",
 	}, m.waiting)
-	r.MustRegister(errs, m.commits, m.replay, m.refused, m.foreign, age, waiting, figures{s})
+	r.MustRegister(errs, commits, m.replay, m.refused, m.foreign, age, waiting, figures{s})
 	return m
 }
 

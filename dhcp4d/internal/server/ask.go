@@ -191,7 +191,7 @@ func (s *Server) recall(q *exchange) {
 	}
 	waited := s.questions.now - was.Since
 	if s.questions.asker != nil {
-		s.questions.asker.Metrics.Left(waited.Seconds())
+		s.questions.asker.Metrics.Left(waited)
 	}
 	if s.tracing != nil {
 		q.notes.Lines = append(q.notes.Lines,
