@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/api"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
@@ -160,5 +161,6 @@ func (d *instance) reload() (daemon.Settings, error) {
 
 // coreConfig is what the core wants to know of a configuration.
 func coreConfig(c config.Config, made *hook.Set) core.Config {
-	return core.Config{Subnets: c.Subnets, Peers: c.PeerServerIDs, Hooks: event.NewHooks(made)}
+	return core.Config{Subnets: c.Subnets, Peers: c.PeerServerIDs, Hooks: event.NewHooks(made),
+		Asker: asking.Part.Of(made)}
 }

@@ -11,10 +11,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/config"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/hooks"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
@@ -94,14 +94,14 @@ func (r *replayer) run(ctx context.Context, c config.Config, now *clock.Clock) e
 		return err
 	}
 	host.Use(made)
-	points := event.NewHooks(made)
-	if a := points.Asker; a != nil && !greeted(ctx, a.Link) {
+	asker := asking.Part.Of(made)
+	if asker != nil && !greeted(ctx, asker.Link) {
 		return exit.CannotAsk(errors.New("hook test -outside: the program outside takes the connection and says no " +
 			"hello (docs/outside.md)"))
 	}
 	book, err := core.Open(ctx, core.Options{
 		Runtime: rt, Clock: now, URL: "memory:", MetricsSubnets: c.MetricsSubnets,
-		Config: core.Config{Subnets: c.Subnets, Peers: c.PeerServerIDs, Hooks: points},
+		Config: coreConfig(c, made),
 	})
 	if err != nil {
 		return err

@@ -6,10 +6,10 @@ package asking
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
@@ -48,16 +48,8 @@ type Config struct {
 	Settable *[256]bool
 }
 
-// Verdict is what a query gets, with what it says made of numbers.
-type Verdict struct {
-	Drop      bool
-	Because   string // of Drop, for traces
-	Classes   []int
-	Address   netip.Addr // invalid: none
-	Pool      string
-	LeaseTime uint32 // 0: none
-	Options   []outside.Option
-}
+// Part is the asker of the hook that asks.
+const Part = hook.Part[*Asker]("asker")
 
 // Asker asks about the queries of one configuration.
 type Asker struct {
@@ -83,43 +75,47 @@ func (a *Asker) Use(wake func()) {
 }
 
 // open lets a query go on as if nobody had been asked. It never changes.
-var open = &Verdict{}
+var open = &event.Verdict{}
 
 // kept returns the verdict to keep in place of v. All that say nothing but to continue are one,
 // which is then in the cache of the processor.
-func kept(v *Verdict) *Verdict {
+func kept(v *event.Verdict) *event.Verdict {
 	if v.Drop || len(v.Classes) > 0 || v.Address.IsValid() || v.Pool != "" || v.LeaseTime != 0 || len(v.Options) > 0 {
 		return v
 	}
 	return open
 }
 
-// Decide returns the verdict about the query of e, and puts the query into its classes. The verdict
-// is nil if nobody is to be asked. If there is none yet, the query is to be parked. Subnet may be
-// nil. Outcome is that of an earlier question, and told the verdict that has answered it.
-func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome parking.Outcome, told *Verdict,
-	now time.Duration) (*Verdict, drop.Reason) {
-	if outcome == parking.Answered {
-		a.eval = e
-		return a.heed(told, consult.ByAnswer)
+// Decide applies the verdict about a query, and puts the query into its classes. A query that
+// nobody is to be asked about goes on. If there is no verdict yet, the query is to be parked.
+func (a *Asker) Decide(q *event.Query) drop.Reason {
+	v, why := a.decide(q)
+	q.Heed(v)
+	return why
+}
+
+func (a *Asker) decide(q *event.Query) (*event.Verdict, drop.Reason) {
+	if q.Outcome == parking.Answered {
+		a.eval = q.Evaluator
+		return a.heed(q.Told, consult.ByAnswer)
 	}
-	switch e.Query().Message.Type() {
+	switch q.Message.Type() {
 	case dhcp4.Release, dhcp4.Decline:
 		return nil, drop.None // it gives nobody anything
 	}
-	octets, ok := a.Key.Octets(e)
+	octets, ok := a.Key.Octets(q.Evaluator)
 	if !ok || len(octets) == 0 {
 		return nil, drop.None
 	}
-	a.eval, a.key, a.subnet = e, append(a.key[:0], octets...), 0
-	if subnet != nil {
-		a.subnet = subnet.ID
+	a.eval, a.key, a.subnet = q.Evaluator, append(a.key[:0], octets...), 0
+	if q.Subnet != nil {
+		a.subnet = q.Subnet.ID
 	}
 	known := a.Cache.Get(a.key, a.subnet)
 	switch {
-	case known != nil && now < known.Until:
+	case known != nil && q.Uptime < known.Until:
 		return a.recall(known, consult.ByCache)
-	case outcome != parking.NoOutcome:
+	case q.Outcome != parking.NoOutcome:
 		return a.without(known)
 	case a.Link.Away() > a.Timeout:
 		return a.without(known)
@@ -127,11 +123,15 @@ func (a *Asker) Decide(e *expression.Evaluator, subnet *network.Subnet, outcome 
 	return nil, hook.Park
 }
 
-// Without decides about the query of the last Decide, which could not be parked.
-func (a *Asker) Without() (*Verdict, drop.Reason) { return a.without(a.Cache.Get(a.key, a.subnet)) }
+// Without decides by the policy about the query of the last Decide, which could not be parked.
+func (a *Asker) Without(q *event.Query) drop.Reason {
+	v, why := a.without(a.Cache.Get(a.key, a.subnet))
+	q.Heed(v)
+	return why
+}
 
 // without decides by the policy. Known may be nil.
-func (a *Asker) without(known *consult.Entry) (*Verdict, drop.Reason) {
+func (a *Asker) without(known *consult.Entry) (*event.Verdict, drop.Reason) {
 	switch {
 	case a.Policy == Open:
 		a.Metrics.Decided(consult.ByOpen)
@@ -144,9 +144,9 @@ func (a *Asker) without(known *consult.Entry) (*Verdict, drop.Reason) {
 }
 
 // recall returns the verdict of an entry.
-func (a *Asker) recall(known *consult.Entry, by consult.By) (*Verdict, drop.Reason) {
+func (a *Asker) recall(known *consult.Entry, by consult.By) (*event.Verdict, drop.Reason) {
 	if known.For != a { // of an earlier configuration, whose classes had other numbers
-		v := new(Verdict)
+		v := new(event.Verdict)
 		if wrong := a.read(v, known.Answer); wrong != outside.None {
 			a.Metrics.Wrong(wrong)
 			a.Cache.Remove(a.key)
@@ -154,11 +154,11 @@ func (a *Asker) recall(known *consult.Entry, by consult.By) (*Verdict, drop.Reas
 		}
 		known.Made, known.For = kept(v), a
 	}
-	return a.heed(known.Made.(*Verdict), by)
+	return a.heed(known.Made.(*event.Verdict), by)
 }
 
 // heed carries out a verdict, as far as that can be done here.
-func (a *Asker) heed(v *Verdict, by consult.By) (*Verdict, drop.Reason) {
+func (a *Asker) heed(v *event.Verdict, by consult.By) (*event.Verdict, drop.Reason) {
 	a.Metrics.Decided(by)
 	if v.Drop {
 		a.Metrics.dropped[v.Because].Inc()
@@ -174,8 +174,8 @@ func (a *Asker) heed(v *Verdict, by consult.By) (*Verdict, drop.Reason) {
 const otherReason = "other"
 
 // read makes a verdict of an answer.
-func (a *Asker) read(v *Verdict, from *outside.Answer) outside.Wrong {
-	*v = Verdict{
+func (a *Asker) read(v *event.Verdict, from *outside.Answer) outside.Wrong {
+	*v = event.Verdict{
 		Drop: from.Verdict == outside.Drop, Classes: v.Classes[:0],
 		Address: from.Address, Pool: from.Pool, LeaseTime: from.LeaseTime, Options: from.Options,
 	}
@@ -212,13 +212,13 @@ func (a *Asker) Asking(dst []byte) []byte {
 // Learn takes the answer to a question, and returns its verdict, nil if it is none. A verdict that
 // is good for more than the queries that wait is kept, and so are all if the last one of a key may
 // have to decide. One that is not kept is in memory of the caller's, spare.
-func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration, spare *Verdict) *Verdict {
+func (a *Asker) Learn(asking []byte, answer *outside.Answer, now time.Duration, spare *event.Verdict) *event.Verdict {
 	n := len(asking) - 4
 	key, subnet := asking[:n], binary.BigEndian.Uint32(asking[n:])
 	keep := answer.Keep > 0 || a.Policy == Stale
 	v := spare
 	if keep {
-		v = new(Verdict)
+		v = new(event.Verdict)
 	}
 	if wrong := a.read(v, answer); wrong != outside.None {
 		a.Metrics.Wrong(wrong)

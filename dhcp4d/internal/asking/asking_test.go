@@ -10,17 +10,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
-	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 )
 
 func TestOnlyVerdictsThatSayNothingAreOneInMemory(t *testing.T) {
-	for name, v := range map[string]*Verdict{
+	for name, v := range map[string]*event.Verdict{
 		"drop":       {Drop: true, Because: otherReason},
 		"classes":    {Classes: []int{0}},
 		"address":    {Address: netip.MustParseAddr("192.0.2.1")},
@@ -32,10 +32,10 @@ func TestOnlyVerdictsThatSayNothingAreOneInMemory(t *testing.T) {
 			t.Errorf("a verdict with %s is lost", name)
 		}
 	}
-	if kept(&Verdict{Classes: []int{}}) != open {
+	if kept(&event.Verdict{Classes: []int{}}) != open {
 		t.Error("a verdict that says nothing has memory of its own")
 	}
-	if n := reflect.TypeFor[Verdict]().NumField(); n != 7 {
+	if n := reflect.TypeFor[event.Verdict]().NumField(); n != 7 {
 		t.Errorf("a verdict has %d fields, and kept looks at 7", n)
 	}
 }
@@ -59,6 +59,7 @@ func BenchmarkDecide(b *testing.B) {
 			subnet := &network.Subnet{ID: 1}
 			var e expression.Evaluator
 			var member expression.Membership
+			var q event.Query
 			octets := dhcp4.AppendHeader(nil, &dhcp4.Header{Op: dhcp4.BootRequest, HType: 1, HLen: 6})
 			octets = dhcp4.AppendEnd(dhcp4.AppendType(octets, dhcp4.Discover))
 			var message dhcp4.Message
@@ -68,8 +69,8 @@ func BenchmarkDecide(b *testing.B) {
 			decide := func(client int) drop.Reason {
 				binary.BigEndian.PutUint32(message.CHAddr(), uint32(client))
 				e.Begin(expression.Query{Message: &message}, nil, &member)
-				_, why := a.Decide(&e, subnet, parking.NoOutcome, nil, 0)
-				return why
+				q.Message, q.Evaluator, q.Subnet = &message, &e, subnet
+				return a.Decide(&q)
 			}
 			for client := range bm.clients {
 				if decide(client) == drop.None {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
@@ -49,6 +50,7 @@ type Config struct {
 	Subnets *network.Subnets
 	Peers   []netip.Addr // server identifiers of other dhcp4d
 	Hooks   *event.Hooks
+	Asker   *asking.Asker // of the hooks; nil: no program outside is asked
 }
 
 // Core is a dhcp4d without its sockets.
@@ -77,7 +79,7 @@ func Open(ctx context.Context, o Options) (_ *Core, err error) {
 		return nil, err
 	}
 	c.storeMetrics = commit.NewMetrics(c.rt.Registry, c.store)
-	settings := server.NewSettings(o.Config.Subnets, o.Config.Peers, o.Config.Hooks)
+	settings := server.NewSettings(o.Config.Subnets, o.Config.Peers, o.Config.Hooks, o.Config.Asker)
 	c.settings.Store(settings)
 	c.book = leases.New(c.clock, settings.Leases, leases.NewMetrics(c.rt.Registry))
 	if err := c.load(ctx); err != nil {
@@ -188,7 +190,7 @@ func (c *Core) Operator() *leases.Operator[*server.Replies] {
 
 // Reconfigure puts another configuration into effect, between two batches of queries.
 func (c *Core) Reconfigure(next Config) {
-	settings := server.NewSettings(next.Subnets, next.Peers, next.Hooks)
+	settings := server.NewSettings(next.Subnets, next.Peers, next.Hooks, next.Asker)
 	c.setRecovery(settings)
 	c.book.Reconfigure(settings.Leases, func() { c.settings.Store(settings) })
 	logUnrenewed(c.rt.Log, c.book)

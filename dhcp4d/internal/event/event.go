@@ -12,7 +12,6 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/option"
@@ -56,10 +55,10 @@ type Query struct {
 	// verdict that has answered it. Uptime is the time of the batch on the clock of package
 	// consult.
 	Outcome parking.Outcome
-	Told    *asking.Verdict
+	Told    *Verdict
 	Uptime  time.Duration
 	// Verdict is what the program outside has decided; nil: nothing, or it was not asked.
-	Verdict *asking.Verdict
+	Verdict *Verdict
 	// Subnet is set from subnet4_select on.
 	Subnet *network.Subnet
 	// Decision is set from lease4_select on. It is not to be changed.
@@ -89,23 +88,6 @@ func (q *Query) Look() {
 	at.Message = nil
 	if q.View.Parse(q.Data) == drop.None {
 		at.Message = q.View
-	}
-}
-
-// Heed sets what a verdict says; v may be nil.
-func (q *Query) Heed(v *asking.Verdict) {
-	if q.Verdict = v; v == nil {
-		return
-	}
-	q.Because = v.Because
-	if v.Address.IsValid() {
-		q.Address = v.Address
-	}
-	if v.Pool != "" {
-		q.Pool = v.Pool
-	}
-	if v.LeaseTime != 0 {
-		q.LeaseTime = v.LeaseTime
 	}
 }
 

@@ -1,9 +1,6 @@
 package event
 
-import (
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
-	"github.com/dhcp4o6/dhcp4o6/shared/hook"
-)
+import "github.com/dhcp4o6/dhcp4o6/shared/hook"
 
 // The points, under Kea's names, in the order in which a query meets them. One goroutine runs the
 // filters. Two run the observers: the one that commits and the one that ends leases.
@@ -19,9 +16,6 @@ const (
 	Buffer4Send      = hook.FilterPoint[Query]("buffer4_send")        // bytes of the reply, about to leave or to wait for the disk
 	Leases4Committed = hook.ObserverPoint[Lease]("leases4_committed") // a change of a lease is on stable storage
 )
-
-// Asker is the part of the hook that parks queries, to ask a program outside.
-const Asker = hook.Part[*asking.Asker]("asker")
 
 // Behind is the part of a hook that catches up at the start.
 const Behind = hook.Part[*CatchUp]("behind")
@@ -41,9 +35,8 @@ type Hooks struct {
 	Pkt4Send, Buffer4Send                                   hook.List[Query]
 	Leases4Committed                                        hook.Observers[Lease]
 
-	// What runs last at two points may park the query. Asker is nil if nothing does.
+	// What runs last at two points may park the query.
 	LastAtPkt4Receive, LastAtSubnet4Select hook.List[Query]
-	Asker                                  *asking.Asker
 }
 
 // Deciding reports whether a hook has a say in decisions about leases.
@@ -73,6 +66,5 @@ func NewHooks(s *hook.Set) *Hooks {
 
 		LastAtPkt4Receive:   Pkt4Receive.Last(s),
 		LastAtSubnet4Select: Subnet4Select.Last(s),
-		Asker:               Asker.Of(s),
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp6"
-	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
@@ -221,8 +220,8 @@ func settable() *[256]bool {
 // Attach implements hook.Hook.
 func (h *outsideHook) Attach(to *hook.Attachment) {
 	if h.asker != nil {
-		event.Asker.Give(to, h.asker)
-		hook.FilterPoint[event.Query](h.point).RunLast(to, h.decide)
+		asking.Part.Give(to, h.asker)
+		hook.FilterPoint[event.Query](h.point).RunLast(to, h.asker.Decide)
 	}
 	if h.kept != nil {
 		event.Leases4Committed.Run(to, h.kept.tell)
@@ -293,13 +292,6 @@ func (k *kept) tell(e *event.Lease) {
 		record.Relays = append(record.Relays, outside.Relay{Link: r.LinkAddress, Peer: r.PeerAddress, Options: options})
 	}
 	k.Add(&record, int64(e.Line))
-}
-
-// decide applies the program's verdict to a query, or parks the query until there is one.
-func (h *outsideHook) decide(e *event.Query) drop.Reason {
-	v, why := h.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Told, e.Uptime)
-	e.Heed(v)
-	return why
 }
 
 // Close ends the connection if no other hook has taken it over.

@@ -194,7 +194,7 @@ func TestDB_9AQueryThatIsDecidedAgainPassesTheHooksOfAnotherConfiguration(t *tes
 	runs := 0
 	set := NewSettings(b.subnets, nil, event.NewHooks(hooktest.Set(t, func(a *hook.Attachment) {
 		event.Pkt4Receive.Run(a, func(*event.Query) drop.Reason { runs++; return hook.Continue })
-	})))
+	})), nil)
 	b.server.Settings.Store(set)
 	b.server.batch(nil)
 	if b.ipc.Sent(2); runs != 2 {

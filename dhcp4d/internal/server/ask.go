@@ -38,8 +38,8 @@ type parkedQuery struct {
 	pool      string
 	leaseTime uint32
 
-	verdict *asking.Verdict // if its question has been answered; if it has entered, that of its hooks
-	spare   asking.Verdict  // memory
+	verdict *event.Verdict // if its question has been answered; if it has entered, that of its hooks
+	spare   event.Verdict  // memory
 }
 
 // copy makes p a copy of from that shares no memory with it.
@@ -141,13 +141,10 @@ func (s *Server) unparked(q *exchange, key []byte, why drop.Reason) (fate, drop.
 	if key == nil {
 		return dropped, why
 	}
-	v, without := s.questions.asker.Without()
-	switch without {
+	switch s.questions.asker.Without(&q.event) {
 	case drop.None:
-		q.event.Heed(v)
 		return undecided, drop.None
 	case drop.Hook:
-		q.event.Because = v.Because
 		return dropped, drop.Hook
 	}
 	return dropped, why
@@ -220,7 +217,7 @@ var outcomes = [...]string{
 // resume begins a batch: it returns the queries that are no longer parked, in their order.
 func (s *Server) resume() []*place {
 	w := &s.questions
-	if asker := s.set.Hooks.Asker; asker != w.asker || asker == nil {
+	if asker := s.set.asker; asker != w.asker || asker == nil {
 		if asker == nil && w.asker == nil {
 			return nil
 		}
@@ -326,7 +323,7 @@ func (s *Server) uptime() time.Duration {
 
 // heed checks whether the client of a query can have what a verdict gives it, and sets the options
 // of the reply.
-func (s *Server) heed(q *exchange, v *asking.Verdict) bool {
+func (s *Server) heed(q *exchange, v *event.Verdict) bool {
 	sub := q.chosen.Subnet
 	if v.Pool != "" && !sub.Groups.Has(v.Pool) {
 		s.wrong(outside.UnknownPool)

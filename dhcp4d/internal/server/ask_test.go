@@ -141,7 +141,7 @@ func asks(t testing.TB, b *bench, change func(*asking.Config)) *questionsBench {
 		default:
 		}
 	}
-	set := NewSettings(b.subnets, nil, q.hooks(t))
+	set := NewSettings(b.subnets, nil, q.hooks(t), q.asker)
 	b.server.Settings.Store(set)
 	q.program.meet()
 	b.server.batch(nil) // so that the link knows whom to wake
@@ -153,12 +153,7 @@ func asks(t testing.TB, b *bench, change func(*asking.Config)) *questionsBench {
 
 func (q *questionsBench) hooks(t testing.TB) *event.Hooks {
 	return event.NewHooks(hooktest.Set(t, func(a *hook.Attachment) {
-		event.Asker.Give(a, q.asker)
-		hook.FilterPoint[event.Query](q.asker.Point).RunLast(a, func(e *event.Query) drop.Reason {
-			v, why := q.asker.Decide(e.Evaluator, e.Subnet, e.Outcome, e.Told, e.Uptime)
-			e.Heed(v)
-			return why
-		})
+		hook.FilterPoint[event.Query](q.asker.Point).RunLast(a, q.asker.Decide)
 	}))
 }
 
@@ -468,7 +463,7 @@ func TestAReloadAsksAnewOrNoMore(t *testing.T) {
 		}))
 		return h
 	}
-	q.server.Settings.Store(NewSettings(q.subnets, nil, count(q.hooks(t))))
+	q.server.Settings.Store(NewSettings(q.subnets, nil, count(q.hooks(t)), q.asker))
 	q.in(t, message(dhcp4.Discover, 1))
 	q.program.answer(<-q.program.asked, outside.Answer{Verdict: outside.Continue})
 	q.until(t, "it is served", func() bool { return q.parkedNow() == 0 })
@@ -480,13 +475,13 @@ func TestAReloadAsksAnewOrNoMore(t *testing.T) {
 	<-q.program.asked
 	next := *q.asker
 	q.asker = &next
-	q.server.Settings.Store(NewSettings(q.subnets, nil, count(q.hooks(t))))
+	q.server.Settings.Store(NewSettings(q.subnets, nil, count(q.hooks(t)), q.asker))
 	q.server.batch(nil)
 	asked := <-q.program.asked
 	if q.parkedNow() != 1 {
 		t.Fatal("the query does not wait again")
 	}
-	q.server.Settings.Store(NewSettings(q.subnets, nil, new(event.Hooks)))
+	q.server.Settings.Store(NewSettings(q.subnets, nil, new(event.Hooks), nil))
 	q.server.batch(nil)
 	if m := answer(t, q.ipc.Sent(1)[0]); m.Type() != dhcp4.Offer {
 		t.Errorf("without the hook the client gets %v", m.Type())

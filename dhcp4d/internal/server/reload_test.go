@@ -36,7 +36,7 @@ func (b *bench) reload(t testing.TB, document string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := NewSettings(subnets, nil, b.server.Settings.Load().Hooks)
+	set := NewSettings(subnets, nil, b.server.Settings.Load().Hooks, nil)
 	b.book.Reconfigure(set.Leases, func() { b.server.Settings.Store(set) })
 }
 

@@ -149,7 +149,7 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 			})
 		})))
 	settings := new(atomic.Pointer[Settings])
-	settings.Store(NewSettings(subnets, []netip.Addr{netip.MustParseAddr("192.0.2.2")}, hooks))
+	settings.Store(NewSettings(subnets, []netip.Addr{netip.MustParseAddr("192.0.2.2")}, hooks, nil))
 	b.clock = clock.New(b.clocks)
 	b.book = leases.New(b.clock, settings.Load().Leases, leases.NewMetrics(b.registry))
 	if _, err := b.book.Load(b.store); err != nil {
