@@ -7,8 +7,9 @@
 // [Set] is the hooks of one configuration. A daemon puts the lists of a Set into the snapshot that
 // a reload replaces.
 //
-// At a [FilterPoint] a hook decides whether a packet goes on. At an [ObserverPoint] it learns what
-// has happened and cannot change it.
+// At a [FilterPoint] a hook decides whether a packet goes on. A hook that runs last at such a point
+// may also have the packet parked. At an [ObserverPoint] a hook learns what has happened and cannot
+// change it.
 //
 // # Rules for a hook
 //
@@ -26,11 +27,7 @@
 // follow.
 package hook
 
-import (
-	"math"
-
-	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-)
+import "github.com/dhcp4o6/dhcp4o6/shared/drop"
 
 // FilterPoint is the name of a point where hooks decide about a packet. E is what they see.
 type FilterPoint[E any] string
@@ -44,22 +41,9 @@ const (
 	Drop     = drop.Hook
 )
 
-// Park is no reason to drop a packet. A hook that runs last at its point returns it to have the
-// packet wait for what the hook has asked; then it enters the loop again.
-const Park drop.Reason = math.MaxUint8
-
 // Run makes the hook behind a decide about each packet at the point. The event is valid until run
 // returns.
 func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
-
-// RunLast makes the hook behind a decide about each packet that all other hooks at the point have
-// let pass. It may return [Park].
-func (p FilterPoint[E]) RunLast(a *Attachment, run func(*E) drop.Reason) {
-	a.add(string(p), last[E](run))
-}
-
-// last is what a hook does after all others.
-type last[E any] func(*E) drop.Reason
 
 // Run calls run for each event at the point, for the hook behind a. The event is valid until run
 // returns.
@@ -70,18 +54,7 @@ func (p FilterPoint[E]) List(s *Set) List[E] {
 	l := List[E]{panics: s.host.panics}
 	for _, h := range s.hooks {
 		if run, ok := h.runs[string(p)].(func(*E) drop.Reason); ok {
-			l.hooks = append(l.hooks, running[E]{run, s.host.metrics.of(string(p), h.name)})
-		}
-	}
-	return l
-}
-
-// Last returns the hooks of a set that run last at the point.
-func (p FilterPoint[E]) Last(s *Set) List[E] {
-	l := List[E]{panics: s.host.panics}
-	for _, h := range s.hooks {
-		if run, ok := h.runs[string(p)].(last[E]); ok {
-			l.hooks = append(l.hooks, running[E]{run, s.host.metrics.ofLast(string(p), h.name)})
+			l.hooks = append(l.hooks, running[E, drop.Reason]{run, s.host.metrics.of(string(p), h.name)})
 		}
 	}
 	return l
@@ -109,7 +82,7 @@ func (p ObserverPoint[E]) Observers(s *Set) Observers[E] {
 	o := Observers[E]{List[E]{panics: s.host.panics}}
 	for _, h := range s.hooks {
 		if run, ok := h.runs[string(p)].(func(*E)); ok {
-			o.list.hooks = append(o.list.hooks, running[E]{
+			o.list.hooks = append(o.list.hooks, running[E, drop.Reason]{
 				func(e *E) drop.Reason { run(e); return Continue }, s.host.metrics.of(string(p), h.name),
 			})
 		}
@@ -120,7 +93,7 @@ func (p ObserverPoint[E]) Observers(s *Set) Observers[E] {
 // List is the filters of a point. The zero List is empty and costs a comparison. It never changes,
 // so several goroutines may run it if its hooks allow that.
 type List[E any] struct {
-	hooks  []running[E]
+	hooks  []running[E, drop.Reason]
 	panics *panicLog
 }
 

@@ -2,6 +2,7 @@ package hook_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -17,7 +18,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/metric/metrictest"
 )
 
-type event struct{ seen []string }
+type event struct {
+	hook.Culprit
+	seen []string
+}
 
 const (
 	here  = hook.FilterPoint[event]("pkt6_receive")
@@ -104,6 +108,78 @@ func TestFilters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lasts makes a hook that runs last.
+func lasts(name string, result hook.Result) hook.Kind {
+	return hooktest.Kind(name, func(a *hook.Attachment) {
+		here.RunLast(a, func(e *event) hook.Result {
+			e.seen = append(e.seen, name)
+			if name == "panics" {
+				panic(name)
+			}
+			return result
+		})
+	}, string(here))
+}
+
+func TestWhatRunsLastMayPark(t *testing.T) {
+	const highest = drop.Reason(drop.Count - 1)
+	for _, tt := range []struct {
+		name    string
+		last    []hook.Kind
+		want    hook.Result
+		why     drop.Reason
+		seen    string
+		culprit string
+		counted string // of the last one that ran
+	}{
+		{"nothing runs", nil, hook.GoOn, drop.None, "", "", ""},
+		{"it goes on", []hook.Kind{lasts("a", hook.GoOn), lasts("b", hook.Decided(hook.Continue))}, hook.GoOn, drop.None, "a b", "", "continue"},
+		{"it is parked, for no reason", []hook.Kind{lasts("a", hook.Park), lasts("b", hook.GoOn)}, hook.Park, drop.None, "a", "", "park"},
+		{"it is dropped for the first reason of all", []hook.Kind{lasts("a", hook.Decided(drop.Truncated))}, hook.Decided(drop.Truncated), drop.Truncated, "a", "a", "drop"},
+		{"it is dropped for the last reason of all", []hook.Kind{lasts("a", hook.Decided(highest)), lasts("b", hook.Park)}, hook.Decided(highest), highest, "a", "a", "drop"},
+		{"a panic is a drop", []hook.Kind{lasts("panics", hook.Park)}, hook.Decided(drop.HookPanic), drop.HookPanic, "panics", "panics", "panic"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench()
+			set := b.set(t, tt.last...)
+			l, ordinary := here.Last(set), here.List(set)
+			var e event
+			got := l.Run(&e)
+			if seen := strings.Join(e.seen, " "); got != tt.want || got.Reason() != tt.why || seen != tt.seen || e.Hook != tt.culprit {
+				t.Errorf("result %v (%v) after %q by %q", got, got.Reason(), seen, e.Hook)
+			}
+			if l.Empty() != (len(tt.last) == 0) || !ordinary.Empty() {
+				t.Error("what runs last does not run last only")
+			}
+			if tt.counted == "" {
+				return
+			}
+			ran := e.seen[len(e.seen)-1]
+			if err := testutil.GatherAndCompare(b.reg, strings.NewReader(resultsOf(tt.last, ran, tt.counted)), "dhcp6d_hook_results_total"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// resultsOf is the metric after the hooks up to ran have run once. All but ran let the packet go
+// on.
+func resultsOf(kinds []hook.Kind, ran, counted string) string {
+	text := "# HELP dhcp6d_hook_results_total Calls of hooks, by what they decided.\n# TYPE dhcp6d_hook_results_total counter\n"
+	before := true
+	for _, k := range kinds {
+		for _, result := range []string{"continue", "drop", "panic", "park"} {
+			n := 0
+			if (k.Name == ran && result == counted) || (k.Name != ran && before && result == "continue") {
+				n = 1
+			}
+			text += fmt.Sprintf("dhcp6d_hook_results_total{hook=%q,point=%q,result=%q} %d\n", k.Name, here, result, n)
+		}
+		before = before && k.Name != ran
+	}
+	return text
 }
 
 func TestObserversAllLearnAndChangeNothing(t *testing.T) {

@@ -47,7 +47,7 @@ func (m *metrics) of(p string, hook string) *series {
 	}
 }
 
-// ofLast is of for a hook that may park.
+// ofLast is of for a hook that runs last, and so may park.
 func (m *metrics) ofLast(p string, hook string) *series {
 	s := m.of(p, hook)
 	s.parked = m.results.WithLabelValues(p, hook, "park")
@@ -59,11 +59,18 @@ func (s *series) observe(d time.Duration, why drop.Reason) {
 	switch why {
 	case Continue:
 		s.continued.Inc()
-	case Park:
-		s.parked.Inc()
 	case drop.HookPanic:
 		s.died.Inc()
 	default:
 		s.dropped.Inc()
 	}
+}
+
+func (s *series) observeLast(d time.Duration, r Result) {
+	if r == Park {
+		s.duration.Observe(d)
+		s.parked.Inc()
+		return
+	}
+	s.observe(d, r.Reason())
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-type running[E any] struct {
-	call    func(*E) drop.Reason
+// running is a hook at a point. R is what it decides: a [drop.Reason], or a [Result] if it runs
+// last.
+type running[E, R any] struct {
+	call    func(*E) R
 	metrics *series
 }
 
@@ -25,16 +27,11 @@ func (l *List[E]) run(e *E) drop.Reason {
 	before := time.Since(began)
 	for i := range l.hooks {
 		h := &l.hooks[i]
-		why := l.guarded(h, e)
+		why := guarded(h, e, l.panics, drop.HookPanic)
 		after := time.Since(began)
 		h.metrics.observe(after-before, why)
 		if why != Continue {
-			if why == Park {
-				return Park
-			}
-			if c, ok := any(e).(blamer); ok {
-				c.blame(h.metrics.point, h.metrics.hook)
-			}
+			h.metrics.blameFor(e)
 			return why
 		}
 		before = after
@@ -51,6 +48,13 @@ type Notes struct{ Lines []string }
 
 type blamer interface{ blame(point, hook string) }
 
+// blameFor makes the hook the culprit of an event.
+func (s *series) blameFor(event any) {
+	if c, ok := event.(blamer); ok {
+		c.blame(s.point, s.hook)
+	}
+}
+
 func (c *Culprit) blame(point, hook string) { c.Point, c.Hook = point, hook }
 
 // String returns the culprit in words.
@@ -65,19 +69,19 @@ func (l *List[E]) tell(e *E) {
 	before := time.Since(began)
 	for i := range l.hooks {
 		h := &l.hooks[i]
-		why := l.guarded(h, e)
+		why := guarded(h, e, l.panics, drop.HookPanic)
 		after := time.Since(began)
 		h.metrics.observe(after-before, why)
 		before = after
 	}
 }
 
-// guarded turns a panic into a reason.
-func (l *List[E]) guarded(h *running[E], e *E) (why drop.Reason) {
+// guarded calls a hook. If the hook panics, it returns panicked.
+func guarded[E, R any](h *running[E, R], e *E, panics *panicLog, panicked R) (result R) {
 	defer func() {
 		if p := recover(); p != nil {
-			why = drop.HookPanic
-			l.panics.report(h.metrics, p)
+			result = panicked
+			panics.report(h.metrics, p)
 		}
 	}()
 	return h.call(e)

@@ -88,86 +88,87 @@ func kept(v *event.Verdict) *event.Verdict {
 
 // Decide applies the verdict about a query, and puts the query into its classes. A query that
 // nobody is to be asked about goes on. If there is no verdict yet, the query is to be parked.
-func (a *Asker) Decide(q *event.Query) drop.Reason {
-	v, why := a.decide(q)
-	q.Heed(v)
-	return why
-}
-
-func (a *Asker) decide(q *event.Query) (*event.Verdict, drop.Reason) {
+func (a *Asker) Decide(q *event.Query) hook.Result {
 	if q.Outcome == parking.Answered {
 		a.eval = q.Evaluator
-		return a.heed(q.Told, consult.ByAnswer)
+		return hook.Decided(a.heed(q, q.Told, consult.ByAnswer))
 	}
+	if !a.asksAbout(q) {
+		return hook.GoOn
+	}
+	known := a.Cache.Get(a.key, a.subnet)
+	switch {
+	case known != nil && q.Uptime < known.Until:
+		return hook.Decided(a.recall(q, known, consult.ByCache))
+	case q.Outcome != parking.NoOutcome, a.Link.Away() > a.Timeout:
+		return hook.Decided(a.without(q, known))
+	}
+	return hook.Park
+}
+
+// asksAbout reports whether the program is to be asked about a query, and makes it the query at
+// hand.
+func (a *Asker) asksAbout(q *event.Query) bool {
 	switch q.Message.Type() {
 	case dhcp4.Release, dhcp4.Decline:
-		return nil, drop.None // it gives nobody anything
+		return false // it gives nobody anything
 	}
 	octets, ok := a.Key.Octets(q.Evaluator)
 	if !ok || len(octets) == 0 {
-		return nil, drop.None
+		return false
 	}
 	a.eval, a.key, a.subnet = q.Evaluator, append(a.key[:0], octets...), 0
 	if q.Subnet != nil {
 		a.subnet = q.Subnet.ID
 	}
-	known := a.Cache.Get(a.key, a.subnet)
-	switch {
-	case known != nil && q.Uptime < known.Until:
-		return a.recall(known, consult.ByCache)
-	case q.Outcome != parking.NoOutcome:
-		return a.without(known)
-	case a.Link.Away() > a.Timeout:
-		return a.without(known)
-	}
-	return nil, hook.Park
+	return true
 }
 
 // Without decides by the policy about the query of the last Decide, which could not be parked.
 func (a *Asker) Without(q *event.Query) drop.Reason {
-	v, why := a.without(a.Cache.Get(a.key, a.subnet))
-	q.Heed(v)
-	return why
+	return a.without(q, a.Cache.Get(a.key, a.subnet))
 }
 
 // without decides by the policy. Known may be nil.
-func (a *Asker) without(known *consult.Entry) (*event.Verdict, drop.Reason) {
+func (a *Asker) without(q *event.Query, known *consult.Entry) drop.Reason {
 	switch {
 	case a.Policy == Open:
 		a.Metrics.Decided(consult.ByOpen)
-		return open, drop.None
+		q.Heed(open)
+		return drop.None
 	case a.Policy == Stale && known != nil:
-		return a.recall(known, consult.ByStale)
+		return a.recall(q, known, consult.ByStale)
 	}
 	a.Metrics.Decided(consult.ByDrop)
-	return nil, drop.HookTimeout
+	return drop.HookTimeout
 }
 
-// recall returns the verdict of an entry.
-func (a *Asker) recall(known *consult.Entry, by consult.By) (*event.Verdict, drop.Reason) {
+// recall applies the verdict of an entry.
+func (a *Asker) recall(q *event.Query, known *consult.Entry, by consult.By) drop.Reason {
 	if known.For != a { // of an earlier configuration, whose classes had other numbers
 		v := new(event.Verdict)
 		if wrong := a.read(v, known.Answer); wrong != outside.None {
 			a.Metrics.Wrong(wrong)
 			a.Cache.Remove(a.key)
-			return a.without(nil)
+			return a.without(q, nil)
 		}
 		known.Made, known.For = kept(v), a
 	}
-	return a.heed(known.Made.(*event.Verdict), by)
+	return a.heed(q, known.Made.(*event.Verdict), by)
 }
 
 // heed carries out a verdict, as far as that can be done here.
-func (a *Asker) heed(v *event.Verdict, by consult.By) (*event.Verdict, drop.Reason) {
+func (a *Asker) heed(q *event.Query, v *event.Verdict, by consult.By) drop.Reason {
 	a.Metrics.Decided(by)
+	q.Heed(v)
 	if v.Drop {
 		a.Metrics.dropped[v.Because].Inc()
-		return v, drop.Hook
+		return drop.Hook
 	}
 	for _, class := range v.Classes {
 		a.eval.Put(class)
 	}
-	return v, drop.None
+	return drop.None
 }
 
 // otherReason is the reason of a drop that names none of the configuration's.

@@ -16,6 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
+	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
@@ -66,14 +67,14 @@ func BenchmarkDecide(b *testing.B) {
 			if why := message.Parse(octets); why != drop.None {
 				b.Fatal(why)
 			}
-			decide := func(client int) drop.Reason {
+			decide := func(client int) hook.Result {
 				binary.BigEndian.PutUint32(message.CHAddr(), uint32(client))
 				e.Begin(expression.Query{Message: &message}, nil, &member)
 				q.Message, q.Evaluator, q.Subnet = &message, &e, subnet
 				return a.Decide(&q)
 			}
 			for client := range bm.clients {
-				if decide(client) == drop.None {
+				if decide(client) == hook.GoOn {
 					b.Fatal("a verdict is known to nobody")
 				}
 				a.Learn(a.Asking(nil), &outside.Answer{Verdict: outside.Continue, Keep: 3600}, 0, nil)
@@ -81,8 +82,8 @@ func BenchmarkDecide(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				if why := decide(i * 40503 % bm.clients); why != drop.None { // far from the one before
-					b.Fatal(why)
+				if r := decide(i * 40503 % bm.clients); r != hook.GoOn { // far from the one before
+					b.Fatal(r)
 				}
 			}
 		})

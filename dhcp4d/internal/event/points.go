@@ -36,7 +36,7 @@ type Hooks struct {
 	Leases4Committed                                        hook.Observers[Lease]
 
 	// What runs last at two points may park the query.
-	LastAtPkt4Receive, LastAtSubnet4Select hook.List[Query]
+	LastAtPkt4Receive, LastAtSubnet4Select hook.Last[Query]
 }
 
 // Deciding reports whether a hook has a say in decisions about leases.

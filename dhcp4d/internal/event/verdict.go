@@ -18,12 +18,9 @@ type Verdict struct {
 	Options   []outside.Option
 }
 
-// Heed sets what a verdict says; v may be nil.
+// Heed sets what a verdict says.
 func (q *Query) Heed(v *Verdict) {
-	if q.Verdict = v; v == nil {
-		return
-	}
-	q.Because = v.Because
+	q.Verdict, q.Because = v, v.Because
 	if v.Address.IsValid() {
 		q.Address = v.Address
 	}

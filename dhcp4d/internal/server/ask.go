@@ -86,7 +86,7 @@ type questions struct {
 // ask has the hooks that run last at a point decide about a query. If they need a verdict that has
 // not come yet, the query is parked. A query whose client has a parked one is parked too, so that
 // it does not overtake that.
-func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate, drop.Reason) {
+func (s *Server) ask(q *exchange, last *hook.Last[event.Query], at passed) (fate, drop.Reason) {
 	if last.Empty() || q.passed == entered {
 		return undecided, drop.None
 	}
@@ -95,20 +95,19 @@ func (s *Server) ask(q *exchange, last *hook.List[event.Query], at passed) (fate
 	if w.lot.Len() > 0 && w.lot.Has(s.hashOfClient(q)) {
 		return s.park(q, at, nil)
 	}
-	switch why := last.Run(&q.event); why {
-	case hook.Continue:
+	result := last.Run(&q.event)
+	switch result {
+	case hook.GoOn:
 		return undecided, drop.None
 	case hook.Park:
 		w.key = w.asker.Asking(w.key[:0])
 		return s.park(q, at, w.key)
-	case drop.HookTimeout:
-		if q.event.Outcome == parking.NoOutcome { // else it was noted
-			s.noteAway(q)
-		}
-		return dropped, why
-	default:
-		return dropped, why
 	}
+	why := result.Reason()
+	if why == drop.HookTimeout && q.event.Outcome == parking.NoOutcome { // else it was noted
+		s.noteAway(q)
+	}
+	return dropped, why
 }
 
 // park parks a query. Without a key it only waits for those of its client.
