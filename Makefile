@@ -89,7 +89,7 @@ endif
 
 bench: ## micro-benchmarks of codecs, loops, table and store with a million leases; LARGE=1 for ten million too
 	go test -run '^$$' -bench . -benchtime 200ms ./shared/... ./dhcp6d/...
-	$(if $(LARGE),STORE_LARGE=1) go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/{lease,pool,reply,network,config,server,commit,store/disk,store/postgres}
+	$(if $(LARGE),STORE_LARGE=1) go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/{lease,free,reply,network,config,server,commit,store/disk,store/postgres}
 	go test -run '^$$' -bench . -benchtime 200ms -timeout 1h ./dhcp4d/internal/table $(if $(LARGE),-args -tenmillion)
 
 bench-compare: build clients ## measure our pair, Kea's and a bare one side by side (CPU, rate, latency, memory), in OUT; COMPARE=flags

@@ -41,8 +41,8 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
@@ -77,7 +77,7 @@ type Book struct {
 	at       position    // where the next ending is
 	notified uint64      // the last commit group of which a Notifier has notified, or does so now
 	facts    lease.Facts // of the decision at hand
-	share    pool.Share  // of the addresses; this process notifies of leases in it that end by time
+	share    free.Share  // of the addresses; this process notifies of leases in it that end by time
 
 	orphans atomic.Bool // whether some lease was in no subnet when they were last counted
 }
@@ -130,7 +130,7 @@ func New(c *clock.Clock, s *Settings, m *Metrics) *Book {
 func (b *Book) newTable(s *Settings) *table.Table {
 	return table.New(s.layout(), table.Options{Ended: func(e lease.Event, l *lease.Binding, stored uint64) {
 		end := ending{e, b.at, stored}
-		if end.byTime() && !b.share.Has(pool.Number(l.Addr)) {
+		if end.byTime() && !b.share.Has(free.Number(l.Addr)) {
 			return // every process sees it: the one whose share has the address notifies
 		}
 		b.ended.add(end, l)
@@ -396,7 +396,7 @@ func (b *Book) Foreign(changed []lease.Binding, seq uint64) (again []lease.ID, e
 // SetShare says which free addresses are given out first.
 func (b *Book) SetShare(s store.Share) {
 	b.between(func(t *table.Table) {
-		b.share = pool.Share{Index: uint32(s.Index), Of: uint32(s.Of)}
+		b.share = free.Share{Index: uint32(s.Index), Of: uint32(s.Of)}
 		t.SetShare(b.share)
 	})
 }

@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/table"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
@@ -82,7 +82,7 @@ func (s *Settings) layout() []table.Subnet {
 		timed := slices.ContainsFunc(sub.Pools, func(p network.Pool) bool { return p.Times != lease.Times{} })
 		for _, p := range sub.Pools {
 			for _, g := range p.Ranges {
-				t.Pools = append(t.Pools, pool.Range{First: g.First, Last: g.Last, Group: p.Group})
+				t.Pools = append(t.Pools, free.Range{First: g.First, Last: g.Last, Group: p.Group})
 				if timed {
 					t.Times = append(t.Times, p.Times)
 				}

@@ -3,8 +3,8 @@ package table
 import (
 	"bytes"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
@@ -19,7 +19,7 @@ func (t *Table) Apply(q *lease.Query, d *lease.Decision, now lease.Time, seq uin
 	if d.Change == lease.None {
 		return
 	}
-	addr := pool.Number(d.Addr)
+	addr := free.Number(d.Addr)
 	ref := t.byAddr(addr)
 	v := view{q: q, slot: t.order[q.Subnet]}
 	v.hash = t.clientHash(v.slot, q.Client)
@@ -201,11 +201,12 @@ func (t *Table) decline(ref uint32, until, now lease.Time, seq uint64, group *le
 	t.rest(ref)
 }
 
-// rest notes a quarantine in the pool. If too many addresses rest, the longest quarantine ends.
+// rest notes a quarantine in the free addresses. If too many addresses rest, the longest quarantine
+// ends.
 func (t *Table) rest(ref uint32) {
 	e := t.entries.at(ref)
-	if p := t.poolOf(e.addr, e.slot); p != nil {
-		if woken, ok := p.Rest(e.addr); ok {
+	if f := t.freeOf(e.addr, e.slot); f != nil {
+		if woken, ok := f.Rest(e.addr); ok {
 			if other := t.byAddr(woken); other != 0 {
 				t.wake(other)
 			}
@@ -222,10 +223,10 @@ func (t *Table) write(ref uint32, now lease.Time, seq uint64, group *lease.Batch
 	group.Add(&t.scratch)
 }
 
-// seize gives the entry of an address to the client of v, and takes the address out of its pool.
+// seize gives the entry of an address to the client of v, and takes the address from the free ones.
 func (t *Table) seize(v *view, addr, ref uint32) uint32 {
-	if p := t.poolOf(addr, v.slot); p != nil {
-		p.Take(addr)
+	if f := t.freeOf(addr, v.slot); f != nil {
+		f.Take(addr)
 	}
 	w := ownerOf(v.q)
 	if ref == 0 {
@@ -286,14 +287,14 @@ func (t *Table) endOffered(ref uint32) {
 func (t *Table) retire(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)
-	p := t.poolOf(e.addr, e.slot)
-	if p == nil && !t.isReserved(e) {
+	f := t.freeOf(e.addr, e.slot)
+	if f == nil && !t.isReserved(e) {
 		t.remove(ref)
 		return
 	}
 	t.setPhase(e, idle)
-	if p != nil {
-		p.Return(e.addr, true)
+	if f != nil {
+		f.Return(e.addr, true)
 	}
 }
 
@@ -301,8 +302,8 @@ func (t *Table) retire(ref uint32) {
 func (t *Table) wake(ref uint32) {
 	t.ended(lease.EventReclaimed, ref)
 	e := t.entries.at(ref)
-	if p := t.poolOf(e.addr, e.slot); p != nil {
-		p.Wake(e.addr)
+	if f := t.freeOf(e.addr, e.slot); f != nil {
+		f.Wake(e.addr)
 	}
 	t.giveBack(ref, true)
 }
@@ -310,19 +311,19 @@ func (t *Table) wake(ref uint32) {
 // giveBack ends an active entry and makes its address free.
 func (t *Table) giveBack(ref uint32, used bool) {
 	e := t.entries.at(ref)
-	addr, p := e.addr, t.poolOf(e.addr, e.slot)
+	addr, f := e.addr, t.freeOf(e.addr, e.slot)
 	t.remove(ref)
-	if p != nil {
-		p.Return(addr, used)
+	if f != nil {
+		f.Return(addr, used)
 	}
 }
 
 func (t *Table) isReserved(e *entry) bool {
-	p := t.slots[e.slot].pool
-	return p != nil && p.Reserved(e.addr)
+	f := t.slots[e.slot].free
+	return f != nil && f.Reserved(e.addr)
 }
 
-// remove forgets an entry. It does not return the address to the pool.
+// remove forgets an entry. It does not return the address to the free ones.
 func (t *Table) remove(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
@@ -54,7 +54,7 @@ type bench struct {
 	f     lease.Facts
 }
 
-var firstAddr = pool.Number(netip.MustParseAddr("10.0.0.1"))
+var firstAddr = free.Number(netip.MustParseAddr("10.0.0.1"))
 
 // newBench loads n leases, which end at random within the hour.
 func newBench(n int) *bench {
@@ -64,7 +64,7 @@ func newBench(n int) *bench {
 	for i := range n {
 		q := x.c.set(i)
 		end := start + 1800 + lease.Time(r.IntN(1800))
-		b := lease.Binding{ID: lease.ID{Addr: pool.Addr(firstAddr + uint32(i))}, Subnet: 1, State: lease.Bound, Client: q.Client, HWType: q.HWType, HWAddr: q.HWAddr,
+		b := lease.Binding{ID: lease.ID{Addr: free.Addr(firstAddr + uint32(i))}, Subnet: 1, State: lease.Bound, Client: q.Client, HWType: q.HWType, HWAddr: q.HWAddr,
 			Point: q.Point, Source: q.Source, Start: end - 3600, Changed: end - 3600, Expires: end}
 		if err := x.t.Load(&b, start); err != nil {
 			panic(err)
@@ -88,7 +88,7 @@ func (x *bench) exchange(q *lease.Query) lease.Decision {
 // renew is the renewal of lease i.
 func (x *bench) renew(i int) {
 	q := x.c.set(i)
-	q.Type, q.CIAddr = dhcp4.Request, pool.Addr(firstAddr+uint32(i))
+	q.Type, q.CIAddr = dhcp4.Request, free.Addr(firstAddr+uint32(i))
 	if d := x.exchange(q); d.Kind != lease.Ack {
 		panic(fmt.Sprintf("%+v", d))
 	}
@@ -108,7 +108,7 @@ func BenchmarkRenewalBatches(b *testing.B) {
 				for j := range clients {
 					k := r.IntN(n)
 					queries[j] = clients[j].set(k)
-					queries[j].Type, queries[j].CIAddr = dhcp4.Request, pool.Addr(firstAddr+uint32(k))
+					queries[j].Type, queries[j].CIAddr = dhcp4.Request, free.Addr(firstAddr+uint32(k))
 				}
 				x.t.Prefetch(queries[:])
 				for _, q := range queries {
@@ -177,8 +177,8 @@ func BenchmarkDORAInOneOfManySubnets(b *testing.B) {
 	var subnets []Subnet
 	for i := range uint32(10_000) {
 		first := firstAddr&^0xff + i<<8
-		subnets = append(subnets, Subnet{ID: i + 1, Prefix: netip.PrefixFrom(pool.Addr(first), 24),
-			Pools: []pool.Range{{First: pool.Addr(first + 2), Last: pool.Addr(first + 254)}}})
+		subnets = append(subnets, Subnet{ID: i + 1, Prefix: netip.PrefixFrom(free.Addr(first), 24),
+			Pools: []free.Range{{First: free.Addr(first + 2), Last: free.Addr(first + 254)}}})
 	}
 	x := newBench(0)
 	x.t = New(subnets, Options{})
@@ -323,7 +323,7 @@ func BenchmarkReconfigure(b *testing.B) {
 	x := newBench(1_000_000)
 	one, other := []Subnet{wide()}, []Subnet{wide()}
 	p := other[0].Pools[0]
-	other[0].Pools = []pool.Range{{First: p.First.Next(), Last: p.Last}}
+	other[0].Pools = []free.Range{{First: p.First.Next(), Last: p.Last}}
 	for i := 0; b.Loop(); i++ {
 		if i%2 == 0 {
 			x.t.Reconfigure(other)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
@@ -29,7 +29,7 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 			"want at most 255 and %d",
 			b.Addr, len(b.Point), len(b.HWAddr), maxHWAddr)
 	}
-	addr := pool.Number(b.Addr)
+	addr := free.Number(b.Addr)
 	if ref := t.byAddr(addr); ref != 0 {
 		t.forget(ref)
 	}
@@ -37,8 +37,8 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	if !ok {
 		slot = t.slotOf(b.Subnet)
 	}
-	if p := t.poolOf(addr, slot); p != nil {
-		p.Take(addr)
+	if f := t.freeOf(addr, slot); f != nil {
+		f.Take(addr)
 	}
 	t.point = append(t.point[:0], b.Point...)
 	point := attachment.Stored(t.point)
@@ -81,7 +81,7 @@ func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now leas
 // must be read again after that group. If the record cannot be loaded, the address becomes free;
 // the error is that of Load.
 func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) (later bool, err error) {
-	ref := t.byAddr(pool.Number(b.Addr))
+	ref := t.byAddr(free.Number(b.Addr))
 	if ref != 0 {
 		e := t.entries.at(ref)
 		if e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0 {
@@ -95,10 +95,10 @@ func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) (later boo
 		}
 	}
 	if ref != 0 {
-		addr, p := t.entries.at(ref).addr, t.poolOf(t.entries.at(ref).addr, t.entries.at(ref).slot)
+		addr, f := t.entries.at(ref).addr, t.freeOf(t.entries.at(ref).addr, t.entries.at(ref).slot)
 		t.forget(ref)
-		if p != nil {
-			p.Return(addr, true)
+		if f != nil {
+			f.Return(addr, true)
 		}
 	}
 	return false, err
@@ -113,8 +113,8 @@ func (t *Table) forget(ref uint32) {
 	if e.offer != 0 {
 		t.unhold(ref)
 	}
-	if p := t.poolOf(e.addr, e.slot); p != nil {
-		p.Wake(e.addr)
+	if f := t.freeOf(e.addr, e.slot); f != nil {
+		f.Wake(e.addr)
 	}
 	t.remove(ref)
 }
@@ -182,11 +182,11 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 		if s, ok := t.slotCovering(e.addr); ok && s != e.slot && e.phase != unused {
 			t.move(ref, s)
 		}
-		p := t.poolOf(e.addr, e.slot)
+		f := t.freeOf(e.addr, e.slot)
 		switch {
-		case e.phase.active() && p != nil:
-			p.Take(e.addr)
-		case e.phase == idle && p == nil && !t.isReserved(e):
+		case e.phase.active() && f != nil:
+			f.Take(e.addr)
+		case e.phase == idle && f == nil && !t.isReserved(e):
 			t.remove(ref)
 		}
 		if e.phase == resting {
@@ -195,9 +195,9 @@ func (t *Table) Reconfigure(subnets []Subnet) {
 	}
 	for s, gone := range old {
 		gone.Queued(func(addr uint32) {
-			if p := t.poolOf(addr, s); p != nil && p.Free(addr) {
-				p.Take(addr)
-				p.Return(addr, true)
+			if f := t.freeOf(addr, s); f != nil && f.Has(addr) {
+				f.Take(addr)
+				f.Return(addr, true)
 			}
 		})
 	}
@@ -237,7 +237,7 @@ func (t *Table) Unrenewed(from uint32, n int, into *Unrenewed) (next uint32) {
 		}
 		if _, ok := t.slotCovering(e.addr); !ok {
 			into.NoSubnet++
-		} else if t.poolOf(e.addr, e.slot) == nil && !t.isReserved(e) {
+		} else if t.freeOf(e.addr, e.slot) == nil && !t.isReserved(e) {
 			into.NoPool++
 		}
 	}
@@ -251,13 +251,14 @@ func (t *Table) sortByEnd(refs []uint32) {
 	})
 }
 
-// configure makes the slots and pools of the subnets. It returns the pools that are no longer in
-// use, and whether any subnet has changed. A subnet that has not changed keeps its pool.
-func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed bool) {
-	old = map[uint32]*pool.Pool{}
+// configure makes the slots of the subnets and their free addresses. It returns the free addresses
+// that are no longer in use, by slot, and whether any subnet has changed. A subnet that has not
+// changed keeps its own.
+func (t *Table) configure(subnets []Subnet) (old map[uint32]*free.Addresses, changed bool) {
+	old = map[uint32]*free.Addresses{}
 	for s := range t.slots {
-		if p := t.slots[s].pool; p != nil {
-			old[uint32(s)], t.slots[s].pool = p, nil
+		if f := t.slots[s].free; f != nil {
+			old[uint32(s)], t.slots[s].free = f, nil
 		}
 	}
 	t.order = t.order[:0]
@@ -265,13 +266,13 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 		s := t.slotOf(subnets[i].ID)
 		t.order = append(t.order, s)
 		sl := &t.slots[s]
-		if p := old[s]; p != nil && sl.conf.equal(&subnets[i]) {
-			sl.pool = p
+		if f := old[s]; f != nil && sl.conf.equal(&subnets[i]) {
+			sl.free = f
 			delete(old, s)
 			continue
 		}
 		sl.set(&subnets[i])
-		sl.pool.SetShare(t.share)
+		sl.free.SetShare(t.share)
 		changed = true
 	}
 	t.link()
@@ -285,7 +286,7 @@ func (t *Table) configure(subnets []Subnet) (old map[uint32]*pool.Pool, changed 
 	t.spans = t.spans[:0]
 	for _, s := range t.order {
 		for _, r := range t.slots[s].conf.Pools {
-			t.spans = append(t.spans, span{pool.Number(r.First), pool.Number(r.Last), s})
+			t.spans = append(t.spans, span{free.Number(r.First), free.Number(r.Last), s})
 		}
 	}
 	slices.SortFunc(t.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
@@ -315,10 +316,10 @@ func (s *slot) set(conf *Subnet) {
 	s.conf.Pools, s.conf.Excluded = slices.Clone(conf.Pools), slices.Clone(conf.Excluded)
 	s.conf.Reserved = slices.Clone(conf.Reserved)
 	s.conf.Times = slices.Clone(conf.Times)
-	s.pool = pool.New(conf.Pools, conf.Excluded, conf.Reserved)
+	s.free = free.New(conf.Pools, conf.Excluded, conf.Reserved)
 	s.mask = ^uint32(0)
 	if conf.Prefix.Bits() < 32 {
 		s.mask <<= 32 - conf.Prefix.Bits()
 	}
-	s.base = pool.Number(conf.Prefix.Addr()) & s.mask
+	s.base = free.Number(conf.Prefix.Addr()) & s.mask
 }

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
@@ -50,7 +50,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 	}
 	named, reserved := t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
 	if q.Type == dhcp4.Discover {
-		p := t.slots[v.slot].pool
+		p := t.slots[v.slot].free
 		next, ok := p.Next(q.Groups)
 		if !ok {
 			t.Expire(now, expireMany)
@@ -58,7 +58,7 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 			next, ok = p.Next(q.Groups)
 		}
 		if ok {
-			f.Next = lease.ID{Addr: pool.Addr(next)}
+			f.Next = lease.ID{Addr: free.Addr(next)}
 			if times := t.slots[v.slot].conf.Times; times != nil {
 				at, _, _ := p.Of(next)
 				f.NextTimes = times[at]
@@ -171,9 +171,9 @@ func (t *Table) entryOf(a netip.Addr, now lease.Time) uint32 {
 	if !a.Is4() {
 		return 0
 	}
-	ref := t.byAddr(pool.Number(a))
+	ref := t.byAddr(free.Number(a))
 	if ref != 0 && t.settle(ref, now) {
-		return t.byAddr(pool.Number(a))
+		return t.byAddr(free.Number(a))
 	}
 	return ref
 }
@@ -213,14 +213,14 @@ func (t *Table) about(v *view, a netip.Addr, ref uint32, own *lease.Address) lea
 	case a == own.Addr:
 		return *own
 	}
-	return t.stand(v, pool.Number(a), ref)
+	return t.stand(v, free.Number(a), ref)
 }
 
 // stand returns the facts about an address for the client of v.
 func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	s := &t.slots[v.slot]
-	a := lease.Address{ID: lease.ID{Addr: pool.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr)}
-	at, group, ok := s.pool.Of(addr)
+	a := lease.Address{ID: lease.ID{Addr: free.Addr(addr)}, Standing: lease.Free, InSubnet: s.covers(addr)}
+	at, group, ok := s.free.Of(addr)
 	a.InPool = ok
 	if ok && v.q.Groups != nil {
 		_, may := slices.BinarySearch(v.q.Groups, group)
@@ -229,7 +229,7 @@ func (t *Table) stand(v *view, addr, ref uint32) lease.Address {
 	if ok && s.conf.Times != nil {
 		a.Times = s.conf.Times[at]
 	}
-	a.ForOther = s.pool.Reserved(addr) && a.Addr != v.q.Reservation
+	a.ForOther = s.free.Reserved(addr) && a.Addr != v.q.Reservation
 	if ref == 0 {
 		if !a.InSubnet {
 			a.Standing = lease.Outside

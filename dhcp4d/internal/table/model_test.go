@@ -9,7 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// model is the slow twin of lease, pool and table together: one map from
+// model is the slow twin of lease, free and table together: one map from
 // address to what is known of it, walked from end to end for each question,
 // and the rules of a DHCPv4 server written down once more, from the protocol.
 type model struct {

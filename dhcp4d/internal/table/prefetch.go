@@ -1,8 +1,8 @@
 package table
 
 import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
@@ -25,10 +25,10 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 		a := prefetched{client: t.clients.probe(t.clientHash(slot, q.Client))}
 		switch named := q.Named(); {
 		case named.Is4():
-			a.address = t.addrs.probe(t.addrHash(pool.Number(named)))
+			a.address = t.addrs.probe(t.addrHash(free.Number(named)))
 		case q.Type == dhcp4.Discover:
 			// It is mostly a new client, which will get the next address.
-			if next, ok := t.slots[slot].pool.Next(q.Groups); ok {
+			if next, ok := t.slots[slot].free.Next(q.Groups); ok {
 				a.address = t.addrs.probe(t.addrHash(next + discovers))
 				discovers++
 			}

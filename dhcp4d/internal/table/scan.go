@@ -1,8 +1,8 @@
 package table
 
 import (
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 )
 
 // Release ends a binding by order of the operator, and reports whether there was one. It adds the
@@ -26,8 +26,8 @@ func (t *Table) EndQuarantine(id lease.ID, now lease.Time, seq uint64, group *le
 	e := t.entries.at(ref)
 	e.expires = pack(now.Over())
 	t.write(ref, now, seq, group)
-	if p := t.poolOf(e.addr, e.slot); p != nil {
-		p.Wake(e.addr)
+	if f := t.freeOf(e.addr, e.slot); f != nil {
+		f.Wake(e.addr)
 	}
 	t.giveBack(ref, true)
 	return true
@@ -39,7 +39,7 @@ func (t *Table) Get(id lease.ID, b *lease.Binding) bool {
 	if !id.Addr.Is4() || id.Ports != lease.AllPorts {
 		return false
 	}
-	ref := t.byAddr(pool.Number(id.Addr))
+	ref := t.byAddr(free.Number(id.Addr))
 	if ref != 0 {
 		t.fill(ref, b)
 	}
@@ -107,7 +107,7 @@ func (t *Table) fill(ref uint32, b *lease.Binding) {
 	e := t.entries.at(ref)
 	w := t.arena.owner(e.blob)
 	*b = lease.Binding{
-		ID: lease.ID{Addr: pool.Addr(e.addr)}, Subnet: t.slots[e.slot].conf.ID, State: e.record,
+		ID: lease.ID{Addr: free.Addr(e.addr)}, Subnet: t.slots[e.slot].conf.ID, State: e.record,
 		Client: w.client, HWType: w.hwType, HWAddr: w.hwAddr, Source: w.source,
 		Point: t.arena.bytes(t.pointAt(e.point).blob),
 		Start: unpack(e.start), Changed: unpack(e.changed), Expires: unpack(e.expires),

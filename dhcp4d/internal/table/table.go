@@ -11,7 +11,7 @@
 // move. The client's key, its hardware address and its IPv6 source lie in a byte arena. So does the
 // attachment point, which many entries may share. Hash tables with slots of 5 octets find entries
 // by client and by address, and points by content. The few offers have their links and deadlines in
-// a slab of their own. The package comment of pool says what free addresses cost. The garbage
+// a slab of their own. The package comment of free says what free addresses cost. The garbage
 // collector has a few thousand pointers to follow, however many leases there are.
 package table
 
@@ -21,8 +21,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 )
 
@@ -31,9 +31,9 @@ import (
 type Subnet struct {
 	ID       uint32
 	Prefix   netip.Prefix
-	Pools    []pool.Range  // given to any client, or to those whose Query.Groups has the group
+	Pools    []free.Range  // given to any client, or to those whose Query.Groups has the group
 	Times    []lease.Times // of each of Pools; nil: they have none of their own
-	Excluded []pool.Range  // but not these
+	Excluded []free.Range  // but not these
 	Reserved []netip.Addr  // given only to clients whose Query.Reservation has them; inside or outside of the pools
 	// Link is the same for the subnets of one link, on which a client has one lease; 0: the subnet
 	// is alone.
@@ -89,22 +89,22 @@ type Table struct {
 	point      []byte        // of the record at hand
 	prefetched []prefetched  // of the batch at hand
 	read       uint32        // by Prefetch
-	share      pool.Share
+	share      free.Share
 }
 
 // slot is a subnet that was ever configured. A subnet that leaves the configuration keeps its slot,
 // because it may have bindings, and has the same slot if it returns.
 type slot struct {
 	conf   Subnet
-	pool   *pool.Pool // nil while not configured
-	base   uint32     // network address
+	free   *free.Addresses // nil while not configured
+	base   uint32          // network address
 	mask   uint32
 	counts [phases]int
 	// beside are the other slots of the link, nil if there are none.
 	beside []uint32
 }
 
-func (s *slot) covers(addr uint32) bool { return s.pool != nil && addr&s.mask == s.base }
+func (s *slot) covers(addr uint32) bool { return s.free != nil && addr&s.mask == s.base }
 
 // span is a run of addresses of one pool, for finding the subnet of an address.
 type span struct{ first, last, slot uint32 }
@@ -127,11 +127,11 @@ func (t *Table) Len() int { return t.entries.n }
 
 // SetShare says which free addresses are given out first, because other processes lease the same
 // ones.
-func (t *Table) SetShare(s pool.Share) {
+func (t *Table) SetShare(s free.Share) {
 	t.share = s
 	for i := range t.slots {
-		if p := t.slots[i].pool; p != nil {
-			p.SetShare(s)
+		if f := t.slots[i].free; f != nil {
+			f.SetShare(s)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (t *Table) Counts(subnet int) Counts {
 // Pool returns how many addresses one pool of a subnet has, without excluded and reserved ones, and
 // how many of them are free. The subnet is given by its position in the configuration.
 func (t *Table) Pool(subnet, index int) (size, free uint32) {
-	return t.slots[t.order[subnet]].pool.Use(index)
+	return t.slots[t.order[subnet]].free.Use(index)
 }
 
 // pending returns the number of the commit group that makes e durable, 0 if the entry was loaded.
@@ -223,15 +223,15 @@ func (t *Table) apart(v *view, e *entry) bool {
 	return e.phase.active() && a.Place == attachment.Apart
 }
 
-// poolOf returns the pool that an address returns to: that of its subnet, or of the subnet that has
-// taken over the address.
-func (t *Table) poolOf(addr, slot uint32) *pool.Pool {
-	if p := t.slots[slot].pool; p != nil && p.Contains(addr) {
-		return p
+// freeOf returns the free addresses that an address returns to: those of its subnet, or of the
+// subnet that has taken over the address. It returns nil if the address is in no pool.
+func (t *Table) freeOf(addr, slot uint32) *free.Addresses {
+	if f := t.slots[slot].free; f != nil && f.Covers(addr) {
+		return f
 	}
 	if s, ok := find(t.spans, addr); ok {
-		if p := t.slots[s].pool; p.Contains(addr) {
-			return p
+		if f := t.slots[s].free; f.Covers(addr) {
+			return f
 		}
 	}
 	return nil

@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -87,7 +87,7 @@ func (s *site) obtain(t *testing.T, q lease.Query) netip.Addr {
 func TestAllocation(t *testing.T) {
 	t.Run("D4-11 the same client on two subnets holds two leases", func(t *testing.T) {
 		s := newSite(Options{}, small(20), Subnet{ID: 8, Prefix: netip.MustParsePrefix("198.51.100.0/24"),
-			Pools: []pool.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}})
+			Pools: []free.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}})
 		a, b := from("a", "p"), from("a", "p")
 		b.Subnet = 1
 		x, y := s.obtain(t, a), s.obtain(t, b)
@@ -635,7 +635,7 @@ func TestUnknownAttachmentPoint(t *testing.T) {
 
 func TestOfClientFindsLeasesOfSubnetsThatAreGone(t *testing.T) {
 	other := Subnet{ID: 8, Prefix: netip.MustParsePrefix("198.51.100.0/24"),
-		Pools: []pool.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}}
+		Pools: []free.Range{{First: netip.MustParseAddr("198.51.100.5"), Last: netip.MustParseAddr("198.51.100.9")}}}
 	s := newSite(Options{}, small(20), other)
 	a, b := from("a", "p"), from("a", "p")
 	b.Subnet = 1
@@ -697,7 +697,7 @@ func TestNothingLeaks(t *testing.T) {
 // wide is a subnet with 16 million addresses.
 func wide() Subnet {
 	return Subnet{ID: 1, Prefix: netip.MustParsePrefix("10.0.0.0/8"),
-		Pools: []pool.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.255.255.254")}}}
+		Pools: []free.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.255.255.254")}}}
 }
 
 // A record that the store refuses gives way to that of the client who holds the address, unless a
@@ -718,7 +718,8 @@ func TestARefusedRecordGivesWayToTheHolders(t *testing.T) {
 		{"and the holder cannot be loaded", false, func(b *lease.Binding) { b.Client = nil }, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []pool.Range{{First: netip.MustParseAddr("192.0.2.10"), Last: netip.MustParseAddr("192.0.2.19")}}}}, Options{})
+			ten := free.Range{First: netip.MustParseAddr("192.0.2.10"), Last: netip.MustParseAddr("192.0.2.19")}
+			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []free.Range{ten}}}, Options{})
 			q := &lease.Query{Client: []byte("mine"), Point: []byte("p")}
 			id := lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}
 			var group lease.Batch
@@ -777,7 +778,7 @@ func TestWhatOthersHaveMadeOfALeaseIsKnown(t *testing.T) {
 		{"a lease that a later group writes stays", func(tab *Table) { bind(tab, lease.Bind, seq+1) }, func(b *lease.Binding) { *b = lease.Binding{ID: id} }, lease.Mine, 9, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []pool.Range{{First: id.Addr, Last: netip.MustParseAddr("192.0.2.19")}}}}, Options{})
+			tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []free.Range{{First: id.Addr, Last: netip.MustParseAddr("192.0.2.19")}}}}, Options{})
 			c.before(tab)
 			foreign := lease.Binding{ID: id, Subnet: 1, State: lease.Bound, Client: []byte("mine"), Point: []byte("p"), Expires: now + 3600, Changed: now}
 			c.foreign(&foreign)

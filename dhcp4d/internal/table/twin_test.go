@@ -8,15 +8,15 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pool"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 )
 
 func ip(last int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(last)}) }
 
-func rangeOf(first, last int) []pool.Range { return []pool.Range{{First: ip(first), Last: ip(last)}} }
+func rangeOf(first, last int) []free.Range { return []free.Range{{First: ip(first), Last: ip(last)}} }
 
 // Configurations that a reload changes between. Subnet 7 is always there.
 var configurations = [][]Subnet{

@@ -1,4 +1,4 @@
-package pool
+package free
 
 import (
 	"net/netip"
@@ -25,7 +25,7 @@ func TestGroupsBehaveLikePoolsOfTheirOwn(t *testing.T) {
 			at += n
 		}
 		reserved := []netip.Addr{Addr(base + rapid.Uint32Range(0, at-base).Draw(t, "reserved"))}
-		p := New(all, nil, reserved)
+		f := New(all, nil, reserved)
 		twins := make([]*twin, groups)
 		for g := range twins {
 			twins[g] = newTwin(ranges[g], nil, reserved)
@@ -48,7 +48,7 @@ func TestGroupsBehaveLikePoolsOfTheirOwn(t *testing.T) {
 			return list
 		}
 		check := func(t *rapid.T, list []int32) (uint32, bool) {
-			got, ok := p.Next(list)
+			got, ok := f.Next(list)
 			var want uint32
 			var free bool
 			for _, g := range list {
@@ -65,29 +65,29 @@ func TestGroupsBehaveLikePoolsOfTheirOwn(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"take next": func(t *rapid.T) {
 				if a, ok := check(t, some(t)); ok {
-					p.Take(a)
+					f.Take(a)
 					of(a).take(a)
 				}
 			},
-			"take any": func(t *rapid.T) { a := anyAddr(t); p.Take(a); of(a).take(a) },
+			"take any": func(t *rapid.T) { a := anyAddr(t); f.Take(a); of(a).take(a) },
 			"return": func(t *rapid.T) {
 				a, used := anyAddr(t), rapid.Bool().Draw(t, "used")
-				p.Return(a, used)
+				f.Return(a, used)
 				of(a).giveBack(a, used)
 			},
 			"share": func(t *rapid.T) {
 				s := Share{Of: rapid.Uint32Range(0, 3).Draw(t, "shares")}
 				s.Index = rapid.Uint32Range(0, max(s.Of, 1)-1).Draw(t, "share")
-				p.SetShare(s)
+				f.SetShare(s)
 				for _, w := range twins {
 					w.share = s
 				}
 			},
-			"rest": func(t *rapid.T) { a := anyAddr(t); p.Rest(a); of(a).putToRest(a) },
+			"rest": func(t *rapid.T) { a := anyAddr(t); f.Rest(a); of(a).putToRest(a) },
 			"": func(t *rapid.T) {
 				check(t, some(t))
 				a := anyAddr(t)
-				i, g, ok := p.Of(a)
+				i, g, ok := f.Of(a)
 				want := slices.IndexFunc(all, func(r Range) bool { return Number(r.First) <= a && a <= Number(r.Last) })
 				if ok != (want >= 0) || (ok && (i != want || g != all[want].Group)) {
 					t.Fatalf("%v is in range %d of group %d, %v", Addr(a), i, g, ok)

@@ -1,4 +1,4 @@
-package pool
+package free
 
 import (
 	"fmt"
@@ -163,55 +163,55 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "reservations") {
 			reserved = append(reserved, Addr(base+rapid.Uint32Range(0, at-base).Draw(t, "reserved")))
 		}
-		p, w := New(pools, excluded, reserved), newTwin(pools, excluded, reserved)
+		f, w := New(pools, excluded, reserved), newTwin(pools, excluded, reserved)
 
 		anyAddr := func(t *rapid.T) uint32 { return base + rapid.Uint32Range(0, at-base+3).Draw(t, "addr") }
 		t.Repeat(map[string]func(*rapid.T){
 			"take next": func(t *rapid.T) {
-				if a, ok := p.Next(nil); ok {
-					p.Take(a)
+				if a, ok := f.Next(nil); ok {
+					f.Take(a)
 					w.take(a)
 				}
 			},
-			"take any": func(t *rapid.T) { a := anyAddr(t); p.Take(a); w.take(a) },
+			"take any": func(t *rapid.T) { a := anyAddr(t); f.Take(a); w.take(a) },
 			"return": func(t *rapid.T) {
 				a, used := anyAddr(t), rapid.Bool().Draw(t, "used")
-				p.Return(a, used)
+				f.Return(a, used)
 				w.giveBack(a, used)
 			},
 			"rest": func(t *rapid.T) {
 				a := anyAddr(t)
-				g, gok := p.Rest(a)
+				g, gok := f.Rest(a)
 				e, eok := w.putToRest(a)
 				if g != e || gok != eok {
 					t.Fatalf("Rest woke %v %v, want %v %v", Addr(g), gok, Addr(e), eok)
 				}
 			},
-			"wake": func(t *rapid.T) { a := anyAddr(t); p.Wake(a); w.wake(a) },
+			"wake": func(t *rapid.T) { a := anyAddr(t); f.Wake(a); w.wake(a) },
 			"share": func(t *rapid.T) {
 				w.share.Of = rapid.Uint32Range(0, 3).Draw(t, "shares")
 				w.share.Index = rapid.Uint32Range(0, max(w.share.Of, 1)-1).Draw(t, "share")
-				p.SetShare(w.share)
+				f.SetShare(w.share)
 			},
 			"": func(t *rapid.T) {
-				g, gok := p.Next(nil)
+				g, gok := f.Next(nil)
 				e, eok := w.next()
 				if g != e || gok != eok {
 					t.Fatalf("Next is %v %v, want %v %v", Addr(g), gok, Addr(e), eok)
 				}
 				a := anyAddr(t)
 				_, in := w.poolOf[a]
-				if p.Contains(a) != in || p.Reserved(a) != w.reserved[a] {
-					t.Fatalf("%v: Contains %v, Reserved %v", Addr(a), p.Contains(a), p.Reserved(a))
+				if f.Covers(a) != in || f.Reserved(a) != w.reserved[a] {
+					t.Fatalf("%v: Covers %v, Reserved %v", Addr(a), f.Covers(a), f.Reserved(a))
 				}
-				if free := w.fresh[a] || slices.Contains(w.queue, a); p.Free(a) != free {
+				if free := w.fresh[a] || slices.Contains(w.queue, a); f.Has(a) != free {
 					t.Fatalf("%v: Free is %v", Addr(a), !free)
 				}
 				var queue, rest, wantRest []uint32
-				p.Queued(func(a uint32) { queue = append(queue, a) })
+				f.Queued(func(a uint32) { queue = append(queue, a) })
 				for i := range pools {
-					for off := range p.lists.all(p.lists.rest + uint32(i)) {
-						rest = append(rest, p.addr(off))
+					for off := range f.lists.all(f.lists.rest + uint32(i)) {
+						rest = append(rest, f.addr(off))
 					}
 				}
 				for _, r := range w.rest {
@@ -227,7 +227,7 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 							free++
 						}
 					}
-					if size, got := p.Use(i); int(size) != w.size[i] || int(got) != free {
+					if size, got := f.Use(i); int(size) != w.size[i] || int(got) != free {
 						t.Fatalf("pool %d: %d of %d free, want %d of %d", i, got, size, free, w.size[i])
 					}
 				}
@@ -237,17 +237,17 @@ func TestPoolBehavesLikeItsTwin(t *testing.T) {
 }
 
 func TestNeverUsedAddressesComeFirstThenTheLongestUnused(t *testing.T) {
-	p := New([]Range{addrs("192.0.2.1", "192.0.2.4")}, nil, nil)
+	f := New([]Range{addrs("192.0.2.1", "192.0.2.4")}, nil, nil)
 	var got []string
 	take := func() {
-		a, _ := p.Next(nil)
-		p.Take(a)
+		a, _ := f.Next(nil)
+		f.Take(a)
 		got = append(got, Addr(a).String())
 	}
 	take()
 	take()
-	p.Return(Number(netip.MustParseAddr("192.0.2.2")), true)
-	p.Return(Number(netip.MustParseAddr("192.0.2.1")), true)
+	f.Return(Number(netip.MustParseAddr("192.0.2.2")), true)
+	f.Return(Number(netip.MustParseAddr("192.0.2.1")), true)
 	take()
 	take()
 	take()
@@ -256,17 +256,17 @@ func TestNeverUsedAddressesComeFirstThenTheLongestUnused(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if _, ok := p.Next(nil); ok {
+	if _, ok := f.Next(nil); ok {
 		t.Error("an exhausted pool has a next address")
 	}
 }
 
 func TestNoAllocationOnceUsed(t *testing.T) {
-	p := New([]Range{addrs("10.0.0.0", "10.0.255.255")}, nil, nil)
+	f := New([]Range{addrs("10.0.0.0", "10.0.255.255")}, nil, nil)
 	cycle := func() {
-		a, _ := p.Next(nil)
-		p.Take(a)
-		p.Return(a, true)
+		a, _ := f.Next(nil)
+		f.Take(a)
+		f.Return(a, true)
 	}
 	for range 1 << 16 {
 		cycle()
@@ -281,18 +281,18 @@ func BenchmarkTakeAndReturn(b *testing.B) {
 	for _, size := range []struct{ name, last string }{{"24", "10.0.0.255"}, {"16", "10.0.255.255"}, {"8", "10.255.255.255"}} {
 		for _, fill := range []int{0, 50, 99} {
 			b.Run(fmt.Sprintf("prefix=%s/full=%d%%", size.name, fill), func(b *testing.B) {
-				p := New([]Range{addrs("10.0.0.0", size.last)}, nil, nil)
-				n, _ := p.Use(0)
+				f := New([]Range{addrs("10.0.0.0", size.last)}, nil, nil)
+				n, _ := f.Use(0)
 				for range uint64(n) * uint64(fill) / 100 {
-					a, _ := p.Next(nil)
-					p.Take(a)
+					a, _ := f.Next(nil)
+					f.Take(a)
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
 				for range b.N {
-					a, _ := p.Next(nil)
-					p.Take(a)
-					p.Return(a, true)
+					a, _ := f.Next(nil)
+					f.Take(a)
+					f.Return(a, true)
 				}
 			})
 		}

@@ -1,5 +1,5 @@
-// Package pool knows which addresses of one subnet are free, and which one to give out next. It has
-// no clock and no disk, and knows no clients.
+// Package free knows which addresses in the pools of one subnet are free, and which one to give out
+// next. It has no clock and no disk, and knows no clients.
 //
 // An address is fresh (never given out), queued (given out before, free again), resting (in
 // quarantine) or out. Next returns the fresh addresses of a group in turn, then the one that was
@@ -8,7 +8,7 @@
 //
 // Memory: one bit for each address, and 9 octets for each address of a block of 128 once an address
 // of the block was queued or rested. A /8 costs 3 MB before use.
-package pool
+package free
 
 import (
 	"encoding/binary"
@@ -24,8 +24,8 @@ type Range struct {
 	Group int32
 }
 
-// Pool is the free addresses of a subnet.
-type Pool struct {
+// Addresses is the free addresses in the pools of a subnet.
+type Addresses struct {
 	pieces   []piece // ascending
 	reserved map[uint32]struct{}
 	pools    []tally // by position in the configuration
@@ -50,10 +50,10 @@ func (s Share) distance(addr uint32) uint32 { return (s.Index + s.Of - addr%s.Of
 const shareQueue = 64
 
 // SetShare says which addresses Next returns first.
-func (p *Pool) SetShare(s Share) {
-	p.share = s
-	for g := range p.groups {
-		p.groups[g].dry = false
+func (f *Addresses) SetShare(s Share) {
+	f.share = s
+	for g := range f.groups {
+		f.groups[g].dry = false
 	}
 }
 
@@ -78,70 +78,70 @@ type tally struct {
 	resting    uint32
 }
 
-// New makes a pool in which every address of the ranges is fresh, without the excluded and the
-// reserved ones. Ranges must not overlap; more than 2^32-2 addresses are not possible.
-func New(pools, excluded []Range, reserved []netip.Addr) *Pool {
-	p := &Pool{pools: make([]tally, len(pools)), groups: make([]group, 1)}
+// New makes the free addresses of pools, each a range. Every address is fresh, without the excluded
+// and the reserved ones. Pools must not overlap; more than 2^32-2 addresses are not possible.
+func New(pools, excluded []Range, reserved []netip.Addr) *Addresses {
+	f := &Addresses{pools: make([]tally, len(pools)), groups: make([]group, 1)}
 	for i, r := range pools {
-		p.cut(i, r.Group, uint64(Number(r.First)), uint64(Number(r.Last)), excluded)
-		for len(p.groups) <= int(r.Group) {
-			p.groups = append(p.groups, group{})
+		f.cut(i, r.Group, uint64(Number(r.First)), uint64(Number(r.Last)), excluded)
+		for len(f.groups) <= int(r.Group) {
+			f.groups = append(f.groups, group{})
 		}
 	}
-	slices.SortFunc(p.pieces, func(a, b piece) int {
+	slices.SortFunc(f.pieces, func(a, b piece) int {
 		if a.first < b.first {
 			return -1
 		}
 		return 1
 	})
 	n := uint32(0)
-	for i := range p.pieces {
-		c := &p.pieces[i]
+	for i := range f.pieces {
+		c := &f.pieces[i]
 		c.base = n
 		n += c.last - c.first + 1
-		p.pools[c.pool].size += c.last - c.first + 1
-		if len(p.groups) > 1 {
-			p.groups[c.group].pieces = append(p.groups[c.group].pieces, int32(i))
+		f.pools[c.pool].size += c.last - c.first + 1
+		if len(f.groups) > 1 {
+			f.groups[c.group].pieces = append(f.groups[c.group].pieces, int32(i))
 		}
 	}
-	p.fresh = newBitmap(n)
-	p.lists = newLists(n, len(p.groups), len(pools))
+	f.fresh = newBitmap(n)
+	f.lists = newLists(n, len(f.groups), len(pools))
 	if len(reserved) > 0 {
-		p.reserved = make(map[uint32]struct{}, len(reserved))
+		f.reserved = make(map[uint32]struct{}, len(reserved))
 	}
 	for _, a := range reserved {
 		addr := Number(a)
-		if _, twice := p.reserved[addr]; twice {
+		if _, twice := f.reserved[addr]; twice {
 			continue
 		}
-		p.reserved[addr] = struct{}{}
-		if off, c := p.offset(addr); c != nil {
-			p.fresh.clear(off)
-			p.pools[c.pool].size--
+		f.reserved[addr] = struct{}{}
+		if off, c := f.offset(addr); c != nil {
+			f.fresh.clear(off)
+			f.pools[c.pool].size--
 		}
 	}
-	for i := range p.pools {
-		p.pools[i].free = p.pools[i].size
+	for i := range f.pools {
+		f.pools[i].free = f.pools[i].size
 	}
-	return p
+	return f
 }
 
 // cut adds what the exclusions leave of a range.
-func (p *Pool) cut(pool int, group int32, first, last uint64, excluded []Range) {
+func (f *Addresses) cut(pool int, group int32, first, last uint64, excluded []Range) {
 	for i, x := range excluded {
 		lo, hi := uint64(Number(x.First)), uint64(Number(x.Last))
 		if hi < first || last < lo {
 			continue
 		}
 		if first < lo {
-			p.cut(pool, group, first, lo-1, excluded[i+1:])
+			f.cut(pool, group, first, lo-1, excluded[i+1:])
 		}
 		if hi < last {
-			p.cut(pool, group, hi+1, last, excluded[i+1:])
+			f.cut(pool, group, hi+1, last, excluded[i+1:])
 		}
 		return
 	}
-	p.pieces = append(p.pieces, piece{first: uint32(first), last: uint32(last), pool: pool, group: group})
+	f.pieces = append(f.pieces, piece{first: uint32(first), last: uint32(last), pool: pool, group: group})
 }
 
 // Number returns an IPv4 address as an integer.
@@ -157,122 +157,121 @@ func Addr(n uint32) netip.Addr {
 
 // offset returns the offset of an address and the piece that it is in. The piece is nil if the
 // address is in none.
-func (p *Pool) offset(addr uint32) (uint32, *piece) {
-	lo, hi := 0, len(p.pieces)
+func (f *Addresses) offset(addr uint32) (uint32, *piece) {
+	lo, hi := 0, len(f.pieces)
 	for lo < hi {
 		mid := (lo + hi) / 2
-		if p.pieces[mid].last < addr {
+		if f.pieces[mid].last < addr {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	if lo == len(p.pieces) || addr < p.pieces[lo].first {
+	if lo == len(f.pieces) || addr < f.pieces[lo].first {
 		return 0, nil
 	}
-	c := &p.pieces[lo]
+	c := &f.pieces[lo]
 	return c.base + addr - c.first, c
 }
 
 // addr returns the address at an offset.
-func (p *Pool) addr(off uint32) uint32 {
-	c := p.pieceAt(off)
+func (f *Addresses) addr(off uint32) uint32 {
+	c := f.pieceAt(off)
 	return c.first + off - c.base
 }
 
 // pieceAt returns the piece of an offset.
-func (p *Pool) pieceAt(off uint32) *piece {
-	lo, hi := 0, len(p.pieces)-1
+func (f *Addresses) pieceAt(off uint32) *piece {
+	lo, hi := 0, len(f.pieces)-1
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
-		if p.pieces[mid].base <= off {
+		if f.pieces[mid].base <= off {
 			lo = mid
 		} else {
 			hi = mid - 1
 		}
 	}
-	return &p.pieces[lo]
+	return &f.pieces[lo]
 }
 
-// Contains reports whether the address is in one of the ranges and not excluded. That includes
-// reserved addresses.
-func (p *Pool) Contains(addr uint32) bool {
-	_, c := p.offset(addr)
+// Covers reports whether the address is in one of the pools and not excluded. That includes
+// reserved addresses, and those that are not free.
+func (f *Addresses) Covers(addr uint32) bool {
+	_, c := f.offset(addr)
 	return c != nil
 }
 
-// Of returns the index and the group of the range that an address is in. It is not ok for an
-// address that Contains does not report.
-func (p *Pool) Of(addr uint32) (index int, group int32, ok bool) {
-	_, c := p.offset(addr)
+// Of returns the index and the group of the pool that an address is in. It is not ok for an address
+// that Covers does not report.
+func (f *Addresses) Of(addr uint32) (index int, group int32, ok bool) {
+	_, c := f.offset(addr)
 	if c == nil {
 		return 0, 0, false
 	}
 	return c.pool, c.group, true
 }
 
-// Reserved reports whether the address was given to New as reserved. Such an address is never free
-// in the pool.
-func (p *Pool) Reserved(addr uint32) bool {
-	_, ok := p.reserved[addr]
+// Reserved reports whether the address was given to New as reserved. Such an address is never free.
+func (f *Addresses) Reserved(addr uint32) bool {
+	_, ok := f.reserved[addr]
 	return ok
 }
 
-// Free reports whether the address may be given out.
-func (p *Pool) Free(addr uint32) bool {
-	off, c := p.offset(addr)
-	return c != nil && (p.fresh.has(off) || p.lists.state(off) == queued)
+// Has reports whether the address is free.
+func (f *Addresses) Has(addr uint32) bool {
+	off, c := f.offset(addr)
+	return c != nil && (f.fresh.has(off) || f.lists.state(off) == queued)
 }
 
 // Next returns the address to give out next, of the first of the groups that has a free one. It
 // stays free until it is taken. Nil is all groups.
-func (p *Pool) Next(groups []int32) (addr uint32, ok bool) {
+func (f *Addresses) Next(groups []int32) (addr uint32, ok bool) {
 	if groups == nil {
-		for g := range p.groups {
-			if addr, ok = p.nextOf(int32(g)); ok {
+		for g := range f.groups {
+			if addr, ok = f.nextOf(int32(g)); ok {
 				return addr, true
 			}
 		}
 		return 0, false
 	}
 	for _, g := range groups {
-		if addr, ok = p.nextOf(g); ok {
+		if addr, ok = f.nextOf(g); ok {
 			return addr, true
 		}
 	}
 	return 0, false
 }
 
-func (p *Pool) nextOf(g int32) (addr uint32, ok bool) {
-	if int(g) >= len(p.groups) {
+func (f *Addresses) nextOf(g int32) (addr uint32, ok bool) {
+	if int(g) >= len(f.groups) {
 		return 0, false
 	}
-	if p.share.Of > 1 {
-		if addr, ok := p.nextOfShare(g); ok {
+	if f.share.Of > 1 {
+		if addr, ok := f.nextOfShare(g); ok {
 			return addr, true
 		}
-		return p.nextOfOthers(g)
+		return f.nextOfOthers(g)
 	}
-	if off, ok := p.freshOf(g, (*Pool).anyFrom); ok {
-		return p.addr(off), true
+	if off, ok := f.freshOf(g, (*Addresses).anyFrom); ok {
+		return f.addr(off), true
 	}
-	if off, ok := p.lists.first(uint32(g)); ok {
-		return p.addr(off), true
+	if off, ok := f.lists.first(uint32(g)); ok {
+		return f.addr(off), true
 	}
 	return 0, false
 }
 
 // nextOfShare is nextOf for the addresses of our share.
-func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
-	if !p.groups[g].dry {
-		if off, ok := p.freshOf(g, (*Pool).ownFrom); ok {
-			return p.addr(off), true
+func (f *Addresses) nextOfShare(g int32) (addr uint32, ok bool) {
+	if !f.groups[g].dry {
+		if off, ok := f.freshOf(g, (*Addresses).ownFrom); ok {
+			return f.addr(off), true
 		}
-		p.groups[g].dry = true
+		f.groups[g].dry = true
 	}
 	looked := 0
-	for off := range p.lists.all(uint32(g)) {
-		if a := p.addr(off); p.share.Has(a) {
+	for off := range f.lists.all(uint32(g)) {
+		if a := f.addr(off); f.share.Has(a) {
 			return a, true
 		}
 		if looked++; looked == shareQueue {
@@ -285,26 +284,26 @@ func (p *Pool) nextOfShare(g int32) (addr uint32, ok bool) {
 // nextOfOthers is nextOf for the addresses of other shares. It returns the one that its owner gives
 // out last: the last that is fresh, or else the one that was queued last. The share that follows
 // ours comes first, so that two processes that have used up their shares seldom try the same one.
-func (p *Pool) nextOfOthers(g int32) (addr uint32, ok bool) {
-	c := choice{following: Share{Index: (p.share.Index + 1) % p.share.Of, Of: p.share.Of}}
-	for i := len(p.pieces) - 1; i >= 0 && !c.made(); i-- {
-		if p.pieces[i].group == g {
-			p.chooseFresh(&p.pieces[i], &c)
+func (f *Addresses) nextOfOthers(g int32) (addr uint32, ok bool) {
+	c := choice{following: Share{Index: (f.share.Index + 1) % f.share.Of, Of: f.share.Of}}
+	for i := len(f.pieces) - 1; i >= 0 && !c.made(); i-- {
+		if f.pieces[i].group == g {
+			f.chooseFresh(&f.pieces[i], &c)
 		}
 	}
 	if c.looked > 0 {
 		return c.addr, true
 	}
-	for off, ok := p.lists.last(uint32(g)); ok && !c.made(); off, ok = p.lists.before(off, uint32(g)) {
-		c.look(p.addr(off))
+	for off, ok := f.lists.last(uint32(g)); ok && !c.made(); off, ok = f.lists.before(off, uint32(g)) {
+		c.look(f.addr(off))
 	}
 	return c.addr, c.looked > 0
 }
 
 // chooseFresh shows the fresh addresses of a piece to a choice, from the last one on.
-func (p *Pool) chooseFresh(in *piece, c *choice) {
+func (f *Addresses) chooseFresh(in *piece, c *choice) {
 	end := in.base + in.last - in.first
-	for off, ok := p.fresh.upTo(end); ok && off >= in.base && !c.made(); off, ok = p.fresh.upTo(off - 1) {
+	for off, ok := f.fresh.upTo(end); ok && off >= in.base && !c.made(); off, ok = f.fresh.upTo(off - 1) {
 		c.look(in.first + off - in.base)
 		if off == 0 {
 			return
@@ -334,56 +333,56 @@ func (c *choice) look(addr uint32) {
 func (c *choice) made() bool { return c.looked >= shareQueue }
 
 // anyFrom returns the first fresh offset between from and end, both included.
-func (p *Pool) anyFrom(from, end uint32) (off uint32, ok bool) {
-	off, ok = p.fresh.from(from)
+func (f *Addresses) anyFrom(from, end uint32) (off uint32, ok bool) {
+	off, ok = f.fresh.from(from)
 	return off, ok && off <= end
 }
 
 // ownFrom is anyFrom for the addresses of our share.
-func (p *Pool) ownFrom(from, end uint32) (off uint32, ok bool) {
-	for off, ok = p.anyFrom(from, end); ok; off, ok = p.anyFrom(from, end) {
-		piece := p.pieceAt(off)
+func (f *Addresses) ownFrom(from, end uint32) (off uint32, ok bool) {
+	for off, ok = f.anyFrom(from, end); ok; off, ok = f.anyFrom(from, end) {
+		piece := f.pieceAt(off)
 		addr := piece.first + off - piece.base
-		if p.share.Has(addr) {
+		if f.share.Has(addr) {
 			return off, true
 		}
-		from = off + min(p.share.distance(addr), piece.last-addr+1)
+		from = off + min(f.share.distance(addr), piece.last-addr+1)
 	}
 	return 0, false
 }
 
 // freshOf returns the first fresh offset of a group from its cursor on or, if there is none, the
 // first one before it. find is anyFrom or ownFrom.
-func (p *Pool) freshOf(g int32, find func(p *Pool, from, end uint32) (uint32, bool)) (off uint32, ok bool) {
-	at := &p.groups[g]
-	if len(p.groups) == 1 {
-		if p.fresh.n == 0 {
+func (f *Addresses) freshOf(g int32, find func(f *Addresses, from, end uint32) (uint32, bool)) (off uint32, ok bool) {
+	at := &f.groups[g]
+	if len(f.groups) == 1 {
+		if f.fresh.n == 0 {
 			return 0, false
 		}
-		if off, ok = find(p, at.cursor, p.fresh.n-1); ok || at.cursor == 0 {
+		if off, ok = find(f, at.cursor, f.fresh.n-1); ok || at.cursor == 0 {
 			return off, ok
 		}
-		return find(p, 0, min(at.cursor, p.fresh.n)-1)
+		return find(f, 0, min(at.cursor, f.fresh.n)-1)
 	}
 	begin, _ := slices.BinarySearchFunc(at.pieces, at.cursor, func(i int32, cursor uint32) int {
-		if c := &p.pieces[i]; c.base+c.last-c.first < cursor {
+		if c := &f.pieces[i]; c.base+c.last-c.first < cursor {
 			return -1
 		}
 		return 1
 	})
 	for n := range at.pieces {
-		c := &p.pieces[at.pieces[(begin+n)%len(at.pieces)]]
+		c := &f.pieces[at.pieces[(begin+n)%len(at.pieces)]]
 		from := c.base
 		if n == 0 && begin < len(at.pieces) {
 			from = max(from, at.cursor)
 		}
-		if off, ok = find(p, from, c.base+c.last-c.first); ok {
+		if off, ok = find(f, from, c.base+c.last-c.first); ok {
 			return off, true
 		}
 	}
 	if begin < len(at.pieces) { // what is before the cursor in its own piece
-		c := &p.pieces[at.pieces[begin]]
-		if off, ok = find(p, c.base, c.base+c.last-c.first); ok {
+		c := &f.pieces[at.pieces[begin]]
+		if off, ok = find(f, c.base, c.base+c.last-c.first); ok {
 			return off, true
 		}
 	}
@@ -391,80 +390,80 @@ func (p *Pool) freshOf(g int32, find func(p *Pool, from, end uint32) (uint32, bo
 }
 
 // Take gives an address out if it is free. An address that is not free stays as it is.
-func (p *Pool) Take(addr uint32) {
-	off, c := p.offset(addr)
+func (f *Addresses) Take(addr uint32) {
+	off, c := f.offset(addr)
 	switch {
 	case c == nil:
 		return
-	case p.fresh.has(off):
-		p.fresh.clear(off)
-		p.groups[c.group].cursor = off + 1
-	case p.lists.state(off) == queued:
-		p.lists.remove(off)
+	case f.fresh.has(off):
+		f.fresh.clear(off)
+		f.groups[c.group].cursor = off + 1
+	case f.lists.state(off) == queued:
+		f.lists.remove(off)
 	default:
 		return
 	}
-	p.pools[c.pool].free--
+	f.pools[c.pool].free--
 }
 
 // Return makes an address free that is out. If it was never used after all, it is fresh again.
 // Otherwise it is last in the queue.
-func (p *Pool) Return(addr uint32, used bool) {
-	off, c := p.offset(addr)
-	if c == nil || p.Reserved(addr) || p.fresh.has(off) || p.lists.state(off) != out {
+func (f *Addresses) Return(addr uint32, used bool) {
+	off, c := f.offset(addr)
+	if c == nil || f.Reserved(addr) || f.fresh.has(off) || f.lists.state(off) != out {
 		return
 	}
 	if used {
-		p.lists.append(off, uint32(c.group), queued)
+		f.lists.append(off, uint32(c.group), queued)
 	} else {
-		p.fresh.set(off)
-		p.groups[c.group].dry = false
+		f.fresh.set(off)
+		f.groups[c.group].dry = false
 	}
-	p.pools[c.pool].free++
+	f.pools[c.pool].free++
 }
 
 // Rest puts an address that is out into quarantine. At most a tenth of a configured pool rests, but
 // at least one address may. If there are more, the quarantine of the address that has rested
 // longest ends: it is out again, and Rest returns it.
-func (p *Pool) Rest(addr uint32) (woken uint32, ok bool) {
-	off, c := p.offset(addr)
-	if c == nil || p.Reserved(addr) || p.fresh.has(off) || p.lists.state(off) != out {
+func (f *Addresses) Rest(addr uint32) (woken uint32, ok bool) {
+	off, c := f.offset(addr)
+	if c == nil || f.Reserved(addr) || f.fresh.has(off) || f.lists.state(off) != out {
 		return 0, false
 	}
-	t := &p.pools[c.pool]
-	p.lists.append(off, p.lists.rest+uint32(c.pool), resting)
+	t := &f.pools[c.pool]
+	f.lists.append(off, f.lists.rest+uint32(c.pool), resting)
 	t.resting++
 	if t.resting <= max(t.size/10, 1) {
 		return 0, false
 	}
-	first, _ := p.lists.first(p.lists.rest + uint32(c.pool))
-	woken = p.addr(first)
-	p.Wake(woken)
+	first, _ := f.lists.first(f.lists.rest + uint32(c.pool))
+	woken = f.addr(first)
+	f.Wake(woken)
 	return woken, true
 }
 
 // Wake ends the quarantine of an address, which is out then.
-func (p *Pool) Wake(addr uint32) {
-	off, c := p.offset(addr)
-	if c != nil && p.lists.state(off) == resting {
-		p.lists.remove(off)
-		p.pools[c.pool].resting--
+func (f *Addresses) Wake(addr uint32) {
+	off, c := f.offset(addr)
+	if c != nil && f.lists.state(off) == resting {
+		f.lists.remove(off)
+		f.pools[c.pool].resting--
 	}
 }
 
 // Queued calls fn for the queued addresses, group by group, and in each group for the longest
 // unused address first.
-func (p *Pool) Queued(fn func(addr uint32)) {
-	for g := range p.groups {
-		for off := range p.lists.all(uint32(g)) {
-			fn(p.addr(off))
+func (f *Addresses) Queued(fn func(addr uint32)) {
+	for g := range f.groups {
+		for off := range f.lists.all(uint32(g)) {
+			fn(f.addr(off))
 		}
 	}
 }
 
 // Use returns how many addresses of a configured pool may be given out at all, and how many of them
 // are free.
-func (p *Pool) Use(pool int) (size, free uint32) {
-	t := &p.pools[pool]
+func (f *Addresses) Use(pool int) (size, free uint32) {
+	t := &f.pools[pool]
 	return t.size, t.free
 }
