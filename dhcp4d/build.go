@@ -117,10 +117,10 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 
 	parts = append(parts, daemon.Func("names", d.link.runNames))
 	log := rt.Log.With("package", "api")
-	handler := api.NewHandler(api.Options{Leases: d.core.Operator(), Trace: hub, Registry: rt.Registry, Log: log})
+	handler := api.NewHandler(api.Options{Leases: d.core.Book(), Orders: d.core.Orders(), Trace: hub, Registry: rt.Registry, Log: log})
 	d.setLeaseLog(c)
 	pages := page.New(page.Options{
-		Leases: d.core.Operator(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version,
+		Leases: d.core.Book(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version,
 		Links: c.API.Pages, LeaseLog: func() string { return *d.leaseLog.Load() },
 	})
 	web, err := c.API.Open(handler, pages, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)

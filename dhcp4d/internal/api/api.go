@@ -33,10 +33,14 @@ type Leases interface {
 	Subnets() []leases.Usage
 	Subnet(a netip.Addr) (name string, ok bool)
 	SubnetNamed(name string) (id uint32, ok bool)
+}
+
+// Orders are what the API has done. It is called by many goroutines.
+type Orders interface {
 	// Release ends the lease of an address, Reserve makes one. They return the record when it is on
-	// stable storage. Their errors wrap those of package leases.
+	// stable storage. Their errors wrap those of packages leases and operator.
 	Release(ctx context.Context, id lease.ID, by string) (lease.Binding, error)
-	Reserve(ctx context.Context, r *leases.Reservation, by string) (lease.Binding, error)
+	Reserve(ctx context.Context, w *leases.Assignment, by string) (lease.Binding, error)
 }
 
 // What requests and answers look like.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
 
@@ -28,13 +29,14 @@ func TestChangesAreLoggedAndCounted(t *testing.T) {
 		{"no address", "DELETE", "/v1/leases/router", "", nil, `change="release",result="refused"`, `error="no IPv4 address"`},
 		{"reserved", "POST", "/v1/leases", order, nil, `change="reserve",result="done"`, `change=reserve address=192.0.2.9 by="api 2001:db8::9" result=done`},
 		{"taken", "POST", "/v1/leases", order, fmt.Errorf("%w: it is leased to another client", leases.ErrConflict), `change="reserve",result="refused"`, "it is leased to another client"},
-		{"the store fails", "POST", "/v1/leases", order, fmt.Errorf("%w: %w", leases.ErrStore, errors.New("no space")), `change="reserve",result="failed"`, "result=failed"},
+		{"the store fails", "POST", "/v1/leases", order, fmt.Errorf("%w: %w", operator.ErrStore, errors.New("no space")), `change="reserve",result="failed"`, "result=failed"},
 		{"not understood", "POST", "/v1/leases", "{", nil, `change="reserve",result="refused"`, "the request cannot be read"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
 			reg := prometheus.NewRegistry()
-			h := NewHandler(Options{Leases: &fake{all: someLeases(), err: c.err}, Trace: new(trace.Hub), Registry: reg, Log: slog.New(slog.NewTextHandler(&out, nil))})
+			f := &fake{all: someLeases(), err: c.err}
+			h := NewHandler(Options{Leases: f, Orders: f, Trace: new(trace.Hub), Registry: reg, Log: slog.New(slog.NewTextHandler(&out, nil))})
 			r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
 			r.RemoteAddr = "[2001:db8::9]:40000"
 			r.Header.Set("Content-Type", "application/json")

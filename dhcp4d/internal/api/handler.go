@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/shared/follow"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
@@ -29,6 +30,7 @@ var reference []byte
 // Handler serves the API.
 type Handler struct {
 	leases  Leases
+	orders  Orders
 	slots   chan struct{}
 	mux     *http.ServeMux
 	trace   *trace.Hub
@@ -38,6 +40,7 @@ type Handler struct {
 // Options are what a handler is made from. All are required.
 type Options struct {
 	Leases   Leases
+	Orders   Orders
 	Trace    *trace.Hub // where subscribers are followed
 	Registry prometheus.Registerer
 	Log      *slog.Logger
@@ -69,7 +72,7 @@ func routes() []route {
 
 // NewHandler makes a handler. It serves everybody: an [access.Guard] lets those in who may.
 func NewHandler(o Options) *Handler {
-	h := &Handler{leases: o.Leases, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: o.Trace,
+	h := &Handler{leases: o.Leases, orders: o.Orders, slots: make(chan struct{}, atOnce), mux: http.NewServeMux(), trace: o.Trace,
 		changes: newChanges(o.Registry, o.Log)}
 	for _, r := range routes() {
 		h.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
@@ -130,7 +133,7 @@ func statusOf(err error) (status int, why string) {
 		status int
 	}{
 		{leases.ErrNotFound, http.StatusNotFound}, {leases.ErrConflict, http.StatusConflict}, {leases.ErrStale, http.StatusGone},
-		{leases.ErrBusy, http.StatusServiceUnavailable}, {leases.ErrStore, http.StatusServiceUnavailable},
+		{operator.ErrBusy, http.StatusServiceUnavailable}, {operator.ErrStore, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, c.err) {
 			status, why = c.status, err.Error()

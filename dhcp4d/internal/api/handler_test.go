@@ -19,6 +19,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/shared/access"
 	"github.com/dhcp4o6/dhcp4o6/shared/trace"
 )
@@ -91,7 +92,7 @@ func (f *fake) Release(_ context.Context, id lease.ID, by string) (lease.Binding
 	return lease.Binding{ID: id, State: lease.Released, Expires: now}, f.err
 }
 
-func (f *fake) Reserve(_ context.Context, r *leases.Reservation, by string) (lease.Binding, error) {
+func (f *fake) Reserve(_ context.Context, r *leases.Assignment, by string) (lease.Binding, error) {
 	f.ordered = append(f.ordered, fmt.Sprintf("reserve %v for %x of %d %x, %d s, by %s", r.Address, r.Client, r.HWType, r.HWAddr, r.Time, by))
 	return lease.Binding{ID: lease.ID{Addr: r.Address}, State: lease.Bound, Expires: now.After(r.Time)}, f.err
 }
@@ -114,9 +115,12 @@ func someLeases() []lease.Binding {
 const token = "s3cret-s3cret-s3cret"
 
 // guarded makes a handler that wants the token.
-func guarded(l Leases) http.Handler {
+func guarded(l interface {
+	Leases
+	Orders
+}) http.Handler {
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	return access.NewGuard(token, access.NewRefused(reg, "dhcp4d", log), NewHandler(Options{Leases: l, Trace: new(trace.Hub), Registry: reg, Log: log}))
+	return access.NewGuard(token, access.NewRefused(reg, "dhcp4d", log), NewHandler(Options{Leases: l, Orders: l, Trace: new(trace.Hub), Registry: reg, Log: log}))
 }
 
 // call makes a request with the token, or with the headers given, as a program on this host does.
@@ -283,8 +287,8 @@ func TestOrders(t *testing.T) {
 		{"release of IPv6", "DELETE", "/v1/leases/2001:db8::1", "", "", nil, 400, "is no IPv4 address"},
 		{"reserve", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, nil, 200, "reserve 192.0.2.1 for 00ff01 of 1 , 3600 s, by api ::1"},
 		{"by hardware address", "POST", "/v1/leases", asJSON + "; charset=utf-8", `{"address":"192.0.2.1","hw_type":6,"hw_address":"02:01",` + hour + `}`, nil, 200, "reserve 192.0.2.1 for 01060201 of 6 0201, 3600 s, by api ::1"},
-		{"the store has failed", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, leases.ErrStore, 503, "store has failed"},
-		{"too many wait", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, leases.ErrBusy, 503, "try again"},
+		{"the store has failed", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, operator.ErrStore, 503, "store has failed"},
+		{"too many wait", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, operator.ErrBusy, 503, "try again"},
 		{"the disk is slow", "POST", "/v1/leases", asJSON, `{"address":"192.0.2.1","client_id":"ff:01",` + hour + `}`, context.DeadlineExceeded, 504, "not known"},
 		{"a form", "POST", "/v1/leases", "application/x-www-form-urlencoded", `{"address":"192.0.2.1"}`, nil, 415, "application/json"},
 		{"unknown field", "POST", "/v1/leases", asJSON, `{"addr":"192.0.2.1"}`, nil, 400, "unknown field"},

@@ -195,7 +195,7 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxOrder)
 	defer cancel()
-	b, err := h.leases.Release(ctx, lease.ID{Addr: a}, by(r))
+	b, err := h.orders.Release(ctx, lease.ID{Addr: a}, by(r))
 	h.changed(w, r, releasing, a, &b, err)
 }
 
@@ -221,12 +221,12 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxOrder)
 	defer cancel()
-	b, err := h.leases.Reserve(ctx, wanted, by(r))
+	b, err := h.orders.Reserve(ctx, wanted, by(r))
 	h.changed(w, r, reserving, o.Address, &b, err)
 }
 
 // readOrder reads the request of a reservation. With an error it returns the status that says it.
-func readOrder(r *http.Request) (o order, wanted *leases.Reservation, status int, err error) {
+func readOrder(r *http.Request) (o order, wanted *leases.Assignment, status int, err error) {
 	// A form in a browser cannot send this type without having asked before.
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return o, nil, http.StatusUnsupportedMediaType, errors.New("the request must be application/json")
@@ -240,13 +240,13 @@ func readOrder(r *http.Request) (o order, wanted *leases.Reservation, status int
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return o, nil, http.StatusBadRequest, errors.New("something follows the request")
 	}
-	wanted, err = o.reservation()
+	wanted, err = o.assignment()
 	return o, wanted, http.StatusBadRequest, err
 }
 
 // reservation checks an order.
-func (o *order) reservation() (*leases.Reservation, error) {
-	r := &leases.Reservation{Address: o.Address, HWType: o.HWType, Time: o.LeaseTime}
+func (o *order) assignment() (*leases.Assignment, error) {
+	r := &leases.Assignment{Address: o.Address, HWType: o.HWType, Time: o.LeaseTime}
 	var err error
 	if r.ClientID, err = leasefile.Octets(o.ClientID); err != nil {
 		return nil, fmt.Errorf("client_id: %w", err)

@@ -80,7 +80,7 @@ func (d *running) Release(_ context.Context, id lease.ID, _ string) (lease.Bindi
 	d.ordered = append(d.ordered, "release "+id.Addr.String())
 	return lease.Binding{ID: id, State: lease.Released}, nil
 }
-func (d *running) Reserve(_ context.Context, r *leases.Reservation, _ string) (lease.Binding, error) {
+func (d *running) Reserve(_ context.Context, r *leases.Assignment, _ string) (lease.Binding, error) {
 	if r.Address == netip.MustParseAddr("192.0.2.10") {
 		return lease.Binding{}, fmt.Errorf("%w: it is leased to another client", leases.ErrConflict)
 	}
@@ -105,7 +105,8 @@ func run(t *testing.T, environ []string, args ...string) (string, error) {
 // handler is the API of a dhcp4d, with its token.
 func handler(d *running) http.Handler {
 	reg, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-	return access.NewGuard("s3cret-s3cret-s3cret", access.NewRefused(reg, "dhcp4d", log), api.NewHandler(api.Options{Leases: d, Trace: new(trace.Hub), Registry: reg, Log: log}))
+	return access.NewGuard("s3cret-s3cret-s3cret", access.NewRefused(reg, "dhcp4d", log), api.NewHandler(api.Options{
+		Leases: d, Orders: d, Trace: new(trace.Hub), Registry: reg, Log: log}))
 }
 
 func TestLeasesOfARunningDaemon(t *testing.T) {

@@ -17,7 +17,7 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	if to == nil {
 		return
 	}
-	o, now := c.Operator(), c.clock.Shown()
+	now := c.clock.Shown()
 	since := min(to.Wall, to.Line+c.clock.Ahead())
 	changed := func(b *lease.Binding) bool { return b.Changed >= since }
 	ended := func(b *lease.Binding) bool {
@@ -26,7 +26,7 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 	var found lease.Batch
 	for from, more := leases.Place(0), true; more; more = from != 0 {
 		var err error
-		from, err = o.Scan(from, func(b *lease.Binding) bool { return changed(b) || ended(b) }, &found)
+		from, err = c.book.Scan(from, func(b *lease.Binding) bool { return changed(b) || ended(b) }, &found)
 		if err != nil { // the store was loaded anew
 			from, found = 0, lease.Batch{}
 		}

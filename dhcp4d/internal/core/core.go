@@ -20,6 +20,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
@@ -183,9 +184,12 @@ func (c *Core) Serve(l Link) []daemon.Component {
 // the link is still there.
 func (c *Core) Finish() { c.commits.Close() }
 
-// Operator returns the operations of people on leases. It can be called after Serve.
-func (c *Core) Operator() *leases.Operator[*server.Replies] {
-	return &leases.Operator[*server.Replies]{Book: c.book, Commits: c.commits}
+// Book returns the book of leases, for people who look at it.
+func (c *Core) Book() *leases.Book { return c.book }
+
+// Orders returns what carries out the orders of people. It can be called after Serve.
+func (c *Core) Orders() *operator.Orders[*server.Replies] {
+	return &operator.Orders[*server.Replies]{Book: c.book, Commits: c.commits}
 }
 
 // Reconfigure puts another configuration into effect, between two batches of queries.

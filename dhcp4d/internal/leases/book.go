@@ -4,17 +4,18 @@
 //   - [Book] has the table behind its locks and goes by one clock. It decides about queries.
 //   - [Changes] is what a commit group changes, until the group is durable.
 //   - [Notifier] counts changes and tells the observers. [Expiry] ends what has run out.
-//   - [Operator] is what people do with leases: look, release, reserve.
+//   - People look at leases (people.go), and order changes (orders.go). Package operator waits for
+//     the commits of these.
 //
 // # Locks
 //
 // From the outside in: a goroutine that holds one of them takes only those below it.
 //
 //	Book.looking       people look at some leases, one of them at a time
-//	Committer.disk     a group is being written, or the store is opened again
+//	Committer.disk     a group is being written, or the store is opened again (package commit)
 //	Book.notifying     observers are called
 //	Book.batch         a batch of queries is decided, or the configuration changes
-//	Committer.mu       the group that gathers
+//	Committer.mu       the group that gathers (package commit)
 //	Book.mu            the table
 //
 // None of the last three is held over a system call. Book.mu is held for one decision, never over a

@@ -123,8 +123,7 @@ func (b *testBook) commit() {
 // of returns what the book knows of an address, as people see it.
 func (b *testBook) of(a netip.Addr) lease.Binding {
 	var found lease.Batch
-	o := Operator[*testReplies]{Book: b.Book}
-	if o.Get(a, &found); len(found.Records) == 0 {
+	if b.Get(a, &found); len(found.Records) == 0 {
 		return lease.Binding{}
 	}
 	return found.Records[0]
@@ -255,8 +254,7 @@ func TestLoadMakesTheBookFromTheStore(t *testing.T) {
 	offer := b.query(dhcp4.Discover, "undone", netip.Addr{})
 	b.query(dhcp4.Request, "undone", offer.Addr) // never committed
 	b.group.Reset()
-	o := Operator[*testReplies]{Book: b.Book}
-	_, err := o.Scan(0, func(*lease.Binding) bool { return true }, new(lease.Batch))
+	_, err := b.Scan(0, func(*lease.Binding) bool { return true }, new(lease.Batch))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +265,7 @@ func TestLoadMakesTheBookFromTheStore(t *testing.T) {
 	if l := b.of(offer.Addr); l.State != lease.NoState {
 		t.Errorf("the lease that was not durable is %+v", l)
 	}
-	if _, err := o.Scan(Place(1<<32|1), func(*lease.Binding) bool { return true }, new(lease.Batch)); !errors.Is(err, ErrStale) {
+	if _, err := b.Scan(Place(1<<32|1), func(*lease.Binding) bool { return true }, new(lease.Batch)); !errors.Is(err, ErrStale) {
 		t.Errorf("a scan of the table before goes on with %v", err)
 	}
 }
@@ -278,11 +276,10 @@ func TestAScanAllocatesNothingForALeaseThatDoesNotMatch(t *testing.T) {
 	for i := range 100 {
 		b.bind(fmt.Sprint("client", i))
 	}
-	o := Operator[*testReplies]{Book: b.Book}
 	none := func(l *lease.Binding) bool { return string(l.Client) == "nobody" }
 	var found lease.Batch
 	allocs := testing.AllocsPerRun(10, func() {
-		if _, err := o.Scan(0, none, &found); err != nil {
+		if _, err := b.Scan(0, none, &found); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -385,7 +382,6 @@ func TestAllWhoLookTakeHalfAProcessor(t *testing.T) {
 		}
 		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	o := Operator[*testReplies]{Book: b.Book}
 	none := func(l *lease.Binding) bool { return string(l.Client) == "nobody" }
 	var all sync.WaitGroup
 	var looks atomic.Int64
@@ -393,7 +389,7 @@ func TestAllWhoLookTakeHalfAProcessor(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for time.Since(began) < 500*time.Millisecond {
-				if _, err := o.Scan(0, none, new(lease.Batch)); err != nil {
+				if _, err := b.Scan(0, none, new(lease.Batch)); err != nil {
 					t.Error(err)
 					return
 				}

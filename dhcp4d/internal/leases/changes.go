@@ -74,6 +74,13 @@ func (c *Changes) ByQuery(e lease.Event, i int, f *ipc.Query, observed bool) {
 	c.observed = append(c.observed, n)
 }
 
+// Await returns a channel that gets the outcome for the group's i-th record: nil if it is durable.
+func (c *Changes) Await(i int) <-chan error {
+	done := make(chan error, 1)
+	c.orders = append(c.orders, order{i, done})
+	return done
+}
+
 // byOperator notes a change by an operator. Its record is the group's i-th.
 func (c *Changes) byOperator(e lease.Event, i int, by string, observed bool) {
 	c.events = append(c.events, eventOf{e, i})

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
@@ -16,16 +15,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
-
-// testReplies are replies of a group without packets.
-type testReplies struct{ changes Changes }
-
-func (r *testReplies) Len() int          { return r.changes.Orders() }
-func (r *testReplies) Reset()            { r.changes.Reset() }
-func (r *testReplies) Unsure() bool      { return false }
-func (r *testReplies) Changes() *Changes { return &r.changes }
-
-var _ commit.Replies = (*testReplies)(nil)
 
 // queryBy is a query that came over one relay, by whose port it is told apart.
 func queryBy(t *testing.T, ifc, port string) *ipc.Query {
@@ -117,8 +106,7 @@ func TestWhatBecomesOfAGroupIsTold(t *testing.T) {
 			records.Add(&lease.Binding{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.21")}})
 			g.ByQuery(lease.EventAllocated, 0, queryBy(t, "eth1", "port"), true)
 			g.byOperator(lease.EventReleased, 1, "somebody", true)
-			done := make(chan error, 1)
-			g.orders = append(g.orders, order{1, done})
+			done := g.Await(1)
 			b.notifier.Committed(b.seq, records.Records, c.refused, &g, c.err)
 			var told []lease.Event
 			for _, e := range b.told {

@@ -66,7 +66,7 @@ func (b *bench) send(n int, next func(i uint64) udp.Packet) {
 	}
 }
 
-func (b *bench) counts(subnet int) leases.Usage { return b.operator().Subnets()[subnet] }
+func (b *bench) counts(subnet int) leases.Usage { return b.book.Subnets()[subnet] }
 
 const (
 	most      = 65536    // offers at one time

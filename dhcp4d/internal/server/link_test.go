@@ -222,7 +222,7 @@ subnets:
 // one by order, and who gets one by order keeps it.
 func TestD4_93AnOperatorsLeaseOnALink(t *testing.T) {
 	b := sharedBench(t, sharedLink)
-	o := b.operator()
+	o := b.orders()
 	if _, err := o.Reserve(t.Context(), wanted("203.0.113.10", 1), "test"); err != nil {
 		t.Fatal(err)
 	}

@@ -11,28 +11,29 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-func (b *bench) operator() *leases.Operator[*Replies] {
-	return &leases.Operator[*Replies]{Book: b.book, Commits: b.commits}
+func (b *bench) orders() *operator.Orders[*Replies] {
+	return &operator.Orders[*Replies]{Book: b.book, Commits: b.commits}
 }
 
 // all is every lease that is known.
 func (b *bench) all(t testing.TB) []lease.Binding {
 	t.Helper()
 	var all lease.Batch
-	if next, err := b.operator().Scan(0, func(*lease.Binding) bool { return true }, &all); next != 0 || err != nil {
+	if next, err := b.book.Scan(0, func(*lease.Binding) bool { return true }, &all); next != 0 || err != nil {
 		t.Fatalf("scanned to %d (error %v)", next, err)
 	}
 	return all.Records
 }
 
 // wanted is a reservation for a client of message.
-func wanted(a string, client byte) *leases.Reservation {
+func wanted(a string, client byte) *leases.Assignment {
 	id := []byte{0xff, client}
-	return &leases.Reservation{Address: netip.MustParseAddr(a), Client: lease.AppendKey(nil, id, 1, nil), ClientID: id, HWType: 1, Time: 7200}
+	return &leases.Assignment{Address: netip.MustParseAddr(a), Client: lease.AppendKey(nil, id, 1, nil), ClientID: id, HWType: 1, Time: 7200}
 }
 
 // stored is the record of an address in the store.
@@ -54,7 +55,7 @@ func (b *bench) stored(t testing.TB, a netip.Addr) (found lease.Binding) {
 func TestOperatorReleases(t *testing.T) {
 	b := newBench(t)
 	a := b.bind(t, 1)
-	l, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, "api ::1")
+	l, err := b.orders().Release(t.Context(), lease.ID{Addr: a}, "api ::1")
 	if err != nil || l.State != lease.Released || l.Addr != a || b.stored(t, a).State != lease.Released {
 		t.Fatalf("%+v, %v; stored as %v", l, err, b.stored(t, a).State)
 	}
@@ -68,7 +69,7 @@ func TestOperatorReleases(t *testing.T) {
 		a    netip.Addr
 		want error
 	}{"again": {a, leases.ErrConflict}, "of nobody": {netip.MustParseAddr("192.0.2.200"), leases.ErrNotFound}} {
-		if _, err := b.operator().Release(t.Context(), lease.ID{Addr: c.a}, ""); !errors.Is(err, c.want) {
+		if _, err := b.orders().Release(t.Context(), lease.ID{Addr: c.a}, ""); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -79,7 +80,7 @@ func TestOperatorReleases(t *testing.T) {
 
 func TestOperatorReserves(t *testing.T) {
 	b := newBench(t)
-	o := b.operator()
+	o := b.orders()
 	a := netip.MustParseAddr("192.0.2.99")
 	l, err := o.Reserve(t.Context(), wanted("192.0.2.99", 5), "api ::1")
 	now := b.clock.Now()
@@ -99,7 +100,7 @@ func TestOperatorReserves(t *testing.T) {
 	offered := offer.YIAddr().String()
 	for _, c := range []struct {
 		name string
-		w    *leases.Reservation
+		w    *leases.Assignment
 		want string
 	}{
 		{"taken", wanted(taken, 7), "leased to another client"},
@@ -133,10 +134,10 @@ func TestOperatorWithAFailedStore(t *testing.T) {
 	b := newBench(t)
 	a := b.bind(t, 1)
 	b.store.broken.Store(true)
-	if _, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, leases.ErrStore) {
+	if _, err := b.orders().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, operator.ErrStore) {
 		t.Errorf("the one that fails: %v", err)
 	}
-	if _, err := b.operator().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, leases.ErrStore) {
+	if _, err := b.orders().Release(t.Context(), lease.ID{Addr: a}, ""); !errors.Is(err, operator.ErrStore) {
 		t.Errorf("one after it: %v", err)
 	}
 	b.store.broken.Store(false)
@@ -153,7 +154,7 @@ func TestOperatorDoesNotWaitForEver(t *testing.T) {
 	b.store.Store = h
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := b.operator().Release(ctx, lease.ID{Addr: a}, ""); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := b.orders().Release(ctx, lease.ID{Addr: a}, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	h.let <- struct{}{}
@@ -163,20 +164,19 @@ func TestOperatorDoesNotWaitForEver(t *testing.T) {
 // while everything else goes on.
 func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 	b := newBench(t)
-	o := b.operator()
 	for i := range byte(50) {
 		b.bind(t, i)
 	}
 	all := func(*lease.Binding) bool { return true }
 	var found lease.Batch
-	if next, err := o.Scan(0, all, &found); next != 0 || err != nil || len(found.Records) != 50 {
+	if next, err := b.book.Scan(0, all, &found); next != 0 || err != nil || len(found.Records) != 50 {
 		t.Fatalf("%d leases, then %v, %v", len(found.Records), next, err)
 	}
 	stale := leases.Place(1)<<32 | 7 // of the first table
 	if _, err := b.book.Load(b.store); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Scan(stale, all, &found); !errors.Is(err, leases.ErrStale) {
+	if _, err := b.book.Scan(stale, all, &found); !errors.Is(err, leases.ErrStale) {
 		t.Errorf("a place in the table before: %v", err)
 	}
 	subnets := strings.Count(document, "- {id:")
@@ -192,10 +192,10 @@ func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 				default:
 				}
 				batch.Reset()
-				o.Scan(0, all, &batch)
-				o.OfClient([]byte{lease.KeyIdentifier, 0xff, 3}, &batch)
-				o.Get(first, &batch)
-				if s := o.Subnets(); len(s) != subnets || s[0].Size == 0 || s[2].State != "drain" {
+				b.book.Scan(0, all, &batch)
+				b.book.OfClient([]byte{lease.KeyIdentifier, 0xff, 3}, &batch)
+				b.book.Get(first, &batch)
+				if s := b.book.Subnets(); len(s) != subnets || s[0].Size == 0 || s[2].State != "drain" {
 					t.Errorf("%+v", s)
 				}
 			}

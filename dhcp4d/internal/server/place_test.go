@@ -391,7 +391,7 @@ func TestReservedByHardwareAddress(t *testing.T) {
 // state is what the table says of an address.
 func (b *bench) state(a netip.Addr) lease.State {
 	var found lease.Batch
-	if b.operator().Get(a, &found); len(found.Records) == 0 {
+	if b.book.Get(a, &found); len(found.Records) == 0 {
 		return lease.NoState
 	}
 	return found.Records[0].State
@@ -415,9 +415,9 @@ func TestAnOperatorEndsAQuarantine(t *testing.T) {
 		if !b.decline(t, on("fe80::1"), h, a) {
 			t.Fatal("not declined")
 		}
-		o := b.operator()
+		o := b.orders()
 		done, err := o.Release(t.Context(), lease.ID{Addr: a}, "test")
-		if err != nil || done.Addr != a || done.State != lease.Declined || done.Expires >= o.Now() {
+		if err != nil || done.Addr != a || done.State != lease.Declined || done.Expires >= b.book.Now() {
 			t.Fatalf("%+v, %v", done, err)
 		}
 		if _, err := o.Release(t.Context(), lease.ID{Addr: a}, "test"); err == nil {

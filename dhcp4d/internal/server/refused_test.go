@@ -74,7 +74,7 @@ func (b *bench) offered(t *testing.T, client byte) netip.Addr {
 // known returns what the book knows of an address.
 func (b *bench) known(a netip.Addr) lease.Binding {
 	var found lease.Batch
-	if b.operator().Get(a, &found); len(found.Records) == 0 {
+	if b.book.Get(a, &found); len(found.Records) == 0 {
 		return lease.Binding{}
 	}
 	return found.Records[0]
@@ -176,7 +176,7 @@ func TestAnOperatorsLeaseThatTheStoreRefusesIsAConflict(t *testing.T) {
 	other := b.share()
 	a := netip.MustParseAddr("192.0.2.99")
 	other.give(b, a)
-	if l, err := b.operator().Reserve(t.Context(), wanted("192.0.2.99", 5), "api ::1"); !errors.Is(err, leases.ErrConflict) {
+	if l, err := b.orders().Reserve(t.Context(), wanted("192.0.2.99", 5), "api ::1"); !errors.Is(err, leases.ErrConflict) {
 		t.Errorf("%+v, %v", l, err)
 	}
 	if l := b.known(a); string(l.Client) != "\x01foreign" {

@@ -26,7 +26,7 @@ var (
 // reload puts another document into effect.
 // orphaned reports whether no subnet has an address.
 func (b *bench) orphaned(a netip.Addr) bool {
-	_, ok := b.operator().Subnet(a)
+	_, ok := b.book.Subnet(a)
 	return !ok
 }
 
@@ -54,7 +54,7 @@ func (b *bench) bind(t testing.TB, client byte) netip.Addr {
 // has tells whether a lease is known.
 func (b *bench) has(a netip.Addr) bool {
 	var found lease.Batch
-	b.operator().Get(a, &found)
+	b.book.Get(a, &found)
 	return len(found.Records) > 0
 }
 
@@ -159,7 +159,7 @@ func TestReload(t *testing.T) {
 					if n := b.sum(t, "dhcp4d_packets_dropped_total", "reason=no_address"); n != 1 {
 						t.Errorf("%v DISCOVERs without address, want 1", n)
 					}
-					for i, sub := range b.operator().Subnets() {
+					for i, sub := range b.book.Subnets() {
 						if sub.Prefix.Contains(addresses[1]) && (sub.Bound != 10 || sub.Free != 0) {
 							t.Errorf("subnet %d: %d bound, %d free", i, sub.Bound, sub.Free)
 						}

@@ -16,7 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/core"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/operator"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/server"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
@@ -48,9 +48,9 @@ type process struct {
 	err    error         // why it did not start; set before done is closed
 
 	// Set before serving becomes true.
-	serving  atomic.Bool
-	core     *core.Core
-	operator *leases.Operator[*server.Replies]
+	serving atomic.Bool
+	core    *core.Core
+	orders  *operator.Orders[*server.Replies]
 }
 
 // launch starts a process. It does not wait for it.
@@ -96,7 +96,7 @@ func (p *process) serve(ctx context.Context) error {
 		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), GroupSize: p.w.plan.limit,
 	})
 	defer c.Finish()
-	p.core, p.operator = c, c.Operator()
+	p.core, p.orders = c, c.Orders()
 	p.serving.Store(true)
 	defer p.serving.Store(false)
 	p.w.wakeUp()
@@ -188,11 +188,11 @@ func (p *process) exited() bool {
 // binding returns the binding that a serving process has for an address, and its time.
 func (p *process) binding(a netip.Addr) (b lease.Binding, now lease.Time, known bool) {
 	var batch lease.Batch
-	p.operator.Get(a, &batch)
+	p.core.Book().Get(a, &batch)
 	if len(batch.Records) == 0 {
-		return b, p.operator.Now(), false
+		return b, p.core.Book().Now(), false
 	}
-	return batch.Records[0], p.operator.Now(), true
+	return batch.Records[0], p.core.Book().Now(), true
 }
 
 // reload reloads the configuration as SIGHUP does.

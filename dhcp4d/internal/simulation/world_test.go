@@ -836,7 +836,7 @@ func (w *world) order(f *fault) {
 		w.takeAway(a)
 		go func() {
 			defer cancel()
-			_, _ = p.operator.Release(ctx, lease.ID{Addr: a}, "somebody")
+			_, _ = p.orders.Release(ctx, lease.ID{Addr: a}, "somebody")
 			w.mu.Lock()
 			w.ordered = append(w.ordered, a)
 			w.mu.Unlock()
@@ -852,7 +852,7 @@ func (w *world) order(f *fault) {
 	w.say(a, "the operator reserves %v for %v", a, c)
 	go func() {
 		defer cancel()
-		_, err := p.operator.Reserve(ctx, &leases.Reservation{Address: a, Client: c.key, ClientID: c.id, HWType: 1, HWAddr: c.hw[:6], Time: 120}, "somebody")
+		_, err := p.orders.Reserve(ctx, &leases.Assignment{Address: a, Client: c.key, ClientID: c.id, HWType: 1, HWAddr: c.hw[:6], Time: 120}, "somebody")
 		if err == nil {
 			w.say(a, "the operator has reserved %v for %v", a, c)
 		}
