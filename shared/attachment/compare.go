@@ -56,6 +56,15 @@ func split(first byte, point []byte) (parts Parts, ok bool) {
 	return parts, true
 }
 
+// RemoteIDOf returns the Remote-Id that names the port of a point, as a view. It is nil if something
+// else names the port, or if the point has only a digest.
+func RemoteIDOf(point []byte) []byte {
+	if p, ok := Split(point); ok && p.Kind == RemoteID && !p.Digest {
+		return p.Name
+	}
+	return nil
+}
+
 // Append appends the point with these parts.
 func (p *Parts) Append(dst []byte) []byte {
 	start := len(dst)

@@ -2,6 +2,7 @@
 package octets
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -104,6 +105,15 @@ func ParseRemoteID(s string) ([]byte, error) {
 		}
 	}
 	return bounded(append([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, octets...))
+}
+
+// ShowRemoteID gives an option 37 as ParseRemoteID takes it: the enterprise number, a colon and the
+// identifier. One that is too short for that is 0x and hex.
+func ShowRemoteID(b []byte) string {
+	if len(b) < 5 {
+		return "0x" + hex.EncodeToString(b)
+	}
+	return strconv.FormatUint(uint64(binary.BigEndian.Uint32(b)), 10) + ":" + Show(b[4:])
 }
 
 func bounded(b []byte) ([]byte, error) {

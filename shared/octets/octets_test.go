@@ -34,12 +34,29 @@ func TestRemoteIDs(t *testing.T) {
 	}
 }
 
-// What Show gives, Parse takes back.
+func TestRemoteIDsAreShownAsPeopleWriteThem(t *testing.T) {
+	for octets, want := range map[string]string{
+		"\x00\x00\x0d\xe9line 7": "3561:line 7", "\x00\x00\x0d\xe9\x0a\x0b": "3561:0x0a0b", "\x00\x00\x0d\xe90x": "3561:0x3078",
+		"\xff\xff\xff\xffa:b": "4294967295:a:b", "\x00\x00\x0d\xe9": "0x00000de9",
+	} {
+		if got := ShowRemoteID([]byte(octets)); got != want {
+			t.Errorf("%q is shown as %q, want %q", octets, got, want)
+		}
+	}
+}
+
+// What Show and ShowRemoteID give, Parse and ParseRemoteID take back.
 func TestWhatIsShownCanBeRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := rapid.SliceOfN(rapid.Byte(), 1, Max).Draw(t, "octets")
 		if got, err := Parse(Show(b)); err != nil || !bytes.Equal(got, b) {
 			t.Errorf("%q is read as %x, %v, want %x", Show(b), got, err, b)
+		}
+		if len(b) < 5 {
+			return
+		}
+		if got, err := ParseRemoteID(ShowRemoteID(b)); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("the Remote-Id %q is read as %x, %v, want %x", ShowRemoteID(b), got, err, b)
 		}
 	})
 }

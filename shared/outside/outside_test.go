@@ -45,7 +45,7 @@ var (
 	event = Event{
 		Cursor: unhex("0000000000000008"), Again: true, Event: "allocated", Time: 1_800_000_000_123,
 		Address: netip.MustParseAddr("192.0.2.17"), Subnet: 1, State: "bound", HWType: 1, HWAddr: unhex("020000000001"), ClientID: unhex("ff00000001"),
-		Attachment: unhex("0102"), Source: netip.MustParseAddr("fe80::1"), Start: 1_800_000_000, Changed: 1_800_000_000, Expires: 1_800_000_600,
+		Attachment: unhex("0102"), RemoteID: unhex("00000009 61"), Source: netip.MustParseAddr("fe80::1"), Start: 1_800_000_000, Changed: 1_800_000_000, Expires: 1_800_000_600,
 		Interface: "eth0", Relays: relays,
 	}
 	byOperator = Event{

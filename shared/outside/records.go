@@ -287,6 +287,7 @@ type Event struct {
 	HWAddr                  []byte
 	ClientID                []byte // nil: none
 	Attachment              []byte
+	RemoteID                []byte // nil: none
 	Source                  netip.Addr
 	Start, Changed, Expires uint64 // seconds; Expires 0: never
 
@@ -311,6 +312,7 @@ func (e *Event) Append(b []byte) []byte {
 	b = appendHardware(b, e.HWType, e.HWAddr)
 	b = appendGiven(b, FieldClientID, e.ClientID)
 	b = appendGiven(b, FieldAttachment, e.Attachment)
+	b = appendGiven(b, FieldRemoteID, e.RemoteID)
 	b = appendAddress(b, FieldSource, e.Source)
 	b = appendUint64(b, FieldStart, e.Start)
 	b = appendUint64(b, FieldChanged, e.Changed)
@@ -351,6 +353,8 @@ func (r Record) Event() (e Event) {
 			e.ClientID = value
 		case FieldAttachment:
 			e.Attachment = value
+		case FieldRemoteID:
+			e.RemoteID = value
 		case FieldSource:
 			e.Source = address(value)
 		case FieldStart:

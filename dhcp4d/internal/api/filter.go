@@ -31,7 +31,7 @@ type filter struct {
 	state     leasefile.State
 	source    netip.Prefix
 
-	// What the attachment point must have. Identifiers are nil if they do not matter.
+	// What the relays must have. Identifiers are nil if they do not matter.
 	interfaceID, remoteID []byte
 	link                  netip.Prefix
 
@@ -111,7 +111,7 @@ func (f *filter) match(b *lease.Binding) bool {
 		f.clientID != nil && (len(b.Client) == 0 || b.Client[0] != lease.KeyIdentifier ||
 			!bytes.Equal(b.Client[1:], f.clientID)),
 		f.interfaceID != nil && !attachment.Has(b.Point, attachment.InterfaceID, f.interfaceID),
-		f.remoteID != nil && !attachment.Has(b.Point, attachment.RemoteID, f.remoteID),
+		f.remoteID != nil && !b.HasRemoteID(f.remoteID),
 		f.link.IsValid() && !attachment.Behind(b.Point, f.link):
 		return false
 	}

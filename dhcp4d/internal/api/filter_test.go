@@ -21,7 +21,7 @@ func TestFilterByPlace(t *testing.T) {
 	nested := place(attachment.Parts{Kind: attachment.InterfaceID, Address: other, Name: []byte("olt-3")})
 	f := &fake{}
 	for i, point := range [][]byte{
-		place(attachment.Parts{Kind: attachment.InterfaceID, Address: router, Name: []byte("port-7")}),
+		place(attachment.Parts{Kind: attachment.InterfaceID, Address: router, Name: []byte("port-7")}), // and the Remote-Id 3561:l8
 		place(attachment.Parts{Kind: attachment.RemoteID, Address: router, Name: []byte{0, 0, 0x0d, 0xe9, 'l', '7'}}),
 		place(attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("fe80::1"), Name: []byte{0, 0xff}, Within: nested}),
 		place(attachment.Parts{Kind: attachment.InterfaceID, Address: other, Name: sum[:], Digest: true}),
@@ -33,6 +33,7 @@ func TestFilterByPlace(t *testing.T) {
 			HWType: 1, HWAddr: []byte{2, 0, 0x5e, 0x10, 0, byte(i)}, Point: point, Expires: now + 100,
 		})
 	}
+	f.all[0].RemoteID = []byte{0, 0, 0x0d, 0xe9, 'l', '8'}
 	f.all[4].State, f.all[5].Expires = lease.Released, now-1
 	for _, c := range []struct{ parameter, value, want string }{
 		{"interface_id", "port-7", "0"},
@@ -45,6 +46,11 @@ func TestFilterByPlace(t *testing.T) {
 		{"remote_id", "3561:0x6c37", "1"},
 		{"remote_id", "0x00000de96c37", "1"},
 		{"remote_id", "9:l7", ""},
+		{"remote_id", "3561:l8", "0"},
+		{"remote_id", "3561:0x6c38", "0"},
+		{"remote_id", "0x00000de96c38", "0"},
+		{"remote_id", "0x00-00-0D-E9-6C-38", "0"},
+		{"remote_id", "9:l8", ""},
 		{"link_address", "2001:db8:1::1", "01"},
 		{"link_address", "2001:db8::/32", "0123"},
 		{"link_address", "fe80::/10", "2"},

@@ -38,7 +38,8 @@ type running struct{ ordered []string }
 func (d *running) leases() []lease.Binding {
 	return []lease.Binding{
 		{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}, Subnet: 1, State: lease.Bound, Client: []byte{0, 0xff, 1}, HWType: 1, Expires: now + 60, Source: netip.MustParseAddr("2001:db8::1"),
-			Point: (&attachment.Parts{Kind: attachment.Direct, Address: netip.MustParseAddr("2001:db8::"), Name: []byte("eth0"), Server: []byte("east")}).Append(nil)},
+			RemoteID: []byte("\x00\x00\x0d\xe9line 7"),
+			Point:    (&attachment.Parts{Kind: attachment.Direct, Address: netip.MustParseAddr("2001:db8::"), Name: []byte("eth0"), Server: []byte("east")}).Append(nil)},
 		{ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.11")}, Subnet: 1, State: lease.Bound, Client: []byte{1, 1, 2, 3}, HWType: 1, HWAddr: []byte{2, 3}, Expires: lease.Never},
 	}
 }
@@ -119,8 +120,8 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 	}
 	environ := []string{"DHCP4D_API_LISTEN=" + s.Listener.Addr().String(), "DHCP4D_API_TOKEN_FILE=" + secret, "DHCP4D_SUBNETS=not a document"}
 	for _, c := range []struct{ line, want, err string }{
-		{"list", "192.0.2.10  1 (north)    bound  2027-01-15T08:01:00Z  2001:db8::1  ff:01     direct eth0 of east at 2001:db8::\n" +
-			"192.0.2.11  none, was 1  bound  never                 -            hw 02:03  not known yet\n", ""},
+		{"list", "192.0.2.10  1 (north)    bound  2027-01-15T08:01:00Z  2001:db8::1  ff:01     3561:line 7  direct eth0 of east at 2001:db8::\n" +
+			"192.0.2.11  none, was 1  bound  never                 -            hw 02:03  -            not known yet\n", ""},
 		{"list -json -address 192.0.2.10", `{"address":"192.0.2.10","subnet":1,"state":"bound","client_id":"ff:01"`, ""},
 		{"list -state declined", "ADDRESS", ""},
 		{"list -state free", "", `state "free": is none of`},
@@ -130,7 +131,11 @@ func TestLeasesOfARunningDaemon(t *testing.T) {
 		{"list -subnet nowhere", "", `subnet "nowhere": is neither a number nor the name of a subnet`},
 		{"list -link-address router", "", `link_address "router"`},
 		{"list -remote-id line", "", "must be the enterprise number and the identifier"},
-		{"show 192.0.2.10", "attachment point  direct eth0 of east at 2001:db8::", ""},
+		{"list -json -remote-id 3561:0x6c696e652037", `"address":"192.0.2.10"`, ""},
+		{"list -json -remote-id 0x00000de96c696e652037", `"remote_id":"3561:line 7"`, ""},
+		{"show 192.0.2.10", "attachment point  direct eth0 of east at 2001:db8::\nRemote-Id         3561:line 7\n", ""},
+		{"show 192.0.2.11", "Remote-Id         none\n", ""},
+		{"export -remote-id 3561:0x6c696e652037", ",east,,3561:line 7\n", ""},
 		{"show -json 192.0.2.11", `"expires": null`, ""},
 		{"show 192.0.2.12", "", "192.0.2.12: nothing is known of the address"},
 		{"show", "", "want one address"},

@@ -33,7 +33,7 @@ func filterFlags(f *flag.FlagSet) func() url.Values {
 		{"subnet", "subnet", "the subnet with this `id or name`"},
 		{"source", "source", "IPv6 source: this `address or prefix`"},
 		{"interface-id", "interface_id", "Interface-Id of the relay at the attachment point: `text, or 0x and hex`"},
-		{"remote-id", "remote_id", "Remote-Id of the relay at the attachment point, if it has no Interface-Id: `enterprise:text, or 0x and hex`"},
+		{"remote-id", "remote_id", "Remote-Id of the relay next to the client: `enterprise:text, or 0x and hex`"},
 		{"link-address", "link_address", "link-address of the relay at the attachment point: this `address or prefix`"},
 		{"limit", "limit", "so many at most"},
 	} {
@@ -84,7 +84,7 @@ func (c *call) list(args []string) error {
 	}
 	out := bufio.NewWriter(c.stdout)
 	t := table{w: out, limit: longestCell}
-	if err := t.row("ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "ATTACHMENT POINT"); err != nil {
+	if err := t.row("ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "REMOTE-ID", "ATTACHMENT POINT"); err != nil {
 		return err
 	}
 	err = leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error {
@@ -101,7 +101,7 @@ func (c *call) list(args []string) error {
 		if l.Source.IsValid() {
 			source = l.Source.String()
 		}
-		return t.row(l.Address.String(), subnet(l), string(l.State), expiry(l), source, client, point(l))
+		return t.row(l.Address.String(), subnet(l), string(l.State), expiry(l), source, client, orDash(l.RemoteID), point(l))
 	})
 	return errors.Join(err, t.flush(), out.Flush())
 }
@@ -151,14 +151,17 @@ func (c *call) print(l *leasefile.Lease, asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(l)
 	}
-	source := "not known"
+	source, remote := "not known", "none"
+	if l.RemoteID != "" {
+		remote = l.RemoteID
+	}
 	if l.Source.IsValid() {
 		source = l.Source.String()
 	}
 	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         "+
 		"%s\nhardware address  %s (type %d)\n"+
-		"IPv6 source       %s\nattachment point  %s\nstart             %s\nchanged           %s\nexpires           %s\n",
-		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), moment(l.Start),
+		"IPv6 source       %s\nattachment point  %s\nRemote-Id         %s\nstart             %s\nchanged           %s\nexpires           %s\n",
+		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), remote, moment(l.Start),
 		moment(l.Changed), expiry(l))
 	return err
 }

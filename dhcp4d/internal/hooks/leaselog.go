@@ -341,6 +341,8 @@ func appendLine(b []byte, e *event.Lease) []byte {
 	}
 	if len(e.Relays) > 0 {
 		b = append(b, ']')
+	} else if id := v.Remote(); len(id) > 0 {
+		b = appendHex(append(b, `,"remote_id":`...), id) // no query has caused the change
 	}
 	b = appendTime(append(b, `,"start":`...), moment(v.Start))
 	b = append(b, `,"expires":`...)

@@ -41,7 +41,8 @@ type Line struct {
 	HWAddress string     `json:"hw_address,omitempty"`
 	Source    netip.Addr `json:"ipv6_source"`
 	Interface string     `json:"interface,omitempty"`
-	Relays    []Relay    `json:"relays,omitempty"` // the outermost first
+	Relays    []Relay    `json:"relays,omitempty"`    // the outermost first
+	RemoteID  string     `json:"remote_id,omitempty"` // of the lease, where no query has caused the change
 	Start     time.Time  `json:"start"`
 	Expires   *time.Time `json:"expires"` // null: never
 }
@@ -74,6 +75,9 @@ func twin(t *testing.T, e *event.Lease) string {
 	if b.Expires != lease.Never {
 		at := time.Unix(int64(b.Expires), 0).UTC()
 		line.Expires = &at
+	}
+	if len(e.Relays) == 0 {
+		line.RemoteID = hex(b.Remote())
 	}
 	for _, r := range e.Relays {
 		line.Relays = append(line.Relays, Relay{r.LinkAddress, r.PeerAddress, hex(r.InterfaceID), hex(r.RemoteID)})

@@ -272,7 +272,7 @@ func (k *kept) tell(e *event.Lease) {
 	}
 	record := outside.Event{
 		Again: e.Again, Event: e.Event.String(), Time: uint64(max(e.Time.UnixMilli(), 0)),
-		Address: b.Addr, Subnet: b.Subnet, State: state, HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, Source: b.Source,
+		Address: b.Addr, Subnet: b.Subnet, State: state, HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, RemoteID: b.Remote(), Source: b.Source,
 		Start: uint64(max(b.Start, 0)), Changed: uint64(max(b.Changed, 0)), By: e.By, Interface: e.Interface,
 	}
 	if b.Expires != lease.Never {

@@ -318,6 +318,7 @@ func runPoint(e lease.Event) string {
 //	LEASE4_EVENT            as in the lease log
 //	LEASE4_START            Unix seconds since when the client has the address
 //	LEASE4_EXPIRES          Unix seconds, or never
+//	LEASE4_REMOTE_ID        of the query that bound the lease or last renewed it, empty without one
 //	RELAYS6_SIZE            relay levels of the query, the outermost is 0:
 //	RELAYS6_AT0_LINK_ADDRESS, _PEER_ADDRESS, _INTERFACE_ID, _REMOTE_ID
 func runFacts(e *event.Lease) []string {
@@ -358,6 +359,7 @@ func runFacts(e *event.Lease) []string {
 		"LEASE4_EVENT="+e.Event.String(),
 		"LEASE4_START="+number(int64(b.Start)),
 		"LEASE4_EXPIRES="+expires,
+		"LEASE4_REMOTE_ID="+hexadecimal(b.Remote()),
 		"QUERY4_IFACE_NAME="+clean(e.Interface),
 		"QUERY4_REMOTE_ADDR="+source,
 		"RELAYS6_SIZE="+strconv.Itoa(len(e.Relays)),

@@ -24,7 +24,7 @@ func changeOf(e lease.Event, n byte) *event.Lease {
 		Binding: lease.Binding{
 			ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, n})}, Subnet: 7, State: lease.Bound, HWType: 1, HWAddr: []byte{2, 0, 0, 0, 0, n},
 			Client: []byte{lease.KeyIdentifier, 0xff, n}, Source: netip.MustParseAddr("2001:db8::9"),
-			Start: 1000, Changed: 2000, Expires: 5600,
+			RemoteID: []byte("\x00\x00\x00\x09a"), Start: 1000, Changed: 2000, Expires: 5600,
 		},
 		Relays: []event.Relay{{LinkAddress: netip.MustParseAddr("2001:db8::1"), PeerAddress: netip.MustParseAddr("fe80::1"), InterfaceID: []byte("p\x00")}},
 	}
@@ -86,13 +86,13 @@ func TestFacts(t *testing.T) {
 	}{
 		{lease.EventAllocated, lease.Bound, []string{"1 leases4_committed", "LEASE4_ADDRESS=192.0.2.5", "LEASE4_HWADDR=02:00:00:00:00:05", "LEASE4_HWADDR_TYPE=1",
 			"LEASE4_CLIENT_ID=ff:05", "LEASE4_STATE=default", "LEASE4_SUBNET_ID=7", "LEASE4_CLTT=2000", "LEASE4_VALID_LIFETIME=3600",
-			"LEASES4_SIZE=1", "LEASES4_AT0_ADDRESS=192.0.2.5", "DELETED_LEASES4_SIZE=0", "LEASE4_EVENT=allocated", "LEASE4_START=1000", "LEASE4_EXPIRES=5600",
+			"LEASES4_SIZE=1", "LEASES4_AT0_ADDRESS=192.0.2.5", "DELETED_LEASES4_SIZE=0", "LEASE4_EVENT=allocated", "LEASE4_START=1000", "LEASE4_EXPIRES=5600", "LEASE4_REMOTE_ID=00:00:00:09:61",
 			"QUERY4_IFACE_NAME=eth1", "QUERY4_REMOTE_ADDR=2001:db8::9", "RELAYS6_SIZE=1", "RELAYS6_AT0_LINK_ADDRESS=2001:db8::1",
 			"RELAYS6_AT0_PEER_ADDRESS=fe80::1", "RELAYS6_AT0_INTERFACE_ID=70:00", "RELAYS6_AT0_REMOTE_ID="}},
 		{lease.EventRenewed, lease.Bound, []string{"1 lease4_renew", "LEASE4_STATE=default"}},
 		{lease.EventReleased, lease.Released, []string{"1 lease4_release", "LEASE4_STATE=released"}},
 		{lease.EventDeclined, lease.Declined, []string{"1 lease4_decline", "LEASE4_STATE=declined"}},
-		{lease.EventExpired, lease.Bound, []string{"1 lease4_expire", "LEASE4_STATE=expired-reclaimed"}},
+		{lease.EventExpired, lease.Bound, []string{"1 lease4_expire", "LEASE4_STATE=expired-reclaimed", "LEASE4_REMOTE_ID=00:00:00:09:61"}},
 		{lease.EventReclaimed, lease.NoState, []string{"1 lease4_recover", "LEASE4_STATE=expired-reclaimed"}},
 	} {
 		t.Run(tt.event.String(), func(t *testing.T) {

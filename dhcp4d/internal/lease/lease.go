@@ -87,6 +87,9 @@ type Binding struct {
 	// Point is the attachment point (package attachment). It is empty if it is not known: in a
 	// lease from another server or from the operator, until the client's first query.
 	Point []byte
+	// RemoteID is the Remote-Id that the lease keeps beside Point: see [BesidePoint]. It is that of
+	// the query that bound the lease or last renewed it.
+	RemoteID []byte
 	// Source is the IPv6 address of the client, as seen by the relay nearest to it, or by dhcp6d if
 	// there is no relay.
 	Source netip.Addr
@@ -123,6 +126,7 @@ func (g *Batch) Add(b *Binding) {
 	r.Client = g.keep(b.Client)
 	r.HWAddr = g.keep(b.HWAddr)
 	r.Point = g.keep(b.Point)
+	r.RemoteID = g.keep(b.RemoteID)
 	g.Records = append(g.Records, r)
 }
 

@@ -48,7 +48,9 @@ type Query struct {
 	HWType byte
 	HWAddr []byte
 	Point  []byte
-	Source netip.Addr
+	// RemoteID is kept with the binding, see [BesidePoint].
+	RemoteID []byte
+	Source   netip.Addr
 }
 
 // Named returns the address that the message is about: ciaddr if it is set and has a meaning in

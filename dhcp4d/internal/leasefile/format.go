@@ -30,13 +30,19 @@ const (
 // columns are the fields of the CSV, named in its first line.
 var columns = []string{"address", "subnet", "state", "client_id", "hw_type", "hw_address", "ipv6_source",
 	"point_kind", "point_address", "point_id", "point_digest", "start", "changed", "expires", "point_within",
-	"point_counted_by"}
+	"point_counted_by", "remote_id"}
 
-// oldColumns and withinColumns are how many columns the files of earlier versions have.
+// How many columns the files of earlier versions have.
 const (
-	oldColumns    = 14
-	withinColumns = 15
+	oldColumns     = 14
+	withinColumns  = 15
+	countedColumns = 16
 )
+
+// isLength reports whether the lines of some version have so many fields.
+func isLength(n int) bool {
+	return n == len(columns) || n == countedColumns || n == withinColumns || n == oldColumns
+}
 
 // never is the column expires, in CSV, of a lease without an end.
 const never = "never"
@@ -160,7 +166,7 @@ func (l *Lease) line() []string {
 	}
 	return []string{l.Address.String(), strconv.FormatUint(uint64(l.Subnet), 10), string(l.State), l.ClientID,
 		strconv.Itoa(int(l.HWType)), l.HWAddress, text(l.Source), p.Kind, text(p.Address), p.ID, digest,
-		when(l.Start), when(l.Changed), expires, p.Within, p.CountedBy}
+		when(l.Start), when(l.Changed), expires, p.Within, p.CountedBy, l.RemoteID}
 }
 
 // Read reads a file that a [Writer] has written, in CSV or NDJSON. It calls fn with the number of
@@ -197,8 +203,7 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 		} else {
 			line = wrong.Line
 		}
-		if line == 1 && (slices.Equal(fields, columns) || slices.Equal(fields, columns[:withinColumns]) ||
-			slices.Equal(fields, columns[:oldColumns])) {
+		if line == 1 && isLength(len(fields)) && slices.Equal(fields, columns[:len(fields)]) {
 			continue
 		}
 		if err := fn(line, &l, err); err != nil {
@@ -208,7 +213,7 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 }
 
 func parseLine(f []string) (l Lease, err error) {
-	if len(f) != len(columns) && len(f) != withinColumns && len(f) != oldColumns {
+	if !isLength(len(f)) {
 		return l, fmt.Errorf("has %d fields, want %d", len(f), len(columns))
 	}
 	addr := func(s string) (a netip.Addr) {
@@ -244,6 +249,9 @@ func parseLine(f []string) (l Lease, err error) {
 		if len(f) > withinColumns {
 			l.Point.CountedBy = f[withinColumns]
 		}
+	}
+	if len(f) > countedColumns {
+		l.RemoteID = f[countedColumns]
 	}
 	if f[13] != never {
 		if l.Expires = moment(f[13]); l.Expires == nil && err == nil {

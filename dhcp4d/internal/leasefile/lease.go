@@ -37,9 +37,13 @@ type Lease struct {
 	HWAddress string     `json:"hw_address"`  // may be empty
 	Source    netip.Addr `json:"ipv6_source"` // empty: not known
 	Point     *Point     `json:"attachment_point"`
-	Start     *time.Time `json:"start"`   // null: not given yet, an offer
-	Changed   *time.Time `json:"changed"` // null: never written, an offer
-	Expires   *time.Time `json:"expires"` // null: never
+	// RemoteID is the Remote-Id of the relay next to the client, as octets.ParseRemoteID takes it.
+	// It is empty if there is none.
+	RemoteID string `json:"remote_id,omitempty"`
+
+	Start   *time.Time `json:"start"`   // null: not given yet, an offer
+	Changed *time.Time `json:"changed"` // null: never written, an offer
+	Expires *time.Time `json:"expires"` // null: never
 	// Orphaned says that no subnet of the configuration has the address: the lease is kept until it
 	// ends, and not renewed. It is about the configuration of the dhcp4d that was asked, so a file
 	// does not have it, and it is not read back.
@@ -134,6 +138,9 @@ func Of(b *lease.Binding, now lease.Time) Lease {
 	if len(b.Client) > 1 && b.Client[0] == lease.KeyIdentifier {
 		l.ClientID = string(octets.AppendHex(nil, b.Client[1:]))
 	}
+	if id := b.Remote(); len(id) >= lease.MinRemoteID {
+		l.RemoteID = octets.ShowRemoteID(id)
+	}
 	if b.Expires != lease.Never {
 		t := moment(b.Expires)
 		l.Expires = &t
@@ -191,8 +198,15 @@ func (l *Lease) Binding() (lease.Binding, error) {
 	if b.Client, err = Key(id, b.HWType, b.HWAddr, b.State); err != nil {
 		return b, err
 	}
-	b.Point, err = l.Point.octets()
-	return b, err
+	if b.Point, err = l.Point.octets(); err != nil || l.RemoteID == "" {
+		return b, err
+	}
+	remote, err := octets.ParseRemoteID(l.RemoteID)
+	if err != nil {
+		return b, fmt.Errorf("Remote-Id: %w", err)
+	}
+	b.RemoteID = lease.BesidePoint(b.Point, remote)
+	return b, nil
 }
 
 // The longest that DHCPv4 can carry: see the table of leases.

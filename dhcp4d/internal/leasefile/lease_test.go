@@ -59,12 +59,16 @@ func binding(t *rapid.T) lease.Binding {
 		}
 		b.Point = parts.Append(nil)
 	}
+	if rapid.Bool().Draw(t, "has Remote-Id") {
+		b.RemoteID = lease.BesidePoint(b.Point, octets(lease.MinRemoteID, lease.MaxRemoteID, "Remote-Id"))
+	}
 	return b
 }
 
 func same(a, b *lease.Binding) bool {
 	norm := func(b lease.Binding) lease.Binding {
 		b.HWAddr, b.Point = append([]byte{}, b.HWAddr...), append([]byte{}, b.Point...)
+		b.RemoteID = append([]byte{}, b.RemoteID...)
 		return b
 	}
 	return reflect.DeepEqual(norm(*a), norm(*b))
@@ -173,6 +177,17 @@ func TestWhatIsShown(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	for point, want := range map[string]string{
+		string(b.Point): `"remote_id":"3561:line 7"`,
+		string((&attachment.Parts{Kind: attachment.RemoteID, Address: netip.MustParseAddr("2001:db8:7::1"), Name: []byte("\x00\x00\x0d\xe9line 7")}).Append(nil)): `"id":"0x00000de96c696e652037","digest":false,"within":""},"remote_id":"3561:line 7","start"`,
+	} {
+		with := b
+		with.Point = []byte(point)
+		with.RemoteID = lease.BesidePoint(with.Point, []byte("\x00\x00\x0d\xe9line 7"))
+		if got, err := json.Marshal(Of(&with, now)); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
 	for _, c := range []struct {
 		state   lease.State
 		expires lease.Time
@@ -204,6 +219,7 @@ func TestWhatCannotBeALease(t *testing.T) {
 		"long hardware address":  func(l *Lease) { l.HWAddress = strings.Repeat("ab", 17) },
 		"unknown point":          func(l *Lease) { l.Point = &Point{Kind: "port", Address: netip.IPv6Unspecified()} },
 		"point without link":     func(l *Lease) { l.Point = &Point{Kind: "direct"} },
+		"no Remote-Id":           func(l *Lease) { l.RemoteID = "line-7" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := good
@@ -212,6 +228,35 @@ func TestWhatCannotBeALease(t *testing.T) {
 				t.Errorf("is taken for %+v", b)
 			}
 		})
+	}
+}
+
+// Files of earlier versions lack the newer columns.
+func TestFilesOfEarlierVersionsAreRead(t *testing.T) {
+	b := lease.Binding{
+		ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.7")}, State: lease.Bound, Client: []byte("\x00\xff\x01"), HWType: 1, Start: now, Changed: now, Expires: now,
+		Point:    (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("fe80::1"), Name: []byte("port-7"), Within: []byte("within"), Count: []byte("x")}).Append(nil),
+		RemoteID: []byte("\x00\x00\x0d\xe9line 7"),
+	}
+	shown := Of(&b, now)
+	line := shown.line()
+	for n, want := range map[int]func(*Lease){
+		len(columns):   func(*Lease) {},
+		countedColumns: func(l *Lease) { l.RemoteID = "" },
+		withinColumns:  func(l *Lease) { l.RemoteID, l.Point.CountedBy = "", "" },
+		oldColumns:     func(l *Lease) { l.RemoteID, l.Point.CountedBy, l.Point.Within = "", "", "" },
+	} {
+		wanted, lines := Of(&b, now), 0
+		want(&wanted)
+		err := readCSV(strings.NewReader(strings.Join(columns[:n], ",")+"\n"+strings.Join(line[:n], ",")+"\n"), func(_ int, l *Lease, err error) error {
+			if lines++; err != nil || !reflect.DeepEqual(*l, wanted) {
+				t.Errorf("%d columns: %v, %+v, want %+v", n, err, l, wanted)
+			}
+			return nil
+		})
+		if err != nil || lines != 1 {
+			t.Errorf("%d columns: %d lines, %v", n, lines, err)
+		}
 	}
 }
 
@@ -229,7 +274,7 @@ func FuzzReadCSV(f *testing.F) {
 }
 
 func FuzzReadNDJSON(f *testing.F) {
-	f.Add(`{"address":"192.0.2.7","subnet":3,"state":"bound","client_id":"ff:01","attachment_point":{"kind":"direct","address":"::","id":"eth0"}}`)
+	f.Add(`{"address":"192.0.2.7","subnet":3,"state":"bound","client_id":"ff:01","attachment_point":{"kind":"direct","address":"::","id":"eth0"},"remote_id":"3561:line 7"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		_ = readNDJSON(strings.NewReader(text), func(_ int, l *Lease, err error) error {
 			if err == nil {

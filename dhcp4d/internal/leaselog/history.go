@@ -37,6 +37,7 @@ type Client struct {
 	Source    string  `json:"ipv6_source"`
 	Interface string  `json:"interface,omitempty"` // of dhcp6d; empty if the lease was made by order
 	Relays    []Relay `json:"relays,omitempty"`    // the outermost first
+	RemoteID  string  `json:"remote_id,omitempty"` // of the lease, where no query has caused the change
 }
 
 // same reports whether two clients are one client of a subnet.

@@ -38,6 +38,9 @@ func (c *Client) Where() string {
 		}
 		parts = append(parts, s)
 	}
+	if c.RemoteID != "" {
+		parts = append(parts, "Remote-Id "+legible(c.RemoteID))
+	}
 	if parts == nil {
 		return "not known"
 	}

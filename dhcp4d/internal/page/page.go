@@ -224,6 +224,7 @@ type found struct {
 type row struct {
 	leasefile.Lease
 	Client, Where, Until string
+	Beside               string // the Remote-Id, unless Where has it
 }
 
 func (p *page) row(b *lease.Binding) row {
@@ -236,6 +237,9 @@ func (p *page) row(b *lease.Binding) row {
 	}
 	if l.Point != nil {
 		v.Where = l.Point.String()
+	}
+	if len(b.RemoteID) > 0 {
+		v.Beside = l.RemoteID
 	}
 	if l.Expires != nil {
 		v.Until = l.Expires.Format("2006-01-02 15:04:05 UTC")

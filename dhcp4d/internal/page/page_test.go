@@ -56,6 +56,7 @@ func (f *fake) at(i int) lease.Binding {
 	}
 	if i == f.n-3 {
 		b.Point = (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("2001:db8:5::1"), Name: []byte("port 7")}).Append(nil)
+		b.RemoteID, _ = octets.ParseRemoteID("3561:line 8")
 	}
 	if i == f.n-1 {
 		b.Point = (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("2001:db8:7::1"), Name: []byte(hostile)}).Append(nil)
@@ -215,6 +216,11 @@ func TestSearch(t *testing.T) {
 		{"Remote-Id, partly in hex", "3561:0x6c696e652037", line},
 		{"Remote-Id, all of the option", "0x00000de96c696e652037", line},
 		{"Remote-Id, as the log has it", "00000de96c696e652037", line},
+		{"Remote-Id beside an Interface-Id", "3561:line 8", port},
+		{"Remote-Id beside an Interface-Id, all of the option", "0x00000de96c696e652038", port},
+		{"Remote-Id beside an Interface-Id, as the log has it", "00:00:0d:e9:6c:69:6e:65:20:38", port},
+		{"identifier of a Remote-Id", "line 7", line},
+		{"identifier of a Remote-Id beside an Interface-Id", "line 8", port},
 		{"link-address", "2001:db8:7::1", last},
 		{"link-address in full and upper case", "2001:0DB8:0007:0:0:0:0:1", last},
 		{"link", "2001:db8:7::/48", last},

@@ -27,7 +27,7 @@ type query struct {
 	text         string
 	address      netip.Addr
 	hwAddr, id   []byte
-	interfaceID  []byte
+	interfaceID  []byte // or a Remote-Id without its enterprise number
 	unquoted     []byte // an Interface-Id in quotes, as the history has it
 	remoteID     []byte
 	place        netip.Prefix // IPv6: the source, or the link-address of the relay
@@ -75,7 +75,7 @@ func (q *query) parse(text string) {
 	}
 	if b, err := octets.Parse(q.text); err == nil {
 		q.interfaceID = b
-		sense("the Interface-Id %s", octets.Show(b))
+		sense("the Interface-Id %[1]s, a Remote-Id with the identifier %[1]s", octets.Show(b))
 	}
 	if s, err := strconv.Unquote(q.text); err == nil && s != "" {
 		q.unquoted = []byte(s)
@@ -97,13 +97,13 @@ func (q *query) match(b *lease.Binding) bool {
 	case q.ofSubnet && b.Subnet == q.subnet,
 		q.hwAddr != nil && (begins(b.HWAddr, q.hwAddr) || (q.hwAddr[0] == b.HWType && begins(b.HWAddr, q.hwAddr[1:]))),
 		q.id != nil && len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier && hasID(b.Client[1:], q.id),
-		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) ||
-			attachment.Has(b.Point, attachment.RemoteID, q.id)),
+		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) || b.HasRemoteID(q.id)),
 		q.place.IsValid() && (q.place.Contains(b.Source) || attachment.Behind(b.Point, q.place)),
 		q.prefix.IsValid() && q.prefix.Contains(b.Addr),
-		q.interfaceID != nil && attachment.Has(b.Point, attachment.InterfaceID, q.interfaceID),
+		q.interfaceID != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.interfaceID) ||
+			bytes.Equal(identifier(b.Remote()), q.interfaceID)),
 		q.unquoted != nil && attachment.Has(b.Point, attachment.InterfaceID, q.unquoted),
-		q.remoteID != nil && attachment.Has(b.Point, attachment.RemoteID, q.remoteID):
+		q.remoteID != nil && b.HasRemoteID(q.remoteID):
 		return true
 	}
 	return false
@@ -117,6 +117,9 @@ const ethernet = 6
 func begins(id, typed []byte) bool {
 	return (len(typed) > 0 && bytes.Equal(id, typed)) || (len(typed) >= beginning && bytes.HasPrefix(id, typed))
 }
+
+// identifier returns a Remote-Id without its enterprise number, which few people know.
+func identifier(remoteID []byte) []byte { return remoteID[min(len(remoteID), lease.MinRemoteID-1):] }
 
 // hasID reports whether a client identifier begins with what was typed, or has a DUID that does
 // (RFC 4361 section 6.1: 255, four octets of IAID, the DUID).

@@ -110,6 +110,9 @@ func (c *client) fill(q *lease.Query, position int, m *dhcp4.Message, reserved *
 		V6Only: m.Requested(dhcp4.OptIPv6OnlyPreferred),
 		Client: c.key, HWType: m.HType(), HWAddr: m.CHAddr(), Point: c.point, Source: c.path.Client(),
 	}
+	if c.where.RemoteID != nil {
+		q.RemoteID = lease.BesidePoint(c.point, c.where.RemoteID)
+	}
 	if len(c.alias) > 0 {
 		q.Alias = c.alias
 	}

@@ -20,6 +20,7 @@ type spot struct {
 	source     string
 	levels     []spotLevel
 	unbelieved uint8
+	remoteID   string         // of the innermost level
 	from       netip.AddrPort // the dhcp6d, sixd if it is none
 }
 
@@ -42,6 +43,9 @@ func (b *bench) tell(t *testing.T, where spot, m []byte) (dhcp4.MessageType, net
 		var options []byte
 		if l.iid != "" {
 			options = dhcp6.AppendOption(nil, dhcp6.OptInterfaceID, []byte(l.iid))
+		}
+		if where.remoteID != "" && i == len(where.levels)-1 {
+			options = dhcp6.AppendOption(options, dhcp6.OptRemoteID, []byte(where.remoteID))
 		}
 		datagram = dhcp6.AppendRelayForward(nil, uint8(len(where.levels)-1-i), netip.MustParseAddr(l.link), netip.MustParseAddr(l.peer), options, datagram)
 	}

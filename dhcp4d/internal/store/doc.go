@@ -20,7 +20,7 @@
 //	key    1  0x01
 //	       4  address
 //	       4  port set, 0 = all ports
-//	value  1  version of the record, 1
+//	value  1  version of the record, 1 or 2
 //	       1  state
 //	       1  hardware type
 //	       1  length of the hardware address
@@ -31,8 +31,10 @@
 //	      16  IPv6 source, 0 = unknown
 //	       2  length of the client key
 //	       2  length of the attachment point
-//	          hardware address, client key, attachment point
+//	       1  in version 2, length of the Remote-Id
+//	          hardware address, client key, attachment point, Remote-Id
 //
 // A change of the layout takes a new record version. This package then writes the new version and
-// reads both.
+// reads both. A lease with a Remote-Id beside its attachment point has version 2. Other leases still
+// have version 1, so that an older dhcp4d can read them.
 package store

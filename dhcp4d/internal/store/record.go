@@ -16,9 +16,14 @@ const BindingKind = 0x01
 // KeyLen is the length of a record's key in octets.
 const KeyLen = 1 + 4 + 4
 
+const fixedLen = 1 + 1 + 1 + 1 + 4 + 3*8 + 16 + 2 + 2
+
+// The versions of records. A lease without a Remote-Id has a record of the first one, so that an
+// older dhcp4d can read it.
 const (
-	recordVersion = 1
-	fixedLen      = 1 + 1 + 1 + 1 + 4 + 3*8 + 16 + 2 + 2
+	plainRecord    = 1
+	remoteIDRecord = 2
+	newestRecord   = remoteIDRecord
 )
 
 // AppendKey appends the key of r: its address and port set.
@@ -30,15 +35,24 @@ func AppendKey(dst []byte, r *lease.Binding) []byte {
 
 // ValueLen returns how many octets AppendValue appends.
 func ValueLen(r *lease.Binding) int {
-	return fixedLen + len(r.HWAddr) + len(r.Client) + len(r.Point)
+	n := fixedLen + len(r.HWAddr) + len(r.Client) + len(r.Point)
+	if len(r.RemoteID) > 0 {
+		n += 1 + len(r.RemoteID)
+	}
+	return n
 }
 
 // AppendValue appends everything of r but its key.
 func AppendValue(dst []byte, r *lease.Binding) []byte {
-	if len(r.HWAddr) > math.MaxUint8 || len(r.Client) > math.MaxUint16 || len(r.Point) > math.MaxUint16 {
+	if len(r.HWAddr) > math.MaxUint8 || len(r.Client) > math.MaxUint16 || len(r.Point) > math.MaxUint16 ||
+		len(r.RemoteID) > math.MaxUint8 {
 		panic("store: a binding longer than anything that DHCPv4 can carry")
 	}
-	dst = append(dst, recordVersion, byte(r.State), r.HWType, byte(len(r.HWAddr)))
+	version := byte(plainRecord)
+	if len(r.RemoteID) > 0 {
+		version = remoteIDRecord
+	}
+	dst = append(dst, version, byte(r.State), r.HWType, byte(len(r.HWAddr)))
 	dst = binary.BigEndian.AppendUint32(dst, r.Subnet)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Start))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Changed))
@@ -50,9 +64,13 @@ func AppendValue(dst []byte, r *lease.Binding) []byte {
 	dst = append(dst, source[:]...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Client)))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.Point)))
+	if version == remoteIDRecord {
+		dst = append(dst, byte(len(r.RemoteID)))
+	}
 	dst = append(dst, r.HWAddr...)
 	dst = append(dst, r.Client...)
-	return append(dst, r.Point...)
+	dst = append(dst, r.Point...)
+	return append(dst, r.RemoteID...)
 }
 
 var errRecord = errors.New("record is malformed")
@@ -62,10 +80,10 @@ func Decode(r *lease.Binding, key, value []byte) error {
 	if len(key) != KeyLen || key[0] != BindingKind || len(value) < 1 {
 		return errRecord
 	}
-	if value[0] > recordVersion {
-		return fmt.Errorf("record is of version %d, this dhcp4d knows %d", value[0], recordVersion)
+	if value[0] > newestRecord {
+		return fmt.Errorf("record is of version %d, this dhcp4d knows %d", value[0], newestRecord)
 	}
-	if value[0] != recordVersion || len(value) < fixedLen {
+	if value[0] < plainRecord || len(value) < fixedLen {
 		return errRecord
 	}
 	r.Addr = netip.AddrFrom4([4]byte(key[1:5]))
@@ -82,11 +100,18 @@ func Decode(r *lease.Binding, key, value []byte) error {
 	}
 	client := int(binary.BigEndian.Uint16(value[48:]))
 	point := int(binary.BigEndian.Uint16(value[50:]))
-	rest := value[fixedLen:]
-	if len(rest) != hw+client+point {
+	rest, remoteID := value[fixedLen:], 0
+	if value[0] == remoteIDRecord {
+		if len(rest) == 0 || rest[0] == 0 {
+			return errRecord
+		}
+		remoteID, rest = int(rest[0]), rest[1:]
+	}
+	if len(rest) != hw+client+point+remoteID {
 		return errRecord
 	}
 	r.HWAddr, rest = rest[:hw:hw], rest[hw:]
-	r.Client, r.Point = rest[:client:client], rest[client:]
+	r.Client, rest = rest[:client:client], rest[client:]
+	r.Point, r.RemoteID = rest[:point:point], rest[point:]
 	return nil
 }

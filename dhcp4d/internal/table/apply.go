@@ -383,15 +383,16 @@ func (t *Table) setPoint(ref uint32, octets []byte) {
 const maxHWAddr = 16
 
 func ownerOf(q *lease.Query) owner {
-	return owner{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone("")}
+	return owner{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone(""), q.RemoteID}
 }
 
-// setWho keeps the hardware address and the IPv6 source of a client, which may change with each
-// message.
+// setWho keeps the hardware address, the IPv6 source and the Remote-Id of a client, which may change
+// with each message.
 func (t *Table) setWho(ref uint32, q *lease.Query) {
 	e, w := t.entries.at(ref), ownerOf(q)
 	had := t.arena.owner(e.blob)
-	if had.hwType == w.hwType && bytes.Equal(had.hwAddr, w.hwAddr) && had.source == w.source {
+	if had.hwType == w.hwType && bytes.Equal(had.hwAddr, w.hwAddr) && had.source == w.source &&
+		bytes.Equal(had.remoteID, w.remoteID) {
 		return
 	}
 	if class(had.octets()) == class(w.octets()) {

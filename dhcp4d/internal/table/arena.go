@@ -10,8 +10,9 @@ import (
 // units of 8 octets over all chunks and is never 0.
 //
 // The block of an entry has: the length of the client's key - 1, htype, hlen with 0x80 added if a
-// source follows, key, hardware address, source. The block of a point has its length and octets. So
-// the size of a block follows from its content.
+// source follows and 0x40 if a Remote-Id does, key, hardware address, source, length and octets of
+// the Remote-Id. The block of a point has its length and octets. So the size of a block follows from
+// its content.
 //
 // All blocks of a page have one size. A page without a block in use can take blocks of any size
 // again. So clients that cycle through lengths of identifiers take no more memory than those that
@@ -41,8 +42,8 @@ const (
 )
 
 // sizes of blocks, in units. The last holds the largest of all: a client key of 256 octets, 16
-// octets of hardware address and a source.
-var sizes = [...]uint16{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 37}
+// octets of hardware address, a source and a Remote-Id of 255 octets.
+var sizes = [...]uint16{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 37, 46, 56, 69}
 
 func class(octets int) int {
 	units := (octets + unit - 1) / unit
@@ -141,20 +142,28 @@ func (a *arena) unlink(first *uint32, number uint32) {
 	}
 }
 
-const hasSource = 0x80
+// What is in a block of an entry beside the length of the hardware address.
+const (
+	hasSource   = 0x80
+	hasRemoteID = 0x40
+)
 
 // owner is the client of an entry, as the entry's block has it.
 type owner struct {
-	client []byte
-	hwType byte
-	hwAddr []byte
-	source netip.Addr
+	client   []byte
+	hwType   byte
+	hwAddr   []byte
+	source   netip.Addr
+	remoteID []byte // beside the point: see lease.BesidePoint
 }
 
 func (w *owner) octets() int {
 	n := 3 + len(w.client) + len(w.hwAddr)
 	if w.source.IsValid() {
 		n += 16
+	}
+	if len(w.remoteID) > 0 {
+		n += 1 + len(w.remoteID)
 	}
 	return n
 }
@@ -173,7 +182,12 @@ func (a *arena) writeOwner(ref uint32, w *owner) {
 	if w.source.IsValid() {
 		b[2] |= hasSource
 		s := w.source.As16()
-		copy(b[n:], s[:])
+		n += copy(b[n:], s[:])
+	}
+	if len(w.remoteID) > 0 {
+		b[2] |= hasRemoteID
+		b[n] = byte(len(w.remoteID))
+		copy(b[n+1:], w.remoteID)
 	}
 }
 
@@ -186,10 +200,15 @@ func (a *arena) client(ref uint32) []byte {
 func (a *arena) owner(ref uint32) owner {
 	b := a.at(ref)
 	n := 3 + int(b[0]) + 1
-	m := n + int(b[2]&^hasSource)
+	m := n + int(b[2]&^(hasSource|hasRemoteID))
 	w := owner{client: b[3:n:n], hwType: b[1], hwAddr: b[n:m:m]}
 	if b[2]&hasSource != 0 {
 		w.source = netip.AddrFrom16([16]byte(b[m : m+16]))
+		m += 16
+	}
+	if b[2]&hasRemoteID != 0 {
+		end := m + 1 + int(b[m])
+		w.remoteID = b[m+1 : end : end]
 	}
 	return w
 }

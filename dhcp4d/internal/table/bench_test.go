@@ -28,8 +28,9 @@ func sizesToTry() []int {
 
 // client is one of many, made without allocation.
 type client struct {
-	octets [64]byte
-	q      lease.Query
+	octets   [64]byte
+	remoteID int // how many octets of the point are the Remote-Id too
+	q        lease.Query
 }
 
 func (c *client) set(i int) *lease.Query {
@@ -40,6 +41,9 @@ func (c *client) set(i int) *lease.Query {
 	binary.BigEndian.PutUint32(q[42:], uint32(i))
 	c.q = lease.Query{Client: q[0:16], HWType: 1, HWAddr: q[10:16], Point: q[16:46],
 		Source: netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 12: byte(i >> 24), 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})}
+	if c.remoteID > 0 {
+		c.q.RemoteID = q[46-c.remoteID : 46]
+	}
 	return &c.q
 }
 
@@ -56,16 +60,18 @@ type bench struct {
 
 var firstAddr = free.Number(netip.MustParseAddr("10.0.0.1"))
 
-// newBench loads n leases, which end at random within the hour.
-func newBench(n int) *bench {
+// newBench loads n leases, which end at random within the hour. Each has a Remote-Id of so many
+// octets, 0 for none.
+func newBench(n, remoteID int) *bench {
 	x := &bench{t: New([]Subnet{wide()}, Options{}), now: start,
 		p: lease.Policy{ServerID: ip(1), Times: lease.Times{Default: 3600, Min: 60, Max: 7200}, Hold: 60, Quarantine: 86400}}
 	r := rand.New(rand.NewPCG(1, 2))
+	x.c.remoteID = remoteID
 	for i := range n {
 		q := x.c.set(i)
 		end := start + 1800 + lease.Time(r.IntN(1800))
 		b := lease.Binding{ID: lease.ID{Addr: free.Addr(firstAddr + uint32(i))}, Subnet: 1, State: lease.Bound, Client: q.Client, HWType: q.HWType, HWAddr: q.HWAddr,
-			Point: q.Point, Source: q.Source, Start: end - 3600, Changed: end - 3600, Expires: end}
+			Point: q.Point, RemoteID: q.RemoteID, Source: q.Source, Start: end - 3600, Changed: end - 3600, Expires: end}
 		if err := x.t.Load(&b, start); err != nil {
 			panic(err)
 		}
@@ -98,7 +104,7 @@ func (x *bench) renew(i int) {
 // makes them.
 func BenchmarkRenewalBatches(b *testing.B) {
 	for _, n := range sizesToTry() {
-		x := newBench(n)
+		x := newBench(n, 0)
 		var clients [64]client
 		var queries [64]*lease.Query
 		r := rand.New(rand.NewPCG(3, 4))
@@ -135,7 +141,7 @@ func (x *bench) dora(i int) {
 
 func BenchmarkRenewal(b *testing.B) {
 	for _, n := range sizesToTry() {
-		x := newBench(n)
+		x := newBench(n, 0)
 		runtime.GC()
 		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
@@ -154,7 +160,7 @@ func BenchmarkRenewal(b *testing.B) {
 
 func BenchmarkDORA(b *testing.B) {
 	for _, n := range sizesToTry() {
-		x := newBench(n)
+		x := newBench(n, 0)
 		runtime.GC()
 		next := n
 		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
@@ -180,7 +186,7 @@ func BenchmarkDORAInOneOfManySubnets(b *testing.B) {
 		subnets = append(subnets, Subnet{ID: i + 1, Prefix: netip.PrefixFrom(free.Addr(first), 24),
 			Pools: []free.Range{{First: free.Addr(first + 2), Last: free.Addr(first + 254)}}})
 	}
-	x := newBench(0)
+	x := newBench(0, 0)
 	x.t = New(subnets, Options{})
 	b.ReportAllocs()
 	for i := range b.N {
@@ -203,26 +209,28 @@ func BenchmarkDORAInOneOfManySubnets(b *testing.B) {
 
 func BenchmarkLoad(b *testing.B) {
 	for _, n := range sizesToTry()[1:] {
-		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
-			for range b.N {
-				before := heap()
-				began, used := time.Now(), cpu()
-				x := newBench(n)
-				b.ReportMetric(time.Since(began).Seconds(), "s/load")
-				b.ReportMetric(float64(cpu()-used)/1e9, "cpu-s/load")
-				b.ReportMetric(float64(heap()-before)/float64(n), "B/lease")
-				began = time.Now()
-				runtime.GC()
-				b.ReportMetric(float64(time.Since(began).Microseconds()), "µs/gc")
-				runtime.KeepAlive(x)
-			}
-		})
+		for _, remoteID := range []int{0, 20} {
+			b.Run(fmt.Sprintf("leases=%d/remoteID=%d", n, remoteID), func(b *testing.B) {
+				for range b.N {
+					before := heap()
+					began, used := time.Now(), cpu()
+					x := newBench(n, remoteID)
+					b.ReportMetric(time.Since(began).Seconds(), "s/load")
+					b.ReportMetric(float64(cpu()-used)/1e9, "cpu-s/load")
+					b.ReportMetric(float64(heap()-before)/float64(n), "B/lease")
+					began = time.Now()
+					runtime.GC()
+					b.ReportMetric(float64(time.Since(began).Microseconds()), "µs/gc")
+					runtime.KeepAlive(x)
+				}
+			})
+		}
 	}
 }
 
 // A reload that changes one of the subnets walks over all leases.
 func BenchmarkReload(b *testing.B) {
-	x := newBench(1_000_000)
+	x := newBench(1_000_000, 0)
 	confs := [2]Subnet{wide(), wide()}
 	confs[1].Reserved = []netip.Addr{netip.MustParseAddr("10.200.0.0")}
 	b.ResetTimer()
@@ -250,17 +258,28 @@ func heap() uint64 {
 
 func TestBytesPerLease(t *testing.T) {
 	const n = 200_000
-	before := heap()
-	x := newBench(n)
-	// The wheel and the bitmaps of a /8 do not grow with the leases.
-	if per := (float64(heap()-before) - 3<<20) / n; per > 200 {
-		t.Errorf("%.0f octets", per)
+	for _, c := range []struct {
+		name     string
+		remoteID int
+		most     float64
+	}{
+		{"without a Remote-Id beside the point", 0, 200},
+		{"with a Remote-Id of 20 octets", 20, 224},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := heap()
+			x := newBench(n, c.remoteID)
+			// The wheel and the bitmaps of a /8 do not grow with the leases.
+			if per := (float64(heap()-before) - 3<<20) / n; per > c.most {
+				t.Errorf("%.0f octets", per)
+			}
+			runtime.KeepAlive(x)
+		})
 	}
-	runtime.KeepAlive(x)
 }
 
 func TestRenewalsDoNotAllocate(t *testing.T) {
-	x := newBench(1000)
+	x := newBench(1000, 20)
 	i := 0
 	run := func() {
 		if i%64 == 0 {
@@ -278,7 +297,7 @@ func TestRenewalsDoNotAllocate(t *testing.T) {
 }
 
 func TestNewClientsHardlyAllocate(t *testing.T) {
-	x := newBench(0)
+	x := newBench(0, 0)
 	i := 0
 	const exchanges = 100_000
 	var before, after runtime.MemStats
@@ -297,7 +316,7 @@ func TestNewClientsHardlyAllocate(t *testing.T) {
 	t.Run("nothing once clients come and go", func(t *testing.T) {
 		conf := wide()
 		conf.Pools[0].Last = netip.MustParseAddr("10.0.63.255")
-		x := newBench(0)
+		x := newBench(0, 0)
 		x.t = New([]Subnet{conf}, Options{})
 		run := func(from, to int) {
 			for i := from; i < to; i++ {
@@ -320,7 +339,7 @@ func TestNewClientsHardlyAllocate(t *testing.T) {
 // BenchmarkReconfigure is a reload that changes a pool: for so long no query is
 // decided.
 func BenchmarkReconfigure(b *testing.B) {
-	x := newBench(1_000_000)
+	x := newBench(1_000_000, 0)
 	one, other := []Subnet{wide()}, []Subnet{wide()}
 	p := other[0].Pools[0]
 	other[0].Pools = []free.Range{{First: p.First.Next(), Last: p.Last}}

@@ -28,6 +28,9 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 		return fmt.Errorf("loading the lease of %v: attachment point of %d and hardware address of %d octets, "+
 			"want at most 255 and %d",
 			b.Addr, len(b.Point), len(b.HWAddr), maxHWAddr)
+	case len(b.RemoteID) > lease.MaxRemoteID:
+		return fmt.Errorf("loading the lease of %v: Remote-Id of %d octets, want at most %d", b.Addr, len(b.RemoteID),
+			lease.MaxRemoteID)
 	}
 	addr := free.Number(b.Addr)
 	if ref := t.byAddr(addr); ref != 0 {
@@ -42,7 +45,7 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 	}
 	t.point = append(t.point[:0], b.Point...)
 	point := attachment.Stored(t.point)
-	w := owner{b.Client, b.HWType, b.HWAddr, b.Source.WithZone("")}
+	w := owner{b.Client, b.HWType, b.HWAddr, b.Source.WithZone(""), lease.BesidePoint(point, b.RemoteID)}
 	ref := t.entries.make()
 	e := t.entries.at(ref)
 	*e = entry{

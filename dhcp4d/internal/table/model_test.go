@@ -28,7 +28,7 @@ type modelSubnet struct {
 type rec struct {
 	subnet        uint32
 	client, point string
-	hw            string
+	hw, remote    string
 	source        netip.Addr
 	changed       lease.Time
 	state         lease.State // of the record, NoState without one
@@ -472,7 +472,7 @@ func (k *asked) hold(a netip.Addr) {
 	}
 	r.hold = until
 	if !r.bound(k.now) {
-		r.point, r.hw, r.source = string(k.q.Point), string(k.q.HWAddr), k.q.Source
+		r.point, r.hw, r.source, r.remote = string(k.q.Point), string(k.q.HWAddr), k.q.Source, string(k.q.RemoteID)
 	}
 }
 
@@ -596,7 +596,7 @@ func (k *asked) acknowledge(a netip.Addr) verdict {
 	}
 	k.m.order++
 	k.m.recs[a] = &rec{subnet: k.s.id, client: string(k.q.Client), point: point, state: lease.Bound, expires: end, order: k.m.order,
-		hw: string(k.q.HWAddr), source: k.q.Source, changed: k.now}
+		hw: string(k.q.HWAddr), source: k.q.Source, remote: string(k.q.RemoteID), changed: k.now}
 	v.writes[a] = lease.Bound
 	return v
 }

@@ -108,7 +108,7 @@ func (t *Table) fill(ref uint32, b *lease.Binding) {
 	w := t.arena.owner(e.blob)
 	*b = lease.Binding{
 		ID: lease.ID{Addr: free.Addr(e.addr)}, Subnet: t.slots[e.slot].conf.ID, State: e.record,
-		Client: w.client, HWType: w.hwType, HWAddr: w.hwAddr, Source: w.source,
+		Client: w.client, HWType: w.hwType, HWAddr: w.hwAddr, Source: w.source, RemoteID: w.remoteID,
 		Point: t.arena.bytes(t.pointAt(e.point).blob),
 		Start: unpack(e.start), Changed: unpack(e.changed), Expires: unpack(e.expires),
 	}

@@ -8,11 +8,12 @@
 // # Memory
 //
 // An address that a client has or had is an entry: 52 octets without pointers, in chunks that never
-// move. The client's key, its hardware address and its IPv6 source lie in a byte arena. So does the
-// attachment point, which many entries may share. Hash tables with slots of 5 octets find entries
-// by client and by address, and points by content. The few offers have their links and deadlines in
-// a slab of their own. The package comment of free says what free addresses cost. The garbage
-// collector has a few thousand pointers to follow, however many leases there are.
+// move. The client's key, its hardware address, its IPv6 source and a Remote-Id that the attachment
+// point does not have lie in a byte arena. So does the attachment point, which many entries may
+// share. Hash tables with slots of 5 octets find entries by client and by address, and points by
+// content. The few offers have their links and deadlines in a slab of their own. The package
+// comment of free says what free addresses cost. The garbage collector has a few thousand pointers
+// to follow, however many leases there are.
 package table
 
 import (

@@ -1,9 +1,11 @@
 package table
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -504,7 +506,7 @@ func TestReload(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	good := lease.Binding{ID: lease.ID{Addr: ip(10)}, Subnet: 7, State: lease.Bound, Client: []byte("\x01client"), HWType: 1, HWAddr: []byte{1, 2, 3, 4, 5, 6},
-		Point: []byte("\x04point"), Source: netip.MustParseAddr("fe80::1"), Start: start - 100, Changed: start - 10, Expires: start + 100}
+		Point: []byte("\x04point"), RemoteID: []byte("\x00\x00\x0d\xe9line"), Source: netip.MustParseAddr("fe80::1"), Start: start - 100, Changed: start - 10, Expires: start + 100}
 	t.Run("a record comes back as it was written", func(t *testing.T) {
 		s := newSite(Options{}, small(20))
 		if err := s.Load(&good, start); err != nil {
@@ -538,6 +540,7 @@ func TestLoad(t *testing.T) {
 		"a long client":           func(b *lease.Binding) { b.Client = make([]byte, 257) },
 		"a long point":            func(b *lease.Binding) { b.Point = make([]byte, 256) },
 		"a long hardware address": func(b *lease.Binding) { b.HWAddr = make([]byte, 17) },
+		"a long Remote-Id":        func(b *lease.Binding) { b.RemoteID = make([]byte, lease.MaxRemoteID+1) },
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			s, b := newSite(Options{}, small(20)), good
@@ -554,13 +557,103 @@ func TestLongestClientKeyAndInfiniteLease(t *testing.T) {
 	s.p.Max = lease.Infinite
 	q := from(string(make([]byte, 255)), string(make([]byte, 200)))
 	q.HWAddr, q.Source = make([]byte, 16), netip.MustParseAddr("2001:db8::1")
+	q.RemoteID = bytes.Repeat([]byte("r"), lease.MaxRemoteID)
 	q.Wish, q.HasWish = lease.Infinite, true
 	x := s.obtain(t, q)
 	s.now += 1 << 33 / 2
 	s.Expire(s.now, 1000)
 	var b lease.Binding
-	if !s.Get(lease.ID{Addr: x}, &b) || b.Expires != lease.Never || string(b.Client) != string(q.Client) || string(b.Point) != string(q.Point) || b.Source != q.Source {
+	if !s.Get(lease.ID{Addr: x}, &b) || b.Expires != lease.Never || string(b.Client) != string(q.Client) || string(b.Point) != string(q.Point) || b.Source != q.Source ||
+		string(b.RemoteID) != string(q.RemoteID) {
 		t.Errorf("got %+v", b)
+	}
+}
+
+// A lease has the Remote-Id of the query that bound it or last renewed it. A Remote-Id that changes
+// costs no record: it is stored with the next one.
+func TestRemoteIDFollowsTheRenewals(t *testing.T) {
+	s := newSite(Options{}, small(20))
+	q := from("a", "p")
+	with := func(id string) lease.Query { q.RemoteID = []byte(id); return q }
+	a := s.obtain(t, with("\x00\x00\x0d\xe9line 7"))
+	for _, c := range []struct {
+		name, id string
+		later    lease.Time
+		want     string
+	}{
+		{"as it was bound", "", -1, "\x00\x00\x0d\xe9line 7"},
+		{"another one, in a repeated REQUEST that writes nothing", "\x00\x00\x0d\xe9line 8", 0, "\x00\x00\x0d\xe9line 7"},
+		{"another one", "\x00\x00\x0d\xe9line 8", 1, "\x00\x00\x0d\xe9line 8"},
+		{"a longer one", strings.Repeat("x", lease.MaxRemoteID), 1, strings.Repeat("x", lease.MaxRemoteID)},
+		{"none any more", "", 1, ""},
+		{"one again", "\x00\x00\x00\x09a", 1, "\x00\x00\x00\x09a"},
+	} {
+		s.group.Reset()
+		if c.later >= 0 {
+			s.now += c.later
+			if d := s.renew(with(c.id), a); d.Kind != lease.Ack || d.Moved || (d.Change == lease.Extend) != (c.later > 0) {
+				t.Fatalf("%s: %+v", c.name, d)
+			}
+		}
+		var b lease.Binding
+		if !s.Get(lease.ID{Addr: a}, &b) || string(b.RemoteID) != c.want || string(b.Point) != string(q.Point) {
+			t.Errorf("%s: the lease has %q", c.name, b.RemoteID)
+		}
+		if n := len(s.group.Records); c.later > 0 && (n != 1 || string(s.group.Records[0].RemoteID) != c.want) {
+			t.Errorf("%s: %d records, %+v", c.name, n, s.group.Records)
+		}
+	}
+}
+
+// A Remote-Id that names the port of the attachment point is not kept twice.
+func TestRemoteIDOfThePointIsKeptOnce(t *testing.T) {
+	id := []byte("\x00\x00\x0d\xe9line 7")
+	b := lease.Binding{ID: lease.ID{Addr: ip(10)}, Subnet: 7, State: lease.Bound, Client: []byte("\x01client"), Expires: start + 100, RemoteID: id,
+		Point: (&attachment.Parts{Kind: attachment.RemoteID, Address: netip.MustParseAddr("2001:db8::1"), Name: id}).Append(nil)}
+	s := newSite(Options{}, small(20))
+	if err := s.Load(&b, start); err != nil {
+		t.Fatal(err)
+	}
+	s.Loaded(start)
+	var got lease.Binding
+	if !s.Get(b.ID, &got) || len(got.RemoteID) > 0 || string(got.Remote()) != string(id) {
+		t.Errorf("%q beside the point, %q in all", got.RemoteID, got.Remote())
+	}
+}
+
+// Clients that change the length of their Remote-Id with each message take no more memory than
+// those that keep the longest one.
+func TestMemoryIsBoundedWhateverTheLengthsOfRemoteIDs(t *testing.T) {
+	const clients = 5000
+	chunks := func(lengths ...int) int {
+		s, c := newSite(Options{}, wide()), client{}
+		of := func(i, n int) lease.Query {
+			q := *c.set(i)
+			q.RemoteID = bytes.Repeat([]byte("r"), n)
+			return q
+		}
+		for i := range clients {
+			s.obtain(t, of(i, lengths[0]))
+		}
+		for _, n := range lengths {
+			s.now++
+			s.group.Reset()
+			for i := range clients {
+				if d := s.renew(of(i, n), free.Addr(firstAddr+uint32(i))); d.Kind != lease.Ack {
+					t.Fatalf("%+v", d)
+				}
+			}
+		}
+		return len(s.arena.chunks.All)
+	}
+	var all []int
+	for range 2 {
+		for n := lease.MinRemoteID; n <= lease.MaxRemoteID; n += 7 {
+			all = append(all, n)
+		}
+	}
+	if cycled, longest := chunks(all...), chunks(lease.MaxRemoteID); cycled > longest+1 {
+		t.Errorf("%d chunks, with the longest ones only %d", cycled, longest)
 	}
 }
 

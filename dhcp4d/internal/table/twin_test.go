@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -110,6 +111,9 @@ func (x *machine) client(t *rapid.T) (q lease.Query, id string) {
 	q.Source = netip.AddrFrom16([16]byte{0xfe, 0x80, 15: source})
 	q.HWType, q.HWAddr = 1, []byte{2, 0, host}
 	q.Point = somewhere[spot].at(q.Source)
+	if n := rapid.SampledFrom([]int{0, 0, 5, 6, 20, lease.MaxRemoteID}).Draw(t, "Remote-Id"); n > 0 {
+		q.RemoteID = bytes.Repeat([]byte{host}, n)
+	}
 	reserve(&q, &x.conf[i])
 	if rapid.IntRange(0, 3).Draw(t, "has wish") == 0 {
 		q.Wish, q.HasWish = rapid.Uint32Range(0, 2000).Draw(t, "wish"), true
@@ -256,7 +260,7 @@ func (x *machine) compare(t *rapid.T) {
 		if r.offered(x.now) {
 			state, end = lease.Offered, r.hold
 		}
-		if b.State != state || b.Expires != end || string(b.Client) != r.client || b.Subnet != r.subnet || (r.active(x.now) && string(b.Point) != r.point) {
+		if b.State != state || b.Expires != end || string(b.Client) != r.client || b.Subnet != r.subnet || (r.active(x.now) && (string(b.Point) != r.point || string(b.RemoteID) != r.remote)) {
 			t.Fatalf("%+v\nthe model has %+v", *b, *r)
 		}
 	})
@@ -314,7 +318,7 @@ func (x *machine) compare(t *rapid.T) {
 func (x *machine) give(t *rapid.T) {
 	x.m.tidy(x.now)
 	q, id := x.client(t)
-	q.Point, q.Source = nil, netip.Addr{}
+	q.Point, q.RemoteID, q.Source = nil, nil, netip.Addr{}
 	a := ip(rapid.IntRange(0, 40).Draw(t, "addr"))
 	p := x.p
 	p.Moves = lease.MoveAtOnce
@@ -365,7 +369,7 @@ func (x *machine) restart(t *rapid.T) {
 	for i, b := range records {
 		x.m.order++
 		r := &rec{subnet: b.Subnet, client: string(b.Client), point: string(b.Point), state: b.State, expires: b.Expires, order: x.m.order,
-			hw: string(b.HWAddr), source: b.Source, changed: b.Changed}
+			hw: string(b.HWAddr), source: b.Source, remote: string(b.RemoteID), changed: b.Changed}
 		later := slices.ContainsFunc(records[i+1:], func(o lease.Binding) bool {
 			return o.Subnet == b.Subnet && string(o.Client) == r.client && o.State != lease.Declined
 		})

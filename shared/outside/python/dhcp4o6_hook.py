@@ -134,8 +134,8 @@ class Query(_Record):
 class Event(_Record):
     """A change of a lease.
 
-    event, time, address, subnet, state, hardware, client_id, attachment, source, start, changed,
-    expires (None: never), by, interface, relays, again, cursor: see docs/outside.md.
+    event, time, address, subnet, state, hardware, client_id, attachment, remote_id, source, start,
+    changed, expires (None: never), by, interface, relays, again, cursor: see docs/outside.md.
     """
 
 

@@ -102,14 +102,14 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			}
 			h := parseBatch(content[s.end-blockSize:])
 			b := content[s.end-blockSize:][: headerLen+h.octets : blockSize]
-			b[headerLen+lengthLen+store.KeyLen]++
+			b[headerLen+lengthLen+store.KeyLen] = 3
 			whole, _ := seal(b, &h)
 			overwrite(t, name, int64(s.end-blockSize), string(whole))
 			mark := watermark{store: h.store, segment: s.number} // or it would say that this is another batch
 			if err := newWatermark(small(vfs.Default), dir, mark); err != nil {
 				t.Fatal(err)
 			}
-		}, "version 2"},
+		}, "version 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := journalWith(t, 200)

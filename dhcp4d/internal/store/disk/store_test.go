@@ -384,11 +384,11 @@ func TestRefusals(t *testing.T) {
 			}
 			r := storetest.Binding(1)
 			k, v := store.AppendKey(nil, &r), store.AppendValue(nil, &r)
-			v[0]++
+			v[0] = 3
 			if err := errors.Join(db.Set(k, v, pebble.Sync), db.Close()); err != nil {
 				t.Fatal(err)
 			}
-		}, "version 2"},
+		}, "version 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filled(t)
