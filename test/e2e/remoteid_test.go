@@ -29,7 +29,7 @@ type subscriber struct {
 func (b *bench) subscriber(n int, udpPort uint16, port, line string) *subscriber {
 	b.t.Helper()
 	level := relay.Chain(1, topology.Relay1Lan, netip.MustParseAddr(fmt.Sprintf("fe80::%d", n)))
-	level[0].InterfaceID = []byte(port)
+	level[0].InterfaceID, level[0].RelayPort = []byte(port), &udpPort
 	level[0].RemoteID = &dhcpv6.OptRemoteID{EnterpriseNumber: 3561, RemoteID: []byte(line)}
 	c, socket, err := b.Relay(udpPort, client.Options{HardwareAddr: topology.MAC(n), Relays: level, Retransmit: patient})
 	if err != nil {

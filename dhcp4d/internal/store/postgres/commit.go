@@ -74,24 +74,24 @@ const (
 		RETURNING l.addr, l.ports),` + note + ` FROM done`
 
 	insert = `INSERT INTO dhcp4d.lease AS l
-			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires, writer)
+			(addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires, remote, writer)
 		SELECT r.*, $1::int8 FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::bytea[], $10::bytea[],
-			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[]) r`
+			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[], $16::bytea[]) r`
 	replace = ` ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
 			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
 			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires,
-			writer = excluded.writer`
+			remote = excluded.remote, writer = excluded.writer`
 	mayReplace = ` WHERE (l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
 				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw))
 				AND (excluded.state = 2 OR l.changed < excluded.changed
 					OR (l.changed = excluded.changed AND l.writer = excluded.writer)))))
-			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $16::int8))
+			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $17::int8))
 		RETURNING l.addr, l.ports),`
 
 	sqlPut = `WITH done AS (` + insert + replace + mayReplace + note + ` FROM done`
 )
 
-var sqlHoldAndPut = holding("$17", "$18") + `, done AS (` +
+var sqlHoldAndPut = holding("$18", "$19") + `, done AS (` +
 	insert + ` WHERE (SELECT count(*) FROM held) = 1` + replace + mayReplace +
 	note + `, 1 / (SELECT count(*) FROM held) FROM done`
 
@@ -101,7 +101,7 @@ type rows struct {
 	last     []lease.ID       // the identities that are put, in their order
 	removed  [2]array         // addr, ports
 	ended    [5]array         // addr, ports, client, when that client lost it, changed
-	put      [12]array        // the columns of the table lease
+	put      [13]array        // the columns of the table lease
 	restores bool             // older records are replaced, instead of those that may be
 	stored   int              // of those that are put, by the last attempt
 }
@@ -118,7 +118,7 @@ func (r *rows) fill(records []lease.Binding) {
 	r.last = r.last[:0]
 	begin(r.removed[:], int8s, int8s)
 	begin(r.ended[:], int8s, int8s, byteas, int8s, int8s)
-	begin(r.put[:], int8s, int8s, int8s, int2s, int2s, byteas, byteas, byteas, byteas, int8s, int8s, int8s)
+	begin(r.put[:], int8s, int8s, int8s, int2s, int2s, byteas, byteas, byteas, byteas, int8s, int8s, int8s, byteas)
 	for rest := r.sorted; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].ID == rest[0].ID {
@@ -178,6 +178,7 @@ func (r *rows) add(b *lease.Binding) {
 	r.put[9].int8(int64(b.Start))
 	r.put[10].int8(int64(b.Changed))
 	r.put[11].int8(int64(b.Expires))
+	r.put[12].bytea(b.Remote()) // for people also if the point has it
 }
 
 // Commit implements store.Store. While the outcome of the commit is unknown, it makes the commit

@@ -20,6 +20,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
+	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
 	"github.com/dhcp4o6/dhcp4o6/shared/postgrestest"
 )
 
@@ -55,6 +56,9 @@ func some(r *rand.Rand, n int) []lease.Binding {
 		}
 		if r.IntN(2) == 0 {
 			b.Source, b.Point = netip.AddrFrom16([16]byte{0x20, 1, 15: byte(r.IntN(256))}), []byte("a point")
+		}
+		if r.IntN(2) == 0 {
+			b.RemoteID = fmt.Appendf(nil, "\x00\x00\x00\x09%d", r.IntN(300))
 		}
 		if r.IntN(8) == 0 {
 			b.Expires = lease.Never
@@ -288,6 +292,61 @@ func TestDB_1_TablesOfVersion1AreConverted(t *testing.T) {
 	defer p.Close()
 	if n := len(storetest.Contents(t, p)); n != 1 {
 		t.Errorf("%d leases after the conversion", n)
+	}
+}
+
+// The tables of version 2 had no Remote-Id. What an operator has granted stays.
+func TestDB_1_TablesOfVersion2AreConverted(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	for _, sql := range []string{
+		migrations[0], migrations[1], "UPDATE dhcp4d.meta SET v = '2' WHERE k = 'format'", "INSERT INTO dhcp4d.meta VALUES ('store', 'abc')",
+		"INSERT INTO dhcp4d.lease VALUES (3221225985, 0, 1, 2, 1, '', '\\x01', '', NULL, 1, 1, 1, 7)",
+		"CREATE ROLE reader; GRANT USAGE ON SCHEMA dhcp4d TO reader; GRANT SELECT ON dhcp4d.leases TO reader",
+	} {
+		s.Query(t, sql)
+	}
+	if m, err := Migrate(t.Context(), s.URL()); err != nil || m != (Migrated{2, schemaFormat}) {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if got := s.Query(t, "SET ROLE reader; SELECT address, state, remote_id FROM dhcp4d.leases"); !strings.HasSuffix(got, "192.0.2.1|bound|") {
+		t.Errorf("the view has %q", got)
+	}
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	for _, l := range storetest.Contents(t, p) {
+		if len(l.RemoteID) > 0 || l.Addr != netip.MustParseAddr("192.0.2.1") {
+			t.Errorf("%+v", l)
+		}
+	}
+}
+
+// The row of a lease has the Remote-Id also if it names the port of the attachment point.
+func TestDB_1_TheRemoteIDIsInTheView(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	p := openDatabase(t, s.URL())
+	defer p.Close()
+	id := []byte("\x00\x00\x00\x09line")
+	var records []lease.Binding
+	for i, kind := range []attachment.Kind{attachment.InterfaceID, attachment.RemoteID} {
+		b := bindingOf(fmt.Sprintf("192.0.2.%d", i), "client")
+		b.Point = (&attachment.Parts{Kind: kind, Address: netip.MustParseAddr("2001:db8::1"), Name: id}).Append(nil)
+		b.RemoteID = lease.BesidePoint(b.Point, id)
+		records = append(records, b)
+	}
+	if refused, err := p.Commit(records); err != nil || refused != nil {
+		t.Fatal(refused, err)
+	}
+	if got := s.Query(t, "SELECT remote_id FROM dhcp4d.leases ORDER BY address"); got != "000000096c696e65\n000000096c696e65" {
+		t.Errorf("the view has %q", got)
+	}
+	again := openDatabase(t, s.URL())
+	defer again.Close()
+	for _, b := range storetest.Contents(t, again) {
+		if named := b.Addr.As4()[3] == 1; (len(b.RemoteID) == 0) != named || string(b.Remote()) != string(id) {
+			t.Errorf("%v has %q beside the point, %q in all", b.Addr, b.RemoteID, b.Remote())
+		}
 	}
 }
 
@@ -780,7 +839,7 @@ func TestDB_6_ADatabaseIsChecked(t *testing.T) {
 	}
 	const state = "SELECT (SELECT count(*) FROM dhcp4d.lease) || ' ' || (SELECT count(*) FROM dhcp4d.process) || ' ' || (SELECT count(*) FROM dhcp4d.change)"
 	before := s.Query(t, state)
-	if text, failed := check(); failed || !strings.Contains(text, "version 2, 1 leases, 1 dhcp4d run") || !strings.Contains(text, "8 of them do what they should") {
+	if text, failed := check(); failed || !strings.Contains(text, "version 3, 1 leases, 1 dhcp4d run") || !strings.Contains(text, "8 of them do what they should") {
 		t.Errorf("a good one:\n%s", text)
 	}
 	if after := s.Query(t, state); after != before {

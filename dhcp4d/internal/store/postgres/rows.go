@@ -18,7 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires
+const sqlLoad = `SELECT addr, ports, subnet, state, hwtype, hw, client, point, source, start, changed, expires, remote
 	FROM dhcp4d.lease`
 
 // loadRows calls fn for every row of the table lease. The binding is valid during the call.
@@ -89,10 +89,10 @@ var errRow = errors.New("dhcp4d has not written this row of the table lease")
 // decodeRow reads a row of sqlLoad in PostgreSQL's binary format: integers are big-endian, NULL is
 // nil. The slices of b point into it.
 func decodeRow(b *lease.Binding, v [][]byte) error {
-	if len(v) != 12 {
+	if len(v) != 13 {
 		return errRow
 	}
-	for i, length := range [...]int{8, 8, 8, 2, 2, -1, -1, -1, -2, 8, 8, 8} {
+	for i, length := range [...]int{8, 8, 8, 2, 2, -1, -1, -1, -2, 8, 8, 8, -1} {
 		switch {
 		case length > 0 && len(v[i]) != length, length == -1 && v[i] == nil:
 			return errRow
@@ -115,6 +115,7 @@ func decodeRow(b *lease.Binding, v [][]byte) error {
 		HWAddr: v[5], Client: v[6], Point: v[7],
 		Start: lease.Time(integer(9)), Changed: lease.Time(integer(10)), Expires: lease.Time(integer(11)),
 	}
+	b.RemoteID = lease.BesidePoint(b.Point, v[12])
 	if v[8] != nil {
 		b.Source = netip.AddrFrom16([16]byte(v[8]))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // schemaFormat is the version of the tables of this dhcp4d.
-const schemaFormat = 2
+const schemaFormat = 3
 
 // migrations are the steps from each version to the next. A released step is never changed.
 var migrations = [schemaFormat]string{`
@@ -43,6 +43,16 @@ INSERT INTO dhcp4d.line VALUES (1, 0);
 INSERT INTO dhcp4d.meta VALUES ('format', '0');
 `, `
 ALTER TABLE dhcp4d.lease ADD COLUMN writer int8 NOT NULL DEFAULT 0; -- which process wrote the row last
+`, `
+ALTER TABLE dhcp4d.lease ADD COLUMN remote bytea NOT NULL DEFAULT ''; -- Remote-Id, empty: none
+CREATE OR REPLACE VIEW dhcp4d.leases AS SELECT
+	'0.0.0.0'::inet + addr AS address, subnet,
+	CASE state WHEN 2 THEN 'bound' WHEN 3 THEN 'released' WHEN 4 THEN 'declined' END AS state,
+	encode(client, 'hex') AS client, encode(hw, 'hex') AS hardware_address,
+	to_timestamp(changed) AS changed,
+	CASE WHEN expires = 9223372036854775807 THEN 'infinity' ELSE to_timestamp(expires) END AS expires,
+	encode(remote, 'hex') AS remote_id
+	FROM dhcp4d.lease;
 `}
 
 // Migrated is the result of [Migrate]: the versions of the tables before and after. Version 0 means

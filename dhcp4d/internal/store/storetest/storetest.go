@@ -16,7 +16,7 @@ import (
 // Binding returns a plausible record for the address with number n.
 func Binding(n int) lease.Binding {
 	a, m := n>>16, n&0xffff
-	return lease.Binding{
+	b := lease.Binding{
 		ID:      lease.ID{Addr: netip.AddrFrom4([4]byte{10, byte(a), byte(m >> 8), byte(m)})},
 		Subnet:  uint32(n%7 + 1),
 		State:   lease.Bound,
@@ -29,16 +29,21 @@ func Binding(n int) lease.Binding {
 		Changed: 1_700_000_000,
 		Expires: 1_700_003_600,
 	}
+	if n%3 == 2 {
+		b.RemoteID = []byte{0, 0, 0xd, 0xe9, 'l', byte(a), byte(m >> 8), byte(m)}
+	}
+	return b
 }
 
 // Same compares bindings; nil and empty lists are equal.
 func Same(a, b *lease.Binding) bool {
 	x, y := *a, *b
-	if !bytes.Equal(x.Client, y.Client) || !bytes.Equal(x.HWAddr, y.HWAddr) || !bytes.Equal(x.Point, y.Point) {
+	if !bytes.Equal(x.Client, y.Client) || !bytes.Equal(x.HWAddr, y.HWAddr) || !bytes.Equal(x.Point, y.Point) ||
+		!bytes.Equal(x.RemoteID, y.RemoteID) {
 		return false
 	}
-	x.Client, x.HWAddr, x.Point = nil, nil, nil
-	y.Client, y.HWAddr, y.Point = nil, nil, nil
+	x.Client, x.HWAddr, x.Point, x.RemoteID = nil, nil, nil, nil
+	y.Client, y.HWAddr, y.Point, y.RemoteID = nil, nil, nil, nil
 	return reflect.DeepEqual(x, y)
 }
 
