@@ -56,8 +56,8 @@ func split(first byte, point []byte) (parts Parts, ok bool) {
 	return parts, true
 }
 
-// RemoteIDOf returns the Remote-Id that names the port of a point, as a view. It is nil if something
-// else names the port, or if the point has only a digest.
+// RemoteIDOf returns the Remote-Id that names the port of a point, as a view. It is nil if
+// something else names the port, or if the point has only a digest.
 func RemoteIDOf(point []byte) []byte {
 	if p, ok := Split(point); ok && p.Kind == RemoteID && !p.Digest {
 		return p.Name

@@ -35,6 +35,6 @@
 //	          hardware address, client key, attachment point, Remote-Id
 //
 // A change of the layout takes a new record version. This package then writes the new version and
-// reads both. A lease with a Remote-Id beside its attachment point has version 2. Other leases still
-// have version 1, so that an older dhcp4d can read them.
+// reads both. A lease with a Remote-Id beside its attachment point has version 2. Other leases
+// still have version 1, so that an older dhcp4d can read them.
 package store

@@ -386,8 +386,8 @@ func ownerOf(q *lease.Query) owner {
 	return owner{q.Client, q.HWType, q.HWAddr[:min(len(q.HWAddr), maxHWAddr)], q.Source.WithZone(""), q.RemoteID}
 }
 
-// setWho keeps the hardware address, the IPv6 source and the Remote-Id of a client, which may change
-// with each message.
+// setWho keeps the hardware address, the IPv6 source and the Remote-Id of a client, which may
+// change with each message.
 func (t *Table) setWho(ref uint32, q *lease.Query) {
 	e, w := t.entries.at(ref), ownerOf(q)
 	had := t.arena.owner(e.blob)

@@ -11,8 +11,8 @@ import (
 //
 // The block of an entry has: the length of the client's key - 1, htype, hlen with 0x80 added if a
 // source follows and 0x40 if a Remote-Id does, key, hardware address, source, length and octets of
-// the Remote-Id. The block of a point has its length and octets. So the size of a block follows from
-// its content.
+// the Remote-Id. The block of a point has its length and octets. So the size of a block follows
+// from its content.
 //
 // All blocks of a page have one size. A page without a block in use can take blocks of any size
 // again. So clients that cycle through lengths of identifiers take no more memory than those that
