@@ -177,9 +177,10 @@ func TestWhatIsShown(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	named := attachment.Parts{Kind: attachment.RemoteID, Address: netip.MustParseAddr("2001:db8:7::1"), Name: []byte("\x00\x00\x0d\xe9line 7")}
 	for point, want := range map[string]string{
-		string(b.Point): `"remote_id":"3561:line 7"`,
-		string((&attachment.Parts{Kind: attachment.RemoteID, Address: netip.MustParseAddr("2001:db8:7::1"), Name: []byte("\x00\x00\x0d\xe9line 7")}).Append(nil)): `"id":"0x00000de96c696e652037","digest":false,"within":""},"remote_id":"3561:line 7","start"`,
+		string(b.Point):           `"remote_id":"3561:line 7"`,
+		string(named.Append(nil)): `"id":"0x00000de96c696e652037","digest":false,"within":""},"remote_id":"3561:line 7","start"`,
 	} {
 		with := b
 		with.Point = []byte(point)
@@ -235,7 +236,8 @@ func TestWhatCannotBeALease(t *testing.T) {
 func TestFilesOfEarlierVersionsAreRead(t *testing.T) {
 	b := lease.Binding{
 		ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.7")}, State: lease.Bound, Client: []byte("\x00\xff\x01"), HWType: 1, Start: now, Changed: now, Expires: now,
-		Point:    (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("fe80::1"), Name: []byte("port-7"), Within: []byte("within"), Count: []byte("x")}).Append(nil),
+		Point: (&attachment.Parts{Kind: attachment.InterfaceID, Address: netip.MustParseAddr("fe80::1"), Name: []byte("port-7"),
+			Within: []byte("within"), Count: []byte("x")}).Append(nil),
 		RemoteID: []byte("\x00\x00\x0d\xe9line 7"),
 	}
 	shown := Of(&b, now)

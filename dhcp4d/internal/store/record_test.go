@@ -19,9 +19,10 @@ func TestRecordRoundTrip(t *testing.T) {
 	full := storetest.Binding(70_000)
 	full.Ports, full.State, full.Expires = 0xdeadbeef, lease.Declined, lease.Never
 	for name, want := range map[string]lease.Binding{
-		"every field":  full,
-		"no lists":     {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1})}, State: lease.Bound},
-		"longest":      {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 2})}, HWAddr: make([]byte, 255), Client: make([]byte, 257), Point: make([]byte, attachment.MaxPoint), RemoteID: make([]byte, 255)},
+		"every field": full,
+		"no lists":    {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1})}, State: lease.Bound},
+		"longest": {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 2})}, HWAddr: make([]byte, 255), Client: make([]byte, 257), Point: make([]byte, attachment.MaxPoint),
+			RemoteID: make([]byte, 255)},
 		"Remote-Id":    {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 4})}, Client: []byte{1}, RemoteID: []byte{0, 0, 0, 9, 'l'}},
 		"before epoch": {ID: lease.ID{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 3})}, Start: -1},
 	} {
