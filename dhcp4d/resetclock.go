@@ -38,6 +38,9 @@ func resetClock(sys clock.System) daemon.Command {
 			if err != nil {
 				return err
 			}
+			if err := clock.Plausible(sys.Read().Wall, clock.Built()); err != nil {
+				return err // all leases would end as soon as the clock is set
+			}
 			moved, err := engine.ResetClock(c.Store.URL(), engine.Options{
 				Log: slog.New(slog.NewTextHandler(stderr, nil)),
 				Now: clock.New(sys).Now,

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
@@ -146,6 +147,42 @@ func TestAClockBehindTheStore(t *testing.T) {
 		serving(t, environ)
 		ready(t, metrics)
 	})
+}
+
+// Commands that compare times of leases with the wall clock change nothing while it is certainly
+// wrong: the leases would end as soon as it is set.
+func TestCommandsWithAClockThatIsCertainlyWrong(t *testing.T) {
+	for _, wall := range []time.Time{time.Unix(0, 0), time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		t.Run(wall.Format("2006"), func(t *testing.T) {
+			dir := t.TempDir()
+			written(t, dir, time.Hour)
+			environ, _ := daemonOn(t, dir)
+			file := filepath.Join(t.TempDir(), "leases.csv")
+			if err := os.WriteFile(file, []byte("address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			leases := func() string {
+				var stdout bytes.Buffer
+				if err := run(t.Context(), []string{"leases", "export", "-store", "-format", "json"}, environ, &stdout, io.Discard); err != nil {
+					t.Fatal(err)
+				}
+				return stdout.String()
+			}
+			for _, command := range [][]string{{"reset-clock"}, {"leases", "import", file}} {
+				err := runOn(t.Context(), clocktest.NewMachine(wall), command, environ, io.Discard, io.Discard)
+				if err == nil || !strings.Contains(err.Error(), "set the clock") {
+					t.Errorf("%v: %v", command, err)
+				}
+			}
+			machine := clocktest.NewMachine(time.Now())
+			if err := runOn(t.Context(), machine, []string{"reset-clock"}, environ, io.Discard, io.Discard); err != nil {
+				t.Errorf("with a clock that is right: %v", err)
+			}
+			if all := leases(); !strings.Contains(all, "192.0.2.10") || !strings.Contains(all, time.Now().UTC().Format("2006")) {
+				t.Errorf("the lease is %s", all)
+			}
+		})
+	}
 }
 
 // A store whose directory is gone acknowledges nothing, and readiness says so within a second or

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leasefile"
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 )
@@ -18,6 +19,9 @@ func (c *call) importFiles(args []string) (err error) {
 	}
 	if f.NArg() == 0 {
 		return errors.New("leases import: name at least one file")
+	}
+	if err := clock.Plausible(c.clocks.Read().Wall, clock.Built()); err != nil {
+		return err // leases in force would look like leases that have ended, or the contrary
 	}
 	s, conf, now, err := c.openStore()
 	if err != nil {
