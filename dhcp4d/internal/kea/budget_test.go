@@ -63,21 +63,57 @@ func TestBudgetOfReading(t *testing.T) {
 	}
 }
 
-// What dhcp4d refuses is taken out in steps that grow with the configuration, not with its square.
-func TestBudgetOfARefusedConfiguration(t *testing.T) {
-	few, many := refused(50), refused(1000)
-	cost := func(b []byte) float64 {
-		n := budget.Of(func() {
-			got, err := Import("kea.conf", alone(string(b)))
-			if err != nil || len(got.Report) < 50 {
-				t.Fatalf("%v", err)
+// many is a configuration with n elements of one kind. Format makes an element of two octets.
+func many(n int, head, format, tail string) []byte {
+	var b bytes.Buffer
+	b.WriteString(head)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, format, i>>8, i&255)
+	}
+	b.WriteString(tail)
+	return b.Bytes()
+}
+
+// An import costs steps that grow with the configuration, not with its square, also where dhcp4d
+// refuses much of it.
+func TestBudgetOfAnImport(t *testing.T) {
+	const subnet = `{"Dhcp4": {"subnet4": [{"id": 1, "subnet": "10.0.0.0/8", "pools": [{"pool": "10.0.0.1-10.0.0.9"}]}], `
+	for name, of := range map[string]func(n int) []byte{
+		"refused reservations": refused,
+		"rules": func(n int) []byte {
+			head := many(n, subnet+`"client-classes": [`, `{"name": "class%d.%d", "test": "member('ALL')"}`, `], `)
+			return many(n, string(head)+`"hooks-libraries": [{"library": "libdhcp_flex_option.so", "parameters": {"options": [`, `{"code": 224, "supersede": "'%d/%d'"}`, `]}}]}}`)
+		},
+		"refused rules": func(n int) []byte {
+			return many(n, subnet+`"hooks-libraries": [{"library": "libdhcp_flex_option.so", "parameters": {"options": [`, `{"code": 224, "supersede": "none%d(%d"}`, `]}}]}}`)
+		},
+		"reservations of all subnets": func(n int) []byte {
+			head := many(n, `{"Dhcp4": {"reservations-global": true, "subnet4": [`, `{"subnet": "10.%d.%d.0/24"}`, `], "reservations": [`)
+			return many(n, string(head), `{"hw-address": "02:00:00:00:%02x:%02x", "hostname": "h"}`, `]}}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cost := func(b []byte) float64 {
+				n := budget.Of(func() {
+					got, err := Import("kea.conf", alone(string(b)))
+					if err != nil || len(got.Report) < 50 {
+						t.Fatalf("%v", err)
+					}
+				})
+				return float64(n) / float64(len(b))
+			}
+			large := 1000
+			if name == "refused rules" {
+				large = 200
+			}
+			a, b := cost(of(100)), cost(of(large))
+			if t.Logf("%.1f and %.1f units for each octet", a, b); b > 1.5*a {
+				t.Errorf("%.1f units for each octet of a small configuration, %.1f of a large one", a, b)
 			}
 		})
-		return float64(n) / float64(len(b))
-	}
-	a, b := cost(few), cost(many)
-	if t.Logf("%.1f and %.1f units for each octet", a, b); b > 1.5*a {
-		t.Errorf("%.1f units for each octet of a small configuration, %.1f of a large one", a, b)
 	}
 }
 

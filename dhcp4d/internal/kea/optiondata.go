@@ -116,19 +116,25 @@ func (c *converter) options(v *value, defs *definitions) *optionList {
 		}
 	}
 	o := &optionList{}
+	spaces := map[string][]*given{}
+	vendor := false // some are sub-options of option 125
+	for _, g := range all {
+		spaces[g.space] = append(spaces[g.space], g)
+		vendor = vendor || strings.HasPrefix(g.space, vendorSpace)
+	}
 	for _, g := range all {
 		switch {
 		case g.space != dhcp4Space:
 		case len(g.classes) == 0:
-			c.place(o, g, all)
+			c.place(o, g, spaces, vendor)
 		default:
 			only := &optionList{}
-			if c.place(only, g, all); len(only.all) == 1 {
+			if c.place(only, g, spaces, vendor); len(only.all) == 1 {
 				o.tagged = append(o.tagged, tagged{g.classes, only})
 			}
 		}
 	}
-	c.vendors(o, all)
+	c.vendors(o, all, spaces)
 	for _, g := range all {
 		if g.space != dhcp4Space && !g.used {
 			c.left(g.at, "no option that is given here has the space %s for its sub-options", g.space)
@@ -203,16 +209,16 @@ func byCode(all []*given) []*given {
 }
 
 // complete adds its sub-options to the octets of an option.
-func (c *converter) complete(g *given, all []*given, depth int) []byte {
+func (c *converter) complete(g *given, spaces map[string][]*given, depth int) []byte {
 	wire := g.wire
 	if g.def == nil || g.def.encapsulate == "" || depth > 4 {
 		return wire
 	}
-	for _, sub := range byCode(all) {
-		if sub.space != g.def.encapsulate || sub.used {
+	for _, sub := range byCode(spaces[g.def.encapsulate]) {
+		if sub.used {
 			continue
 		}
-		b := c.complete(sub, all, depth+1)
+		b := c.complete(sub, spaces, depth+1)
 		sub.used = true
 		if len(b) > 255 {
 			c.left(sub.at, "it has %d octets, and a sub-option at most 255", len(b))
@@ -225,9 +231,8 @@ func (c *converter) complete(g *given, all []*given, depth int) []byte {
 }
 
 // place puts an option into a list.
-func (c *converter) place(o *optionList, g *given, all []*given) {
+func (c *converter) place(o *optionList, g *given, spaces map[string][]*given, vendor bool) {
 	code := byte(g.code)
-	vendor := slices.ContainsFunc(all, func(x *given) bool { return strings.HasPrefix(x.space, vendorSpace) })
 	switch {
 	case g.not:
 		key := strconv.Itoa(int(g.code))
@@ -252,7 +257,7 @@ func (c *converter) place(o *optionList, g *given, all []*given) {
 		c.taken(g.at, "as server-id")
 		return
 	}
-	wire := c.complete(g, all, 0)
+	wire := c.complete(g, spaces, 0)
 	if len(wire) == 0 {
 		c.left(g.at, "an option without octets is not sent")
 		return
@@ -276,7 +281,7 @@ func (c *converter) place(o *optionList, g *given, all []*given) {
 }
 
 // vendors makes option 125 of the sub-options of vendors.
-func (c *converter) vendors(o *optionList, all []*given) {
+func (c *converter) vendors(o *optionList, all []*given, spaces map[string][]*given) {
 	var wire []byte
 	var first *given
 	always := false
@@ -287,8 +292,8 @@ func (c *converter) vendors(o *optionList, all []*given) {
 			continue
 		}
 		var subs []byte
-		for _, sub := range byCode(all) {
-			if sub.space != g.space || sub.used {
+		for _, sub := range byCode(spaces[g.space]) {
+			if sub.used {
 				continue
 			}
 			sub.used = true

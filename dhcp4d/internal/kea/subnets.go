@@ -625,6 +625,7 @@ func (c *converter) globalReservations(d *value) {
 			byPrefix[p] = append(byPrefix[p], places[i])
 		}
 	}
+	copies := 0 // of reservations that are written into every subnet
 	for _, r := range all {
 		if !global {
 			c.left(r, "Kea looks for reservations at the top only with reservations-global, which is not set")
@@ -633,10 +634,18 @@ func (c *converter) globalReservations(d *value) {
 		within := places
 		if !noAddress(r) {
 			within = around(byPrefix, content(r.get("ip-address")))
+		} else if copies += len(places); copies > maxCopies {
+			c.left(r, "it has no address, so it would stand in each of the %d subnets, and all such reservations "+
+				"together more than %d times; put it into the subnets where its client is", len(places), maxCopies)
+			continue
 		}
 		c.globalReservation(r, within)
 	}
 }
+
+// maxCopies bounds how often reservations of the top that have no address are written: each stands
+// in every subnet, so a short configuration could make a document without end.
+const maxCopies = 10_000
 
 // place is a subnet of the document, where reservations of the top are written.
 type place struct {
