@@ -17,6 +17,7 @@ import (
 // three additions, far less than with a general histogram, so a packet loop can observe each
 // packet. Any goroutine may observe and collect.
 type Durations struct {
+	buckets     Buckets
 	bounds      []time.Duration // of the classic buckets, ascending
 	classic     []atomic.Uint64 // by bound, the last one above all
 	native      [nativeBuckets]atomic.Uint64
@@ -44,7 +45,7 @@ var fractions = func() (f [perOctave]float64) {
 
 // NewDurations makes an empty histogram with these classic buckets.
 func NewDurations(b Buckets) *Durations {
-	h := &Durations{classic: make([]atomic.Uint64, len(b)+1)}
+	h := &Durations{buckets: b, classic: make([]atomic.Uint64, len(b)+1)}
 	for _, bound := range b {
 		h.bounds = append(h.bounds, time.Duration(math.Round(bound*float64(time.Second))))
 	}
@@ -89,10 +90,10 @@ func (h *Durations) Metric(desc *prometheus.Desc, labels ...string) prometheus.M
 	}
 	values.SampleSum = new(time.Duration(h.nanoseconds.Load()).Seconds())
 	below := uint64(0)
-	for i, bound := range h.bounds {
+	for i, bound := range h.buckets {
 		below += h.classic[i].Load()
 		values.Bucket = append(values.Bucket, &dto.Bucket{
-			UpperBound: new(bound.Seconds()), CumulativeCount: new(min(below, total)),
+			UpperBound: &bound, CumulativeCount: new(min(below, total)),
 		})
 	}
 	values.PositiveSpan, values.PositiveDelta = spans(native)

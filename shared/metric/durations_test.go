@@ -31,7 +31,8 @@ func twin(b Buckets) (prometheus.Observer, *Durations, func() (twin, ours promet
 
 // A histogram of ours has the buckets that client_golang's own has, classic and native.
 func TestDurationsAreAsInAGeneralHistogram(t *testing.T) {
-	for name, buckets := range map[string]Buckets{"request": RequestBuckets(), "hook": HookBuckets(), "commit": CommitBuckets()} {
+	for name, buckets := range map[string]Buckets{"request": RequestBuckets(), "hook": HookBuckets(), "commit": CommitBuckets(),
+		"wait": prometheus.ExponentialBuckets(100e-6, 4, 8)} {
 		t.Run(name, rapid.MakeCheck(func(t *rapid.T) {
 			general, ours, metrics := twin(buckets)
 			octave := rapid.IntRange(0, 31)
