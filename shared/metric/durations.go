@@ -15,7 +15,8 @@ import (
 
 // Durations is a histogram of durations, with classic and native buckets. An observation costs
 // three additions, far less than with a general histogram, so a packet loop can observe each
-// packet. Any goroutine may observe and collect.
+// packet. Any goroutine may observe and collect. Native buckets need a scrape by protobuf; classic
+// ones work everywhere.
 type Durations struct {
 	buckets     Buckets
 	bounds      []time.Duration // of the classic buckets, ascending
