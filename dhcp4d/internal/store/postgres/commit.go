@@ -199,74 +199,92 @@ func (p *Store) Commit(records []lease.Binding) ([]store.Refusal, error) {
 
 // settle makes the next commit, until it is known to stand, and returns which records it has
 // refused.
-func (p *Store) settle(records []lease.Binding) (refused []store.Refusal, err error) {
-	began := time.Now()
-	group, seq := &p.group, p.mine.wseq+1
-	var all bool     // records are stored
-	var stands int64 // the number under which group stands, although its answer was lost
-	again := false
-	for pause := firstPause; ; {
-		all, err = p.attempt(seq, group)
-		if errors.Is(err, errNotHeld) {
-			err = p.compare()
-			switch {
-			case err != nil:
-			case p.mine.wseq == seq && stands == 0:
-				// The commit stands in this server, but its standby may not have it. The answer to
-				// an empty commit tells that, because it comes after this one in the log.
-				group, stands, seq, again = &rows{}, seq, seq+1, true
-				continue
-			case p.mine.wseq == seq: // the empty commit stands too, and its answer was lost
-				seq, again = seq+1, true
-				continue
-			default:
-				err = p.timeIsRight()
-			}
-		}
-		if err == nil {
-			break
-		}
-		if !p.mayRepeat(err, began, &pause) {
-			return nil, err
-		}
-		again = true
+func (p *Store) settle(records []lease.Binding) ([]store.Refusal, error) {
+	e := effort{began: time.Now(), pause: firstPause}
+	seq := p.mine.wseq + 1
+	all, err := p.commitAs(seq, &p.group, &e)
+	last := seq
+	for errors.Is(err, errStands) {
+		// The commit stands in this server, but its standby may not have it. The answer to an empty
+		// commit tells that, because it comes after this one in the log.
+		last++
+		_, err = p.commitAs(last, &rows{}, &e)
 	}
-	p.mine.wseq = seq
-	p.stood.Store(seq)
-	if again {
+	if err != nil {
+		return nil, err
+	}
+	p.mine.wseq = last
+	p.stood.Store(last)
+	if e.repeated {
 		p.unknown.Add(1)
 		p.log.Info("the outcome of a commit to the database was unknown, and is known now", "after",
-			time.Since(began))
+			time.Since(e.began))
 	}
-	switch {
-	case stands != 0:
-		seq = stands
-	case all:
+	if all {
 		return nil, nil
 	}
-	for pause := firstPause; ; {
-		refused, err = p.refusals(seq, records)
-		if err == nil || !p.mayRepeat(err, began, &pause) {
+	for e.pause = firstPause; ; {
+		refused, err := p.refusals(seq, records)
+		if err == nil || !p.mayRepeat(err, &e) {
 			return refused, err
 		}
 	}
 }
 
-// firstPause is the time before something is tried once more. Each further pause is twice as long.
+// commitAs makes a commit under the number seq until its outcome is known. The error is errStands if
+// the commit stands and its answer was lost. All reports that no record was refused.
+func (p *Store) commitAs(seq int64, group *rows, e *effort) (all bool, err error) {
+	for {
+		all, err = p.attempt(seq, group)
+		if errors.Is(err, errNotHeld) {
+			err = p.whyNotHeld(seq)
+		}
+		switch {
+		case err == nil:
+			return all, nil
+		case errors.Is(err, errStands):
+			e.repeated = true
+			return false, err
+		case !p.mayRepeat(err, e):
+			return false, err
+		}
+	}
+}
+
+// whyNotHeld returns why a commit under the number seq has not found the number before in our row.
+// It returns errStands if seq is there already, and otherwise the error of timeIsRight.
+func (p *Store) whyNotHeld(seq int64) error {
+	if err := p.compare(); err != nil {
+		return err
+	}
+	if p.mine.wseq == seq {
+		return errStands
+	}
+	return p.timeIsRight()
+}
+
+// effort is what was done so far to make a commit.
+type effort struct {
+	began    time.Time
+	pause    time.Duration // before the next attempt; each is twice as long as the one before
+	repeated bool
+}
+
 const firstPause = 5 * time.Millisecond
 
 // mayRepeat waits, and then reports whether what has failed may be tried once more. It does not
-// wait if the error cannot pass, or if settleWithin has passed since began.
-func (p *Store) mayRepeat(err error, began time.Time, pause *time.Duration) bool {
-	if p.forgot.Load() || !passing(err) || time.Since(began) > settleWithin {
+// wait if the error cannot pass, or if settleWithin has passed since the beginning.
+func (p *Store) mayRepeat(err error, e *effort) bool {
+	if p.forgot.Load() || !passing(err) || time.Since(e.began) > settleWithin {
 		return false
 	}
 	select {
 	case <-p.closing:
 		return false
-	case <-time.After(*pause):
+	case <-time.After(e.pause):
 	}
-	*pause = min(2**pause, 500*time.Millisecond)
+	e.pause = min(2*e.pause, 500*time.Millisecond)
+	e.repeated = true
 	return true
 }
 
@@ -398,6 +416,7 @@ func (p *Store) run(ctx context.Context, steps []step) (n int, err error) {
 
 var (
 	errNotHeld = errors.New("the row of this dhcp4d in the table process has another number")
+	errStands  = errors.New("the commit stands, and its answer was lost")
 	errDoubt   = errors.New("the database has stopped waiting for its standby")
 	errTime    = errors.New("the clock of this machine was wrong: it was paused")
 )
