@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
@@ -27,10 +27,9 @@ func cpu(b testing.TB) time.Duration {
 
 // fill puts n bindings into a new store in dir.
 func fill(b testing.TB, url string, n int) {
-	s := mustOpen(b, url, quiet())
-	if d, ok := s.(*pebbleStore); ok {
-		d.sync = pebble.NoSync
-	}
+	o := quiet()
+	o.FS = withoutSync{vfs.Default} // it would take long
+	s := mustOpen(b, url, o)
 	records := make([]lease.Binding, 0, 1000)
 	for i := range n {
 		// In no order, as leases come.

@@ -12,50 +12,51 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A blockFile is written in whole blocks. A write is durable when it returns.
-type blockFile struct {
+// A BlockFile is written in whole blocks. A write is durable when it returns.
+type BlockFile struct {
 	direct *direct  // where the kernel can write past its cache
 	file   vfs.File // elsewhere
-	noSync bool
 }
 
-// openBlockFile opens a file that exists.
-func openBlockFile(o Options, path string) (*blockFile, error) {
-	if a, ok := o.FS.(*anchored); ok && !o.noSync {
+// OpenBlockFile opens a file that exists.
+func OpenBlockFile(fsys vfs.FS, path string) (*BlockFile, error) {
+	if a, ok := fsys.(*anchored); ok {
 		switch d, err := a.openDirect(path); {
 		case err == nil:
-			return &blockFile{direct: d}, nil
+			return &BlockFile{direct: d}, nil
 		case !errors.Is(err, unix.EINVAL):
 			return nil, err
 		}
 	}
-	f, err := o.FS.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	f, err := fsys.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
-	return &blockFile{file: f, noSync: o.noSync}, nil
+	return &BlockFile{file: f}, nil
 }
 
-func (f *blockFile) write(b []byte, at int64) error {
+// Write writes whole blocks of a block buffer at an offset. They are durable when it returns.
+func (f *BlockFile) Write(b []byte, at int64) error {
 	if f.direct != nil {
 		return f.direct.write(b, at)
 	}
-	if _, err := f.file.WriteAt(b, at); err != nil || f.noSync {
+	if _, err := f.file.WriteAt(b, at); err != nil {
 		return err
 	}
 	return f.file.SyncData()
 }
 
-func (f *blockFile) close() error {
+// Close closes the file.
+func (f *BlockFile) Close() error {
 	if f.direct != nil {
 		return f.direct.close()
 	}
 	return f.file.Close()
 }
 
-// newBlockBuffer returns memory for writes that bypass the page cache: whole pages outside of the
+// NewBlockBuffer returns memory for writes that bypass the page cache: whole pages outside of the
 // Go heap.
-func newBlockBuffer(size int) []byte {
+func NewBlockBuffer(size int) []byte {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		panic(fmt.Sprintf("store: no memory for a batch: %v", err))
@@ -63,7 +64,8 @@ func newBlockBuffer(size int) []byte {
 	return b
 }
 
-func freeBlockBuffer(b []byte) {
+// FreeBlockBuffer gives such memory back.
+func FreeBlockBuffer(b []byte) {
 	if b != nil {
 		_ = unix.Munmap(b[:cap(b)])
 	}

@@ -67,14 +67,14 @@ func identify(fsys vfs.FS, path string) (id fileID, err error) {
 // claimDirectory locks the directory of a store and reads its label, unless o has one. It makes the
 // directory if there is none, with a label that says that the store is being made. If it fails, it
 // has not changed the directory.
-func claimDirectory(o Options, dir, prefix string) (_ *claim, names []string, l label, err error) {
-	p := &claim{paths: o.FS, inside: o.FS, dir: dir, prefix: prefix, path: -1}
+func claimDirectory(o Options, dir string, kind Kind) (_ *claim, names []string, l label, err error) {
+	p := &claim{paths: o.FS, inside: o.FS, dir: dir, prefix: labels[kind], path: -1}
 	look := func(fsys vfs.FS) (names []string, l label, found bool, err error) {
 		if o.label != nil {
 			names, err = fsys.List(dir)
 			return names, *o.label, true, err
 		}
-		return look(fsys, dir, prefix)
+		return look(fsys, dir, labels[kind])
 	}
 	defer func() {
 		if err != nil {
@@ -313,7 +313,7 @@ func (p *claim) checkFile(fsys vfs.FS, name string, id fileID) error {
 
 // renew locks the directory again after a failure, in which it may have been replaced: the same
 // directory, or another one with the same store. It makes no file but LOCK.
-func (p *claim) renew(store storeID) error {
+func (p *claim) renew(store ID) error {
 	if err := p.same(p.paths, store); err != nil {
 		return err
 	}
@@ -335,7 +335,7 @@ func (p *claim) renew(store storeID) error {
 }
 
 // same reports whether a file system has the store in the directory.
-func (p *claim) same(fsys vfs.FS, store storeID) error {
+func (p *claim) same(fsys vfs.FS, store ID) error {
 	_, l, there, err := look(fsys, p.dir, p.prefix)
 	switch {
 	case errors.Is(err, errNoLabel):

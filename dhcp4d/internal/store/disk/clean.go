@@ -71,7 +71,7 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 		return b, nil, r.err
 	}
 	c.cursor.content = r.content
-	for look := emptying * (len(b) + blockSize); look > 0; {
+	for look := emptying * (len(b) + BlockSize); look > 0; {
 		here := c.cursor
 		record := c.cursor.next()
 		if record == nil {

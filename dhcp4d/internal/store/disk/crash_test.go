@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,6 +125,33 @@ func small(fs vfs.FS) Options {
 	return o
 }
 
+// withoutSync is a file system that does not sync what commits write.
+type withoutSync struct{ vfs.FS }
+
+func (u withoutSync) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := u.FS.OpenReadWrite(name, c, o...)
+	return unsyncedFile{f}, err
+}
+
+func (u withoutSync) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := u.FS.Create(name, c)
+	if strings.HasSuffix(name, ".log") {
+		f = unsyncedFile{f}
+	}
+	return f, err
+}
+
+func (u withoutSync) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := u.FS.ReuseForWrite(oldname, newname, c)
+	return unsyncedFile{f}, err
+}
+
+type unsyncedFile struct{ vfs.File }
+
+func (unsyncedFile) Sync() error                { return nil }
+func (unsyncedFile) SyncData() error            { return nil }
+func (unsyncedFile) SyncTo(int64) (bool, error) { return false, nil }
+
 // powerCuts runs a workload on a file system that forgets, and cuts the power
 // before every single change that the store makes to it. It returns the number
 // of cuts and the sum of the losses that starts after them found.
@@ -161,7 +189,9 @@ func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost
 		return nil
 	})
 	o := small(faulty(mem, inject))
-	o.noSync = noSync
+	if noSync {
+		o.FS = withoutSync{o.FS}
+	}
 	s := mustOpen(t, kind+":/leases", o)
 	for range 250 {
 		if err := w.step(s); err != nil {

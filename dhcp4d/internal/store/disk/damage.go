@@ -11,48 +11,48 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
-// damage is the error of a store that is damaged. Its text follows the name of the directory.
-type damage struct {
-	file string
-	at   int64 // offset in the file; -1 where there is none
-	why  string
-	lost loss
+// Damage is the error of a store that is damaged. Its text follows the name of the directory.
+type Damage struct {
+	File string
+	At   int64 // offset in the file; -1 where there is none
+	Why  string
+	Lost Loss
 }
 
-// loss is the most that has been lost of the acknowledged changes.
-type loss struct {
-	known       bool       // whether the other fields are known
-	first, last uint64     // batches; first > last: none
-	since       lease.Time // the time of the last batch before them, 0 if that is not known
+// Loss is the most that has been lost of the acknowledged changes.
+type Loss struct {
+	Known       bool       // whether the other fields are known
+	First, Last uint64     // batches or commits; First > Last: none
+	Since       lease.Time // the time of the last batch before them, 0 if that is not known
 }
 
-func (d *damage) Error() string {
+func (d *Damage) Error() string {
 	var b strings.Builder
-	b.WriteString("is damaged: " + d.file)
-	if d.at >= 0 {
-		fmt.Fprintf(&b, " at offset %d", d.at)
+	b.WriteString("is damaged: " + d.File)
+	if d.At >= 0 {
+		fmt.Fprintf(&b, " at offset %d", d.At)
 	}
-	b.WriteString(": " + d.why)
-	if l := d.lost.String(); l != "" {
+	b.WriteString(": " + d.Why)
+	if l := d.Lost.String(); l != "" {
 		b.WriteString("; " + l)
 	}
 	b.WriteString(remedy)
 	return b.String()
 }
 
-func (l loss) String() string {
+func (l Loss) String() string {
 	switch {
-	case !l.known:
+	case !l.Known:
 		return ""
-	case l.first > l.last:
+	case l.First > l.Last:
 		return "no acknowledged lease is lost"
 	}
-	text := fmt.Sprintf("lost are at most the changes of batches %d to %d", l.first, l.last)
-	if l.first == l.last {
-		text = fmt.Sprintf("lost are at most the changes of batch %d", l.first)
+	text := fmt.Sprintf("lost are at most the changes of batches %d to %d", l.First, l.Last)
+	if l.First == l.Last {
+		text = fmt.Sprintf("lost are at most the changes of batch %d", l.First)
 	}
-	if l.since != 0 {
-		text += ", acknowledged after " + time.Unix(int64(l.since), 0).UTC().Format(time.RFC3339)
+	if l.Since != 0 {
+		text += ", acknowledged after " + time.Unix(int64(l.Since), 0).UTC().Format(time.RFC3339)
 	}
 	return text
 }
@@ -71,16 +71,20 @@ func (d *pebbleDamage) Error() string {
 	return "is damaged: " + why + remedy
 }
 
-// damaged is a damage that Pebble or the codec of records has found.
-func damaged(err error) error {
+// Damaged returns the error of a damage that Pebble or the codec of records has found. An error of
+// this package is returned as it is.
+func Damaged(err error) error {
 	switch {
-	case errors.As(err, new(*damage)), errors.As(err, new(*pebbleDamage)), errors.As(err, new(*unreadableError)):
+	case errors.As(err, new(*Damage)), errors.As(err, new(*pebbleDamage)), errors.As(err, new(*unreadableError)):
 		return err
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
-		return &unreadableError{err}
+		return Unreadable(err)
 	}
 	return &pebbleDamage{err}
 }
+
+// Unreadable returns the error of a file or directory that cannot be read.
+func Unreadable(err error) error { return &unreadableError{err} }
 
 // unreadableError says that a file or the directory of a store cannot be read, and what to do.
 type unreadableError struct{ err error }

@@ -37,7 +37,7 @@ func imageOf(t testing.TB, fsys vfs.FS) image {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := readFile(fsys, "/leases", name, make([]byte, info.Size()))
+		content, err := ReadFile(fsys, "/leases", name, make([]byte, info.Size()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,18 +193,18 @@ func (s *specimen) damages(try func(what string, m image)) {
 	for name, content := range s.files {
 		try("without "+name, without(name))
 		// Cut and longer.
-		for at := 0; at < len(content); at += blockSize {
-			for _, cut := range []int{at, at + 1, at + headerLen, min(at+blockSize, len(content)) - 1} {
+		for at := 0; at < len(content); at += BlockSize {
+			for _, cut := range []int{at, at + 1, at + headerLen, min(at+BlockSize, len(content)) - 1} {
 				if cut < len(content) {
 					try(fmt.Sprintf("%s cut at %d", name, cut), with(name, content[:cut]))
 				}
 			}
 		}
 		try(name+" longer by an octet", with(name, append(slices.Clone(content), 0)))
-		try(name+" longer by a block", with(name, append(slices.Clone(content), make([]byte, blockSize)...)))
+		try(name+" longer by a block", with(name, append(slices.Clone(content), make([]byte, BlockSize)...)))
 		// Zeroed and overwritten.
-		for at := 0; at < len(content); at += blockSize {
-			end := min(at+blockSize, len(content))
+		for at := 0; at < len(content); at += BlockSize {
+			end := min(at+BlockSize, len(content))
 			zeroed := slices.Clone(content)
 			clear(zeroed[at:end])
 			try(fmt.Sprintf("%s zeroed at %d", name, at), with(name, zeroed))
@@ -218,9 +218,9 @@ func (s *specimen) damages(try func(what string, m image)) {
 			try(fmt.Sprintf("%s overwritten at %d", name, at), with(name, random))
 		}
 		// Single octets: all of each first header, some of each block.
-		for at := 0; at < len(content); at += blockSize {
+		for at := 0; at < len(content); at += BlockSize {
 			offsets := []int{at, at + 5, at + 9, at + 17, at + 21, at + 25, at + 33, at + 49, at + 60, at + 200, at + 1000, at + 4000}
-			if at == 0 || at == 3*blockSize {
+			if at == 0 || at == 3*BlockSize {
 				for i := range 80 {
 					offsets = append(offsets, at+i)
 				}

@@ -76,7 +76,7 @@ func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 		// A marker says which manifest counts. Pebble syncs the directory only once both are in it.
 		// It relies on the file system not to keep the marker alone in a power cut.
 		dir := f.PathDir(name)
-		f.took("sync", dir, syncDir(f.FS, dir))
+		f.took("sync", dir, SyncDir(f.FS, dir))
 	}
 	file, err := f.FS.Create(name, c)
 	return f.opened("create", name, file, err)

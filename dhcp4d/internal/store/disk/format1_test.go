@@ -148,7 +148,7 @@ func TestDamageOfFormat1IsRefused(t *testing.T) {
 	whole := format1(t)["journal-stopped"]
 	for what, spoil := range map[string]func(m image, name string){
 		"missing":            func(m image, name string) { delete(m, name) },
-		"with a wrong octet": func(m image, name string) { m[name] = flipped(m[name], 3*blockSize+100) },
+		"with a wrong octet": func(m image, name string) { m[name] = flipped(m[name], 3*BlockSize+100) },
 	} {
 		refused := 0
 		for _, name := range whole.segments() {

@@ -14,7 +14,7 @@ import (
 // which counts one commit, into the one that is there. So number and commits differ if a log or a
 // table between the first and the newest commit is lost.
 type header struct {
-	store   storeID
+	store   ID
 	number  uint64 // of the newest commit
 	commits uint64 // that are there
 	created lease.Time
@@ -43,7 +43,7 @@ func (h *header) append(dst []byte) []byte {
 func parseHeader(value []byte) (h header, err error) {
 	switch {
 	case len(value) == headerValueLen && value[0] == headerVersion:
-		h.store = storeID(binary.BigEndian.Uint64(value[1:]))
+		h.store = ID(binary.BigEndian.Uint64(value[1:]))
 		h.number = binary.BigEndian.Uint64(value[9:])
 		h.commits = binary.BigEndian.Uint64(value[17:])
 		value = value[24:]
@@ -57,7 +57,7 @@ func parseHeader(value []byte) (h header, err error) {
 }
 
 // noStore is the store of a header that was merged from headers of several stores.
-const noStore = ^storeID(0)
+const noStore = ^ID(0)
 
 // merge adds another header, older or newer.
 func (h *header) merge(other *header) {

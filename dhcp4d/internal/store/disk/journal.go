@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,16 +26,13 @@ import (
 // name, and renamed when it is whole. So an attempt that fails leaves at most this one file, and
 // the next attempt overwrites it. Old segments beyond keepUnused are removed.
 type journal struct {
-	dir   string
-	o     Options
-	size  int // of a segment
-	claim *claim
-	label label
-	clockMark
+	*Directory
+	dir  string
+	o    Options
+	size int // of a segment
 
 	loaded bool
-	broken error   // why the store has failed
-	lost   failure // found by Check
+	broken error // why the store has failed
 
 	segments []*segment // in use, oldest first; the last is written to
 	unused   []string   // files that hold nothing that counts, and can be written over
@@ -46,18 +42,17 @@ type journal struct {
 	clock    lease.Time
 	index    index
 
-	out   *blockFile // the newest segment's, nil while the journal is not open for writing
+	out   *BlockFile // the newest segment's, nil while the journal is not open for writing
 	batch []byte     // memory of the batch that is being made
 	next  *task      // the segment after the newest
 	clean cleaning
 
 	allowed int       // how many segments there may be before the oldest is emptied
 	noFile  bool      // the last failure was that the next segment could not be made
-	found   watermark // as scan has read it
+	found   Watermark // as scan has read it
 	needs   uint64    // until a repair is finished: a batch that does not exist, and that each batch needs
 	durable progress  // of the last batch that was acknowledged, or found at the start
 
-	mark    marker
 	records atomic.Uint64
 	emptied atomic.Uint64
 	bytes   atomic.Uint64
@@ -73,24 +68,19 @@ func openJournal(dir string, o Options) (_ store.Store, err error) {
 	if o.Go == nil {
 		o.Go = func(work func()) { go work() }
 	}
-	j, names, err := claimJournal(dir, o)
+	j, err := claimJournal(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	j.batch = newBlockBuffer(min(batchSize, j.size))
+	j.batch = NewBlockBuffer(min(batchSize, j.size))
 	defer func() {
 		if err != nil {
 			_ = j.shut()
-			j.release()
+			j.Release()
 			err = fmt.Errorf("lease store %s %w", dir, err)
 		}
 	}()
-	j.clockMark = clockMark{
-		dir: dir, prefix: journalLabel, claim: j.claim, label: &j.label,
-		clocked: j.label.clocked, repaired: j.label.repaired,
-	}
-	if j.label.making ||
-		(j.label.format == 1 && !slices.ContainsFunc(names, isSegment) && !slices.Contains(names, watermarkName)) {
+	if j.Empty(isSegment) {
 		if err := j.make(); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
@@ -101,56 +91,39 @@ func openJournal(dir string, o Options) (_ store.Store, err error) {
 	return j, nil
 }
 
-// claimJournal claims the directory of a journal and reads its label. It reads no segment. Names
-// are the files in the directory. The caller must close the journal.
-func claimJournal(dir string, o Options) (j *journal, names []string, err error) {
+// claimJournal claims the directory of a journal and reads its label. It reads no segment. The
+// caller must close the journal.
+func claimJournal(dir string, o Options) (j *journal, err error) {
 	j = &journal{dir: dir, o: o, size: segmentSize}
 	if o.Small {
 		j.size = smallSize
 	}
-	if j.claim, names, j.label, err = claimDirectory(o, dir, journalLabel); err != nil {
-		return nil, nil, fmt.Errorf("lease store %s %w", dir, err)
+	if j.Directory, err = Claim(dir, Journal, o); err != nil {
+		return nil, fmt.Errorf("lease store %s %w", dir, err)
 	}
-	j.o.FS = j.claim.fs()
-	return j, names, nil
+	j.o.FS = j.FS()
+	return j, nil
 }
 
 // make makes a new journal in a directory that holds nothing that was acknowledged.
 func (j *journal) make() error {
-	j.label = label{format: format, store: newStoreID(), making: true}
-	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+	if err := j.Begin(); err != nil {
 		return err
 	}
-	if err := j.openMark(true); err != nil {
+	if err := j.MakeWatermark(Watermark{}); err != nil {
+		return err
+	}
+	if err := j.OpenWatermark(); err != nil {
 		return err
 	}
 	if err := j.advance(); err != nil {
 		return err
 	}
-	j.label.making = false
-	if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+	if err := j.Finish(); err != nil {
 		return err
 	}
 	j.loaded = true // a new store needs no Load
 	return nil
-}
-
-// openMark opens the watermark that scan has read, or makes a new one.
-func (j *journal) openMark(anew bool) error {
-	mark := j.found
-	if anew {
-		mark = watermark{store: j.label.store, number: 2, batch: j.last, sum: j.sum}
-		if len(j.segments) > 0 {
-			mark.segment = j.current().number
-		}
-		if err := newWatermark(j.o, j.dir, mark); err != nil {
-			return err
-		}
-	}
-	if err := j.claim.keep(watermarkName); err != nil {
-		return err
-	}
-	return j.mark.open(j.o, j.dir, mark)
 }
 
 func (j *journal) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
@@ -186,7 +159,7 @@ func (j *journal) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
 func (j *journal) begin() error {
 	// A name in the directory may not be durable yet: an error, or the end of a process, may have
 	// come between its making and the sync.
-	if err := syncDir(j.o.FS, j.dir); err != nil {
+	if err := SyncDir(j.o.FS, j.dir); err != nil {
 		return err
 	}
 	if len(j.segments) > 0 {
@@ -194,17 +167,17 @@ func (j *journal) begin() error {
 			return err
 		}
 	}
-	old := j.label.format == 1
-	if old {
-		j.label = label{format: format, store: newStoreID()}
-	}
-	if err := j.openMark(old); err != nil {
-		return err
-	}
-	if old {
-		if err := writeLabel(j.o.FS, j.dir, journalLabel, j.label); err != nil {
+	if j.OfFormat1() {
+		w := Watermark{Batch: j.last, Sum: j.sum}
+		if len(j.segments) > 0 {
+			w.Segment = j.current().number
+		}
+		if err := j.Convert(w, false); err != nil {
 			return err
 		}
+	}
+	if err := j.OpenWatermark(); err != nil {
+		return err
 	}
 	j.trim()
 	for _, name := range j.surplus {
@@ -212,7 +185,7 @@ func (j *journal) begin() error {
 	}
 	j.surplus = nil
 	for _, s := range j.segments {
-		if err := j.claim.keep(s.name); err != nil {
+		if err := j.Keep(s.name); err != nil {
 			return err
 		}
 	}
@@ -227,17 +200,17 @@ func (j *journal) begin() error {
 // writeLastAgain makes the last batch durable, and opens its segment for writing.
 func (j *journal) writeLastAgain() (err error) {
 	s := j.current()
-	if j.out, err = openBlockFile(j.o, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
+	if j.out, err = OpenBlockFile(j.o.FS, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
 		return err
 	}
-	if j.last <= j.found.batch { // the watermark says that it is durable
+	if j.last <= j.found.Batch { // the watermark says that it is durable
 		return nil
 	}
 	at, last, err := j.lastBatch(s, j.batch)
 	if err != nil {
 		return err
 	}
-	return j.out.write(last, int64(at))
+	return j.out.Write(last, int64(at))
 }
 
 func (j *journal) current() *segment { return j.segments[len(j.segments)-1] }
@@ -275,9 +248,9 @@ func (j *journal) segmentOf(at uint32) *segment {
 	return nil
 }
 
-// Commit implements Store. It refuses no record.
+// Commit implements store.Store. It refuses no record.
 func (j *journal) Commit(records []lease.Binding) ([]store.Refusal, error) {
-	if err := j.lost.err(); err != nil && j.broken == nil {
+	if err := j.Lost(); err != nil && j.broken == nil {
 		j.broken = err
 	}
 	if j.broken == nil && j.out == nil {
@@ -300,7 +273,7 @@ func (j *journal) Commit(records []lease.Binding) ([]store.Refusal, error) {
 // segment.
 func (j *journal) commit(records []lease.Binding) (n int, err error) {
 	switch end := j.current().end; {
-	case end+blockSize > j.size:
+	case end+BlockSize > j.size:
 		if err := j.advance(); err != nil {
 			return 0, err
 		}
@@ -328,7 +301,7 @@ func (j *journal) commit(records []lease.Binding) (n int, err error) {
 	}
 	if freed != nil {
 		j.segments = j.segments[1:]
-		j.claim.drop(freed.name)
+		j.Drop(freed.name)
 		j.unused = append(j.unused, freed.name)
 		j.emptied.Add(1)
 	}
@@ -339,7 +312,7 @@ func (j *journal) commit(records []lease.Binding) (n int, err error) {
 // any more.
 func (j *journal) write(b []byte, s, freed *segment) error {
 	j.clock = max(j.clock, j.o.Now())
-	h := batchHeader{store: j.label.store, segment: s.number, before: j.sum, number: j.last + 1, clock: j.clock}
+	h := batchHeader{store: j.ID(), segment: s.number, before: j.sum, number: j.last + 1, clock: j.clock}
 	h.head = j.segments[0].first
 	if freed != nil {
 		h.head = j.segments[1].first
@@ -351,7 +324,7 @@ func (j *journal) write(b []byte, s, freed *segment) error {
 		h.head = j.needs
 	}
 	whole, sum := seal(b, &h)
-	if err := j.out.write(whole, int64(s.end)); err != nil {
+	if err := j.out.Write(whole, int64(s.end)); err != nil {
 		return err
 	}
 	if s.first == 0 {
@@ -369,12 +342,7 @@ func (j *journal) ForgetClock() { j.clock = 0 }
 
 func (j *journal) acknowledge(p progress) {
 	j.durable = p
-	j.mark.note(p)
-}
-
-// Check implements Store.
-func (j *journal) Check() error {
-	return checked(j.claim, &j.mark, &j.lost)
+	j.Acknowledge(p.batch, p.sum)
 }
 
 // advance goes on to the next segment.
@@ -392,8 +360,8 @@ func (j *journal) advance() error {
 		return r.err
 	}
 	if j.out != nil {
-		if err := j.out.close(); err != nil {
-			_ = r.file.close()
+		if err := j.out.Close(); err != nil {
+			_ = r.file.Close()
 			return err
 		}
 	}
@@ -417,8 +385,8 @@ func (j *journal) prepare() {
 	j.next = j.later(func() (a task) {
 		a.number, a.name = number, name
 		if a.file, a.err = newSegment(j.o, j.dir, old, name, j.size); a.err == nil {
-			if a.err = errors.Join(j.claim.keep(name), j.mark.raise(number)); a.err != nil {
-				_ = a.file.close()
+			if a.err = errors.Join(j.Keep(name), j.RaiseSegment(number)); a.err != nil {
+				_ = a.file.Close()
 			}
 		}
 		for _, name := range surplus {
@@ -431,7 +399,7 @@ func (j *journal) prepare() {
 // nextNumber returns the number of the segment after the newest.
 func (j *journal) nextNumber() uint32 {
 	if len(j.segments) == 0 {
-		return max(1, j.found.segment)
+		return max(1, j.found.Segment)
 	}
 	return following(j.current().number)
 }
@@ -452,7 +420,7 @@ func (j *journal) measure() {
 	if j.next != nil {
 		files++
 	}
-	j.bytes.Store(uint64(files)*uint64(j.size) + 2*blockSize)
+	j.bytes.Store(uint64(files)*uint64(j.size) + 2*BlockSize)
 }
 
 // stopCleaning waits until no segment is being read for emptying. It returns why the store has
@@ -462,13 +430,13 @@ func (j *journal) stopCleaning() error {
 	return j.broken
 }
 
-// Reopen implements Store; the next Load reads everything again.
+// Reopen implements store.Store; the next Load reads everything again.
 func (j *journal) Reopen() error {
 	_ = j.shut() // the error is the one that it failed with
-	if err := j.claim.renew(j.label.store); err != nil {
+	if err := j.Renew(); err != nil {
 		return j.inDir(err)
 	}
-	j.o.FS = j.claim.fs()
+	j.o.FS = j.FS()
 	if j.noFile {
 		// Without the next segment the journal would fail again at once. Making the file takes less
 		// time than reading everything, so it comes first.
@@ -485,7 +453,6 @@ func (j *journal) Reopen() error {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
 	}
 	j.broken = nil
-	j.lost.clear()
 	return nil
 }
 
@@ -497,8 +464,8 @@ func (j *journal) Stats() store.Stats {
 
 func (j *journal) Close() error {
 	err := j.shut()
-	j.release()
-	freeBlockBuffer(j.batch)
+	j.Release()
+	FreeBlockBuffer(j.batch)
 	j.batch = nil
 	if err != nil {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
@@ -512,30 +479,23 @@ func (j *journal) shut() error {
 	var errs []error
 	if j.next != nil {
 		if r := j.next.result(); r.err == nil {
-			errs = append(errs, r.file.close())
+			errs = append(errs, r.file.Close())
 		}
 		j.next = nil
 	}
 	if j.out != nil {
-		errs = append(errs, j.out.close())
+		errs = append(errs, j.out.Close())
 		j.out = nil
 	}
-	errs = append(errs, j.mark.close())
+	errs = append(errs, j.CloseWatermark())
 	return errors.Join(errs...)
-}
-
-func (j *journal) release() {
-	if j.claim != nil {
-		j.claim.release()
-		j.claim = nil
-	}
 }
 
 // task is work beside the commits, and its result.
 type task struct {
 	done chan struct{}
 
-	file    *blockFile
+	file    *BlockFile
 	name    string
 	number  uint32
 	content []byte

@@ -38,11 +38,11 @@ func journalWith(t *testing.T, groups int) string {
 // and the segment of each.
 func inUse(t *testing.T, dir string) []*segment {
 	t.Helper()
-	_, l, _, err := look(vfs.Default, dir, journalLabel)
+	j, err := claimJournal(dir, small(vfs.Default))
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &journal{dir: dir, o: small(vfs.Default), size: smallSize, label: l}
+	defer j.Release()
 	if err := j.scan(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		says  string
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, journalLabel+"3\n")
+			overwrite(t, filepath.Join(dir, labelName), 0, labels[Journal]+"3\n")
 		}, "newer dhcp4d (format 3, this one knows 2)"},
 		{"no label", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
@@ -64,16 +64,16 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			}
 		}, "dhcp4d-store: it is missing"},
 		{"a store of the other kind", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, pebbleLabel+"2\n")
+			overwrite(t, filepath.Join(dir, labelName), 0, labels[Pebble]+"2\n")
 		}, "another kind; name it with pebble:"},
 		{"a batch in the middle of a segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*blockSize+100, "rubbish")
+			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*BlockSize+100, "rubbish")
 		}, "damaged"},
 		{"the first batch of a segment", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 0, "rubbish")
 		}, "damaged"},
 		{"a batch in the middle of the last segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), blockSize+100, "rubbish")
+			overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), BlockSize+100, "rubbish")
 		}, "damaged"},
 		{"the first batch of the last segment", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), 50, "rubbish")
@@ -89,7 +89,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			}
 		}, "are missing"},
 		{"a segment cut", func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*blockSize); err != nil {
+			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*BlockSize); err != nil {
 				t.Fatal(err)
 			}
 		}, "its length is not"},
@@ -100,13 +100,13 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := parseBatch(content[s.end-blockSize:])
-			b := content[s.end-blockSize:][: headerLen+h.octets : blockSize]
+			h := parseBatch(content[s.end-BlockSize:])
+			b := content[s.end-BlockSize:][: headerLen+h.octets : BlockSize]
 			b[headerLen+lengthLen+store.KeyLen] = 3
 			whole, _ := seal(b, &h)
-			overwrite(t, name, int64(s.end-blockSize), string(whole))
-			mark := watermark{store: h.store, segment: s.number} // or it would say that this is another batch
-			if err := newWatermark(small(vfs.Default), dir, mark); err != nil {
+			overwrite(t, name, int64(s.end-BlockSize), string(whole))
+			mark := Watermark{store: h.store, Segment: s.number} // or it would say that this is another batch
+			if err := newWatermark(vfs.Default, dir, mark); err != nil {
 				t.Fatal(err)
 			}
 		}, "version 3"},
@@ -152,7 +152,7 @@ func TestAJournalTakesATornTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := segmentName(1)
-	clear(after[name][2*blockSize:])
+	clear(after[name][2*BlockSize:])
 	again := after.build(t)
 	s = mustOpen(t, "journal:/leases", small(again))
 	if got := storetest.Contents(t, s); len(got) != 1 {
@@ -253,7 +253,7 @@ func TestIndex(t *testing.T) {
 // What is read as a batch of today's format is what sealed it.
 func FuzzBatch(f *testing.F) {
 	r := storetest.Binding(1)
-	b := appendRecord(make([]byte, headerLen, blockSize), &r)
+	b := appendRecord(make([]byte, headerLen, BlockSize), &r)
 	whole, _ := seal(b, &batchHeader{store: 9, segment: 3, before: 4, number: 7, head: 2, clock: 5})
 	f.Add(slices.Clone(whole))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -26,21 +26,21 @@ import (
 // the first line only.
 type label struct {
 	format   int
-	store    storeID
+	store    ID
 	making   bool
 	clocked  bool
 	repaired bool
 }
 
-// storeID identifies a store. It is random, and 0 in format 1.
-type storeID uint64
+// ID identifies a store. It is random, and 0 in format 1.
+type ID uint64
 
-func (id storeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
-func newStoreID() storeID {
+func newID() ID {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return storeID(binary.BigEndian.Uint64(b[:]) | 1)
+	return ID(binary.BigEndian.Uint64(b[:]) | 1)
 }
 
 // format is the version of everything that this package writes. A store of a higher format is
@@ -48,15 +48,22 @@ func newStoreID() storeID {
 const format = 2
 
 const (
-	labelName    = "dhcp4d-store"
-	scratchName  = "dhcp4d-store.tmp"
-	lockName     = "LOCK"
-	pebbleLabel  = "dhcp4d lease store, format "
-	journalLabel = "dhcp4d lease journal, format "
+	labelName   = "dhcp4d-store"
+	scratchName = "dhcp4d-store.tmp"
+	lockName    = "LOCK"
+)
+
+// A Kind is a kind of store on disk, as it is named in front of a directory.
+type Kind string
+
+// The kinds.
+const (
+	Journal Kind = "journal"
+	Pebble  Kind = "pebble"
 )
 
 // labels has what the label of each kind of store begins with.
-var labels = map[string]string{"pebble": pebbleLabel, "journal": journalLabel}
+var labels = map[Kind]string{Pebble: "dhcp4d lease store, format ", Journal: "dhcp4d lease journal, format "}
 
 func (l label) text(prefix string) string {
 	making, clocked, repaired := "", "", ""
@@ -72,8 +79,8 @@ func (l label) text(prefix string) string {
 	return fmt.Sprintf("%s%d\nstore %v%s\n%s%s", prefix, l.format, l.store, making, clocked, repaired)
 }
 
-// errNoLabel says that files of a store are there, but its label is not. It is a *damage.
-var errNoLabel error = &damage{file: labelName, at: -1, why: "it is missing"}
+// errNoLabel says that files of a store are there, but its label is not. It is a *Damage.
+var errNoLabel error = &Damage{File: labelName, At: -1, Why: "it is missing"}
 
 // look lists dir and reads its label, whose first line must begin with prefix. Found is false if
 // there is no label. Then the directory must be empty or missing.
@@ -83,7 +90,7 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, l, false, nil
 	case err != nil:
-		return nil, l, false, &unreadableError{err}
+		return nil, l, false, Unreadable(err)
 	}
 	if err := checkKinds(fsys, dir, names); err != nil {
 		return names, l, false, err
@@ -136,9 +143,9 @@ func checkKinds(fsys vfs.FS, dir string, names []string) error {
 		}
 		switch mode := info.Mode(); {
 		case mode&fs.ModeNamedPipe != 0:
-			return &unreadableError{&notFileError{name, "a named pipe"}}
+			return Unreadable(&notFileError{name, "a named pipe"})
 		case mode&fs.ModeDevice != 0:
-			return &unreadableError{&notFileError{name, "a device"}}
+			return Unreadable(&notFileError{name, "a device"})
 		}
 	}
 	return nil
@@ -169,12 +176,12 @@ func (e *notFileError) Error() string { return e.name + " is " + e.kind + ", not
 func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 	f, err := fsys.Open(fsys.PathJoin(dir, labelName))
 	if err != nil {
-		return l, &unreadableError{err}
+		return l, Unreadable(err)
 	}
 	defer func() { _ = f.Close() }()
 	octets, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
-		return l, &unreadableError{err}
+		return l, Unreadable(err)
 	}
 	text := string(octets)
 	for kind, p := range labels {
@@ -200,7 +207,7 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 	if text != "" && strings.Trim(text, "\x00") == "" {
 		why = "it holds zero octets only"
 	}
-	return label{}, &damage{file: labelName, at: -1, why: why}
+	return label{}, &Damage{File: labelName, At: -1, Why: why}
 }
 
 // writeLabel replaces the label of dir, and makes that durable.
@@ -217,5 +224,5 @@ func writeLabel(fsys vfs.FS, dir, prefix string, l label) error {
 	if err := fsys.Rename(scratch, fsys.PathJoin(dir, labelName)); err != nil {
 		return err
 	}
-	return syncDir(fsys, dir)
+	return SyncDir(fsys, dir)
 }

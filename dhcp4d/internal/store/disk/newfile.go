@@ -14,7 +14,7 @@ const unfinishedName = "segment.unfinished"
 // newSegment returns a file for writing, all of whose blocks are allocated, so that a write need
 // not change the file's metadata. It renames the file old, or makes a new file of zeros if old is
 // empty.
-func newSegment(o Options, dir, old, name string, size int) (*blockFile, error) {
+func newSegment(o Options, dir, old, name string, size int) (*BlockFile, error) {
 	path := o.FS.PathJoin(dir, name)
 	switch old {
 	case name:
@@ -26,11 +26,11 @@ func newSegment(o Options, dir, old, name string, size int) (*blockFile, error) 
 		if err := o.FS.Rename(o.FS.PathJoin(dir, old), path); err != nil {
 			return nil, err
 		}
-		if err := syncDir(o.FS, dir); err != nil {
+		if err := SyncDir(o.FS, dir); err != nil {
 			return nil, err
 		}
 	}
-	return openBlockFile(o, path)
+	return OpenBlockFile(o.FS, path)
 }
 
 // makeFile makes a durable file of zeros, or none.
@@ -44,12 +44,12 @@ func makeFile(o Options, dir, name string, size int) error {
 		_ = o.FS.Remove(unfinished) // if that fails, the next attempt overwrites the file
 		return err
 	}
-	return syncDir(o.FS, dir)
+	return SyncDir(o.FS, dir)
 }
 
 // zeros makes a file of zeros and syncs it.
 func zeros(o Options, path string, size int) error {
-	if a, ok := o.FS.(*anchored); ok && !o.noSync {
+	if a, ok := o.FS.(*anchored); ok {
 		// The zeros bypass the page cache too: with it they would cost more than all batches of the
 		// segment.
 		if err := a.directZeros(path, size); !errors.Is(err, unix.EINVAL) {

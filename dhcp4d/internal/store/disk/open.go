@@ -32,12 +32,10 @@ type Options struct {
 	label    *label // in place of the one in the directory, which is damaged
 
 	// For tests.
-	wrap   func(vfs.FS) vfs.FS // goes between the fence and Pebble
-	noSync bool                // the negative control of the crash tests
+	wrap func(vfs.FS) vfs.FS // goes between the fence and Pebble
 }
 
-// Open opens the store that url names: "journal:DIR" or "pebble:DIR". Package engine says what it
-// does.
+// Open opens the store of a kind in a directory, as package engine says.
 func Open(url string, o Options) (store.Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -45,10 +43,34 @@ func Open(url string, o Options) (store.Store, error) {
 	kind, dir, _ := strings.Cut(url, ":")
 	switch {
 	case kind == "pebble" && dir != "":
-		return openPebble(dir, o)
+		s, err := openPebble(dir, o)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	case kind == "journal" && dir != "":
 		return openJournal(dir, o)
 	}
 	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, "+
 		"pebble:DIR or postgres://user@host/database", url)
+}
+
+func repairURL(url string, o Options, accept bool) (store.Repaired, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	kind, dir, _ := strings.Cut(url, ":")
+	switch Kind(kind) {
+	case Journal:
+		return Repair(dir, Journal, o, func(o Options) ([]Owner, error) { return journalOwners(o, dir) },
+			func(o Options, unlabelled error) (store.Repaired, error) {
+				return repairJournal(dir, o, accept, unlabelled)
+			})
+	case Pebble:
+		return Repair(dir, Pebble, o, func(o Options) ([]Owner, error) { return pebbleOwners(o, dir) },
+			func(o Options, unlabelled error) (store.Repaired, error) {
+				return repairPebble(dir, o, accept, unlabelled)
+			})
+	}
+	return store.Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
 }

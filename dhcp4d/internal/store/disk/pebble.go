@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,15 +24,11 @@ import (
 // store that Load refuses has not been changed. The lock on the directory is ours, and held all the
 // time.
 type pebbleStore struct {
+	*Directory
 	dir     string
 	o       Options
-	claim   *claim
-	label   label
-	found   watermark // on disk when the store was opened
-	durable progress  // of the last commit that was acknowledged
-	mark    marker
-	lost    failure // found by Check
-	clockMark
+	found   Watermark // on disk when the store was opened
+	durable uint64    // the last commit that was acknowledged
 
 	fence  *fence
 	batch  *pebble.Batch
@@ -41,7 +36,6 @@ type pebbleStore struct {
 	given  uint64 // missing commits that a repair has given up
 	anew   bool   // whether the next commit replaces the header and everything merged into it
 	loaded bool
-	sync   *pebble.WriteOptions
 
 	records atomic.Uint64
 
@@ -49,35 +43,28 @@ type pebbleStore struct {
 	db *pebble.DB
 }
 
-func openPebble(dir string, o Options) (_ store.Store, err error) {
+func openPebble(dir string, o Options) (_ *pebbleStore, err error) {
 	began := time.Now()
-	s := &pebbleStore{dir: dir, o: o, sync: pebble.Sync}
-	if o.noSync {
-		s.sync = pebble.NoSync
-	}
+	s := &pebbleStore{dir: dir, o: o}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("lease store %s %w", dir, err)
-			s.release()
+			if s.Directory != nil {
+				s.Release()
+			}
 		}
 	}()
-	var names []string
-	if s.claim, names, s.label, err = claimDirectory(o, dir, pebbleLabel); err != nil {
+	if s.Directory, err = Claim(dir, Pebble, o); err != nil {
 		return nil, err
 	}
-	o.FS = s.claim.fs()
+	o.FS = s.FS()
 	s.o.FS = o.FS
-	s.clockMark = clockMark{
-		dir: dir, prefix: pebbleLabel, claim: s.claim, label: &s.label,
-		clocked: s.label.clocked, repaired: s.label.repaired,
-	}
 	desc, err := pebble.Peek(dir, o.FS)
 	if err != nil {
-		return nil, damaged(err)
+		return nil, Damaged(err)
 	}
-	if s.label.making ||
-		(s.label.format == 1 && !desc.Exists && !hasTables(names) && !slices.Contains(names, watermarkName)) {
-		if err := s.make(names); err != nil {
+	if s.Empty(func(name string) bool { return desc.Exists || strings.HasSuffix(name, ".sst") }) {
+		if err := s.make(); err != nil {
 			return nil, fmt.Errorf("cannot be made: %w", err)
 		}
 		if o.Made != nil {
@@ -86,16 +73,14 @@ func openPebble(dir string, o Options) (_ store.Store, err error) {
 		return s, nil
 	}
 	if !desc.Exists {
-		return nil, damaged(errors.New("its manifest is missing"))
+		return nil, Damaged(errors.New("its manifest is missing"))
 	}
-	if s.label.format == format && desc.FormatMajorVersion < formatVersion {
-		return nil, damaged(errors.New("its format marker is missing or too old"))
+	if !s.OfFormat1() && desc.FormatMajorVersion < formatVersion {
+		return nil, Damaged(errors.New("its format marker is missing or too old"))
 	}
-	if s.label.format == format {
-		s.found, err = readWatermark(o.FS, dir, s.label.store)
-		if err != nil && !(o.accept && errors.As(err, new(*damage))) {
-			return nil, err
-		}
+	s.found, err = s.ReadWatermark()
+	if err != nil && !(o.accept && errors.As(err, new(*Damage))) {
+		return nil, err
 	}
 	s.fence = &fence{FS: o.FS}
 	s.fence.fail(errSealed)
@@ -104,7 +89,7 @@ func openPebble(dir string, o Options) (_ store.Store, err error) {
 	}
 	db, err := pebble.Open(dir, s.options(true))
 	if err != nil {
-		return nil, damaged(naming(err, names))
+		return nil, Damaged(naming(err, s.Names()))
 	}
 	s.set(db)
 	o.Log.Debug("lease store opened", "dir", dir, "took", time.Since(began))
@@ -112,46 +97,35 @@ func openPebble(dir string, o Options) (_ store.Store, err error) {
 }
 
 // make makes a new store in a directory that holds nothing that was acknowledged.
-func (s *pebbleStore) make(names []string) error {
-	for _, name := range names { // left by a first start that was cut short
-		if name != labelName && name != lockName && name != "lost+found" {
-			if err := s.o.FS.Remove(s.o.FS.PathJoin(s.dir, name)); err != nil {
-				return err
-			}
-		}
+func (s *pebbleStore) make() error {
+	if err := s.Clear(); err != nil {
+		return err
 	}
-	s.label = label{format: format, store: newStoreID(), making: true}
 	s.header = header{created: s.o.Now()}
 	s.anew = true
-	if err := writeLabel(s.o.FS, s.dir, pebbleLabel, s.label); err != nil {
+	if err := s.Begin(); err != nil {
 		return err
 	}
-	if err := newWatermark(s.o, s.dir, watermark{store: s.label.store}); err != nil {
+	if err := s.MakeWatermark(Watermark{}); err != nil {
 		return err
 	}
-	s.found = watermark{store: s.label.store, number: 2}
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.label.making = false
 	s.loaded = true // there is nothing to look at first
-	return writeLabel(s.o.FS, s.dir, pebbleLabel, s.label)
+	return s.Finish()
 }
 
 // formatVersion is pinned: a newer Pebble must not change the format on disk until this line
 // changes.
 const formatVersion = pebble.FormatValueSeparation
 
-func hasTables(names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".sst") })
-}
-
 // options returns Pebble's options for our use: small records, most of which replace older ones,
 // and one sync for each batch.
 func (s *pebbleStore) options(readOnly bool) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 s.outer(),
-		Lock:               s.claim.lock,
+		Lock:               s.Lock(),
 		ReadOnly:           readOnly,
 		Merger:             headerMerger,
 		Logger:             logger{s.fence, s.o.Log},
@@ -217,9 +191,9 @@ func (s *pebbleStore) checkOptions(name string) error {
 		return nil
 	}
 	name = s.o.FS.PathBase(name)
-	text, err := readFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
+	text, err := ReadFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
 	if err != nil {
-		return damaged(err)
+		return Damaged(err)
 	}
 	options := s.options(true)
 	options.EnsureDefaults()
@@ -253,33 +227,25 @@ func (s *pebbleStore) open() error {
 	if err := s.readHeader(); err != nil {
 		return err
 	}
-	s.mark.note(progress{batch: s.header.number})
+	s.Acknowledge(s.header.number, 0)
 	return s.apply()
 }
 
 // openMark opens the watermark. For a store of format 1 it makes one first.
 func (s *pebbleStore) openMark() error {
 	if s.o.accept {
-		s.found = watermark{store: s.label.store, number: 2, batch: s.header.number}
-		if err := newWatermark(s.o, s.dir, s.found); err != nil {
+		s.found = Watermark{Batch: s.header.number}
+		if err := s.MakeWatermark(s.found); err != nil {
 			return err
 		}
 	}
-	if s.label.format == 1 {
-		next := label{format: format, store: newStoreID(), repaired: s.o.accept}
-		s.found = watermark{store: next.store, number: 2}
-		if err := newWatermark(s.o, s.dir, s.found); err != nil {
+	if s.OfFormat1() {
+		s.found = Watermark{}
+		if err := s.Convert(s.found, s.o.accept); err != nil {
 			return err
 		}
-		if err := writeLabel(s.o.FS, s.dir, pebbleLabel, next); err != nil {
-			return err
-		}
-		s.label = next
 	}
-	if err := s.claim.keep(watermarkName); err != nil {
-		return err
-	}
-	return s.mark.open(s.o, s.dir, s.found)
+	return s.OpenWatermark()
 }
 
 // readHeader reads the header, and checks that every commit that was acknowledged is there.
@@ -288,39 +254,39 @@ func (s *pebbleStore) readHeader() error {
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil:
-		return damaged(err)
+		return Damaged(err)
 	default:
 		s.header, err = parseHeader(value)
 		if err := errors.Join(err, closer.Close()); err != nil {
-			return damaged(err)
+			return Damaged(err)
 		}
 	}
 	h := &s.header
-	acked := max(s.found.batch, s.durable.batch)
+	acked := max(s.found.Batch, s.durable)
 	switch {
-	case h.store != s.label.store && h.number > 0:
-		return &damage{
-			file: "a log or a table", at: -1,
-			why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.label.store),
+	case h.store != s.ID() && h.number > 0:
+		return &Damage{
+			File: "a log or a table", At: -1,
+			Why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.ID()),
 		}
 	case h.commits > h.number:
-		return &damage{
-			file: "its log or its manifest", at: -1, why: fmt.Sprintf("of %d commits some are there twice", h.number),
+		return &Damage{
+			File: "its log or its manifest", At: -1, Why: fmt.Sprintf("of %d commits some are there twice", h.number),
 		}
 	case s.o.accept:
 		s.given = max(s.given, max(h.number, acked)-h.commits)
-		h.store, h.number, s.anew = s.label.store, max(h.number, acked), true
+		h.store, h.number, s.anew = s.ID(), max(h.number, acked), true
 		h.commits = h.number
 	case h.commits < h.number:
-		return &damage{
-			file: "its log or its manifest", at: -1,
-			why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits),
+		return &Damage{
+			File: "its log or its manifest", At: -1,
+			Why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits),
 		}
 	case h.number < acked:
-		return &damage{
-			file: "its log", at: -1,
-			why:  fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
-			lost: loss{known: true, first: h.number + 1, last: acked, since: h.clock},
+		return &Damage{
+			File: "its log", At: -1,
+			Why:  fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
+			Lost: Loss{Known: true, First: h.number + 1, Last: acked, Since: h.clock},
 		}
 	}
 	return nil
@@ -331,7 +297,7 @@ func (s *pebbleStore) readHeader() error {
 func (s *pebbleStore) checkTables() error {
 	levels, err := s.db.SSTables()
 	if err != nil {
-		return damaged(err)
+		return Damaged(err)
 	}
 	for _, level := range levels {
 		for i := range level {
@@ -339,10 +305,10 @@ func (s *pebbleStore) checkTables() error {
 			name := fmt.Sprintf("%06d.sst", t.BackingSSTNum)
 			first, last, err := s.bounds(name)
 			if err != nil {
-				return damaged(fmt.Errorf("%s: %w", name, err))
+				return Damaged(fmt.Errorf("%s: %w", name, err))
 			}
 			if first != t.Smallest.String() || last != t.Largest.String() {
-				return &damage{file: name, at: -1, why: "it is not the table that the manifest means"}
+				return &Damage{File: name, At: -1, Why: "it is not the table that the manifest means"}
 			}
 		}
 	}
@@ -427,15 +393,15 @@ func (s *pebbleStore) load(fn func(*lease.Binding) error) (store.Loaded, error) 
 }
 
 func (s *pebbleStore) damage(err error) error {
-	return fmt.Errorf("lease store %s %w", s.dir, damaged(err))
+	return fmt.Errorf("lease store %s %w", s.dir, Damaged(err))
 }
 
-// Commit implements Store. It refuses no record.
+// Commit implements store.Store. It refuses no record.
 func (s *pebbleStore) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if s.batch == nil {
 		return nil, fmt.Errorf("%w: it is not open for writing", store.ErrFailed)
 	}
-	if err := s.lost.err(); err != nil {
+	if err := s.Lost(); err != nil {
 		s.fence.fail(err)
 	}
 	s.batch.Reset()
@@ -466,7 +432,7 @@ func (s *pebbleStore) put(r *lease.Binding) error {
 
 // apply commits s.batch with a header.
 func (s *pebbleStore) apply() error {
-	own := header{store: s.label.store, number: s.header.number + 1, commits: 1, clock: max(s.header.clock, s.o.Now())}
+	own := header{store: s.ID(), number: s.header.number + 1, commits: 1, clock: max(s.header.clock, s.o.Now())}
 	s.header.merge(&own)
 	add := s.batch.MergeDeferred
 	if s.anew {
@@ -477,7 +443,7 @@ func (s *pebbleStore) apply() error {
 	own.append(op.Value[:0])
 	err := op.Finish()
 	if err == nil && !s.fence.fallen() {
-		err = s.db.Apply(s.batch, s.sync)
+		err = s.db.Apply(s.batch, pebble.Sync)
 	}
 	if err != nil {
 		s.fence.fail(err)
@@ -487,30 +453,27 @@ func (s *pebbleStore) apply() error {
 		return fmt.Errorf("%w: %w", store.ErrFailed, err)
 	}
 	s.anew = false
-	s.durable = progress{batch: s.header.number}
-	s.mark.note(s.durable)
+	s.durable = s.header.number
+	s.Acknowledge(s.durable, 0)
 	return nil
 }
 
 // ForgetClock has the next commit write the present time, even if the store has seen a later one.
 func (s *pebbleStore) ForgetClock() { s.header.clock, s.anew = 0, true }
 
-// Check implements Store.
-func (s *pebbleStore) Check() error { return checked(s.claim, &s.mark, &s.lost) }
-
 // Reopen opens the store for writing at once. It does not check again what the start has checked.
 func (s *pebbleStore) Reopen() error {
 	if err := s.shut(); err != nil {
 		s.o.Log.Debug("lease store closed after its failure", "error", err)
 	}
-	if err := s.claim.renew(s.label.store); err != nil {
+	if err := s.Renew(); err != nil {
 		return fmt.Errorf("lease store %s %w", s.dir, err)
 	}
-	s.o.FS = s.claim.fs()
+	s.o.FS = s.FS()
 	if err := probe(s.o.FS, s.dir); err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
-	found, err := readWatermark(s.o.FS, s.dir, s.label.store)
+	found, err := s.ReadWatermark()
 	if err != nil {
 		return fmt.Errorf("lease store %s %w", s.dir, err)
 	}
@@ -518,7 +481,6 @@ func (s *pebbleStore) Reopen() error {
 	if err := s.open(); err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
-	s.lost.clear()
 	return nil
 }
 
@@ -547,7 +509,7 @@ func (s *pebbleStore) Close() error {
 	} else {
 		err = s.shut()
 	}
-	s.release()
+	s.Release()
 	if err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
@@ -556,7 +518,7 @@ func (s *pebbleStore) Close() error {
 
 // shut closes the database, if it is open.
 func (s *pebbleStore) shut() error {
-	marked := s.mark.close()
+	marked := s.CloseWatermark()
 	db := s.db
 	if db == nil {
 		return marked
@@ -568,13 +530,6 @@ func (s *pebbleStore) shut() error {
 		s.batch = nil
 	}
 	return errors.Join(marked, err, db.Close())
-}
-
-func (s *pebbleStore) release() {
-	if s.claim != nil {
-		s.claim.release()
-		s.claim = nil
-	}
 }
 
 func (s *pebbleStore) set(db *pebble.DB) {

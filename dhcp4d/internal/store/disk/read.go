@@ -17,7 +17,7 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 		o.FS = vfs.Default
 	}
 	kind, dir, _ := strings.Cut(url, ":")
-	prefix, ok := labels[kind]
+	prefix, ok := labels[Kind(kind)]
 	if !ok {
 		return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
 	}
@@ -41,12 +41,12 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 }
 
 func readJournal(dir string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
-	j, _, err := claimJournal(dir, o)
+	j, err := claimJournal(dir, o)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = j.Close() }()
-	if j.label.making {
+	if j.BeingMade() {
 		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
 	}
 	if err := j.scan(); err != nil {

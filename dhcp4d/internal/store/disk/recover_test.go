@@ -19,7 +19,7 @@ func TestARepairedStoreMustRecover(t *testing.T) {
 						return
 					}
 					url, o := kind+":/leases", small(maps.Clone(m).build(t))
-					done, err := Repair(url, o, true)
+					done, err := repairURL(url, o, true)
 					if err != nil || !done.Changed {
 						return
 					}

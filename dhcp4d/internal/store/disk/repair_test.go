@@ -27,7 +27,7 @@ func TestRepair(t *testing.T) {
 						return
 					}
 					fsys := m.build(t)
-					dry, err := Repair(kind+":/leases", small(fsys), false)
+					dry, err := repairURL(kind+":/leases", small(fsys), false)
 					if after := imageOf(t, fsys); !maps.EqualFunc(after, m, bytes.Equal) {
 						t.Errorf("%s: a dry run changed the store", what)
 					}
@@ -38,7 +38,7 @@ func TestRepair(t *testing.T) {
 					if dry.Damage == nil {
 						return
 					}
-					done, err := Repair(kind+":/leases", small(fsys), true)
+					done, err := repairURL(kind+":/leases", small(fsys), true)
 					if err != nil {
 						if kind == "journal" {
 							t.Errorf("%s: %v", what, err)
@@ -49,7 +49,7 @@ func TestRepair(t *testing.T) {
 					if !done.Changed || done.Leases != dry.Leases || done.Lost != dry.Lost {
 						t.Errorf("%s: announced %+v, done %+v", what, dry, done)
 					}
-					if again, err := Repair(kind+":/leases", small(fsys), true); err != nil || again.Damage != nil || again.Changed {
+					if again, err := repairURL(kind+":/leases", small(fsys), true); err != nil || again.Damage != nil || again.Changed {
 						t.Errorf("%s: after the repair: %+v, %v", what, again, err)
 					}
 					st := s.reopened(t, what, fsys)
@@ -115,7 +115,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 			names := m.segments()
 			m[names[1]] = flipped(m[names[1]], 60)
 			delete(m, names[2])
-			want, err := Repair("journal:/leases", small(m.build(t)), false)
+			want, err := repairURL("journal:/leases", small(m.build(t)), false)
 			if err != nil || want.Damage == nil {
 				t.Fatalf("%+v, %v", want, err)
 			}
@@ -123,7 +123,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 				f := &faults{}
 				f.from(at, 1_000_000)
 				fsys := m.build(t)
-				_, err := Repair("journal:/leases", small(faulty(fsys, f)), true)
+				_, err := repairURL("journal:/leases", small(faulty(fsys, f)), true)
 				if err == nil {
 					if at < 10 {
 						t.Errorf("only %d places", at)
@@ -136,7 +136,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 					}
 					_ = s.Close()
 				}
-				again, err := Repair("journal:/leases", small(fsys), true)
+				again, err := repairURL("journal:/leases", small(fsys), true)
 				if err != nil || (again.Damage != nil && again.Leases != want.Leases) {
 					t.Errorf("cut at %d: %+v, %v", at, again, err)
 				}
@@ -149,7 +149,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 func TestRepairOfWhatIsNoStore(t *testing.T) {
 	mem := vfs.NewMem()
 	for _, url := range []string{"journal:/nothing", "pebble:/nothing", "memory:"} {
-		if _, err := Repair(url, small(mem), true); err == nil {
+		if _, err := repairURL(url, small(mem), true); err == nil {
 			t.Errorf("%s was repaired", url)
 		}
 	}

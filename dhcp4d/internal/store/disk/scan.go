@@ -26,20 +26,17 @@ func (j *journal) scan() error {
 	if _, err := j.o.FS.Stat(j.o.FS.PathJoin(j.dir, unfinishedName)); err == nil {
 		j.surplus = append(j.surplus, unfinishedName)
 	}
-	j.found = watermark{}
-	if j.label.format == format {
-		if j.found, err = readWatermark(j.o.FS, j.dir, j.label.store); err != nil {
-			return j.inDir(err)
-		}
+	if j.found, err = j.ReadWatermark(); err != nil {
+		return j.inDir(err)
 	}
 	mark := j.found
-	if known := j.durable; known.batch > mark.batch { // the journal is opened again
-		mark.batch, mark.sum = known.batch, known.sum
+	if known := j.durable; known.batch > mark.Batch { // the journal is opened again
+		mark.Batch, mark.Sum = known.batch, known.sum
 	}
 	scratch := make([]byte, j.size+1)
 	var all []*survey
 	for _, name := range names {
-		content, err := readFile(j.o.FS, j.dir, name, scratch)
+		content, err := ReadFile(j.o.FS, j.dir, name, scratch)
 		if err != nil {
 			return j.unreadable(err)
 		}
@@ -99,11 +96,11 @@ func (j *journal) survey(name string, content []byte) *survey {
 			s.first, s.before, s.after = h.number, h.before, h.after
 		}
 		s.last, s.sum, s.head, s.clock, s.end = h.number, h.sum, h.head, h.clock, s.end+h.length()
-		if h.number == j.found.batch {
+		if h.number == j.found.Batch {
 			s.marked = &h
 		}
 	}
-	for at := s.end; at < len(content); at += blockSize {
+	for at := s.end; at < len(content); at += BlockSize {
 		h := parseBatchHeader(content[at:])
 		switch {
 		case h.format == 2 && j.own(&h, s.number):
@@ -120,33 +117,33 @@ func (j *journal) survey(name string, content []byte) *survey {
 
 // own reports whether a batch of format 2 was written to the segment with that number.
 func (j *journal) own(h *batchHeader, number uint32) bool {
-	return h.store == j.label.store && h.segment == number
+	return h.store == j.ID() && h.segment == number
 }
 
 // order returns the segments that count, oldest first. It notes the other files as unused or
-// surplus. The error is a *damage.
-func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err error) {
+// surplus. The error is a *Damage.
+func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err error) {
 	newest := &survey{}
 	for _, s := range all {
 		if s.last > newest.last {
 			newest = s
 		}
 	}
-	highest := max(newest.last, mark.batch)
+	highest := max(newest.last, mark.Batch)
 	for _, s := range all {
 		highest = max(highest, s.trail.number)
 	}
 	for _, s := range all {
 		switch {
-		case s.stray.format != 0 && s.stray.store != j.label.store:
-			return nil, &damage{
-				file: s.name, at: 0,
-				why: fmt.Sprintf("it is a segment of store %v, this is store %v", s.stray.store, j.label.store),
+		case s.stray.format != 0 && s.stray.store != j.ID():
+			return nil, &Damage{
+				File: s.name, At: 0,
+				Why: fmt.Sprintf("it is a segment of store %v, this is store %v", s.stray.store, j.ID()),
 			}
 		case s.stray.format != 0 && s.stray.number >= newest.head && newest.head != 0:
-			return nil, &damage{
-				file: s.name, at: 0,
-				why: fmt.Sprintf("it holds batch %d, which was written to segment %d: the file was copied or renamed",
+			return nil, &Damage{
+				File: s.name, At: 0,
+				Why: fmt.Sprintf("it holds batch %d, which was written to segment %d: the file was copied or renamed",
 					s.stray.number, s.stray.segment),
 			}
 		}
@@ -161,12 +158,12 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 			}
 			inUse = append(inUse, s)
 		}
-		madeWhole := counts || (s.number >= newest.number && s.number <= mark.segment)
+		madeWhole := counts || (s.number >= newest.number && s.number <= mark.Segment)
 		switch {
 		case s.length != j.size && madeWhole:
-			return nil, &damage{
-				file: s.name, at: int64(min(s.length, j.size)), why: fmt.Sprintf("its length is not %d", j.size),
-				lost: lost(s, highest),
+			return nil, &Damage{
+				File: s.name, At: int64(min(s.length, j.size)), Why: fmt.Sprintf("its length is not %d", j.size),
+				Lost: lost(s, highest),
 			}
 		case counts:
 		case s.length == j.size:
@@ -176,9 +173,9 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 		}
 	}
 	if len(inUse) > 0 && inUse[len(inUse)-1] != newest {
-		return nil, &damage{
-			file: newest.name, at: 0, why: "its number is lower than that of a segment with older batches",
-			lost: lost(newest, highest),
+		return nil, &Damage{
+			File: newest.name, At: 0, Why: "its number is lower than that of a segment with older batches",
+			Lost: lost(newest, highest),
 		}
 	}
 	return inUse, j.atTheEnd(all, present, newest, mark)
@@ -189,10 +186,10 @@ func (j *journal) order(all []*survey, mark watermark) (inUse []*survey, err err
 func (j *journal) follows(before []*survey, s *survey, head, highest uint64) error {
 	if len(before) == 0 {
 		if (s.format == 2 && s.first > head) || (s.format == 1 && s.after >= head) {
-			return &damage{
-				file: s.name, at: 0,
-				why:  fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
-				lost: loss{known: true, first: head, last: highest},
+			return &Damage{
+				File: s.name, At: 0,
+				Why:  fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
+				Lost: Loss{Known: true, First: head, Last: highest},
 			}
 		}
 		return nil
@@ -205,23 +202,23 @@ func (j *journal) follows(before []*survey, s *survey, head, highest uint64) err
 		return nil
 	}
 	if missing := following(p.number); s.number > missing && s.format == 2 {
-		return &damage{file: segmentName(missing), at: -1, why: "it is missing", lost: lost(p, highest)}
+		return &Damage{File: segmentName(missing), At: -1, Why: "it is missing", Lost: lost(p, highest)}
 	}
 	why := fmt.Sprintf("batch %d is missing or not whole; the next that is whole is batch %d in %s",
 		p.last+1, s.first, s.name)
 	if s.first == p.last+1 {
 		why = fmt.Sprintf("batch %d is not the one before batch %d in %s", p.last, s.first, s.name)
 	}
-	return &damage{file: p.name, at: int64(p.end), why: why, lost: lost(p, highest)}
+	return &Damage{File: p.name, At: int64(p.end), Why: why, Lost: lost(p, highest)}
 }
 
 // atTheEnd checks what lies behind the last whole batch.
-func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *survey, mark watermark) error {
+func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *survey, mark Watermark) error {
 	name := newest.name
 	if name == "" {
 		name = segmentName(1)
 	}
-	highest := mark.batch
+	highest := mark.Batch
 	for _, s := range all {
 		highest = max(highest, s.trail.number)
 	}
@@ -231,33 +228,33 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 			allowed = newest.last // the watermark names it, so it is whole
 		}
 		if s.trail.number > allowed {
-			return &damage{
-				file: name, at: int64(newest.end), lost: lost(newest, highest),
-				why: fmt.Sprintf("batch %d is not whole, and batch %d lies behind it in %s at offset %d",
+			return &Damage{
+				File: name, At: int64(newest.end), Lost: lost(newest, highest),
+				Why: fmt.Sprintf("batch %d is not whole, and batch %d lies behind it in %s at offset %d",
 					newest.last+1, s.trail.number, s.name, s.trailAt),
 			}
 		}
 	}
 	number := newest.number
-	if newest.last == 0 && mark.segment > 0 {
-		number = mark.segment - 1 // earlier ones may have been removed
+	if newest.last == 0 && mark.Segment > 0 {
+		number = mark.Segment - 1 // earlier ones may have been removed
 	}
-	for number < mark.segment {
+	for number < mark.Segment {
 		number = following(number)
 		if present[number] == nil {
-			return &damage{file: segmentName(number), at: -1, why: "it is missing", lost: lost(newest, mark.batch)}
+			return &Damage{File: segmentName(number), At: -1, Why: "it is missing", Lost: lost(newest, mark.Batch)}
 		}
 	}
 	switch {
-	case newest.last < mark.batch:
-		return &damage{file: name, at: int64(newest.end), lost: lost(newest, mark.batch),
-			why: fmt.Sprintf("the journal ends with batch %d, but batch %d was acknowledged", newest.last, mark.batch)}
-	case mark.batch == j.found.batch:
+	case newest.last < mark.Batch:
+		return &Damage{File: name, At: int64(newest.end), Lost: lost(newest, mark.Batch),
+			Why: fmt.Sprintf("the journal ends with batch %d, but batch %d was acknowledged", newest.last, mark.Batch)}
+	case mark.Batch == j.found.Batch:
 		for _, s := range all {
-			if s.marked != nil && s.marked.sum != mark.sum && s.last >= newest.head {
-				return &damage{
-					file: s.name, at: -1,
-					why: fmt.Sprintf("its batch %d is not the one that was acknowledged", mark.batch),
+			if s.marked != nil && s.marked.sum != mark.Sum && s.last >= newest.head {
+				return &Damage{
+					File: s.name, At: -1,
+					Why: fmt.Sprintf("its batch %d is not the one that was acknowledged", mark.Batch),
 				}
 			}
 		}
@@ -267,8 +264,8 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 
 // lost returns the loss of everything behind the last batch of s, up to the batch with the highest
 // number.
-func lost(s *survey, highest uint64) loss {
-	return loss{known: true, first: s.last + 1, last: highest, since: s.clock}
+func lost(s *survey, highest uint64) Loss {
+	return Loss{Known: true, First: s.last + 1, Last: highest, Since: s.clock}
 }
 
 // take enters the records of a segment into the index.
@@ -285,7 +282,7 @@ func (j *journal) take(s *segment, scratch []byte) error {
 			return nil
 		}
 		if err := store.Decode(&b, record[:min(store.KeyLen, len(record))], record[min(store.KeyLen, len(record)):]); err != nil {
-			return j.inDir(damaged(fmt.Errorf("%s: %w", s.name, err)))
+			return j.inDir(Damaged(fmt.Errorf("%s: %w", s.name, err)))
 		}
 		j.account(record, s)
 	}
@@ -310,7 +307,7 @@ func (j *journal) each(fn func(*lease.Binding) error) error {
 				continue
 			}
 			if err := store.Decode(&b, record[:store.KeyLen], record[store.KeyLen:]); err != nil {
-				return j.inDir(damaged(err))
+				return j.inDir(Damaged(err))
 			}
 			if err := fn(&b); err != nil {
 				return err
@@ -340,7 +337,7 @@ func (j *journal) lastBatch(s *segment, b []byte) (at int, batch []byte, err err
 func (j *journal) inDir(err error) error { return fmt.Errorf("lease store %s %w", j.dir, err) }
 
 func (j *journal) unreadable(err error) error {
-	return j.inDir(&unreadableError{err})
+	return j.inDir(Unreadable(err))
 }
 
 // keepFirst moves the file of that name to the front of the unused ones.

@@ -29,7 +29,7 @@ type segment struct {
 const (
 	segmentPrefix = "segment-"
 	segmentSize   = 4 << 20
-	smallSize     = 16 * blockSize
+	smallSize     = 16 * BlockSize
 )
 
 func segmentName(number uint32) string { return fmt.Sprintf("%s%010d", segmentPrefix, number) }
@@ -65,8 +65,8 @@ func isSegment(name string) bool {
 	return ok
 }
 
-// readFile reads the beginning of a file, or all of it, into b.
-func readFile(fsys vfs.FS, dir, name string, b []byte) ([]byte, error) {
+// ReadFile reads the beginning of a file, or all of it, into b.
+func ReadFile(fsys vfs.FS, dir, name string, b []byte) ([]byte, error) {
 	f, err := fsys.Open(fsys.PathJoin(dir, name))
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func readFile(fsys vfs.FS, dir, name string, b []byte) ([]byte, error) {
 
 // readSegment reads the batches of a segment into b, which must have the room.
 func readSegment(fsys vfs.FS, dir string, s *segment, b []byte) ([]byte, error) {
-	b, err := readFile(fsys, dir, s.name, b[:s.end])
+	b, err := ReadFile(fsys, dir, s.name, b[:s.end])
 	if err == nil && len(b) < s.end {
 		err = fmt.Errorf("%s has been cut", s.name)
 	}

@@ -338,7 +338,7 @@ func TestRefusals(t *testing.T) {
 		says  string // beside the directory
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, pebbleLabel+"3\n")
+			overwrite(t, filepath.Join(dir, labelName), 0, labels[Pebble]+"3\n")
 		}, "newer dhcp4d (format 3, this one knows 2)"},
 		{"label is garbage", func(t *testing.T, dir string) {
 			overwrite(t, filepath.Join(dir, labelName), 0, "rubbish rubbish rubbish rubbish")

@@ -142,7 +142,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 							o.FS = denying(f.path)
 						}
 						before := laid(t, dir)
-						if _, err := Repair(url, o, false); err != nil {
+						if _, err := repairURL(url, o, false); err != nil {
 							s.judge(t, what+": repair", dir, err)
 							if strings.Contains(err.Error(), "store repair") {
 								t.Errorf("%s: a repair says %v", what, err)
@@ -169,7 +169,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 								t.Fatal(err)
 							}
 						}
-						done, err := Repair(url, o, true)
+						done, err := repairURL(url, o, true)
 						if err != nil {
 							if name == labelName || way.denied {
 								t.Errorf("%s: not repaired: %v", what, err)

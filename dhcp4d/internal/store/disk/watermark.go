@@ -13,7 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 )
 
-// A watermark is the number of a commit that was acknowledged. Without it, a log whose end was cut
+// A Watermark is the number of a commit that was acknowledged. Without it, a log whose end was cut
 // off or zeroed would look like one that was never written any further. It is written beside the
 // commits, once a second while there are any, and when the store is closed. So it is exact after a
 // stop. After a crash, the commits of the last second may be missing from it.
@@ -28,12 +28,13 @@ import (
 //	8  last batch of a journal, last commit of a Pebble store
 //	4  checksum of that batch; 0 with Pebble
 //	4  newest segment file that has been made; 0 with Pebble
-type watermark struct {
-	store   storeID
-	number  uint64
-	batch   uint64
-	sum     uint32
-	segment uint32
+type Watermark struct {
+	Batch   uint64
+	Sum     uint32
+	Segment uint32
+
+	store  ID
+	number uint64
 }
 
 const (
@@ -43,54 +44,54 @@ const (
 )
 
 // slot returns the offset of the watermark in the file.
-func (w *watermark) slot() int64 { return int64(w.number%2) * blockSize }
+func (w *Watermark) slot() int64 { return int64(w.number%2) * BlockSize }
 
-func (w *watermark) encode(slot []byte) {
+func (w *Watermark) encode(slot []byte) {
 	clear(slot)
 	binary.BigEndian.PutUint32(slot, watermarkMagic)
 	binary.BigEndian.PutUint64(slot[8:], uint64(w.store))
 	binary.BigEndian.PutUint64(slot[16:], w.number)
-	binary.BigEndian.PutUint64(slot[24:], w.batch)
-	binary.BigEndian.PutUint32(slot[32:], w.sum)
-	binary.BigEndian.PutUint32(slot[36:], w.segment)
+	binary.BigEndian.PutUint64(slot[24:], w.Batch)
+	binary.BigEndian.PutUint32(slot[32:], w.Sum)
+	binary.BigEndian.PutUint32(slot[36:], w.Segment)
 	binary.BigEndian.PutUint32(slot[4:], crc32.Checksum(slot[8:watermarkLen], castagnoli))
 }
 
 // decodeWatermark reads one slot. It is not ok if the slot is not whole.
-func decodeWatermark(slot []byte) (w watermark, ok bool) {
+func decodeWatermark(slot []byte) (w Watermark, ok bool) {
 	if binary.BigEndian.Uint32(slot) != watermarkMagic ||
 		binary.BigEndian.Uint32(slot[4:]) != crc32.Checksum(slot[8:watermarkLen], castagnoli) {
 		return w, false
 	}
-	return watermark{
-		store:   storeID(binary.BigEndian.Uint64(slot[8:])),
+	return Watermark{
+		store:   ID(binary.BigEndian.Uint64(slot[8:])),
 		number:  binary.BigEndian.Uint64(slot[16:]),
-		batch:   binary.BigEndian.Uint64(slot[24:]),
-		sum:     binary.BigEndian.Uint32(slot[32:]),
-		segment: binary.BigEndian.Uint32(slot[36:]),
+		Batch:   binary.BigEndian.Uint64(slot[24:]),
+		Sum:     binary.BigEndian.Uint32(slot[32:]),
+		Segment: binary.BigEndian.Uint32(slot[36:]),
 	}, true
 }
 
 // anyStore stands for a store whose label is damaged.
-const anyStore = ^storeID(1)
+const anyStore = ^ID(1)
 
-// readWatermark reads the watermark of a store. The error is a *damage unless reading failed.
-func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, err error) {
+// readWatermark reads the watermark of a store. The error is a *Damage unless reading failed.
+func readWatermark(fsys vfs.FS, dir string, store ID) (newest Watermark, err error) {
 	broken := func(why string) error {
-		return &damage{file: watermarkName, at: -1, why: why + ", so nobody knows whether the newest leases are there"}
+		return &Damage{File: watermarkName, At: -1, Why: why + ", so nobody knows whether the newest leases are there"}
 	}
-	content, err := readFile(fsys, dir, watermarkName, make([]byte, 2*blockSize+1))
+	content, err := ReadFile(fsys, dir, watermarkName, make([]byte, 2*BlockSize+1))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return newest, broken("it is missing")
 	case err != nil:
-		return newest, &unreadableError{err}
-	case len(content) != 2*blockSize:
-		return newest, broken(fmt.Sprintf("its length is %d, not %d", len(content), 2*blockSize))
+		return newest, Unreadable(err)
+	case len(content) != 2*BlockSize:
+		return newest, broken(fmt.Sprintf("its length is %d, not %d", len(content), 2*BlockSize))
 	}
 	found := false
-	for at := 0; at < len(content); at += blockSize {
-		w, ok := decodeWatermark(content[at : at+blockSize])
+	for at := 0; at < len(content); at += BlockSize {
+		w, ok := decodeWatermark(content[at : at+BlockSize])
 		if ok && (!found || w.number > newest.number) {
 			found, newest = true, w
 		}
@@ -105,25 +106,25 @@ func readWatermark(fsys vfs.FS, dir string, store storeID) (newest watermark, er
 }
 
 // newWatermark makes the file, and replaces one that exists.
-func newWatermark(o Options, dir string, w watermark) error {
-	scratch := o.FS.PathJoin(dir, watermarkName+".tmp")
-	f, err := o.FS.Create(scratch, vfs.WriteCategoryUnspecified)
+func newWatermark(fsys vfs.FS, dir string, w Watermark) error {
+	scratch := fsys.PathJoin(dir, watermarkName+".tmp")
+	f, err := fsys.Create(scratch, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	content := make([]byte, 2*blockSize)
+	content := make([]byte, 2*BlockSize)
 	for w.number = 1; w.number <= 2; w.number++ {
 		at := w.slot()
-		w.encode(content[at : at+blockSize])
+		w.encode(content[at : at+BlockSize])
 	}
 	_, err = f.Write(content)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := o.FS.Rename(scratch, o.FS.PathJoin(dir, watermarkName)); err != nil {
+	if err := fsys.Rename(scratch, fsys.PathJoin(dir, watermarkName)); err != nil {
 		return err
 	}
-	return syncDir(o.FS, dir)
+	return SyncDir(fsys, dir)
 }
 
 // progress is how far the commits of a store have come: the last batch and its checksum.
@@ -138,8 +139,8 @@ type marker struct {
 	acked  progress // guarded by shared
 
 	mu   slowlock.Lock // held over the writing
-	last watermark     // on disk
-	file *blockFile    // nil while the store is not open for writing
+	last Watermark     // on disk
+	file *BlockFile    // nil while the store is not open for writing
 	slot []byte
 }
 
@@ -151,16 +152,16 @@ func (m *marker) note(p progress) {
 }
 
 // open opens the file for writing. W is the watermark that was read from it.
-func (m *marker) open(o Options, dir string, w watermark) error {
+func (m *marker) open(fsys vfs.FS, dir string, w Watermark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f, err := openBlockFile(o, o.FS.PathJoin(dir, watermarkName))
+	f, err := OpenBlockFile(fsys, fsys.PathJoin(dir, watermarkName))
 	if err != nil {
 		return err
 	}
 	m.last, m.file = w, f
 	if m.slot == nil {
-		m.slot = newBlockBuffer(blockSize)
+		m.slot = NewBlockBuffer(BlockSize)
 	}
 	return nil
 }
@@ -179,16 +180,16 @@ func (m *marker) raise(segment uint32) error {
 	acked := m.acked
 	m.shared.Unlock()
 	next := m.last
-	if acked.batch > next.batch {
-		next.batch, next.sum = acked.batch, acked.sum
+	if acked.batch > next.Batch {
+		next.Batch, next.Sum = acked.batch, acked.sum
 	}
-	next.segment = max(next.segment, segment)
+	next.Segment = max(next.Segment, segment)
 	if next == m.last {
 		return nil
 	}
 	next.number++
 	next.encode(m.slot)
-	if err := m.file.write(m.slot, next.slot()); err != nil {
+	if err := m.file.Write(m.slot, next.slot()); err != nil {
 		return err
 	}
 	m.last = next
@@ -203,8 +204,8 @@ func (m *marker) close() error {
 	if m.file == nil {
 		return err
 	}
-	err = errors.Join(err, m.file.close())
-	freeBlockBuffer(m.slot)
+	err = errors.Join(err, m.file.Close())
+	FreeBlockBuffer(m.slot)
 	m.file, m.slot = nil, nil
 	return err
 }
