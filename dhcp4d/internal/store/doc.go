@@ -5,9 +5,9 @@
 // table is filled from the store at the start, and answers from then on.
 //
 // [Store] is what every store does. [Shared], [Timekeeper], [Repairable] and [Healer] are what some
-// do besides. Package engine makes a store from its URL. The stores on disk are in package disk,
-// the one in a database is in package postgres. The store in memory is here, because it is the
-// least that a store can be.
+// do besides. The packages journal, pebble and postgres are one kind of store each, and package
+// engine makes a store from its URL. The store in memory is here, because it is the least that a
+// store can be.
 //
 // [Resume] and [Settle] continue the time line of a store at a start, and [MustRecover] and
 // [Recovered] are about one that was repaired.

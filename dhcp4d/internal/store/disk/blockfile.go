@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// BlockSize is the unit of a write, in octets: no disk has larger sectors.
+const BlockSize = 4096
+
 // A BlockFile is written in whole blocks. A write is durable when it returns.
 type BlockFile struct {
 	direct *direct  // where the kernel can write past its cache
@@ -129,3 +132,47 @@ func (d *direct) pwrite(b []byte, at int64) (int, error) {
 }
 
 func (d *direct) close() error { return d.file.Close() }
+
+// Zeros makes a file of zeros, all of whose blocks are allocated, and syncs it.
+func Zeros(fsys vfs.FS, path string, size int) error {
+	if a, ok := fsys.(*anchored); ok {
+		// The zeros bypass the page cache too: with it they would cost more than all batches of the
+		// segment.
+		if err := a.directZeros(path, size); !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	f, err := fsys.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, size))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// zeroed is how many octets one write of zeros has.
+const zeroed = 256 << 10
+
+// directZeros makes a file of zeros past the page cache and syncs it. The error is EINVAL if the
+// file system cannot do that.
+func (a *anchored) directZeros(path string, size int) error {
+	f, err := a.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_DIRECT, storeMode)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it is synced, or has failed
+	// Memory that nobody writes to takes one page of zeros, however large it is.
+	b, err := unix.Mmap(-1, 0, min(size, zeroed), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	defer unix.Munmap(b) //nolint:errcheck // it is ours
+	for at := 0; at < size; {
+		n, err := f.WriteAt(b[:min(len(b), size-at)], int64(at))
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return f.Sync()
+}

@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
@@ -36,7 +37,7 @@ type timeline struct {
 	url  string
 	m    *clocktest.Machine
 	next byte
-	// promised is until when clients may use their addresses, by the true time.
+	// promised is until when clients may use their storetest.Addresses, by the true time.
 	promised map[byte]time.Time
 
 	// While it runs.
@@ -300,7 +301,7 @@ func TestLeasesSurviveEveryClock(t *testing.T) {
 				l.m.Synchronise()
 				l.look()
 				l.stop()
-				if err := os.Remove(l.file(clockName)); err != nil {
+				if err := os.Remove(l.file(disk.ClockName)); err != nil {
 					l.t.Fatal(err)
 				}
 				l.mustStart()
@@ -359,7 +360,7 @@ func (l *timeline) file(name string) string {
 
 func (l *timeline) damageMark() {
 	l.t.Helper()
-	name := l.file(clockName)
+	name := l.file(disk.ClockName)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		l.t.Fatal(err)

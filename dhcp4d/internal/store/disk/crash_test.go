@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"fmt"
@@ -10,95 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
-
-// A workload overwrites the records of a few addresses in groups. The version
-// of a record is in Changed.
-type workload struct {
-	mu        sync.Mutex
-	attempted [addresses]lease.Time // highest version handed to Commit
-	acked     [addresses]lease.Time // highest version that Commit took
-	rng       *rand.Rand
-	version   lease.Time
-}
-
-const addresses = 40
-
-func newWorkload(seed uint64) *workload {
-	return &workload{rng: rand.New(rand.NewPCG(seed, 1))}
-}
-
-// next makes the records of one group, for the addresses that it tells.
-func (w *workload) next(tell func(n int)) []lease.Binding {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.version++
-	var records []lease.Binding
-	for range 1 + w.rng.IntN(8) {
-		n := w.rng.IntN(addresses)
-		r := storetest.Binding(n)
-		r.Changed = w.version
-		records = append(records, r)
-		w.attempted[n] = w.version
-		tell(n)
-	}
-	return records
-}
-
-// step commits one group.
-func (w *workload) step(s store.Store) error {
-	var which []int
-	records := w.next(func(n int) { which = append(which, n) })
-	if _, err := s.Commit(records); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range which {
-		w.acked[n] = records[0].Changed
-	}
-	return nil
-}
-
-// known is what was acknowledged until now.
-func (w *workload) known() [addresses]lease.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.acked
-}
-
-// check compares what a store holds with what was acknowledged before it
-// stopped. It returns the number of records lost.
-func (w *workload) check(s store.Store, acked [addresses]lease.Time) (lost int, err error) {
-	var found [addresses]lease.Time
-	if _, err := s.Load(func(b *lease.Binding) error {
-		a := b.Addr.As4()
-		n := int(a[2])<<8 | int(a[3])
-		want := storetest.Binding(n)
-		want.Changed = b.Changed
-		if !storetest.Same(b, &want) {
-			return fmt.Errorf("%+v was never written", b)
-		}
-		found[n] = b.Changed
-		return nil
-	}); err != nil {
-		return 0, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for n := range found {
-		if found[n] < acked[n] {
-			lost++
-		}
-		if found[n] > w.attempted[n] {
-			return lost, fmt.Errorf("address %d has version %d, the highest written is %d", n, found[n], w.attempted[n])
-		}
-	}
-	return lost, nil
-}
 
 // faulty calls inj before every operation on fs. errorfs alone leaves out the
 // logs that are used again.
@@ -119,7 +33,7 @@ func (r recycled) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory
 	return errorfs.WrapFile(f, r.inj), nil
 }
 
-func small(fs vfs.FS) Options {
+func small(fs vfs.FS) engine.Options {
 	o := quiet()
 	o.FS, o.Small = fs, true
 	return o
@@ -158,7 +72,7 @@ func (unsyncedFile) SyncTo(int64) (bool, error) { return false, nil }
 func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost int) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
-	w := newWorkload(uint64(unsynced))
+	w := storetest.NewWorkload(uint64(unsynced))
 	rng := rand.New(rand.NewPCG(2, 2))
 	var mu sync.Mutex // cuts, lost, points, rng
 	points := 0
@@ -171,14 +85,14 @@ func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost
 		if points++; points%stridden != 0 {
 			return nil
 		}
-		acked := w.known() // before the cut: all of it has to survive
+		acked := w.Known() // before the cut: all of it has to survive
 		after := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
-		s, err := Open(kind+":/leases", small(after))
+		s, err := engine.Open(kind+":/leases", small(after))
 		if err != nil {
 			t.Errorf("cut %d, before %v of %s: %v", cuts, op.Kind, op.Path, err)
 			return nil
 		}
-		n, err := w.check(s, acked)
+		n, err := w.Check(s, acked)
 		if err != nil {
 			t.Errorf("cut %d, before %v of %s: %v", cuts, op.Kind, op.Path, err)
 		}
@@ -194,7 +108,7 @@ func powerCuts(t *testing.T, kind string, noSync bool, unsynced int) (cuts, lost
 	}
 	s := mustOpen(t, kind+":/leases", o)
 	for range 250 {
-		if err := w.step(s); err != nil {
+		if err := w.Step(s); err != nil {
 			t.Fatal(err)
 		}
 	}

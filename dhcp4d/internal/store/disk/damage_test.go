@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
@@ -30,14 +33,14 @@ func imageOf(t testing.TB, fsys vfs.FS) image {
 	}
 	m := make(image)
 	for _, name := range names {
-		if name == lockName {
+		if name == disk.LockName {
 			continue
 		}
 		info, err := fsys.Stat("/leases/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := ReadFile(fsys, "/leases", name, make([]byte, info.Size()))
+		content, err := disk.ReadFile(fsys, "/leases", name, make([]byte, info.Size()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +71,7 @@ func (m image) build(t testing.TB) vfs.FS {
 
 func (m image) segments() (names []string) {
 	for name := range m {
-		if isSegment(name) {
+		if strings.HasPrefix(name, "segment-") {
 			names = append(names, name)
 		}
 	}
@@ -77,7 +80,7 @@ func (m image) segments() (names []string) {
 }
 
 // state is what a store holds: the version of the record of each address, 0 for none.
-type state [addresses]lease.Time
+type state [storetest.Addresses]lease.Time
 
 // held is the state of an open store. A record that was never written is an error.
 func held(s store.Store) (st state, err error) {
@@ -121,13 +124,13 @@ func specimens(t *testing.T, kind string, commits int) map[string]*specimen {
 	run := func(seed uint64) (stopped, crashed, older image, h history, marked int) {
 		mem := vfs.NewCrashableMem()
 		s := mustOpen(t, kind+":/leases", small(mem))
-		w := newWorkload(seed)
+		w := storetest.NewWorkload(seed)
 		h = history{state{}}
 		for n := range commits {
-			if err := w.step(s); err != nil {
+			if err := w.Step(s); err != nil {
 				t.Fatal(err)
 			}
-			h = append(h, state(w.known()))
+			h = append(h, state(w.Known()))
 			if n == commits-20 {
 				older = imageOf(t, mem.CrashClone(vfs.CrashCloneCfg{}))
 			}
@@ -157,7 +160,7 @@ func specimens(t *testing.T, kind string, commits int) map[string]*specimen {
 func (s *specimen) try(t *testing.T, what string, m image) (refused bool, commits int) {
 	t.Helper()
 	fsys := m.build(t)
-	opened, err := Open(s.kind+":/leases", small(fsys))
+	opened, err := engine.Open(s.kind+":/leases", small(fsys))
 	if err == nil {
 		defer func() { _ = opened.Close() }()
 		var st state
@@ -193,18 +196,18 @@ func (s *specimen) damages(try func(what string, m image)) {
 	for name, content := range s.files {
 		try("without "+name, without(name))
 		// Cut and longer.
-		for at := 0; at < len(content); at += BlockSize {
-			for _, cut := range []int{at, at + 1, at + headerLen, min(at+BlockSize, len(content)) - 1} {
+		for at := 0; at < len(content); at += disk.BlockSize {
+			for _, cut := range []int{at, at + 1, at + headerLen, min(at+disk.BlockSize, len(content)) - 1} {
 				if cut < len(content) {
 					try(fmt.Sprintf("%s cut at %d", name, cut), with(name, content[:cut]))
 				}
 			}
 		}
 		try(name+" longer by an octet", with(name, append(slices.Clone(content), 0)))
-		try(name+" longer by a block", with(name, append(slices.Clone(content), make([]byte, BlockSize)...)))
+		try(name+" longer by a block", with(name, append(slices.Clone(content), make([]byte, disk.BlockSize)...)))
 		// Zeroed and overwritten.
-		for at := 0; at < len(content); at += BlockSize {
-			end := min(at+BlockSize, len(content))
+		for at := 0; at < len(content); at += disk.BlockSize {
+			end := min(at+disk.BlockSize, len(content))
 			zeroed := slices.Clone(content)
 			clear(zeroed[at:end])
 			try(fmt.Sprintf("%s zeroed at %d", name, at), with(name, zeroed))
@@ -218,9 +221,9 @@ func (s *specimen) damages(try func(what string, m image)) {
 			try(fmt.Sprintf("%s overwritten at %d", name, at), with(name, random))
 		}
 		// Single octets: all of each first header, some of each block.
-		for at := 0; at < len(content); at += BlockSize {
+		for at := 0; at < len(content); at += disk.BlockSize {
 			offsets := []int{at, at + 5, at + 9, at + 17, at + 21, at + 25, at + 33, at + 49, at + 60, at + 200, at + 1000, at + 4000}
-			if at == 0 || at == 3*BlockSize {
+			if at == 0 || at == 3*disk.BlockSize {
 				for i := range 80 {
 					offsets = append(offsets, at+i)
 				}
@@ -258,7 +261,11 @@ func (s *specimen) damages(try func(what string, m image)) {
 		}
 	}
 	if names := s.files.segments(); len(names) > 0 {
-		highest, _ := segmentNumber(names[len(names)-1])
+		last, err := strconv.ParseUint(strings.TrimPrefix(names[len(names)-1], "segment-"), 10, 32)
+		if err != nil {
+			panic(err)
+		}
+		highest := uint32(last)
 		for _, name := range names {
 			for _, number := range []uint32{1, highest + 1, highest + 2} {
 				if _, ok := s.files[segmentName(number)]; !ok {
@@ -283,8 +290,8 @@ func (s *specimen) damages(try func(what string, m image)) {
 			try(fmt.Sprintf("segments zeroed from %s on", names[i]), m)
 		}
 	}
-	try("all but the label gone", image{labelName: s.files[labelName]})
-	try("all but the label and the watermark gone", image{labelName: s.files[labelName], watermarkName: s.files[watermarkName]})
+	try("all but the label gone", image{disk.LabelName: s.files[disk.LabelName]})
+	try("all but the label and the watermark gone", image{disk.LabelName: s.files[disk.LabelName], disk.WatermarkName: s.files[disk.WatermarkName]})
 }
 
 // Whatever is broken: what was acknowledged is served, or the start is refused with a word and
@@ -321,3 +328,43 @@ func TestDamageIsRefusedOrLosesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A write that a crash cut short is no damage: it was never acknowledged.
+func TestAJournalTakesATornTail(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, "journal:/leases", small(mem))
+	many := make([]lease.Binding, 60) // of more than one block
+	for i := range many {
+		many[i] = storetest.Binding(i)
+	}
+	for _, group := range [][]lease.Binding{{storetest.Binding(100)}, many} {
+		if _, err := s.Commit(group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := imageOf(t, mem.CrashClone(vfs.CrashCloneCfg{}))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := "segment-0000000001"
+	clear(after[name][2*disk.BlockSize:])
+	again := after.build(t)
+	s = mustOpen(t, "journal:/leases", small(again))
+	if got := storetest.Contents(t, s); len(got) != 1 {
+		t.Errorf("holds %d", len(got))
+	}
+	if _, err := s.Commit([]lease.Binding{storetest.Binding(101)}); err != nil {
+		t.Error(err)
+	}
+	if got := storetest.Contents(t, s); len(got) != 2 {
+		t.Errorf("holds %d", len(got))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func segmentName(number uint32) string { return fmt.Sprintf("segment-%010d", number) }
+
+// headerLen is the length of the header of a batch in a journal.
+const headerLen = 52

@@ -18,8 +18,9 @@ import (
 // may call FS, Keep, Drop, Acknowledge, RaiseSegment and Lost at any time, and the methods that are
 // those of [store.Store] and [store.Repairable] as these say.
 //
-// KeepClockMark and Recovered hold mu while they write, and the watermark has a lock of its own that
-// is held while it is written. Both take the lock of the claim, which is held for no system call.
+// KeepClockMark and Recovered hold mu while they write, and the watermark has a lock of its own
+// that is held while it is written. Both take the lock of the claim, which is held for no system
+// call.
 type Directory struct {
 	path  string
 	kind  Kind

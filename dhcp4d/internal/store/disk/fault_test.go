@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"errors"
@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
@@ -58,10 +58,10 @@ func (f *faults) never() { f.first.Store(-1); f.last.Store(-1) }
 
 // survive runs a workload on s, opens it again whenever it fails, and checks
 // each time that nothing acknowledged is missing.
-func survive(t *testing.T, s store.Store, w *workload, steps int) (failures int) {
+func survive(t *testing.T, s store.Store, w *storetest.Workload, steps int) (failures int) {
 	t.Helper()
 	for range steps {
-		err := w.step(s)
+		err := w.Step(s)
 		if err == nil {
 			continue
 		}
@@ -83,9 +83,9 @@ func survive(t *testing.T, s store.Store, w *workload, steps int) (failures int)
 	return failures
 }
 
-func check(t *testing.T, s store.Store, w *workload) {
+func check(t *testing.T, s store.Store, w *storetest.Workload) {
 	t.Helper()
-	lost, err := w.check(s, w.known())
+	lost, err := w.Check(s, w.Known())
 	if err != nil || lost != 0 {
 		t.Fatalf("%d records lost, %v", lost, err)
 	}
@@ -100,7 +100,7 @@ func survivesErrors(t *testing.T, kind string) {
 	count.never()
 	s := mustOpen(t, kind+":/leases", small(faulty(vfs.NewCrashableMem(), count)))
 	from := count.seen.Load()
-	survive(t, s, newWorkload(1), steps)
+	survive(t, s, storetest.NewWorkload(1), steps)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func survivesErrors(t *testing.T, kind string) {
 				f := &faults{}
 				f.never()
 				s := mustOpen(t, kind+":/leases", small(faulty(mem, f)))
-				w := newWorkload(1)
+				w := storetest.NewWorkload(1)
 				f.from(at, run)
 				failed += survive(t, s, w, steps)
 				f.never()
@@ -154,19 +154,19 @@ func survivesErrorAndPowerCut(t *testing.T, kind string) {
 		mem := vfs.NewCrashableMem()
 		f := &faults{except: logFile[kind]}
 		f.never()
-		w := newWorkload(1)
+		w := storetest.NewWorkload(1)
 		var mu sync.Mutex
 		left := 0
 		inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-				acked := w.known()
+				acked := w.Known()
 				mu.Lock()
 				if left > 0 {
 					left--
 					cuts++
 					unsynced := cuts % 2 * 50
 					s := mustOpen(t, kind+":/leases", small(mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})))
-					if lost, err := w.check(s, acked); err != nil || lost > 0 {
+					if lost, err := w.Check(s, acked); err != nil || lost > 0 {
 						t.Errorf("fault at %d, cut before %v of %s: %d records lost, %v", at, op.Kind, op.Path, lost, err)
 					}
 					if err := s.Close(); err != nil {
@@ -210,70 +210,6 @@ func leaks(t *testing.T, before int) {
 	t.Errorf("%d goroutines, before there were %d\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
 }
 
-// Pebble reports success when a write of its log failed and Logger.Fatalf returns. The error is put
-// between the fence and Pebble here, so that the logger alone has to notice.
-func TestD4_26_PebbleCallsALostWriteCommitted(t *testing.T) {
-	for _, kind := range []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSyncData, errorfs.OpFileSync} {
-		var armed atomic.Bool
-		hit := 0
-		inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if armed.Load() && op.Kind == kind && strings.HasSuffix(op.Path, ".log") {
-				hit++
-				return syscall.EIO
-			}
-			return nil
-		})
-		mem := vfs.NewCrashableMem()
-		o := quiet()
-		o.FS = mem
-		o.wrap = func(fs vfs.FS) vfs.FS { return faulty(fs, inject) }
-		s := mustOpen(t, "pebble:/leases", o)
-		d := s.(*pebbleStore)
-		armed.Store(true)
-
-		// What Pebble says.
-		b := d.db.NewBatch()
-		r := storetest.Binding(1)
-		if err := b.Set(store.AppendKey(nil, &r), store.AppendValue(nil, &r), nil); err != nil {
-			t.Fatal(err)
-		}
-		err := d.db.Apply(b, pebble.Sync)
-		if hit == 0 { // this version syncs by another call
-			_ = s.Close()
-			continue
-		}
-		if err != nil {
-			t.Errorf("Pebble has become honest: %v; the fence may be thought over", err)
-		}
-		// What the store says of that, and of a commit of its own.
-		if d.fence.err() == nil {
-			t.Error("the lost write is not noticed")
-		}
-		if _, err := s.Commit([]lease.Binding{storetest.Binding(2)}); !errors.Is(err, store.ErrFailed) {
-			t.Errorf("commit after a lost write: %v", err)
-		}
-		armed.Store(false)
-		if err := s.Reopen(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Commit([]lease.Binding{storetest.Binding(3)}); err != nil {
-			t.Error(err)
-		}
-		got := storetest.Contents(t, mustOpen(t, "pebble:/leases", Options{Log: o.Log, Now: o.Now, FS: mem.CrashClone(vfs.CrashCloneCfg{})}))
-		b2, b3 := storetest.Binding(2), storetest.Binding(3)
-		if _, ok := got[storetest.Key(&b2)]; ok {
-			t.Error("the commit that failed is there, this test proves nothing")
-		}
-		if _, ok := got[storetest.Key(&b3)]; !ok {
-			t.Error("the commit after the recovery is not there")
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		t.Logf("%v: failed as it should", kind)
-	}
-}
-
 func TestManyFailuresLeaveNothingBehind(t *testing.T) { eachKind(t, manyFailures) }
 
 func manyFailures(t *testing.T, kind string) {
@@ -281,7 +217,7 @@ func manyFailures(t *testing.T, kind string) {
 	f.never()
 	before := runtime.NumGoroutine()
 	s := mustOpen(t, kind+":/leases", small(faulty(vfs.NewCrashableMem(), f)))
-	w := newWorkload(3)
+	w := storetest.NewWorkload(3)
 	stop := make(chan struct{})
 	var scrape sync.WaitGroup
 	scrape.Go(func() { // as a scrape may come at any moment
@@ -336,11 +272,11 @@ func TestD4_26_ANameWhoseSyncFailedIsSyncedBeforeItCounts(t *testing.T) {
 	o := small(faulty(mem, inject))
 	o.Go = func(work func()) { work() }
 	s := mustOpen(t, "journal:/leases", o)
-	w := newWorkload(1)
+	w := storetest.NewWorkload(1)
 	for i := range 400 {
 		armed = armed || i%40 == 20
 		survive(t, s, w, 1)
-		after, err := Open("journal:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
+		after, err := engine.Open("journal:/leases", small(mem.CrashClone(vfs.CrashCloneCfg{})))
 		if err != nil {
 			t.Fatalf("a power cut after step %d: %v", i, err)
 		}

@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"archive/tar"
@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
@@ -118,7 +120,7 @@ func TestATakeoverMayBeCutShort(t *testing.T) {
 				f := &faults{}
 				f.from(at, 1_000_000)
 				fsys := m.build(t)
-				s, err := Open(kind+":/leases", small(faulty(fsys, f)))
+				s, err := engine.Open(kind+":/leases", small(faulty(fsys, f)))
 				if err == nil {
 					_, _, err = storetest.Load(s)
 					_ = s.Close()
@@ -148,13 +150,13 @@ func TestDamageOfFormat1IsRefused(t *testing.T) {
 	whole := format1(t)["journal-stopped"]
 	for what, spoil := range map[string]func(m image, name string){
 		"missing":            func(m image, name string) { delete(m, name) },
-		"with a wrong octet": func(m image, name string) { m[name] = flipped(m[name], 3*BlockSize+100) },
+		"with a wrong octet": func(m image, name string) { m[name] = flipped(m[name], 3*disk.BlockSize+100) },
 	} {
 		refused := 0
 		for _, name := range whole.segments() {
 			m := maps.Clone(whole)
 			spoil(m, name)
-			s, err := Open("journal:/leases", small(m.build(t)))
+			s, err := engine.Open("journal:/leases", small(m.build(t)))
 			if err == nil {
 				var got map[string]lease.Binding
 				if got, _, err = storetest.Load(s); err == nil && len(got) != want {

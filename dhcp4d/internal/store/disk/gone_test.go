@@ -1,6 +1,7 @@
-package disk
+package disk_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 	"github.com/dhcp4o6/dhcp4o6/shared/skip"
 )
@@ -26,7 +29,7 @@ import (
 // again.
 func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 	if url := os.Getenv("STORE_TEST_SECOND"); url != "" { // a second dhcp4d
-		_, err := Open(url, small(nil))
+		_, err := engine.Open(url, small(nil))
 		fmt.Printf("second: %v\n", err)
 		return
 	}
@@ -81,7 +84,7 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 		}, ""},
 		{"replaced by a copy that has everything", func(t *testing.T, dir string) {
 			rename(t, dir, dir+".away")
-			if err := os.CopyFS(dir, skipLock{os.DirFS(dir + ".away")}); err != nil {
+			if err := os.CopyFS(dir, storetest.SkipLock{FS: os.DirFS(dir + ".away")}); err != nil {
 				t.Fatal(err)
 			}
 		}, "another one is in its place", func(*testing.T, string) {}, "journal"},
@@ -92,23 +95,23 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 			remove(t, dir)
 			rename(t, dir+".away", dir)
 		}, ""},
-		{"without its lock", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, lockName)) }, "LOCK",
+		{"without its lock", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, disk.LockName)) }, "LOCK",
 			func(*testing.T, string) {}, ""},
 		{"without its label", func(t *testing.T, dir string) {
-			rename(t, filepath.Join(dir, labelName), dir+".label")
-		}, labelName, func(t *testing.T, dir string) {
-			rename(t, dir+".label", filepath.Join(dir, labelName))
+			rename(t, filepath.Join(dir, disk.LabelName), dir+".label")
+		}, disk.LabelName, func(t *testing.T, dir string) {
+			rename(t, dir+".label", filepath.Join(dir, disk.LabelName))
 		}, ""},
 		{"without its watermark", func(t *testing.T, dir string) {
-			rename(t, filepath.Join(dir, watermarkName), dir+".mark")
-		}, watermarkName, func(t *testing.T, dir string) {
-			rename(t, dir+".mark", filepath.Join(dir, watermarkName))
+			rename(t, filepath.Join(dir, disk.WatermarkName), dir+".mark")
+		}, disk.WatermarkName, func(t *testing.T, dir string) {
+			rename(t, dir+".mark", filepath.Join(dir, disk.WatermarkName))
 		}, ""},
 		{"without its newest segment", func(t *testing.T, dir string) {
-			name := last(inUse(t, dir)).name
+			name := newest(t, dir)
 			rename(t, filepath.Join(dir, name), dir+"."+name)
 		}, "segment-", func(t *testing.T, dir string) {
-			away := one(t, filepath.Dir(dir), "leases.segment-*")
+			away := storetest.One(t, filepath.Dir(dir), "leases.segment-*")
 			rename(t, away, filepath.Join(dir, strings.TrimPrefix(away, dir+".")))
 		}, "journal"},
 	} {
@@ -123,24 +126,22 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 				if err := other.Close(); err != nil {
 					t.Fatal(err)
 				}
-				s := mustOpen(t, kind+":"+dir, small(nil))
-				w := newWorkload(1)
+				o := small(nil)
+				o.Go = func(work func()) { work() } // so that a copy of the directory is whole
+				s := mustOpen(t, kind+":"+dir, o)
+				w := storetest.NewWorkload(1)
 				for n := range 25 {
-					if err := w.step(s); err != nil {
+					if err := w.Step(s); err != nil {
 						t.Fatal(err)
 					}
 					if n == 20 {
-						idle(s)
-						if err := os.CopyFS(dir+".copy", skipLock{os.DirFS(dir)}); err != nil {
+						if err := os.CopyFS(dir+".copy", storetest.SkipLock{FS: os.DirFS(dir)}); err != nil {
 							t.Fatal(err)
 						}
 					}
 				}
 				if err := s.Check(); err != nil {
 					t.Fatal(err)
-				}
-				if strings.Contains(c.name, "copy") {
-					idle(s)
 				}
 				c.lose(t, dir)
 				err := s.Check()
@@ -171,7 +172,7 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 						t.Fatalf("does not come back: %v", err)
 					}
 					check(t, s, w)
-					if err := w.step(s); err != nil {
+					if err := w.Step(s); err != nil {
 						t.Error(err)
 					}
 					if err := s.Check(); err != nil {
@@ -198,20 +199,20 @@ func TestNothingGoesIntoADirectoryThatIsNotTheStores(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind string) {
 		dir := filepath.Join(t.TempDir(), "leases")
 		s := mustOpen(t, kind+":"+dir, small(nil))
-		w := newWorkload(1)
-		if err := errors.Join(w.step(s), s.Check()); err != nil {
+		w := storetest.NewWorkload(1)
+		if err := errors.Join(w.Step(s), s.Check()); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(dir, dir+".away"); err != nil {
 			t.Fatal(err)
 		}
 		// The other one has a file of the name of each that the store may want to write.
-		if err := os.CopyFS(dir, skipLock{os.DirFS(dir + ".away")}); err != nil {
+		if err := os.CopyFS(dir, storetest.SkipLock{FS: os.DirFS(dir + ".away")}); err != nil {
 			t.Fatal(err)
 		}
-		before := snapshot(t, dir)
+		before := storetest.Snapshot(t, dir)
 		for range 300 { // through many segments, or logs and tables
-			if err := w.step(s); err != nil {
+			if err := w.Step(s); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -221,7 +222,7 @@ func TestNothingGoesIntoADirectoryThatIsNotTheStores(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if after := snapshot(t, dir); !maps.Equal(before, after) {
+		if after := storetest.Snapshot(t, dir); !maps.Equal(before, after) {
 			t.Error("the directory at the path was changed")
 		}
 		if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+".away", dir)); err != nil {
@@ -235,11 +236,27 @@ func TestNothingGoesIntoADirectoryThatIsNotTheStores(t *testing.T) {
 	})
 }
 
-// idle waits until a journal has made its next segment, so that a copy of the directory is whole.
-func idle(s store.Store) {
-	if j, ok := s.(*journal); ok && j.next != nil {
-		j.next.result()
+// newest returns the name of the segment with the newest batches.
+func newest(t *testing.T, dir string) (name string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "segment-*"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	highest := uint64(0)
+	for _, path := range names {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) < headerLen || binary.BigEndian.Uint32(b) == 0 {
+			continue // not written to yet
+		}
+		if number := binary.BigEndian.Uint64(b[24:]); number > highest {
+			name, highest = filepath.Base(path), number
+		}
+	}
+	return name
 }
 
 // The same when something is mounted over the directory, or the file system that it is the root of
@@ -294,15 +311,15 @@ func mountOver(t *testing.T, kind, dir string) {
 	} {
 		c.before()
 		s := mustOpen(t, kind+":"+dir, small(nil))
-		w := newWorkload(1)
-		if err := errors.Join(w.step(s), s.Check()); err != nil {
+		w := storetest.NewWorkload(1)
+		if err := errors.Join(w.Step(s), s.Check()); err != nil {
 			t.Fatal(err)
 		}
 		c.lose()
 		if err := s.Check(); err == nil {
 			t.Errorf("%s: not noticed", what)
 		}
-		if err := w.step(s); !errors.Is(err, store.ErrFailed) {
+		if err := w.Step(s); !errors.Is(err, store.ErrFailed) {
 			t.Errorf("%s: a commit: %v", what, err)
 		}
 		if err := s.Reopen(); err == nil {

@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
 // TestD4_26_AKilledProcessLosesNoAcknowledgedRecord kills a child that commits, at a random moment,
@@ -37,7 +38,7 @@ func survivesKills(t *testing.T, kind string) {
 		rounds = n
 	}
 	url := kind + ":" + t.TempDir()
-	w := newWorkload(1)
+	w := storetest.NewWorkload(1)
 	commits := 0
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestD4_26_AKilledProcessLosesNoAcknowledgedRecord$", "-test.v")
@@ -69,9 +70,9 @@ func survivesKills(t *testing.T, kind string) {
 					t.Fatal(err)
 				}
 				if f[0] == "try" {
-					w.attempted[n] = lease.Time(v)
+					w.Attempted[n] = lease.Time(v)
 				} else {
-					w.acked[n] = lease.Time(v)
+					w.Acked[n] = lease.Time(v)
 				}
 			}
 			if f[0] == "ack" {
@@ -84,7 +85,7 @@ func survivesKills(t *testing.T, kind string) {
 		}
 		_ = cmd.Wait()
 		s := mustOpen(t, url, small(nil))
-		lost, err := w.check(s, w.known())
+		lost, err := w.Check(s, w.Known())
 		if err != nil || lost != 0 {
 			t.Fatalf("round %d: %d records lost, %v", round, lost, err)
 		}
@@ -98,9 +99,9 @@ func survivesKills(t *testing.T, kind string) {
 // victim commits until it is killed, and says so before and after.
 func victim(t *testing.T, url string) {
 	s := mustOpen(t, url, small(nil))
-	w := newWorkload(rand.Uint64())
+	w := storetest.NewWorkload(rand.Uint64())
 	l, err := s.Load(func(b *lease.Binding) error {
-		w.version = max(w.version, b.Changed)
+		w.Version = max(w.Version, b.Changed)
 		return nil
 	})
 	if err != nil {
@@ -108,11 +109,11 @@ func victim(t *testing.T, url string) {
 	}
 	for {
 		var line strings.Builder
-		records := w.next(func(n int) { fmt.Fprintf(&line, " %d", n) })
-		fmt.Printf("try %d%s\n", w.version, line.String())
+		records := w.Next(func(n int) { fmt.Fprintf(&line, " %d", n) })
+		fmt.Printf("try %d%s\n", w.Version, line.String())
 		if _, err := s.Commit(records); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("ack %d%s\n", w.version, line.String())
+		fmt.Printf("ack %d%s\n", w.Version, line.String())
 	}
 }

@@ -104,7 +104,7 @@ func look(fsys vfs.FS, dir, prefix string) (names []string, l label, found bool,
 		case "lost+found": // the root of a file system of its own
 		default:
 			other = name
-			lost = lost || isSegment(name) || name == watermarkName || name == clockName
+			lost = lost || segmentFile.MatchString(name) || name == watermarkName || name == clockName
 		}
 	}
 	if !found {
@@ -151,8 +151,11 @@ func checkKinds(fsys vfs.FS, dir string, names []string) error {
 	return nil
 }
 
-// pebbleFile are the logs and tables of Pebble.
-var pebbleFile = regexp.MustCompile(`^[0-9]+\.(log|sst|blob)$`)
+// Files with leases: the segments of a journal, and the logs and tables of Pebble.
+var (
+	segmentFile = regexp.MustCompile(`^segment-[0-9]{10}$`)
+	pebbleFile  = regexp.MustCompile(`^[0-9]+\.(log|sst|blob)$`)
+)
 
 // ofStore reports whether a file of a store, of either kind, may have a name.
 func ofStore(name string) bool {
@@ -165,7 +168,7 @@ func ofStore(name string) bool {
 			return true
 		}
 	}
-	return isSegment(name) || pebbleFile.MatchString(name)
+	return segmentFile.MatchString(name) || pebbleFile.MatchString(name)
 }
 
 // notFileError says that something else is in the place of a file.

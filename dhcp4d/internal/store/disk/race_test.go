@@ -1,6 +1,6 @@
 //go:build race
 
-package disk
+package disk_test
 
 // stridden says which crashes, faults, damages and clocks are tried: one of so many. The race
 // detector makes each more than ten times slower, and looks for something else than lost records.

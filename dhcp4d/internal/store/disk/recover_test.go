@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"maps"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // A store that was repaired says so at each start, until it has recovered.
@@ -19,7 +20,7 @@ func TestARepairedStoreMustRecover(t *testing.T) {
 						return
 					}
 					url, o := kind+":/leases", small(maps.Clone(m).build(t))
-					done, err := repairURL(url, o, true)
+					done, err := engine.Repair(url, o, true)
 					if err != nil || !done.Changed {
 						return
 					}
@@ -34,7 +35,7 @@ func TestARepairedStoreMustRecover(t *testing.T) {
 						{"one in which it recovers", store.Recovered, true},
 						{"the next", func(store.Store) error { return nil }, false},
 					} {
-						opened, err := Open(url, o)
+						opened, err := engine.Open(url, o)
 						if err != nil {
 							t.Fatalf("%s: %s: %v", what, step.name, err)
 						}

@@ -7,9 +7,9 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
-// Repair repairs the store of a kind in a directory, as package engine says. Owners returns to which
-// stores the files belong whose names it knows. Repair calls the function repair with a label for
-// the store if its own is missing or damaged; then unlabelled is what is wrong with it.
+// Repair repairs the store of a kind in a directory, as package engine says. Owners returns to
+// which stores the files belong whose names it knows. Repair calls the function repair with a label
+// for the store if its own is missing or damaged; then unlabelled is what is wrong with it.
 func Repair(path string, kind Kind, o Options, owners func(Options) ([]Owner, error),
 	repair func(o Options, unlabelled error) (store.Repaired, error),
 ) (out store.Repaired, err error) {

@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
@@ -27,7 +28,7 @@ func TestRepair(t *testing.T) {
 						return
 					}
 					fsys := m.build(t)
-					dry, err := repairURL(kind+":/leases", small(fsys), false)
+					dry, err := engine.Repair(kind+":/leases", small(fsys), false)
 					if after := imageOf(t, fsys); !maps.EqualFunc(after, m, bytes.Equal) {
 						t.Errorf("%s: a dry run changed the store", what)
 					}
@@ -38,7 +39,7 @@ func TestRepair(t *testing.T) {
 					if dry.Damage == nil {
 						return
 					}
-					done, err := repairURL(kind+":/leases", small(fsys), true)
+					done, err := engine.Repair(kind+":/leases", small(fsys), true)
 					if err != nil {
 						if kind == "journal" {
 							t.Errorf("%s: %v", what, err)
@@ -49,7 +50,7 @@ func TestRepair(t *testing.T) {
 					if !done.Changed || done.Leases != dry.Leases || done.Lost != dry.Lost {
 						t.Errorf("%s: announced %+v, done %+v", what, dry, done)
 					}
-					if again, err := repairURL(kind+":/leases", small(fsys), true); err != nil || again.Damage != nil || again.Changed {
+					if again, err := engine.Repair(kind+":/leases", small(fsys), true); err != nil || again.Damage != nil || again.Changed {
 						t.Errorf("%s: after the repair: %+v, %v", what, again, err)
 					}
 					st := s.reopened(t, what, fsys)
@@ -87,7 +88,7 @@ func TestRepair(t *testing.T) {
 // reopened is what a store holds, which takes commits.
 func (s *specimen) reopened(t *testing.T, what string, fsys vfs.FS) state {
 	t.Helper()
-	opened, err := Open(s.kind+":/leases", small(fsys))
+	opened, err := engine.Open(s.kind+":/leases", small(fsys))
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
@@ -95,10 +96,10 @@ func (s *specimen) reopened(t *testing.T, what string, fsys vfs.FS) state {
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	w := newWorkload(9)
-	w.version = 1_000_000
+	w := storetest.NewWorkload(9)
+	w.Version = 1_000_000
 	for range 30 {
-		if err := w.step(opened); err != nil {
+		if err := w.Step(opened); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
@@ -115,7 +116,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 			names := m.segments()
 			m[names[1]] = flipped(m[names[1]], 60)
 			delete(m, names[2])
-			want, err := repairURL("journal:/leases", small(m.build(t)), false)
+			want, err := engine.Repair("journal:/leases", small(m.build(t)), false)
 			if err != nil || want.Damage == nil {
 				t.Fatalf("%+v, %v", want, err)
 			}
@@ -123,20 +124,20 @@ func TestARepairMayBeCutShort(t *testing.T) {
 				f := &faults{}
 				f.from(at, 1_000_000)
 				fsys := m.build(t)
-				_, err := repairURL("journal:/leases", small(faulty(fsys, f)), true)
+				_, err := engine.Repair("journal:/leases", small(faulty(fsys, f)), true)
 				if err == nil {
 					if at < 10 {
 						t.Errorf("only %d places", at)
 					}
 					break
 				}
-				if s, err := Open("journal:/leases", small(fsys)); err == nil {
+				if s, err := engine.Open("journal:/leases", small(fsys)); err == nil {
 					if got, _, err := storetest.Load(s); err == nil && len(got) != want.Leases {
 						t.Errorf("cut at %d: half a repair is served: %d leases of %d", at, len(got), want.Leases)
 					}
 					_ = s.Close()
 				}
-				again, err := repairURL("journal:/leases", small(fsys), true)
+				again, err := engine.Repair("journal:/leases", small(fsys), true)
 				if err != nil || (again.Damage != nil && again.Leases != want.Leases) {
 					t.Errorf("cut at %d: %+v, %v", at, again, err)
 				}
@@ -149,7 +150,7 @@ func TestARepairMayBeCutShort(t *testing.T) {
 func TestRepairOfWhatIsNoStore(t *testing.T) {
 	mem := vfs.NewMem()
 	for _, url := range []string{"journal:/nothing", "pebble:/nothing", "memory:"} {
-		if _, err := repairURL(url, small(mem), true); err == nil {
+		if _, err := engine.Repair(url, small(mem), true); err == nil {
 			t.Errorf("%s was repaired", url)
 		}
 	}

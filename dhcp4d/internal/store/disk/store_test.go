@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"errors"
@@ -8,31 +8,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
 
-func quiet() Options {
-	return Options{
+func quiet() engine.Options {
+	return engine.Options{
 		Log: slog.New(slog.DiscardHandler),
 		Now: func() lease.Time { return 1_700_000_000 },
 	}
 }
 
-func mustOpen(t testing.TB, url string, o Options) store.Store {
+func mustOpen(t testing.TB, url string, o engine.Options) store.Store {
 	t.Helper()
 	if url == "memory:" {
 		return store.NewMemory()
 	}
-	s, err := Open(url, o)
+	s, err := engine.Open(url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +51,7 @@ func eachKind(t *testing.T, test func(t *testing.T, kind string)) {
 func TestOnlyTheLastPartOfThePathIsMade(t *testing.T) {
 	for _, kind := range []string{"pebble:", "journal:"} {
 		above := filepath.Join(t.TempDir(), "a")
-		if s, err := Open(kind+filepath.Join(above, "b"), quiet()); err == nil {
+		if s, err := engine.Open(kind+filepath.Join(above, "b"), quiet()); err == nil {
 			t.Errorf("%s is opened: %v", kind, s.Close())
 		} else if !strings.Contains(err.Error(), "or make "+above) {
 			t.Errorf("%s: %v", kind, err)
@@ -211,7 +209,7 @@ func TestOthersCannotReadTheFiles(t *testing.T) {
 
 func TestOpenURL(t *testing.T) {
 	for _, url := range []string{"", "memory", "memory:x", "pebble:", "pebble", "journal:", "bolt:/x", "/var/lib"} {
-		if _, err := Open(url, quiet()); err == nil || !strings.Contains(err.Error(), "pebble:DIR") {
+		if _, err := engine.Open(url, quiet()); err == nil || !strings.Contains(err.Error(), "pebble:DIR") {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
@@ -235,216 +233,12 @@ func elseInItsPlace(t *testing.T, kind string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(kind+":"+path, quiet()); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
+		if _, err := engine.Open(kind+":"+path, quiet()); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v\nwant %q", err, says)
 		}
 		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() || after.ModTime() != before.ModTime() {
 			t.Errorf("%q: it was changed: %v, %v", says, after, err)
 		}
-	}
-}
-
-// filled makes a store with records in a table and, since it was not closed, in the log.
-func filled(t *testing.T) string {
-	t.Helper()
-	from, dir := t.TempDir(), t.TempDir()
-	s := mustOpen(t, "pebble:"+from, quiet())
-	for i := range 200 {
-		var group []lease.Binding
-		for j := range 10 {
-			group = append(group, storetest.Binding(i*10+j))
-		}
-		if _, err := s.Commit(group); err != nil {
-			t.Fatal(err)
-		}
-		if i == 10 {
-			if err := s.(*pebbleStore).db.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.CopyFS(dir, skipLock{os.DirFS(from)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "LOCK"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// skipLock hides LOCK: to read and close it would drop the lock.
-type skipLock struct{ fs.FS }
-
-func (s skipLock) ReadDir(name string) ([]fs.DirEntry, error) {
-	all, err := fs.ReadDir(s.FS, name)
-	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return e.Name() == "LOCK" }), err
-}
-
-// snapshot is every file of dir with its content, except for LOCK: to read
-// and close it would drop the lock.
-func snapshot(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := make(map[string]string)
-	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == "LOCK" {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		files[path] = string(b)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-// one is the file of dir that matches the pattern.
-func one(t *testing.T, dir, pattern string) string {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(names) == 1 {
-		return names[0]
-	}
-	t.Fatalf("for %s there is %q", pattern, names)
-	return ""
-}
-
-func overwrite(t *testing.T, name string, at int64, octets string) {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte(octets), at); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A store that is refused is refused at Open or at Load, before anything in
-// its directory has changed.
-func TestRefusals(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		spoil func(t *testing.T, dir string)
-		says  string // beside the directory
-	}{
-		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, labels[Pebble]+"3\n")
-		}, "newer dhcp4d (format 3, this one knows 2)"},
-		{"label is garbage", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, "rubbish rubbish rubbish rubbish")
-		}, "damaged"},
-		{"no label", func(t *testing.T, dir string) {
-			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
-				t.Fatal(err)
-			}
-		}, "dhcp4d-store: it is missing"},
-		{"newer Pebble", func(t *testing.T, dir string) {
-			if err := os.WriteFile(filepath.Join(dir, "marker.format-version.000099.999"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "damaged"},
-		{"table damaged", func(t *testing.T, dir string) {
-			overwrite(t, one(t, dir, "*.sst"), 100, "rubbish")
-		}, "damaged"},
-		{"table missing", func(t *testing.T, dir string) {
-			if err := os.Remove(one(t, dir, "*.sst")); err != nil {
-				t.Fatal(err)
-			}
-		}, "damaged"},
-		{"table cut", func(t *testing.T, dir string) {
-			if err := os.Truncate(one(t, dir, "*.sst"), 700); err != nil {
-				t.Fatal(err)
-			}
-		}, "damaged"},
-		{"manifest damaged", func(t *testing.T, dir string) {
-			overwrite(t, one(t, dir, "MANIFEST-*"), 10, "rubbish")
-		}, "damaged"},
-		{"manifest missing", func(t *testing.T, dir string) {
-			if err := os.Remove(one(t, dir, "marker.manifest.*")); err != nil {
-				t.Fatal(err)
-			}
-		}, "damaged"},
-		{"log damaged in the middle", func(t *testing.T, dir string) {
-			overwrite(t, one(t, dir, "000004.log"), 500, "rubbish")
-		}, "damaged"},
-		{"record of a newer version", func(t *testing.T, dir string) {
-			db, err := pebble.Open(dir, &pebble.Options{Merger: headerMerger, Logger: logger{&fence{}, quiet().Log}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := storetest.Binding(1)
-			k, v := store.AppendKey(nil, &r), store.AppendValue(nil, &r)
-			v[0] = 3
-			if err := errors.Join(db.Set(k, v, pebble.Sync), db.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}, "version 3"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := filled(t)
-			c.spoil(t, dir)
-			before := snapshot(t, dir)
-			s, err := Open("pebble:"+dir, quiet())
-			if err == nil {
-				_, _, err = storetest.Load(s)
-				_ = s.Close()
-			}
-			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), dir) {
-				t.Errorf("said %v", err)
-			}
-			if err != nil && strings.Contains(err.Error(), "\n") {
-				t.Errorf("more than one line: %v", err)
-			}
-			t.Log(err)
-			after := snapshot(t, dir)
-			for name := range after {
-				if _, ok := before[name]; !ok {
-					t.Errorf("%s is new", name)
-				}
-			}
-			for name, content := range before {
-				if after[name] != content {
-					t.Errorf("%s changed", name)
-				}
-			}
-		})
-	}
-}
-
-func TestACleanStopLeavesNoLogToReplay(t *testing.T) {
-	dir := t.TempDir()
-	s := mustOpen(t, "pebble:"+dir, quiet())
-	if _, err := s.Commit([]lease.Binding{storetest.Binding(1)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range logs {
-		if err := os.Truncate(name, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s = mustOpen(t, "pebble:"+dir, quiet())
-	if got := storetest.Contents(t, s); len(got) != 1 {
-		t.Errorf("holds %v", got)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -455,11 +249,11 @@ func leavesForeignAlone(t *testing.T, kind string) {
 	if err := os.WriteFile(filepath.Join(dir, "notes"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(kind+":"+dir, quiet())
+	_, err := engine.Open(kind+":"+dir, quiet())
 	if err == nil || !strings.Contains(err.Error(), `"notes"`) {
 		t.Error(err)
 	}
-	if after := snapshot(t, dir); len(after) != 1 {
+	if after := storetest.Snapshot(t, dir); len(after) != 1 {
 		t.Errorf("now there is %v", after)
 	}
 }
@@ -479,7 +273,7 @@ func takesLostAndFound(t *testing.T, kind string) {
 
 func TestAStoreInUseIsRefused(t *testing.T) {
 	if url := os.Getenv("STORE_TEST_HOLD"); url != "" { // the child
-		_, err := Open(url, quiet())
+		_, err := engine.Open(url, quiet())
 		fmt.Println(err)
 		return
 	}
@@ -489,7 +283,7 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 func refusesWhatIsInUse(t *testing.T, kind string) {
 	dir := t.TempDir()
 	s := mustOpen(t, kind+":"+dir, quiet())
-	before := snapshot(t, dir)
+	before := storetest.Snapshot(t, dir)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAStoreInUseIsRefused$", "-test.v")
 	cmd.Env = append(os.Environ(), "STORE_TEST_HOLD="+kind+":"+dir)
 	out, err := cmd.CombinedOutput()
@@ -499,10 +293,10 @@ func refusesWhatIsInUse(t *testing.T, kind string) {
 	if want := fmt.Sprintf("in use by process %d; stop it", os.Getpid()); !strings.Contains(string(out), want) {
 		t.Errorf("no %q in:\n%s", want, out)
 	}
-	if _, err := Open(kind+":"+dir, quiet()); err == nil {
+	if _, err := engine.Open(kind+":"+dir, quiet()); err == nil {
 		t.Error("opened twice by one process")
 	}
-	for name, content := range snapshot(t, dir) {
+	for name, content := range storetest.Snapshot(t, dir) {
 		if before[name] != content {
 			t.Errorf("%s changed", name)
 		}

@@ -1,4 +1,4 @@
-package disk
+package disk_test
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 )
 
 // ways are what can happen to a file of a store that is stopped, on a file system of the operating
@@ -74,7 +76,7 @@ func (m image) lay(t *testing.T) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, lockName), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, disk.LockName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -97,7 +99,7 @@ func laid(t *testing.T, dir string) map[string]string {
 			m[e.Name()] = string(content)
 		}
 	}
-	delete(m, lockName)
+	delete(m, disk.LockName)
 	return m
 }
 
@@ -123,7 +125,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 				t.Parallel()
 				served, refused, repaired, n := 0, 0, 0, 0
 				names := slices.Sorted(maps.Keys(s.files))
-				for i, name := range append(names, lockName) {
+				for i, name := range append(names, disk.LockName) {
 					for _, way := range ways {
 						f := spoiled{content: s.files[name], theirs: s.stranger[name], next: s.files[names[(i+1)%len(names)]]}
 						if n++; n%stridden != 0 {
@@ -142,7 +144,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 							o.FS = denying(f.path)
 						}
 						before := laid(t, dir)
-						if _, err := repairURL(url, o, false); err != nil {
+						if _, err := engine.Repair(url, o, false); err != nil {
 							s.judge(t, what+": repair", dir, err)
 							if strings.Contains(err.Error(), "store repair") {
 								t.Errorf("%s: a repair says %v", what, err)
@@ -169,9 +171,9 @@ func TestEveryFileInEveryState(t *testing.T) {
 								t.Fatal(err)
 							}
 						}
-						done, err := repairURL(url, o, true)
+						done, err := engine.Repair(url, o, true)
 						if err != nil {
-							if name == labelName || way.denied {
+							if name == disk.LabelName || way.denied {
 								t.Errorf("%s: not repaired: %v", what, err)
 							}
 							continue
@@ -179,7 +181,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 						repaired++
 						st, err = startOn(url, o)
 						final := s.history[len(s.history)-1]
-						if err != nil || (name == labelName && st != final) {
+						if err != nil || (name == disk.LabelName && st != final) {
 							t.Errorf("%s: after the repair: %v", what, err)
 						}
 						for i := range st {
@@ -202,8 +204,8 @@ func TestEveryFileInEveryState(t *testing.T) {
 }
 
 // startOn is what a store serves.
-func startOn(url string, o Options) (st state, err error) {
-	s, err := Open(url, o)
+func startOn(url string, o engine.Options) (st state, err error) {
+	s, err := engine.Open(url, o)
 	if err != nil {
 		return st, err
 	}
@@ -220,7 +222,7 @@ func (s *specimen) judge(t *testing.T, what, dir string, err error) {
 	if !strings.Contains(text, "lease store "+dir+" ") || strings.Contains(text, "\n") {
 		t.Errorf("%s: said %v", what, err)
 	}
-	names := append(slices.Collect(maps.Keys(s.files)), lockName, "segment-", "its manifest", "its format marker", "a log or a table", "its log", "(type sstable)")
+	names := append(slices.Collect(maps.Keys(s.files)), disk.LockName, "segment-", "its manifest", "its format marker", "a log or a table", "its log", "(type sstable)")
 	if text = strings.ReplaceAll(text, dir, ""); !slices.ContainsFunc(names, func(n string) bool {
 		return strings.Contains(text, strings.TrimSuffix(n, ".sst"))
 	}) {

@@ -37,6 +37,8 @@ type Watermark struct {
 	number uint64
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 const (
 	watermarkName  = "dhcp4d-store.mark"
 	watermarkMagic = 0x9d1c44e7

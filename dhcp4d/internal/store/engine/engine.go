@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/journal"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/pebble"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/postgres"
 )
 
@@ -37,7 +40,20 @@ type Options struct {
 }
 
 func (o Options) onDisk() disk.Options {
-	return disk.Options{Log: o.Log, Now: o.Now, Made: o.Made, FS: o.FS, Go: o.Go, Small: o.Small}
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	return disk.Options{Log: o.Log, Now: o.Now, Made: o.Made, FS: fs, Small: o.Small}
+}
+
+func (o Options) ofJournal() journal.Options { return journal.Options{Options: o.onDisk(), Go: o.Go} }
+
+// split returns the kind of a store on disk and its directory. Dir is empty if a URL names no
+// directory.
+func split(url string) (kind disk.Kind, dir string) {
+	word, dir, _ := strings.Cut(url, ":")
+	return disk.Kind(word), dir
 }
 
 // Open opens the store that url names: "memory:", which forgets everything when the process ends,
@@ -45,7 +61,7 @@ func (o Options) onDisk() disk.Options {
 // not exist. It refuses a directory that another process holds, and a directory or database that
 // has a newer format, is damaged, or has something else in it. Then it has changed nothing.
 func Open(url string, o Options) (store.Store, error) {
-	switch {
+	switch kind, dir := split(url); {
 	case url == "memory:":
 		return store.NewMemory(), nil
 	case database.IsURL(url):
@@ -54,8 +70,13 @@ func Open(url string, o Options) (store.Store, error) {
 			return nil, err
 		}
 		return p, nil
+	case kind == disk.Journal && dir != "":
+		return journal.Open(dir, o.ofJournal())
+	case kind == disk.Pebble && dir != "":
+		return pebble.Open(dir, o.onDisk())
 	}
-	return disk.Open(url, o.onDisk())
+	return nil, fmt.Errorf("lease store %q: not understood; use memory:, journal:DIR, "+
+		"pebble:DIR or postgres://user@host/database", url)
 }
 
 // MayPass reports whether [Open] may succeed later although nobody changes the configuration.
@@ -68,14 +89,34 @@ func Read(url string, o Options, fn func(*lease.Binding) error) (newest lease.Ti
 	if database.IsURL(url) {
 		return postgres.Read(url, fn)
 	}
-	return disk.Read(url, o.onDisk(), fn)
+	switch kind, dir := split(url); kind {
+	case disk.Journal:
+		return journal.Read(dir, o.ofJournal(), fn)
+	case disk.Pebble:
+		return pebble.Read(dir, o.onDisk(), fn)
+	}
+	return 0, fmt.Errorf("lease store %q: only a journal or a Pebble store can be read", url)
 }
 
-// Repair is [disk.Repair] for every kind of store.
+// Repair reports how much of a damaged store can be read. No process may have the store open. With
+// accept it gives up the rest, so that the store can be opened. Without accept, or if the store is
+// sound, it changes nothing.
+//
+// A lease that can be read may be older than what was acknowledged, because its last change may be
+// lost. So the store notes that it was repaired ([store.MustRecover]). The daemon that opens it
+// gives no client an address that is new to it, until every lease that may be missing has ended.
+//
+// The error is why the store cannot be repaired. A repair that was cut short can be repeated.
 func Repair(url string, o Options, accept bool) (store.Repaired, error) {
 	if database.IsURL(url) {
 		return store.Repaired{}, fmt.Errorf("lease store %s: a database is checked and restored with PostgreSQL's own tools",
 			url)
 	}
-	return disk.Repair(url, o.onDisk(), accept)
+	switch kind, dir := split(url); kind {
+	case disk.Journal:
+		return journal.Repair(dir, o.ofJournal(), accept)
+	case disk.Pebble:
+		return pebble.Repair(dir, o.onDisk(), accept)
+	}
+	return store.Repaired{}, fmt.Errorf("lease store %q: only a journal or a Pebble store can be repaired", url)
 }

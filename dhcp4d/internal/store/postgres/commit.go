@@ -231,8 +231,8 @@ func (p *Store) settle(records []lease.Binding) ([]store.Refusal, error) {
 	}
 }
 
-// commitAs makes a commit under the number seq until its outcome is known. The error is errStands if
-// the commit stands and its answer was lost. All reports that no record was refused.
+// commitAs makes a commit under the number seq until its outcome is known. The error is errStands
+// if the commit stands and its answer was lost. All reports that no record was refused.
 func (p *Store) commitAs(seq int64, group *rows, e *effort) (all bool, err error) {
 	for {
 		all, err = p.attempt(seq, group)

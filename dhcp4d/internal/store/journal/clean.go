@@ -1,10 +1,11 @@
-package disk
+package journal
 
 import (
 	"fmt"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // The oldest segment is emptied when there are more segments than allowed. Each commit looks at
@@ -71,7 +72,7 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 		return b, nil, r.err
 	}
 	c.cursor.content = r.content
-	for look := emptying * (len(b) + BlockSize); look > 0; {
+	for look := emptying * (len(b) + disk.BlockSize); look > 0; {
 		here := c.cursor
 		record := c.cursor.next()
 		if record == nil {

@@ -1,4 +1,4 @@
-package disk
+package pebble
 
 import (
 	"encoding/binary"
@@ -8,13 +8,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // A header is a record of a Pebble store about itself. Every commit merges a header of its own,
 // which counts one commit, into the one that is there. So number and commits differ if a log or a
 // table between the first and the newest commit is lost.
 type header struct {
-	store   ID
+	store   disk.ID
 	number  uint64 // of the newest commit
 	commits uint64 // that are there
 	created lease.Time
@@ -43,7 +44,7 @@ func (h *header) append(dst []byte) []byte {
 func parseHeader(value []byte) (h header, err error) {
 	switch {
 	case len(value) == headerValueLen && value[0] == headerVersion:
-		h.store = ID(binary.BigEndian.Uint64(value[1:]))
+		h.store = disk.ID(binary.BigEndian.Uint64(value[1:]))
 		h.number = binary.BigEndian.Uint64(value[9:])
 		h.commits = binary.BigEndian.Uint64(value[17:])
 		value = value[24:]
@@ -57,7 +58,7 @@ func parseHeader(value []byte) (h header, err error) {
 }
 
 // noStore is the store of a header that was merged from headers of several stores.
-const noStore = ^ID(0)
+const noStore = ^disk.ID(0)
 
 // merge adds another header, older or newer.
 func (h *header) merge(other *header) {

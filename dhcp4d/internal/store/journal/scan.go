@@ -1,4 +1,4 @@
-package disk
+package journal
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // scan reads all segments, checks that nothing is missing, and makes the index. It does not change
@@ -36,7 +37,7 @@ func (j *journal) scan() error {
 	scratch := make([]byte, j.size+1)
 	var all []*survey
 	for _, name := range names {
-		content, err := ReadFile(j.o.FS, j.dir, name, scratch)
+		content, err := disk.ReadFile(j.o.FS, j.dir, name, scratch)
 		if err != nil {
 			return j.unreadable(err)
 		}
@@ -100,7 +101,7 @@ func (j *journal) survey(name string, content []byte) *survey {
 			s.marked = &h
 		}
 	}
-	for at := s.end; at < len(content); at += BlockSize {
+	for at := s.end; at < len(content); at += disk.BlockSize {
 		h := parseBatchHeader(content[at:])
 		switch {
 		case h.format == 2 && j.own(&h, s.number):
@@ -122,7 +123,7 @@ func (j *journal) own(h *batchHeader, number uint32) bool {
 
 // order returns the segments that count, oldest first. It notes the other files as unused or
 // surplus. The error is a *Damage.
-func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err error) {
+func (j *journal) order(all []*survey, mark disk.Watermark) (inUse []*survey, err error) {
 	newest := &survey{}
 	for _, s := range all {
 		if s.last > newest.last {
@@ -136,12 +137,12 @@ func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err err
 	for _, s := range all {
 		switch {
 		case s.stray.format != 0 && s.stray.store != j.ID():
-			return nil, &Damage{
+			return nil, &disk.Damage{
 				File: s.name, At: 0,
 				Why: fmt.Sprintf("it is a segment of store %v, this is store %v", s.stray.store, j.ID()),
 			}
 		case s.stray.format != 0 && s.stray.number >= newest.head && newest.head != 0:
-			return nil, &Damage{
+			return nil, &disk.Damage{
 				File: s.name, At: 0,
 				Why: fmt.Sprintf("it holds batch %d, which was written to segment %d: the file was copied or renamed",
 					s.stray.number, s.stray.segment),
@@ -161,7 +162,7 @@ func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err err
 		madeWhole := counts || (s.number >= newest.number && s.number <= mark.Segment)
 		switch {
 		case s.length != j.size && madeWhole:
-			return nil, &Damage{
+			return nil, &disk.Damage{
 				File: s.name, At: int64(min(s.length, j.size)), Why: fmt.Sprintf("its length is not %d", j.size),
 				Lost: lost(s, highest),
 			}
@@ -173,7 +174,7 @@ func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err err
 		}
 	}
 	if len(inUse) > 0 && inUse[len(inUse)-1] != newest {
-		return nil, &Damage{
+		return nil, &disk.Damage{
 			File: newest.name, At: 0, Why: "its number is lower than that of a segment with older batches",
 			Lost: lost(newest, highest),
 		}
@@ -186,10 +187,10 @@ func (j *journal) order(all []*survey, mark Watermark) (inUse []*survey, err err
 func (j *journal) follows(before []*survey, s *survey, head, highest uint64) error {
 	if len(before) == 0 {
 		if (s.format == 2 && s.first > head) || (s.format == 1 && s.after >= head) {
-			return &Damage{
+			return &disk.Damage{
 				File: s.name, At: 0,
 				Why:  fmt.Sprintf("batches %d to %d, which are needed, are missing before it", head, s.first-1),
-				Lost: Loss{Known: true, First: head, Last: highest},
+				Lost: disk.Loss{Known: true, First: head, Last: highest},
 			}
 		}
 		return nil
@@ -202,18 +203,18 @@ func (j *journal) follows(before []*survey, s *survey, head, highest uint64) err
 		return nil
 	}
 	if missing := following(p.number); s.number > missing && s.format == 2 {
-		return &Damage{File: segmentName(missing), At: -1, Why: "it is missing", Lost: lost(p, highest)}
+		return &disk.Damage{File: segmentName(missing), At: -1, Why: "it is missing", Lost: lost(p, highest)}
 	}
 	why := fmt.Sprintf("batch %d is missing or not whole; the next that is whole is batch %d in %s",
 		p.last+1, s.first, s.name)
 	if s.first == p.last+1 {
 		why = fmt.Sprintf("batch %d is not the one before batch %d in %s", p.last, s.first, s.name)
 	}
-	return &Damage{File: p.name, At: int64(p.end), Why: why, Lost: lost(p, highest)}
+	return &disk.Damage{File: p.name, At: int64(p.end), Why: why, Lost: lost(p, highest)}
 }
 
 // atTheEnd checks what lies behind the last whole batch.
-func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *survey, mark Watermark) error {
+func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *survey, mark disk.Watermark) error {
 	name := newest.name
 	if name == "" {
 		name = segmentName(1)
@@ -228,7 +229,7 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 			allowed = newest.last // the watermark names it, so it is whole
 		}
 		if s.trail.number > allowed {
-			return &Damage{
+			return &disk.Damage{
 				File: name, At: int64(newest.end), Lost: lost(newest, highest),
 				Why: fmt.Sprintf("batch %d is not whole, and batch %d lies behind it in %s at offset %d",
 					newest.last+1, s.trail.number, s.name, s.trailAt),
@@ -242,17 +243,17 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 	for number < mark.Segment {
 		number = following(number)
 		if present[number] == nil {
-			return &Damage{File: segmentName(number), At: -1, Why: "it is missing", Lost: lost(newest, mark.Batch)}
+			return &disk.Damage{File: segmentName(number), At: -1, Why: "it is missing", Lost: lost(newest, mark.Batch)}
 		}
 	}
 	switch {
 	case newest.last < mark.Batch:
-		return &Damage{File: name, At: int64(newest.end), Lost: lost(newest, mark.Batch),
+		return &disk.Damage{File: name, At: int64(newest.end), Lost: lost(newest, mark.Batch),
 			Why: fmt.Sprintf("the journal ends with batch %d, but batch %d was acknowledged", newest.last, mark.Batch)}
 	case mark.Batch == j.found.Batch:
 		for _, s := range all {
 			if s.marked != nil && s.marked.sum != mark.Sum && s.last >= newest.head {
-				return &Damage{
+				return &disk.Damage{
 					File: s.name, At: -1,
 					Why: fmt.Sprintf("its batch %d is not the one that was acknowledged", mark.Batch),
 				}
@@ -264,8 +265,8 @@ func (j *journal) atTheEnd(all []*survey, present map[uint32]*survey, newest *su
 
 // lost returns the loss of everything behind the last batch of s, up to the batch with the highest
 // number.
-func lost(s *survey, highest uint64) Loss {
-	return Loss{Known: true, First: s.last + 1, Last: highest, Since: s.clock}
+func lost(s *survey, highest uint64) disk.Loss {
+	return disk.Loss{Known: true, First: s.last + 1, Last: highest, Since: s.clock}
 }
 
 // take enters the records of a segment into the index.
@@ -282,7 +283,7 @@ func (j *journal) take(s *segment, scratch []byte) error {
 			return nil
 		}
 		if err := store.Decode(&b, record[:min(store.KeyLen, len(record))], record[min(store.KeyLen, len(record)):]); err != nil {
-			return j.inDir(Damaged(fmt.Errorf("%s: %w", s.name, err)))
+			return j.inDir(disk.Damaged(fmt.Errorf("%s: %w", s.name, err)))
 		}
 		j.account(record, s)
 	}
@@ -307,7 +308,7 @@ func (j *journal) each(fn func(*lease.Binding) error) error {
 				continue
 			}
 			if err := store.Decode(&b, record[:store.KeyLen], record[store.KeyLen:]); err != nil {
-				return j.inDir(Damaged(err))
+				return j.inDir(disk.Damaged(err))
 			}
 			if err := fn(&b); err != nil {
 				return err
@@ -337,7 +338,7 @@ func (j *journal) lastBatch(s *segment, b []byte) (at int, batch []byte, err err
 func (j *journal) inDir(err error) error { return fmt.Errorf("lease store %s %w", j.dir, err) }
 
 func (j *journal) unreadable(err error) error {
-	return j.inDir(Unreadable(err))
+	return j.inDir(disk.Unreadable(err))
 }
 
 // keepFirst moves the file of that name to the front of the unused ones.

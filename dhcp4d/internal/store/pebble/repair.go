@@ -1,4 +1,4 @@
-package disk
+package pebble
 
 import (
 	"errors"
@@ -8,14 +8,23 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
-// repairPebble accepts that commits are missing. It cannot repair what Pebble itself cannot read.
+// Repair repairs the Pebble store in a directory, as package engine says.
+func Repair(dir string, o disk.Options, accept bool) (store.Repaired, error) {
+	owners := func(o disk.Options) ([]disk.Owner, error) { return owners(o, dir) }
+	return disk.Repair(dir, disk.Pebble, o, owners, func(o disk.Options, unlabelled error) (store.Repaired, error) {
+		return repair(dir, options{Options: o}, accept, unlabelled)
+	})
+}
+
+// repair accepts that commits are missing. It cannot repair what Pebble itself cannot read.
 // Unlabelled is what is wrong with the label, for which o has another one.
-func repairPebble(dir string, o Options, accept bool, unlabelled error) (store.Repaired, error) {
+func repair(dir string, o options, accept bool, unlabelled error) (store.Repaired, error) {
 	var out store.Repaired
-	count := func(o Options) (leases int, given uint64, err error) {
-		s, err := openPebble(dir, o)
+	count := func(o options) (leases int, given uint64, err error) {
+		s, err := open(dir, o)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -32,7 +41,7 @@ func repairPebble(dir string, o Options, accept bool, unlabelled error) (store.R
 	look := o
 	look.readOnly = true
 	var err error
-	var d *Damage
+	var d *disk.Damage
 	switch out.Leases, _, err = count(look); {
 	case err == nil && unlabelled == nil:
 		return out, nil
@@ -58,10 +67,9 @@ func repairPebble(dir string, o Options, accept bool, unlabelled error) (store.R
 	return out, nil
 }
 
-// pebbleOwners asks the header in the database.
-func pebbleOwners(o Options, dir string) (owners []Owner, err error) {
-	o.readOnly, o.accept = true, true
-	s, err := openPebble(dir, o)
+// owners asks the header in the database.
+func owners(o disk.Options, dir string) (all []disk.Owner, err error) {
+	s, err := open(dir, options{Options: o, readOnly: true, accept: true})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +84,7 @@ func pebbleOwners(o Options, dir string) (owners []Owner, err error) {
 		if err := errors.Join(err, closer.Close()); err != nil {
 			return nil, err
 		}
-		owners = append(owners, Owner{"its database", h.store})
+		all = append(all, disk.Owner{File: "its database", Store: h.store})
 	}
-	return owners, nil
+	return all, nil
 }

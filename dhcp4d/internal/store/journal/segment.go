@@ -1,14 +1,14 @@
-package disk
+package journal
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // A segment describes a file of the journal.
@@ -29,7 +29,7 @@ type segment struct {
 const (
 	segmentPrefix = "segment-"
 	segmentSize   = 4 << 20
-	smallSize     = 16 * BlockSize
+	smallSize     = 16 * disk.BlockSize
 )
 
 func segmentName(number uint32) string { return fmt.Sprintf("%s%010d", segmentPrefix, number) }
@@ -65,23 +65,9 @@ func isSegment(name string) bool {
 	return ok
 }
 
-// ReadFile reads the beginning of a file, or all of it, into b.
-func ReadFile(fsys vfs.FS, dir, name string, b []byte) ([]byte, error) {
-	f, err := fsys.Open(fsys.PathJoin(dir, name))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return b[:n], nil
-}
-
 // readSegment reads the batches of a segment into b, which must have the room.
 func readSegment(fsys vfs.FS, dir string, s *segment, b []byte) ([]byte, error) {
-	b, err := ReadFile(fsys, dir, s.name, b[:s.end])
+	b, err := disk.ReadFile(fsys, dir, s.name, b[:s.end])
 	if err == nil && len(b) < s.end {
 		err = fmt.Errorf("%s has been cut", s.name)
 	}

@@ -1,4 +1,4 @@
-package disk
+package journal
 
 import (
 	"cmp"
@@ -9,7 +9,17 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
+
+// Repair repairs the journal in a directory, as package engine says.
+func Repair(dir string, o Options, accept bool) (store.Repaired, error) {
+	owners := func(on disk.Options) ([]disk.Owner, error) { return owners(on, dir) }
+	return disk.Repair(dir, disk.Journal, o.Options, owners,
+		func(on disk.Options, unlabelled error) (store.Repaired, error) {
+			return repair(dir, Options{Options: on}, accept, unlabelled)
+		})
+}
 
 // salvage is everything of a journal that can be read.
 type salvage struct {
@@ -34,9 +44,9 @@ type foundBatch struct {
 	nth    int // of its first record among those of the file
 }
 
-// repairJournal repairs a journal. Unlabelled is what is wrong with its label, for which o has
+// repair repairs a journal. Unlabelled is what is wrong with its label, for which o has
 // another one.
-func repairJournal(dir string, o Options, accept bool, unlabelled error) (store.Repaired, error) {
+func repair(dir string, o Options, accept bool, unlabelled error) (store.Repaired, error) {
 	o.Go = func(work func()) { work() }
 	j, err := claimJournal(dir, o)
 	if err != nil {
@@ -51,7 +61,7 @@ func repairJournal(dir string, o Options, accept bool, unlabelled error) (store.
 	}
 	s := &salvage{j: j}
 	s.out.Damage = j.scan()
-	if s.out.Damage != nil && !errors.As(s.out.Damage, new(*Damage)) {
+	if s.out.Damage != nil && !errors.As(s.out.Damage, new(*disk.Damage)) {
 		return store.Repaired{}, s.out.Damage
 	}
 	if s.out.Damage == nil {
@@ -91,7 +101,7 @@ func (s *salvage) read() (err error) {
 	s.highest, s.segment = j.found.Batch, j.found.Segment
 	scratch := make([]byte, j.size)
 	for file, name := range s.names {
-		content, err := ReadFile(j.o.FS, j.dir, name, scratch)
+		content, err := disk.ReadFile(j.o.FS, j.dir, name, scratch)
 		if err != nil {
 			return err
 		}
@@ -107,7 +117,7 @@ func (s *salvage) read() (err error) {
 				if torn := parseBatchHeader(content[at:]); torn.format == 2 && torn.store == j.ID() {
 					s.highest = max(s.highest, torn.number)
 				}
-				at += BlockSize
+				at += disk.BlockSize
 				continue
 			}
 			b := foundBatch{
@@ -174,7 +184,7 @@ func (s *salvage) each(fn func(b foundBatch, nth int, record []byte) error) erro
 	for _, b := range s.batches {
 		if read != b.file {
 			var err error
-			if content, err = ReadFile(s.j.o.FS, s.j.dir, s.names[b.file], content[:s.j.size]); err != nil {
+			if content, err = disk.ReadFile(s.j.o.FS, s.j.dir, s.names[b.file], content[:s.j.size]); err != nil {
 				return err
 			}
 			read = b.file
@@ -216,10 +226,10 @@ func (s *salvage) write() error {
 	}
 	j.needs = j.last
 	j.found.Segment = following(s.segment)
-	j.batch = NewBlockBuffer(min(batchSize, j.size))
+	j.batch = disk.NewBlockBuffer(min(batchSize, j.size))
 	defer func() {
 		_ = j.shut()
-		FreeBlockBuffer(j.batch)
+		disk.FreeBlockBuffer(j.batch)
 	}()
 	for _, b := range s.batches {
 		j.clock = max(j.clock, b.clock)
@@ -256,7 +266,7 @@ func (s *salvage) write() error {
 	if err := commit(); err != nil {
 		return err
 	}
-	if err := j.FinishRepair(Watermark{Batch: j.last, Sum: j.sum, Segment: j.current().number}); err != nil {
+	if err := j.FinishRepair(disk.Watermark{Batch: j.last, Sum: j.sum, Segment: j.current().number}); err != nil {
 		return err
 	}
 	old.durable = progress{}
@@ -266,8 +276,8 @@ func (s *salvage) write() error {
 // repairBatch is how many records go into one commit of a repair.
 const repairBatch = 1024
 
-// journalOwners asks the first batch of each segment.
-func journalOwners(o Options, dir string) (owners []Owner, err error) {
+// owners asks the first batch of each segment.
+func owners(o disk.Options, dir string) (all []disk.Owner, err error) {
 	names, err := segmentNames(o.FS, dir)
 	if err != nil {
 		return nil, err
@@ -278,16 +288,16 @@ func journalOwners(o Options, dir string) (owners []Owner, err error) {
 	}
 	scratch := make([]byte, size)
 	for _, name := range names {
-		content, err := ReadFile(o.FS, dir, name, scratch)
+		content, err := disk.ReadFile(o.FS, dir, name, scratch)
 		if err != nil {
 			return nil, err
 		}
-		for at := 0; at < len(content); at += BlockSize { // the first may be damaged
+		for at := 0; at < len(content); at += disk.BlockSize { // the first may be damaged
 			if h := parseBatch(content[at:]); h.format != 0 {
-				owners = append(owners, Owner{name, h.store})
+				all = append(all, disk.Owner{File: name, Store: h.store})
 				break
 			}
 		}
 	}
-	return owners, nil
+	return all, nil
 }

@@ -1,4 +1,4 @@
-package disk
+package pebble
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // pebbleStore is the store in a Pebble database.
@@ -24,11 +25,11 @@ import (
 // store that Load refuses has not been changed. The lock on the directory is ours, and held all the
 // time.
 type pebbleStore struct {
-	*Directory
+	*disk.Directory
 	dir     string
-	o       Options
-	found   Watermark // on disk when the store was opened
-	durable uint64    // the last commit that was acknowledged
+	o       options
+	found   disk.Watermark // on disk when the store was opened
+	durable uint64         // the last commit that was acknowledged
 
 	fence  *fence
 	batch  *pebble.Batch
@@ -43,7 +44,42 @@ type pebbleStore struct {
 	db *pebble.DB
 }
 
-func openPebble(dir string, o Options) (_ *pebbleStore, err error) {
+// options are what a store needs besides its directory.
+type options struct {
+	disk.Options
+	readOnly bool // Load does not open the store for writing
+	accept   bool // missing commits are accepted
+
+	wrap func(vfs.FS) vfs.FS // for tests: goes between the fence and Pebble
+}
+
+// Open opens the Pebble store in a directory, and makes it if there is none. It refuses a directory
+// that another process holds, and one that is damaged or has something else in it. Then it has
+// changed nothing.
+func Open(dir string, o disk.Options) (store.Store, error) {
+	s, err := open(dir, options{Options: o})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Read calls fn for every binding of a store that no process has open, and changes nothing. It
+// returns the newest time, as in [store.Loaded]. If there is none, the error is fs.ErrNotExist.
+func Read(dir string, o disk.Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	if err := disk.Find(dir, disk.Pebble, o); err != nil {
+		return 0, err
+	}
+	s, err := open(dir, options{Options: o, readOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close() //nolint:errcheck // it was read only
+	l, err := s.Load(fn)
+	return l.Newest, err
+}
+
+func open(dir string, o options) (_ *pebbleStore, err error) {
 	began := time.Now()
 	s := &pebbleStore{dir: dir, o: o}
 	defer func() {
@@ -54,14 +90,14 @@ func openPebble(dir string, o Options) (_ *pebbleStore, err error) {
 			}
 		}
 	}()
-	if s.Directory, err = Claim(dir, Pebble, o); err != nil {
+	if s.Directory, err = disk.Claim(dir, disk.Pebble, o.Options); err != nil {
 		return nil, err
 	}
 	o.FS = s.FS()
 	s.o.FS = o.FS
 	desc, err := pebble.Peek(dir, o.FS)
 	if err != nil {
-		return nil, Damaged(err)
+		return nil, disk.Damaged(err)
 	}
 	if s.Empty(func(name string) bool { return desc.Exists || strings.HasSuffix(name, ".sst") }) {
 		if err := s.make(); err != nil {
@@ -73,13 +109,13 @@ func openPebble(dir string, o Options) (_ *pebbleStore, err error) {
 		return s, nil
 	}
 	if !desc.Exists {
-		return nil, Damaged(errors.New("its manifest is missing"))
+		return nil, disk.Damaged(errors.New("its manifest is missing"))
 	}
 	if !s.OfFormat1() && desc.FormatMajorVersion < formatVersion {
-		return nil, Damaged(errors.New("its format marker is missing or too old"))
+		return nil, disk.Damaged(errors.New("its format marker is missing or too old"))
 	}
 	s.found, err = s.ReadWatermark()
-	if err != nil && !(o.accept && errors.As(err, new(*Damage))) {
+	if err != nil && !(o.accept && errors.As(err, new(*disk.Damage))) {
 		return nil, err
 	}
 	s.fence = &fence{FS: o.FS}
@@ -89,7 +125,7 @@ func openPebble(dir string, o Options) (_ *pebbleStore, err error) {
 	}
 	db, err := pebble.Open(dir, s.options(true))
 	if err != nil {
-		return nil, Damaged(naming(err, s.Names()))
+		return nil, disk.Damaged(naming(err, s.Names()))
 	}
 	s.set(db)
 	o.Log.Debug("lease store opened", "dir", dir, "took", time.Since(began))
@@ -106,7 +142,7 @@ func (s *pebbleStore) make() error {
 	if err := s.Begin(); err != nil {
 		return err
 	}
-	if err := s.MakeWatermark(Watermark{}); err != nil {
+	if err := s.MakeWatermark(disk.Watermark{}); err != nil {
 		return err
 	}
 	if err := s.open(); err != nil {
@@ -191,9 +227,9 @@ func (s *pebbleStore) checkOptions(name string) error {
 		return nil
 	}
 	name = s.o.FS.PathBase(name)
-	text, err := ReadFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
+	text, err := disk.ReadFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
 	if err != nil {
-		return Damaged(err)
+		return disk.Damaged(err)
 	}
 	options := s.options(true)
 	options.EnsureDefaults()
@@ -234,13 +270,13 @@ func (s *pebbleStore) open() error {
 // openMark opens the watermark. For a store of format 1 it makes one first.
 func (s *pebbleStore) openMark() error {
 	if s.o.accept {
-		s.found = Watermark{Batch: s.header.number}
+		s.found = disk.Watermark{Batch: s.header.number}
 		if err := s.MakeWatermark(s.found); err != nil {
 			return err
 		}
 	}
 	if s.OfFormat1() {
-		s.found = Watermark{}
+		s.found = disk.Watermark{}
 		if err := s.Convert(s.found, s.o.accept); err != nil {
 			return err
 		}
@@ -254,23 +290,23 @@ func (s *pebbleStore) readHeader() error {
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil:
-		return Damaged(err)
+		return disk.Damaged(err)
 	default:
 		s.header, err = parseHeader(value)
 		if err := errors.Join(err, closer.Close()); err != nil {
-			return Damaged(err)
+			return disk.Damaged(err)
 		}
 	}
 	h := &s.header
 	acked := max(s.found.Batch, s.durable)
 	switch {
 	case h.store != s.ID() && h.number > 0:
-		return &Damage{
+		return &disk.Damage{
 			File: "a log or a table", At: -1,
 			Why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.ID()),
 		}
 	case h.commits > h.number:
-		return &Damage{
+		return &disk.Damage{
 			File: "its log or its manifest", At: -1, Why: fmt.Sprintf("of %d commits some are there twice", h.number),
 		}
 	case s.o.accept:
@@ -278,15 +314,15 @@ func (s *pebbleStore) readHeader() error {
 		h.store, h.number, s.anew = s.ID(), max(h.number, acked), true
 		h.commits = h.number
 	case h.commits < h.number:
-		return &Damage{
+		return &disk.Damage{
 			File: "its log or its manifest", At: -1,
 			Why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits),
 		}
 	case h.number < acked:
-		return &Damage{
+		return &disk.Damage{
 			File: "its log", At: -1,
 			Why:  fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
-			Lost: Loss{Known: true, First: h.number + 1, Last: acked, Since: h.clock},
+			Lost: disk.Loss{Known: true, First: h.number + 1, Last: acked, Since: h.clock},
 		}
 	}
 	return nil
@@ -297,7 +333,7 @@ func (s *pebbleStore) readHeader() error {
 func (s *pebbleStore) checkTables() error {
 	levels, err := s.db.SSTables()
 	if err != nil {
-		return Damaged(err)
+		return disk.Damaged(err)
 	}
 	for _, level := range levels {
 		for i := range level {
@@ -305,10 +341,10 @@ func (s *pebbleStore) checkTables() error {
 			name := fmt.Sprintf("%06d.sst", t.BackingSSTNum)
 			first, last, err := s.bounds(name)
 			if err != nil {
-				return Damaged(fmt.Errorf("%s: %w", name, err))
+				return disk.Damaged(fmt.Errorf("%s: %w", name, err))
 			}
 			if first != t.Smallest.String() || last != t.Largest.String() {
-				return &Damage{File: name, At: -1, Why: "it is not the table that the manifest means"}
+				return &disk.Damage{File: name, At: -1, Why: "it is not the table that the manifest means"}
 			}
 		}
 	}
@@ -393,7 +429,7 @@ func (s *pebbleStore) load(fn func(*lease.Binding) error) (store.Loaded, error) 
 }
 
 func (s *pebbleStore) damage(err error) error {
-	return fmt.Errorf("lease store %s %w", s.dir, Damaged(err))
+	return fmt.Errorf("lease store %s %w", s.dir, disk.Damaged(err))
 }
 
 // Commit implements store.Store. It refuses no record.

@@ -1,4 +1,4 @@
-package disk
+package journal
 
 import (
 	"encoding/binary"
@@ -6,11 +6,10 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 const (
-	// BlockSize is the unit of a write, in octets: no disk has larger sectors.
-	BlockSize = 4096
 	// batchSize is the most octets of one write.
 	batchSize = 256 << 10
 
@@ -34,7 +33,7 @@ type batchHeader struct {
 	clock   lease.Time // the latest time that the store had seen
 	octets  int        // of the records
 	sum     uint32     // its checksum
-	store   ID         // format 2: the store that it belongs to
+	store   disk.ID    // format 2: the store that it belongs to
 	segment uint32     // format 2: the number of the segment that it was written to
 	before  uint32     // format 2: the checksum of the batch before
 	after   uint64     // format 1: the batch that must be there if this one is to count
@@ -50,7 +49,9 @@ func (h *batchHeader) headerLen() int {
 // length returns how many octets the batch takes on disk.
 func (h *batchHeader) length() int { return wholeBlocks(h.headerLen() + h.octets) }
 
-func wholeBlocks(octets int) int { return (octets + BlockSize - 1) / BlockSize * BlockSize }
+func wholeBlocks(octets int) int {
+	return (octets + disk.BlockSize - 1) / disk.BlockSize * disk.BlockSize
+}
 
 // parseBatchHeader reads the header at the start of b, and does not check the checksum. The format
 // is 0 if there is no header.
@@ -62,7 +63,7 @@ func parseBatchHeader(b []byte) (h batchHeader) {
 	case batchMagic:
 		h = batchHeader{
 			format:  2,
-			store:   ID(binary.BigEndian.Uint64(b[8:])),
+			store:   disk.ID(binary.BigEndian.Uint64(b[8:])),
 			segment: binary.BigEndian.Uint32(b[16:]),
 			before:  binary.BigEndian.Uint32(b[20:]),
 			number:  binary.BigEndian.Uint64(b[24:]),

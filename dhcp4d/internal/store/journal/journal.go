@@ -1,13 +1,15 @@
-package disk
+package journal
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // journal is the store as a log of batches in segments. The package comment has the bytes.
@@ -26,7 +28,7 @@ import (
 // name, and renamed when it is whole. So an attempt that fails leaves at most this one file, and
 // the next attempt overwrites it. Old segments beyond keepUnused are removed.
 type journal struct {
-	*Directory
+	*disk.Directory
 	dir  string
 	o    Options
 	size int // of a segment
@@ -42,16 +44,16 @@ type journal struct {
 	clock    lease.Time
 	index    index
 
-	out   *BlockFile // the newest segment's, nil while the journal is not open for writing
-	batch []byte     // memory of the batch that is being made
-	next  *task      // the segment after the newest
+	out   *disk.BlockFile // the newest segment's, nil while the journal is not open for writing
+	batch []byte          // memory of the batch that is being made
+	next  *task           // the segment after the newest
 	clean cleaning
 
-	allowed int       // how many segments there may be before the oldest is emptied
-	noFile  bool      // the last failure was that the next segment could not be made
-	found   Watermark // as scan has read it
-	needs   uint64    // until a repair is finished: a batch that does not exist, and that each batch needs
-	durable progress  // of the last batch that was acknowledged, or found at the start
+	allowed int            // how many segments there may be before the oldest is emptied
+	noFile  bool           // the last failure was that the next segment could not be made
+	found   disk.Watermark // as scan has read it
+	needs   uint64         // until a repair is finished: a batch that does not exist, and that each batch needs
+	durable progress       // of the last batch that was acknowledged, or found at the start
 
 	records atomic.Uint64
 	emptied atomic.Uint64
@@ -59,12 +61,30 @@ type journal struct {
 	memory  atomic.Uint64
 }
 
+// progress is the last batch that was acknowledged, and its checksum.
+type progress struct {
+	batch uint64
+	sum   uint32
+}
+
 // keepUnused is how many free files are kept to be written over.
 const keepUnused = 2
 
 var errClosed = errors.New("it is not open for writing")
 
-func openJournal(dir string, o Options) (_ store.Store, err error) {
+// Options are what a journal needs besides its directory.
+type Options struct {
+	disk.Options
+
+	// Go runs work beside the commits: it reads the oldest segment, or makes the next one. If Go is
+	// nil, each work gets a goroutine.
+	Go func(work func())
+}
+
+// Open opens the journal in a directory, and makes it if there is none. It refuses a directory that
+// another process holds, and one that is damaged or has something else in it. Then it has changed
+// nothing.
+func Open(dir string, o Options) (_ store.Store, err error) {
 	if o.Go == nil {
 		o.Go = func(work func()) { go work() }
 	}
@@ -72,7 +92,7 @@ func openJournal(dir string, o Options) (_ store.Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j.batch = NewBlockBuffer(min(batchSize, j.size))
+	j.batch = disk.NewBlockBuffer(min(batchSize, j.size))
 	defer func() {
 		if err != nil {
 			_ = j.shut()
@@ -98,7 +118,7 @@ func claimJournal(dir string, o Options) (j *journal, err error) {
 	if o.Small {
 		j.size = smallSize
 	}
-	if j.Directory, err = Claim(dir, Journal, o); err != nil {
+	if j.Directory, err = disk.Claim(dir, disk.Journal, o.Options); err != nil {
 		return nil, fmt.Errorf("lease store %s %w", dir, err)
 	}
 	j.o.FS = j.FS()
@@ -110,7 +130,7 @@ func (j *journal) make() error {
 	if err := j.Begin(); err != nil {
 		return err
 	}
-	if err := j.MakeWatermark(Watermark{}); err != nil {
+	if err := j.MakeWatermark(disk.Watermark{}); err != nil {
 		return err
 	}
 	if err := j.OpenWatermark(); err != nil {
@@ -155,11 +175,36 @@ func (j *journal) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
 	return l, nil
 }
 
+// Read calls fn for every binding of a journal that no process has open, and changes nothing. It
+// returns the newest time, as in [store.Loaded]. If there is none, the error is fs.ErrNotExist.
+func Read(dir string, o Options, fn func(*lease.Binding) error) (newest lease.Time, err error) {
+	if err := disk.Find(dir, disk.Journal, o.Options); err != nil {
+		return 0, err
+	}
+	j, err := claimJournal(dir, o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = j.Close() }()
+	if j.BeingMade() {
+		return 0, fmt.Errorf("lease store %s: %w", dir, fs.ErrNotExist)
+	}
+	if err := j.scan(); err != nil {
+		return 0, err
+	}
+	newest = j.clock
+	err = j.each(func(b *lease.Binding) error {
+		newest = max(newest, b.Changed)
+		return fn(b)
+	})
+	return newest, err
+}
+
 // begin opens for writing the journal that scan has read.
 func (j *journal) begin() error {
 	// A name in the directory may not be durable yet: an error, or the end of a process, may have
 	// come between its making and the sync.
-	if err := SyncDir(j.o.FS, j.dir); err != nil {
+	if err := disk.SyncDir(j.o.FS, j.dir); err != nil {
 		return err
 	}
 	if len(j.segments) > 0 {
@@ -168,7 +213,7 @@ func (j *journal) begin() error {
 		}
 	}
 	if j.OfFormat1() {
-		w := Watermark{Batch: j.last, Sum: j.sum}
+		w := disk.Watermark{Batch: j.last, Sum: j.sum}
 		if len(j.segments) > 0 {
 			w.Segment = j.current().number
 		}
@@ -200,7 +245,7 @@ func (j *journal) begin() error {
 // writeLastAgain makes the last batch durable, and opens its segment for writing.
 func (j *journal) writeLastAgain() (err error) {
 	s := j.current()
-	if j.out, err = OpenBlockFile(j.o.FS, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
+	if j.out, err = disk.OpenBlockFile(j.o.FS, j.o.FS.PathJoin(j.dir, s.name)); err != nil {
 		return err
 	}
 	if j.last <= j.found.Batch { // the watermark says that it is durable
@@ -273,7 +318,7 @@ func (j *journal) Commit(records []lease.Binding) ([]store.Refusal, error) {
 // segment.
 func (j *journal) commit(records []lease.Binding) (n int, err error) {
 	switch end := j.current().end; {
-	case end+BlockSize > j.size:
+	case end+disk.BlockSize > j.size:
 		if err := j.advance(); err != nil {
 			return 0, err
 		}
@@ -366,7 +411,7 @@ func (j *journal) advance() error {
 		}
 	}
 	j.out = r.file
-	j.segments = append(j.segments, &segment{name: r.name, number: r.number, format: format})
+	j.segments = append(j.segments, &segment{name: r.name, number: r.number, format: 2})
 	j.allow()
 	j.measure()
 	return nil
@@ -420,7 +465,7 @@ func (j *journal) measure() {
 	if j.next != nil {
 		files++
 	}
-	j.bytes.Store(uint64(files)*uint64(j.size) + 2*BlockSize)
+	j.bytes.Store(uint64(files)*uint64(j.size) + 2*disk.BlockSize)
 }
 
 // stopCleaning waits until no segment is being read for emptying. It returns why the store has
@@ -465,7 +510,7 @@ func (j *journal) Stats() store.Stats {
 func (j *journal) Close() error {
 	err := j.shut()
 	j.Release()
-	FreeBlockBuffer(j.batch)
+	disk.FreeBlockBuffer(j.batch)
 	j.batch = nil
 	if err != nil {
 		return fmt.Errorf("lease store %s: %w", j.dir, err)
@@ -495,7 +540,7 @@ func (j *journal) shut() error {
 type task struct {
 	done chan struct{}
 
-	file    *BlockFile
+	file    *disk.BlockFile
 	name    string
 	number  uint32
 	content []byte

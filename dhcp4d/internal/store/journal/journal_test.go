@@ -1,7 +1,8 @@
-package disk
+package journal
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,17 +15,33 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/storetest"
 )
+
+func small(fs vfs.FS) Options {
+	return Options{Options: disk.Options{
+		Log: slog.New(slog.DiscardHandler), Now: func() lease.Time { return 1_700_000_000 }, FS: fs, Small: true,
+	}}
+}
+
+func mustOpen(t *testing.T, dir string, o Options) store.Store {
+	t.Helper()
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // journalWith makes a journal of small segments by so many groups.
 func journalWith(t *testing.T, groups int) string {
 	t.Helper()
 	dir := t.TempDir()
-	s := mustOpen(t, "journal:"+dir, small(nil))
-	w := newWorkload(1)
+	s := mustOpen(t, dir, small(vfs.Default))
+	w := storetest.NewWorkload(1)
 	for range groups {
-		if err := w.step(s); err != nil {
+		if err := w.Step(s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,27 +73,27 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		says  string
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, labels[Journal]+"3\n")
+			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease journal, format 3\n")
 		}, "newer dhcp4d (format 3, this one knows 2)"},
 		{"no label", func(t *testing.T, dir string) {
-			if err := os.Remove(filepath.Join(dir, labelName)); err != nil {
+			if err := os.Remove(filepath.Join(dir, "dhcp4d-store")); err != nil {
 				t.Fatal(err)
 			}
 		}, "dhcp4d-store: it is missing"},
 		{"a store of the other kind", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, labelName), 0, labels[Pebble]+"2\n")
+			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease store, format 2\n")
 		}, "another kind; name it with pebble:"},
 		{"a batch in the middle of a segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*BlockSize+100, "rubbish")
+			storetest.Overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*disk.BlockSize+100, "rubbish")
 		}, "damaged"},
 		{"the first batch of a segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 0, "rubbish")
+			storetest.Overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 0, "rubbish")
 		}, "damaged"},
 		{"a batch in the middle of the last segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), BlockSize+100, "rubbish")
+			storetest.Overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), disk.BlockSize+100, "rubbish")
 		}, "damaged"},
 		{"the first batch of the last segment", func(t *testing.T, dir string) {
-			overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), 50, "rubbish")
+			storetest.Overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), 50, "rubbish")
 		}, "damaged"},
 		{"a segment missing", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, inUse(t, dir)[1].name)); err != nil {
@@ -89,24 +106,29 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			}
 		}, "are missing"},
 		{"a segment cut", func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*BlockSize); err != nil {
+			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*disk.BlockSize); err != nil {
 				t.Fatal(err)
 			}
 		}, "its length is not"},
 		{"a record of a newer version", func(t *testing.T, dir string) {
 			s := last(inUse(t, dir))
+			d, err := disk.Claim(dir, disk.Journal, small(vfs.Default).Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Release()
 			name := filepath.Join(dir, s.name)
 			content, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := parseBatch(content[s.end-BlockSize:])
-			b := content[s.end-BlockSize:][: headerLen+h.octets : BlockSize]
+			h := parseBatch(content[s.end-disk.BlockSize:])
+			b := content[s.end-disk.BlockSize:][: headerLen+h.octets : disk.BlockSize]
 			b[headerLen+lengthLen+store.KeyLen] = 3
 			whole, _ := seal(b, &h)
-			overwrite(t, name, int64(s.end-BlockSize), string(whole))
-			mark := Watermark{store: h.store, Segment: s.number} // or it would say that this is another batch
-			if err := newWatermark(vfs.Default, dir, mark); err != nil {
+			storetest.Overwrite(t, name, int64(s.end-disk.BlockSize), string(whole))
+			// Or the watermark would say that this is another batch.
+			if err := d.MakeWatermark(disk.Watermark{Segment: s.number}); err != nil {
 				t.Fatal(err)
 			}
 		}, "version 3"},
@@ -114,8 +136,8 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := journalWith(t, 200)
 			c.spoil(t, dir)
-			before := snapshot(t, dir)
-			s, err := Open("journal:"+dir, small(nil))
+			before := storetest.Snapshot(t, dir)
+			s, err := Open(dir, small(vfs.Default))
 			if err == nil {
 				_, _, err = storetest.Load(s)
 				_ = s.Close()
@@ -123,7 +145,7 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("said %v", err)
 			}
-			for name, content := range snapshot(t, dir) {
+			for name, content := range storetest.Snapshot(t, dir) {
 				if was, ok := before[name]; !ok || was != content {
 					t.Errorf("%s changed", name)
 				}
@@ -134,47 +156,12 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 
 func last(all []*segment) *segment { return all[len(all)-1] }
 
-// A write that a crash cut short is no damage: it was never acknowledged.
-func TestAJournalTakesATornTail(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	s := mustOpen(t, "journal:/leases", small(mem))
-	many := make([]lease.Binding, 60) // of more than one block
-	for i := range many {
-		many[i] = storetest.Binding(i)
-	}
-	for _, group := range [][]lease.Binding{{storetest.Binding(100)}, many} {
-		if _, err := s.Commit(group); err != nil {
-			t.Fatal(err)
-		}
-	}
-	after := imageOf(t, mem.CrashClone(vfs.CrashCloneCfg{}))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	name := segmentName(1)
-	clear(after[name][2*BlockSize:])
-	again := after.build(t)
-	s = mustOpen(t, "journal:/leases", small(again))
-	if got := storetest.Contents(t, s); len(got) != 1 {
-		t.Errorf("holds %d", len(got))
-	}
-	if _, err := s.Commit([]lease.Binding{storetest.Binding(101)}); err != nil {
-		t.Error(err)
-	}
-	if got := storetest.Contents(t, s); len(got) != 2 {
-		t.Errorf("holds %d", len(got))
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // However long it runs, a journal stays within twice what it holds and a few
 // segments; and what is removed does not come back.
 func TestAJournalIsBounded(t *testing.T) {
 	const held = 3000
 	mem := vfs.NewMem()
-	s := mustOpen(t, "journal:/leases", small(mem))
+	s := mustOpen(t, "/leases", small(mem))
 	most := 0
 	for round := range 12 {
 		for i := 0; i < held; i += 20 {
@@ -213,7 +200,7 @@ func TestAJournalIsBounded(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s = mustOpen(t, "journal:/leases", small(mem))
+		s = mustOpen(t, "/leases", small(mem))
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -253,7 +240,7 @@ func TestIndex(t *testing.T) {
 // What is read as a batch of today's format is what sealed it.
 func FuzzBatch(f *testing.F) {
 	r := storetest.Binding(1)
-	b := appendRecord(make([]byte, headerLen, BlockSize), &r)
+	b := appendRecord(make([]byte, headerLen, disk.BlockSize), &r)
 	whole, _ := seal(b, &batchHeader{store: 9, segment: 3, before: 4, number: 7, head: 2, clock: 5})
 	f.Add(slices.Clone(whole))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -273,16 +260,16 @@ func FuzzBatch(f *testing.F) {
 // system in the same order.
 func TestAJournalWithoutGoroutinesIsRepeatable(t *testing.T) {
 	run := func() (calls []string) {
-		o := quiet()
-		o.Small, o.Go = true, func(work func()) { work() }
-		o.FS = faulty(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		o := small(nil)
+		o.Go = func(work func()) { work() }
+		o.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 			calls = append(calls, fmt.Sprintln(op.Kind, op.Path, op.Offset))
 			return nil
 		}))
-		s := mustOpen(t, "journal:/leases", o)
-		w := newWorkload(1)
+		s := mustOpen(t, "/leases", o)
+		w := storetest.NewWorkload(1)
 		for range 300 {
-			if err := w.step(s); err != nil {
+			if err := w.Step(s); err != nil {
 				t.Fatal(err)
 			}
 		}

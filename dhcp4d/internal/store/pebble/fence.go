@@ -1,4 +1,4 @@
-package disk
+package pebble
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/disk"
 )
 
 // A fence stands between Pebble and the disk. It closes at the first change that the disk refuses.
@@ -76,7 +78,7 @@ func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 		// A marker says which manifest counts. Pebble syncs the directory only once both are in it.
 		// It relies on the file system not to keep the marker alone in a power cut.
 		dir := f.PathDir(name)
-		f.took("sync", dir, SyncDir(f.FS, dir))
+		f.took("sync", dir, disk.SyncDir(f.FS, dir))
 	}
 	file, err := f.FS.Create(name, c)
 	return f.opened("create", name, file, err)
