@@ -83,7 +83,7 @@ func (c *call) checkStore(args []string) error {
 		return err
 	}
 	var failed error
-	for _, k := range postgres.Check(c.ctx, url, nil) {
+	for _, k := range postgres.Check(c.ctx, url) {
 		word := "ok  "
 		switch {
 		case k.Err != nil:

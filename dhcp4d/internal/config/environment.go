@@ -189,7 +189,7 @@ type storeError struct{ error }
 // QuotesNothing marks the error as one beside which the value is not shown.
 func (storeError) QuotesNothing() {}
 
-// URL is the store as package store names it.
+// URL is the store as package engine names it.
 func (s Store) URL() string {
 	if s.Database != "" {
 		return s.Database

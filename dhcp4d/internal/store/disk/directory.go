@@ -53,9 +53,6 @@ func Claim(path string, kind Kind, o Options) (*Directory, error) {
 // FS returns the file system of the directory. It is another one after Renew.
 func (d *Directory) FS() vfs.FS { return d.claim.fs() }
 
-// Path returns the path of a file in the directory.
-func (d *Directory) Path(name string) string { return d.claim.paths.PathJoin(d.path, name) }
-
 // Names returns the names of the files that were there when the directory was claimed.
 func (d *Directory) Names() []string { return d.names }
 
@@ -83,7 +80,7 @@ func (d *Directory) Empty(hasLeases func(name string) bool) bool {
 func (d *Directory) Clear() error {
 	for _, name := range d.names {
 		if name != labelName && name != lockName && name != "lost+found" {
-			if err := d.FS().Remove(d.Path(name)); err != nil {
+			if err := d.FS().Remove(d.FS().PathJoin(d.path, name)); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // What the other files do not say is assumed such that no address is given away: that the store has
 // kept a clock mark, without which no time passes since the newest lease. A repair adds that leases
 // may be missing.
-func relabel(o *Options, dir string, kind Kind, ownersOf func(Options) ([]Owner, error)) (unlabelled, err error) {
+func relabel(o *Options, dir string, kind Kind, ownersOf func(string, Options) ([]Owner, error)) (unlabelled, err error) {
 	_, l, found, err := look(o.FS, dir, labels[kind])
 	switch {
 	case err != nil && !errors.As(err, new(*Damage)):
@@ -27,7 +27,7 @@ func relabel(o *Options, dir string, kind Kind, ownersOf func(Options) ([]Owner,
 	if unlabelled == nil && (l.making || l.format != format) {
 		return nil, nil
 	}
-	owners, err := ownersOf(o.withoutLabel())
+	owners, err := ownersOf(dir, o.withoutLabel())
 	if err != nil {
 		if unlabelled == nil {
 			return nil, nil // the repair itself says it better

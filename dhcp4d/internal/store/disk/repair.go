@@ -10,20 +10,10 @@ import (
 // Repair repairs the store of a kind in a directory, as package engine says. Owners returns to
 // which stores the files belong whose names it knows. Repair calls the function repair with a label
 // for the store if its own is missing or damaged; then unlabelled is what is wrong with it.
-func Repair(path string, kind Kind, o Options, owners func(Options) ([]Owner, error),
+func Repair(path string, kind Kind, o Options, owners func(path string, o Options) ([]Owner, error),
 	repair func(o Options, unlabelled error) (store.Repaired, error),
-) (out store.Repaired, err error) {
-	_, err = list(o.FS, path)
-	if err != nil {
-		err = fmt.Errorf("lease store %s cannot be read: %w", path, err)
-	} else {
-		var unlabelled error
-		if unlabelled, err = relabel(&o, path, kind, owners); err != nil {
-			err = fmt.Errorf("lease store %s %w", path, err)
-		} else {
-			out, err = repair(o, unlabelled)
-		}
-	}
+) (store.Repaired, error) {
+	out, err := labelAndRepair(path, kind, o, owners, repair)
 	if err != nil { // it would say to try a repair
 		err = &unremediedError{err, "; restore a backup"}
 	}
@@ -31,6 +21,19 @@ func Repair(path string, kind Kind, o Options, owners func(Options) ([]Owner, er
 		out.Damage = &unremediedError{out.Damage, ""}
 	}
 	return out, err
+}
+
+func labelAndRepair(path string, kind Kind, o Options, owners func(path string, o Options) ([]Owner, error),
+	repair func(o Options, unlabelled error) (store.Repaired, error),
+) (store.Repaired, error) {
+	if _, err := list(o.FS, path); err != nil {
+		return store.Repaired{}, fmt.Errorf("lease store %s cannot be read: %w", path, err)
+	}
+	unlabelled, err := relabel(&o, path, kind, owners)
+	if err != nil {
+		return store.Repaired{}, fmt.Errorf("lease store %s %w", path, err)
+	}
+	return repair(o, unlabelled)
 }
 
 // unremediedError is an error without the advice to try a repair.

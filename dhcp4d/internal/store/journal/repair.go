@@ -14,10 +14,9 @@ import (
 
 // Repair repairs the journal in a directory, as package engine says.
 func Repair(dir string, o Options, accept bool) (store.Repaired, error) {
-	owners := func(on disk.Options) ([]disk.Owner, error) { return owners(on, dir) }
 	return disk.Repair(dir, disk.Journal, o.Options, owners,
-		func(on disk.Options, unlabelled error) (store.Repaired, error) {
-			return repair(dir, Options{Options: on}, accept, unlabelled)
+		func(o disk.Options, unlabelled error) (store.Repaired, error) {
+			return repair(dir, Options{Options: o}, accept, unlabelled)
 		})
 }
 
@@ -277,7 +276,7 @@ func (s *salvage) write() error {
 const repairBatch = 1024
 
 // owners asks the first batch of each segment.
-func owners(o disk.Options, dir string) (all []disk.Owner, err error) {
+func owners(dir string, o disk.Options) (all []disk.Owner, err error) {
 	names, err := segmentNames(o.FS, dir)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,6 @@ import (
 
 // Repair repairs the Pebble store in a directory, as package engine says.
 func Repair(dir string, o disk.Options, accept bool) (store.Repaired, error) {
-	owners := func(o disk.Options) ([]disk.Owner, error) { return owners(o, dir) }
 	return disk.Repair(dir, disk.Pebble, o, owners, func(o disk.Options, unlabelled error) (store.Repaired, error) {
 		return repair(dir, options{Options: o}, accept, unlabelled)
 	})
@@ -68,7 +67,7 @@ func repair(dir string, o options, accept bool, unlabelled error) (store.Repaire
 }
 
 // owners asks the header in the database.
-func owners(o disk.Options, dir string) (all []disk.Owner, err error) {
+func owners(dir string, o disk.Options) (all []disk.Owner, err error) {
 	s, err := open(dir, options{Options: o, readOnly: true, accept: true})
 	if err != nil {
 		return nil, err

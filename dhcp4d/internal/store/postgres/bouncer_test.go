@@ -43,7 +43,7 @@ func TestDB_1_BehindPgBouncer(t *testing.T) {
 		}
 	}
 	sameAs(t, a, twin)
-	for _, c := range Check(t.Context(), url, nil) {
+	for _, c := range Check(t.Context(), url) {
 		if c.Err != nil {
 			t.Errorf("%s: %v", c.What, c.Err)
 		}

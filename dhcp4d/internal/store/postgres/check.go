@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 )
 
@@ -26,8 +25,8 @@ type Checked struct {
 // Check checks whether a database can be the store of dhcp4d. It makes the commits of
 // dhcp4d in a transaction that it rolls back. So it changes nothing, and other dhcp4d may use the
 // database meanwhile. It stops at the first check that fails.
-func Check(ctx context.Context, url string, c *clock.Clock) []Checked {
-	p, err := prepare(url, slog.New(slog.DiscardHandler), c)
+func Check(ctx context.Context, url string) []Checked {
+	p, err := prepare(url, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return []Checked{{What: "the URL", Err: err}}
 	}

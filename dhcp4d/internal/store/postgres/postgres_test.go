@@ -831,7 +831,7 @@ func TestDB_6_ADatabaseIsChecked(t *testing.T) {
 	}
 	check := func() (text string, failed bool) {
 		t.Helper()
-		for _, c := range Check(t.Context(), s.URL(), nil) {
+		for _, c := range Check(t.Context(), s.URL()) {
 			text += fmt.Sprintln(c.What, c.Note, c.Err, c.Warn)
 			failed = failed || c.Err != nil
 		}
