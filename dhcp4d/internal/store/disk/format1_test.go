@@ -59,6 +59,7 @@ func format1Leases() map[string]lease.Binding {
 		for i := range 40 {
 			for j := range 10 {
 				b := storetest.Binding((i*10 + j) * (round + 1) % 300)
+				b.RemoteID = nil // which format 1 did not know
 				b.Changed += lease.Time(round*40 + i)
 				if (i+j)%7 == 0 {
 					b.State = lease.Released
