@@ -154,6 +154,6 @@ func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 // sign authenticates the answer buf[start:] as its query was. It cannot fail: we have opened the
 // query.
 func (s *Server) sign(q *exchange, buf []byte, start int) []byte {
-	buf, _ = s.Auth.Signer.Append(buf, start, q.peer, s.received)
+	buf, _ = s.Auth.Signer.Append(buf, start, q.from.Link, s.received)
 	return buf
 }

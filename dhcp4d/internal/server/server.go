@@ -105,18 +105,19 @@ type Server struct {
 	open     []*lease.Query          // the terms of the queries that are read and not yet served
 
 	// The query that is being served.
-	proposed lease.Decision // that the hooks see before the decision
-	options  option.Layers
-	byHooks  option.Overrides // by hooks at pkt4_send
-	computed option.Overrides // by expressions of the configuration, for options
-	classes  []*network.Class // that it is in, of those that give anything
-	sets     []*option.Set    // memory of options
-	groups   []int32          // of pools that it may have, memory
-	eval     expression.Evaluator
-	octets   hook.Octets // what hooks at buffer4_send make of a reply
-	built    dhcp4.Message
-	changed  dhcp4.Message
-	warned   time.Time // when leftOut last warned
+	proposed   lease.Decision // that the hooks see before the decision
+	options    option.Layers
+	byHooks    option.Overrides // by hooks at pkt4_send
+	computed   option.Overrides // by expressions of the configuration, for options
+	classes    []*network.Class // that it is in, of those that give anything
+	sets       []*option.Set    // memory of options
+	v6OnlyWait []byte           // option 108 of its subnet and classes
+	groups     []int32          // of pools that it may have, memory
+	eval       expression.Evaluator
+	octets     hook.Octets // what hooks at buffer4_send make of a reply
+	built      dhcp4.Message
+	changed    dhcp4.Message
+	warned     time.Time // when leftOut last warned
 
 	complaints complaints
 
@@ -137,7 +138,7 @@ type exchange struct {
 	was      *place      // where it was parked, or kept to be decided again; nil: it has just been read
 	passed   passed      // hook points that it has passed before it was parked, or decided
 	kept     parkedQuery // what hooks have made of it, if it may have to be decided again
-	peer     *ipc.Peer   // how it and its answer are authenticated; nil: not at all
+	from     Peer        // who sent it; its Link authenticates the query and the answer
 	frame    ipc.Query
 	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
@@ -310,52 +311,97 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 // read parses a datagram and finds the subnet of its query, which is then undecided. Any other fate
 // is final.
 func (s *Server) read(q *exchange) (fate, drop.Reason) {
+	if fate, why := s.receive(q); fate != undecided {
+		return fate, why
+	}
+	if why := s.parseFrame(q); why != drop.None {
+		return dropped, why
+	}
+	if why := s.parseMessage(q); why != drop.None {
+		return dropped, why
+	}
+	if fate, why := s.atPkt4Receive(q); fate != undecided {
+		return fate, why
+	}
+	if why := s.selectSubnet(q); why != drop.None {
+		return dropped, why
+	}
+	if fate, why := s.atSubnet4Select(q); fate != undecided {
+		return fate, why
+	}
+	if q.kept.set = nil; s.Commits.Shared() && s.set.Hooks.Receiving() {
+		q.kept.keep(q, s.set, entered)
+		q.kept.verdict = q.event.Verdict
+	}
+	if !s.enter(q) && q.chosen.Subnet.Link == nil {
+		return dropped, s.unfit(q)
+	}
+	return undecided, drop.None
+}
+
+// receive checks who has sent a datagram, and answers it if it is a probe.
+func (s *Server) receive(q *exchange) (fate, drop.Reason) {
 	in := q.in
 	q.client.kind, q.client.key, q.silence = 0, q.client.key[:0], silence.None
-	peer, ok := s.peers[in.Peer]
-	if !ok {
+	var known bool
+	if q.from, known = s.peers[in.Peer]; !known {
 		return dropped, drop.WrongPeer
 	}
 	if in.Truncated {
 		return dropped, drop.Truncated
 	}
-	q.peer = peer.Link
-	if q.was == nil {
-		var why drop.Reason
-		if in.Data, why = s.Auth.Opener.Open(in.Data, q.peer, s.received); why != drop.None {
-			return dropped, why
-		}
-		if p, ok := ipc.ParseProbe(in.Data); ok {
-			return s.probed(q, p)
-		}
+	if q.was != nil {
+		return undecided, drop.None // it was verified before
 	}
-	if why := q.frame.Parse(in.Data); why != drop.None {
+	var why drop.Reason
+	if in.Data, why = s.Auth.Opener.Open(in.Data, q.from.Link, s.received); why != drop.None {
 		return dropped, why
 	}
-	q.event = event.Query{Received: s.received, DHCP6D: in.Peer, Frame: &q.frame, Data: q.frame.DHCPv4()}
+	if p, ok := ipc.ParseProbe(in.Data); ok {
+		return s.probed(q, p)
+	}
+	return undecided, drop.None
+}
+
+// parseFrame parses the DHCPv6 side of a query. A query that was parked, or is decided again, gets
+// what hooks have made of it before.
+func (s *Server) parseFrame(q *exchange) drop.Reason {
+	if why := q.frame.Parse(q.in.Data); why != drop.None {
+		return why
+	}
+	q.event = event.Query{Received: s.received, DHCP6D: q.in.Peer, Frame: &q.frame, Data: q.frame.DHCPv4()}
 	if s.tracing != nil {
 		q.event.Notes = &q.notes
 	}
-	q.client.locate(&q.frame, &peer)
+	q.client.locate(&q.frame, &q.from)
 	q.passed, q.octets.Changed = nothing, false
 	if q.was != nil {
 		s.recall(q)
 	}
+	return drop.None
+}
+
+// parseMessage parses the DHCPv4 message of a query.
+func (s *Server) parseMessage(q *exchange) drop.Reason {
 	if q.passed == nothing {
 		if why := s.atBuffer4Receive(q); why != hook.Continue {
-			return dropped, why
+			return why
 		}
 		q.member.Forget()
 	}
 	if why := q.message.Parse(q.event.Data); why != drop.None {
-		return dropped, why
+		return why
 	}
 	q.client.kind = q.message.Type()
 	if why := q.message.CheckRequest(); why != drop.None {
-		return dropped, why
+		return why
 	}
 	q.event.Message, q.reserved, q.known = &q.message, nil, false
-	q.client.where.Classes = nil
+	return drop.None
+}
+
+// atPkt4Receive runs the hooks at pkt4_receive. Only a query that is undecided goes on.
+func (s *Server) atPkt4Receive(q *exchange) (fate, drop.Reason) {
 	if s.set.asks {
 		s.evaluate(q)
 		q.event.Evaluator = &s.eval
@@ -365,18 +411,28 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 			return dropped, why
 		}
 	}
-	if fate, why := s.ask(q, &s.set.Hooks.LastAtPkt4Receive, pkt4Receive); fate != undecided {
-		return fate, why
-	}
+	return s.ask(q, &s.set.Hooks.LastAtPkt4Receive, pkt4Receive)
+}
+
+// selectSubnet finds out who asks and from where, and selects the subnet.
+func (s *Server) selectSubnet(q *exchange) drop.Reason {
 	if why := q.client.read(&q.message); why != drop.None {
-		return dropped, why
+		return why
 	}
 	q.client.where.Classes = q.event.Evaluator
 	q.chosen = s.set.selector.Select(&q.client.where)
 	if q.chosen.Subnet == nil {
-		return dropped, drop.NoSubnet
+		return drop.NoSubnet
+	}
+	if q.chosen.Trusted {
+		q.client.identity.Agent = q.client.agent
 	}
 	q.event.Subnet = q.chosen.Subnet
+	return drop.None
+}
+
+// atSubnet4Select runs the hooks at subnet4_select. Only a query that is undecided goes on.
+func (s *Server) atSubnet4Select(q *exchange) (fate, drop.Reason) {
 	if q.passed < subnet4Select {
 		if why := s.set.Hooks.Subnet4Select.Run(&q.event); why != hook.Continue {
 			return dropped, why
@@ -385,19 +441,9 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if fate, why := s.ask(q, &s.set.Hooks.LastAtSubnet4Select, subnet4Select); fate != undecided {
 		return fate, why
 	}
-	if q.chosen.Trusted {
-		q.client.identity.Agent = q.client.agent
-	}
 	if a := q.event.Address; a.IsValid() && s.tracing != nil {
 		q.notes.Lines = append(q.notes.Lines,
 			fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
-	}
-	if q.kept.set = nil; s.Commits.Shared() && s.set.Hooks.Receiving() {
-		q.kept.keep(q, s.set, entered)
-		q.kept.verdict = q.event.Verdict
-	}
-	if !s.enter(q) && q.chosen.Subnet.Link == nil {
-		return dropped, s.unfit(q)
 	}
 	return undecided, drop.None
 }
@@ -517,84 +563,103 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	if v := q.event.Verdict; v != nil && !s.heed(q, v) {
 		return dropped, drop.HookVerdict
 	}
+	var on basis
+	if why := s.conclude(q, &on); why != drop.None {
+		return dropped, why
+	}
+	d := &q.decided
+	if d.Kind == lease.Silent {
+		q.silence = d.Silence
+		return silent, drop.None
+	}
+	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
+	if d.Kind == lease.Nak && s.Commits.Shared() { // another dhcp4d may have changed what it rests on
+		if s.Commits.Full(s.group) {
+			return dropped, drop.QueueFull
+		}
+		waits, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
+	}
+	buf := &s.buf
+	if waits {
+		buf = &s.group.Replies.buf
+	}
+	start := len(*buf)
+	out, why := s.build(q, *buf)
+	if why != drop.None {
+		return dropped, why
+	}
+	if waits {
+		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
+			on.query, on.kept = s.group.Replies.keep(q)
+		}
+		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.from.Link, on)
+		return waiting, drop.None
+	}
+	*buf = s.sign(q, out, start)
+	s.ready.add((*buf)[start:], wayBack(q.in), answerOf(d.Kind))
+	return answered, drop.None
+}
+
+// conclude decides about a query. Its classes and its pool may refuse the client. Otherwise the
+// rules and the leases decide. It sets what an answer rests on.
+func (s *Server) conclude(q *exchange, on *basis) drop.Reason {
 	refused := s.classify(q)
 	if q.chosen.Subnet.Refuses && refused == network.NotRefused {
 		refused = refusedByPool(q)
 	}
 	nak := refused == network.RefusedNak && q.message.Type() == dhcp4.Request
 	if refused != network.NotRefused && !nak {
-		return dropped, drop.ClassRefused
+		return drop.ClassRefused
 	}
 	s.options = s.optionsFor(q, -1)
-	v6OnlyWait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
-	q.terms.V6Only = q.terms.V6Only && ok
-	d, on := &q.decided, basis{}
+	wait, ok := s.options.Lookup(dhcp4.OptIPv6OnlyPreferred)
+	s.v6OnlyWait, q.terms.V6Only = wait, q.terms.V6Only && ok
+	d := &q.decided
 	if nak {
 		*d = lease.Decision{Kind: lease.Nak, Why: lease.Refused}
-	} else {
-		on = s.decide(q)
+		return drop.None
 	}
+	s.decide(q, on)
 	if d.TakenOver {
 		s.logTakenOver(q, d)
 	}
-	if d.Kind == lease.Dropped && d.Drop == drop.Hook && s.isOrdered(q) {
-		d.Drop = drop.HookVerdict
+	if d.Kind != lease.Dropped {
+		return drop.None
+	}
+	if d.Drop == drop.Hook && s.isOrdered(q) {
 		s.wrong(outside.AddressTaken)
+		return drop.HookVerdict
 	}
-	switch {
-	case d.Kind == lease.Dropped:
-		return dropped, d.Drop
-	case d.Kind == lease.Silent:
-		q.silence = d.Silence
-		return silent, drop.None
-	}
-	needsCommit := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
-	if d.Kind == lease.Nak && s.Commits.Shared() { // another dhcp4d may have changed what it rests on
-		if s.Commits.Full(s.group) {
-			return dropped, drop.QueueFull
-		}
-		needsCommit, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
-	}
-	buf := &s.buf
-	if needsCommit {
-		buf = &s.group.Replies.buf
-	}
-	start := len(*buf)
-	out, mark := ipc.BeginResponse(*buf, &q.frame)
+	return d.Drop
+}
+
+// build appends the response to a query, without its signature. Hooks at pkt4_send and buffer4_send
+// see it.
+func (s *Server) build(q *exchange, buf []byte) ([]byte, drop.Reason) {
+	out, mark := ipc.BeginResponse(buf, &q.frame)
 	message := len(out)
-	answer := s.reply(q, d, v6OnlyWait, mark.Around)
+	answer := s.reply(q, &q.decided, s.v6OnlyWait, mark.Around)
 	out, why := reply.Append(out, &q.message, answer)
 	if why != drop.None {
-		return dropped, why
+		return out, why
 	}
 	end := len(out)
 	if out, why = mark.End(out); why != drop.None {
-		return dropped, why
+		return out, why
 	}
-	q.event.Data, q.event.Address = out[message:end], d.Addr
+	q.event.Data, q.event.Address = out[message:end], q.decided.Addr
 	if !s.set.Hooks.Pkt4Send.Empty() {
 		if out, why = s.atPkt4Send(q, answer, &mark, out, message); why != drop.None {
-			return dropped, why
+			return out, why
 		}
 	}
 	if !answer.LeftOut.Empty() {
 		s.leftOut(q, &answer.LeftOut)
 	}
 	if !s.set.Hooks.Buffer4Send.Empty() {
-		if out, why = s.atBuffer4Send(q, answer, &mark, out, message); why != drop.None {
-			return dropped, why
-		}
+		return s.atBuffer4Send(q, answer, &mark, out, message)
 	}
-	if needsCommit {
-		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
-			on.query, on.kept = s.group.Replies.keep(q)
-		}
-		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.peer, on)
-		return waiting, drop.None
-	}
-	*buf = s.sign(q, out, start)
-	s.ready.add((*buf)[start:], wayBack(q.in), answerOf(d.Kind))
-	return answered, drop.None
+	return out, drop.None
 }
 
 // atBuffer4Receive has the hooks at buffer4_receive look at the octets of a query.
@@ -613,15 +678,15 @@ func (s *Server) atBuffer4Receive(q *exchange) drop.Reason {
 
 // decide decides about a query, carries the decision out in memory, and adds its record to the
 // commit group. If there are hooks, they first see a proposal, without a lock. The table may change
-// meanwhile, so the decision is then made anew. decide returns the record that an ACK rests on.
-func (s *Server) decide(q *exchange) basis {
+// meanwhile, so the decision is then made anew. decide sets the record that an ACK rests on.
+func (s *Server) decide(q *exchange, on *basis) {
 	var wanted netip.Addr
 	if s.set.Hooks.Deciding() {
 		s.proposed = s.Book.Propose(&q.terms, s.now)
 		var why drop.Reason
 		if wanted, why = s.askHooks(q, &s.proposed); why != hook.Continue {
 			q.decided = lease.Decision{Kind: lease.Dropped, Drop: why}
-			return basis{}
+			return
 		}
 		s.setLeaseTime(q)
 	}
@@ -630,7 +695,7 @@ func (s *Server) decide(q *exchange) basis {
 	d := &q.decided
 	*d = s.Book.Decide(&q.terms, wanted, s.now,
 		leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
-	on := basis{id: d.ID, record: inEarlier}
+	on.id, on.record = d.ID, inEarlier
 	switch last := len(records.Records) - 1; {
 	case last >= before: // the last record: what the client loses for this lease comes first
 		on.record = last
@@ -638,7 +703,6 @@ func (s *Server) decide(q *exchange) basis {
 	case d.After == s.group.Seq:
 		on.record = inThisGroup
 	}
-	return on
 }
 
 // setLeaseTime puts the lease time that hooks have set into the terms.
@@ -693,14 +757,14 @@ func (s *Server) leaseHooks(c lease.Change) *hook.List[event.Query] {
 // probed answers a probe: it says that we are alive, and whether we are able to serve. A probe that
 // may be a replay is answered too, so that its sender can prove itself, but it counts as dropped.
 func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
-	ability, sender := s.Ability.Now(), q.peer.Sender()
+	ability, sender := s.Ability.Now(), q.from.Link.Sender()
 	if p.Full && sender == ipc.Present {
-		ability = s.Ability.probed(wayBack(q.in), q.peer, p, s.received)
+		ability = s.Ability.probed(wayBack(q.in), q.from.Link, p, s.received)
 	}
 	start := len(s.buf)
 	s.buf = p.AppendReply(s.buf, ability)
 	if len(s.buf) > start {
-		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.peer, s.received)
+		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.from.Link, s.received)
 		s.ready.add(s.buf[start:], wayBack(q.in), 0)
 	}
 	if p.Full && sender == ipc.Doubtful {
