@@ -37,47 +37,68 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 
 	// What is due ends first, because that may change all facts.
 	var buf [maxOwn]uint32
-	own := t.own(&v, &buf)
-	ended := false
-	for _, ref := range own {
-		ended = t.settle(ref, now) || ended
-	}
-	if ended {
-		own = t.own(&v, &buf)
-	}
+	own := t.ownSettled(&v, now, &buf)
 	if len(own) > 0 {
 		t.hint = own[0]
 	}
 	named, reserved := t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
-	if q.Type == dhcp4.Discover {
-		p := t.slots[v.slot].free
-		next, ok := p.Next(q.Groups)
-		if !ok {
-			t.Expire(now, expireMany)
-			named, reserved = t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
-			next, ok = p.Next(q.Groups)
-		}
-		if ok {
-			f.Next = lease.ID{Addr: free.Addr(next)}
-			if times := t.slots[v.slot].conf.Times; times != nil {
-				at, _, _ := p.Of(next)
-				f.NextTimes = times[at]
-			}
-		}
+	if q.Type == dhcp4.Discover && t.lookForNext(&v, now, f) {
+		named, reserved = t.entryOf(q.Named(), now), t.entryOf(q.Reservation, now)
 	}
 
 	v.point = t.pointOf(own, q.Point)
-	count := t.countOf(&v)
-	if count != 0 {
+	if count := t.countOf(&v); count != 0 {
 		f.AtPoint = int(t.pointAt(count).active)
 		if f.AtPoint > 0 {
 			f.AtPoint -= t.beside(&v, count)
 		}
 	}
+	t.lookAtOwn(&v, own, f)
+	f.Named = t.about(&v, q.Named(), named, &f.Own)
+	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
+}
+
+// ownSettled returns the entries of the client of v, after it has ended those that are due.
+func (t *Table) ownSettled(v *view, now lease.Time, refs *[maxOwn]uint32) []uint32 {
+	own := t.own(v, refs)
+	ended := false
+	for _, ref := range own {
+		ended = t.settle(ref, now) || ended
+	}
+	if ended {
+		own = t.own(v, refs)
+	}
+	return own
+}
+
+// lookForNext sets in f the address to give out next. If none is free, it ends entries of any
+// client that are due, and tries again. It reports whether it may have ended any.
+func (t *Table) lookForNext(v *view, now lease.Time, f *lease.Facts) (ended bool) {
+	s := &t.slots[v.slot]
+	next, ok := s.free.Next(v.q.Groups)
+	if !ok {
+		ended = true
+		t.Expire(now, expireMany)
+		next, ok = s.free.Next(v.q.Groups)
+	}
+	if !ok {
+		return ended
+	}
+	f.Next = lease.ID{Addr: free.Addr(next)}
+	if times := s.conf.Times; times != nil {
+		at, _, _ := s.free.Of(next)
+		f.NextTimes = times[at]
+	}
+	return ended
+}
+
+// lookAtOwn sets in f the best entry of the client: where it is, and among the leases and the
+// offers at other attachment points.
+func (t *Table) lookAtOwn(v *view, own []uint32, f *lease.Facts) {
 	var best, bestAway, bestOffer *entry
 	for _, ref := range own {
 		e := t.entries.at(ref)
-		a := t.stand(&v, e.addr, ref)
+		a := t.stand(v, e.addr, ref)
 		into, than := &f.Own, &best
 		if e.phase.active() && !a.Here() {
 			if a.Place != attachment.Apart {
@@ -90,13 +111,11 @@ func (t *Table) Look(q *lease.Query, now lease.Time, f *lease.Facts) {
 				into, than = &f.AwayOffer, &bestOffer
 			}
 		}
-		r, was := a.Rank(q), into.Rank(q)
+		r, was := a.Rank(v.q), into.Rank(v.q)
 		if r > was || (r == was && r > 0 && e.laterThan(*than)) {
 			*into, *than = a, e
 		}
 	}
-	f.Named = t.about(&v, q.Named(), named, &f.Own)
-	f.Reserved = t.about(&v, q.Reservation, reserved, &f.Own)
 }
 
 // countOf returns the point by which the leases at the point of v are counted, 0 if there are none.
