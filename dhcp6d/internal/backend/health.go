@@ -336,37 +336,55 @@ func (s *Set) judgeKeaLocked(m *member, at int64, missed bool) {
 		m.silence.reset(at)
 		m.retry.trying, m.retry.next = false, at
 		s.changeLocked(m, Up, none, at)
-	case was == Down && m.heard.Load() > max(m.refused.Load(), m.silence.since):
-		s.changeLocked(m, Up, none, at)
-	case was == Down && at >= m.retry.next:
-		m.retry.trying, m.retry.since, m.retry.next = true, at, at
-		m.trial.count.Store(0)
-		s.nextLocked(m, at)
-		m.health.set(Trial)
 	case was == Down:
+		s.judgeDownLocked(m, at)
 	case last && (missed || refused || (m.heard.Load() == 0 && m.silence.count >= neverHeard)):
-		m.silence.reset(at)
-		m.silentAt = at
-		why := silent
-		if refused {
-			why = refuses
-		}
-		s.logNewTroubleLocked(m, why, at)
-		if len(m.addrs) > 1 {
-			m.retry.next = at // a refusal from before says nothing of the next address
-			s.nextLocked(m, at)
-		}
+		s.lastIsSilentLocked(m, at, refused)
 	case refused:
 		s.downLocked(m, at, min(max(refusedTrial, 2*m.retry.pause), trialAfter), refuses)
 	case missed:
 		s.downLocked(m, at, trialAfter, silent)
 	case was == Up && m.heard.Load() >= m.silence.since:
-		if m.retry.trying || (m.silentAt != 0 && m.heard.Load() > m.silentAt) {
-			m.silentAt, m.logged.trouble = 0, none
-			s.log.Info("backend is up", "backend", m.Name)
-		}
-		m.retry.trying, m.retry.pause = false, 0
+		s.keaAnswersLocked(m)
 	}
+}
+
+// judgeDownLocked takes a Kea that is Down up if it was heard, or begins its next trial.
+func (s *Set) judgeDownLocked(m *member, at int64) {
+	switch {
+	case m.heard.Load() > max(m.refused.Load(), m.silence.since):
+		s.changeLocked(m, Up, none, at)
+	case at >= m.retry.next:
+		m.retry.trying, m.retry.since, m.retry.next = true, at, at
+		m.trial.count.Store(0)
+		s.nextLocked(m, at)
+		m.health.set(Trial)
+	}
+}
+
+// lastIsSilentLocked notes that the last Kea that is left does not answer. It stays Up, and its
+// next address is tried.
+func (s *Set) lastIsSilentLocked(m *member, at int64, refused bool) {
+	m.silence.reset(at)
+	m.silentAt = at
+	why := silent
+	if refused {
+		why = refuses
+	}
+	s.logNewTroubleLocked(m, why, at)
+	if len(m.addrs) > 1 {
+		m.retry.next = at // a refusal from before says nothing of the next address
+		s.nextLocked(m, at)
+	}
+}
+
+// keaAnswersLocked notes that a Kea that is Up answers. It ends a trial.
+func (s *Set) keaAnswersLocked(m *member) {
+	if m.retry.trying || (m.silentAt != 0 && m.heard.Load() > m.silentAt) {
+		m.silentAt, m.logged.trouble = 0, none
+		s.log.Info("backend is up", "backend", m.Name)
+	}
+	m.retry.trying, m.retry.pause = false, 0
 }
 
 // downLocked takes a Kea down until its next trial. The end of a trial that failed is not logged.
