@@ -77,45 +77,77 @@ func (u *Up) forget() {
 }
 
 // follow makes the record of a datagram, if somebody follows its subscriber. It is called only
-// while there are watches. It parses the datagram again, because one that was dropped early was not
-// parsed as a whole.
+// while there are watches.
 func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 	if u.set.Servers != nil && isReply(in) {
 		u.followReply(in, f, why)
 		return
 	}
-	traits, packet, message := &u.seen.traits, &u.seen.packet, &u.seen.message
-	*traits = trace.Traits{Source: in.Peer.Addr()}
-	var carried []byte
-	readable := false
-	unread := packet.Parse(in.Data)
-	if unread == drop.None {
-		traits.Chain = packet
-		if packet.Message().Type() == dhcp6.DHCPv4Query {
-			carried, _ = packet.Message().DHCPv4()
-			if readable = message.Parse(carried) == drop.None; readable {
-				traits.Read(message)
-			}
-		}
-	}
-	to := u.tracing.Of(traits, u.now)
+	c := u.lookAgain(in)
+	to := u.tracing.Of(&u.seen.traits, u.now)
 	if len(to) == 0 {
 		return
 	}
+	r := u.record(in, c)
+	u.sayWay(r)
+	switch f {
+	case dropped:
+		u.sayDrop(r, in, why)
+	case silent:
+		r.Say("no answer (%s): %s", u.silence.Label(), u.silence.Meaning())
+	case forwarded, answered, passed:
+		u.keepRecord(r, to, f)
+		return
+	}
+	to.Send(r)
+}
+
+// content is what a datagram holds, as far as it can be parsed.
+type content struct {
+	parsed   bool   // as DHCPv6
+	carried  []byte // the DHCPv4 message, nil if there is none
+	readable bool   // the DHCPv4 message can be parsed
+}
+
+// lookAgain parses a datagram once more, because one that was dropped early was not parsed as a
+// whole. It sets what watches go by.
+func (u *Up) lookAgain(in *udp.Packet) (c content) {
+	traits, packet, message := &u.seen.traits, &u.seen.packet, &u.seen.message
+	*traits = trace.Traits{Source: in.Peer.Addr()}
+	if packet.Parse(in.Data) != drop.None {
+		return c
+	}
+	c.parsed, traits.Chain = true, packet
+	if packet.Message().Type() == dhcp6.DHCPv4Query {
+		c.carried, _ = packet.Message().DHCPv4()
+		if c.readable = message.Parse(c.carried) == drop.None; c.readable {
+			traits.Read(message)
+		}
+	}
+	return c
+}
+
+// record begins the record of a datagram: how it was received, and what it holds.
+func (u *Up) record(in *udp.Packet, c content) *trace.Record {
 	name := fmt.Sprintf("interface %d, which is not served", in.Interface)
-	ifc := u.served.ByIndex(in.Interface)
-	if ifc != nil {
+	if ifc := u.served.ByIndex(in.Interface); ifc != nil {
 		name = ifc.Name
 	}
 	r := &trace.Record{
-		Time: u.now, Daemon: "dhcp6d", Message: trace.Octets(carried),
+		Time: u.now, Daemon: "dhcp6d", Message: trace.Octets(c.carried),
 		In: trace.NewDatagram(u.now, trace.Link, name, true, trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
 	}
 	r.Say("received by %s from %v, sent to %v, %d octets", name, in.Peer, in.Local, len(in.Data))
-	if unread == drop.None {
-		sayRelays(r, packet, u.path)
-		sayMessage(r, packet, message, readable)
+	if c.parsed {
+		sayRelays(r, &u.seen.packet, u.path)
+		sayMessage(r, &u.seen.packet, &u.seen.message, c.readable)
 	}
+	return r
+}
+
+// sayWay adds steps about the hooks that a datagram has passed, and about the backend that was
+// chosen for it.
+func (u *Up) sayWay(r *trace.Record) {
 	if u.event.Interface != "" {
 		sayHooks(r, string(event.Buffer6Receive), u.set.Hooks.Buffer6Receive.Names(), &u.event)
 	}
@@ -128,18 +160,23 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 	if u.to.Backend != nil {
 		r.Say("goes to the dhcp4d %s at %v: %v", u.to.Name, u.to.Addr, u.to.Why)
 	}
+}
+
+// sayDrop adds steps about why a datagram was dropped.
+func (u *Up) sayDrop(r *trace.Record, in *udp.Packet, why drop.Reason) {
+	sayCulprit(r, &u.event)
+	switch why {
+	case drop.NoBackend, drop.OwnerDown, drop.QueueFull:
+		r.Say("backends: %s", u.Backends)
+	case drop.Stale:
+		r.Say("it had waited for %v in the socket", u.waited(in).Round(time.Millisecond))
+	}
+	endWithDrop(r, why)
+}
+
+// keepRecord keeps the record of a datagram until what was made of it has left with the batch.
+func (u *Up) keepRecord(r *trace.Record, to trace.Watches, f fate) {
 	switch f {
-	case dropped:
-		sayCulprit(r, &u.event)
-		switch why {
-		case drop.NoBackend, drop.OwnerDown, drop.QueueFull:
-			r.Say("backends: %s", u.Backends)
-		case drop.Stale:
-			r.Say("it had waited for %v in the socket", u.waited(in).Round(time.Millisecond))
-		}
-		endWithDrop(r, why)
-	case silent:
-		r.Say("no answer (%s): %s", u.silence.Label(), u.silence.Meaning())
 	case forwarded:
 		at := len(u.queries.packets) - 1
 		for u.queries.paths[at].probe {
@@ -148,7 +185,6 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 		u.tracedQueries = append(u.tracedQueries, traced{
 			at: at, to: to, record: r, socket: trace.IPC, bound: u.Trace.IPC, sent: "sent to the dhcp4d " + u.to.Name,
 		})
-		return
 	case answered:
 		at := len(u.answers.packets) - 1
 		p := &u.answers.packets[at]
@@ -156,7 +192,6 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 			at: at, to: to, record: r, socket: trace.Link, bound: u.Trace.Link, ifc: nameOf(u.served, p.Interface),
 			sent: fmt.Sprintf("answered by dhcp6d itself, sent to %v", p.Peer),
 		})
-		return
 	case passed:
 		n := u.set.Servers.Len()
 		for i := range n {
@@ -166,9 +201,7 @@ func (u *Up) follow(in *udp.Packet, f fate, why drop.Reason) {
 			at: len(u.passed.packets) - n, copies: n - 1, to: to, record: r, socket: trace.Link, bound: u.Trace.Link,
 			sent: "sent",
 		})
-		return
 	}
-	to.Send(r)
 }
 
 // followReply is follow for a Relay-reply.
