@@ -119,6 +119,9 @@ func TestALineIsWhatEncodingJSONWrites(t *testing.T) {
 		if r.IntN(4) == 0 {
 			e.Binding.Expires = lease.Never
 		}
+		if r.IntN(2) == 0 {
+			e.Binding.RemoteID = octets(5)
+		}
 		for range r.IntN(3) {
 			e.Relays = append(e.Relays, event.Relay{LinkAddress: addr(), PeerAddress: addr(), InterfaceID: octets(5), RemoteID: octets(5)})
 		}

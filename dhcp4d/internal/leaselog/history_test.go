@@ -110,6 +110,17 @@ func TestTenures(t *testing.T) {
 	}
 }
 
+// A line about a change that no query has caused has no relays, but the Remote-Id of the lease.
+func TestTheRemoteIDTellsWhereALeaseWasThatOnlyEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	line := said("08:40", "expired", "a", "", "07:00", "08:40")
+	write(t, path, strings.Replace(line, `"start"`, `"remote_id":"6c:69:6e:65","start"`, 1))
+	h, err := ReadHistory(t.Context(), path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
+	if err != nil || len(h.Tenures) != 1 || h.Tenures[0].Where() != `Remote-Id "line"` {
+		t.Errorf("%+v, %v\n%s", h.Tenures, err, line)
+	}
+}
+
 func TestFourClientsInRotatedFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log")

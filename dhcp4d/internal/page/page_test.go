@@ -236,6 +236,17 @@ func TestSearch(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the Remote-Id is shown, once", func(t *testing.T) {
+		has(t, find("line 8"), 200, "interface-id &#34;port 7&#34; at 2001:db8:5::1, Remote-Id 3561:line 8</td>")
+		has(t, get(h, "/leases/"+port), 200, "<dt>Remote-Id</dt><dd>3561:line 8</dd>")
+		has(t, get(h, "/leases/"+line), 200, "<dt>Remote-Id</dt><dd>3561:line 7</dd>")
+		if body := find("line 7").Body.String(); strings.Contains(body, ", Remote-Id 3561:line 7</td>") {
+			t.Error("the point and the Remote-Id are the same, and both are shown")
+		}
+		if body := get(h, "/leases/"+last).Body.String(); strings.Contains(body, "<dt>Remote-Id") {
+			t.Error("a Remote-Id is shown where there is none")
+		}
+	})
 	for name, q := range map[string]string{
 		"first octets of a hardware address": "02:00:5e", "in dots of four": "0200.5e", "with its type": "01:02:00:5e",
 	} {
