@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,25 +70,47 @@ func query(relays []relay) []byte {
 // its client is attached. It asks no daemon: it builds the query and sends it the way of a packet.
 func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	c := &call{ctx: ctx, environ: environ, stdout: stdout, stderr: stderr}
+	q, err := c.readQuestion(args)
+	if err != nil {
+		return helped(err)
+	}
+	conf, err := config.Load(environ)
+	if err != nil {
+		return err
+	}
+	e := &explanation{question: q, conf: &conf, out: stdout}
+	err = e.explain()
+	return cmp.Or(e.failed, err)
+}
+
+// question is a query that flags describe.
+type question struct {
+	facts    network.Facts
+	path     attachment.Path
+	identity network.Identity
+	relays   []relay // the one nearest to dhcp6d first
+	kind     dhcp4.MessageType
+	options  []byte // of the DHCPv4 message
+}
+
+// readQuestion reads the flags of explain.
+func (c *call) readQuestion(args []string) (*question, error) {
 	f := c.flags("explain")
-	var q network.Facts
-	path := attachment.Path{Packet: new(dhcp6.Packet)}
-	var relays []relay
-	var nearest relay // its identifiers
-	var id network.Identity
+	q := &question{path: attachment.Path{Packet: new(dhcp6.Packet)}, kind: dhcp4.Discover}
+	var nearest relay // to the client: its identifiers
 	addr := func(name, about string, into *netip.Addr) {
 		f.Func(name, about, func(s string) (err error) { *into, err = netip.ParseAddr(s); return err })
 	}
 	identifier := func(name, about string, parse func(string) ([]byte, error), into *[]byte) {
 		f.Func(name, about, func(s string) (err error) { *into, err = parse(s); return err })
 	}
-	addr("source", "IPv6 `address` of the client, or of the relay nearest to dhcp6d", &path.Source)
+	addr("source", "IPv6 `address` of the client, or of the relay nearest to dhcp6d", &q.path.Source)
 	f.Func("interface", "`name` of the interface of dhcp6d",
-		func(s string) error { path.Interface = []byte(s); return nil })
-	f.StringVar(&path.Server, "peer", "", "`name` or address of the dhcp6d, as in DHCP4D_IPC_PEERS")
+		func(s string) error { q.path.Interface = []byte(s); return nil })
+	f.StringVar(&q.path.Server, "peer", "", "`name` or address of the dhcp6d, as in DHCP4D_IPC_PEERS")
 	f.Func("relay", "`link-address[,peer-address]` of a relay, :: for none; once for each, the one nearest to dhcp6d first", func(s string) error {
 		r, err := parseRelay(s)
-		relays = append(relays, r)
+		q.relays = append(q.relays, r)
 		return err
 	})
 	believed := f.Int("believed", -1,
@@ -96,145 +119,184 @@ func explain(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		&nearest.interfaceID)
 	identifier("remote-id", "its Remote-Id: `enterprise:text, or 0x and hex`", octets.ParseRemoteID, &nearest.remoteID)
 	identifier("subscriber-id", "its Subscriber-Id: `text, or 0x and hex`", octets.Parse, &nearest.subscriberID)
-	addr("link-selection", "link selection of option 82, an IPv4 `address`", &q.LinkSelection)
-	addr("subnet-selection", "option 118, an IPv4 `address`", &q.SubnetSelection)
-	addr("giaddr", "giaddr, an IPv4 `address`", &q.GIAddr)
-	identifier("client-id", "client identifier in `hex`, to tell a reservation", octets.ParseHex, &id.ClientID)
+	addr("link-selection", "link selection of option 82, an IPv4 `address`", &q.facts.LinkSelection)
+	addr("subnet-selection", "option 118, an IPv4 `address`", &q.facts.SubnetSelection)
+	addr("giaddr", "giaddr, an IPv4 `address`", &q.facts.GIAddr)
+	identifier("client-id", "client identifier in `hex`, to tell a reservation", octets.ParseHex, &q.identity.ClientID)
 	identifier("hw-address", "hardware address of type 1 in any `notation`, to tell a reservation",
-		octets.ParseHWAddress, &id.HWAddr)
-	kind := dhcp4.Discover
+		octets.ParseHWAddress, &q.identity.HWAddr)
 	f.Func("message", "message `type`, such as request; DISCOVER if not given",
-		func(s string) (err error) { kind, err = parseType(s); return err })
-	var options []byte
+		func(s string) (err error) { q.kind, err = parseType(s); return err })
 	f.Func("option", "DHCPv4 option of the query, `name-or-code=value`, the value text, or 0x and hex; once for each", func(s string) (err error) {
-		options, err = appendOption(options, s)
+		q.options, err = appendOption(q.options, s)
 		return err
 	})
 	if err := f.Parse(args); err != nil {
-		return helped(err)
+		return nil, err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("explain: %q is not understood; the query is described by flags, see -h", f.Arg(0))
+		return nil, fmt.Errorf("explain: %q is not understood; the query is described by flags, see -h", f.Arg(0))
 	}
-	switch n := len(relays); {
+	return q, q.locate(&nearest, *believed)
+}
+
+// locate sets the way of the query. Nearest has the identifiers of the relay nearest to the client.
+func (q *question) locate(nearest *relay, believed int) error {
+	switch n := len(q.relays); {
 	case n > 0:
-		last := &relays[n-1]
+		last := &q.relays[n-1]
 		last.interfaceID, last.remoteID, last.subscriberID = nearest.interfaceID, nearest.remoteID, nearest.subscriberID
 	case nearest.interfaceID != nil || nearest.remoteID != nil || nearest.subscriberID != nil:
 		return fmt.Errorf("explain: an identifier of a relay needs a -relay, which may be the address ::, as of a " +
 			"relay without one")
 	}
-	if why := path.Packet.Parse(query(relays)); why != drop.None {
+	if why := q.path.Packet.Parse(query(q.relays)); why != drop.None {
 		return fmt.Errorf("explain: such a query would be dropped: %w", why)
 	}
-	if path.Believed = *believed; path.Believed < 0 || path.Believed > len(relays) {
-		path.Believed = len(relays)
+	if q.path.Believed = believed; believed < 0 || believed > len(q.relays) {
+		q.path.Believed = len(q.relays)
 	}
-	q.Locate(&path)
-	conf, err := config.Load(environ)
-	if err != nil {
+	q.facts.Locate(&q.path)
+	return nil
+}
+
+// explanation is what becomes of a question by a configuration.
+type explanation struct {
+	*question
+	conf   *config.Config
+	out    io.Writer
+	failed error // of out
+
+	looked   expression.Query
+	eval     expression.Evaluator
+	member   expression.Membership
+	rules    *ruling
+	subnet   *network.Subnet // nil: none
+	reserved *network.Reservation
+}
+
+// say writes a line.
+func (e *explanation) say(format string, args ...any) {
+	if _, err := fmt.Fprintf(e.out, format+"\n", args...); e.failed == nil {
+		e.failed = err
+	}
+}
+
+// explain takes the query the way of a packet, and tells of each step.
+func (e *explanation) explain() error {
+	e.sayPoint()
+	if err := e.begin(); err != nil {
 		return err
 	}
-	if path.Source.IsValid() || len(relays) > 0 {
-		if !path.Source.IsValid() {
-			path.Source = netip.IPv6Unspecified()
-		}
-		if _, err := fmt.Fprintf(stdout, "attachment point: %v\n",
-			leasefile.PointOf(path.AppendPoint(nil))); err != nil {
-			return err
-		}
-	}
-	message, err := messageOf(kind, &id, &q, options)
-	if err != nil {
+	if err := e.selectSubnet(); err != nil {
 		return err
 	}
-	looked := expression.Query{Path: &path, Message: message}
-	eval, remembered := new(expression.Evaluator), new(expression.Membership)
-	eval.Begin(looked, conf.Subnets.Classes, remembered)
-	q.Classes = eval
-	rules, err := newRuling(conf.Hooks, stdout)
-	if err != nil {
-		return err
-	}
-	rules.event.Message, rules.event.Evaluator = message, eval
-	if err := rules.leavesOut(conf.Hooks, kind); err != nil {
-		return err
-	}
-	if err := rules.at(event.Pkt4Receive); err != nil {
-		return err
-	}
-	selector := network.NewSelector(conf.Subnets)
-	for _, line := range selector.Explain(&q) {
-		if _, err := fmt.Fprintln(stdout, line); err != nil {
-			return err
-		}
-	}
-	id.HWType, id.LinkAddress, id.InterfaceID, id.RemoteID = 1, q.LinkAddress, q.InterfaceID, q.RemoteID
-	sub := selector.Select(&q).Subnet
-	var reserved *network.Reservation
-	if rules.event.Subnet = sub; sub != nil {
-		if err := rules.at(event.Subnet4Select); err != nil {
-			return err
-		}
-	}
-	if sub != nil && sub.IgnoresID(eval) && len(id.HWAddr) > 0 {
-		id.ClientID = nil
-		if _, err = fmt.Fprintln(stdout, "identity: the hardware address alone is the client"); err != nil {
-			return err
-		}
-	}
-	if sub != nil {
-		reserved = sub.Reservations.Of(&id, eval)
-		for _, other := range sub.Link {
-			if reserved == nil {
-				reserved = other.Reservations.Of(&id, eval)
-			}
-		}
-	}
-	if reserved != nil {
-		kept := "the client"
-		switch {
-		case reserved.ByPoint():
-			kept = "the attachment point"
-		case reserved.ByFlex():
-			kept = "this value of flex-id"
-		case reserved.ByClass():
-			kept = "clients of its class"
-		}
-		what := "no address"
-		if reserved.Addr.IsValid() {
-			what = reserved.Addr.String()
-		}
-		if _, err = fmt.Fprintf(stdout, "reservation: %s is kept for %s\n", what, kept); err != nil {
-			return err
-		}
-	}
-	looked.Known = reserved != nil
-	eval.Begin(looked, conf.Subnets.Classes, remembered)
-	if _, err = fmt.Fprintf(stdout, "classes: %s\n", conf.Subnets.ExplainClasses(sub, eval)); err != nil {
-		return err
-	}
-	if sub == nil {
+	e.findReservation()
+	e.looked.Known = e.reserved != nil
+	e.eval.Begin(e.looked, e.conf.Subnets.Classes, &e.member)
+	e.say("classes: %s", e.conf.Subnets.ExplainClasses(e.subnet, &e.eval))
+	if e.subnet == nil {
 		return errNoSubnet
 	}
-	if said := refusal(sub, reserved, eval); said != "" {
-		if _, err = fmt.Fprintf(stdout, "refused: %s\n", said); err != nil {
-			return err
-		}
-	}
-	if sub.LimitBy != nil && sub.Limit > 0 {
-		by := "the attachment point"
-		if name, ok := sub.LimitBy.Octets(eval); ok && len(name) > 0 {
-			by = octets.Show(name)
-		}
-		if _, err = fmt.Fprintf(stdout, "limit: %d, counted by %s\n", sub.Limit, by); err != nil {
-			return err
-		}
-	}
-	if kind == dhcp4.Discover {
-		return rules.at(event.Lease4Select)
+	e.sayLimits()
+	if e.kind == dhcp4.Discover {
+		return e.rules.at(event.Lease4Select)
 	}
 	return nil
+}
+
+// sayPoint tells where the client is attached, if the flags say that.
+func (e *explanation) sayPoint() {
+	if !e.path.Source.IsValid() && len(e.relays) == 0 {
+		return
+	}
+	if !e.path.Source.IsValid() {
+		e.path.Source = netip.IPv6Unspecified()
+	}
+	e.say("attachment point: %v", leasefile.PointOf(e.path.AppendPoint(nil)))
+}
+
+// begin makes the message, has expressions look at it, and runs the rules at pkt4_receive.
+func (e *explanation) begin() error {
+	message, err := messageOf(e.kind, &e.identity, &e.facts, e.options)
+	if err != nil {
+		return err
+	}
+	e.looked = expression.Query{Path: &e.path, Message: message}
+	e.eval.Begin(e.looked, e.conf.Subnets.Classes, &e.member)
+	e.facts.Classes = &e.eval
+	if e.rules, err = newRuling(e.conf.Hooks, e.out); err != nil {
+		return err
+	}
+	e.rules.event.Message, e.rules.event.Evaluator = message, &e.eval
+	if err := e.rules.leavesOut(e.conf.Hooks, e.kind); err != nil {
+		return err
+	}
+	return e.rules.at(event.Pkt4Receive)
+}
+
+// selectSubnet selects the subnet, and runs the rules at subnet4_select.
+func (e *explanation) selectSubnet() error {
+	selector := network.NewSelector(e.conf.Subnets)
+	for _, line := range selector.Explain(&e.facts) {
+		e.say("%s", line)
+	}
+	e.subnet = selector.Select(&e.facts).Subnet
+	if e.rules.event.Subnet = e.subnet; e.subnet == nil {
+		return nil
+	}
+	return e.rules.at(event.Subnet4Select)
+}
+
+// findReservation finds the reservation of the client, and tells of it.
+func (e *explanation) findReservation() {
+	if e.subnet == nil {
+		return
+	}
+	id := &e.identity
+	id.HWType, id.LinkAddress, id.InterfaceID, id.RemoteID = 1, e.facts.LinkAddress, e.facts.InterfaceID, e.facts.RemoteID
+	if e.subnet.IgnoresID(&e.eval) && len(id.HWAddr) > 0 {
+		id.ClientID = nil
+		e.say("identity: the hardware address alone is the client")
+	}
+	e.reserved = e.subnet.Reservations.Of(id, &e.eval)
+	for _, other := range e.subnet.Link {
+		if e.reserved == nil {
+			e.reserved = other.Reservations.Of(id, &e.eval)
+		}
+	}
+	if e.reserved == nil {
+		return
+	}
+	kept := "the client"
+	switch {
+	case e.reserved.ByPoint():
+		kept = "the attachment point"
+	case e.reserved.ByFlex():
+		kept = "this value of flex-id"
+	case e.reserved.ByClass():
+		kept = "clients of its class"
+	}
+	what := "no address"
+	if e.reserved.Addr.IsValid() {
+		what = e.reserved.Addr.String()
+	}
+	e.say("reservation: %s is kept for %s", what, kept)
+}
+
+// sayLimits tells whether the client is refused, and what its leases are counted by.
+func (e *explanation) sayLimits() {
+	if said := refusal(e.subnet, e.reserved, &e.eval); said != "" {
+		e.say("refused: %s", said)
+	}
+	if e.subnet.LimitBy == nil || e.subnet.Limit == 0 {
+		return
+	}
+	by := "the attachment point"
+	if name, ok := e.subnet.LimitBy.Octets(&e.eval); ok && len(name) > 0 {
+		by = octets.Show(name)
+	}
+	e.say("limit: %d, counted by %s", e.subnet.Limit, by)
 }
 
 // refusal says how a query is refused by its classes or its reservation, "" if it is not.
