@@ -55,6 +55,7 @@ type basis struct {
 	knows  uint64       // of a NAK: the last group whose refused records were known when it was decided
 	query  []byte       // the datagram without its signature; nil: it is not decided again
 	kept   *parkedQuery // what hooks have made of the query; nil: there were none
+	again  uint8        // how often the query was decided again
 }
 
 // The records of an answer that has none of its own, because its query has changed nothing.
@@ -168,7 +169,7 @@ func (r *Replies) drop(why int, again *Again, gone func(on *basis) bool) (n int)
 		if gone(&on) {
 			p := r.packets[i]
 			p.Data = on.query
-			if on.query != nil && again.put(p, on.kept) {
+			if on.query != nil && again.put(p, on.kept, on.again+1) {
 				r.retrace(i, decidedAgain)
 				continue
 			}

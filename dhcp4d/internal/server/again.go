@@ -10,7 +10,7 @@ import (
 // another dhcp4d has changed the lease that they rest on. The book knows by then who has the lease.
 // So the client gets at once what a retransmission would get, which is mostly a NAK. The committer
 // puts queries in, and the packet loop takes them into its next batch, with what the hooks up to
-// subnet4_select have made of them. If that answer cannot leave either, it is dropped.
+// subnet4_select have made of them. An answer that cannot leave after so many decisions is dropped.
 type Again struct {
 	queue chan *place
 	wake  func()
@@ -19,15 +19,21 @@ type Again struct {
 	ended bool // guarded by mu; nobody will take what is put in
 }
 
-// mostAgain bounds the queries that wait to be decided again. What is more is dropped.
-const mostAgain = 256
+const (
+	// mostAgain bounds the queries that wait to be decided again. What is more is dropped.
+	mostAgain = 256
+	// mostTimes is how often a query is decided again. While few addresses are free, their leases
+	// may change between two decisions. Clients wait for seconds before they repeat a message.
+	mostTimes = 3
+)
 
 // NewAgain returns an Again without queries. Wake wakes the packet loop.
 func NewAgain(wake func()) *Again { return &Again{queue: make(chan *place, mostAgain), wake: wake} }
 
-// put puts a copy of a query in. Kept is what hooks have made of it, nil if there were none. It
-// returns false if there is no room, if the packet loop has ended, or if a is nil.
-func (a *Again) put(in udp.Packet, kept *parkedQuery) bool {
+// put puts a copy of a query in. Times is how often it was decided again, this time included. Kept
+// is what hooks have made of it, nil if there were none. It returns false if there is no room, if
+// the packet loop has ended, or if a is nil.
+func (a *Again) put(in udp.Packet, kept *parkedQuery, times uint8) bool {
 	if a == nil {
 		return false
 	}
@@ -36,7 +42,7 @@ func (a *Again) put(in udp.Packet, kept *parkedQuery) bool {
 	if kept != nil {
 		p.More.copy(kept)
 	}
-	p.More.again = true
+	p.More.again = times
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {

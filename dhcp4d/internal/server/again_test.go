@@ -66,7 +66,7 @@ func TestD4_26TheClientOfARefusedRecordIsToldSoAtOnce(t *testing.T) {
 	}
 }
 
-func TestDB_9_AQueryIsDecidedAgainOnce(t *testing.T) {
+func TestDB_9_AQueryIsDecidedAgainAFewTimes(t *testing.T) {
 	b := newBench(t)
 	s := b.several(t)
 	b.again(9)
@@ -79,9 +79,11 @@ func TestDB_9_AQueryIsDecidedAgainOnce(t *testing.T) {
 		})
 	})
 	b.server.batch([]udp.Packet{{Data: frame(t, query(message(dhcp4.Request, 7, addrOption(dhcp4.OptRequestedAddress, address.String()))), direct), Peer: sixd}})
-	b.waits(t, 1)
-	b.server.batch(nil)
-	eventually(t, "the second answer is dropped", func() bool {
+	for range mostTimes {
+		b.waits(t, 1)
+		b.server.batch(nil)
+	}
+	eventually(t, "the last answer is dropped", func() bool {
 		return b.sum(t, "dhcp4d_packets_dropped_total", "reason=lease_changed") == 1
 	})
 	b.waits(t, 0)

@@ -30,7 +30,7 @@ const (
 type parkedQuery struct {
 	set    *Settings // whose hooks it has passed
 	passed passed
-	again  bool // it was not parked but answered, and is decided once more: see Again
+	again  uint8 // it was not parked but answered, and is decided again for this time: see Again
 	member expression.Membership
 	octets []byte // of the message, if hooks at buffer4_receive have changed it
 
@@ -44,7 +44,7 @@ type parkedQuery struct {
 
 // copy makes p a copy of from that shares no memory with it.
 func (p *parkedQuery) copy(from *parkedQuery) {
-	p.set, p.passed, p.again = from.set, from.passed, from.again
+	p.set, p.passed = from.set, from.passed
 	p.member.Copy(&from.member)
 	p.octets = append(p.octets[:0], from.octets...)
 	p.address, p.pool, p.leaseTime = from.address, from.pool, from.leaseTime
@@ -173,13 +173,13 @@ func (s *Server) recall(q *exchange) {
 		if len(was.More.octets) > 0 {
 			q.octets.Changed, q.event.Data = true, was.More.octets
 		}
-		if was.More.again {
+		if was.More.again > 0 {
 			q.event.Verdict = was.More.verdict
 		} else {
 			q.event.Outcome, q.event.Told = was.Outcome, was.More.verdict
 		}
 	}
-	if was.More.again {
+	if was.More.again > 0 {
 		if s.tracing != nil {
 			q.notes.Lines = append(q.notes.Lines, "decided again, by what another dhcp4d has changed")
 		}

@@ -589,8 +589,13 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, why
 	}
 	if waits {
-		if s.Commits.Shared() && (q.was == nil || !q.was.More.again) {
-			on.query, on.kept = s.group.Replies.keep(q)
+		if s.Commits.Shared() {
+			if q.was != nil {
+				on.again = q.was.More.again
+			}
+			if on.again < mostTimes {
+				on.query, on.kept = s.group.Replies.keep(q)
+			}
 		}
 		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.from.Link, on)
 		return waiting, drop.None
