@@ -75,7 +75,7 @@ demo: build ## show clients that get leases on a throw-away IPv6-only network; n
 
 test: build clients ## unit tests with the race detector, fuzz seeds, end-to-end tests in network namespaces
 	go test $(RACE) -p $(ATONCE) -shuffle=on ./test/... $(filter-out ./test/...,$(PACKAGES))
-	go test -tags budget -run Budget ./shared/{attachment,dhcp4,dhcp6,ipc,expression,outside,spool,document} ./dhcp4d/internal/{server,hooks,radius,kea,config} ./dhcp6d/internal/{server,hooks,config,listen} ./clients/relay # work for each octet
+	go test -tags budget -run Budget ./shared/{attachment,dhcp4,dhcp6,ipc,expression,outside,spool,document} ./dhcp4d/internal/{server,hooks,radius,kea,leasefile,leaselog,config} ./dhcp6d/internal/{server,hooks,config,listen} ./clients/relay # work for each octet
 ifdef RACE
 	go test -shuffle=on ./dhcp4d/internal/store/{disk,journal,pebble} # exhaustive without the race detector only
 	go test -run Allocations ./shared/expression # with the race detector package regexp allocates

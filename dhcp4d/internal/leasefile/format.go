@@ -15,6 +15,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Format is a form of many leases.
@@ -197,6 +198,9 @@ func readCSV(r io.Reader, fn func(line int, l *Lease, err error) error) error {
 		}
 		var line int
 		var l Lease
+		for _, f := range fields {
+			budget.Spend(1 + len(f))
+		}
 		if err == nil {
 			line, _ = c.FieldPos(0)
 			l, err = parseLine(fields)
@@ -272,6 +276,7 @@ func readNDJSON(r io.Reader, fn func(line int, l *Lease, err error) error) error
 		if len(s.Bytes()) == 0 {
 			continue
 		}
+		budget.Spend(len(s.Bytes()))
 		var l Lease
 		err := json.Unmarshal(s.Bytes(), &l)
 		if err := fn(line, &l, err); err != nil {

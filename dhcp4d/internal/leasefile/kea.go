@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // The lease files of kea-dhcp4 are the CSV of its memfile backend, as Kea 1.0 to 3.x writes it.
@@ -152,6 +153,7 @@ func readKea(r io.Reader, fn func(line int, l *keaLease, err error) error) error
 		if text == "" {
 			continue
 		}
+		budget.Spend(len(text))
 		l, err := c.parse(strings.Split(text, ","))
 		if err := fn(line, &l, err); err != nil {
 			return err
@@ -216,6 +218,7 @@ func parseKeaOctets(s string) ([]byte, error) {
 	parts := strings.Split(s, ":")
 	b := make([]byte, len(parts))
 	for i, p := range parts {
+		budget.Spend(1)
 		n, err := strconv.ParseUint(p, 16, 8)
 		if err != nil || len(p) > 2 {
 			return nil, fmt.Errorf("%.60q is not octets in hexadecimal", s)

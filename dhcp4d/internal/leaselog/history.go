@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
 // Relay is one relay level, as a line has it. Identifiers are hexadecimal.
@@ -116,13 +117,13 @@ type History struct {
 // The newest files are read first. When ctx ends, the rest is left out, and the error says so.
 func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) (History, error) {
 	var h History
-	var lines []line
-	names, err := files(path)
+	var files [][]line // the newest first
+	names, err := filesOf(path)
 	errs := []error{err}
 	for _, name := range slices.Backward(names) {
 		var own []line
 		err := h.read(ctx, name, a, &own)
-		lines = append(own, lines...)
+		files = append(files, own)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading %s: %w", name, err))
 		}
@@ -130,6 +131,8 @@ func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) 
 			break
 		}
 	}
+	slices.Reverse(files)
+	lines := slices.Concat(files...)
 	// A copy of a file, or one that has just been compressed, has the same lines. Of those that
 	// stand for renewals since the same line, the one that knows most is kept.
 	slices.SortStableFunc(lines, func(a, b line) int { return a.Time.Compare(b.Time) })
@@ -146,8 +149,8 @@ func ReadHistory(ctx context.Context, path string, a netip.Addr, now time.Time) 
 	return h, errors.Join(errs...)
 }
 
-// files returns the files of a log, the oldest first.
-func files(path string) ([]string, error) {
+// filesOf returns the files of a log, the oldest first.
+func filesOf(path string) ([]string, error) {
 	type file struct {
 		name    string
 		changed time.Time
@@ -158,14 +161,16 @@ func files(path string) ([]string, error) {
 		return nil, err
 	}
 	var found []file
+	there := map[string]bool{}
 	for _, e := range entries {
+		budget.Spend(1)
 		name := filepath.Join(filepath.Dir(path), e.Name())
 		suffix, ours := strings.CutPrefix(name, path)
 		plain, zipped := strings.CutSuffix(name, compressed)
 		switch {
 		case !ours || (suffix != "" && suffix[0] != '-' && suffix[0] != '.') || strings.HasSuffix(name, unfinished):
 			continue
-		case zipped && slices.ContainsFunc(found, func(f file) bool { return f.name == plain }):
+		case zipped && there[plain]:
 			continue // it is being compressed
 		}
 		info, err := os.Stat(name)
@@ -186,7 +191,7 @@ func files(path string) ([]string, error) {
 		if at, ok := rotatedAt(path, name); ok {
 			changed = at
 		}
-		found = append(found, file{name, changed})
+		found, there[name] = append(found, file{name, changed}), true
 	}
 	slices.SortStableFunc(found, func(a, b file) int {
 		// The log itself is the newest, whenever it was changed.
@@ -234,10 +239,12 @@ func (h *History) read(ctx context.Context, name string, a netip.Addr, lines *[]
 	s.Buffer(make([]byte, 64<<10), maxLine)
 	began := false
 	for s.Scan() {
+		budget.Spend(len(s.Bytes()))
 		about := bytes.Contains(s.Bytes(), mark)
 		if began && !about {
 			continue
 		}
+		budget.Spend(len(s.Bytes()))
 		var l line
 		if err := json.Unmarshal(s.Bytes(), &l); err != nil || l.Time.IsZero() {
 			if about {
