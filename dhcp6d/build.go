@@ -61,23 +61,51 @@ type instance struct {
 func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 	d := &instance{rt: rt, config: c, resolver: net.DefaultResolver,
 		end: ipc.NewEnd(drop.DHCP6D, c.IPCKeys, c.IPCOldPeers)}
-	reg := rt.Registry
+	if err := d.openLink(c); err != nil {
+		return err
+	}
+	defer d.link.Close() //nolint:errcheck // the loops that read it have ended
+	socket, err := d.openIPC(c)
+	if err != nil {
+		return err
+	}
+	defer socket.Close() //nolint:errcheck // the loops that read it have ended
+	toLink, toIPC := writers(rt, "link", d.link.Conn()), writers(rt, "ipc", socket)
+	d.makeBackends(c, toIPC())
 
-	// The link: the DUID, the socket, and the interfaces that it serves.
-	var err error
+	d.hooks = hook.NewHost(rt.Registry, drop.DHCP6D, rt.Panics, rt.Log, hooks.All())
+	defer d.hooks.Close()
+	if err := d.begin(ctx, c); err != nil {
+		return err
+	}
+	tracing := server.Tracing{Hub: new(trace.Hub), Link: d.link.Conn().LocalAddr(), IPC: socket.LocalAddr()}
+	up, down := d.loops(ctx, socket, toLink, toIPC, tracing)
+	parts := d.inOrder(up, down, socket)
+	api, err := d.openAPI(c, tracing.Hub)
+	if err != nil {
+		return err
+	}
+	if api != nil {
+		parts = append(parts, api)
+	}
+	return rt.Run(ctx, parts...)
+}
+
+// openLink opens the clients' side: the DUID, the socket, and the interfaces that it serves.
+func (d *instance) openLink(c config.Config) (err error) {
 	if d.duid, err = answer.DUID(c.StateDir); err != nil {
 		return err
 	}
 	d.link, err = listen.Open(listen.Options{
 		Interfaces: c.Interfaces, Port: c.ServerPort, JoinSite: c.JoinSite,
 		ReceiveBuffer: bufferSize, SendBuffer: bufferSize, Timestamps: true,
-	}, rt.Log.With("package", "listen"))
+	}, d.rt.Log.With("package", "listen"))
 	if err != nil {
 		return err
 	}
-	defer d.link.Close() //nolint:errcheck // the loops that read it have ended
-	reg.MustRegister(d.link.Gauges())
-	interfaces := rt.Ready.Condition("interfaces", "not looked at yet")
+	d.rt.Registry.MustRegister(d.link.Gauges())
+	metric.WatchSocket(d.rt.Registry, drop.DHCP6D, "link", d.link.Conn())
+	interfaces := d.rt.Ready.Condition("interfaces", "not looked at yet")
 	d.link.Watch(func(ok bool, why string) {
 		if ok {
 			interfaces.Met()
@@ -85,49 +113,57 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 			interfaces.Unmet(why)
 		}
 	})
+	return nil
+}
 
-	// The IPC: the socket, and the backends behind it.
+// openIPC opens the socket to the backends.
+func (d *instance) openIPC(c config.Config) (*udp.Conn, error) {
 	socket, err := udp.Listen(udp.Options{
 		Address: c.IPCListen, BothFamilies: true, PacketInfo: c.IPCListen.Addr().IsUnspecified(),
 		Coalesce: true, ReceiveBuffer: bufferSize, SendBuffer: bufferSize,
 		Refused: func(a netip.AddrPort) { d.backends.Refused(a) },
 	})
 	if err != nil {
-		return fmt.Errorf("opening the IPC (DHCP6D_IPC_LISTEN): %w", err)
+		return nil, fmt.Errorf("opening the IPC (DHCP6D_IPC_LISTEN): %w", err)
 	}
-	defer socket.Close() //nolint:errcheck // the loops that read it have ended
-	toLink, toIPC := writers(rt, "link", d.link.Conn()), writers(rt, "ipc", socket)
-	metric.WatchSocket(reg, drop.DHCP6D, "link", d.link.Conn())
-	metric.WatchSocket(reg, drop.DHCP6D, "ipc", socket)
+	metric.WatchSocket(d.rt.Registry, drop.DHCP6D, "ipc", socket)
+	return socket, nil
+}
+
+// makeBackends makes the set of backends. Probe is its writer.
+func (d *instance) makeBackends(c config.Config, probe udp.Writer) {
 	d.backends = backend.New(backend.Options{
-		Log:      rt.Log.With("package", "backend"),
+		Log:      d.rt.Log.With("package", "backend"),
 		Specs:    specs(c.Backends),
 		Ranges:   ranges(c.Ranges),
 		Resolver: net.DefaultResolver,
 		Listen:   c.IPCListen.Addr(),
 		End:      d.end,
-		Probe:    toIPC(),
+		Probe:    probe,
 		Signer:   d.end.NewSigner(),
-		Metrics:  backend.NewMetrics(reg),
+		Metrics:  backend.NewMetrics(d.rt.Registry),
 	})
-	d.backends.Watch(rt.Ready.Condition("backend", "no backend has answered yet"))
+	d.backends.Watch(d.rt.Ready.Condition("backend", "no backend has answered yet"))
+}
 
-	// What a reload replaces.
-	d.hooks = hook.NewHost(reg, drop.DHCP6D, rt.Panics, rt.Log, hooks.All())
-	defer d.hooks.Close()
-	d.passed = pass.NewMetrics(reg)
+// begin puts into effect what a reload replaces later.
+func (d *instance) begin(ctx context.Context, c config.Config) error {
+	d.passed = pass.NewMetrics(d.rt.Registry)
 	d.takeLocked(d.lookUp(ctx, hosts(c.DHCPv6Servers)), time.Now())
 	set, made, err := d.prepare(c)
 	if err != nil {
 		return err
 	}
 	d.use(c, set, made)
-	rt.OnReload(d.reload)
+	d.rt.OnReload(d.reload)
+	return nil
+}
 
-	// The way of a query up, and that of its answer down.
-	upLedger, downLedger := server.NewLedgers(reg)
-	log := rt.Log.With("package", "server")
-	tracing := server.Tracing{Hub: new(trace.Hub), Link: d.link.Conn().LocalAddr(), IPC: socket.LocalAddr()}
+// loops makes the two loops: the way of a query up, and that of its answer down.
+func (d *instance) loops(ctx context.Context, socket *udp.Conn, toLink, toIPC func() udp.Writer,
+	tracing server.Tracing) (*server.Up, *server.Down) {
+	upLedger, downLedger := server.NewLedgers(d.rt.Registry)
+	log := d.rt.Log.With("package", "server")
 	up := &server.Up{
 		Log:        log,
 		Link:       d.link.Conn().NewReader(batchSize),
@@ -151,25 +187,21 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config) error {
 		Ledger:     downLedger,
 		Trace:      tracing,
 	}
-	metric.WatchLink(reg, drop.DHCP6D, metric.Link{
+	metric.WatchLink(d.rt.Registry, drop.DHCP6D, metric.Link{
 		Causes: ipc.Refusals(), Refused: down.Opener.Refused, OldPeers: d.backends.OldPeers,
 	})
-	parts := d.inOrder(up, down, socket)
+	return up, down
+}
 
-	log = rt.Log.With("package", "api")
+// openAPI opens the listener of the API and the page, nil if none is configured.
+func (d *instance) openAPI(c config.Config, hub *trace.Hub) (*access.Server, error) {
+	log := d.rt.Log.With("package", "api")
 	pages := page.New(page.Options{
 		Backends: d.backends.Status, Interfaces: func() page.Interfaces { return d.link.Interfaces() },
-		Trace: tracing.Hub, Metrics: reg, Version: version, Links: c.API.Pages,
+		Trace: hub, Metrics: d.rt.Registry, Version: version, Links: c.API.Pages,
 	})
-	refused := access.NewRefused(reg, metric.Namespace(drop.DHCP6D), log)
-	api, err := c.API.Open(follow.NewHandler(tracing.Hub), pages, refused, log)
-	if err != nil {
-		return err
-	}
-	if api != nil {
-		parts = append(parts, api)
-	}
-	return rt.Run(ctx, parts...)
+	refused := access.NewRefused(d.rt.Registry, metric.Namespace(drop.DHCP6D), log)
+	return c.API.Open(follow.NewHandler(hub), pages, refused, log)
 }
 
 // writers returns a function that makes writers to a socket, which share one log of what the kernel
