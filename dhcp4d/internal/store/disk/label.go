@@ -22,8 +22,8 @@ import (
 //
 // While a new store is being made, the second line ends in ", being made". Such a store has never
 // acknowledged anything. A line "clock mark" means that the store has a clock mark. A line
-// "repaired" behind it means that leases may be missing, see [MustRecover]. A label of format 1 has
-// the first line only.
+// "repaired" behind it means that leases may be missing, see [store.MustRecover]. A label of format
+// 1 has the first line only.
 type label struct {
 	format   int
 	store    ID
