@@ -28,6 +28,7 @@ func TestSeveralKilledUnderLoad(t *testing.T) {
 		w := s.crowd(ackcheck.Config{Clients: 540, Seed: rand.Uint64(), Rest: 7 * time.Second})
 		kills := rounds(t, "DHCP4O6_SEVERAL_KILLS", 8)
 		done, checked := map[string]int{}, 0
+		var deck []int // each is killed as often as every other
 		for left := kills; left > 0; {
 			stop := s.load(w)
 			for range min(left, 8) {
@@ -35,7 +36,11 @@ func TestSeveralKilledUnderLoad(t *testing.T) {
 				before := w.Acks.Load()
 				s.await("an ACK since the last kill", func() bool { return w.Acks.Load() > before })
 				time.Sleep(rand.N(300 * time.Millisecond))
-				done[s.kill(rand.IntN(7))]++
+				if len(deck) == 0 {
+					deck = rand.Perm(7)
+				}
+				done[s.kill(deck[0])]++
+				deck = deck[1:]
 			}
 			before := w.Acks.Load()
 			s.await("an ACK after the last kill", func() bool { return w.Acks.Load() > before })
@@ -194,11 +199,11 @@ func (s *several) kill(which int) string {
 	case which < 2:
 		s.sixes[which].Kill()
 		s.startSix(which)
-		return "dhcp6d"
+		return fmt.Sprint("six", which)
 	case which < 5:
 		s.fours[which-2].Kill()
 		s.startFour(which - 2)
-		return "dhcp4d"
+		return fmt.Sprint("four", which-2)
 	case which == 5:
 		s.database.Kill(s.t)
 		s.database.Restart(s.t)

@@ -19,8 +19,15 @@ const ConnectWithin = 2 * time.Second
 // session are the settings of our sessions. They are set by statements, because PgBouncer refuses
 // them among the parameters of a connection. Load reads millions of rows in one statement, so
 // statements have no time limit there.
+//
+// If a machine or its network fails in the middle of a commit, the server has part of that commit.
+// It keeps the locks on the rows, and waits for the rest. By default it asks after two hours
+// whether anybody is still there. Meanwhile no dhcp4d could change these leases. So it asks after
+// two seconds, if it knows the settings.
 const session = `SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
-	SET statement_timeout = 0; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '5s'`
+	SET statement_timeout = 0; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '5s';
+	SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '2' WHEN 'tcp_keepalives_interval' THEN '1' ELSE '3' END, false)
+	FROM pg_settings WHERE name IN ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')`
 
 // IsURL reports whether a store's URL names a PostgreSQL database.
 func IsURL(url string) bool {

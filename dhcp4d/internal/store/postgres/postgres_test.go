@@ -518,6 +518,26 @@ func TestDB_4_WhoHasLeftCommitsNoMore(t *testing.T) {
 	}
 }
 
+// TestDB_4_TheServerNoticesAMachineThatIsGone: the server asks soon whether anybody is still there,
+// because an unfinished commit keeps locks.
+func TestDB_4_TheServerNoticesAMachineThatIsGone(t *testing.T) {
+	host := fmt.Sprintf("127.83.%d.%d", rand.IntN(256), rand.IntN(256)) // other servers may have port 5432 too
+	s := migrated(t, "listen_addresses="+host)
+	p := openDatabase(t, "postgres://dhcp4d@"+host+"/postgres")
+	defer p.Close()
+	for setting, want := range map[string]string{
+		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
+	} {
+		var got string
+		if err := p.conn.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, %v; want %s", setting, got, err, want)
+		}
+	}
+	if n := s.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_addr IS NOT NULL"); n == "0" {
+		t.Error("no connection is over TCP")
+	}
+}
+
 // TestDB_4_UnknownOutcomesAreSettled loses the answer of commits, and has each settle.
 func TestDB_4_UnknownOutcomesAreSettled(t *testing.T) {
 	s := migrated(t)
