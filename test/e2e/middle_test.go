@@ -68,8 +68,9 @@ var (
 )
 
 // between starts both daemons with keys, and the attacker between them. He keeps what the function
-// says from the first datagram on. If alone is true, dhcp6d need not find its dhcp4d.
-func between(t *testing.T, alone bool, keeps func(passing) bool) *middle {
+// says from the first datagram on. If alone is true, dhcp6d need not find its dhcp4d. Further
+// variables are for both daemons.
+func between(t *testing.T, alone bool, keeps func(passing) bool, env ...string) *middle {
 	t.Helper()
 	m := &middle{bench: network(t, "dhcp6d", "dhcp4d"), keeps: keeps}
 	listen := func(at netip.AddrPort) *net.UDPConn {
@@ -83,8 +84,8 @@ func between(t *testing.T, alone bool, keeps func(passing) bool) *middle {
 	m.toSix, m.toFour = listen(middleSix), listen(middleFour)
 	m.running.Go(func() { m.carry(true, m.toSix) })
 	m.running.Go(func() { m.carry(false, m.toFour) })
-	m.config.Env = []string{"DHCP6D_IPC_KEYS=" + firstKey, "DHCP4D_IPC_KEYS=" + firstKey,
-		"DHCP6D_IPC_BACKENDS=" + middleSix.String(), "DHCP4D_IPC_PEERS=" + middleFour.String()}
+	m.config.Env = append([]string{"DHCP6D_IPC_KEYS=" + firstKey, "DHCP4D_IPC_KEYS=" + firstKey,
+		"DHCP6D_IPC_BACKENDS=" + middleSix.String(), "DHCP4D_IPC_PEERS=" + middleFour.String()}, env...)
 	m.start4()
 	var err error
 	if m.six, err = servers.StartV6(m.Server, servers.Ours, m.config, alone); err != nil {
