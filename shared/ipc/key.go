@@ -19,9 +19,9 @@ type Key struct {
 // remove the old one.
 type Keys []Key
 
-// ParseKeys reads "id:base64,id:base64,…", where id is a number of 32 bits. Blanks around the parts
-// and padding of the base64 do not matter. Empty text is no keys. The error joins one for each
-// mistake and quotes no secret.
+// ParseKeys reads "id:base64,id:base64,…", where id is a number of 32 bits. A line end separates
+// keys too. Blanks around the parts and padding of the base64 do not matter. Empty text is no keys.
+// The error joins one for each mistake and quotes no secret.
 func ParseKeys(text string) (Keys, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -29,7 +29,7 @@ func ParseKeys(text string) (Keys, error) {
 	var keys Keys
 	var errs []error
 	seen := make(map[uint32]int)
-	for i, entry := range strings.Split(text, ",") {
+	for i, entry := range entries(text) {
 		key, err := parseKey(strings.TrimSpace(entry))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("key %d: %w", i+1, err))
@@ -46,6 +46,21 @@ func ParseKeys(text string) (Keys, error) {
 		return nil, keysError{err}
 	}
 	return keys, nil
+}
+
+// entries returns the parts between commas and line ends, without empty lines. A comma may stand
+// before a line end.
+func entries(text string) (all []string) {
+	for line := range strings.Lines(text) {
+		content := strings.TrimSpace(line)
+		if strings.HasSuffix(line, "\n") {
+			content = strings.TrimSuffix(content, ",")
+		}
+		if content != "" {
+			all = append(all, strings.Split(content, ",")...)
+		}
+	}
+	return all
 }
 
 // keysError is what is wrong with keys.

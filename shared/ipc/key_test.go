@@ -13,6 +13,11 @@ func TestParseKeys(t *testing.T) {
 	if err != nil || len(keys) != 2 || keys[0].ID != 7 || string(keys[0].Secret) != "0123" || keys[1].ID != 4294967295 || string(keys[1].Secret) != "01" {
 		t.Errorf("IPC-27 ParseKeys = %v, %v", keys, err)
 	}
+	for _, text := range []string{"7:MDEyMw==\n8:MDE", "7:MDEyMw==\r\n\r\n8:MDE\r\n", "7:MDEyMw==,\n8:MDE\n", "\n 7:MDEyMw==,8:MDE"} {
+		if keys, err := ParseKeys(text); err != nil || len(keys) != 2 || keys[0].ID != 7 || keys[1].ID != 8 {
+			t.Errorf("IPC-27 %q: %v, %v", text, keys, err)
+		}
+	}
 	if keys, err := ParseKeys(" \n"); keys != nil || err != nil {
 		t.Errorf("IPC-27 no keys: %v, %v", keys, err)
 	}
@@ -28,6 +33,7 @@ func TestParseKeys(t *testing.T) {
 		{"no base64", "1:" + secret + "!", []string{"key 1: id 1: secret is not base64"}},
 		{"empty secret", "1:", []string{"key 1: id 1: secret is empty"}},
 		{"empty entry", "1:" + secret + ",", []string{"key 2: no colon"}},
+		{"a comma alone", ",", []string{"key 1: no colon", "key 2: no colon"}},
 		{"twice", "1:" + secret + ",1:" + secret, []string{"key 2: id 1 is that of key 1"}},
 		{"all mistakes at once", "x:" + secret + ",2:,3:" + secret + ",3:" + secret, []string{"key 1:", "key 2:", "key 4:"}},
 	}

@@ -105,7 +105,7 @@ func TestKeys(t *testing.T) {
 			h.Signal(syscall.SIGHUP)
 			time.Sleep(300 * time.Millisecond)
 		}
-		reload(b.four, four, firstKey+","+secondKey)
+		reload(b.four, four, firstKey+"\n"+secondKey) // a line end separates keys as a comma does
 		reload(b.six, six, firstKey+","+secondKey)
 		reload(b.four, four, secondKey+","+firstKey)
 		reload(b.six, six, secondKey+","+firstKey)
