@@ -365,16 +365,6 @@ func startSeveral(t *testing.T, first, last string, names ...string) *shared {
 	return s
 }
 
-// value returns a series of one dhcp4d.
-func (s *shared) value(name, series string) float64 {
-	s.t.Helper()
-	m, err := s.halves[name].Metrics()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return m[series]
-}
-
 // start4 starts one dhcp4d, and waits until dhcp6d uses it.
 func (s *shared) start4(name string) {
 	s.t.Helper()

@@ -132,11 +132,11 @@ func TestLeasesAreFoundByRemoteID(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := filepath.Join(dir, "leases."+c.format)
-		out := run(append(subnets[:len(subnets):len(subnets)], from), "leases", "export", "-store", "-format", c.format)
+		out := run(append(slices.Clip(subnets), from), "leases", "export", "-store", "-format", c.format)
 		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		run(append(subnets[:len(subnets):len(subnets)], c.store), "leases", "import", file)
+		run(append(slices.Clip(subnets), c.store), "leases", "import", file)
 		b.config.Env = append(b.config.Env, c.store)
 		b.start4()
 		finds("from "+from+" by "+c.format+" to "+c.store, "line-9")

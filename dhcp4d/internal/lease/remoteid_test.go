@@ -3,6 +3,7 @@ package lease
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
@@ -32,7 +33,7 @@ func TestRemoteIDBesideThePoint(t *testing.T) {
 		{"the shortest", nil, id[:MinRemoteID], id[:MinRemoteID], id[:MinRemoteID], id[:MinRemoteID]},
 		{"too short", nil, id[:MinRemoteID-1], nil, nil, nil},
 		{"the longest", nil, long, long, long, long},
-		{"too long", nil, append(long[:len(long):len(long)], 'l'), nil, nil, nil},
+		{"too long", nil, append(slices.Clip(long), 'l'), nil, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := Binding{Point: c.point, RemoteID: BesidePoint(c.point, c.id)}
