@@ -133,7 +133,7 @@ func (c *Core) Serve(l Link) []daemon.Component {
 	again := server.NewAgain(l.Wake)
 	acks := &server.Acks{
 		Writer: l.Acks, Signer: l.SignerOfAcks,
-		Ledger: series.NewLedger(), Notifier: c.book.NewNotifier(), Clock: c.clock, Again: again,
+		Ledger: series.NewLedger(), Notifier: c.book.NewNotifier(), Clock: c.clock, Again: again, Refusals: l.Refusals,
 	}
 	c.commits = server.NewCommitter(server.Commits{
 		Store: c.store, Limit: l.GroupSize, Log: c.rt.Log.With("package", "commit"), Metrics: c.storeMetrics,

@@ -9,6 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/leases"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -34,28 +35,30 @@ func (o *outgoing) add(data []byte, by way, kind dhcp4.MessageType) {
 // observers and, if other dhcp4d use the store too, NAKs.
 type Replies struct {
 	outgoing
-	buf     []byte         // of the answers
-	keys    []byte         // of the clients of NAKs
-	queries []byte         // that may have to be decided again
-	kept    []*parkedQuery // what hooks have made of them; memory, of which a group uses some
-	used    int            // of kept
-	unsure  bool           // there are NAKs
-	peers   []*ipc.Peer    // by packet: how it is authenticated
-	bases   []basis        // by packet: what must be durable
-	traced  []traced
-	changes leases.Changes
+	buf      []byte             // of the answers
+	keys     []byte             // of the clients of NAKs
+	queries  []byte             // that may have to be decided again
+	kept     []*parkedQuery     // what hooks have made of them; memory, of which a group uses some
+	used     int                // of kept
+	refusals []refusals.Refusal // of NAKs
+	unsure   bool               // there are NAKs
+	peers    []*ipc.Peer        // by packet: how it is authenticated
+	bases    []basis            // by packet: what must be durable
+	traced   []traced
+	changes  leases.Changes
 }
 
 // basis is what an answer rests on. An ACK rests on the record of its lease. A NAK rests on what
 // was known of the address that the client has named, and of the client's leases.
 type basis struct {
-	id     lease.ID
-	record int          // index into the group's records, or one of the constants
-	client []byte       // of a NAK
-	knows  uint64       // of a NAK: the last group whose refused records were known when it was decided
-	query  []byte       // the datagram without its signature; nil: it is not decided again
-	kept   *parkedQuery // what hooks have made of the query; nil: there were none
-	again  uint8        // how often the query was decided again
+	id      lease.ID
+	record  int          // index into the group's records, or one of the constants
+	client  []byte       // of a NAK
+	knows   uint64       // of a NAK: the last group whose refused records were known when it was decided
+	query   []byte       // the datagram without its signature; nil: it is not decided again
+	kept    *parkedQuery // what hooks have made of the query; nil: there were none
+	again   uint8        // how often the query was decided again
+	refusal int          // of a NAK that is noted: its number in the refusals of the group, from 1
 }
 
 // The records of an answer that has none of its own, because its query has changed nothing.
@@ -77,7 +80,7 @@ func (r *Replies) Reset() {
 	for _, k := range r.kept[:r.used] {
 		k.set = nil
 	}
-	r.queries, r.used = r.queries[:0], 0
+	r.queries, r.used, r.refusals = r.queries[:0], 0, r.refusals[:0]
 	r.buf, r.keys, r.unsure, r.peers, r.bases = r.buf[:0], r.keys[:0], false, r.peers[:0], r.bases[:0]
 	r.changes.Reset()
 }
@@ -111,6 +114,24 @@ func (r *Replies) keep(q *exchange) (query []byte, kept *parkedQuery) {
 	r.used++
 	kept.copy(&q.kept)
 	return query, kept
+}
+
+// refuse notes whom the last answer, a NAK, refuses.
+func (r *Replies) refuse(whom refusals.Refusal) {
+	r.refusals = append(r.refusals, whom)
+	r.bases[len(r.bases)-1].refusal = len(r.refusals)
+}
+
+// noted adds those to recent whose NAKs leave.
+func (r *Replies) noted(recent *refusals.Recent) {
+	if len(r.refusals) == 0 {
+		return
+	}
+	for i := range r.bases {
+		if n := r.bases[i].refusal; n > 0 {
+			recent.Add(&r.refusals[n-1])
+		}
+	}
 }
 
 // add adds the answer buf[start:] and returns buf. It leaves room for the trailer behind the
@@ -194,7 +215,8 @@ type Acks struct {
 	Ledger   *Ledger
 	Notifier *leases.Notifier
 	Clock    *clock.Clock
-	Again    *Again // nil: nothing is decided again
+	Again    *Again           // nil: nothing is decided again
+	Refusals *refusals.Recent // that of the server
 
 	refused []lease.ID // in the group before
 }
@@ -269,6 +291,7 @@ func (a *Acks) done(g *commit.Group[*Replies], err error) {
 		if r.unsure && (g.Blind || len(g.Foreign.Records) > 0) {
 			a.Ledger.changed(r.dropChanged(g.Foreign.Records, g.Blind, a.Again))
 		}
+		r.noted(a.Refusals)
 		now := a.Clock.Wall()
 		for i := range r.packets {
 			r.packets[i].Data, _ = a.Signer.Append(r.packets[i].Data, 0, r.peers[i], now) // cannot fail: we have opened its query

@@ -261,8 +261,8 @@ func refuses(why drop.Reason) bool {
 	return false
 }
 
-// refuse notes that a client was refused, with a reason or by a NAK.
-func (s *Server) refuse(q *exchange, why drop.Reason) {
+// refusalOf returns that the client of a query was refused, with a reason or by a NAK.
+func (s *Server) refusalOf(q *exchange, why drop.Reason) refusals.Refusal {
 	r := refusals.Refusal{Time: s.received.Unix(), Link: q.client.where.LinkAddress, Source: q.client.path.Client(),
 		Why: why}
 	if q.chosen.Subnet != nil {
@@ -272,7 +272,7 @@ func (s *Server) refuse(q *exchange, why drop.Reason) {
 		r.Nak = q.decided.Why
 	}
 	r.SetHWAddr(q.message.CHAddr())
-	s.Refusals.Add(&r)
+	return r
 }
 
 // exchangeAt returns the memory for the i-th query of a batch.
@@ -294,8 +294,14 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 	case silent:
 		s.logSilent(q)
 	}
-	if s.Refusals != nil && (refuses(why) || (f == answered && q.decided.Kind == lease.Nak)) {
-		s.refuse(q, why)
+	if nak := q.decided.Kind == lease.Nak; s.Refusals != nil {
+		switch {
+		case refuses(why), f == answered && nak:
+			r := s.refusalOf(q, why)
+			s.Refusals.Add(&r)
+		case f == waiting && nak:
+			s.group.Replies.refuse(s.refusalOf(q, why))
+		}
 	}
 	if s.tracing != nil {
 		s.follow(q, f, why)

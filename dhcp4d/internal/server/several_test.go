@@ -13,6 +13,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/commit"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/refusals"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
@@ -101,9 +102,12 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 			return hook.Continue
 		})
 	})
+	recent := new(refusals.Recent)
+	b.server.Refusals, b.done.Refusals = recent, recent
 	reboot := func() udp.Packet {
 		return udp.Packet{Data: frame(t, query(message(dhcp4.Request, 7, addrOption(dhcp4.OptRequestedAddress, address.String()))), direct), Peer: sixd}
 	}
+	naks := 0
 	dropped := func() float64 { return b.sum(t, "dhcp4d_packets_dropped_total", "reason=lease_changed") }
 	for _, c := range []struct {
 		name    string
@@ -127,6 +131,14 @@ func TestDB_9_ANAKWaitsUntilNoOtherDhcp4dHasChangedItsLease(t *testing.T) {
 				}
 			}
 			eventually(t, "the NAK is settled", func() bool { return dropped() == before+c.dropped })
+			noted := 2 // those of the first two cases, which are sent
+			if c.dropped == 0 {
+				naks++
+				noted = naks
+			}
+			if n := len(recent.Last(9)); n != noted {
+				t.Errorf("%d refusals are noted, want %d", n, noted)
+			}
 			s.change(nil)
 		})
 	}
