@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -121,7 +122,7 @@ func (p *claim) acquire() error {
 		if err != nil {
 			return &lockError{err}
 		}
-		if p.self, err = lockHandle(a); err != nil {
+		if p.self, err = lockHandle(a, lockFile); err != nil {
 			return errors.Join(takenBy(lockFile, err), a.close())
 		}
 		inside = a
@@ -165,12 +166,13 @@ func (e *lockError) Error() string {
 
 // lockHandle locks the directory itself. It returns nil where the file system knows no such lock,
 // and an error if another process has it.
-func lockHandle(a *anchored) (*os.File, error) {
+func lockHandle(a *anchored, lockFile string) (*os.File, error) {
 	d, err := a.root.Open(".")
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // the other locks must suffice
 	}
-	switch err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	err = whileCopied(lockFile, func() error { return unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	switch {
 	case err == nil:
 		return d, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
@@ -178,6 +180,19 @@ func lockHandle(a *anchored) (*os.File, error) {
 	}
 	_ = d.Close()
 	return nil, nil //nolint:nilnil // the other locks must suffice
+}
+
+// whileCopied locks, for up to 0.3 s while the lock is taken and no process has lockFile. Then the
+// lock is a copy: a program that a process starts has the locks of that process until it executes,
+// also if the process unlocks meanwhile.
+func whileCopied(lockFile string, lock func() error) error {
+	for end := time.Now().Add(300 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
+		err := lock()
+		taken := errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EWOULDBLOCK)
+		if !taken || holder(lockFile) != 0 || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func takenBy(lockFile string, err error) error {
@@ -218,10 +233,12 @@ func (p *claim) lockPath() error {
 		return nil //nolint:nilerr // the other locks must suffice
 	}
 	name := fmt.Sprintf("@dhcp4d-store-%x", sha256.Sum256([]byte(mounts+path)))
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
+	lockFile := p.paths.PathJoin(p.dir, lockName)
+	err = whileCopied(lockFile, func() error { return unix.Bind(fd, &unix.SockaddrUnix{Name: name}) })
+	if err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.EADDRINUSE) {
-			return takenBy(p.paths.PathJoin(p.dir, lockName), err)
+			return takenBy(lockFile, err)
 		}
 		return nil
 	}
