@@ -18,8 +18,10 @@
 //	Committer.mu       the group that gathers (package commit)
 //	Book.mu            the table
 //
-// None of the last three is held over a system call. Book.mu is held for one decision, never over a
-// hook. No other package takes the locks of the book.
+// The packet loop holds Book.batch while it reads and serves a batch, and Committer.mu while it
+// serves. Hooks and log lines run under both. Answers are sent, and the disk is synced, under
+// neither. Book.mu is held for one decision, never over a hook or a system call. No other package
+// takes the locks of the book.
 //
 // # The order of notices
 //

@@ -6,11 +6,12 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Again has the queries that are to be decided once more. Their answers did not leave, because
+// Again holds the queries that are to be decided once more. Their answers did not leave, because
 // another dhcp4d has changed the lease that they rest on. The book knows by then who has the lease.
-// So the client gets at once what a retransmission would get, which is mostly a NAK. The committer
-// puts queries in, and the packet loop takes them into its next batch, with what the hooks up to
-// subnet4_select have made of them. An answer that cannot leave after so many decisions is dropped.
+// So the client gets at once what a retransmission would get, which is mostly a NAK.
+//
+// The committer puts queries in. The packet loop takes them into its next batch, with what the hooks
+// up to subnet4_select have made of them. After mostTimes further decisions a query is dropped.
 type Again struct {
 	queue chan *place
 	wake  func()
@@ -20,7 +21,7 @@ type Again struct {
 }
 
 const (
-	// mostAgain bounds the queries that wait to be decided again. What is more is dropped.
+	// mostAgain bounds the queries that wait to be decided again. Further ones are dropped.
 	mostAgain = 256
 	// mostTimes is how often a query is decided again. While few addresses are free, their leases
 	// may change between two decisions. Clients wait for seconds before they repeat a message.

@@ -22,7 +22,7 @@ const (
 	nothing passed = iota
 	pkt4Receive
 	subnet4Select
-	entered // all up to its decision, and those that may park it
+	entered // all points before the decision
 )
 
 // parkedQuery is what is kept of a query beside its datagram while it is parked, or while it may
@@ -30,7 +30,7 @@ const (
 type parkedQuery struct {
 	set    *Settings // whose hooks it has passed
 	passed passed
-	again  uint8 // it was not parked but answered, and is decided again for this time: see Again
+	again  uint8 // how often the query was decided again, this time included; 0: it was parked
 	member expression.Membership
 	octets []byte // of the message, if hooks at buffer4_receive have changed it
 
@@ -38,7 +38,7 @@ type parkedQuery struct {
 	pool      string
 	leaseTime uint32
 
-	verdict *event.Verdict // if its question has been answered; if it has entered, that of its hooks
+	verdict *event.Verdict // the answer to its question; for a query that has entered, what its hooks said
 	spare   event.Verdict  // memory
 }
 
@@ -85,7 +85,7 @@ type questions struct {
 
 // ask has the hooks that run last at a point decide about a query. If they need a verdict that has
 // not come yet, the query is parked. A query whose client has a parked one is parked too, so that
-// it does not overtake that.
+// it does not overtake the parked one.
 func (s *Server) ask(q *exchange, last *hook.Last[event.Query], at passed) (fate, drop.Reason) {
 	if last.Empty() || q.passed == entered {
 		return undecided, drop.None
@@ -104,7 +104,7 @@ func (s *Server) ask(q *exchange, last *hook.Last[event.Query], at passed) (fate
 		return s.park(q, at, w.key)
 	}
 	why := result.Reason()
-	if why == drop.HookTimeout && q.event.Outcome == parking.NoOutcome { // else it was noted
+	if why == drop.HookTimeout && q.event.Outcome == parking.NoOutcome { // otherwise recall has noted it
 		s.noteAway(q)
 	}
 	return dropped, why

@@ -18,22 +18,24 @@
 //
 // At one of the two steps called ask, the hook outside may have no verdict about a query yet. Then
 // the query is parked, and the loop goes on ([Server.ask]). When the answer has come, or the time
-// for it is over, the query enters the next batch, before what that has read ([Server.resume]). It
-// goes the same way again, but through no hook twice.
+// for it is over, the query enters the next batch, in front of the new datagrams ([Server.resume]). It goes
+// the same way again, but through no hook twice.
 //
 // # The way of an ACK
 //
 //	serve                 builds it into the group that gathers ([Replies.add])
-//	batch                 has the group committed when the batch is done: by itself while the disk is
-//	                      quick, else by the committer's goroutine
+//	batch                 commits the group when the batch is done, if the disk is quick; if not, it
+//	                      wakes the committer's goroutine
 //	commit.Committer      writes the group's records and syncs
-//	[Acks.done]           is called with the group: sign → IPC, or all dropped if the store has failed
-//	[Again]               has the queries whose answers another dhcp4d has made wrong meanwhile: they
-//	                      enter the next batch, pass no hook of read again, and are decided anew
+//	[Acks.done]           gets the group: sign → IPC, or all dropped if the store has failed
+//	[Again]               keeps the queries whose answers became wrong, because another dhcp4d has
+//	                      changed a lease: they enter the next batch, pass no hook of read again,
+//	                      and are decided again
 //	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
 //
-// Goroutines share nothing but the book of leases. Its lock is held for one decision at a time,
-// never over a hook or a system call.
+// The loop shares the book of leases and the commit group with other goroutines. It holds the lock
+// of the table for one decision at a time, never over a hook. It holds the lock of the group while
+// it serves a batch. The package comment of leases has the order of all locks.
 //
 // Every datagram has one fate, and a dropped one also has one drop.Reason. The ledger counts both.
 package server
@@ -87,7 +89,7 @@ type Server struct {
 	Local netip.AddrPort
 	// Wake ends the wait of IPC for a datagram; nil: parked queries wait for the next one.
 	Wake func()
-	// Again has what the committer wants to be decided again; nil: nothing.
+	// Again has the queries that are to be decided again; nil: there are none.
 	Again *Again
 	// Uptime is the time that parked queries go by; nil: that of package consult.
 	Uptime func() time.Duration
@@ -187,8 +189,8 @@ func (s *Server) Run(context.Context) error {
 	return nil
 }
 
-// end gives the queries that still wait their fate. Those that are to be decided again are. For
-// those that wait for the program outside, the time is over.
+// end settles the queries that still wait. It decides those that are to be decided again. Those that
+// wait for the program outside get no more time.
 func (s *Server) end() {
 	s.ending = true
 	s.Again.end()
@@ -335,10 +337,7 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if fate, why := s.atSubnet4Select(q); fate != undecided {
 		return fate, why
 	}
-	if q.kept.set = nil; s.Commits.Shared() && s.set.Hooks.Receiving() {
-		q.kept.keep(q, s.set, entered)
-		q.kept.verdict = q.event.Verdict
-	}
+	s.keepForAgain(q)
 	if !s.enter(q) && q.chosen.Subnet.Link == nil {
 		return dropped, s.unfit(q)
 	}
@@ -452,6 +451,15 @@ func (s *Server) atSubnet4Select(q *exchange) (fate, drop.Reason) {
 			fmt.Sprintf("hooks choose %v: the client gets that address or no answer", a))
 	}
 	return undecided, drop.None
+}
+
+// keepForAgain notes what hooks have made of a query, if the query may have to be decided again.
+func (s *Server) keepForAgain(q *exchange) {
+	q.kept.set = nil
+	if s.Commits.Shared() && s.set.Hooks.Receiving() {
+		q.kept.keep(q, s.set, entered)
+		q.kept.verdict = q.event.Verdict
+	}
 }
 
 // enter sets what depends on the subnet of a query. It returns false if hooks have chosen an
@@ -644,8 +652,8 @@ func (s *Server) conclude(q *exchange, on *basis) drop.Reason {
 	return d.Drop
 }
 
-// build appends the response to a query, without its signature. Hooks at pkt4_send and buffer4_send
-// see it.
+// build appends the response to a query to buf, without its signature. Hooks at pkt4_send and
+// buffer4_send see it.
 func (s *Server) build(q *exchange, buf []byte) ([]byte, drop.Reason) {
 	out, mark := ipc.BeginResponse(buf, &q.frame)
 	message := len(out)
@@ -708,7 +716,7 @@ func (s *Server) decide(q *exchange, on *basis) {
 		leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
 	on.id, on.record = d.ID, inEarlier
 	switch last := len(records.Records) - 1; {
-	case last >= before: // the last record: what the client loses for this lease comes first
+	case last >= before: // the lease is the last record; before it are those that the client loses for it
 		on.record = last
 		s.group.Replies.changes.ByQuery(d.Event, last, &q.frame, s.set.Leases.Observed())
 	case d.After == s.group.Seq:
