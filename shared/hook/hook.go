@@ -41,11 +41,11 @@ const (
 	Drop     = drop.Hook
 )
 
-// Run makes the hook behind a decide about each packet at the point. The event is valid until run
+// Run attaches a filter to the point: run decides about each packet. The event is valid until run
 // returns.
 func (p FilterPoint[E]) Run(a *Attachment, run func(*E) drop.Reason) { a.add(string(p), run) }
 
-// Run calls run for each event at the point, for the hook behind a. The event is valid until run
+// Run attaches an observer to the point: it calls run for each event. The event is valid until run
 // returns.
 func (p ObserverPoint[E]) Run(a *Attachment, run func(*E)) { a.add(string(p), run) }
 
@@ -64,7 +64,7 @@ func (p FilterPoint[E]) List(s *Set) List[E] {
 // daemon, such as the asker of dhcp4d.
 type Part[V any] string
 
-// Give makes v the part of the hook behind a.
+// Give makes v the part of the hook that a belongs to.
 func (p Part[V]) Give(a *Attachment, v V) { a.runs[string(p)] = v }
 
 // Of returns the part that a hook of a set has given, the zero value if none has.

@@ -24,8 +24,8 @@ func Decided(why drop.Reason) Result { return Result(why) }
 // that is parked.
 func (r Result) Reason() drop.Reason { return drop.Reason(r) }
 
-// RunLast makes the hook behind a decide about each packet that all other hooks at the point have
-// let pass.
+// RunLast attaches a filter to the point: run decides about each packet that all other hooks there
+// have let pass.
 func (p FilterPoint[E]) RunLast(a *Attachment, run func(*E) Result) { a.add(string(p), run) }
 
 // Last returns the hooks of a set that run last at the point.

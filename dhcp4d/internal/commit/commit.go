@@ -12,11 +12,12 @@
 // replies.
 //
 // A store that several dhcp4d share may refuse single records of a group, because another client
-// holds the address. The other records of the group are durable. See Config.Refused. A goroutine
-// reads what the others have changed ten times a second, beside the commits. The committer also
-// reads it after each group with a NAK, because a NAK may rest on such a change, and after each
-// group of which a record was refused, because what is decided then should know why. See
-// Config.Foreign.
+// holds the address. The other records of the group are durable. See Config.Refused.
+//
+// Ten times a second, beside the commits, a goroutine reads what the others have changed. The
+// committer also reads it after each group with a NAK, because a NAK may rest on such a change. It
+// reads it after each group with a refused record too, so that the next decision about that query
+// knows who holds the address. See Config.Foreign.
 //
 // The package comment of leases has the order of the locks.
 //

@@ -643,8 +643,8 @@ func (c *converter) globalReservations(d *value) {
 	}
 }
 
-// maxCopies bounds how often reservations of the top that have no address are written: each stands
-// in every subnet, so a short configuration could make a document without end.
+// maxCopies bounds how often reservations of the top that have no address are written. Each of them
+// is written into every subnet, so a short configuration could make a huge document.
 const maxCopies = 10_000
 
 // place is a subnet of the document, where reservations of the top are written.

@@ -182,9 +182,9 @@ func (r *Replies) dropChanged(changed []lease.Binding, blind bool, again *Again)
 	})
 }
 
-// drop removes the answers that gone reports, and puts their queries into again. It returns how many
-// queries could not be put in. The traces of those get why, refusedRecord or changedLease, as their
-// index.
+// drop removes the answers that gone reports, and puts their queries into again. It returns how
+// many queries could not be put in. The traces of those get why, refusedRecord or changedLease, as
+// their index.
 func (r *Replies) drop(why int, again *Again, gone func(on *basis) bool) (n int) {
 	kept := 0
 	for i, on := range r.bases {

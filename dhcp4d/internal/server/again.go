@@ -10,8 +10,9 @@ import (
 // another dhcp4d has changed the lease that they rest on. The book knows by then who has the lease.
 // So the client gets at once what a retransmission would get, which is mostly a NAK.
 //
-// The committer puts queries in. The packet loop takes them into its next batch, with what the hooks
-// up to subnet4_select have made of them. After mostTimes further decisions a query is dropped.
+// The committer puts queries in. The packet loop takes them into its next batch, with what the
+// hooks up to subnet4_select have made of them. After mostTimes further decisions a query is
+// dropped.
 type Again struct {
 	queue chan *place
 	wake  func()

@@ -18,8 +18,8 @@
 //
 // At one of the two steps called ask, the hook outside may have no verdict about a query yet. Then
 // the query is parked, and the loop goes on ([Server.ask]). When the answer has come, or the time
-// for it is over, the query enters the next batch, in front of the new datagrams ([Server.resume]). It goes
-// the same way again, but through no hook twice.
+// for it is over, the query enters the next batch, in front of the new datagrams ([Server.resume]).
+// It goes the same way again, but through no hook twice.
 //
 // # The way of an ACK
 //
@@ -189,8 +189,8 @@ func (s *Server) Run(context.Context) error {
 	return nil
 }
 
-// end settles the queries that still wait. It decides those that are to be decided again. Those that
-// wait for the program outside get no more time.
+// end settles the queries that still wait. It decides those that are to be decided again. Those
+// that wait for the program outside get no more time.
 func (s *Server) end() {
 	s.ending = true
 	s.Again.end()

@@ -92,8 +92,8 @@ func (t *Table) lookForNext(v *view, now lease.Time, f *lease.Facts) (ended bool
 	return ended
 }
 
-// lookAtOwn sets in f the best entry of the client: where it is, and among the leases and the
-// offers at other attachment points.
+// lookAtOwn sets in f the best entries of the client: the best one at its attachment point, and the
+// best lease and the best offer at others.
 func (t *Table) lookAtOwn(v *view, own []uint32, f *lease.Facts) {
 	var best, bestAway, bestOffer *entry
 	for _, ref := range own {

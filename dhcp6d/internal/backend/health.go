@@ -349,7 +349,7 @@ func (s *Set) judgeKeaLocked(m *member, at int64, missed bool) {
 	}
 }
 
-// judgeDownLocked takes a Kea that is Down up if it was heard, or begins its next trial.
+// judgeDownLocked sets a Kea that is Down to Up if it was heard, or begins its next trial.
 func (s *Set) judgeDownLocked(m *member, at int64) {
 	switch {
 	case m.heard.Load() > max(m.refused.Load(), m.silence.since):

@@ -110,7 +110,7 @@ type content struct {
 }
 
 // lookAgain parses a datagram once more, because one that was dropped early was not parsed as a
-// whole. It sets what watches go by.
+// whole. It sets the traits by which watches choose.
 func (u *Up) lookAgain(in *udp.Packet) (c content) {
 	traits, packet, message := &u.seen.traits, &u.seen.packet, &u.seen.message
 	*traits = trace.Traits{Source: in.Peer.Addr()}

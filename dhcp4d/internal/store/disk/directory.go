@@ -14,9 +14,9 @@ import (
 // A Directory is the directory of a store, claimed by this process. It knows which store it is, how
 // far the commits of the store have come, whether leases may be missing, and the clock mark.
 //
-// One goroutine at a time calls its methods, the one that calls those of the store. Any goroutine
-// may call FS, Keep, Drop, Acknowledge, RaiseSegment and Lost at any time, and the methods that are
-// those of [store.Store] and [store.Repairable] as these say.
+// Any goroutine may call FS, Keep, Drop, Acknowledge, RaiseSegment and Lost at any time. The
+// methods of [store.Store] and [store.Repairable] are called as these say. All other methods are
+// called by one goroutine at a time, the one that calls those of the store.
 //
 // KeepClockMark and Recovered hold mu while they write, and the watermark has a lock of its own
 // that is held while it is written. Both take the lock of the claim, which is held for no system
@@ -76,7 +76,7 @@ func (d *Directory) Empty(hasLeases func(name string) bool) bool {
 	}))
 }
 
-// Clear removes what a first start has left that was cut short.
+// Clear removes the files of a first start that was cut short.
 func (d *Directory) Clear() error {
 	for _, name := range d.names {
 		if name != labelName && name != lockName && name != "lost+found" {
@@ -175,10 +175,10 @@ func (d *Directory) RaiseSegment(number uint32) error { return d.mark.raise(numb
 // CloseWatermark writes an exact watermark, and closes its file.
 func (d *Directory) CloseWatermark() error { return d.mark.close() }
 
-// Keep notes that Check must find a file in its place.
+// Keep notes that from now on Check must find a file in its place.
 func (d *Directory) Keep(name string) error { return d.claim.keep(name) }
 
-// Drop notes that a file may go.
+// Drop notes that Check need not find a file any more.
 func (d *Directory) Drop(name string) { d.claim.drop(name) }
 
 // Check implements store.Store. It checks that the directory is still there, and writes the

@@ -4,8 +4,8 @@
 // promised for both of them.
 //
 // Beside the records each directory has three files: the label (label.go), the watermark
-// (watermark.go) and the clock mark (clockmark.go). A [Directory] has all of them, and says which
-// locks there are.
+// (watermark.go) and the clock mark (clockmark.go). [Directory] has all three. Its comment has
+// the locks.
 //
 // A running store reaches its files through a handle on the directory that it has opened
 // (anchored.go). If somebody renames the directory, or puts another one in its place, the store

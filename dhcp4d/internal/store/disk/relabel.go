@@ -11,9 +11,9 @@ import (
 // missing, damaged or that of another store, relabel puts into o the label that the other files say
 // it should have, and returns what is wrong as unlabelled. It changes nothing on disk.
 //
-// What the other files do not say is assumed such that no address is given away: that the store has
-// kept a clock mark, without which no time passes since the newest lease. A repair adds that leases
-// may be missing.
+// The other files do not say whether the store has kept a clock mark. relabel assumes that it has.
+// If the mark is missing then, no time passes since the newest lease. So no lease ends too early,
+// and no address is given away. A repair adds to the label that leases may be missing.
 func relabel(o *Options, dir string, kind Kind, ownersOf func(string, Options) ([]Owner, error)) (unlabelled, err error) {
 	_, l, found, err := look(o.FS, dir, labels[kind])
 	switch {

@@ -7,14 +7,15 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
-// Repair repairs the store of a kind in a directory, as package engine says. Owners returns to
-// which stores the files belong whose names it knows. Repair calls the function repair with a label
-// for the store if its own is missing or damaged; then unlabelled is what is wrong with it.
+// Repair repairs the store of a kind in a directory, as package engine says. Owners returns the
+// stores that the files of this kind belong to. If the label of the store is missing or damaged,
+// Repair makes another one and puts it into the options that it passes to the function repair. Then
+// unlabelled is the error of the old label. Otherwise unlabelled is nil.
 func Repair(path string, kind Kind, o Options, owners func(path string, o Options) ([]Owner, error),
 	repair func(o Options, unlabelled error) (store.Repaired, error),
 ) (store.Repaired, error) {
 	out, err := labelAndRepair(path, kind, o, owners, repair)
-	if err != nil { // it would say to try a repair
+	if err != nil { // its text may advise a repair
 		err = &unremediedError{err, "; restore a backup"}
 	}
 	if out.Damage != nil {

@@ -197,8 +197,8 @@ func (p *Store) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	return refused, nil
 }
 
-// settle makes the next commit, until it is known to stand, and returns which records it has
-// refused.
+// settle makes the next commit, and repeats it until its outcome is known. It returns which records
+// were refused.
 func (p *Store) settle(records []lease.Binding) ([]store.Refusal, error) {
 	e := effort{began: time.Now(), pause: firstPause}
 	seq := p.mine.wseq + 1
