@@ -75,13 +75,21 @@ func AppendValue(dst []byte, r *lease.Binding) []byte {
 
 var errRecord = errors.New("record is malformed")
 
+// NewerError is the error of a record that this dhcp4d cannot read, because a newer one has written
+// it. Nothing is wrong with the store.
+type NewerError struct{ version byte }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("record is of version %d, this dhcp4d knows %d", e.version, newestRecord)
+}
+
 // Decode reads a record into r. The slices of r then point into value.
 func Decode(r *lease.Binding, key, value []byte) error {
 	if len(key) != KeyLen || key[0] != BindingKind || len(value) < 1 {
 		return errRecord
 	}
 	if value[0] > newestRecord {
-		return fmt.Errorf("record is of version %d, this dhcp4d knows %d", value[0], newestRecord)
+		return &NewerError{value[0]}
 	}
 	if value[0] < plainRecord || len(value) < fixedLen {
 		return errRecord

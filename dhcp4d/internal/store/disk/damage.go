@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // Damage is the error of a store that is damaged. Its text follows the name of the directory.
@@ -72,11 +73,15 @@ func (d *pebbleDamage) Error() string {
 }
 
 // Damaged returns the error of a damage that Pebble or the codec of records has found. An error of
-// this package is returned as it is.
+// this package is returned as it is. A record of a newer dhcp4d is no damage: a repair or a backup
+// would lose leases that the newer dhcp4d can read.
 func Damaged(err error) error {
 	switch {
 	case errors.As(err, new(*Damage)), errors.As(err, new(*pebbleDamage)), errors.As(err, new(*unreadableError)):
 		return err
+	case errors.As(err, new(*store.NewerError)):
+		return fmt.Errorf("was written by a newer dhcp4d: %w; start that one, or export its leases and import them into "+
+			"a new store", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		return Unreadable(err)
 	}

@@ -127,7 +127,7 @@ func TestRefusals(t *testing.T) {
 			if err := errors.Join(db.Set(k, v, pebble.Sync), db.Close()); err != nil {
 				t.Fatal(err)
 			}
-		}, "version 3"},
+		}, "was written by a newer dhcp4d: record is of version 3, this dhcp4d knows 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filled(t)
@@ -143,6 +143,14 @@ func TestRefusals(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("more than one line: %v", err)
+			}
+			if strings.Contains(c.says, "newer dhcp4d") { // which is no damage, and a repair leaves it alone
+				_, repair := Repair(dir, quiet(), true)
+				for _, err := range []error{err, repair} {
+					if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "damaged") {
+						t.Errorf("said %v", err)
+					}
+				}
 			}
 			t.Log(err)
 			after := storetest.Snapshot(t, dir)
