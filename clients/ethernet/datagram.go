@@ -1,5 +1,5 @@
-// Package ethernet reads and writes Ethernet frames, and the UDP datagrams over
-// IPv6 in them, by packet sockets.
+// Package ethernet reads and writes Ethernet frames, and the UDP datagrams over IPv6 in them, by
+// packet sockets.
 package ethernet
 
 import (

@@ -3,9 +3,9 @@
 // ([Cache]).
 //
 // The loop never waits for the program. It writes questions to the socket as far as that takes them
-// at once, and leaves the rest in memory that a goroutine of the link writes from. It takes answers
-// out of memory that another one has read them into. The lock of these memories is held only to
-// exchange them, and for the call with which the loop writes, which does not wait.
+// at once. It leaves the rest in memory, and a goroutine of the link writes that. Another goroutine
+// reads answers into memory, and the loop takes them from there. The lock of these memories is held
+// only to exchange them, and while the loop writes, which does not wait.
 //
 // # What a program can cost
 //

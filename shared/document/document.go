@@ -1,8 +1,8 @@
 // Package document reads the YAML documents of an operator's configuration.
 //
 // It owns what all documents have in common: where a value stands, the mistakes with line, column
-// and path, aliases, unknown and repeated keys. What the keys mean, the package of the document
-// says. JSON is YAML.
+// and path, aliases, unknown and repeated keys. The package of a document knows what its keys mean.
+// JSON is YAML.
 package document
 
 import (

@@ -1,6 +1,6 @@
 // Package replay has what the commands `hook test` of both daemons share: the arguments, the
-// datagrams of the capture, and the lines that are printed. What becomes of a datagram, the daemon
-// says.
+// datagrams of the capture, and the lines that are printed. The daemon says what becomes of a
+// datagram.
 package replay
 
 import (

@@ -3,14 +3,14 @@
 //
 // A spool is a directory of files. A file has the name of its start: how many octets were ever in
 // the spool before it. So a record has a place for good. The oldest files go when all together are
-// larger than allowed. A stamp of the spool's user and a CRC-32C follow each record: what a power
-// cut has left of one is not taken for it.
+// larger than allowed. A stamp of the spool's user and a CRC-32C follow each record. So a record
+// that a power cut has left incomplete is not read.
 //
 // A cursor is the number of the process that has written the record, drawn at its start, and the
 // place behind the record. The record itself holds its cursor. So a cursor is found again only if
 // that very record is still there, and not if a file was cut and another record has its place.
 //
-// Records come to the disk by one goroutine, which writes and syncs all that has gathered, and then
+// One goroutine brings records to the disk. It writes and syncs all that have gathered, and then
 // rests a little. Nothing is read before it is synced: a reader never has a cursor that a power cut
 // takes away.
 //

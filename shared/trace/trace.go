@@ -2,16 +2,16 @@
 //
 // A [Hub] holds the watches that are open. While there is none, a packet loop reads one atomic
 // pointer per batch and does nothing else. While there is one, the loop calls [Watches.Of] for each
-// packet. Only for a packet of a subscriber that a watch follows, it makes a [Record] with copies
-// of the packet's bytes.
+// packet. It makes a [Record], with copies of the packet's bytes, only for a packet of a
+// subscriber that a watch follows.
 //
 // A packet never waits for a watch: a record that its reader does not take in time is lost, and the
 // next one has the number of lost records. Watches, their rate, their queue and their records are
 // bounded.
 //
-// Watches are found by what they follow, so that a packet of nobody costs the same for a hundred
-// watches as for one. Those that follow prefixes are tried one by one. Watches of one packet share
-// its record.
+// Watches are found by what they follow. So a packet that no watch follows costs the same with a
+// hundred watches as with one. Those that follow prefixes are tried one by one. Watches of one
+// packet share its record.
 package trace
 
 import (

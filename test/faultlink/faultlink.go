@@ -7,8 +7,8 @@
 // user namespace. A rule can name the datagram to drop, such as the first OFFER, and a random rule
 // does the same each time for the same seed.
 //
-// Rules see UDP over IPv6 only. Everything else always passes, neighbour
-// discovery too, so that a fault hits what the test is about.
+// Rules see UDP over IPv6 only. Everything else always passes, neighbour discovery too, so that a
+// fault hits what the test is about.
 package faultlink
 
 import (

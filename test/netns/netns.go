@@ -1,10 +1,10 @@
-// Package netns makes throw-away networks. A host is a network namespace. Hosts
-// are joined by veth links, bridges and links with faults. Processes run on hosts,
-// and every link can be recorded to pcap.
+// Package netns makes throw-away networks. A host is a network namespace. Hosts are joined by veth
+// links, bridges and links with faults. Processes run on hosts, and every link can be recorded to
+// pcap.
 //
-// [Lab.Close] removes all namespaces, interfaces, child processes and captures.
-// The package knows nothing of DHCP, calls no external tool, and never touches
-// the namespace that the program was started in.
+// [Lab.Close] removes all namespaces, interfaces, child processes and captures. The package knows
+// nothing of DHCP, calls no external tool, and never touches the namespace that the program was
+// started in.
 //
 // A namespace has no name and no mount. It exists as long as one locked thread is in it. Processes
 // of a host get a parent-death signal bound to that thread. So when this program ends in any way,

@@ -2,9 +2,9 @@
 // an acknowledgement left before the record of its lease was on stable storage.
 //
 // It does not use the code of the stores. It has its own reader of Pebble's log, of a journal's
-// segments, and of the bindings in them. Its input is one file
-// per thread, made by strace with [Options]. The trace must begin with the start of dhcp4d, because
-// the flags of a descriptor are known only from its opening.
+// segments, and of the bindings in them. Its input is one file per thread, made by strace with
+// [Options]. The trace must begin with the start of dhcp4d, because the flags of a descriptor are
+// known only from its opening.
 package synctrace
 
 import (

@@ -1,5 +1,5 @@
-// Package topology builds the network that the demonstration and the tests share:
-// a host with clients, two relays and a server host, with only IPv6 between them.
+// Package topology builds the network that the demonstration and the tests share: a host with
+// clients, two relays and a server host, with only IPv6 between them.
 //
 //	clients                                                server
 //	  access ═════════════ fault link ════════════════════ access

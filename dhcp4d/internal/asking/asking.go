@@ -1,7 +1,7 @@
-// Package asking is the side of the packet loop on which dhcp4d asks a program outside about
-// queries (docs/outside.md): which it asks about, what it asks, and what it makes of the answers.
+// Package asking asks a program outside about queries, for the packet loop (docs/outside.md). It
+// finds the queries to ask about, makes the questions, and applies the answers.
 //
-// An [Asker] belongs to the loop. What is asked leaves through its link, and no call waits.
+// An [Asker] belongs to the loop. Its link carries questions and answers. No call waits.
 package asking
 
 import (
@@ -77,8 +77,8 @@ func (a *Asker) Use(wake func()) {
 // open lets a query go on as if nobody had been asked. It never changes.
 var open = &event.Verdict{}
 
-// kept returns the verdict to keep in place of v. All that say nothing but to continue are one,
-// which is then in the cache of the processor.
+// kept returns the verdict to keep in place of v. All verdicts that only let their query go on are
+// kept as one, which then stays in the processor's cache.
 func kept(v *event.Verdict) *event.Verdict {
 	if v.Drop || len(v.Classes) > 0 || v.Address.IsValid() || v.Pool != "" || v.LeaseTime != 0 || len(v.Options) > 0 {
 		return v
@@ -111,7 +111,7 @@ func (a *Asker) Decide(q *event.Query) hook.Result {
 func (a *Asker) asksAbout(q *event.Query) bool {
 	switch q.Message.Type() {
 	case dhcp4.Release, dhcp4.Decline:
-		return false // it gives nobody anything
+		return false // the client gets nothing
 	}
 	octets, ok := a.Key.Octets(q.Evaluator)
 	if !ok || len(octets) == 0 {

@@ -13,9 +13,9 @@
 //   - In the same boot of the machine, by the boot clock. The wall clock does not matter.
 //   - In another boot, by the wall clock, if it was synchronised both at the mark and now. The
 //     kernel takes that state away when somebody sets the clock.
-//   - In another boot, when one of both was not synchronised, nobody can say how much time has
-//     passed. The time of leases then goes on as if none had: each lease lasts longer than its
-//     client believes, by as long as dhcp4d was stopped.
+//   - In another boot, if the wall clock was not synchronised at one of the two moments, nobody
+//     knows how much time has passed. The time of leases then goes on as if none had: each lease
+//     lasts longer than its client believes, by as long as dhcp4d was stopped.
 //
 // The time of leases is therefore never ahead of the time that has passed, and no client's address
 // is given away before the client's lease has ended. It may be behind; then some addresses become

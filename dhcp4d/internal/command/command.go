@@ -1,9 +1,8 @@
-// Package command is what the program does beside serving: dhcp4d leases,
-// dhcp4d store and dhcp4d explain.
+// Package command has what dhcp4d does beside serving: its commands, which [All] lists.
 //
-// list, show, release, reserve and export ask a running dhcp4d by its API; history reads the lease
-// log; import, and export -store, open the store of one that is stopped. All of them take the
-// environment of the daemon, and of it only what they need.
+// Of dhcp4d leases, the actions list, show, release, reserve and export ask a running dhcp4d by its
+// API. history reads the lease log. import, and export -store, open the store of a stopped dhcp4d.
+// Each command reads the environment of the daemon, and only the variables that it needs.
 package command
 
 import (

@@ -31,7 +31,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
-// Options are what a core is made from. All are required but the last.
+// Options are what a core is made from. All but Recovery are required.
 type Options struct {
 	Runtime *daemon.Runtime
 	Clock   *clock.Clock

@@ -1,4 +1,4 @@
-// Package database reads the URL of a PostgreSQL database.
+// Package database reads the URL of a PostgreSQL database, and connects to it.
 package database
 
 import (

@@ -2,8 +2,8 @@
 // do: the subnets document, variables of the environment, and rules. It tells of each part what was
 // taken, changed and left, and why.
 //
-// What is written passes -check: what that refuses is taken out again and reported as left. So the
-// package needs to know how Kea's parts are written here, and not all that a document may not say.
+// What is written passes -check: the package takes out again what -check refuses, and reports it as
+// left. So it need not know all rules of a document itself.
 //
 // The values of options become octets as in Kea (options.go), and octets become what people write
 // in the document (ours.go). Where both servers go by another order, the document is written so

@@ -2,7 +2,7 @@
 // [Layers] of them, which are what one client sees.
 //
 // It knows no option in particular. The configuration encodes and checks them; a value is octets
-// here. A value may be computed from the query ([Computed]): then it is so when a reply needs it.
+// here. A value may be computed from the query ([Computed]), each time that a reply needs it.
 package option
 
 import (

@@ -1,6 +1,6 @@
 // Package refusals remembers which clients were refused lately, for people who look: the last ones
-// with their client, and how many each subnet has had within minutes. Its memory is bounded, and to
-// add a refusal allocates nothing but the first of a subnet.
+// with their client, and how many each subnet has had within minutes. Its memory is bounded. Only
+// the first refusal of a subnet allocates.
 package refusals
 
 import (

@@ -98,18 +98,18 @@ type Repairable interface {
 }
 
 // Healer is a store that may lose commits that were acknowledged, as a database does that fails
-// over to a standby without them. What clients hold is then known only in the memory of those that
-// have committed.
+// over to a standby without them. Then only the memory of the dhcp4d that have committed still has
+// what clients hold.
 type Healer interface {
 	Store
 
 	// Forgot reports whether commits were lost. Then the store takes no commit until Heal.
 	Forgot() bool
 
-	// Heal puts back what is missing, after Reopen and before Load. It calls each with a function,
-	// and each calls that function for every lease in memory. Where the store has a newer record,
-	// that one stays. Heal returns how many records it has put back. After an error, Reopen and
-	// Heal may be called again.
+	// Heal puts back what is missing, after Reopen and before Load. It passes a function to each,
+	// and each calls this function for every lease in memory. If the store has a newer record, it
+	// keeps that. Heal returns how many records it has put back. After an error, Reopen and Heal
+	// may be called again.
 	Heal(each func(take func(*lease.Binding) error) error) (restored int, err error)
 }
 
@@ -150,5 +150,5 @@ type Stats struct {
 type Standbys struct {
 	Synchronous  int // a commit waits for these
 	Asynchronous int // these may lack what was acknowledged
-	Unknown      int // one of both; the user of dhcp4d may not see which
+	Unknown      int // of either kind; dhcp4d's user of the database may not see which
 }

@@ -1,9 +1,9 @@
-// Package udptest is the in-memory twin of package udp: sockets without a
-// kernel, for tests of whoever reads and writes packets.
+// Package udptest is the in-memory twin of package udp: sockets without a kernel, for tests of
+// whoever reads and writes packets.
 //
-// Its readers and writers keep the contract of [udp.Reader] and [udp.Writer];
-// one test body holds both to it. What no kernel would do on request it can
-// do: deliver a packet from any source by any interface, and refuse to send.
+// Its readers and writers keep the contract of [udp.Reader] and [udp.Writer]; one test body holds
+// both to it. It can do what no kernel does on request: deliver a packet from any source by any
+// interface, and refuse to send.
 package udptest
 
 import (

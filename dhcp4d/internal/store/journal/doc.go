@@ -25,9 +25,9 @@
 //
 // A segment of format 1 is read as long as it is needed. Its batches have another magic. They have
 // no store, no segment and no checksum of the batch before. In front of the first batch that is
-// still needed they have 8 octets more: the number of the batch that must be there if this one is
-// to count, because each start of format 1 wrote the last batch again as the first one of a new
-// segment.
+// still needed they have 8 octets more: the number of another batch. If that one is missing, this
+// batch does not count. They have it because each start of format 1 wrote the last batch again, as
+// the first one of a new segment.
 //
 // # Goroutines and locks
 //
