@@ -116,13 +116,13 @@ func (r *Replies) keep(q *exchange) (query []byte, kept *parkedQuery) {
 	return query, kept
 }
 
-// refuse notes whom the last answer, a NAK, refuses.
+// refuse notes the client that the last answer, a NAK, refuses.
 func (r *Replies) refuse(whom refusals.Refusal) {
 	r.refusals = append(r.refusals, whom)
 	r.bases[len(r.bases)-1].refusal = len(r.refusals)
 }
 
-// noted adds those to recent whose NAKs leave.
+// noted adds to recent the clients whose NAKs leave.
 func (r *Replies) noted(recent *refusals.Recent) {
 	if len(r.refusals) == 0 {
 		return

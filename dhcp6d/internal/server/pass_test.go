@@ -75,8 +75,8 @@ func fromServer(data []byte) udp.Packet {
 	return udp.Packet{Data: data, Peer: dhcpv6Server, Local: us, Interface: 9} // which is not served
 }
 
-// TestRL30WhatIsNotOursIsPassedOnAndComesBack: each message of a client or relay arrives at the
-// server unchanged, and what the server answers goes where the message came from.
+// Each message of a client or relay arrives at the server unchanged, and what the server answers
+// goes where the message came from.
 func TestRL30_RL31WhatIsNotOursIsPassedOnAndComesBack(t *testing.T) {
 	global := netip.MustParseAddrPort("[2001:db8:1::99]:546")
 	unicast := func(peer netip.AddrPort, data []byte, ifindex int) udp.Packet {
@@ -149,7 +149,7 @@ func TestRL30_RL31WhatIsNotOursIsPassedOnAndComesBack(t *testing.T) {
 	}
 }
 
-// TestRL36 lists what is passed on and what is not.
+// TestRL36WhatIsPassedOn lists what is passed on and what is not.
 func TestRL36WhatIsPassedOn(t *testing.T) {
 	information := func(code byte) []byte { return []byte{11, 1, 2, 3, 0, 6, 0, 2, 0, code} }
 	offers := func(b *bench) {
