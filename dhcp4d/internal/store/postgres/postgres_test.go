@@ -321,6 +321,32 @@ func TestDB_1_TablesOfVersion2AreConverted(t *testing.T) {
 	}
 }
 
+// A dhcp4d that runs on tables of an earlier version would go on with statements that do not know
+// the new columns.
+func TestDB_1_TablesThatADhcp4dUsesAreNotConverted(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	for _, sql := range []string{
+		migrations[0], migrations[1], "UPDATE dhcp4d.meta SET v = '2' WHERE k = 'format'",
+		"INSERT INTO dhcp4d.process VALUES (7, 'west', 0, false, 0, 0), (8, 'killed', -60, false, 0, 0), (9, 'stopped', 0, true, 0, 0)",
+		// However slow the test is, each was seen so many seconds before.
+		"ALTER TABLE dhcp4d.process RENAME TO seen",
+		"CREATE VIEW dhcp4d.process AS SELECT name, gone, seen + extract(epoch FROM clock_timestamp())::float8 AS seen FROM dhcp4d.seen",
+	} {
+		s.Query(t, sql)
+	}
+	if _, err := Migrate(t.Context(), s.URL()); err == nil || !strings.Contains(err.Error(), "a dhcp4d uses them (west): stop every dhcp4d first") {
+		t.Errorf("said %v", err)
+	}
+	if got := s.Query(t, "SELECT v FROM dhcp4d.meta WHERE k = 'format'"); got != "2" {
+		t.Errorf("the tables are of version %s", got)
+	}
+	s.Query(t, "UPDATE dhcp4d.seen SET gone = true WHERE name = 'west'")
+	if m, err := Migrate(t.Context(), s.URL()); err != nil || m != (Migrated{2, schemaFormat}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 // The row of a lease has the Remote-Id also if it names the port of the attachment point.
 func TestDB_1_TheRemoteIDIsInTheView(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ CREATE OR REPLACE VIEW dhcp4d.leases AS SELECT
 type Migrated struct{ From, To int }
 
 // Migrate makes the tables of a store in a PostgreSQL database, or converts those of an earlier
-// version, in one transaction. No dhcp4d may use them at the same time.
+// version, in one transaction. It refuses to convert tables that a dhcp4d uses.
 func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 	config, err := database.Parse(url)
 	if err != nil {
@@ -77,6 +77,11 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 		}
 		if m.From > schemaFormat {
 			return newerFormat(m.From)
+		}
+		if m.From > 0 && m.From < schemaFormat {
+			if err := nobodyRuns(ctx, tx); err != nil {
+				return err
+			}
 		}
 		for _, step := range migrations[m.From:] {
 			if _, err := tx.Exec(ctx, step); err != nil {
@@ -96,6 +101,19 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 		return m, fmt.Errorf("lease store %s: making the tables: %w", url, err)
 	}
 	return m, nil
+}
+
+// nobodyRuns returns an error if a dhcp4d uses the tables. It reads their version only when it
+// connects. It would go on with the older statements, which leave the values of a column that they
+// do not know: a lease of another client would keep the Remote-Id of the client before.
+func nobodyRuns(ctx context.Context, tx pgx.Tx) error {
+	var names string
+	err := tx.QueryRow(ctx, `SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') FROM dhcp4d.process
+		WHERE NOT gone AND abs(seen - extract(epoch FROM clock_timestamp())::float8) < $1`, float64(liveFor)).Scan(&names)
+	if err == nil && names != "" {
+		return fmt.Errorf("a dhcp4d uses them (%s): stop every dhcp4d first; one that was killed counts for %d seconds", names, liveFor)
+	}
+	return err
 }
 
 // formatOf returns the version of the tables, 0 if there are none.
