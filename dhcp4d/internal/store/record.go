@@ -26,6 +26,9 @@ const (
 	newestRecord   = remoteIDRecord
 )
 
+// HasRemoteID reports whether only a dhcp4d that knows Remote-Ids can read the record of r.
+func HasRemoteID(r lease.Binding) bool { return len(r.RemoteID) > 0 }
+
 // AppendKey appends the key of r: its address and port set.
 func AppendKey(dst []byte, r *lease.Binding) []byte {
 	a := r.Addr.As4()

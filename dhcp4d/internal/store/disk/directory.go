@@ -100,6 +100,23 @@ func (d *Directory) Finish() error {
 	return d.writeLabel(d.label)
 }
 
+// HoldsRemoteIDs reports whether records with a Remote-Id may be committed.
+func (d *Directory) HoldsRemoteIDs() bool { return d.label.format >= newestFormat }
+
+// HoldRemoteIDs notes in the label that records with a Remote-Id may be there. So an older dhcp4d,
+// which does not know them, refuses the store, and does not take them for damage.
+func (d *Directory) HoldRemoteIDs() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.label.format
+	d.label.format = newestFormat
+	err := d.relabel(d.FS(), d.clocked, d.repaired)
+	if err != nil {
+		d.label.format = before
+	}
+	return err
+}
+
 // Convert gives a store of format 1 a watermark and a label of today's format.
 func (d *Directory) Convert(w Watermark, repaired bool) error {
 	next := label{format: format, store: newID(), repaired: repaired}
@@ -139,7 +156,7 @@ func (d *Directory) writeLabel(l label) error { return writeLabel(d.FS(), d.path
 func (d *Directory) ReadWatermark() (Watermark, error) {
 	d.found = Watermark{}
 	var err error
-	if d.label.format == format {
+	if d.label.format != 1 {
 		d.found, err = readWatermark(d.FS(), d.path, d.label.store)
 	}
 	return d.found, err

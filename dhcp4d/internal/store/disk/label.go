@@ -43,9 +43,12 @@ func newID() ID {
 	return ID(binary.BigEndian.Uint64(b[:]) | 1)
 }
 
-// format is the version of everything that this package writes. A store of a higher format is
-// refused. A store of format 1 is converted.
-const format = 2
+// The formats are versions of everything in the directory. A store of a higher format is refused. A
+// store of format 1 is converted.
+const (
+	format       = 2 // of a new store
+	newestFormat = 3 // may have records with a Remote-Id, which a dhcp4d of format 2 does not know
+)
 
 const (
 	labelName   = "dhcp4d-store"
@@ -192,17 +195,18 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 			return l, fmt.Errorf("is a store of another kind; name it with %s: before its directory", kind)
 		}
 	}
-	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > format {
+	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > newestFormat {
 		return l, fmt.Errorf("was written by a newer dhcp4d (format %d, this one knows %d); start that one, "+
-			"or restore a backup made by this one", l.format, format)
+			"or restore a backup made by this one", l.format, newestFormat)
 	}
 	if text == prefix+"1\n" {
 		return label{format: 1}, nil
 	}
+	number := l.format
 	for _, l := range []label{{}, {making: true}, {clocked: true}, {repaired: true}, {clocked: true, repaired: true}} {
-		l.format = format
-		_, err := fmt.Sscanf(strings.TrimPrefix(text, fmt.Sprintf("%s%d\n", prefix, format)), "store %x", &l.store)
-		if err == nil && l.store != 0 && text == l.text(prefix) {
+		l.format = number
+		_, err := fmt.Sscanf(strings.TrimPrefix(text, fmt.Sprintf("%s%d\n", prefix, number)), "store %x", &l.store)
+		if err == nil && number > 1 && l.store != 0 && text == l.text(prefix) {
 			return l, nil
 		}
 	}

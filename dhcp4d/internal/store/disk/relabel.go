@@ -24,7 +24,7 @@ func relabel(o *Options, dir string, kind Kind, ownersOf func(string, Options) (
 			labelName)
 	}
 	unlabelled = err
-	if unlabelled == nil && (l.making || l.format != format) {
+	if unlabelled == nil && (l.making || l.format == 1) {
 		return nil, nil
 	}
 	owners, err := ownersOf(dir, o.withoutLabel())
@@ -53,7 +53,7 @@ func relabel(o *Options, dir string, kind Kind, ownersOf func(string, Options) (
 		return nil, fmt.Errorf("%w (it cannot be made anew: %s; move away what does not belong here)",
 			unlabelled, several(owners))
 	}
-	next := label{format: format, store: owners[0].Store, clocked: true}
+	next := label{format: newestFormat, store: owners[0].Store, clocked: true}
 	if next.store == 0 {
 		next = label{format: 1}
 	}

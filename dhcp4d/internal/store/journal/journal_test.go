@@ -73,8 +73,8 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 		says  string
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease journal, format 3\n")
-		}, "newer dhcp4d (format 3, this one knows 2)"},
+			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease journal, format 4\n")
+		}, "newer dhcp4d (format 4, this one knows 3)"},
 		{"no label", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "dhcp4d-store")); err != nil {
 				t.Fatal(err)

@@ -77,8 +77,8 @@ func TestRefusals(t *testing.T) {
 		says  string // beside the directory
 	}{
 		{"newer format", func(t *testing.T, dir string) {
-			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease store, format 3\n")
-		}, "newer dhcp4d (format 3, this one knows 2)"},
+			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease store, format 4\n")
+		}, "newer dhcp4d (format 4, this one knows 3)"},
 		{"label is garbage", func(t *testing.T, dir string) {
 			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "rubbish rubbish rubbish rubbish")
 		}, "damaged"},
