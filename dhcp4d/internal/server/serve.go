@@ -37,37 +37,47 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		q.silence = d.Silence
 		return silent, drop.None
 	}
-	waits := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
-	if d.Kind == lease.Nak && s.Commits.Shared() { // another dhcp4d may have changed what it rests on
-		if s.Commits.Full(s.group) {
-			return dropped, drop.QueueFull
-		}
-		waits, on = true, s.group.Replies.nak(&q.terms, s.Commits.Durable())
+	// An ACK waits until its lease is durable. A NAK of a shared store waits too, because another
+	// dhcp4d may have changed what it rests on.
+	early := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
+	if early || (d.Kind == lease.Nak && s.Commits.Shared()) {
+		return s.wait(q, on)
 	}
-	buf := &s.buf
-	if waits {
-		buf = &s.group.Replies.buf
-	}
-	start := len(*buf)
-	out, why := s.build(q, *buf)
+	start := len(s.buf)
+	out, why := s.build(q, s.buf)
 	if why != drop.None {
 		return dropped, why
 	}
-	if waits {
-		if s.Commits.Shared() {
-			if q.was != nil {
-				on.again = q.was.More.again
-			}
-			if on.again < mostTimes {
-				on.query, on.kept = s.group.Replies.keep(q)
-			}
-		}
-		*buf = s.group.Replies.add(out, start, wayBack(q.in), answerOf(d.Kind), q.from.Link, on)
-		return waiting, drop.None
-	}
-	*buf = s.sign(q, out, start)
-	s.ready.add((*buf)[start:], wayBack(q.in), answerOf(d.Kind))
+	s.buf = s.sign(q, out, start)
+	s.ready.add(s.buf[start:], wayBack(q.in), answerOf(d.Kind))
 	return answered, drop.None
+}
+
+// wait builds the reply into the commit group, which sends it when the group is durable. With a
+// shared store, the group also keeps the query, which may have to be decided again.
+func (s *Server) wait(q *exchange, on basis) (fate, drop.Reason) {
+	replies := s.group.Replies
+	if q.decided.Kind == lease.Nak {
+		if s.Commits.Full(s.group) {
+			return dropped, drop.QueueFull
+		}
+		on = replies.nak(&q.terms, s.Commits.Durable())
+	}
+	start := len(replies.buf)
+	out, why := s.build(q, replies.buf)
+	if why != drop.None {
+		return dropped, why
+	}
+	if s.Commits.Shared() {
+		if q.was != nil {
+			on.again = q.was.More.again
+		}
+		if on.again < mostTimes {
+			on.query, on.kept = replies.keep(q)
+		}
+	}
+	replies.buf = replies.add(out, start, wayBack(q.in), answerOf(q.decided.Kind), q.from.Link, on)
+	return waiting, drop.None
 }
 
 // conclude decides about a query. Its classes and its pool may refuse the client. Otherwise the
