@@ -32,15 +32,22 @@ func startOnDatabase(t *testing.T) (*bench, *postgrestest.Server) {
 // migrateDatabase makes the tables of a store.
 func migrateDatabase(t *testing.T, place string) {
 	t.Helper()
+	if said, err := migrated(t, place); err != nil {
+		t.Fatalf("dhcp4d store migrate: %v\n%s", err, said)
+	}
+}
+
+// migrated runs dhcp4d store migrate, and returns what it said.
+func migrated(t *testing.T, place string) (string, error) {
+	t.Helper()
 	path, err := servers.Find("dhcp4d")
 	if err != nil {
 		t.Fatal(err)
 	}
 	migrate := exec.Command(path, "store", "migrate")
 	migrate.Env = []string{place}
-	if out, err := migrate.CombinedOutput(); err != nil {
-		t.Fatalf("dhcp4d store migrate: %v\n%s", err, out)
-	}
+	out, err := migrate.CombinedOutput()
+	return string(out), err
 }
 
 func TestDatabase(t *testing.T) {

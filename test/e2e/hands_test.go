@@ -311,10 +311,16 @@ func TestTablesOfVersion1(t *testing.T) {
 			}
 			leases[g] = l
 		}
-		for _, four := range p.fours {
-			four.Kill()
+		database.Query(t, "UPDATE dhcp4d.meta SET v = '1' WHERE k = 'format'")
+		if said, err := migrated(t, "DHCP4D_STORE="+database.URL()); err == nil || !strings.Contains(said, "stop every dhcp4d first") {
+			t.Errorf("store migrate while two dhcp4d run: %v, %s", err, said)
 		}
-		database.Query(t, "ALTER TABLE dhcp4d.lease DROP COLUMN writer; UPDATE dhcp4d.meta SET v = '1' WHERE k = 'format'")
+		for _, four := range p.fours {
+			if err := four.Stop(10 * time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		database.Query(t, "DROP VIEW dhcp4d.leases; ALTER TABLE dhcp4d.lease DROP COLUMN writer, DROP COLUMN remote")
 		if four, err := servers.StartV4(p.hosts["a"], servers.Ours, p.started["a"]); err == nil || !strings.Contains(err.Error(), "run dhcp4d store migrate") {
 			if err == nil {
 				four.Kill()
