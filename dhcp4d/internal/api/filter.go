@@ -97,7 +97,11 @@ func addrOrPrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.WithZone("").Prefix(a.BitLen())
 	}
-	return netip.ParsePrefix(s)
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, errors.New("is neither an address nor a prefix, such as 2001:db8:7::/64")
+	}
+	return p, nil
 }
 
 // match is called under the lock of the leases.

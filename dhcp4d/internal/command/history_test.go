@@ -16,7 +16,10 @@ import (
 
 func TestHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leases.json")
-	log := `{"time":"2026-03-01T08:00:00Z","event":"allocated","address":"192.0.2.9","subnet":1,"client_id":"ff:01","hw_type":1,"hw_address":"02:00:00:00:00:01","ipv6_source":"2001:db8::1","interface":"eth1","relays":[{"link_address":"2001:db8:1::1","peer_address":"fe80::1","interface_id":"70:37","remote_id":"00:01"}],"start":"2026-03-01T08:00:00Z","expires":"2026-03-01T09:00:00Z"}
+	log := `{"time":"2026-03-01T08:00:00Z","event":"allocated","address":"192.0.2.9","subnet":1,"client_id":"ff:01",` +
+		`"hw_type":1,"hw_address":"02:00:00:00:00:01","ipv6_source":"2001:db8::1","interface":"eth1","relays":[{` +
+		`"link_address":"2001:db8:1::1","peer_address":"fe80::1","interface_id":"70:37",` +
+		`"remote_id":"00:00:0d:e9:6c:69:6e:65:2d:37"}],"start":"2026-03-01T08:00:00Z","expires":"2026-03-01T09:00:00Z"}
 {"time":"2026-03-01T08:30:00Z","event":"released","by":"API","address":"192.0.2.9","subnet":1,"client_id":"ff:01","hw_type":1,"ipv6_source":"","start":"2026-03-01T08:00:00Z","expires":"2026-03-01T08:30:00Z"}
 {"time":"2026-03-01T10:00:00Z","event":"allocated","address":"192.0.2.9","subnet":1,"hw_type":1,"hw_address":"02:00:00:00:00:02","ipv6_source":"","start":"2026-03-01T10:00:00Z","expires":null}
 `
@@ -25,7 +28,7 @@ func TestHistory(t *testing.T) {
 	}
 	environ := []string{"DHCP4D_LEASELOG_PATH=" + path, "DHCP4D_LEASELOG_ROTATE_SIZE=1M", "DHCP4D_SUBNETS=not a document"}
 	first := "2026-03-01T08:00:00Z  2026-03-01T08:30:00Z  released by API  ff:01, hw 02:00:00:00:00:01  2001:db8::1  " +
-		"interface eth1, relay link-address 2001:db8:1::1 Interface-Id \"p7\" Remote-Id 00:01\n"
+		"interface eth1, relay link-address 2001:db8:1::1 Interface-Id \"p7\" Remote-Id 3561:line-7\n"
 	for _, c := range []struct {
 		line, want string
 		code       int

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -151,18 +152,18 @@ func (c *call) print(l *leasefile.Lease, asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(l)
 	}
-	source, remote := "not known", "none"
-	if l.RemoteID != "" {
-		remote = l.RemoteID
+	source, hw := "not known", "none"
+	if l.HWAddress != "" {
+		hw = fmt.Sprintf("%s (type %d)", l.HWAddress, l.HWType)
 	}
 	if l.Source.IsValid() {
 		source = l.Source.String()
 	}
 	_, err := fmt.Fprintf(c.stdout, "address           %v\nsubnet            %s\nstate             %s\nclient id         "+
-		"%s\nhardware address  %s (type %d)\n"+
+		"%s\nhardware address  %s\n"+
 		"IPv6 source       %s\nattachment point  %s\nRemote-Id         %s\nstart             %s\nchanged           %s\nexpires           %s\n",
-		l.Address, subnet(l), l.State, l.ClientID, l.HWAddress, l.HWType, source, point(l), remote, moment(l.Start),
-		moment(l.Changed), expiry(l))
+		l.Address, subnet(l), l.State, cmp.Or(l.ClientID, "none"), hw, source, point(l), cmp.Or(l.RemoteID, "none"),
+		moment(l.Start), moment(l.Changed), expiry(l))
 	return err
 }
 

@@ -114,9 +114,9 @@ func TestTenures(t *testing.T) {
 func TestTheRemoteIDTellsWhereALeaseWasThatOnlyEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	line := said("08:40", "expired", "a", "", "07:00", "08:40")
-	write(t, path, strings.Replace(line, `"start"`, `"remote_id":"6c:69:6e:65","start"`, 1))
+	write(t, path, strings.Replace(line, `"start"`, `"remote_id":"00:00:0d:e9:6c:69:6e:65","start"`, 1))
 	h, err := ReadHistory(t.Context(), path, netip.MustParseAddr("192.0.2.9"), at("11:30"))
-	if err != nil || len(h.Tenures) != 1 || h.Tenures[0].Where() != `Remote-Id "line"` {
+	if err != nil || len(h.Tenures) != 1 || h.Tenures[0].Where() != `Remote-Id 3561:line` {
 		t.Errorf("%+v, %v\n%s", h.Tenures, err, line)
 	}
 }

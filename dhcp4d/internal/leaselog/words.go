@@ -34,12 +34,12 @@ func (c *Client) Where() string {
 			s += " Interface-Id " + legible(r.InterfaceID)
 		}
 		if r.RemoteID != "" {
-			s += " Remote-Id " + legible(r.RemoteID)
+			s += " Remote-Id " + remoteID(r.RemoteID)
 		}
 		parts = append(parts, s)
 	}
 	if c.RemoteID != "" {
-		parts = append(parts, "Remote-Id "+legible(c.RemoteID))
+		parts = append(parts, "Remote-Id "+remoteID(c.RemoteID))
 	}
 	if parts == nil {
 		return "not known"
@@ -59,4 +59,13 @@ func legible(hex string) string {
 		}
 	}
 	return strconv.Quote(string(b))
+}
+
+// remoteID is a Remote-Id as "dhcp4d leases list" shows and takes it.
+func remoteID(hex string) string {
+	b, err := octets.Decode(hex)
+	if err != nil {
+		return hex
+	}
+	return octets.ShowRemoteID(b)
 }

@@ -41,12 +41,16 @@ type fake struct {
 	n       int
 	subnets []leases.Usage
 	stale   bool
+	bare    bool // no lease has a hardware address
 }
 
 func (f *fake) at(i int) lease.Binding {
 	b := lease.Binding{
 		ID: lease.ID{Addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, Subnet: 1, State: lease.Bound, Client: []byte{lease.KeyIdentifier, 0xff, byte(i >> 16), byte(i >> 8), byte(i)},
 		HWType: 1, HWAddr: []byte{2, 0, 0x5e, byte(i >> 16), byte(i >> 8), byte(i)}, Source: netip.MustParseAddr("2001:db8::9"), Expires: now + 100,
+	}
+	if f.bare {
+		b.HWAddr = nil
 	}
 	if i == f.n-2 {
 		duid, _ := octets.ParseHex("000100012b3c4d5e0a0b0c0d0e0f")
@@ -433,4 +437,9 @@ func TestAHundredLiveTraces(t *testing.T) {
 	}
 	stop()
 	ends(t, hub)
+}
+
+func TestALeaseWithoutHardwareAddressShowsNoType(t *testing.T) {
+	h, _, _ := site(&fake{n: 4, bare: true}, "")
+	has(t, get(h, "/leases/10.0.0.0"), 200, `<dt>Hardware address</dt><dd class="mono">–</dd>`)
 }
