@@ -33,9 +33,9 @@ import (
 const (
 	MaxWatches = 128  // at one time
 	rate       = 50   // records per second and watch
-	allRate    = 500  // records per second of all watches, which they share
+	allRate    = 500  // records per second that watches share equally; and as many for who needs more
 	queue      = 100  // records that a watch may have unread
-	allQueues  = 1600 // records that all watches may have unread
+	allQueues  = 1600 // records that watches, which share this equally, may have unread
 	MaxOctets  = 2048 // of each datagram in a record
 )
 
