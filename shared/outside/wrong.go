@@ -35,7 +35,7 @@ const (
 
 var wrongs = [WrongCount]struct{ label, meaning string }{
 	None:           {"none", "nothing"},
-	NoHello:        {"no_hello", "the first record is no hello"},
+	NoHello:        {"no_hello", "no hello within five seconds, or another record before it"},
 	OtherVersion:   {"version", "a record of another version of the layout"},
 	TooLong:        {"too_long", "a record longer than a program may send"},
 	Malformed:      {"malformed", "a record whose lengths do not agree"},
