@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -207,6 +208,14 @@ func apply(entries map[string]*inode, c change) {
 			entries[name] = n
 		}
 	}
+}
+
+// says reports whether a file has a text in it, whatever the faults of the disk.
+func (d *disk) says(text, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.find(name)
+	return n != nil && bytes.Contains(n.cached, []byte(text))
 }
 
 // used returns the number of octets of all files that have a name.

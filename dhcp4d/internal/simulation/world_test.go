@@ -435,16 +435,24 @@ func (w *world) repair(p *process) (done bool) {
 	r, err := engine.Repair(url, o, true)
 	if err != nil {
 		w.say(netip.Addr{}, "it cannot be repaired: %v", err)
+		if w.disk.says("repaired", directory+"/dhcp4d-store") { // it had begun to change the store
+			w.unsure()
+		}
 		return false
 	}
 	w.say(netip.Addr{}, "the operator repairs the store: %d leases, %d batches lost", r.Leases, r.Lost)
 	w.stats.repairs++
-	w.repaired = w.now()
 	w.undo = nil
+	w.unsure()
+	return true
+}
+
+// unsure notes that a repair may have lost each lease.
+func (w *world) unsure() {
+	w.repaired = w.now()
 	for _, c := range w.clients {
 		c.held.unsure = true
 	}
-	return true
 }
 
 // checkServed checks after a start that dhcp4d knows the leases that clients believe to have.
