@@ -39,6 +39,10 @@ const (
 	stopTime  = time.Second // for answers under way when the server stops
 )
 
+// writeBuffer is how many octets of answers the kernel keeps for a client that does not read, and
+// it takes twice as much memory for them. By itself it would take 4 MB for each connection.
+const writeBuffer = 64 << 10
+
 // maxHeader is the longest head of a request, in octets.
 const maxHeader = 16 << 10
 
@@ -114,6 +118,9 @@ func (b *bounded) Accept() (net.Conn, error) {
 	c, err := b.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(writeBuffer) // it fails only for a connection that is gone
 	}
 	b.pace.wait()
 	own := &conn{Conn: c, owner: b}

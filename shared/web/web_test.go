@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -200,5 +201,34 @@ func TestStopping(t *testing.T) {
 	_ = r.Body.Close()
 	if err := <-done; err != nil {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// The kernel keeps little for a client that does not read.
+func TestTheBufferOfAnAnswerIsBounded(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bounded{Listener: l, max: 1}
+	t.Cleanup(func() { l.Close() })
+	dial(t, l.Addr().String())
+	c, err := b.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.(*conn).Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var octets int
+	if e := raw.Control(func(fd uintptr) {
+		octets, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
+	}); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+	if octets != 2*writeBuffer {
+		t.Errorf("the kernel keeps %d octets, want %d", octets, 2*writeBuffer)
 	}
 }
