@@ -119,7 +119,7 @@ func Open(o Options) (*Spool, error) {
 	s := &Spool{o: o, work: make(chan struct{}, 1), close: make(chan struct{})}
 	if err := s.open(); err != nil {
 		if s.lock != nil {
-			_ = s.lock.Close()
+			release(s.lock)
 		}
 		return nil, fmt.Errorf("opening the spool of events %s: %w", o.Dir, err)
 	}
@@ -167,10 +167,17 @@ func (s *Spool) hold() error {
 		return fmt.Errorf("another process has it: %w", err)
 	}
 	if s.lock != nil {
-		_ = s.lock.Close()
+		release(s.lock)
 	}
 	s.lock = lock
 	return nil
+}
+
+// release gives a lock up. A program that is being started has a copy of the file until it executes,
+// and the lock with it, so to close the file is not enough.
+func release(lock *os.File) {
+	_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN)
+	_ = lock.Close()
 }
 
 func sameFile(a, b *os.File) bool {
@@ -469,7 +476,7 @@ func (s *Spool) Close() {
 	close(s.close)
 	s.done.Wait()
 	_ = s.file.Close()
-	_ = s.lock.Close()
+	release(s.lock)
 }
 
 // run writes and syncs.

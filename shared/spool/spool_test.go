@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
@@ -164,4 +166,17 @@ func TestTheOldestGo(t *testing.T) {
 	if _, known := s.Place(cursorAtPlace(s, first+1)); known {
 		t.Error("a cursor before the oldest is known")
 	}
+}
+
+// A program that is being started has a copy of each file, until it executes.
+func TestAClosedSpoolIsFreeAlthoughItsFilesAreCopied(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	other, err := unix.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(other) }()
+	s.Close()
+	open(t, dir, 1<<20).Close()
 }

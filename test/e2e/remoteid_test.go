@@ -99,6 +99,11 @@ func TestLeasesAreFoundByRemoteID(t *testing.T) {
 		}
 	}
 	finds("when it is bound", "line-7")
+	// So an older dhcp4d refuses the store as one of a newer version.
+	label, err := os.ReadFile(filepath.Join(dir, "journal", "dhcp4d-store"))
+	if err != nil || !strings.HasPrefix(string(label), "dhcp4d lease journal, format 3\n") {
+		t.Errorf("%v, the label is %q", err, label)
+	}
 	nobody("-remote-id", "3562:line-7")
 	nobody("-remote-id", "3561:line-7", "-interface-id", "port-2")
 	reads(t, b.open(t, "[::1]:9568", "/leases?q=line-7"), first.lease.Address.String(), "Remote-Id 3561:line-7")
