@@ -173,8 +173,8 @@ func (s *Spool) hold() error {
 	return nil
 }
 
-// release gives a lock up. A program that is being started has a copy of the file until it executes,
-// and the lock with it, so to close the file is not enough.
+// release gives a lock up. To close the file is not enough: a program that is being started has a
+// copy of the file, and so the lock, until it executes.
 func release(lock *os.File) {
 	_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN)
 	_ = lock.Close()
