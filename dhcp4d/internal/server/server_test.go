@@ -127,7 +127,7 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	log := slog.New(slog.DiscardHandler)
 	b := &bench{
 		ipc: udptest.New(netip.MustParseAddrPort("[::1]:6768")), registry: prometheus.NewRegistry(),
-		store: &failing{Store: store.NewMemory()}, end: ipc.NewEnd(drop.DHCP4D, keys, true), subnets: subnets, clocks: clocktest.NewRunning(),
+		store: &failing{Store: store.NewMemory()}, end: ipc.NewEnd(drop.DHCP4D, keys, true), subnets: subnets, clocks: clocktest.NewMachine(time.Now()),
 	}
 	hooks := event.NewHooks(hooktest.Of(t, b.registry, log,
 		hooktest.Kind("told", func(a *hook.Attachment) {

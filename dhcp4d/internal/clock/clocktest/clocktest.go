@@ -73,21 +73,6 @@ func (m *Machine) Truth() time.Time {
 	return m.truth
 }
 
-// Stand stops clocks that run, until Run.
-func (m *Machine) Stand() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.run()
-	m.runs = time.Time{}
-}
-
-// Run lets time pass by itself from now on.
-func (m *Machine) Run() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.runs = time.Now()
-}
-
 // Pass lets time pass, also for a machine that is suspended.
 func (m *Machine) Pass(d time.Duration) {
 	m.mu.Lock()
