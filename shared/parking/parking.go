@@ -47,8 +47,8 @@ type Origin struct {
 	Octets        []byte // the key of the question; nil: the query asks nothing
 }
 
-// Place is a parked query. M is what its loop wants to find again.
-type Place[M any] struct {
+// Query is a parked query. M is what its loop wants to find again.
+type Query[M any] struct {
 	Packet   udp.Packet // a copy
 	Question []byte     // as it was asked, to be asked again
 	Number   uint64     // of the question
@@ -69,7 +69,7 @@ type Place[M any] struct {
 }
 
 // Asking returns the key of the question.
-func (p *Place[M]) Asking() []byte { return p.octets }
+func (p *Query[M]) Asking() []byte { return p.octets }
 
 // Outcome is why a query leaves the lot.
 type Outcome uint8
@@ -103,7 +103,7 @@ type waiting struct {
 
 // Lot keeps queries. [New] makes one.
 type Lot[M any] struct {
-	places  []*Place[M]
+	queries []*Query[M] // by slot
 	free    []int32
 	parked  int
 	round   uint64 // of numbers
@@ -129,9 +129,8 @@ func (l *Lot[M]) Has(client uint64) bool {
 	return ok
 }
 
-// Park parks a copy of a datagram. If it asks, the caller sets the question of the place, and puts
-// it.
-func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*Place[M], Result) {
+// Park parks a copy of a datagram. If the query asks, the caller sets its question, and puts it.
+func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*Query[M], Result) {
 	client := l.clients[w.Client]
 	switch {
 	case len(p.Data) > maxOctets, client.count >= perClient, int(l.points[w.Point]) >= at.Point:
@@ -139,7 +138,7 @@ func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*
 	case l.parked >= min(at.Queries, Slots):
 		return nil, Full
 	}
-	q := l.place()
+	q := l.slot()
 	data := append(q.Packet.Data[:0], p.Data...)
 	q.Packet = *p
 	q.Packet.Data = data
@@ -153,11 +152,11 @@ func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*
 	leader, ahead := client.leader, client.count > 0
 	if !ahead && w.Octets != nil {
 		leader, ahead = l.leaders[w.Key]
-		ahead = ahead && bytes.Equal(l.places[leader].octets, w.Octets)
+		ahead = ahead && bytes.Equal(l.queries[leader].octets, w.Octets)
 	}
 	if ahead {
-		of := l.places[leader]
-		l.places[of.last].next = q.slot
+		of := l.queries[leader]
+		l.queries[of.last].next = q.slot
 		of.last = q.slot
 	} else {
 		result, leader = Asks, q.slot
@@ -167,27 +166,27 @@ func (l *Lot[M]) Park(p *udp.Packet, w *Origin, now time.Duration, at Limits) (*
 	return q, result
 }
 
-// place returns the memory for a query.
-func (l *Lot[M]) place() *Place[M] {
+// slot returns the memory for a query.
+func (l *Lot[M]) slot() *Query[M] {
 	if n := len(l.free); n > 0 {
-		q := l.places[l.free[n-1]]
+		q := l.queries[l.free[n-1]]
 		l.free = l.free[:n-1]
 		return q
 	}
-	q := &Place[M]{slot: int32(len(l.places))}
-	l.places = append(l.places, q)
+	q := &Query[M]{slot: int32(len(l.queries))}
+	l.queries = append(l.queries, q)
 	return q
 }
 
 // lead makes a query the last leader.
-func (l *Lot[M]) lead(q *Place[M]) {
+func (l *Lot[M]) lead(q *Query[M]) {
 	l.round++
 	q.Number = l.round*Slots + uint64(q.slot)
 	q.leads, q.last, q.before, q.after = true, q.slot, l.last, none
 	if l.last == none {
 		l.first = q.slot
 	} else {
-		l.places[l.last].after = q.slot
+		l.queries[l.last].after = q.slot
 	}
 	l.last = q.slot
 	if _, taken := l.leaders[q.key]; !taken && len(q.octets) > 0 {
@@ -196,21 +195,21 @@ func (l *Lot[M]) lead(q *Place[M]) {
 }
 
 // Leader returns the query that asks the question with a number, nil if it waits no more.
-func (l *Lot[M]) Leader(number uint64) *Place[M] {
+func (l *Lot[M]) Leader(number uint64) *Query[M] {
 	slot := number % Slots
-	if slot >= uint64(len(l.places)) {
+	if slot >= uint64(len(l.queries)) {
 		return nil
 	}
-	if q := l.places[slot]; q.leads && q.Number == number {
+	if q := l.queries[slot]; q.leads && q.Number == number {
 		return q
 	}
 	return nil
 }
 
 // Leaders calls fn with each leader in the order of asking, until fn returns false.
-func (l *Lot[M]) Leaders(fn func(*Place[M]) bool) {
+func (l *Lot[M]) Leaders(fn func(*Query[M]) bool) {
 	for at := l.first; at != none; {
-		q := l.places[at]
+		q := l.queries[at]
 		at = q.after
 		if !fn(q) {
 			return
@@ -220,10 +219,10 @@ func (l *Lot[M]) Leaders(fn func(*Place[M]) bool) {
 
 // Leave appends a leader and the queries behind it to out: they are parked no more. Their memory is
 // theirs until [Lot.Free].
-func (l *Lot[M]) Leave(out []*Place[M], leader *Place[M], why Outcome) []*Place[M] {
+func (l *Lot[M]) Leave(out []*Query[M], leader *Query[M], why Outcome) []*Query[M] {
 	l.unlead(leader)
 	for at := leader.slot; at != none; {
-		q := l.places[at]
+		q := l.queries[at]
 		at = q.next
 		q.parked = false
 		if q == leader || (len(q.octets) > 0 && bytes.Equal(q.octets, leader.octets)) {
@@ -246,16 +245,16 @@ func (l *Lot[M]) Leave(out []*Place[M], leader *Place[M], why Outcome) []*Place[
 }
 
 // unlead takes a leader out of the order of asking.
-func (l *Lot[M]) unlead(q *Place[M]) {
+func (l *Lot[M]) unlead(q *Query[M]) {
 	if q.before == none {
 		l.first = q.after
 	} else {
-		l.places[q.before].after = q.after
+		l.queries[q.before].after = q.after
 	}
 	if q.after == none {
 		l.last = q.before
 	} else {
-		l.places[q.after].before = q.before
+		l.queries[q.after].before = q.before
 	}
 	if at, ok := l.leaders[q.key]; ok && at == q.slot {
 		delete(l.leaders, q.key)
@@ -265,11 +264,11 @@ func (l *Lot[M]) unlead(q *Place[M]) {
 
 // Overdue returns the first leader if it has waited for as long as it may, else nil and when that
 // will be; 0 is never.
-func (l *Lot[M]) Overdue(now, wait time.Duration) (*Place[M], time.Duration) {
+func (l *Lot[M]) Overdue(now, wait time.Duration) (*Query[M], time.Duration) {
 	if l.first == none {
 		return nil, 0
 	}
-	q := l.places[l.first]
+	q := l.queries[l.first]
 	if due := q.Since + wait; now < due {
 		return nil, due - now
 	}
@@ -277,7 +276,7 @@ func (l *Lot[M]) Overdue(now, wait time.Duration) (*Place[M], time.Duration) {
 }
 
 // Free gives the memory of queries back that have left.
-func (l *Lot[M]) Free(left []*Place[M]) {
+func (l *Lot[M]) Free(left []*Query[M]) {
 	for _, q := range left {
 		l.free = append(l.free, q.slot)
 	}

@@ -24,7 +24,7 @@ func origin(client, point uint64, key string) *Origin {
 
 func packet(name string) *udp.Packet { return &udp.Packet{Data: []byte(name)} }
 
-func names(left []*Place[int]) (names []string) {
+func names(left []*Query[int]) (names []string) {
 	for _, q := range left {
 		names = append(names, fmt.Sprintf("%s/%d", q.Packet.Data, q.Outcome))
 	}
@@ -52,7 +52,7 @@ func TestWhoWaitsBehindWhom(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := New[int]()
-			var first *Place[int]
+			var first *Query[int]
 			for i, s := range tt.steps {
 				q, got := l.Park(packet(fmt.Sprint(i)), origin(s.client, 1, s.key), 0, roomy)
 				if got != s.want {
@@ -126,7 +126,7 @@ func TestNumbersAndTime(t *testing.T) {
 	}
 }
 
-func TestAPlaceKeepsACopy(t *testing.T) {
+func TestAParkedQueryIsACopy(t *testing.T) {
 	l := New[int]()
 	data := []byte("query")
 	q, _ := l.Park(&udp.Packet{Data: data}, origin(1, 1, "a"), 0, roomy)
@@ -139,7 +139,7 @@ func TestAPlaceKeepsACopy(t *testing.T) {
 func TestNoAllocationInSteadyState(t *testing.T) {
 	l := New[int]()
 	p, w := packet("query"), origin(1, 1, "a")
-	var left []*Place[int]
+	var left []*Query[int]
 	round := func() {
 		q, _ := l.Park(p, w, 0, roomy)
 		l.Park(p, w, 0, roomy)
@@ -157,7 +157,7 @@ func TestAgainstATwin(t *testing.T) {
 	type parked struct {
 		id, leader  int
 		client, key string
-		place       *Place[int]
+		query       *Query[int]
 	}
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -209,10 +209,10 @@ func TestAgainstATwin(t *testing.T) {
 			if len(leaders) == 0 {
 				continue
 			}
-			var order []*Place[int]
-			l.Leaders(func(q *Place[int]) bool { order = append(order, q); return true })
+			var order []*Query[int]
+			l.Leaders(func(q *Query[int]) bool { order = append(order, q); return true })
 			for i := range leaders {
-				if i >= len(order) || order[i] != leaders[i].place {
+				if i >= len(order) || order[i] != leaders[i].query {
 					t.Fatalf("seed %d: the leaders are not in the order of asking", seed)
 				}
 			}
@@ -229,7 +229,7 @@ func TestAgainstATwin(t *testing.T) {
 				want = append(want, fmt.Sprintf("%d/%d", p.id, why))
 				return true
 			})
-			left := l.Leave(nil, of.place, Answered)
+			left := l.Leave(nil, of.query, Answered)
 			if got := names(left); !slices.Equal(got, want) {
 				t.Fatalf("seed %d: left %v, want %v", seed, got, want)
 			}

@@ -65,7 +65,7 @@ func (p *parkedQuery) keep(q *exchange, set *Settings, at passed) {
 	p.address, p.pool, p.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
 }
 
-type place = parking.Place[parkedQuery]
+type place = parking.Query[parkedQuery]
 
 // questions are what the program outside is asked, and the queries that wait for it. The zero value
 // has none.
