@@ -9,35 +9,38 @@ import (
 // settleLink chooses, among the subnets that share a link with the selected one, the one that
 // serves a query: where the client has an address or its reservation, else the first that suits the
 // query, the selected one before the others. Package lease says how well a subnet suits
-// ([lease.FitOf]). Whether the client is known does not depend on the choice. It returns false if
-// hooks have chosen an address that none of the subnets grants.
+// ([lease.FitOf]). It returns false if hooks have chosen an address that none of the subnets
+// grants.
 func (s *Server) settleLink(q *exchange) bool {
-	first := q.chosen.Subnet
-	known := false
-	for _, sub := range first.Link {
-		s.enterAnew(q, sub, false)
-		known = known || q.reserved != nil
-	}
-	best, most := first, lease.NoFit
-	for i := -1; i < len(first.Link); i++ {
-		sub := first
-		if i >= 0 {
-			if sub = first.Link[i]; sub == first {
-				continue
-			}
-		}
-		if !s.enterAnew(q, sub, known) {
+	selected := q.chosen.Subnet
+	known := s.knownOnLink(q, selected.Link)
+	best, most := selected, lease.NoFit
+	for _, sub := range selected.Link {
+		if !s.moveTo(q, sub, known) {
 			continue
 		}
-		if fit := s.fitOf(q); fit > most {
+		if fit := s.fitOf(q); fit > most || (fit == most && sub == selected) {
 			best, most = sub, fit
 		}
 	}
-	return s.enterAnew(q, best, known)
+	return s.moveTo(q, best, known)
 }
 
-// enterAnew sets another subnet for a query. It returns what enter does.
-func (s *Server) enterAnew(q *exchange, sub *network.Subnet, known bool) bool {
+// knownOnLink reports whether the client of a query has a reservation in any of the subnets. So
+// whether a client is known does not depend on the subnet that is chosen.
+func (s *Server) knownOnLink(q *exchange, link []*network.Subnet) bool {
+	for _, sub := range link {
+		s.moveTo(q, sub, false)
+		if q.reserved != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// moveTo moves a query to another subnet. It returns false if hooks have chosen an address that the
+// subnet does not grant.
+func (s *Server) moveTo(q *exchange, sub *network.Subnet, known bool) bool {
 	q.client.restoreID(&q.message)
 	q.chosen.Subnet, q.event.Subnet = sub, sub
 	granted := s.enter(q)
