@@ -1,9 +1,8 @@
 package server
 
 import (
+	"bytes"
 	"sync"
-
-	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // Again holds the queries that are to be decided once more. Their answers did not leave, because
@@ -14,7 +13,7 @@ import (
 // hooks up to subnet4_select have made of them. After mostTimes further decisions a query is
 // dropped.
 type Again struct {
-	queue chan *place
+	queue chan *keptQuery
 	wake  func()
 
 	mu    sync.Mutex
@@ -30,28 +29,24 @@ const (
 )
 
 // NewAgain returns an Again without queries. Wake wakes the packet loop.
-func NewAgain(wake func()) *Again { return &Again{queue: make(chan *place, mostAgain), wake: wake} }
+func NewAgain(wake func()) *Again { return &Again{queue: make(chan *keptQuery, mostAgain), wake: wake} }
 
-// put puts a copy of a query in. Times is how often it was decided again, this time included. Kept
-// is what hooks have made of it, nil if there were none. It returns false if there is no room, if
-// the packet loop has ended, or if a is nil.
-func (a *Again) put(in udp.Packet, kept *parkedQuery, times uint8) bool {
+// put puts a copy of a query in. It returns false if there is no room, if the packet loop has
+// ended, or if a is nil.
+func (a *Again) put(q *keptQuery) bool {
 	if a == nil {
 		return false
 	}
-	in.Data = append([]byte(nil), in.Data...)
-	p := &place{Packet: in}
-	if kept != nil {
-		p.More.copy(kept)
-	}
-	p.More.again = times
+	c := &keptQuery{Packet: q.Packet}
+	c.Packet.Data = bytes.Clone(q.Packet.Data)
+	c.More.copy(&q.More)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
 		return false
 	}
 	select {
-	case a.queue <- p:
+	case a.queue <- c:
 	default:
 		return false
 	}
@@ -72,13 +67,13 @@ func (a *Again) end() {
 }
 
 // take takes a query out, nil if there is none.
-func (a *Again) take() *place {
+func (a *Again) take() *keptQuery {
 	if a == nil {
 		return nil
 	}
 	select {
-	case p := <-a.queue:
-		return p
+	case q := <-a.queue:
+		return q
 	default:
 		return nil
 	}

@@ -20,7 +20,7 @@ import (
 
 // again has the bench decide again what cannot leave. Room is for how many queries.
 func (b *bench) again(room int) {
-	b.done.Again = &Again{queue: make(chan *place, room)}
+	b.done.Again = &Again{queue: make(chan *keptQuery, room)}
 	b.server.Again = b.done.Again
 }
 

@@ -61,6 +61,17 @@ func (s *Server) reply(q *exchange, d *lease.Decision, v6wait []byte, chain int)
 	return r
 }
 
+// answerOf returns the message type of the reply that a decision makes.
+func answerOf(k lease.Kind) dhcp4.MessageType {
+	switch k {
+	case lease.Offer:
+		return dhcp4.Offer
+	case lease.Nak:
+		return dhcp4.NAK
+	}
+	return dhcp4.ACK
+}
+
 // setBoot sets the boot server and the boot file of a reply, as far as c configures them.
 func setBoot(r *reply.Reply, c *network.Carried) {
 	if c.NextServer.IsValid() {

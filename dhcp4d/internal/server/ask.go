@@ -2,81 +2,27 @@ package server
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/asking"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/shared/consult"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 	"github.com/dhcp4o6/dhcp4o6/shared/parking"
 )
 
-// passed are the hook points that a query has passed, up to one where it was parked.
-type passed uint8
-
-const (
-	nothing passed = iota
-	pkt4Receive
-	subnet4Select
-	entered // all points before the decision
-)
-
-// parkedQuery is what is kept of a query beside its datagram while it is parked, or while it may
-// have to be decided again: what hooks have made of it.
-type parkedQuery struct {
-	set    *Settings // whose hooks it has passed
-	passed passed
-	again  uint8 // how often the query was decided again, this time included; 0: it was parked
-	member expression.Membership
-	octets []byte // of the message, if hooks at buffer4_receive have changed it
-
-	address   netip.Addr
-	pool      string
-	leaseTime uint32
-
-	verdict *event.Verdict // the answer to its question; for a query that has entered, what its hooks said
-	spare   event.Verdict  // memory
-}
-
-// copy makes p a copy of from that shares no memory with it.
-func (p *parkedQuery) copy(from *parkedQuery) {
-	p.set, p.passed = from.set, from.passed
-	p.member.Copy(&from.member)
-	p.octets = append(p.octets[:0], from.octets...)
-	p.address, p.pool, p.leaseTime = from.address, from.pool, from.leaseTime
-	if p.verdict = nil; from.verdict != nil {
-		p.spare = *from.verdict
-		p.spare.Classes = nil // the query was put into them
-		p.verdict = &p.spare
-	}
-}
-
-// keep notes what hooks have made of a query that has passed those at a point.
-func (p *parkedQuery) keep(q *exchange, set *Settings, at passed) {
-	p.set, p.passed = set, at
-	if p.octets = p.octets[:0]; q.octets.Changed {
-		p.octets = append(p.octets, q.event.Data...)
-	}
-	p.member.Copy(&q.member)
-	p.address, p.pool, p.leaseTime = q.event.Address, q.event.Pool, q.event.LeaseTime
-}
-
-type place = parking.Query[parkedQuery]
-
 // questions are what the program outside is asked, and the queries that wait for it. The zero value
 // has none.
 type questions struct {
-	lot   *parking.Lot[parkedQuery] // nil: nobody was ever asked
-	asker *asking.Asker             // who has asked
-	now   time.Duration             // of the batch
-	alarm *time.Timer               // wakes the loop when the time for the oldest question is over
+	lot   *parking.Lot[progress] // nil: nobody was ever asked
+	asker *asking.Asker          // who has asked
+	now   time.Duration          // of the batch
+	alarm *time.Timer            // wakes the loop when the time for the oldest question is over
 
 	arrived []consult.Arrival
-	left    []*place
+	left    []*keptQuery
 	client  []byte
 	key     []byte
 	point   []byte
@@ -162,41 +108,6 @@ func (s *Server) hashOfClient(q *exchange) uint64 {
 	return maphash.Bytes(w.seed, key)
 }
 
-// recall sets what is kept of a query that was parked, or is decided again. If the configuration
-// has changed since, it passes all hooks again.
-func (s *Server) recall(q *exchange) {
-	was := q.was
-	if was.More.set == s.set {
-		q.passed = was.More.passed
-		q.member.Copy(&was.More.member)
-		q.event.Address, q.event.Pool, q.event.LeaseTime = was.More.address, was.More.pool, was.More.leaseTime
-		if len(was.More.octets) > 0 {
-			q.octets.Changed, q.event.Data = true, was.More.octets
-		}
-		if was.More.again > 0 {
-			q.event.Verdict = was.More.verdict
-		} else {
-			q.event.Outcome, q.event.Told = was.Outcome, was.More.verdict
-		}
-	}
-	if was.More.again > 0 {
-		if s.tracing != nil {
-			q.notes.Lines = append(q.notes.Lines, "decided again, by what another dhcp4d has changed")
-		}
-		return
-	}
-	waited := s.questions.now - was.Since
-	if s.questions.asker != nil {
-		s.questions.asker.Metrics.Left(waited)
-	}
-	if s.tracing != nil {
-		q.notes.Lines = append(q.notes.Lines,
-			"parked for "+waited.Round(time.Microsecond).String()+" at "+pointOf[was.More.passed]+
-				", for the verdict of the program outside: "+outcomes[was.Outcome])
-		s.noteAway(q)
-	}
-}
-
 // noteAway adds to the trace of a query that there is no connection to the program outside.
 func (s *Server) noteAway(q *exchange) {
 	if a := s.questions.asker; a != nil && s.tracing != nil && a.Link.Away() > 0 {
@@ -204,17 +115,8 @@ func (s *Server) noteAway(q *exchange) {
 	}
 }
 
-var pointOf = [...]string{pkt4Receive: string(event.Pkt4Receive), subnet4Select: string(event.Subnet4Select)}
-
-var outcomes = [...]string{
-	parking.NoOutcome: "it waited for another query of its client",
-	parking.Answered:  "answered",
-	parking.Late:      "no verdict",
-	parking.Refused:   "the answer was not taken",
-}
-
 // resume begins a batch: it returns the queries that are no longer parked, in their order.
-func (s *Server) resume() []*place {
+func (s *Server) resume() []*keptQuery {
 	w := &s.questions
 	if asker := s.set.asker; asker != w.asker || asker == nil {
 		if asker == nil && w.asker == nil {
@@ -255,7 +157,7 @@ func (s *Server) resume() []*place {
 		w.left = w.lot.Leave(w.left, p, parking.Late)
 	}
 	if again {
-		w.lot.Leaders(func(p *place) bool { return w.asker.Link.Ask(p.Number, p.Question) })
+		w.lot.Leaders(func(p *keptQuery) bool { return w.asker.Link.Ask(p.Number, p.Question) })
 	}
 	return w.left
 }
@@ -264,10 +166,10 @@ func (s *Server) resume() []*place {
 func (s *Server) useAsker(asker *asking.Asker) {
 	w := &s.questions
 	if w.lot == nil {
-		w.lot, w.seed = parking.New[parkedQuery](), maphash.MakeSeed()
+		w.lot, w.seed = parking.New[progress](), maphash.MakeSeed()
 	}
 	w.now = s.uptime()
-	w.lot.Leaders(func(p *place) bool {
+	w.lot.Leaders(func(p *keptQuery) bool {
 		w.asker.Link.Shut(p.Number)
 		w.left = w.lot.Leave(w.left, p, parking.NoOutcome)
 		return true
@@ -290,7 +192,7 @@ func (s *Server) flushQuestions() {
 
 // endQuestions ends a batch. It frees the memory of the queries that the batch has resumed, and
 // sets the alarm for the oldest question.
-func (s *Server) endQuestions(resumed []*place) {
+func (s *Server) endQuestions(resumed []*keptQuery) {
 	w := &s.questions
 	if w.lot == nil {
 		return

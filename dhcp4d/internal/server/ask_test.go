@@ -490,7 +490,7 @@ func TestAReloadAsksAnewOrNoMore(t *testing.T) {
 	eventually(t, "the answer is late", func() bool { return q.wrong(t, "late") == 1 })
 }
 
-func TestAPlaceForTooMany(t *testing.T) {
+func TestTooManyForTheLot(t *testing.T) {
 	q := asks(t, newBench(t), func(c *asking.Config) { c.Limits = parking.Limits{Queries: 3, Point: 2}; c.Policy = asking.Open })
 	full := func() float64 { return q.sum(t, "dhcp4d_packets_dropped_total", "reason=hook_full") }
 	q.in(t, message(dhcp4.Discover, 1))
@@ -499,7 +499,7 @@ func TestAPlaceForTooMany(t *testing.T) {
 	if full() != 1 || q.parkedNow() != 2 {
 		t.Errorf("of one attachment point %v are dropped and %d wait", full(), q.parkedNow())
 	}
-	for i := range 3 { // from other attachment points; the last finds the place full, and the policy decides
+	for i := range 3 { // from other attachment points; the last finds the lot full, and the policy decides
 		at := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("fe80::%d", 7+i)), 546)
 		q.server.batch([]udp.Packet{{Data: frame(t, query(message(dhcp4.Discover, byte(4+i))), at), Peer: sixd}})
 	}

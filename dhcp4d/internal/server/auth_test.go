@@ -216,14 +216,14 @@ func TestWhoSigns(t *testing.T) {
 		buf = w.add(buf, 5, way{to: sixd}, dhcp4.ACK, peer, basis{})
 		start := len(buf)
 		buf = w.add(append(buf, "next"...), start, way{}, dhcp4.ACK, nil, basis{})
-		if len(buf) != 5+3+ipc.SignatureLen+4 || string(w.packets[0].Data) != "ack" || string(w.packets[1].Data) != "next" {
+		if len(buf) != 5+3+ipc.SignatureLen+4 || string(w.answers[0].data) != "ack" || string(w.answers[1].data) != "next" {
 			t.Fatalf("%q", buf)
 		}
-		signed, ok := b.done.Signer.Append(w.packets[0].Data, 0, peer, b.clocks.Read().Wall)
+		signed, ok := b.done.Signer.Append(w.answers[0].data, 0, peer, b.clocks.Read().Wall)
 		if !ok || len(signed) != 3+ipc.SignatureLen {
 			t.Fatalf("signed: %x, %v", signed, ok)
 		}
-		if &signed[0] != &buf[5] || string(w.packets[1].Data) != "next" {
+		if &signed[0] != &buf[5] || string(w.answers[1].data) != "next" {
 			t.Error("it was moved, or ran over the next")
 		}
 	})

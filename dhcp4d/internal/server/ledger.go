@@ -117,11 +117,11 @@ func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule si
 func (l *Ledger) sent(o *outgoing) {
 	for i := range o.packets {
 		switch {
-		case o.kinds[i] == 0: // answers to probes are not counted
+		case o.notes[i].kind == 0: // answers to probes are not counted
 		case o.packets[i].Err != nil:
 			l.drops.Add(drop.SendError, 1)
 		default:
-			l.sentBy.Add(o.kinds[i], 1)
+			l.sentBy.Add(o.notes[i].kind, 1)
 		}
 	}
 	l.flush()
@@ -133,11 +133,8 @@ func (l *Ledger) failed(n int) {
 	l.flush()
 }
 
-// refused counts ACKs that were dropped because the store has refused their lease.
-func (l *Ledger) refused(n int) { l.drops.Add(drop.LeaseRefused, n) }
-
-// changed counts NAKs that were dropped because another dhcp4d may have changed what they rest on.
-func (l *Ledger) changed(n int) { l.drops.Add(drop.LeaseChanged, n) }
+// withheld counts an answer that was dropped because what it rests on no longer holds.
+func (l *Ledger) withheld(why drop.Reason) { l.drops.Add(why, 1) }
 
 func (l *Ledger) flush() {
 	l.received.Flush()

@@ -36,8 +36,9 @@ func (s *Server) read(q *exchange) (fate, drop.Reason) {
 	if fate, why := s.atSubnet4Select(q); fate != undecided {
 		return fate, why
 	}
-	s.keepForAgain(q)
-	if !s.enter(q) && q.chosen.Subnet.Link == nil {
+	s.keepProgress(q)
+	granted, shares := s.enter(q), q.chosen.Subnet.Link != nil
+	if !granted && !shares { // a subnet that shares the link may grant it: see settleLink
 		return dropped, s.unfit(q)
 	}
 	return undecided, drop.None

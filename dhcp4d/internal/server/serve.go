@@ -28,8 +28,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	if v := q.event.Verdict; v != nil && !s.heed(q, v) {
 		return dropped, drop.HookVerdict
 	}
-	var on basis
-	if why := s.conclude(q, &on); why != drop.None {
+	if why := s.conclude(q); why != drop.None {
 		return dropped, why
 	}
 	d := &q.decided
@@ -41,7 +40,7 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 	// dhcp4d may have changed what it rests on.
 	early := d.Kind == lease.Ack && (d.Change != lease.None || d.After > s.Commits.Durable())
 	if early || (d.Kind == lease.Nak && s.Commits.Shared()) {
-		return s.wait(q, on)
+		return s.wait(q)
 	}
 	start := len(s.buf)
 	out, why := s.build(q, s.buf)
@@ -49,40 +48,37 @@ func (s *Server) serve(q *exchange) (fate, drop.Reason) {
 		return dropped, why
 	}
 	s.buf = s.sign(q, out, start)
-	s.ready.add(s.buf[start:], wayBack(q.in), answerOf(d.Kind))
+	s.ready.add(s.buf[start:], wayBack(q.in), answerOf(d.Kind), nil)
 	return answered, drop.None
 }
 
 // wait builds the reply into the commit group, which sends it when the group is durable. With a
 // shared store, the group also keeps the query, which may have to be decided again.
-func (s *Server) wait(q *exchange, on basis) (fate, drop.Reason) {
+func (s *Server) wait(q *exchange) (fate, drop.Reason) {
 	replies := s.group.Replies
 	if q.decided.Kind == lease.Nak {
 		if s.Commits.Full(s.group) {
 			return dropped, drop.QueueFull
 		}
-		on = replies.nak(&q.terms, s.Commits.Durable())
+		replies.unsure = true
+		q.basis = basis{kind: knowledge, id: lease.ID{Addr: q.terms.Named()}, client: replies.keepClient(q.terms.Client),
+			knows: s.Commits.Durable()}
 	}
 	start := len(replies.buf)
 	out, why := s.build(q, replies.buf)
 	if why != drop.None {
 		return dropped, why
 	}
-	if s.Commits.Shared() {
-		if q.was != nil {
-			on.again = q.was.More.again
-		}
-		if on.again < mostTimes {
-			on.query, on.kept = replies.keep(q)
-		}
+	replies.buf = replies.add(out, start, wayBack(q.in), answerOf(q.decided.Kind), q.from.Link, q.basis)
+	if s.Commits.Shared() && q.progress.again <= mostTimes {
+		replies.last().query = replies.keepQuery(q)
 	}
-	replies.buf = replies.add(out, start, wayBack(q.in), answerOf(q.decided.Kind), q.from.Link, on)
 	return waiting, drop.None
 }
 
 // conclude decides about a query. Its classes and its pool may refuse the client. Otherwise the
-// rules and the leases decide. It sets what an answer rests on.
-func (s *Server) conclude(q *exchange, on *basis) drop.Reason {
+// rules and the leases decide.
+func (s *Server) conclude(q *exchange) drop.Reason {
 	refused := s.classify(q)
 	if q.chosen.Subnet.Refuses && refused == network.NotRefused {
 		refused = refusedByPool(q)
@@ -99,7 +95,7 @@ func (s *Server) conclude(q *exchange, on *basis) drop.Reason {
 		*d = lease.Decision{Kind: lease.Nak, Why: lease.Refused}
 		return drop.None
 	}
-	s.decide(q, on)
+	s.decide(q)
 	if d.TakenOver {
 		s.logTakenOver(q, d)
 	}
@@ -145,7 +141,7 @@ func (s *Server) build(q *exchange, buf []byte) ([]byte, drop.Reason) {
 // decide decides about a query, carries the decision out in memory, and adds its record to the
 // commit group. If there are hooks, they first see a proposal, without a lock. The table may change
 // meanwhile, so the decision is then made anew. decide sets the record that an ACK rests on.
-func (s *Server) decide(q *exchange, on *basis) {
+func (s *Server) decide(q *exchange) {
 	var wanted netip.Addr
 	if s.set.Hooks.Deciding() {
 		s.proposed = s.Book.Propose(&q.terms, s.now)
@@ -161,13 +157,13 @@ func (s *Server) decide(q *exchange, on *basis) {
 	d := &q.decided
 	*d = s.Book.Decide(&q.terms, wanted, s.now,
 		leases.Group{Records: records, Seq: s.group.Seq, Full: s.Commits.Full(s.group)})
-	on.id, on.record = d.ID, inEarlier
+	q.basis = basis{kind: olderRecord, id: d.ID}
 	switch last := len(records.Records) - 1; {
 	case last >= before: // the lease is the last record; before it are those that the client loses for it
-		on.record = last
+		q.basis.kind, q.basis.record = ownRecord, last
 		s.group.Replies.changes.ByQuery(d.Event, last, &q.frame, s.set.Leases.Observed())
 	case d.After == s.group.Seq:
-		on.record = inThisGroup
+		q.basis.kind = sharedRecord
 	}
 }
 

@@ -10,9 +10,9 @@
 //	        → an ACK whose lease is not durable yet: with its commit group, see below
 //
 // One goroutine takes a batch ([Server.batch]). It reads all queries of the batch, serves one after
-// the other, and writes the answers that need not wait for the disk: OFFERs, NAKs, and ACKs that
-// change nothing. Between reading and serving, the book prefetches the whole batch, so that its
-// cache misses overlap.
+// the other, and writes the answers that need not wait for the disk: OFFERs, NAKs (see below), and
+// ACKs of leases that are durable already. Between reading and serving, the book prefetches the
+// whole batch, so that its cache misses overlap.
 //
 // # Queries that wait for a program
 //
@@ -23,15 +23,18 @@
 //
 // # The way of an ACK
 //
-//	serve                 builds it into the group that gathers ([Replies.add])
-//	batch                 commits the group when the batch is done, if the disk is quick; if not, it
-//	                      wakes the committer's goroutine
-//	commit.Committer      writes the group's records and syncs
-//	[Acks.done]           gets the group: sign → IPC, or all dropped if the store has failed
-//	[Again]               keeps the queries whose answers became wrong, because another dhcp4d has
-//	                      changed a lease: they enter the next batch, pass no hook of read again,
-//	                      and are decided again
-//	[leases.Notifier]     counts the changes, tells the observers (LEASES4_COMMITTED) and the operators
+//	[Server.wait]      builds it into the gathering commit group, with what it rests on ([Replies])
+//	batch              commits the group when the batch is done, if the disk is quick; if not, it
+//	                   wakes the committer's goroutine
+//	commit.Committer   writes the group's records and syncs
+//	[Acks.done]        gets the group: signs and sends the answers whose bases still hold, or drops
+//	                   all of them if the store has failed
+//	[Again]            takes the queries of the other answers, because another dhcp4d has changed a
+//	                   lease: they enter the next batch, pass no hook of read again, and are decided
+//	                   again
+//	[leases.Notifier]  counts the changes, and tells observers (LEASES4_COMMITTED) and operators
+//
+// A NAK goes the same way if other dhcp4d use the store too.
 //
 // The loop shares the book of leases and the commit group with other goroutines. It holds the lock
 // of the table for one decision at a time, never over a hook. It holds the lock of the group while
@@ -121,7 +124,6 @@ type Server struct {
 	questions questions // to a program outside, and who waits for the answers
 
 	tracing *trace.Open // of the current batch; nil while nobody follows a subscriber
-	traced  []traced    // the records of answers that leave at once
 	seen    seen
 
 	// Answers that leave at once; buf holds their bytes.
@@ -132,10 +134,10 @@ type Server struct {
 // exchange is a query and everything that is known about it.
 type exchange struct {
 	in       *udp.Packet
-	was      *place      // where it was parked, or kept to be decided again; nil: it has just been read
-	passed   passed      // hook points that it has passed before it was parked, or decided
-	kept     parkedQuery // what hooks have made of it, if it may have to be decided again
-	from     Peer        // who sent it; its Link authenticates the query and the answer
+	was      *keptQuery // as it was kept, parked or to be decided again; nil: it has just been read
+	passed   passed     // hook points that it has passed before it was kept
+	progress progress   // what hooks have made of it, if it may have to be decided again
+	from     Peer       // who sent it; its Link authenticates the query and the answer
 	frame    ipc.Query
 	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
@@ -150,6 +152,7 @@ type exchange struct {
 
 	silence silence.Reason // why it gets no answer, if its fate is silent
 	decided lease.Decision
+	basis   basis // of an answer that waits
 
 	raw   []byte     // the datagram with its signature, if somebody follows a subscriber
 	notes hook.Notes // of hooks, likewise
@@ -222,20 +225,16 @@ func (s *Server) batch(in []udp.Packet) {
 	}
 	pending := s.group != nil && s.Commits.UnlockGroup(s.group)
 	s.Book.EndBatch()
-	s.Replies.Write(s.ready.packets)
-	s.Ledger.sent(&s.ready)
-	if len(s.traced) > 0 {
-		s.traced = completed(s.traced, s.ready.packets)
-	}
+	s.ready.send(s.Replies, s.Ledger)
 	if pending {
 		s.Commits.Commit()
 	}
 	s.endQuestions(resumed)
 }
 
-// take reads a datagram, and keeps its query for serve. Was is where the query was parked or waited
-// to be decided again, nil for a new datagram.
-func (s *Server) take(in *udp.Packet, was *place) {
+// take reads a datagram, and keeps its query for serve. Was is the query as it was kept, nil for a
+// new datagram.
+func (s *Server) take(in *udp.Packet, was *keptQuery) {
 	q := s.exchangeAt(len(s.open))
 	q.in, q.was = in, was
 	if s.tracing != nil {
@@ -297,7 +296,7 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 			r := s.refusalOf(q, why)
 			s.Refusals.Add(&r)
 		case f == waiting && nak:
-			s.group.Replies.refuse(s.refusalOf(q, why))
+			s.group.Replies.last().refusal = s.refusalOf(q, why)
 		}
 	}
 	if s.tracing != nil {
@@ -308,15 +307,6 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 	} else if why != drop.None {
 		s.complaints.about(s.Log, s.Auth.Name, q.in.Peer, why, s.received)
 		s.logDrop(q, why)
-	}
-}
-
-// keepForAgain notes what hooks have made of a query, if the query may have to be decided again.
-func (s *Server) keepForAgain(q *exchange) {
-	q.kept.set = nil
-	if s.Commits.Shared() && s.set.Hooks.Receiving() {
-		q.kept.keep(q, s.set, entered)
-		q.kept.verdict = q.event.Verdict
 	}
 }
 
@@ -331,7 +321,7 @@ func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
 	s.buf = p.AppendReply(s.buf, ability)
 	if len(s.buf) > start {
 		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.from.Link, s.received)
-		s.ready.add(s.buf[start:], wayBack(q.in), 0)
+		s.ready.add(s.buf[start:], wayBack(q.in), 0, nil)
 	}
 	if p.Full && sender == ipc.Doubtful {
 		return dropped, drop.Unauthentic

@@ -25,77 +25,49 @@ type seen struct {
 }
 
 // traced is the record of a query whose answer has not left yet. It is complete when the answer has
-// left.
+// left, or when it is clear that it will not leave. A nil traced is that of a client whom nobody
+// follows: it does nothing.
 type traced struct {
-	at     int // index of the answer in its outgoing
 	to     trace.Watches
 	record *trace.Record
 	local  netip.AddrPort // of our socket
 }
 
-// complete adds to the record what became of the answer, and publishes the record.
-func (t *traced) complete(p *udp.Packet) {
-	if p.Err != nil {
-		t.record.Say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
+// say adds a step to the record.
+func (t *traced) say(format string, args ...any) {
+	if t != nil {
+		t.record.Say(format, args...)
+	}
+}
+
+// sayDurable adds to the record why an answer that has waited may leave.
+func (t *traced) sayDurable(kind dhcp4.MessageType) {
+	if kind == dhcp4.NAK {
+		t.say("no other dhcp4d has changed the lease meanwhile")
 	} else {
-		t.record.Say("sent to dhcp6d at %v", p.Peer)
+		t.say("committed: the lease is on stable storage")
+	}
+}
+
+// sent adds to the record what became of the answer, and publishes the record.
+func (t *traced) sent(p *udp.Packet) {
+	if t == nil {
+		return
+	}
+	if p.Err != nil {
+		t.say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
+	} else {
+		t.say("sent to dhcp6d at %v", p.Peer)
 		t.record.Out = trace.NewDatagram(time.Now(), trace.IPC, "", false, trace.End(p.Local, t.local), p.Peer, p.Data)
 	}
-	t.to.Send(t.record)
+	t.publish()
 }
 
-// The values of traced.at for answers that do not leave.
-const (
-	refusedRecord = -1 - iota // the lease store has refused their record
-	changedLease              // another dhcp4d may have changed what they rest on
-	decidedAgain              // one of these, but their query is decided again
-)
-
-// retrace changes the index of an answer.
-func (r *Replies) retrace(from, to int) {
-	for i := range r.traced {
-		if r.traced[i].at == from {
-			r.traced[i].at = to
-			return
-		}
+// publish sends the record to those who follow the client.
+func (t *traced) publish() {
+	if t != nil {
+		t.to.Send(t.record)
 	}
-}
-
-// committed is completed for the answers of a commit group.
-func committed(ts []traced, left []udp.Packet, kinds []dhcp4.MessageType) []traced {
-	for i := range ts {
-		t := &ts[i]
-		if t.at < 0 {
-			why := drop.LeaseRefused
-			if t.at == changedLease {
-				why = drop.LeaseChanged
-			}
-			if t.at == decidedAgain {
-				t.record.Say("not sent: another dhcp4d has changed the lease meanwhile; the query is decided again")
-			} else {
-				t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
-			}
-			t.to.Send(t.record)
-			continue
-		}
-		if kinds[t.at] == dhcp4.NAK {
-			t.record.Say("no other dhcp4d has changed the lease meanwhile")
-		} else {
-			t.record.Say("committed: the lease is on stable storage")
-		}
-		t.complete(&left[t.at])
-	}
-	clear(ts)
-	return ts[:0]
-}
-
-// completed completes the records of the packets that have left, and returns the empty slice.
-func completed(ts []traced, left []udp.Packet) []traced {
-	for i := range ts {
-		ts[i].complete(&left[ts[i].at])
-	}
-	clear(ts)
-	return ts[:0]
 }
 
 // forget clears q, so that nothing of an earlier query gets into the record of this one.
@@ -124,11 +96,11 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 	if len(to) == 0 {
 		return
 	}
-	t := traced{to: to, local: s.Local, record: &trace.Record{
+	t := &traced{to: to, local: s.Local, record: &trace.Record{
 		Time: s.received, Daemon: "dhcp4d", Message: trace.Octets(frame.DHCPv4()),
 		In: trace.NewDatagram(s.received, trace.IPC, "", true, trace.End(q.in.Local, s.Local), q.in.Peer, q.raw),
 	}}
-	s.tellOf(&t, q, frame, broken == drop.None, message)
+	s.tellOf(t.record, q, frame, broken == drop.None, message)
 	for _, note := range q.notes.Lines {
 		t.record.Say("%s", note)
 	}
@@ -149,50 +121,47 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 		t.record.Say("no answer (%s): %s", q.silence.Label(), q.silence.Meaning())
 	case answered:
 		t.record.Reply = trace.Octets(q.event.Data)
-		t.at = len(s.ready.packets) - 1
-		s.traced = append(s.traced, t)
+		s.ready.last().trace = t
 		return
 	case waiting:
 		t.record.Reply = trace.Octets(q.event.Data)
-		r := s.group.Replies
-		t.at = len(r.packets) - 1
-		r.traced = append(r.traced, t)
+		s.group.Replies.last().trace = t
 		return
 	}
-	to.Send(t.record)
+	t.publish()
 }
 
 // tellOf adds to the record the steps of a query up to the decision.
-func (s *Server) tellOf(t *traced, q *exchange, frame *ipc.Query, readable bool, m *dhcp4.Message) {
+func (s *Server) tellOf(r *trace.Record, q *exchange, frame *ipc.Query, readable bool, m *dhcp4.Message) {
 	back := frame.Context()
-	t.record.Say("received from dhcp6d at %v, %d octets; it came to that by %s from %v through %d relays",
+	r.Say("received from dhcp6d at %v, %d octets; it came to that by %s from %v through %d relays",
 		q.in.Peer, len(q.raw), octets.Show(back.Interface), back.Source, frame.Packet().Relays())
 	if !readable {
-		t.record.Say("the DHCPv4 message in it cannot be read")
+		r.Say("the DHCPv4 message in it cannot be read")
 		return
 	}
-	t.record.Exchange = trace.Exchange(m)
-	t.record.Say("%s", trace.Describe(m))
+	r.Exchange = trace.Exchange(m)
+	r.Say("%s", trace.Describe(m))
 	switch {
 	case q.event.Subnet != nil:
-		t.record.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step,
+		r.Say("subnet %d, %v, by %s (%v)", q.event.Subnet.ID, q.event.Subnet.Prefix, q.chosen.Step,
 			&q.client.where)
 		if q.event.Subnet.Link != nil {
-			t.record.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network,
+			r.Say("it shares the network %s with %d others, and suits the query best", q.event.Subnet.Network,
 				len(q.event.Subnet.Link)-1)
 		}
 		if q.reserved != nil && q.reserved.Addr.IsValid() {
-			t.record.Say("%v is reserved for it", q.reserved.Addr)
+			r.Say("%v is reserved for it", q.reserved.Addr)
 		}
 	case q.event.Message != nil && q.chosen.Subnet == nil:
-		t.record.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step",
+		r.Say("no match entry of DHCP4D_SUBNETS claims it (%v); dhcp4d explain tells step by step",
 			&q.client.where)
 	}
 	if q.event.Subnet != nil && (q.decided.Kind == lease.Nak || q.decided.Kind == lease.Dropped) {
-		s.tellOfAddress(t.record, q, m)
+		s.tellOfAddress(r, q, m)
 	}
 	if text := inWords(&q.decided); text != "" {
-		t.record.Say("decision: %s", text)
+		r.Say("decision: %s", text)
 	}
 }
 
