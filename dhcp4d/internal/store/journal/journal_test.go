@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -67,50 +66,44 @@ func inUse(t *testing.T, dir string) []*segment {
 }
 
 func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		spoil func(t *testing.T, dir string)
-		says  string
-	}{
-		{"newer format", func(t *testing.T, dir string) {
-			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease journal, format 4\n")
-		}, "newer dhcp4d (format 4, this one knows 3)"},
-		{"no label", func(t *testing.T, dir string) {
-			if err := os.Remove(filepath.Join(dir, "dhcp4d-store")); err != nil {
-				t.Fatal(err)
-			}
-		}, "dhcp4d-store: it is missing"},
-		{"a store of the other kind", func(t *testing.T, dir string) {
-			storetest.Overwrite(t, filepath.Join(dir, "dhcp4d-store"), 0, "dhcp4d lease store, format 2\n")
-		}, "another kind; name it with pebble:"},
-		{"a batch in the middle of a segment", func(t *testing.T, dir string) {
+	kind := storetest.Kind{
+		Label: "dhcp4d lease journal, format ", OtherLabel: "dhcp4d lease store, format ", OtherName: "pebble",
+		Make: func(t *testing.T) string { return journalWith(t, 200) },
+		Open: func(dir string) (store.Store, error) { return Open(dir, small(vfs.Default)) },
+		Repair: func(dir string) error {
+			_, err := Repair(dir, small(vfs.Default), true)
+			return err
+		},
+	}
+	kind.Refusals(t, []storetest.Spoiled{
+		{Name: "a batch in the middle of a segment", Spoil: func(t *testing.T, dir string) {
 			storetest.Overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 3*disk.BlockSize+100, "rubbish")
-		}, "damaged"},
-		{"the first batch of a segment", func(t *testing.T, dir string) {
+		}, Says: "damaged"},
+		{Name: "the first batch of a segment", Spoil: func(t *testing.T, dir string) {
 			storetest.Overwrite(t, filepath.Join(dir, inUse(t, dir)[1].name), 0, "rubbish")
-		}, "damaged"},
-		{"a batch in the middle of the last segment", func(t *testing.T, dir string) {
+		}, Says: "damaged"},
+		{Name: "a batch in the middle of the last segment", Spoil: func(t *testing.T, dir string) {
 			storetest.Overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), disk.BlockSize+100, "rubbish")
-		}, "damaged"},
-		{"the first batch of the last segment", func(t *testing.T, dir string) {
+		}, Says: "damaged"},
+		{Name: "the first batch of the last segment", Spoil: func(t *testing.T, dir string) {
 			storetest.Overwrite(t, filepath.Join(dir, last(inUse(t, dir)).name), 50, "rubbish")
-		}, "damaged"},
-		{"a segment missing", func(t *testing.T, dir string) {
+		}, Says: "damaged"},
+		{Name: "a segment missing", Spoil: func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, inUse(t, dir)[1].name)); err != nil {
 				t.Fatal(err)
 			}
-		}, "it is missing"},
-		{"the oldest segment missing", func(t *testing.T, dir string) {
+		}, Says: "it is missing"},
+		{Name: "the oldest segment missing", Spoil: func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, inUse(t, dir)[0].name)); err != nil {
 				t.Fatal(err)
 			}
-		}, "are missing"},
-		{"a segment cut", func(t *testing.T, dir string) {
+		}, Says: "are missing"},
+		{Name: "a segment cut", Spoil: func(t *testing.T, dir string) {
 			if err := os.Truncate(filepath.Join(dir, inUse(t, dir)[1].name), 2*disk.BlockSize); err != nil {
 				t.Fatal(err)
 			}
-		}, "its length is not"},
-		{"a record of a newer version", func(t *testing.T, dir string) {
+		}, Says: "its length is not"},
+		{Name: "a record of a newer version", Spoil: func(t *testing.T, dir string) {
 			s := last(inUse(t, dir))
 			d, err := disk.Claim(dir, disk.Journal, small(vfs.Default).Options)
 			if err != nil {
@@ -131,35 +124,8 @@ func TestAJournalRefusesWhatIsDamaged(t *testing.T) {
 			if err := d.MakeWatermark(disk.Watermark{Segment: s.number}); err != nil {
 				t.Fatal(err)
 			}
-		}, "was written by a newer dhcp4d: segment-"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := journalWith(t, 200)
-			c.spoil(t, dir)
-			before := storetest.Snapshot(t, dir)
-			s, err := Open(dir, small(vfs.Default))
-			if err == nil {
-				_, _, err = storetest.Load(s)
-				_ = s.Close()
-			}
-			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("said %v", err)
-			}
-			if strings.Contains(c.says, "newer dhcp4d") { // which is no damage, and a repair leaves it alone
-				_, repair := Repair(dir, small(vfs.Default), true)
-				for _, err := range []error{err, repair} {
-					if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "damaged") {
-						t.Errorf("said %v", err)
-					}
-				}
-			}
-			for name, content := range storetest.Snapshot(t, dir) {
-				if was, ok := before[name]; !ok || was != content {
-					t.Errorf("%s changed", name)
-				}
-			}
-		})
-	}
+		}, Says: "was written by a newer dhcp4d: segment-"},
+	}...)
 }
 
 func last(all []*segment) *segment { return all[len(all)-1] }
