@@ -26,8 +26,24 @@ const (
 	newestRecord   = remoteIDRecord
 )
 
-// HasRemoteID reports whether only a dhcp4d that knows Remote-Ids can read the record of r.
-func HasRemoteID(r lease.Binding) bool { return len(r.RemoteID) > 0 }
+// The formats of a store in a directory, as its label names them. They say what the records may be.
+// A dhcp4d refuses a store of a format that it does not know. Otherwise it would take records that
+// it does not know for damage.
+const (
+	PlainFormat    = 2 // all records are of version 1
+	RemoteIDFormat = 3 // records may be of version 2
+	NewestFormat   = RemoteIDFormat
+)
+
+// FormatFor returns the lowest format of a store that may have the records.
+func FormatFor(records []lease.Binding) int {
+	for i := range records {
+		if len(records[i].RemoteID) > 0 {
+			return RemoteIDFormat
+		}
+	}
+	return PlainFormat
+}
 
 // AppendKey appends the key of r: its address and port set.
 func AppendKey(dst []byte, r *lease.Binding) []byte {

@@ -108,7 +108,7 @@ func claimDirectory(o Options, dir string, kind Kind) (_ *claim, names []string,
 	// Another process may have made a store before we had the lock.
 	names, l, there, err = look(p.fs())
 	if err == nil && !there {
-		l = label{format: format, making: true}
+		l = label{format: firstFormat, making: true}
 	}
 	return p, names, l, err
 }

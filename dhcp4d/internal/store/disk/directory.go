@@ -90,7 +90,7 @@ func (d *Directory) Clear() error {
 
 // Begin makes the label of a new store. Finish must follow when the store is made.
 func (d *Directory) Begin() error {
-	d.label = label{format: format, store: newID(), making: true}
+	d.label = label{format: firstFormat, store: newID(), making: true}
 	return d.writeLabel(d.label)
 }
 
@@ -100,16 +100,16 @@ func (d *Directory) Finish() error {
 	return d.writeLabel(d.label)
 }
 
-// HoldsRemoteIDs reports whether records with a Remote-Id may be committed.
-func (d *Directory) HoldsRemoteIDs() bool { return d.label.format >= newestFormat }
-
-// HoldRemoteIDs notes in the label that records with a Remote-Id may be there. So an older dhcp4d,
-// which does not know them, refuses the store, and does not take them for damage.
-func (d *Directory) HoldRemoteIDs() error {
+// RaiseFormat writes a format into the label, if that of the label is lower. So a dhcp4d that does
+// not know the format refuses the store.
+func (d *Directory) RaiseFormat(format int) error {
+	before := d.label.format
+	if format <= before {
+		return nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before := d.label.format
-	d.label.format = newestFormat
+	d.label.format = format
 	err := d.relabel(d.FS(), d.clocked, d.repaired)
 	if err != nil {
 		d.label.format = before
@@ -119,7 +119,7 @@ func (d *Directory) HoldRemoteIDs() error {
 
 // Convert gives a store of format 1 a watermark and a label of today's format.
 func (d *Directory) Convert(w Watermark, repaired bool) error {
-	next := label{format: format, store: newID(), repaired: repaired}
+	next := label{format: firstFormat, store: newID(), repaired: repaired}
 	if err := d.makeWatermark(w, next.store); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (d *Directory) Convert(w Watermark, repaired bool) error {
 // that ID returns. FinishRepair must follow.
 func (d *Directory) BeginRepair() error {
 	if d.label.format == 1 {
-		d.label, d.repaired, d.unlabelled = label{format: format, store: newID(), repaired: true}, true, true
+		d.label, d.repaired, d.unlabelled = label{format: firstFormat, store: newID(), repaired: true}, true, true
 		return nil
 	}
 	return d.MarkRepaired()

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // The label is the file dhcp4d-store. It has the kind of the store in the directory, the format,
@@ -43,12 +45,9 @@ func newID() ID {
 	return ID(binary.BigEndian.Uint64(b[:]) | 1)
 }
 
-// The formats are versions of everything in the directory. A store of a higher format is refused. A
-// store of format 1 is converted.
-const (
-	format       = 2 // of a new store
-	newestFormat = 3 // may have records with a Remote-Id, which a dhcp4d of format 2 does not know
-)
+// firstFormat is the format of a new store. A store of format 1 is converted to it. A store of a
+// format above [store.NewestFormat] is refused.
+const firstFormat = store.PlainFormat
 
 const (
 	labelName   = "dhcp4d-store"
@@ -195,9 +194,9 @@ func readLabel(fsys vfs.FS, dir, prefix string) (l label, err error) {
 			return l, fmt.Errorf("is a store of another kind; name it with %s: before its directory", kind)
 		}
 	}
-	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > newestFormat {
+	if _, err := fmt.Sscanf(text, prefix+"%d\n", &l.format); err == nil && l.format > store.NewestFormat {
 		return l, fmt.Errorf("was written by a newer dhcp4d (format %d, this one knows %d); start that one, "+
-			"or restore a backup made by this one", l.format, newestFormat)
+			"or restore a backup made by this one", l.format, store.NewestFormat)
 	}
 	if text == prefix+"1\n" {
 		return label{format: 1}, nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
 // relabel looks for what is wrong with the label of a store that no process has open. If it is
@@ -53,7 +55,7 @@ func relabel(o *Options, dir string, kind Kind, ownersOf func(string, Options) (
 		return nil, fmt.Errorf("%w (it cannot be made anew: %s; move away what does not belong here)",
 			unlabelled, several(owners))
 	}
-	next := label{format: newestFormat, store: owners[0].Store, clocked: true}
+	next := label{format: store.NewestFormat, store: owners[0].Store, clocked: true}
 	if next.store == 0 {
 		next = label{format: 1}
 	}
@@ -77,7 +79,7 @@ func several(owners []Owner) string {
 
 // withoutLabel returns options to look at a store, whichever it is, without its label.
 func (o Options) withoutLabel() Options {
-	o.label = &label{format: format, store: anyStore}
+	o.label = &label{format: firstFormat, store: anyStore}
 	return o
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -302,8 +301,8 @@ func (j *journal) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if j.broken == nil && j.out == nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrFailed, errClosed)
 	}
-	if j.broken == nil && !j.HoldsRemoteIDs() && slices.ContainsFunc(records, store.HasRemoteID) {
-		j.broken = j.HoldRemoteIDs()
+	if j.broken == nil {
+		j.broken = j.RaiseFormat(store.FormatFor(records))
 	}
 	j.index.prefetch(records)
 	for done := 0; done < len(records) && j.broken == nil; {

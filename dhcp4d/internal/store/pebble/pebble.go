@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -441,10 +440,8 @@ func (s *pebbleStore) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if err := s.Lost(); err != nil {
 		s.fence.fail(err)
 	}
-	if !s.HoldsRemoteIDs() && slices.ContainsFunc(records, store.HasRemoteID) {
-		if err := s.HoldRemoteIDs(); err != nil {
-			s.fence.fail(err)
-		}
+	if err := s.RaiseFormat(store.FormatFor(records)); err != nil {
+		s.fence.fail(err)
 	}
 	s.batch.Reset()
 	for i := range records {
