@@ -352,13 +352,3 @@ func (c *converter) writeOptions(m *yaml.Node, o *optionList) {
 		c.put(m, "no-options", flow(nodes...), nil)
 	}
 }
-
-// copied is a copy of a node. Parts are taken out of the document by themselves.
-func copied(n *yaml.Node) *yaml.Node {
-	twin := *n
-	twin.Content = make([]*yaml.Node, len(n.Content))
-	for i, child := range n.Content {
-		twin.Content[i] = copied(child)
-	}
-	return &twin
-}

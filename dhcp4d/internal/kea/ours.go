@@ -206,20 +206,3 @@ func sameNames(a, b []byte) bool {
 }
 
 // The nodes of a document.
-
-func str(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
-
-// scalar is a value that needs no quotes.
-func scalar(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
-
-func strs(all []string) (nodes []*yaml.Node) {
-	for _, s := range all {
-		nodes = append(nodes, str(s))
-	}
-	return nodes
-}
-
-// flow is a list in one line.
-func flow(items ...*yaml.Node) *yaml.Node {
-	return &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: items}
-}

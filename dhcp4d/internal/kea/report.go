@@ -80,12 +80,6 @@ func (r *report) rest(v *value) {
 	}
 }
 
-// empty reports whether a value says nothing.
-func empty(v *value) bool {
-	return v.kind == null || (v.kind == text && v.text == "") ||
-		((v.kind == list || v.kind == object) && len(v.values) == 0)
-}
-
 // someSaid reports whether something in a value has a verdict.
 func someSaid(v *value) bool { return v.said || slices.ContainsFunc(v.values, someSaid) }
 

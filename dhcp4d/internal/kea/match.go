@@ -1,0 +1,177 @@
+package kea
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dhcp4o6/dhcp4o6/shared/octets"
+)
+
+// guards are the classes that a subnet or a pool is for, nil if it is for all.
+func (c *converter) guards(from ...*value) (names []string, ok bool) {
+	ok = true
+	for _, f := range from {
+		var all []*value
+		if v := f.get("client-class"); v != nil && content(v) != "" {
+			all = append(all, v)
+		}
+		for _, key := range []string{"client-classes"} {
+			all = append(all, items(f.get(key))...)
+		}
+		for _, v := range all {
+			name, found := c.named(content(v), v)
+			if !found {
+				ok = false
+				continue
+			}
+			names = append(names, name)
+			if !v.said {
+				c.taken(v, "as a class that it is for")
+			}
+		}
+		if len(all) > 0 {
+			return names, ok && len(names) > 0
+		}
+	}
+	return nil, ok
+}
+
+// reach gives the first subnet of a network an empty match if none has one: it must be said which
+// queries are for the network.
+func (c *converter) reach(name string) {
+	var first *yaml.Node
+	for _, s := range c.networks[name] {
+		if child(s, "match") != nil {
+			return
+		}
+		if first == nil {
+			first = s
+		}
+	}
+	if first != nil {
+		c.unmatched(first, c.origin[first], child(first, "subnet").Value)
+	}
+}
+
+func (c *converter) unmatched(m *yaml.Node, from *value, prefix string) {
+	none := flow()
+	none.LineComment = "say here which queries are for it"
+	c.put(m, "match", none, from)
+	c.out.Unmatched = append(c.out.Unmatched, prefix)
+	c.note(from, Changed, unmatchedText)
+}
+
+// onlyLink gives the queries of the only interface to the only subnet, or to the only network.
+func (c *converter) onlyLink() {
+	if c.link == "" || len(c.out.Unmatched) != 1 {
+		return
+	}
+	var none *yaml.Node
+	for _, s := range c.subnets.Content {
+		switch m := child(s, "match"); {
+		case m == nil: // of the network
+		case len(m.Content) > 0 || none != nil:
+			return
+		default:
+			none = m
+		}
+	}
+	entry := mapping()
+	entry.Style = yaml.FlowStyle
+	c.put(entry, "interface", str(c.link), c.origin[none])
+	none.Content, none.LineComment = append(none.Content, entry), ""
+	c.out.Unmatched = nil
+	c.lines = slices.DeleteFunc(c.lines, func(l Line) bool { return l.Text == unmatchedText })
+	c.note(c.origin[none], Changed,
+		"match is the interface %s, the only one that Kea serves, as an interface of dhcp6d", c.link)
+}
+
+const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for " +
+	"the subnet; give it entries"
+
+// match writes which queries a subnet is for, if they are of the classes that guard says.
+func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.Prefix) {
+	var entries [][2]*yaml.Node
+	add := func(key string, v *value, text string) {
+		k, n := scalar(key), str(text)
+		c.origin[n] = v
+		entries = append(entries, [2]*yaml.Node{k, n})
+	}
+	if v := s.get("4o6-subnet"); content(v) != "" {
+		p, err := netip.ParsePrefix(content(v))
+		if err != nil {
+			c.left(v, "%q is no IPv6 prefix", content(v))
+		} else {
+			add("prefix", v, p.Masked().String())
+			c.takenAs(v, "prefix in match")
+		}
+	}
+	if v := s.get("4o6-interface-id"); content(v) != "" {
+		if b, err := plain(content(v)); err == nil && strings.HasPrefix(content(v), "'") {
+			add("interface-id", v, octets.Show(b))
+		} else {
+			add("interface-id", v, octets.Show([]byte(content(v))))
+		}
+		c.takenAs(v, "interface-id in match")
+	}
+	if v := s.get("4o6-interface"); content(v) != "" {
+		add("interface", v, content(v))
+		c.takenAs(v, "interface in match")
+	}
+	from := []*value{s}
+	if network != nil {
+		from = append(from, network)
+	}
+	if v := pick("interface", from...); content(v) != "" {
+		if len(entries) == 0 {
+			add("interface", v, content(v))
+			c.changed(v, "as interface in match, which is an interface of dhcp6d")
+		} else {
+			c.left(v, "which queries of DHCPv4 over DHCPv6 the subnet is for, its 4o6 keys say")
+		}
+	}
+	if guard == s {
+		from = from[:1]
+		if network != nil {
+			from = append(from, network)
+		}
+	} else {
+		from = []*value{guard}
+	}
+	classes, ok := c.guards(from...)
+	all := flow()
+	if classes == nil {
+		classes = []string{""}
+	}
+	for _, e := range entries {
+		for _, class := range classes {
+			entry := mapping()
+			entry.Style = yaml.FlowStyle
+			entry.Content = append(entry.Content, e[0], copied(e[1]))
+			c.origin[entry] = c.origin[e[1]]
+			if class != "" {
+				c.put(entry, "class", str(class), c.origin[e[1]])
+			}
+			claim := e[0].Value + " " + e[1].Value + " " + class
+			if first := c.claimed[claim]; first != "" {
+				if guard == s {
+					c.note(c.origin[e[1]], Left, "the subnet %s has the claim on these queries already", first)
+				}
+				continue
+			}
+			c.claimed[claim] = prefix.String()
+			if ok {
+				all.Content = append(all.Content, entry)
+			}
+		}
+	}
+	switch {
+	case len(all.Content) > 0:
+		c.put(m, "match", all, nil)
+	case guard == s: // else another subnet of the network may have it
+		c.unmatched(m, s, prefix.String())
+	}
+}
