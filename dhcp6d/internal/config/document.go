@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/document"
@@ -81,4 +84,31 @@ func (r *reader) address6(v *value) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a, true
+}
+
+// needs reports what a container lacks (RFC 7598 section 6).
+func (r *reader) needs(v *value, what string, keys ...string) {
+	for _, k := range keys {
+		switch item := v.Get(k); {
+		case item == nil:
+			r.Fail(v, "%s must have %s; clients ignore it without", what, k)
+		case item.Kind == yaml.SequenceNode && len(item.Content) == 0:
+			r.Fail(item, "is empty; clients ignore %s without one", what)
+		}
+	}
+}
+
+// relays reads the addresses of border relays.
+func (r *reader) relays(v *value) (relays []netip.Addr) {
+	for _, item := range r.List(v, "IPv6 addresses") {
+		a, ok := r.address6(item)
+		switch {
+		case !ok:
+		case slices.Contains(relays, a):
+			r.Fail(item, "%v is listed twice; leave one out", a)
+		default:
+			relays = append(relays, a)
+		}
+	}
+	return relays
 }
