@@ -1,17 +1,14 @@
 package pebble
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
@@ -152,102 +149,6 @@ func (s *pebbleStore) make() error {
 	return s.Finish()
 }
 
-// formatVersion is pinned: a newer Pebble must not change the format on disk until this line
-// changes.
-const formatVersion = pebble.FormatValueSeparation
-
-// options returns Pebble's options for our use: small records, most of which replace older ones,
-// and one sync for each batch.
-func (s *pebbleStore) options(readOnly bool) *pebble.Options {
-	o := &pebble.Options{
-		FS:                 s.outer(),
-		Lock:               s.Lock(),
-		ReadOnly:           readOnly,
-		Merger:             headerMerger,
-		Logger:             logger{s.fence, s.o.Log},
-		FormatMajorVersion: formatVersion,
-		// The daemon has the leases in its own table and never reads them here, so the cache serves
-		// compactions only.
-		CacheSize: 4 << 20,
-		// There are at most two: one is filled while the other becomes a table, which takes a tenth
-		// of the time. A third costs 6 MB and saves nothing. Larger ones absorb more overwriting in
-		// memory, but a start after a crash then replays more. With a million leases, 8 MB save a
-		// tenth of a renewal's cost over 4 MB.
-		MemTableSize:                8 << 20,
-		MemTableStopWritesThreshold: 2,
-		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       1000, // an ACK never waits for a compaction
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                256,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
-		DisableTableStats:           true,
-		MaxManifestFileSize:         1 << 20,
-		EventListener: &pebble.EventListener{
-			BackgroundError: s.fence.fail,
-			DataCorruption:  func(i pebble.DataCorruptionInfo) { s.fence.fail(i.Details) },
-		},
-	}
-	for i := range o.Levels {
-		o.Levels[i].BlockSize = 32 << 10
-		// Client identifiers and addresses hardly compress.
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
-	}
-	for i := range o.TargetFileSizes {
-		o.TargetFileSizes[i] = 8 << 20
-	}
-	if s.o.Small {
-		o.MemTableSize = 16 << 10
-		o.L0CompactionThreshold = 2
-		o.MaxManifestFileSize = 1 << 10
-	}
-	return o
-}
-
-// naming adds to an error of Pebble the files that it can mean, if it names none.
-func naming(err error, names []string) error {
-	var logs []string
-	for _, name := range names {
-		if strings.Contains(err.Error(), strings.TrimSuffix(name, ".sst")) {
-			return err
-		}
-		if strings.HasSuffix(name, ".log") {
-			logs = append(logs, name)
-		}
-	}
-	if len(logs) == 0 || !strings.Contains(err.Error(), "WAL") {
-		return fmt.Errorf("its manifest: %w", err)
-	}
-	return fmt.Errorf("one of %s: %w", strings.Join(logs, ", "), err)
-}
-
-// checkOptions refuses the file of Pebble's options that is damaged. Pebble would not name it, and
-// it holds nothing that is needed.
-func (s *pebbleStore) checkOptions(name string) error {
-	if name == "" {
-		return nil
-	}
-	name = s.o.FS.PathBase(name)
-	text, err := disk.ReadFile(s.o.FS, s.dir, name, make([]byte, 64<<10))
-	if err != nil {
-		return disk.Damaged(err)
-	}
-	options := s.options(true)
-	options.EnsureDefaults()
-	if err := options.CheckCompatibility(s.dir, string(text)); err != nil {
-		why, _, _ := strings.Cut(err.Error(), "\n")
-		return fmt.Errorf("is damaged: %s: %s; move that file away, no lease is in it", name, why)
-	}
-	return nil
-}
-
-// outer returns the file system that Pebble sees.
-func (s *pebbleStore) outer() vfs.FS {
-	if s.o.wrap != nil {
-		return s.o.wrap(s.fence)
-	}
-	return s.fence
-}
-
 // open opens the database for writing and proves that it can be written.
 func (s *pebbleStore) open() error {
 	if err := s.openMark(); err != nil {
@@ -282,101 +183,6 @@ func (s *pebbleStore) openMark() error {
 		}
 	}
 	return s.OpenWatermark()
-}
-
-// readHeader reads the header, and checks that every commit that was acknowledged is there.
-func (s *pebbleStore) readHeader() error {
-	value, closer, err := s.db.Get(headerKey)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-	case err != nil:
-		return disk.Damaged(err)
-	default:
-		s.header, err = parseHeader(value)
-		if err := errors.Join(err, closer.Close()); err != nil {
-			return disk.Damaged(err)
-		}
-	}
-	h := &s.header
-	acked := max(s.found.Batch, s.durable)
-	switch {
-	case h.store != s.ID() && h.number > 0:
-		return &disk.Damage{
-			File: "a log or a table", At: -1,
-			Why: fmt.Sprintf("it has commits of store %v, this is store %v", h.store, s.ID()),
-		}
-	case h.commits > h.number:
-		return &disk.Damage{
-			File: "its log or its manifest", At: -1, Why: fmt.Sprintf("of %d commits some are there twice", h.number),
-		}
-	case s.o.accept:
-		s.given = max(s.given, max(h.number, acked)-h.commits)
-		h.store, h.number, s.anew = s.ID(), max(h.number, acked), true
-		h.commits = h.number
-	case h.commits < h.number:
-		return &disk.Damage{
-			File: "its log or its manifest", At: -1,
-			Why: fmt.Sprintf("of %d commits only %d are there", h.number, h.commits),
-		}
-	case h.number < acked:
-		return &disk.Damage{
-			File: "its log", At: -1,
-			Why:  fmt.Sprintf("the newest commit is number %d, but number %d was acknowledged", h.number, acked),
-			Lost: disk.Loss{Known: true, First: h.number + 1, Last: acked, Since: h.clock},
-		}
-	}
-	return nil
-}
-
-// checkTables compares the first and the last key of every table with the manifest: Pebble would
-// not notice another table of the same length in its place.
-func (s *pebbleStore) checkTables() error {
-	levels, err := s.db.SSTables()
-	if err != nil {
-		return disk.Damaged(err)
-	}
-	for _, level := range levels {
-		for i := range level {
-			t := &level[i]
-			name := fmt.Sprintf("%06d.sst", t.BackingSSTNum)
-			first, last, err := s.bounds(name)
-			if err != nil {
-				return disk.Damaged(fmt.Errorf("%s: %w", name, err))
-			}
-			if first != t.Smallest.String() || last != t.Largest.String() {
-				return &disk.Damage{File: name, At: -1, Why: "it is not the table that the manifest means"}
-			}
-		}
-	}
-	return nil
-}
-
-// bounds returns the first and the last key of a table.
-func (s *pebbleStore) bounds(name string) (first, last string, err error) {
-	f, err := s.o.FS.Open(s.o.FS.PathJoin(s.dir, name))
-	if err != nil {
-		return "", "", err
-	}
-	readable, err := sstable.NewSimpleReadable(f)
-	if err != nil {
-		_ = f.Close()
-		return "", "", err
-	}
-	r, err := sstable.NewReader(context.Background(), readable, sstable.ReaderOptions{})
-	if err != nil {
-		return "", "", errors.Join(err, readable.Close())
-	}
-	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
-	if err != nil {
-		return "", "", errors.Join(err, r.Close())
-	}
-	if kv := it.First(); kv != nil {
-		first = kv.K.String()
-	}
-	if kv := it.Last(); kv != nil {
-		last = kv.K.String()
-	}
-	return first, last, errors.Join(it.Error(), it.Close(), r.Close())
 }
 
 func (s *pebbleStore) Load(fn func(*lease.Binding) error) (store.Loaded, error) {
@@ -427,78 +233,6 @@ func (s *pebbleStore) load(fn func(*lease.Binding) error) (store.Loaded, error) 
 	}
 	return l, nil
 }
-
-func (s *pebbleStore) damage(err error) error {
-	return fmt.Errorf("lease store %s %w", s.dir, disk.Damaged(err))
-}
-
-// Commit implements store.Store. It refuses no record.
-func (s *pebbleStore) Commit(records []lease.Binding) ([]store.Refusal, error) {
-	if s.batch == nil {
-		return nil, fmt.Errorf("%w: it is not open for writing", store.ErrFailed)
-	}
-	if err := s.Lost(); err != nil {
-		s.fence.fail(err)
-	}
-	if err := s.RaiseFormat(store.FormatFor(records)); err != nil {
-		s.fence.fail(err)
-	}
-	s.batch.Reset()
-	for i := range records {
-		if err := s.put(&records[i]); err != nil {
-			s.fence.fail(err)
-		}
-	}
-	if err := s.apply(); err != nil {
-		return nil, err
-	}
-	s.records.Add(uint64(len(records)))
-	return nil, nil
-}
-
-// put encodes a record into the batch, where Pebble reads it.
-func (s *pebbleStore) put(r *lease.Binding) error {
-	if r.State == lease.NoState {
-		op := s.batch.DeleteDeferred(store.KeyLen)
-		store.AppendKey(op.Key[:0], r)
-		return op.Finish()
-	}
-	op := s.batch.SetDeferred(store.KeyLen, store.ValueLen(r))
-	store.AppendKey(op.Key[:0], r)
-	store.AppendValue(op.Value[:0], r)
-	return op.Finish()
-}
-
-// apply commits s.batch with a header.
-func (s *pebbleStore) apply() error {
-	own := header{store: s.ID(), number: s.header.number + 1, commits: 1, clock: max(s.header.clock, s.o.Now())}
-	s.header.merge(&own)
-	add := s.batch.MergeDeferred
-	if s.anew {
-		add, own = s.batch.SetDeferred, s.header
-	}
-	op := add(len(headerKey), headerValueLen)
-	copy(op.Key, headerKey)
-	own.append(op.Value[:0])
-	err := op.Finish()
-	if err == nil && !s.fence.fallen() {
-		err = s.db.Apply(s.batch, pebble.Sync)
-	}
-	if err != nil {
-		s.fence.fail(err)
-	}
-	// Pebble reports success even if the fence has discarded the write.
-	if err := s.fence.err(); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrFailed, err)
-	}
-	s.anew = false
-	s.durable = s.header.number
-	s.Acknowledge(s.durable, 0)
-	return nil
-}
-
-// ForgetClock has the next commit write the present time, even if the store has seen a later one.
-func (s *pebbleStore) ForgetClock() { s.header.clock, s.anew = 0, true }
 
 // Reopen opens the store for writing at once. It does not check again what the start has checked.
 func (s *pebbleStore) Reopen() error {
@@ -575,22 +309,4 @@ func (s *pebbleStore) set(db *pebble.DB) {
 	s.mu.Lock()
 	s.db = db
 	s.mu.Unlock()
-}
-
-// logger takes Pebble's log lines.
-type logger struct {
-	fence *fence
-	log   *slog.Logger
-}
-
-func (l logger) Infof(string, ...any) {}
-
-func (l logger) Errorf(format string, args ...any) {
-	l.log.Debug("pebble", "says", fmt.Sprintf(format, args...))
-}
-
-// Fatalf returns, which Pebble does not expect. Before it returns, the store has failed, so that
-// nobody believes a Commit that Pebble reports as done.
-func (l logger) Fatalf(format string, args ...any) {
-	l.fence.fail(fmt.Errorf(format, args...))
 }
