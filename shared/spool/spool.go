@@ -20,14 +20,10 @@ package spool
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
-	"iter"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,9 +32,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
@@ -63,8 +56,6 @@ const (
 	suffix     = ".events"
 	trailerLen = 12 // behind a record: stamp and CRC
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Options are what a spool is made from.
 type Options struct {
@@ -153,61 +144,6 @@ func (s *Spool) open() (err error) {
 	return s.recover()
 }
 
-// hold takes the directory for this process, if it does not have it.
-func (s *Spool) hold() error {
-	lock, err := openFile(filepath.Join(s.o.Dir, "lock"), os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	if s.lock != nil && sameFile(s.lock, lock) {
-		return lock.Close()
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return fmt.Errorf("another process has it: %w", err)
-	}
-	if s.lock != nil {
-		release(s.lock)
-	}
-	s.lock = lock
-	return nil
-}
-
-// release gives a lock up. To close the file is not enough: a program that is being started has a
-// copy of the file, and so the lock, until it executes.
-func release(lock *os.File) {
-	_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN)
-	_ = lock.Close()
-}
-
-func sameFile(a, b *os.File) bool {
-	one, errA := a.Stat()
-	other, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(one, other)
-}
-
-// errNoFile means that something else is in the place of a file. A named pipe would hold up who
-// opens it until somebody opens the other end.
-var errNoFile = errors.New("is no regular file; move it away")
-
-// openFile opens a regular file.
-func openFile(path string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NONBLOCK, 0o640)
-	if errors.Is(err, unix.ENXIO) { // a socket
-		return nil, fmt.Errorf("%s %w", path, errNoFile)
-	} else if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s %w", path, errNoFile)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // recover finds the end of the last file: behind its last record.
 func (s *Spool) recover() (err error) {
 	s.start = s.files[len(s.files)-1]
@@ -243,88 +179,6 @@ func (s *Spool) recover() (err error) {
 func (s *Spool) warn(file string, at, octets int) {
 	s.o.Log.Warn("events are damaged or gone; the program outside gets all others",
 		"file", file, "at", at, "octets", octets)
-}
-
-// kept is a record of a file, from and to so many octets.
-type kept struct {
-	record   []byte
-	stamp    int64
-	from, to int
-}
-
-// records returns the records of the file that begins at a place. It passes over what is none.
-func records(octets []byte, start uint64) iter.Seq[kept] {
-	return func(yield func(kept) bool) {
-		for n := 0; len(octets)-n >= cursorAt+CursorLen; {
-			budget.Spend(1)
-			k, ok := recordAt(octets, n, start)
-			if !ok {
-				n++
-				continue
-			}
-			if !yield(k) {
-				return
-			}
-			n = k.to
-		}
-	}
-}
-
-// recordAt returns the record that begins n octets behind the start of a file. The place that it
-// holds is compared first: the CRC of each length that could be one would cost too much.
-func recordAt(octets []byte, n int, start uint64) (kept, bool) {
-	record, whole, wrong := outside.Next(octets[n:], outside.MaxFromDaemon)
-	to := n + len(record) + trailerLen
-	if wrong != outside.None || !whole || len(record) < cursorAt+CursorLen || len(octets) < to ||
-		binary.BigEndian.Uint64(record[cursorAt+numberLen:]) != start+uint64(to) {
-		return kept{}, false
-	}
-	budget.Spend(len(record))
-	if binary.BigEndian.Uint32(octets[to-4:]) != crc32.Checksum(octets[n:to-4], castagnoli) {
-		return kept{}, false
-	}
-	if _, wrong := outside.Parse(record); wrong != outside.None {
-		return kept{}, false
-	}
-	return kept{record, int64(binary.BigEndian.Uint64(octets[to-trailerLen:])), n, to}, true
-}
-
-func (s *Spool) path(start uint64) string {
-	return filepath.Join(s.o.Dir, fmt.Sprintf("%016x%s", start, suffix))
-}
-
-// create begins a file.
-func (s *Spool) create(start uint64) error {
-	f, err := openFile(s.path(start), os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err == nil && info.Size() > 0 {
-		err = fmt.Errorf("%s holds something already; move it away", s.path(start))
-	}
-	if err = errors.Join(err, syncDir(s.o.Dir)); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if s.file != nil {
-		_ = s.file.Close()
-	}
-	s.file, s.start = f, start
-	s.mu.Lock()
-	if !slices.Contains(s.files, start) {
-		s.files = append(s.files, start)
-	}
-	s.mu.Unlock()
-	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Last returns the last record that Open has found.
@@ -373,200 +227,10 @@ func (s *Spool) Add(e *outside.Event, stamp int64) {
 	}
 }
 
-// Place returns the place of a cursor. It is not known if its record is not kept: the cursor is of
-// another spool, or its record is too old, damaged or removed. Then Place returns the oldest one.
-func (s *Spool) Place(cursor []byte) (at uint64, known bool) {
-	s.mu.Lock()
-	files, end := slices.Clone(s.files), s.end
-	s.mu.Unlock()
-	if len(cursor) != CursorLen {
-		return files[0], false
-	}
-	at = Cursor(cursor).Place()
-	if at <= files[0] || at > end {
-		return files[0], at == files[0] // nothing before that is kept, whoever has written it
-	}
-	i, _ := slices.BinarySearch(files, at) // its record is in the file before
-	octets, err := s.load(files[i-1], 0, at-files[i-1])
-	if err != nil {
-		return files[0], false
-	}
-	for k := range records(octets, files[i-1]) {
-		if CursorOf(k.record) == Cursor(cursor) {
-			return at, true
-		}
-	}
-	return files[0], false
-}
-
-// load reads a part of a file. It returns less if the file ends before, and nothing if it is gone.
-func (s *Spool) load(start, from, to uint64) ([]byte, error) {
-	f, err := openFile(s.path(start), os.O_RDONLY)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNoFile):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it is only read
-	return io.ReadAll(io.NewSectionReader(f, int64(from), int64(min(to-from, maxFile))))
-}
-
-// Bounds returns the places of the oldest record and behind the newest one.
-func (s *Spool) Bounds() (oldest, end uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.files[0], s.end
-}
-
-// Read reads whole records from a place, at most len(b) octets of them, and returns the place
-// behind them. It goes on with the oldest if what was there is no longer kept, and passes over what
-// is damaged or gone. After an error the same call may succeed later.
-func (s *Spool) Read(b []byte, at uint64) (n int, next uint64, err error) {
-	s.mu.Lock()
-	files, end := slices.Clone(s.files), s.end
-	s.mu.Unlock()
-	at = max(at, files[0])
-	for at < end {
-		i, found := slices.BinarySearch(files, at)
-		if !found {
-			i--
-		}
-		start, limit := files[i], end
-		if i+1 < len(files) {
-			limit = files[i+1]
-		}
-		octets, err := s.load(start, at-start, min(limit, at+uint64(len(b)))-start)
-		if err != nil {
-			return 0, at, err
-		}
-		to := 0
-		for k, ok := recordAt(octets, 0, at); ok; k, ok = recordAt(octets, to, at) {
-			n += copy(b[n:], k.record)
-			to = k.to
-		}
-		if n > 0 {
-			return n, at + uint64(to), nil
-		}
-		if at, err = s.pass(start, at, limit); err != nil {
-			return 0, at, err
-		}
-	}
-	return 0, at, nil
-}
-
-// pass returns where the next record of a file is after what cannot be read, or else where the file
-// ends.
-func (s *Spool) pass(start, at, limit uint64) (uint64, error) {
-	octets, err := s.load(start, at-start, limit-start)
-	if err != nil {
-		return at, err
-	}
-	next := limit
-	for k := range records(octets, at) {
-		next = at + uint64(k.from)
-		break
-	}
-	s.warn(s.path(start), int(at-start), int(next-at))
-	return next, nil
-}
-
 // Close writes what there is, and ends.
 func (s *Spool) Close() {
 	close(s.close)
 	s.done.Wait()
 	_ = s.file.Close()
 	release(s.lock)
-}
-
-// run writes and syncs.
-func (s *Spool) run() {
-	said := ""
-	for last := false; !last; {
-		select {
-		case <-s.work:
-		case <-s.close:
-			last = true
-		}
-		for err := s.write(); err != nil; err = s.write() {
-			if err.Error() != said {
-				said = err.Error()
-				s.o.Log.Error("events cannot be kept for the program outside, trying again", "error", err)
-			}
-			select {
-			case <-s.close:
-				return
-			case <-time.After(retry):
-			}
-		}
-		if !last {
-			time.Sleep(rest)
-		}
-	}
-}
-
-// look makes another file if the one at hand is no longer at its path: a reader and the next start
-// would not find what is written.
-func (s *Spool) look() error {
-	ours, err := s.file.Stat()
-	if err != nil {
-		return err
-	}
-	theirs, err := os.Lstat(s.path(s.start))
-	switch {
-	case err == nil && os.SameFile(ours, theirs) && uint64(ours.Size()) >= s.end-s.start:
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := s.hold(); err != nil { // the directory may be another one
-		return err
-	}
-	s.o.Log.Error("a file of events was removed, replaced or cut while it was written; another one is begun",
-		"file", s.path(s.start))
-	return s.create(s.end)
-}
-
-// write writes what has gathered.
-func (s *Spool) write() error {
-	if len(s.writing) == 0 {
-		s.mu.Lock()
-		s.writing, s.unwritten = s.unwritten, s.writing
-		s.mu.Unlock()
-		if len(s.writing) == 0 {
-			return nil
-		}
-	}
-	if err := s.look(); err != nil {
-		return err
-	}
-	if s.end-s.start >= fileSize {
-		if err := s.create(s.end); err != nil {
-			return err
-		}
-	}
-	// After a failure the same octets are written again.
-	if _, err := s.file.WriteAt(s.writing, int64(s.end-s.start)); err != nil {
-		return err
-	}
-	if err := s.file.Sync(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.end += uint64(len(s.writing))
-	var gone []uint64
-	for len(s.files) > 1 && s.end-s.files[0] > s.o.Size {
-		gone = append(gone, s.files[0])
-		s.files = s.files[1:]
-	}
-	notify := slices.Collect(maps.Values(s.notify))
-	s.mu.Unlock()
-	s.writing = s.writing[:0]
-	for _, start := range gone {
-		_ = os.Remove(s.path(start))
-	}
-	for _, fn := range notify {
-		fn()
-	}
-	return nil
 }
