@@ -29,7 +29,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,40 +51,6 @@ const checkEvery = time.Second
 const quickLimit = time.Millisecond
 
 var errFailed = errors.New("the lease store has failed")
-
-// Replies are the replies that wait for the records of a group.
-type Replies interface {
-	Len() int // how many wait
-	Reset()   // forgets them and keeps the memory
-	// Unsure reports whether one of them rests on what other dhcp4d may have changed meanwhile.
-	Unsure() bool
-}
-
-// Group is a commit group: records that one synced write makes durable, and the replies that wait
-// for them.
-type Group[R Replies] struct {
-	Records lease.Batch
-	Replies R
-	// Seq numbers the groups from 1.
-	Seq uint64
-	// Refused are the records that the store has not taken, because another client holds their
-	// identity. It is valid in the calls of Config.Refused and Config.Done.
-	Refused []store.Refusal
-	// If the replies of the group are unsure, Foreign has the leases that other dhcp4d have changed
-	// since the group began to gather. Blind means that these could not be read. Both are valid in
-	// Config.Done.
-	Foreign lease.Batch
-	Blind   bool
-}
-
-func (g *Group[R]) empty() bool { return len(g.Records.Records) == 0 && g.Replies.Len() == 0 }
-
-func (g *Group[R]) reset() {
-	g.Records.Reset()
-	g.Replies.Reset()
-	g.Refused, g.Blind = nil, false
-	g.Foreign.Reset()
-}
 
 // Config is what a Committer needs. Every field is required.
 type Config[R Replies] struct {
@@ -242,33 +207,6 @@ func (c *Committer[R]) Failed() bool { return c.failed.Load() }
 // have changed waits for a group.
 func (c *Committer[R]) Shared() bool { return c.shared != nil }
 
-// State says whether commits succeed.
-type State uint8
-
-// The states.
-const (
-	Working State = iota
-	Broken        // the store has failed and is not yet back
-	Hanging       // the current commit, or a look at what others have changed, takes longer than hangsAfter
-)
-
-// hangsAfter is longer than a commit to a healthy disk takes, and shorter than the time after which
-// a client repeats its message.
-const hangsAfter = time.Second
-
-// State returns the state. Any goroutine may call it.
-func (c *Committer[R]) State() State {
-	switch {
-	case c.failed.Load():
-		return Broken
-	case c.cfg.Metrics.waiting() > hangsAfter.Seconds():
-		return Hanging
-	case c.shared != nil && c.cfg.Metrics.foreignAge() > hangsAfter.Seconds():
-		return Hanging // a look waits for an answer, or fails; no commit can be made meanwhile
-	}
-	return Working
-}
-
 // Close commits the gathering group and ends the goroutines. The store stays open. LockGroup must
 // not be called after Close.
 func (c *Committer[R]) Close() {
@@ -362,59 +300,6 @@ func (c *Committer[R]) commitGathering() bool {
 	c.finish(g, err)
 	c.finish(c.take(), err)
 	return false
-}
-
-// readEvery is how often the changes of other dhcp4d are read.
-const readEvery = 100 * time.Millisecond
-
-// follow reads the changes of other dhcp4d, beside the commits.
-func (c *Committer[R]) follow() {
-	c.reading.Lock()
-	defer c.reading.Unlock()
-	if !c.failed.Load() && time.Since(c.readAt) > readEvery/2 {
-		_ = c.readForeign(c.durable.Load()) // if the error lasts, Check fails
-	}
-}
-
-// readForeign reads the leases that other dhcp4d have changed, as they are after group seq, and
-// passes them to the table. Then it notes them in those of the gathering and the committing group
-// that have unsure replies, because these may have been decided before. The caller holds reading.
-func (c *Committer[R]) readForeign(seq uint64) error {
-	if s := c.shared.Share(); s != c.share {
-		c.share = s
-		c.cfg.Share(s)
-	}
-	ended := 0 // how many of removed belong to groups that have ended
-	again := slices.Clone(c.again)
-	c.mu.Lock()
-	for i, r := range c.removed {
-		again = append(again, r.id)
-		if r.seq <= seq {
-			ended = i + 1
-		}
-	}
-	c.mu.Unlock()
-	changed, err := c.shared.Foreign(again)
-	if err != nil {
-		return err
-	}
-	c.readAt = time.Now()
-	c.cfg.Metrics.foreignRead(c.readAt, len(changed))
-	c.again = c.again[:0]
-	if len(changed) > 0 {
-		c.again = append(c.again, c.cfg.Foreign(changed, seq)...)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.removed = slices.Delete(c.removed, 0, ended)
-	for _, g := range []*Group[R]{c.gathering, c.committing} {
-		if g != nil && g.Replies.Unsure() {
-			for i := range changed {
-				g.Foreign.Add(&changed[i])
-			}
-		}
-	}
-	return nil
 }
 
 // take swaps the two groups and returns the one that gathered.
