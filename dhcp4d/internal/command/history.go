@@ -13,6 +13,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/exit"
 )
 
+// historyQuestion is what somebody wants to know: who had an address, always or at a time.
+type historyQuestion struct {
+	address netip.Addr
+	at      time.Time // zero: always
+	zone    *time.Location
+	now     time.Time
+}
+
 // history tells who had an address. It reads the lease log, and needs no dhcp4d that runs.
 func (c *call) history(args []string) error {
 	f := c.flags("leases history")
@@ -23,75 +31,97 @@ func (c *call) history(args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() == 0 {
-		return errors.New("leases history: want an address after the flags, and a time if only that counts")
-	}
-	a, err := netip.ParseAddr(f.Arg(0))
-	if err != nil || !a.Is4() {
-		return fmt.Errorf("leases history: %q is not an IPv4 address", f.Arg(0))
-	}
-	zone, err := zoneOf(*zoneName)
-	if err != nil {
-		return fmt.Errorf("leases history: -zone: %w", err)
-	}
-	now := c.clocks.Read().Wall
-	var at time.Time
-	if text := strings.Join(f.Args()[1:], " "); text != "" {
-		given := zone
-		if *zoneName == "UTC" {
-			given = nil
-		}
-		if at, err = parseTime(text, given); err != nil {
-			return fmt.Errorf("leases history: %w", err)
-		}
-		if at.After(now) {
-			return fmt.Errorf("leases history: %s has not come yet", text)
-		}
+	q := historyQuestion{now: c.clocks.Read().Wall}
+	if err := q.read(f.Args(), *zoneName); err != nil {
+		return fmt.Errorf("leases history: %w", err)
 	}
 	if *path == "" {
-		if *path, err = config.LoadLeaseLog(c.environ); err != nil {
+		var err error
+		if *path, err = c.leaseLogPath(); err != nil {
 			return err
 		}
-		if *path == "stdout" || *path == "stderr" {
-			return exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as "+
-				"dhcp4d has it, or name its file with -log", *path))
-		}
 	}
-	h, err := leaselog.ReadHistory(c.ctx, *path, a, now)
-	if err == nil && h.Begins.IsZero() {
-		err = fmt.Errorf("%s has no lines", *path)
-	}
-	if err != nil {
-		err = exit.CannotAsk(fmt.Errorf("leases history: the answer may be incomplete: %w", err))
+	h, incomplete := leaselog.ReadHistory(c.ctx, *path, q.address, q.now)
+	if incomplete == nil && h.Begins.IsZero() {
+		incomplete = fmt.Errorf("%s has no lines", *path)
 	}
 	if h.Broken > 0 {
-		_, _ = fmt.Fprintf(c.stderr, "%d lines about %v cannot be read and are left out\n", h.Broken, a) // the answer counts
+		_, _ = fmt.Fprintf(c.stderr, "%d lines about %v cannot be read and are left out\n", h.Broken, q.address) // the answer counts
 	}
-	found := h.Tenures
-	if !at.IsZero() {
-		found = nil
-		for _, t := range h.Tenures {
-			if t.Covers(at) {
-				found = append(found, t)
-			}
-		}
-	}
-	if werr := c.writeTenures(found, zone, *asJSON); werr != nil {
-		return werr
+	found := q.among(h.Tenures)
+	if err := c.writeTenures(found, q.zone, *asJSON); err != nil {
+		return err
 	}
 	switch {
-	case err != nil:
-		return err
-	case len(found) > 0:
-		return nil
-	case at.IsZero():
-		return exit.NotFound(fmt.Errorf("nobody had %v since %s, where the log begins", a,
-			h.Begins.In(zone).Format(time.RFC3339)))
-	case at.Before(h.Begins):
-		return exit.CannotAsk(fmt.Errorf("the log begins at %s, after the time that was asked for",
-			h.Begins.In(zone).Format(time.RFC3339)))
+	case incomplete != nil:
+		return exit.CannotAsk(fmt.Errorf("leases history: the answer may be incomplete: %w", incomplete))
+	case len(found) == 0:
+		return q.nobody(h.Begins)
 	}
-	return exit.NotFound(fmt.Errorf("nobody had %v at %s", a, at.In(zone).Format(time.RFC3339)))
+	return nil
+}
+
+// read reads the words behind the flags: an address, and a time if only that counts.
+func (q *historyQuestion) read(words []string, zoneName string) (err error) {
+	if len(words) == 0 {
+		return errors.New("want an address after the flags, and a time if only that counts")
+	}
+	if q.address, err = netip.ParseAddr(words[0]); err != nil || !q.address.Is4() {
+		return fmt.Errorf("%q is not an IPv4 address", words[0])
+	}
+	if q.zone, err = zoneOf(zoneName); err != nil {
+		return fmt.Errorf("-zone: %w", err)
+	}
+	text := strings.Join(words[1:], " ")
+	if text == "" {
+		return nil
+	}
+	given := q.zone
+	if zoneName == "UTC" {
+		given = nil
+	}
+	if q.at, err = parseTime(text, given); err != nil {
+		return err
+	}
+	if q.at.After(q.now) {
+		return fmt.Errorf("%s has not come yet", text)
+	}
+	return nil
+}
+
+// leaseLogPath returns the path of the file that the hook leaselog writes.
+func (c *call) leaseLogPath() (string, error) {
+	path, err := config.LoadLeaseLog(c.environ)
+	if err == nil && (path == "stdout" || path == "stderr") {
+		err = exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as "+
+			"dhcp4d has it, or name its file with -log", path))
+	}
+	return path, err
+}
+
+// among returns the tenures that the question is about.
+func (q *historyQuestion) among(all []leaselog.Tenure) (found []leaselog.Tenure) {
+	if q.at.IsZero() {
+		return all
+	}
+	for _, t := range all {
+		if t.Covers(q.at) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// nobody is the answer if no tenure was found, in a log that begins at a time.
+func (q *historyQuestion) nobody(begins time.Time) error {
+	since := begins.In(q.zone).Format(time.RFC3339)
+	switch {
+	case q.at.IsZero():
+		return exit.NotFound(fmt.Errorf("nobody had %v since %s, where the log begins", q.address, since))
+	case q.at.Before(begins):
+		return exit.CannotAsk(fmt.Errorf("the log begins at %s, after the time that was asked for", since))
+	}
+	return exit.NotFound(fmt.Errorf("nobody had %v at %s", q.address, q.at.In(q.zone).Format(time.RFC3339)))
 }
 
 // zoneOf is the time zone with a name of the IANA database.
