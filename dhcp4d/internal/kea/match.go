@@ -18,9 +18,7 @@ func (c *converter) guards(from ...*value) (names []string, ok bool) {
 		if v := f.get("client-class"); v != nil && content(v) != "" {
 			all = append(all, v)
 		}
-		for _, key := range []string{"client-classes"} {
-			all = append(all, items(f.get(key))...)
-		}
+		all = append(all, items(f.get("client-classes"))...)
 		for _, v := range all {
 			name, found := c.named(content(v), v)
 			if !found {
@@ -92,15 +90,46 @@ func (c *converter) onlyLink() {
 const unmatchedText = "match is empty: nothing in the configuration says which queries of DHCPv4 over DHCPv6 are for " +
 	"the subnet; give it entries"
 
-// match writes which queries a subnet is for, if they are of the classes that guard says.
-func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.Prefix) {
-	var entries [][2]*yaml.Node
-	add := func(key string, v *value, text string) {
-		k, n := scalar(key), str(text)
-		c.origin[n] = v
-		entries = append(entries, [2]*yaml.Node{k, n})
+// matchKey is a key of a match entry, and its value.
+type matchKey struct{ key, value *yaml.Node }
+
+// match writes which queries a subnet is for, if they are of the classes that it is for. If it
+// shares its network with others, these are the classes of the network.
+func (c *converter) match(n *subnet) {
+	keys := c.matchKeys(n)
+	from := n.levels()
+	if n.shared {
+		from = from[1:]
 	}
-	if v := s.get("4o6-subnet"); content(v) != "" {
+	classes, ok := c.guards(from...)
+	if classes == nil {
+		classes = []string{""}
+	}
+	all := flow()
+	for _, key := range keys {
+		for _, class := range classes {
+			if entry := c.claim(n, key, class); entry != nil && ok {
+				all.Content = append(all.Content, entry)
+			}
+		}
+	}
+	switch {
+	case len(all.Content) > 0:
+		c.put(n.node, "match", all, nil)
+	case !n.shared: // else another subnet of the network may have it
+		c.unmatched(n.node, n.from, n.prefix.String())
+	}
+}
+
+// matchKeys returns by which keys a subnet has its queries: those of its 4o6 keys, or else its
+// interface.
+func (c *converter) matchKeys(n *subnet) (keys []matchKey) {
+	add := func(key string, v *value, text string) {
+		k := matchKey{scalar(key), str(text)}
+		c.origin[k.value] = v
+		keys = append(keys, k)
+	}
+	if v := n.from.get("4o6-subnet"); content(v) != "" {
 		p, err := netip.ParsePrefix(content(v))
 		if err != nil {
 			c.left(v, "%q is no IPv6 prefix", content(v))
@@ -109,7 +138,7 @@ func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.P
 			c.takenAs(v, "prefix in match")
 		}
 	}
-	if v := s.get("4o6-interface-id"); content(v) != "" {
+	if v := n.from.get("4o6-interface-id"); content(v) != "" {
 		if b, err := plain(content(v)); err == nil && strings.HasPrefix(content(v), "'") {
 			add("interface-id", v, octets.Show(b))
 		} else {
@@ -117,61 +146,39 @@ func (c *converter) match(m *yaml.Node, guard, s, network *value, prefix netip.P
 		}
 		c.takenAs(v, "interface-id in match")
 	}
-	if v := s.get("4o6-interface"); content(v) != "" {
+	if v := n.from.get("4o6-interface"); content(v) != "" {
 		add("interface", v, content(v))
 		c.takenAs(v, "interface in match")
 	}
-	from := []*value{s}
-	if network != nil {
-		from = append(from, network)
-	}
-	if v := pick("interface", from...); content(v) != "" {
-		if len(entries) == 0 {
+	if v := pick("interface", n.levels()...); content(v) != "" {
+		if len(keys) == 0 {
 			add("interface", v, content(v))
 			c.changed(v, "as interface in match, which is an interface of dhcp6d")
 		} else {
 			c.left(v, "which queries of DHCPv4 over DHCPv6 the subnet is for, its 4o6 keys say")
 		}
 	}
-	if guard == s {
-		from = from[:1]
-		if network != nil {
-			from = append(from, network)
+	return keys
+}
+
+// claim makes a match entry for the queries of a class, or for all queries if the class is empty.
+// It returns nil if another subnet has such an entry: the first one gets the queries.
+func (c *converter) claim(n *subnet, key matchKey, class string) *yaml.Node {
+	from := c.origin[key.value]
+	claim := key.key.Value + " " + key.value.Value + " " + class
+	if first := c.claimed[claim]; first != "" {
+		if !n.shared {
+			c.note(from, Left, "the subnet %s has the claim on these queries already", first)
 		}
-	} else {
-		from = []*value{guard}
+		return nil
 	}
-	classes, ok := c.guards(from...)
-	all := flow()
-	if classes == nil {
-		classes = []string{""}
+	c.claimed[claim] = n.prefix.String()
+	entry := mapping()
+	entry.Style = yaml.FlowStyle
+	entry.Content = append(entry.Content, key.key, copied(key.value))
+	c.origin[entry] = from
+	if class != "" {
+		c.put(entry, "class", str(class), from)
 	}
-	for _, e := range entries {
-		for _, class := range classes {
-			entry := mapping()
-			entry.Style = yaml.FlowStyle
-			entry.Content = append(entry.Content, e[0], copied(e[1]))
-			c.origin[entry] = c.origin[e[1]]
-			if class != "" {
-				c.put(entry, "class", str(class), c.origin[e[1]])
-			}
-			claim := e[0].Value + " " + e[1].Value + " " + class
-			if first := c.claimed[claim]; first != "" {
-				if guard == s {
-					c.note(c.origin[e[1]], Left, "the subnet %s has the claim on these queries already", first)
-				}
-				continue
-			}
-			c.claimed[claim] = prefix.String()
-			if ok {
-				all.Content = append(all.Content, entry)
-			}
-		}
-	}
-	switch {
-	case len(all.Content) > 0:
-		c.put(m, "match", all, nil)
-	case guard == s: // else another subnet of the network may have it
-		c.unmatched(m, s, prefix.String())
-	}
+	return entry
 }

@@ -10,12 +10,22 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// inSubnet reports whether Kea looks for reservations in a subnet.
-func (c *converter) inSubnet(s, network *value) bool {
-	from := []*value{s, c.global}
-	if network != nil {
-		from = []*value{s, network, c.global}
+// subnetReservations converts the reservations in a subnet.
+func (c *converter) subnetReservations(n *subnet) (all []*yaml.Node) {
+	looks := c.inSubnet(n)
+	for _, r := range items(n.from.get("reservations")) {
+		if !looks {
+			c.left(r, "Kea is told not to look for reservations in the subnet")
+		} else if m := c.reservation(r); m != nil {
+			all = append(all, m)
+		}
 	}
+	return all
+}
+
+// inSubnet reports whether Kea looks for reservations in a subnet.
+func (c *converter) inSubnet(n *subnet) bool {
+	from := append(n.levels(), c.global)
 	for _, key := range []string{"reservation-mode", "reservations-in-subnet", "reservations-global",
 		"reservations-out-of-pool"} {
 		for _, f := range from {

@@ -42,6 +42,25 @@ var inherited = []string{
 	"interface", "client-class", "client-classes",
 }
 
+// subnet is a subnet that is being converted.
+type subnet struct {
+	node    *yaml.Node // what is written
+	from    *value
+	network *value // its shared network; nil if it is in none
+	shared  bool   // other subnets are in that network, too
+	prefix  netip.Prefix
+	guards  []string      // classes that it is for alone; nil: it is for all
+	inPools map[byte]bool // the options that its pools have
+}
+
+// levels returns where a value of the subnet may stand, the nearest first.
+func (n *subnet) levels() []*value {
+	if n.network == nil {
+		return []*value{n.from}
+	}
+	return []*value{n.from, n.network}
+}
+
 // subnet converts a subnet. The network is nil if it is in none.
 func (c *converter) subnet(s, network *value) {
 	if s.kind != object {
@@ -52,73 +71,66 @@ func (c *converter) subnet(s, network *value) {
 	if !ok {
 		return
 	}
-	m := mapping()
-	c.origin[m] = s
-	c.id(m, s)
-	c.put(m, "subnet", scalar(prefix.String()), s.get("subnet"))
-	from := []*value{s}
-	if network != nil {
-		from = append(from, network)
+	n := &subnet{node: mapping(), from: s, network: network, prefix: prefix, inPools: map[byte]bool{}}
+	n.shared = network != nil && len(items(network.get("subnet4"))) > 1
+	c.origin[n.node] = s
+	c.id(n.node, s)
+	c.put(n.node, "subnet", scalar(prefix.String()), s.get("subnet"))
+	if !c.queries(n) {
+		return
 	}
-	shared := network != nil && len(items(network.get("subnet4"))) > 1
-	var guards []string
-	if shared {
-		c.put(m, "network", str(content(network.get("name"))), s)
-		if guards, ok = c.guards(s); !ok {
-			c.left(s, "clients of a class that is not known have it alone")
-			return
-		}
-		c.match(m, network, s, network, prefix)
-	} else {
-		c.match(m, s, s, network, prefix)
-	}
-
-	pools := &yaml.Node{Kind: yaml.SequenceNode}
-	inPools := map[byte]bool{}
-	for _, p := range items(s.get("pools")) {
-		c.pool(pools, p, prefix, guards, inPools)
-	}
-	if len(items(s.get("pools"))) == 1 {
-		from = append([]*value{s.get("pools").values[0]}, from...) // its additional classes are those of the subnet
-	}
-	c.put(m, "pools", pools, nil)
-	own := from[len(from)-1:]
-	if network != nil {
-		own = from[len(from)-2:]
-	}
-	c.level(m, own[0], network)
-	o := c.options(s.get("option-data"), c.defs)
-	if network != nil {
-		o.under(c.options(network.get("option-data"), c.defs))
-	}
-	c.writeOptions(m, o)
-
-	classes, codes := c.additional(from)
-	classes = append(classes, c.over(o, codes, inPools, s)...)
-	classes = append(classes, c.forSome(o)...)
-	reservations := &yaml.Node{Kind: yaml.SequenceNode}
-	if c.inSubnet(s, network) {
-		for _, r := range items(s.get("reservations")) {
-			if m := c.reservation(r); m != nil {
-				reservations.Content = append(reservations.Content, m)
-			}
-		}
-	} else {
-		for _, r := range items(s.get("reservations")) {
-			c.left(r, "Kea is told not to look for reservations in the subnet")
-		}
-	}
+	c.pools(n)
+	c.level(n.node, s, network)
+	options := c.subnetOptions(n)
+	classes := c.subnetClasses(n, options)
+	reservations := c.subnetReservations(n)
 	if len(classes) > 0 {
-		c.put(m, "classes", &yaml.Node{Kind: yaml.SequenceNode, Content: classes}, nil)
+		c.put(n.node, "classes", &yaml.Node{Kind: yaml.SequenceNode, Content: classes}, nil)
 	}
-	if len(reservations.Content) > 0 {
-		c.put(m, "reservations", reservations, nil)
+	if len(reservations) > 0 {
+		c.put(n.node, "reservations", &yaml.Node{Kind: yaml.SequenceNode, Content: reservations}, nil)
 	}
-	c.subnets.Content = append(c.subnets.Content, m)
-	if shared {
+	c.subnets.Content = append(c.subnets.Content, n.node)
+	if n.shared {
 		name := content(network.get("name"))
-		c.networks[name] = append(c.networks[name], m)
+		c.networks[name] = append(c.networks[name], n.node)
 	}
+}
+
+// queries writes which queries the subnet is for, and its network. It is false if that cannot be
+// said, and the subnet is left.
+func (c *converter) queries(n *subnet) bool {
+	if n.shared {
+		c.put(n.node, "network", str(content(n.network.get("name"))), n.from)
+		var ok bool
+		if n.guards, ok = c.guards(n.from); !ok {
+			c.left(n.from, "clients of a class that is not known have it alone")
+			return false
+		}
+	}
+	c.match(n)
+	return true
+}
+
+// subnetOptions writes the options of the subnet and of its network.
+func (c *converter) subnetOptions(n *subnet) *optionList {
+	o := c.options(n.from.get("option-data"), c.defs)
+	if n.network != nil {
+		o.under(c.options(n.network.get("option-data"), c.defs))
+	}
+	c.writeOptions(n.node, o)
+	return o
+}
+
+// subnetClasses returns the classes of the subnet's own, which has the options o.
+func (c *converter) subnetClasses(n *subnet, o *optionList) []*yaml.Node {
+	from := n.levels()
+	if pools := items(n.from.get("pools")); len(pools) == 1 {
+		from = append([]*value{pools[0]}, from...) // its additional classes are those of the subnet
+	}
+	classes, codes := c.additional(from)
+	classes = append(classes, c.over(n, o, codes)...)
+	return append(classes, c.forSome(o)...)
 }
 
 func (c *converter) prefix(s *value) (netip.Prefix, bool) {
@@ -179,12 +191,12 @@ func (c *converter) classGives(code byte) bool {
 // over is a class of all clients that has the options of a subnet which classes have, too: in Kea
 // those of the subnet go before those of classes. It cannot have what a pool gives, because that
 // goes before the subnet in both.
-func (c *converter) over(o *optionList, additional []byte, inPools map[byte]bool, at *value) []*yaml.Node {
+func (c *converter) over(n *subnet, o *optionList, additional []byte) []*yaml.Node {
 	strong := &optionList{}
 	for _, x := range o.all {
 		switch {
 		case !c.classGives(x.code) && !slices.Contains(additional, x.code):
-		case inPools[x.code]:
+		case n.inPools[x.code]:
 			c.note(x.from, Changed, "here the option of a class goes before that of the subnet, and in Kea after it: "+
 				"a pool has the option, too")
 		default:
@@ -195,8 +207,8 @@ func (c *converter) over(o *optionList, additional []byte, inPools map[byte]bool
 		return nil
 	}
 	m := mapping()
-	c.origin[m] = at
-	c.put(m, "test", str("member('ALL')"), at)
+	c.origin[m] = n.from
+	c.put(m, "test", str("member('ALL')"), n.from)
 	c.writeOptions(m, strong)
 	return []*yaml.Node{m}
 }
