@@ -141,7 +141,8 @@ func newRun(name string, l Load, r load.Report, before, after account) Run {
 	}
 }
 
-// Measure makes all runs. It calls say with lines about its progress.
+// Measure makes all runs. It calls say with lines about its progress. If it fails, the result has
+// the runs until then.
 func Measure(ctx context.Context, o Options, say func(string)) (result Result, err error) {
 	if o.Before != "" {
 		measured := o.Subjects
@@ -174,11 +175,6 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	if err != nil {
 		return result, err
 	}
-	lab, err := netns.New()
-	if err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return result, err
 	}
@@ -186,11 +182,36 @@ func Measure(ctx context.Context, o Options, say func(string)) (result Result, e
 	if err != nil {
 		return result, err
 	}
-	dir, err := os.MkdirTemp(o.Dir, "bench-")
+	err = inDirectory(o.Dir, say, func(dir string) (err error) {
+		result, err = measure(ctx, o, dir, fs, perf, say)
+		return err
+	})
+	return result, err
+}
+
+// inDirectory makes a directory for leases, and removes it after work. If it cannot, it only says
+// so: what was measured is worth more.
+func inDirectory(parent string, say func(string), work func(dir string) error) error {
+	dir, err := os.MkdirTemp(parent, "bench-")
 	if err != nil {
-		return result, fmt.Errorf("making a directory for leases: %w", err)
+		return fmt.Errorf("making a directory for leases: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			say(fmt.Sprintf("warning: the leases of this measurement stay in %s, remove them: %v", dir, err))
+		}
+	}()
+	return work(dir)
+}
+
+// measure makes all runs, with the leases in dir. All processes have ended when it returns. If it
+// fails, the result has the runs until then.
+func measure(ctx context.Context, o Options, dir, fs, perf string, say func(string)) (result Result, err error) {
+	lab, err := netns.New()
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
 	var program string
 	if slices.Contains(o.Subjects, Bare) || slices.Contains(o.Subjects, BareOffload) {
 		temp, err := lab.TempDir()

@@ -1,9 +1,12 @@
 package compare
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,6 +40,40 @@ func TestARunIsReckonedPerExchange(t *testing.T) {
 	after.allocs = 1200 // less than the scrape before the run took
 	if got := newRun(Ours, Load{}, load.Report{Started: 1, Completed: 1}, before, after); got.Allocs != 0 {
 		t.Errorf("%v allocations, want none", got.Allocs)
+	}
+}
+
+func TestADirectoryThatCannotBeRemovedIsAWarning(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "parent")
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		work func(dir string) error
+		says int
+	}{
+		{"one with files", func(dir string) error { return os.WriteFile(filepath.Join(dir, "lease"), nil, 0o600) }, 0},
+		// A file takes the place of the parent. Then not even root can remove what was in it.
+		{"one that cannot be removed", func(string) error {
+			return errors.Join(os.Rename(parent, parent+"-before"), os.WriteFile(parent, nil, 0o600))
+		}, 1},
+	} {
+		var said []string
+		var made string
+		err := inDirectory(parent, func(s string) { said = append(said, s) }, func(dir string) error {
+			made = dir
+			return tt.work(dir)
+		})
+		if err != nil {
+			t.Errorf("%s: the error is %v", tt.name, err)
+		}
+		if len(said) != tt.says || (tt.says > 0 && !strings.Contains(said[0], made)) {
+			t.Errorf("%s: it said %q", tt.name, said)
+		}
+		if _, err := os.Stat(made); err == nil {
+			t.Errorf("%s: %s is still there", tt.name, made)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type Result struct {
 	// what clients were told.
 	ReadBack int   `json:"leases_read_back"`
 	Runs     []Run `json:"runs"`
+	// Failed is why there are no more runs, or no ReadBack; empty if all went well.
+	Failed string `json:"failed,omitempty"`
 	// Medians has an entry for each subject and load.
 	Medians []Median `json:"medians"`
 }
@@ -130,6 +132,9 @@ func summary(runs []Run) Median {
 // Table writes the medians for people.
 func (r *Result) Table(w io.Writer) error {
 	fmt.Fprintf(w, "%s, commit %s\n%s; leases on %s\n", r.Time.Format(time.RFC3339), r.Commit, r.Machine, r.FileSystem)
+	if r.Failed != "" {
+		fmt.Fprintf(w, "the measurement has failed after %d runs: %s\n", len(r.Runs), r.Failed)
+	}
 	o := r.Options
 	offload := "with the kernel's offloads"
 	if o.NoOffload {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -105,15 +106,24 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	result, err := compare.Measure(ctx, o, func(s string) { fmt.Fprintln(os.Stderr, s) })
-	if err != nil {
-		return err
-	}
 	result.Commit = commit
-	result.Summarise()
-	if err := result.Table(os.Stdout); err != nil || out == "" {
-		return err
+	return report(&result, err, os.Stdout, out)
+}
+
+// report reports what was measured, even if the measurement has failed, and returns why it has.
+func report(r *compare.Result, failed error, to io.Writer, out string) error {
+	if len(r.Runs) == 0 {
+		return failed
 	}
-	return write(out, &result)
+	if failed != nil {
+		r.Failed, _, _ = strings.Cut(failed.Error(), "\n") // what the daemons said may follow
+	}
+	r.Summarise()
+	err := r.Table(to)
+	if out != "" {
+		err = errors.Join(err, write(out, r))
+	}
+	return errors.Join(failed, err)
 }
 
 // numbers parses a list that may be empty.
