@@ -40,12 +40,14 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,6 +228,12 @@ func (p *Store) leave() error {
 	return p.compare()
 }
 
+// sqlEnter makes our row, if the tables have the version that we need. They keep it meanwhile: see
+// Migrate. For the others we were seen when our clock was last compared, even under another number.
+const sqlEnter = `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
+	SELECT $1::int8, $2::text, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0
+	FROM (SELECT v FROM dhcp4d.meta WHERE k = 'format' FOR SHARE) m WHERE m.v = $4::text`
+
 // enter makes our row.
 func (p *Store) enter() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
@@ -233,11 +241,11 @@ func (p *Store) enter() error {
 	p.side.Lock()
 	defer p.side.Unlock()
 	writer := newWriter()
-	// For the others we were seen when our clock was last compared, even under another number.
-	if _, err := p.conn.Exec(ctx, `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
-		VALUES ($1, $2, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)`,
-		writer, hostname(), p.side.compared); err != nil {
+	switch made, err := p.conn.Exec(ctx, sqlEnter, writer, hostname(), p.side.compared, strconv.Itoa(schemaFormat)); {
+	case err != nil:
 		return fmt.Errorf("entering the table process: %w", err)
+	case made.RowsAffected() == 0: // they were converted since check
+		return cmp.Or(checkFormat(ctx, p.conn), errors.New("the tables are being converted: try again"))
 	}
 	p.mine, p.side.writer, p.side.seen = position{writer: writer}, writer, time.Now()
 	p.stood.Store(0)

@@ -61,7 +61,16 @@ type Migrated struct{ From, To int }
 
 // Migrate makes the tables of a store in a PostgreSQL database, or converts those of an earlier
 // version, in one transaction. It refuses to convert tables that a dhcp4d uses.
-func Migrate(ctx context.Context, url string) (m Migrated, err error) {
+//
+// A dhcp4d that starts meanwhile waits, because both lock the version: see sqlEnter. A dhcp4d that
+// looks dead, because it was frozen or cut off, may come back. Its row says that it has left, so it
+// commits nothing before it has read the version again.
+func Migrate(ctx context.Context, url string) (Migrated, error) {
+	return migrate(ctx, url, migrations[:])
+}
+
+// migrate is Migrate to the version that has so many steps.
+func migrate(ctx context.Context, url string, steps []string) (m Migrated, err error) {
 	config, err := database.Parse(url)
 	if err != nil {
 		return m, err
@@ -72,35 +81,50 @@ func Migrate(ctx context.Context, url string) (m Migrated, err error) {
 	}
 	defer func() { _ = c.Close(ctx) }()
 	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		if m.From, err = formatOf(ctx, tx); err != nil {
+		if m.From, err = lockFormat(ctx, tx); err != nil {
 			return err
 		}
-		if m.From > schemaFormat {
+		if m.From > len(steps) {
 			return newerFormat(m.From)
 		}
-		if m.From > 0 && m.From < schemaFormat {
+		if m.From > 0 && m.From < len(steps) {
 			if err := nobodyRuns(ctx, tx); err != nil {
 				return err
 			}
+			if _, err := tx.Exec(ctx, "UPDATE dhcp4d.process SET gone = true"); err != nil {
+				return err
+			}
 		}
-		for _, step := range migrations[m.From:] {
+		for _, step := range steps[m.From:] {
 			if _, err := tx.Exec(ctx, step); err != nil {
 				return err
 			}
 		}
-		if m.To = schemaFormat; m.From == 0 {
+		if m.To = len(steps); m.From == 0 {
 			id := strconv.FormatInt(newWriter(), 16)
 			if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.meta VALUES ('store', $1)", id); err != nil {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "UPDATE dhcp4d.meta SET v = $1 WHERE k = 'format'", strconv.Itoa(schemaFormat))
+		_, err := tx.Exec(ctx, "UPDATE dhcp4d.meta SET v = $1 WHERE k = 'format'", strconv.Itoa(m.To))
 		return err
 	})
 	if err != nil {
 		return m, fmt.Errorf("lease store %s: making the tables: %w", url, err)
 	}
 	return m, nil
+}
+
+// lockFormat is formatOf. If there are tables, no dhcp4d enters and no other Migrate goes on until
+// the transaction ends.
+func lockFormat(ctx context.Context, tx pgx.Tx) (int, error) {
+	if n, err := formatOf(ctx, tx); n == 0 || err != nil {
+		return n, err
+	}
+	if _, err := tx.Exec(ctx, "SELECT v FROM dhcp4d.meta WHERE k = 'format' FOR UPDATE"); err != nil {
+		return 0, err
+	}
+	return formatOf(ctx, tx) // another Migrate may have changed it meanwhile
 }
 
 // nobodyRuns returns an error if a dhcp4d uses the tables. It reads their version only when it
