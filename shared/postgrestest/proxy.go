@@ -23,9 +23,10 @@ type Proxy struct {
 	accepted chan struct{} // closed when no link is added any more
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	links []*Link
-	most  time.Duration
+	mu      sync.Mutex
+	links   []*Link
+	most    time.Duration
+	refuses bool
 }
 
 // Proxy makes a proxy to s, which takes connections until the test ends.
@@ -45,11 +46,21 @@ func (s *Server) Proxy(t testing.TB, listener net.Listener) *Proxy {
 	return p
 }
 
+// Address is where the proxy listens.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
 // Delay makes each message take a random time of at most so long.
 func (p *Proxy) Delay(most time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.most = most
+}
+
+// Refuse makes the proxy refuse new connections, or take them again.
+func (p *Proxy) Refuse(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = yes
 }
 
 func (p *Proxy) delay() time.Duration {
@@ -61,7 +72,7 @@ func (p *Proxy) delay() time.Duration {
 	return rand.N(p.most)
 }
 
-// Links returns the connections of clients that have not ended, the oldest first.
+// Links returns the connections of which an end is left, the oldest first.
 func (p *Proxy) Links() []*Link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,20 +86,28 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return // the test has ended
 		}
+		p.mu.Lock()
+		refuses := p.refuses
+		p.mu.Unlock()
 		server, err := net.Dial("unix", p.server)
-		if err != nil {
-			_ = client.Close() // the server is away
+		if err == nil && refuses {
+			_ = server.Close()
+		}
+		if err != nil || refuses {
+			_ = client.Close()
 			continue
 		}
 		l := &Link{client: client, server: server, Sent: newWay(), Heard: newWay()}
 		p.mu.Lock()
 		p.links = append(p.links, l)
 		p.mu.Unlock()
-		p.running.Go(func() { l.Sent.read(client, true, p.delay) })
-		p.running.Go(func() { l.Heard.read(server, false, p.delay) })
-		p.running.Go(func() { l.Heard.write(client) })
+		var ways sync.WaitGroup
+		ways.Go(func() { l.Sent.read(client, true, p.delay) })
+		ways.Go(func() { l.Heard.read(server, false, p.delay) })
+		ways.Go(func() { l.Sent.write(server) })
+		ways.Go(func() { l.Heard.write(client) })
 		p.running.Go(func() {
-			l.Sent.write(server)
+			ways.Wait()
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.links = slices.DeleteFunc(p.links, func(other *Link) bool { return other == l })
@@ -134,6 +153,13 @@ func newWay() *Way {
 	w := &Way{left: All}
 	w.changed.L = &w.mu
 	return w
+}
+
+// Ended reports whether nothing comes any more, and nothing waits.
+func (w *Way) Ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended && len(w.queue) == 0
 }
 
 // Let makes n more messages pass, and holds those after them, or makes all pass.
@@ -201,9 +227,7 @@ func (w *Way) write(to net.Conn) {
 			return
 		}
 		time.Sleep(time.Until(m.due))
-		if _, err := to.Write(m.octets); err != nil {
-			return
-		}
+		_, _ = to.Write(m.octets) // it may have ended
 	}
 }
 

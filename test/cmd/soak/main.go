@@ -82,7 +82,7 @@ func steps(root string, total time.Duration) ([]step, error) {
 	}
 	list := []step{
 		one("two dhcp6d, three dhcp4d and a PostgreSQL server killed under load", "DHCP4O6_SEVERAL_KILLS",
-			rounds(0.08, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"), // in 4 h each kind 100 times
+			rounds(0.08, 1200*time.Millisecond), "./test/durable", "^TestSeveralKilledUnderLoad$"), // in 4 h each of nine kinds 100 times
 		again("two dhcp4d that fight for the addresses of one pool", rounds(0.02, time.Minute), "./test/e2e", "^TestFullPool$|^TestChangeOfHands$"),
 		one("dhcp4d killed under load", "DHCP4O6_KILLS", rounds(0.1, 1200*time.Millisecond), "./test/durable",
 			"^TestKilledUnderLoad$"),
