@@ -33,6 +33,14 @@ type connection struct {
 	unsent  []byte
 	spare   []byte // memory for unsent
 	sending bool
+
+	// Of the goroutine that reads.
+	greeted   bool
+	patience  time.Duration // for which the daemon waits for an answer; 0: not known
+	questions chan question // for the workers; nil: the reader itself decides
+	answers   []byte        // of the reader, which it sends when it has read all records that came together
+	events    *events       // nil: the program is not told of any
+	running   sync.WaitGroup
 }
 
 // question waits for a worker.
@@ -44,85 +52,25 @@ type question struct {
 
 // run reads records until the connection ends.
 func (c *connection) run(ctx context.Context) error {
-	var running sync.WaitGroup
-	defer running.Wait()
+	defer c.running.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer c.conn.Close() //nolint:errcheck // there is nobody to tell
-	var questions chan question
-	var patience time.Duration // for which the daemon waits for an answer; 0: not known
 	if n := c.program.Workers; n > 0 && c.program.Decide != nil {
-		questions = make(chan question, maxWaiting)
-		defer close(questions)
-		for range n {
-			running.Go(func() {
-				for q := range questions {
-					if q.patience == 0 || time.Since(q.asked) < q.patience {
-						c.send(c.decide(nil, q.record))
-					}
-				}
-			})
-		}
+		c.startWorkers(n)
+		defer close(c.questions)
 	}
-	var events *events
-	var answers []byte
-	buf, fill := make([]byte, readAtOnce), 0
 	if err := c.conn.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
 		return err
 	}
-	for greeted := false; ; {
+	for buf, fill := make([]byte, readAtOnce), 0; ; {
 		n, err := c.conn.Read(buf[fill:])
-		fill += n
-		rest := buf[:fill]
-		for {
-			record, whole, wrong := outside.Next(rest, outside.MaxFromDaemon)
-			if wrong != outside.None {
-				return wrong
-			}
-			if !whole {
-				break
-			}
-			rest = rest[len(record):]
-			r, wrong := outside.Parse(record)
-			if wrong != outside.None {
-				return wrong
-			}
-			switch {
-			case !greeted && r.Kind != outside.KindHello:
-				return outside.NoHello
-			case r.Kind == outside.KindHello:
-				greeted = true
-				if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
-					return err
-				}
-				hello := r.Hello()
-				patience = time.Duration(hello.Timeout) * time.Millisecond
-				c.log = c.log.With("daemon", hello.Daemon+" "+hello.Name)
-				ours := outside.Hello{Name: c.program.Name}
-				if c.program.Told != nil && events == nil {
-					events = newEvents(c, hello.Name)
-					ours.Events, ours.Cursor = events.wants()
-					running.Go(func() { events.run(ctx) })
-				}
-				c.send(ours.Append(nil))
-				if c.program.ForgetAll {
-					c.send(outside.AppendForget(nil, nil))
-				}
-			case r.Kind == outside.KindQuery && questions != nil:
-				select {
-				case questions <- question{bytes.Clone(record), time.Now(), patience}:
-				default: // the reader must not wait: the daemon would take us for stuck
-				}
-			case r.Kind == outside.KindQuery && c.program.Decide != nil:
-				answers = c.decide(answers, record)
-			case r.Kind == outside.KindEvent && events != nil:
-				events.add(bytes.Clone(record))
-			}
+		rest, wrong := c.takeAll(ctx, buf[:fill+n])
+		if wrong != nil {
+			return wrong
 		}
-		if len(answers) > 0 {
-			c.send(answers)
-			answers = answers[:0]
-		}
+		c.send(c.answers)
+		c.answers = c.answers[:0]
 		fill = copy(buf, rest)
 		switch {
 		case errors.Is(err, io.EOF) && fill > 0:
@@ -133,6 +81,81 @@ func (c *connection) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// startWorkers starts the goroutines that decide. They end when the channel of questions is closed.
+func (c *connection) startWorkers(n int) {
+	c.questions = make(chan question, maxWaiting)
+	for range n {
+		c.running.Go(func() {
+			for q := range c.questions {
+				if q.patience == 0 || time.Since(q.asked) < q.patience {
+					c.send(c.decide(nil, q.record))
+				}
+			}
+		})
+	}
+}
+
+// takeAll takes all records that are whole, and returns the rest.
+func (c *connection) takeAll(ctx context.Context, octets []byte) (rest []byte, err error) {
+	for {
+		record, whole, wrong := outside.Next(octets, outside.MaxFromDaemon)
+		if wrong != outside.None {
+			return nil, wrong
+		}
+		if !whole {
+			return octets, nil
+		}
+		octets = octets[len(record):]
+		if err := c.take(ctx, record); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// take does what a record asks for.
+func (c *connection) take(ctx context.Context, record []byte) error {
+	r, wrong := outside.Parse(record)
+	switch {
+	case wrong != outside.None:
+		return wrong
+	case !c.greeted && r.Kind != outside.KindHello:
+		return outside.NoHello
+	case r.Kind == outside.KindHello:
+		return c.hello(ctx, r.Hello())
+	case r.Kind == outside.KindQuery && c.questions != nil:
+		select {
+		case c.questions <- question{bytes.Clone(record), time.Now(), c.patience}:
+		default: // the reader must not wait: the daemon would take us for stuck
+		}
+	case r.Kind == outside.KindQuery && c.program.Decide != nil:
+		c.answers = c.decide(c.answers, record)
+	case r.Kind == outside.KindEvent && c.events != nil:
+		c.events.add(bytes.Clone(record))
+	}
+	return nil
+}
+
+// hello answers the hello of the daemon. The first one also begins the events.
+func (c *connection) hello(ctx context.Context, theirs outside.Hello) error {
+	c.greeted = true
+	if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.patience = time.Duration(theirs.Timeout) * time.Millisecond
+	c.log = c.log.With("daemon", theirs.Daemon+" "+theirs.Name)
+	ours := outside.Hello{Name: c.program.Name}
+	if c.program.Told != nil && c.events == nil {
+		c.events = newEvents(c, theirs.Name)
+		ours.Events, ours.Cursor = c.events.wants()
+		c.running.Go(func() { c.events.run(ctx) })
+	}
+	c.send(ours.Append(nil))
+	if c.program.ForgetAll {
+		c.send(outside.AppendForget(nil, nil))
+	}
+	return nil
 }
 
 // decide appends the answer to the question in a record, if there is one.
