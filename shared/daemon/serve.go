@@ -3,13 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
@@ -17,9 +15,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/metric"
 )
-
-// grace is how long the components have to stop after the first signal.
-const grace = 10 * time.Second
 
 // serve runs the daemon. If that fails, the error becomes the last status of the service, which
 // systemctl status shows.
@@ -82,59 +77,10 @@ func (p Program[C]) run(ctx context.Context, environ []string, stderr io.Writer,
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, rt, c) }()
 
-	var (
-		done     = (<-chan error)(served)
-		ending   = ctx.Done()
-		expired  <-chan time.Time // once the daemon stops
-		loaded   = (<-chan struct{})(rt.reloadable)
-		reload   <-chan os.Signal // hangups, while there is something to reload and no reload runs
-		reloaded chan struct{}    // while a reload runs, which may take seconds
-		ended    bool             // Serve has returned
-		result   error            // of Serve
-	)
-	for !ended || reloaded != nil {
-		select {
-		case result = <-done:
-			done, ended, loaded, reload = nil, true, nil, nil
-			rt.running.Unmet("stopped")
-			if expired == nil {
-				expired = time.After(grace)
-			}
-		case <-loaded:
-			loaded, reload = nil, hangups
-		case <-reload:
-			reload, reloaded = nil, make(chan struct{})
-			go func() {
-				defer close(reloaded)
-				reloads.run(*rt.reload.Load(), level, log)
-			}()
-		case <-reloaded:
-			reloaded = nil
-			if ctx.Err() == nil && !ended {
-				reload = hangups
-			}
-		case sig := <-stops:
-			if ctx.Err() != nil {
-				return fmt.Errorf("stopped at once by a second %v", sig)
-			}
-			log.Info("stopping", "signal", sig.String())
-			stop(context.Canceled)
-		case <-ending:
-			ending, loaded, reload = nil, nil, nil
-			rt.Ready.hush()
-			rt.running.Unmet("stopping")
-			notify("STOPPING=1\nSTATUS=Stopping", log)
-			expired = time.After(grace)
-		case <-expired:
-			if ended {
-				reloaded = nil // nothing is left for the reload to change
-				continue
-			}
-			return fmt.Errorf("still busy %v after the signal to stop", grace)
-		}
-	}
-	if result != nil && !errors.Is(result, context.Canceled) {
-		return result
+	v := supervisor{rt: rt, log: log, level: level, reloads: reloads, stop: stop,
+		served: served, stops: stops, hangups: hangups}
+	if err := v.wait(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
 	}
 	log.Info("stopped")
 	return nil
