@@ -102,15 +102,15 @@ func onPostgres(name string) bool { return strings.HasSuffix(name, "postgres") }
 
 func moves(name string) bool { return name == Bare || name == BareOffload }
 
-func newSubject(ctx context.Context, lab *netns.Lab, name, dir string, o Options, program string,
-	say func(string)) (*subject, error) {
-	s := &subject{name: name, dir: filepath.Join(dir, name)}
+func (m *measurement) newSubject(ctx context.Context, name string) (*subject, error) {
+	o := m.o
+	s := &subject{name: name, dir: filepath.Join(m.dir, name)}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory for leases: %w", err)
 	}
 	var err1, err2 error
-	s.clients, err1 = lab.Host("clients")
-	s.servers, err2 = lab.Host("servers")
+	s.clients, err1 = m.lab.Host("clients")
+	s.servers, err2 = m.lab.Host("servers")
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
@@ -119,22 +119,23 @@ func newSubject(ctx context.Context, lab *netns.Lab, name, dir string, o Options
 			return nil, err
 		}
 	}
-	if err := s.network(lab, o); err != nil {
+	if err := s.network(m.lab, o); err != nil {
 		return nil, err
 	}
-	if err := s.up(ctx, o, program, say); err != nil {
+	if err := m.up(ctx, s); err != nil {
 		return nil, err
 	}
 	if o.Share > 0 {
-		s.unlimited = lab.Quota(o.Share, s.processes()...)
+		s.unlimited = m.lab.Quota(o.Share, s.processes()...)
 	}
 	return s, nil
 }
 
-// up starts the pair.
-func (s *subject) up(ctx context.Context, o Options, program string, say func(string)) (err error) {
+// up starts the pair of a subject.
+func (m *measurement) up(ctx context.Context, s *subject) error {
+	o := m.o
 	if moves(s.name) {
-		six, four, err := baseline.Start(s.servers, program, serverAddress.Addr(), 547, s.name == BareOffload)
+		six, four, err := baseline.Start(s.servers, m.bare, serverAddress.Addr(), 547, s.name == BareOffload)
 		s.six, s.fours = six, []*netns.Process{four}
 		return err
 	}
@@ -145,7 +146,7 @@ func (s *subject) up(ctx context.Context, o Options, program string, say func(st
 		s.answers = answer(ctx, s.socket(), as == OursKnown)
 	}
 	if o.Held > 0 {
-		say(fmt.Sprintf("%s gets %d leases", s.name, o.Held))
+		m.say(fmt.Sprintf("%s gets %d leases", s.name, o.Held))
 		if err := s.fill(ctx, o); err != nil {
 			return err
 		}
