@@ -22,44 +22,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/servers"
 )
 
-// The subjects that can be measured.
-const (
-	Ours        = "ours"
-	OursKeys    = "ours+keys"    // with keys for the IPC
-	Before      = "before"       // other builds of ours, from the directory Options.Before
-	OursJournal = "ours+journal" // on the journal, whatever Options.Store says
-	OursPebble  = "ours+pebble"  // on Pebble, whatever Options.Store says
-	// On PostgreSQL databases that Options.Postgres names: one dhcp4d, two, and Kea.
-	OursPostgres  = "ours+postgres"
-	OursPostgres2 = "ours+2postgres"
-	// With a program outside that is asked about every query, or whose verdicts are known.
-	OursAsked   = "ours+asked"
-	OursKnown   = "ours+known"
-	OursRules   = "ours+rules" // with a rule at each of three points of dhcp4d
-	KeaPostgres = "kea+postgres"
-	Kea         = "kea"          // memfile, log level WARN
-	KeaOther    = "kea+other"    // other builds of Kea's, from the directory Options.KeaOther
-	Bare        = "bare"         // moves datagrams and does nothing else
-	BareOffload = "bare+offload" // the same with segmentation offload between its halves
-)
-
-var subjects = []string{Ours, OursKeys, Before, OursJournal, OursPebble, OursPostgres, OursPostgres2,
-	OursAsked, OursKnown, OursRules, Kea, KeaPostgres, KeaOther, Bare, BareOffload}
-
-// hooked are those with hooks, which other builds can have too.
-var hooked = []string{OursAsked, OursKnown, OursRules}
-
-// asBefore returns the name of what has the other builds in place of ours.
-func asBefore(name string) string { return Before + strings.TrimPrefix(name, Ours) }
-
-// likeOurs returns the name of what has our builds, with the same hooks.
-func likeOurs(name string) string {
-	if rest, ok := strings.CutPrefix(name, Before); ok {
-		return Ours + rest
-	}
-	return name
-}
-
 // Each subject has two hosts of its own, so that all of them run at the same time. All are idle but
 // the one that is measured.
 var (
@@ -90,17 +52,6 @@ type subject struct {
 	peak             float64      // the most exchanges per second in this round
 	profiled         bool         // one run was sampled
 }
-
-// ours reports whether the daemons are ours, in any configuration.
-func ours(name string) bool { return strings.HasPrefix(likeOurs(name), Ours) }
-
-// keas reports whether the daemons are Kea's.
-func keas(name string) bool { return strings.HasPrefix(name, Kea) }
-
-// onPostgres reports whether the leases are in a PostgreSQL database.
-func onPostgres(name string) bool { return strings.HasSuffix(name, "postgres") }
-
-func moves(name string) bool { return name == Bare || name == BareOffload }
 
 func (m *measurement) newSubject(ctx context.Context, name string) (*subject, error) {
 	o := m.o
@@ -478,78 +429,6 @@ func (s *subject) run(ctx context.Context, perf string, o Options, l Load) (Run,
 	}
 	s.peak = max(s.peak, r.Goodput)
 	return r, nil
-}
-
-// account is what both halves have used, and what they have counted.
-type account struct {
-	six, four       usage
-	database        usage              // of PostgreSQL, if it runs here
-	commits, writes float64            // of dhcp4d
-	allocs          float64            // objects, of both
-	scrape          float64            // objects that collecting all this takes
-	drops           map[string]float64 // by series, of both
-}
-
-// accountBefore asks our daemons twice and then the kernel; accountAfter does it in the opposite
-// order. So the time and the allocations for these questions are not part of a run.
-func (s *subject) accountBefore() (a account, err error) {
-	first, err := s.counted()
-	if err != nil {
-		return a, err
-	}
-	if a, err = s.counted(); err != nil {
-		return a, err
-	}
-	a.scrape = a.allocs - first.allocs
-	return a, s.used(&a)
-}
-
-func (s *subject) accountAfter() (account, error) {
-	var u account
-	if err := s.used(&u); err != nil {
-		return u, err
-	}
-	a, err := s.counted()
-	a.six, a.four, a.database = u.six, u.four, u.database
-	return a, err
-}
-
-func (s *subject) counted() (a account, err error) {
-	a.drops = make(map[string]float64)
-	for _, h := range s.halves {
-		m, err := h.Metrics()
-		if err != nil {
-			return a, err
-		}
-		a.commits += m["dhcp4d_store_commit_seconds_count"]
-		a.writes += m["dhcp4d_store_wal_records_total"]
-		a.allocs += m["go_memstats_mallocs_total"]
-		for series, n := range m {
-			if name, _, _ := strings.Cut(series, "{"); strings.HasSuffix(name, "_dropped_total") ||
-				strings.HasSuffix(name, "_drops_total") {
-				a.drops[series] = n
-			}
-		}
-	}
-	return a, nil
-}
-
-func (s *subject) used(a *account) error {
-	var err error
-	if a.six, err = use(s.six.PID()); err != nil {
-		return err
-	}
-	for _, four := range s.fours {
-		u, err := use(four.PID())
-		if err != nil {
-			return err
-		}
-		a.four = a.four.plus(u)
-	}
-	if s.postmaster != 0 {
-		a.database, err = useWithChildren(s.postmaster)
-	}
-	return err
 }
 
 // readBack kills dhcp4d with SIGKILL, starts it again, and compares its leases with what clients
