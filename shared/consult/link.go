@@ -84,10 +84,11 @@ const (
 
 // Link is the connection to the program. It connects again whenever the connection has ended.
 type Link struct {
-	o      Options
-	ctx    context.Context
-	cancel context.CancelFunc
-	ended  sync.WaitGroup
+	o        Options
+	patience patience
+	ctx      context.Context
+	cancel   context.CancelFunc
+	ended    sync.WaitGroup
 
 	unnotify func() // of events; nil: there are none
 
@@ -111,8 +112,13 @@ type Link struct {
 }
 
 // NewLink makes a link and begins to connect.
-func NewLink(o Options) *Link {
-	l := &Link{o: o, write: make(chan struct{}, 1), events: make(chan struct{}, 1)}
+func NewLink(o Options) *Link { return newLink(o, patience{write: stuckAfter, hello: HelloWithin}) }
+
+// patience is how long the program may take. Tests that do not test it have more of it.
+type patience struct{ write, hello time.Duration }
+
+func newLink(o Options, p patience) *Link {
+	l := &Link{o: o, patience: p, write: make(chan struct{}, 1), events: make(chan struct{}, 1)}
 	if o.Events != nil {
 		l.unnotify = o.Events.Notify(l.more)
 	}
@@ -291,7 +297,7 @@ func (l *Link) connection() (met bool, err error) {
 	over := make(chan struct{})
 	var writer sync.WaitGroup
 	r := reader{link: l, conn: c}
-	_ = c.SetDeadline(time.Now().Add(HelloWithin))
+	_ = c.SetDeadline(time.Now().Add(l.patience.hello))
 	if _, err = c.Write(l.o.Hello.Append(nil)); err == nil {
 		err = r.hello()
 	}
@@ -342,7 +348,7 @@ func (l *Link) writeTo(c net.Conn, over chan struct{}, events *feed) (stuck bool
 		if len(octets) == 0 {
 			return nil
 		}
-		_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
+		_ = c.SetWriteDeadline(time.Now().Add(l.patience.write))
 		_, err := c.Write(octets)
 		return err
 	}
