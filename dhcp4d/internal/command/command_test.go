@@ -89,11 +89,15 @@ func (d *running) Reserve(_ context.Context, r *leases.Assignment, _ string) (le
 	return lease.Binding{ID: lease.ID{Addr: r.Address}, State: lease.Bound, Client: r.Client, Expires: lease.Never}, nil
 }
 
+// clocks are those of every command. They stand, so that what one command writes and another one
+// reads does not depend on how long the commands take.
+var clocks = clocktest.NewMachine(time.Now())
+
 // run runs a command line.
 func run(t *testing.T, environ []string, args ...string) (string, error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	for _, c := range All(clocktest.NewRunning()) {
+	for _, c := range All(clocks) {
 		if c.Name == args[0] {
 			err := c.Run(t.Context(), args[1:], environ, &stdout, &stderr)
 			return stdout.String() + stderr.String(), err
@@ -251,7 +255,7 @@ func checked(t *testing.T, environ ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(Unrenewed(clocktest.NewRunning())(c), "\n")
+	return strings.Join(Unrenewed(clocks)(c), "\n")
 }
 
 func TestLeasesThatWouldNotBeRenewed(t *testing.T) {
