@@ -6,13 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"golang.org/x/sys/unix"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
@@ -371,34 +370,33 @@ func TestWhatTheStoreRefusesBelongsToItsHolder(t *testing.T) {
 
 // However many people look for a lease, packets have a processor.
 func TestAllWhoLookTakeHalfAProcessor(t *testing.T) {
-	b := newTestBook(t)
-	for i := range 100 {
-		b.bind(fmt.Sprint("client", i))
-	}
-	used := func() time.Duration {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			t.Fatal(err)
+	const run, perLease = 500 * time.Millisecond, 10 * time.Microsecond // of work for each lease
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBook(t)
+		for i := range 100 {
+			b.bind(fmt.Sprint("client", i))
 		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	none := func(l *lease.Binding) bool { return string(l.Client) == "nobody" }
-	var all sync.WaitGroup
-	var looks atomic.Int64
-	began, before := time.Now(), used()
-	for range 8 {
-		all.Go(func() {
-			for time.Since(began) < 500*time.Millisecond {
-				if _, err := b.Scan(0, none, new(lease.Batch)); err != nil {
-					t.Error(err)
-					return
+		var work time.Duration // guarded by the lock of those who look
+		none := func(*lease.Binding) bool {
+			time.Sleep(perLease)
+			work += perLease
+			return false
+		}
+		var all sync.WaitGroup
+		began := time.Now()
+		for range 8 {
+			all.Go(func() {
+				for time.Since(began) < run {
+					if _, err := b.Scan(0, none, new(lease.Batch)); err != nil {
+						t.Error(err)
+						return
+					}
 				}
-				looks.Add(1)
-			}
-		})
-	}
-	all.Wait()
-	if took, n := used()-before, time.Since(began); took > n*8/10 || looks.Load() < 100 {
-		t.Errorf("%d looks took the processor for %v in %v", looks.Load(), took, n)
-	}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); work > took/2+lookFor || work < run/3 {
+			t.Errorf("those who looked took a processor for %v in %v, about half is wanted", work, took)
+		}
+	})
 }
