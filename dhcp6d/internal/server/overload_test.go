@@ -17,7 +17,7 @@ func TestUnderOverloadExchangesThatHaveBegunComeFirst(t *testing.T) {
 	settings := *b.up.Settings.Load()
 	settings.MaxWait = backend.MaxWait{Query: time.Second, Discover: 50 * time.Millisecond}
 	b.up.set = &settings
-	start := time.Now()
+	start := b.now
 	discover, request := query(dhcpv4(1, 1)), query(dhcpv4(1, 3))
 	// at makes a datagram come out of the socket at a time, after it has waited.
 	at := func(after, waited time.Duration, data []byte) string {
@@ -60,8 +60,8 @@ func TestAProbeFollowsQueriesWithoutAnswer(t *testing.T) {
 		b := newKeyedBench(t, keys, backend.Spec{Name: "four", Daemon: "four", Host: "::1", Port: 6768})
 		four := ipctest.New(t, drop.DHCP4D, "four", keys...)
 		b.meet(t, four)
-		b.set.ProbeAnswered(b.set.From(fourd), netip.Addr{}, ipc.ProbeReply{Full: true}, time.Now())
-		time.Sleep(6 * time.Millisecond) // nothing is learned meanwhile
+		b.set.ProbeAnswered(b.set.From(fourd), netip.Addr{}, ipc.ProbeReply{Full: true}, b.now)
+		b.now = b.now.Add(6 * time.Millisecond) // nothing is learned meanwhile
 		var in []udp.Packet
 		for range 200 {
 			in = append(in, from(client, query(dhcpv4(1, 1))))

@@ -286,7 +286,7 @@ func TestUnderOverloadMessagesThatBeginAnExchangeWait(t *testing.T) {
 	settings := *b.up.Settings.Load()
 	settings.MaxWait = backend.MaxWait{Query: time.Second, Discover: 50 * time.Millisecond}
 	b.up.set = &settings
-	start := time.Now()
+	start := b.now
 	const ms = time.Millisecond
 	for _, step := range []struct {
 		after, waited time.Duration
@@ -423,7 +423,7 @@ func passAccount(t *testing.T, b *bench) []accounted {
 		{"RL-39 without a message", fromServer(reply[:34]), want{why: drop.RelayMessage}},
 		{"RL-39 stale", func() udp.Packet {
 			p := fromServer(reply)
-			p.Received = time.Now().Add(-3 * time.Hour).UnixNano()
+			p.Received = b.now.Add(-3 * time.Hour).UnixNano()
 			return p
 		}(), want{why: drop.Stale}},
 		{"a hook drops the answer", poisoned(dropMe), want{why: drop.Hook}},

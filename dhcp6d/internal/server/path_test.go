@@ -139,7 +139,7 @@ func TestRL22LevelsThatAreNotBelieved(t *testing.T) {
 				peer, specs = kea, []backend.Spec{{Name: "kea", Host: "::1", Port: kea.Port(), Kea: true}}
 			}
 			b := newBench(t, specs...)
-			b.run(t)
+			stop := b.run(t)
 			b.link.Inject(tt.in)
 			sent := b.ipc.Sent(1)[0].Data
 			var q ipc.Query
@@ -151,6 +151,7 @@ func TestRL22LevelsThatAreNotBelieved(t *testing.T) {
 			}
 			b.ipc.Inject(udp.Packet{Data: back(t, sent), Peer: peer})
 			mirrors(t, tt.in.Data, b.link.Sent(1)[0].Data)
+			stop() // the loops count after they have sent
 			if got := b.sum(t, "dhcp6d_packets_relay_unbelieved_total"); got != tt.told {
 				t.Errorf("the metric is %v, want %v", got, tt.told)
 			}

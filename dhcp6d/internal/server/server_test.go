@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,6 +56,7 @@ type bench struct {
 	set       *backend.Set
 	end       *ipc.End
 	probes    *ipc.Signer
+	now       time.Time // of all clocks; it stands unless the test moves it
 }
 
 // started is long enough ago for every signature of a test.
@@ -85,9 +87,10 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...backend.Spec) *bench
 		registry: prometheus.NewRegistry(),
 		end:      ipc.NewEnd(drop.DHCP6D, keys, true),
 	}
-	b.probes = b.end.NewSigner()
+	b.probes, b.now = b.end.NewSigner(), time.Now()
+	clock := func() time.Time { return b.now }
 	log := slog.New(slog.DiscardHandler)
-	b.set = backend.New(backend.Options{Log: log, Specs: backends, End: b.end, Metrics: backend.NewMetrics(b.registry)})
+	b.set = backend.New(backend.Options{Log: log, Specs: backends, End: b.end, Metrics: backend.NewMetrics(b.registry), Now: clock})
 	poisoned := func(e *event.Datagram) drop.Reason {
 		at := bytes.Index(e.Data, []byte{0x63, 0x82, 0x53, 0x63})
 		switch {
@@ -107,7 +110,7 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...backend.Spec) *bench
 		Log: log, Link: b.link.NewReader(64), Answers: b.link.NewWriter(64), Queries: b.ipc.NewWriter(64),
 		Interfaces: served,
 		Settings:   new(atomic.Pointer[Settings]),
-		Backends:   b.set, Ledger: links, Signer: b.end.NewSigner(),
+		Backends:   b.set, Ledger: links, Signer: b.end.NewSigner(), Now: clock,
 	}
 	b.up.Settings.Store(&Settings{
 		MaxWait: backend.MaxWait{Query: 2 * time.Hour, Discover: time.Hour}, // a test run is shorter
@@ -126,7 +129,7 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...backend.Spec) *bench
 	})
 	b.down = &Down{
 		Log: log, IPC: b.ipc.NewReader(64), Link: b.link.NewWriter(64), Interfaces: served, Settings: b.up.Settings,
-		Backends: b.set, Ledger: ipcs, Opener: b.end.NewOpener(started),
+		Backends: b.set, Ledger: ipcs, Opener: b.end.NewOpener(started), Now: clock,
 	}
 	return b
 }
@@ -134,7 +137,7 @@ func newKeyedBench(t testing.TB, keys ipc.Keys, backends ...backend.Spec) *bench
 // probe sends a probe to a dhcp4d. It returns the probe and the answer, which is accepted.
 func (b *bench) probe(t testing.TB, four *ipctest.Half) (asked, answered []byte) {
 	t.Helper()
-	asked, ok := b.probes.AppendProbe(ipc.AppendFullProbe(nil, 0), 0, b.set.From(fourd).Peer, time.Now())
+	asked, ok := b.probes.AppendProbe(ipc.AppendFullProbe(nil, 0), 0, b.set.From(fourd).Peer, b.now)
 	if !ok {
 		t.Fatal("IPC-27 a full probe cannot be authenticated")
 	}
@@ -161,13 +164,13 @@ func seesEverything(t testing.TB) func(*event.Datagram) drop.Reason {
 	}
 }
 
-// run lets both halves work until their sockets are closed.
-func (b *bench) run(t testing.TB) {
+// run lets both halves work until the test ends, or stop is called.
+func (b *bench) run(t testing.TB) (stop func()) {
 	t.Helper()
 	done := make(chan error, 2)
 	go func() { done <- b.up.Run(context.Background()) }()
 	go func() { done <- b.down.Run(context.Background()) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_, _ = b.link.Close(), b.ipc.Close()
 		for range 2 {
 			if err := <-done; err != nil {
@@ -175,6 +178,8 @@ func (b *bench) run(t testing.TB) {
 			}
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // sum returns the sum of the series of a name whose labels contain all of with, each written as
@@ -311,7 +316,7 @@ func TestAccount(t *testing.T) {
 	at := func(p udp.Packet, ifindex int) udp.Packet { p.Interface = ifindex; return p }
 	to := func(p udp.Packet, group string) udp.Packet { p.Local = netip.MustParseAddr(group); return p }
 	waited := func(p udp.Packet, d time.Duration) udp.Packet {
-		p.Received = time.Now().Add(-d).UnixNano()
+		p.Received = b.now.Add(-d).UnixNano()
 		return p
 	}
 	refused := netip.MustParseAddrPort("[2001:db8:2::dead]:547")

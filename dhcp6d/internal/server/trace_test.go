@@ -90,7 +90,7 @@ func TestASubscriberIsTraced(t *testing.T) {
 		"a port that is none":     {from(netip.AddrPortFrom(client.Addr(), 0), mine), []string{"dropped (source)"}},
 		"it waited for too long": {func() udp.Packet {
 			p := from(client, mine)
-			p.Received = time.Now().Add(-3 * time.Hour).UnixNano()
+			p.Received = b.now.Add(-3 * time.Hour).UnixNano()
 			return p
 		}(), []string{"it had waited for 3h", "dropped (stale)"}},
 	} {

@@ -21,10 +21,14 @@ type Half struct {
 	Now     func() time.Time
 }
 
-// New makes a half, whose peer or own name is backend.
+// started is long enough ago for every signature of a test.
+var started = time.Unix(1_700_000_000, 0)
+
+// New makes a half, whose peer or own name is backend. Its clock stands, so that what it takes does
+// not depend on how long a test takes. A test that lets time pass sets Now.
 func New(t testing.TB, d drop.Daemon, backend string, keys ...ipc.Key) *Half {
-	e := ipc.NewEnd(d, keys, true)
-	return &Half{t, backend, e, e.Peer(backend), e.NewSigner(), e.NewOpener(time.Now().Add(-2 * time.Second)), time.Now}
+	e, now := ipc.NewEnd(d, keys, true), time.Now()
+	return &Half{t, backend, e, e.Peer(backend), e.NewSigner(), e.NewOpener(started), func() time.Time { return now }}
 }
 
 // Sign returns the content authenticated.
