@@ -50,7 +50,7 @@ func TestProbesSayWhetherWeCanAcknowledge(t *testing.T) {
 			want  ipc.Ability
 		}{{commit.Working, ipc.Able}, {commit.Broken, ipc.StoreFailed}, {commit.Working, ipc.Able}, {commit.Hanging, ipc.StoreHangs}} {
 			d.state.Store(int32(step.state))
-			if told := a.look(time.Now()); told > 0 {
+			if told := a.look(b.clocks.Read().Wall); told > 0 {
 				if got, ok := answer(); !ok || got.Mark != mark || got.Ability != step.want {
 					t.Errorf("IPC-29 whoever probed before is told %+v%s, want %v", got, name, step.want)
 				}
@@ -82,7 +82,7 @@ func TestProbesSayWhetherWeCanAcknowledge(t *testing.T) {
 		if got, ok := answer(); !ok || got.Ability != ipc.Leaving || got.Mark != 9 {
 			t.Errorf("IPC-29 after the end: %+v%s", got, name)
 		}
-		if told := a.look(time.Now().Add(time.Minute)); told != 0 {
+		if told := a.look(b.clocks.Read().Wall.Add(time.Minute)); told != 0 {
 			t.Errorf("%d are told what they know%s", told, name)
 		}
 	}
@@ -106,7 +106,7 @@ func TestWhoNoLongerProbesIsToldNothing(t *testing.T) {
 func TestIPC_30_AnswersLeaveFromTheAddressThatWasAsked(t *testing.T) {
 	b := newBench(t)
 	b.server.Ability = &Ability{Store: new(disk), Ready: &ready{}, Writer: b.ipc.NewWriter(8), Signer: b.end.NewSigner()}
-	b.server.Ability.look(time.Now())
+	b.server.Ability.look(b.clocks.Read().Wall)
 	offer := b.ask(t, frame(t, query(message(dhcp4.Discover, 1)), direct))
 	offered := offer.YIAddr().String()
 	for _, asked := range []netip.Addr{{}, netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("192.0.2.200")} {
