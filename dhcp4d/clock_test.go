@@ -134,7 +134,7 @@ func TestAClockThatIsSet(t *testing.T) {
 // waitForMetric waits for a line of the metrics.
 func waitForMetric(t *testing.T, metrics, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		r, err := http.Get("http://" + metrics + "/metrics")
 		if err != nil {
 			t.Fatal(err)

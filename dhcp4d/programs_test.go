@@ -50,7 +50,7 @@ func (s *site) sendVia(port string, kind dhcp4.MessageType, client byte, ciaddr 
 func (s *site) answer() (m dhcp4.Message) {
 	s.t.Helper()
 	b := make([]byte, 4096)
-	if err := s.socket.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := s.socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		s.t.Fatal(err)
 	}
 	for {
@@ -145,7 +145,7 @@ subnets: [{id: 1, subnet: 192.0.2.0/24, match: [{interface: eth0}, {link-address
 // listening waits until a program listens on a socket.
 func listening(t *testing.T, socket string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			_ = conn.Close()
@@ -236,7 +236,7 @@ func TestAProgramInPythonKeepsAccounts(t *testing.T) {
 	told := func(events ...string) {
 		t.Helper()
 		var got []string
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			text, _ := os.ReadFile(file) // not there yet
 			got = nil
 			for line := range strings.Lines(string(text)) {

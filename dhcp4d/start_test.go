@@ -75,7 +75,7 @@ func daemonOn(t *testing.T, dir string) (environ []string, metrics string) {
 func readyz(t *testing.T, metrics, want string) int {
 	t.Helper()
 	last := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		r, err := http.Get("http://" + metrics + "/readyz")
 		if err != nil {
 			continue
@@ -96,7 +96,7 @@ func readyz(t *testing.T, metrics, want string) int {
 // ready waits until all conditions of readiness are met.
 func ready(t *testing.T, metrics string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if readyz(t, metrics, "running: ok") == http.StatusOK {
 			return
 		}

@@ -24,7 +24,7 @@ func TestTrace(t *testing.T) {
 	}()
 	shows := func(parts ...string) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 			text, missing := out.String(), ""
 			for _, p := range parts {
 				if !strings.Contains(text, p) {
@@ -39,7 +39,7 @@ func TestTrace(t *testing.T) {
 			}
 		}
 	}
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(said.String(), "following"); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(said.String(), "following"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("does not follow: %s", said.String())
 		}

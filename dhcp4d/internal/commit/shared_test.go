@@ -64,7 +64,7 @@ func TestDB_2_AServerThatDoesNotAnswerIsSeenWithoutACommit(t *testing.T) {
 	defer c.Close()
 	until := func(want State) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); c.State() != want; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); c.State() != want; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the state stays %v, want %v", c.State(), want)
 			}
@@ -200,7 +200,7 @@ func TestDB_9_WhatOthersChangeIsReadDuringACommit(t *testing.T) {
 	}
 	until := func(what string, is func(asked []string) bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 			d.mu.Lock()
 			asked := slices.Clone(d.asked)
 			d.mu.Unlock()

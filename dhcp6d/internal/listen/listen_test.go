@@ -91,7 +91,7 @@ func read(t testing.TB, r udp.Reader, n int) (got []udp.Packet) {
 // eventually waits for a condition. The limit is for a test that hangs.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}

@@ -20,7 +20,7 @@ import (
 )
 
 // within bounds what must happen, on a machine that has other things to do.
-const within = 30 * time.Second
+const within = time.Minute
 
 // daemon is the daemon's end of a connection.
 type daemon struct {
