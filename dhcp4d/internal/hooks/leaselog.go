@@ -163,7 +163,8 @@ func (s *stream) WriteLines(lines []byte, _ time.Time) (n int, err error) {
 func (l *leaseLog) Attach(a *hook.Attachment) { event.Leases4Committed.Run(a, l.add) }
 
 // closeWait is how long Close waits for a file that takes no data, such as a pipe without a reader.
-const closeWait = time.Second
+// Only tests change it.
+var closeWait = time.Second
 
 // Close ends the use of the writer. When the last hook is closed, the writer writes the lines that
 // wait, and closes the file. Lines that come later, or that the file does not take in time, are

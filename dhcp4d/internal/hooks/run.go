@@ -120,8 +120,8 @@ func (r *run) Close() error {
 	return nil
 }
 
-// closeGrace is how long a program may still run after Close.
-const closeGrace = 3 * time.Second
+// closeGrace is how long a program may still run after Close. Only tests change it.
+var closeGrace = 3 * time.Second
 
 // runPool is the workers and their queues.
 type runPool struct {

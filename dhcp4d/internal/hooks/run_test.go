@@ -16,6 +16,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/event"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/shared/config"
 	"github.com/dhcp4o6/dhcp4o6/shared/hook"
 )
 
@@ -157,16 +158,17 @@ func TestOrder(t *testing.T) {
 func TestTrouble(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
+		timeout    config.Seconds
 		result     func(*runMetrics) prometheus.Counter
 	}{
-		{"a program that fails", "exit 3\n", func(m *runMetrics) prometheus.Counter { return m.failed }},
-		{"a program that is killed", "kill -9 $$\n", func(m *runMetrics) prometheus.Counter { return m.failed }},
-		{"a program that hangs", "sleep 1000\n", func(m *runMetrics) prometheus.Counter { return m.timeout }},
-		{"a program whose children hang", "sleep 1000 & sleep 1000\n", func(m *runMetrics) prometheus.Counter { return m.timeout }},
-		{"a program that writes without end", "yes\n", func(m *runMetrics) prometheus.Counter { return m.timeout }},
+		{"a program that fails", "exit 3\n", 0, func(m *runMetrics) prometheus.Counter { return m.failed }},
+		{"a program that is killed", "kill -9 $$\n", 0, func(m *runMetrics) prometheus.Counter { return m.failed }},
+		{"a program that hangs", "sleep 1000\n", 1, func(m *runMetrics) prometheus.Counter { return m.timeout }},
+		{"a program whose children hang", "sleep 1000 & sleep 1000\n", 1, func(m *runMetrics) prometheus.Counter { return m.timeout }},
+		{"a program that writes without end", "yes\n", 1, func(m *runMetrics) prometheus.Counter { return m.timeout }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := runOf(t, runVariables{Command: program(t, tt.text), Timeout: 1}, nil)
+			r := runOf(t, runVariables{Command: program(t, tt.text), Timeout: tt.timeout}, nil)
 			defer r.Close()
 			r.add(changeOf(lease.EventAllocated, 1))
 			eventually(t, "it is counted", func() bool { return testutil.ToFloat64(tt.result(r.pool.m)) == 1 })
@@ -206,6 +208,9 @@ func TestTrouble(t *testing.T) {
 		r.Close()
 	})
 	t.Run("stopping ends what hangs, and counts what waits", func(t *testing.T) {
+		grace := closeGrace
+		closeGrace = 10 * time.Millisecond
+		defer func() { closeGrace = grace }()
 		r := runOf(t, runVariables{Command: program(t, "sleep 1000\n"), Workers: 1, Queue: 10}, nil)
 		for range 5 {
 			r.add(changeOf(lease.EventRenewed, 1))
