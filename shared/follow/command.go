@@ -34,92 +34,132 @@ func Command(ctx context.Context, args []string, load func() (access.Config, err
 	return err
 }
 
+// following is one run of the command.
+type following struct {
+	daemon string // as people write it
+	query  url.Values
+
+	api     string // where it is; empty: where the configuration says
+	file    string // for a capture; empty: none
+	packets bool   // DHCPv4 messages are printed in full
+	json    bool   // records are printed as JSON
+
+	stdout io.Writer
+	pcap   *capture // nil: there is none
+}
+
 func run(ctx context.Context, args []string, load func() (access.Config, error), stdout, stderr io.Writer) error {
 	own, err := load()
 	if err != nil {
 		return err
 	}
-	daemon := strings.ToLower(strings.TrimSuffix(own.Prefix, "_"))
-	f := manual.Flags(daemon, manual.Command{
-		Words: "trace", Arguments: "[flags that say whom to follow]", About: About + " a running " + daemon,
-	}, stderr)
-	base := f.String("api", "", "`URL` of the API (default http:// and "+own.Prefix+"API_LISTEN)")
-	packets := f.Bool("packets", false, "print the DHCPv4 messages too, in full")
-	file := f.String("w", "",
-		"write the datagrams as a capture (pcapng) to a `file`, or with - to the standard output in place of text")
-	raw := f.Bool("json", false, "print records as JSON, one a line")
-	query := url.Values{}
-	for _, p := range selectors() {
-		f.Func(strings.ReplaceAll(p.name, "_", "-"), p.about, func(s string) error {
-			query.Set(p.name, s)
-			return nil
-		})
+	f := &following{
+		daemon: strings.ToLower(strings.TrimSuffix(own.Prefix, "_")), query: url.Values{}, stdout: stdout,
 	}
-	if err := f.Parse(args); err != nil {
+	if err := f.parse(args, own.Prefix, stderr); err != nil {
 		return err
 	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("trace: %q is not understood; flags say whom to follow, see -h", f.Arg(0))
-	}
-	if *file == "-" && (*raw || *packets) {
-		return errors.New("trace: -w - writes nothing but the capture; leave out -json and -packets, or name a file")
-	}
-	x, err := own.Client(*base)
+	x, err := own.Client(f.api)
 	if err != nil {
 		return err
 	}
-	stream, err := x.Do(ctx, http.MethodGet, Path, query, nil)
+	stream, err := x.Do(ctx, http.MethodGet, Path, f.query, nil)
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	defer stream.Close() //nolint:errcheck // nothing was written to it
-	var pcap *capture
-	switch *file {
-	case "":
-	case "-":
-		pcap, err = newCapture(stdout, daemon)
-		stdout = io.Discard
-	default:
-		var out *os.File
-		if out, err = os.Create(*file); err == nil {
-			defer out.Close() //nolint:errcheck // each packet was written, or its error returned
-			pcap, err = newCapture(out, daemon)
-		}
-	}
+	closeFile, err := f.openCapture()
+	defer closeFile()
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	_, _ = fmt.Fprintln(stderr, "following; interrupt to end")
+	return f.copyFrom(ctx, stream)
+}
+
+// parse reads the flags. The variables of the daemon begin with prefix.
+func (f *following) parse(args []string, prefix string, stderr io.Writer) error {
+	flags := manual.Flags(f.daemon, manual.Command{
+		Words: "trace", Arguments: "[flags that say whom to follow]", About: About + " a running " + f.daemon,
+	}, stderr)
+	flags.StringVar(&f.api, "api", "", "`URL` of the API (default http:// and "+prefix+"API_LISTEN)")
+	flags.BoolVar(&f.packets, "packets", false, "print the DHCPv4 messages too, in full")
+	flags.StringVar(&f.file, "w", "",
+		"write the datagrams as a capture (pcapng) to a `file`, or with - to the standard output in place of text")
+	flags.BoolVar(&f.json, "json", false, "print records as JSON, one a line")
+	for _, p := range selectors() {
+		flags.Func(strings.ReplaceAll(p.name, "_", "-"), p.about, func(s string) error {
+			f.query.Set(p.name, s)
+			return nil
+		})
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("trace: %q is not understood; flags say whom to follow, see -h", flags.Arg(0))
+	}
+	if f.file == "-" && (f.json || f.packets) {
+		return errors.New("trace: -w - writes nothing but the capture; leave out -json and -packets, or name a file")
+	}
+	return nil
+}
+
+// openCapture begins the capture, if there is to be one. The function that it returns closes its
+// file.
+func (f *following) openCapture() (closeFile func(), err error) {
+	closeFile = func() {}
+	switch f.file {
+	case "":
+	case "-":
+		f.pcap, err = newCapture(f.stdout, f.daemon)
+		f.stdout = io.Discard
+	default:
+		var out *os.File
+		if out, err = os.Create(f.file); err == nil {
+			closeFile = func() { _ = out.Close() } // each packet was written, or its error returned
+			f.pcap, err = newCapture(out, f.daemon)
+		}
+	}
+	return closeFile, err
+}
+
+// copyFrom writes the records of a stream until ctx ends.
+func (f *following) copyFrom(ctx context.Context, stream io.Reader) error {
 	for in := json.NewDecoder(stream); ; {
 		var r trace.Record
-		if err := in.Decode(&r); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return fmt.Errorf("trace: %s ended the stream", daemon)
-			}
+		switch err := in.Decode(&r); {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("trace: %s ended the stream", f.daemon)
+		default:
 			return fmt.Errorf("trace: %w", err)
 		}
-		if pcap != nil {
-			if err := pcap.add(&r); err != nil {
-				return fmt.Errorf("trace: %w", err)
-			}
-		}
-		var text string
-		if *raw {
-			b, err := json.Marshal(&r)
-			if err != nil {
-				return err
-			}
-			text = string(b) + "\n"
-		} else {
-			text = inText(&r, *packets)
-		}
-		if _, err := io.WriteString(stdout, text); err != nil {
+		if err := f.write(&r); err != nil {
 			return err
 		}
 	}
+}
+
+// write writes a record to the capture and to the standard output.
+func (f *following) write(r *trace.Record) error {
+	if f.pcap != nil {
+		if err := f.pcap.add(r); err != nil {
+			return fmt.Errorf("trace: %w", err)
+		}
+	}
+	if !f.json {
+		_, err := io.WriteString(f.stdout, inText(r, f.packets))
+		return err
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f.stdout, string(b)+"\n")
+	return err
 }
 
 // inText is a record as a person reads it.
