@@ -217,30 +217,11 @@ func (r *reserver) class(d *reservationDoc) bool {
 
 // add checks a reservation and adds it.
 func (r *reserver) add(d *reservationDoc) {
-	s, item, before := r.subnet, d.at, len(r.Mistakes)
+	before := len(r.Mistakes)
 	if r.complete(&d.carriedDoc); len(r.Mistakes) > before {
 		return
 	}
-	switch {
-	case d.addrAt != nil && d.poolsAt != nil:
-		r.Fail(d.poolsAt, "says of which pools the address is, and the reservation has one; leave one out")
-		return
-	case d.addrAt == nil && d.poolsAt == nil && d.refused == network.NotRefused && !d.gives():
-		r.Fail(item, "gives its client nothing; give it an address, pools, or options")
-		return
-	}
-	if !r.identify(d) {
-		return
-	}
-	if s.IgnoreID && d.ClientID != nil {
-		r.Fail(item, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
-		return
-	}
-	if d.Flex != nil && s.flexAt == nil {
-		r.Fail(item, "gives flex-id, and the subnet says by no flex-id what that is; give it the expression")
-		return
-	}
-	if d.className != "" && !r.class(d) {
+	if !r.checkGifts(d) || !r.checkClient(d) {
 		return
 	}
 	keys := []network.Key{d.Key()}
@@ -248,49 +229,95 @@ func (r *reserver) add(d *reservationDoc) {
 		also := network.Identity{HWType: d.HWType, HWAddr: hw}
 		keys = append(keys, also.Key())
 	}
-	switch {
-	case d.addrAt == nil:
-	case !s.prefix.Contains(d.addr):
-		r.Fail(d.addrAt, "%s is not in the subnet %s", d.addr, s.prefix)
+	if !r.checkAddress(d) || !r.claim(d, keys) || !r.checkPools(d) {
 		return
-	case s.prefix.Bits() <= 30 && (number4(d.addr) == r.whole.first || number4(d.addr) == r.whole.last):
-		r.Fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
-		return
-	case slices.Contains(r.never, d.addr):
-		r.Fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; "+
-			"reserve another address, or give another server-id", d.addr)
-		return
-	case r.byAddr[d.addr] != 0:
-		r.Fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))
-		return
-	}
-	for _, key := range keys {
-		if at := r.byKey[key]; at != 0 {
-			r.Fail(item, "the same client or attachment point has a reservation already in %s", r.said(at))
-			return
-		}
-		r.byKey[key] = r.place(item.Line)
-	}
-	if d.addrAt != nil {
-		r.byAddr[d.addr] = r.place(item.Line)
-	}
-	for _, name := range d.pools {
-		if !slices.ContainsFunc(s.pools, func(p poolDoc) bool { return p.name == name }) {
-			r.Fail(d.poolsAt, "no pool of the subnet has the name %s; give it to one", name)
-			return
-		}
 	}
 	reserved := network.Reservation{Addr: d.addr, Pools: d.pools, For: keys[0], Refused: d.refused}
 	if len(keys) > 1 {
 		reserved.Also = keys[1:]
 	}
-	if d.Options = r.in.set(r.set(&d.options, s.scope)); d.IsSet() {
+	if d.Options = r.in.set(r.set(&d.options, r.subnet.scope)); d.IsSet() {
 		carried := d.Carried
 		reserved.Carried = &carried
 	}
-	r.checkRouting(d.options.over(s.options.routing))
+	r.checkRouting(d.options.over(r.subnet.options.routing))
 	r.list = append(r.list, reserved)
 	if d.Class != nil {
 		r.asked = append(r.asked, *d.Class)
 	}
+}
+
+// checkGifts checks that a reservation gives its client something.
+func (r *reserver) checkGifts(d *reservationDoc) bool {
+	switch {
+	case d.addrAt != nil && d.poolsAt != nil:
+		r.Fail(d.poolsAt, "says of which pools the address is, and the reservation has one; leave one out")
+		return false
+	case d.addrAt == nil && d.poolsAt == nil && d.refused == network.NotRefused && !d.gives():
+		r.Fail(d.at, "gives its client nothing; give it an address, pools, or options")
+		return false
+	}
+	return true
+}
+
+// checkClient checks that a reservation names its client, and in a way that the subnet knows.
+func (r *reserver) checkClient(d *reservationDoc) bool {
+	switch {
+	case !r.identify(d):
+		return false
+	case r.subnet.IgnoreID && d.ClientID != nil:
+		r.Fail(d.at, "names its client by client-id, which the subnet ignores (ignore-client-id); give hw-address")
+		return false
+	case d.Flex != nil && r.subnet.flexAt == nil:
+		r.Fail(d.at, "gives flex-id, and the subnet says by no flex-id what that is; give it the expression")
+		return false
+	}
+	return d.className == "" || r.class(d)
+}
+
+// checkAddress checks that the address of a reservation can be given to a client of the subnet.
+func (r *reserver) checkAddress(d *reservationDoc) bool {
+	prefix := r.subnet.prefix
+	switch {
+	case d.addrAt == nil:
+		return true
+	case !prefix.Contains(d.addr):
+		r.Fail(d.addrAt, "%s is not in the subnet %s", d.addr, prefix)
+	case prefix.Bits() <= 30 && (number4(d.addr) == r.whole.first || number4(d.addr) == r.whole.last):
+		r.Fail(d.addrAt, "%s is the network's own or the broadcast address", d.addr)
+	case slices.Contains(r.never, d.addr):
+		r.Fail(d.addrAt, "%s is the server identifier of this server or of a peer; no client can have it; "+
+			"reserve another address, or give another server-id", d.addr)
+	case r.byAddr[d.addr] != 0:
+		r.Fail(d.addrAt, "%s is reserved already in %s", d.addr, r.said(r.byAddr[d.addr]))
+	default:
+		return true
+	}
+	return false
+}
+
+// claim notes that the clients, and the address, have a reservation. Each can have only one.
+func (r *reserver) claim(d *reservationDoc, clients []network.Key) bool {
+	for _, key := range clients {
+		if at := r.byKey[key]; at != 0 {
+			r.Fail(d.at, "the same client or attachment point has a reservation already in %s", r.said(at))
+			return false
+		}
+		r.byKey[key] = r.place(d.at.Line)
+	}
+	if d.addrAt != nil {
+		r.byAddr[d.addr] = r.place(d.at.Line)
+	}
+	return true
+}
+
+// checkPools checks that the subnet has the pools that a reservation names.
+func (r *reserver) checkPools(d *reservationDoc) bool {
+	for _, name := range d.pools {
+		if !slices.ContainsFunc(r.subnet.pools, func(p poolDoc) bool { return p.name == name }) {
+			r.Fail(d.poolsAt, "no pool of the subnet has the name %s; give it to one", name)
+			return false
+		}
+	}
+	return true
 }
