@@ -46,6 +46,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -67,6 +68,7 @@ type Store struct {
 	config *pgx.ConnConfig
 	log    *slog.Logger
 	clock  *clock.Clock
+	random io.Reader
 	doubt  atomic.Bool // the server said that a commit may not have reached a standby
 
 	conn  *pgx.Conn       // of Load and Commit; nil while there is none
@@ -119,12 +121,30 @@ const (
 	liveFor = 5
 )
 
+// Outside is what a store takes from its machine. What is nil is the machine's own. A simulation
+// passes its own, so that each of its runs is the same.
+type Outside struct {
+	Dial   pgconn.DialFunc
+	Random io.Reader // for the names of processes
+}
+
 // Open opens the database that url names, and enters this process there. It sets c to the time line
 // of the database. If c is nil, it makes a clock.
 func Open(url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
+	return OpenIn(Outside{}, url, log, c)
+}
+
+// OpenIn does what Open does, with what o has.
+func OpenIn(o Outside, url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
 	p, err := prepare(url, log, c)
 	if err != nil {
 		return nil, err
+	}
+	if o.Dial != nil {
+		p.config.DialFunc = o.Dial
+	}
+	if o.Random != nil {
+		p.random = o.Random
 	}
 	if err := p.join(); err != nil {
 		_ = p.Close()
@@ -144,7 +164,7 @@ func prepare(url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Store{place: url, config: config, log: log, clock: c, closing: make(chan struct{})}
+	p := &Store{place: url, config: config, log: log, clock: c, random: rand.Reader, closing: make(chan struct{})}
 	if p.clock == nil {
 		machine, err := clock.NewMachine()
 		if err != nil {
@@ -240,7 +260,7 @@ func (p *Store) enter() error {
 	defer cancel()
 	p.side.Lock()
 	defer p.side.Unlock()
-	writer := newWriter()
+	writer := newWriter(p.random)
 	switch made, err := p.conn.Exec(ctx, sqlEnter, writer, hostname(), p.side.compared, strconv.Itoa(schemaFormat)); {
 	case err != nil:
 		return fmt.Errorf("entering the table process: %w", err)
@@ -295,9 +315,9 @@ func MayPass(err error) bool {
 }
 
 // newWriter returns a random name for this process.
-func newWriter() int64 {
+func newWriter(random io.Reader) int64 {
 	var b [8]byte
-	rand.Read(b[:]) // never fails
+	_, _ = io.ReadFull(random, b[:]) // crypto/rand never fails
 	return int64(binary.BigEndian.Uint64(b[:]) >> 1)
 }
 

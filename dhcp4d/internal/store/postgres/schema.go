@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -101,7 +102,7 @@ func migrate(ctx context.Context, url string, steps []string) (m Migrated, err e
 			}
 		}
 		if m.To = len(steps); m.From == 0 {
-			id := strconv.FormatInt(newWriter(), 16)
+			id := strconv.FormatInt(newWriter(rand.Reader), 16)
 			if _, err := tx.Exec(ctx, "INSERT INTO dhcp4d.meta VALUES ('store', $1)", id); err != nil {
 				return err
 			}
