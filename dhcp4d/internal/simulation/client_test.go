@@ -53,7 +53,7 @@ func (p *promise) holds(now time.Duration) bool { return p.addr.IsValid() && now
 
 // A client asks for one address and keeps it.
 type client struct {
-	w    *world
+	w    *stage
 	n    int
 	id   []byte
 	key  []byte
@@ -77,7 +77,7 @@ type client struct {
 	heard   time.Duration // when it last got an answer to its request
 }
 
-func newClient(w *world, n int, at place) *client {
+func newClient(w *stage, n int, at place) *client {
 	c := &client{w: w, n: n, at: at, id: []byte{0xff, 0, byte(n)}, rng: rand.New(rand.NewPCG(w.plan.Seed, 1000+uint64(n)))}
 	c.hw = [16]byte{2, 0, 0, 0, 0, byte(n)}
 	c.key = lease.AppendKey(nil, c.id, 1, c.hw[:6])
@@ -330,7 +330,7 @@ func (c *client) take(m *dhcp4.Message, sent time.Duration) {
 		why, _ := m.Option(dhcp4.OptMessage)
 		c.naks++
 		if c.state != requesting {
-			c.w.refused(c, string(why))
+			c.w.rules.refused(c, string(why))
 		}
 		c.ends(fmt.Sprintf("was refused (%s)", why))
 	case kind == dhcp4.ACK && c.state != selecting:
@@ -344,12 +344,10 @@ func (c *client) take(m *dhcp4.Message, sent time.Duration) {
 		how := [...]string{requesting: "takes", rebooting: "confirms", renewing: "renews"}[c.state]
 		c.last = netip.Addr{}
 		c.held = promise{addr: m.YIAddr(), since: now, until: c.first + length, place: c.at}
-		if taken, ok := c.w.taken[c.held.addr]; (ok && sent <= taken) || sent < c.w.takenAll {
-			c.held.void = true
-		}
+		c.held.void = c.w.rules.takenSince(c.held.addr, sent)
 		c.t1, c.t2 = c.first+length/2, c.first+length*7/8
 		c.become(bound)
-		c.w.promised(c, how)
+		c.w.rules.promised(c, how)
 		c.live()
 	}
 }
@@ -361,7 +359,7 @@ func (c *client) send(kind dhcp4.MessageType, ciaddr netip.Addr, options []byte)
 	m = dhcp4.AppendOption(m, dhcp4.OptClientIdentifier, c.id)
 	m = dhcp4.AppendEnd(append(m, options...))
 	c.sent++
-	c.w.query(c, frameOf(c.at, c.n, m))
+	c.w.rules.query(c, frameOf(c.at, c.n, m))
 }
 
 // frameOf returns the datagram that dhcp6d makes of a client's message.

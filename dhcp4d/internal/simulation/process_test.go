@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +20,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
-	"github.com/dhcp4o6/dhcp4o6/shared/udp"
 )
 
 // directory is where the store is.
@@ -38,11 +35,7 @@ type process struct {
 	who  *caller
 	rt   *daemon.Runtime
 
-	mu      sync.Mutex
-	arrived sync.Cond // queue or ended changed
-	queue   []udp.Packet
-	ended   bool // Read returns no further datagrams
-
+	port   *port
 	cancel context.CancelFunc
 	done   chan struct{} // closed at the end
 	err    error         // why it did not start; set before done is closed
@@ -64,7 +57,7 @@ func (w *world) launch() *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.launched++
 	p := &process{w: w, nth: w.launched, disk: disk, who: who, cancel: cancel, done: make(chan struct{})}
-	p.arrived.L = &p.mu
+	p.port = newPort(w.answered)
 	p.rt = daemon.NewRuntime(drop.DHCP4D, slog.New(&logger{w: w, p: p}), prometheus.NewRegistry())
 	go func() {
 		defer close(p.done)
@@ -92,7 +85,7 @@ func (p *process) serve(ctx context.Context) error {
 	peers.Store(&server.Peers{dhcp6d: {Name: "six", Kea: true}})
 	parts := c.Serve(core.Link{
 		Peers: peers, Auth: server.Auth{Name: "dhcp4d", Opener: end.NewOpener(end.Begin(ctx)), Signer: end.NewSigner()},
-		IPC: p, StopReading: p.stopReading, Replies: p, Acks: p, Notices: p,
+		IPC: p.port, StopReading: p.port.stopReading, Replies: p.port, Acks: p.port, Notices: p.port,
 		SignerOfAcks: end.NewSigner(), SignerOfNotices: end.NewSigner(), GroupSize: p.w.plan.limit,
 	})
 	defer c.Finish()
@@ -114,52 +107,6 @@ func (p *process) clockWrong() string {
 	return ""
 }
 
-// Read implements udp.Reader.
-func (p *process) Read() ([]udp.Packet, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.queue) == 0 && !p.ended {
-		p.arrived.Wait()
-	}
-	batch := p.queue
-	p.queue = nil
-	if len(batch) == 0 {
-		return nil, net.ErrClosed
-	}
-	return batch, nil
-}
-
-// deliver gives a datagram to the process, and reports false if it is lost.
-func (p *process) deliver(data []byte) (taken bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended || !p.serving.Load() || len(p.queue) > 4096 {
-		return false
-	}
-	p.queue = append(p.queue, udp.Packet{Data: data, Peer: dhcp6d})
-	p.arrived.Broadcast()
-	return true
-}
-
-// Write implements udp.Writer.
-func (p *process) Write(ps []udp.Packet) int {
-	if p.who.dead {
-		return 0
-	}
-	for _, out := range ps {
-		p.w.answered(out.Data)
-	}
-	return len(ps)
-}
-
-// stopReading makes Read return what is left and then end.
-func (p *process) stopReading() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	p.arrived.Broadcast()
-}
-
 // stop ends the process as SIGTERM does. done is closed when it has ended.
 func (p *process) stop() { p.cancel() }
 
@@ -169,9 +116,7 @@ func (p *process) kill() {
 	p.who.dead = true
 	p.w.disk.open = 0
 	p.w.disk.mu.Unlock()
-	p.mu.Lock()
-	p.queue = nil
-	p.mu.Unlock()
+	p.port.kill()
 	p.cancel()
 }
 

@@ -2,7 +2,7 @@ package simulation
 
 import (
 	"cmp"
-	"container/heap"
+
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
-	"testing/synctest"
+
 	"time"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
@@ -24,8 +23,6 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/network"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
-	"github.com/dhcp4o6/dhcp4o6/shared/drop"
-	"github.com/dhcp4o6/dhcp4o6/shared/ipc"
 )
 
 const (
@@ -57,69 +54,14 @@ const (
 	lost      invariant = "lost"      // leases are acknowledged after the store was deleted
 )
 
-// violation says how a run broke an invariant.
-type violation struct {
-	what invariant
-	addr netip.Addr
-	at   time.Duration
-	text string
-}
-
-// moment is a call at a moment of true time.
-type moment struct {
-	at  time.Duration
-	nth uint64 // the order of calls at the same moment
-	run func()
-}
-
-type events []moment
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(e[i].at, e[j].at), cmp.Compare(e[i].nth, e[j].nth)) < 0
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(moment)) }
-func (e *events) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return last
-}
-
-// line is a line of the history.
-type line struct {
-	at     time.Duration
-	addr   netip.Addr // the address that it is about, if any
-	format string
-	args   []any
-}
-
-// says returns the message of a log line of dhcp4d without the error, "" for other lines.
-func (l *line) says() string {
-	if len(l.args) == 0 || !(strings.Contains(l.format, "says") || strings.Contains(l.format, "serves")) {
-		return ""
-	}
-	message, _, _ := strings.Cut(fmt.Sprint(l.args[1:]), " err=")
-	return message
-}
-
-func (l *line) String() string {
-	return fmt.Sprintf("%11.3fs  %s", l.at.Seconds(), fmt.Sprintf(l.format, l.args...))
-}
-
 // world is one run: dhcp4d, its surroundings, and the events to come.
 type world struct {
-	plan   plan
-	begin  time.Time
+	stage
 	rng    *rand.Rand // for the faults
 	disk   *disk
 	clocks *clocks
-	events events
-	count  uint64
 
-	clients []*client
 	witness *client // a new client at the end, on a link with enough addresses
-	byHW    map[byte]*client
 
 	p         *process
 	launched  int
@@ -137,20 +79,8 @@ type world struct {
 	deletedAt time.Duration                // when the store was deleted, 0 if it is there
 	hangsTo   time.Duration                // when calls of the disk return again
 	putBack   func()
-	calm      bool
-	lossy     float64
-	lag       time.Duration
 
-	mu      sync.Mutex
-	history []line
-	outs    []out
-	ordered []netip.Addr // addresses whose release by the operator has returned
-	wake    chan struct{}
-	trace   uint64
-
-	checks map[invariant]bool // nil for all
-	found  *violation
-	stats  stats
+	ordered []netip.Addr // guarded by mu; addresses whose release by the operator has returned
 }
 
 // stats are the counts of a run.
@@ -169,14 +99,9 @@ func (s *stats) String() string {
 	return fmt.Sprintf("%d ACKs, %d NAKs of leases, %d starts, %d refused, %d repairs, %d clocks reset", s.acks, s.naks, s.starts, s.refusals, s.repairs, s.resets)
 }
 
-type out struct {
-	at   time.Duration
-	data []byte
-}
-
 func newWorld(p plan, checks map[invariant]bool) *world {
-	w := &world{plan: p, begin: time.Now(), rng: rand.New(rand.NewPCG(p.Seed, 2)), wake: make(chan struct{}, 1), byHW: map[byte]*client{},
-		taken: map[netip.Addr]time.Duration{}, takenFrom: map[netip.Addr]*client{}, checks: checks}
+	w := &world{rng: rand.New(rand.NewPCG(p.Seed, 2)), taken: map[netip.Addr]time.Duration{}, takenFrom: map[netip.Addr]*client{}}
+	w.stage = newStage(p, checks, w)
 	w.disk = newDisk(p.Seed)
 	w.clocks = newClocks(w.begin)
 	w.clocks.ntp = p.ntp
@@ -188,26 +113,12 @@ func newWorld(p plan, checks map[invariant]bool) *world {
 		w.clocks.change(func() { w.clocks.wall = w.clocks.wall.Add(p.wallOff) })
 	}
 	for n := 1; n <= p.clients; n++ {
-		w.add(newClient(w, n, w.somewhere(rand.New(rand.NewPCG(p.Seed, uint64(n)<<32)))))
+		w.add(newClient(&w.stage, n, w.somewhere(rand.New(rand.NewPCG(p.Seed, uint64(n)<<32)))), 20*time.Second)
 	}
-	w.witness = newClient(w, 250, place{9, 1})
+	w.witness = newClient(&w.stage, 250, place{9, 1})
 	w.witness.mute = true
 	w.byHW[250] = w.witness
 	return w
-}
-
-func (w *world) add(c *client) {
-	w.clients = append(w.clients, c)
-	w.byHW[byte(c.n)] = c
-	w.at(c.between(0, 20*time.Second), c.begin)
-}
-
-// somewhere returns a random place for a client.
-func (w *world) somewhere(rng *rand.Rand) place {
-	if rng.IntN(3) == 0 {
-		return place{2, 0}
-	}
-	return place{1, 1 + rng.IntN(40)}
 }
 
 // subnets returns the subnets in effect.
@@ -254,46 +165,6 @@ func (w *world) configuration() core.Config {
 	return core.Config{Subnets: w.subnets(), Hooks: new(event.Hooks)}
 }
 
-func (w *world) now() time.Duration { return time.Since(w.begin) }
-
-// at makes the loop call fn at a moment, or now if that is over.
-func (w *world) at(t time.Duration, fn func()) {
-	w.count++
-	heap.Push(&w.events, moment{max(t, w.now()), w.count, fn})
-}
-
-// say adds a line to the history.
-func (w *world) say(a netip.Addr, format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.history = append(w.history, line{w.now(), a, format, args})
-}
-
-// fail ends the run with a violation. Only the first call counts.
-func (w *world) fail(what invariant, a netip.Addr, format string, args ...any) {
-	if w.found != nil || (w.checks != nil && !w.checks[what]) {
-		return
-	}
-	w.found = &violation{what, a, w.now(), fmt.Sprintf(format, args...)}
-	w.say(a, "VIOLATION (%s): %s", what, w.found.text)
-}
-
-// wakeUp makes the loop look at dhcp4d.
-func (w *world) wakeUp() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// answered takes a datagram from dhcp4d.
-func (w *world) answered(data []byte) {
-	w.mu.Lock()
-	w.outs = append(w.outs, out{w.now(), slices.Clone(data)})
-	w.mu.Unlock()
-	w.wakeUp()
-}
-
 // run runs the plan and returns the violation, nil if there is none.
 func (w *world) run() *violation {
 	for i := range w.plan.faults {
@@ -315,29 +186,6 @@ func (w *world) run() *violation {
 	w.stats.duration = w.now()
 	w.end()
 	return w.found
-}
-
-// step waits for the next event and runs it.
-func (w *world) step() {
-	wait := time.Minute
-	if len(w.events) > 0 {
-		wait = w.events[0].at - w.now()
-	}
-	if wait > 0 {
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-w.wake:
-			timer.Stop()
-		}
-	}
-	synctest.Wait()
-	w.look()
-	if len(w.events) > 0 && w.events[0].at <= w.now() {
-		e := heap.Pop(&w.events).(moment)
-		w.trace = w.trace*0x100000001b3 ^ uint64(e.at)
-		e.run()
-	}
 }
 
 // look handles what dhcp4d has done since the last look.
@@ -479,52 +327,25 @@ func (w *world) checkServed() {
 // query sends a client's datagram to dhcp4d.
 func (w *world) query(c *client, data []byte) {
 	w.carry(fmt.Sprintf("up %d %d", c.n, c.sent), func() {
-		if w.p != nil && w.now() >= w.pausedTo && (w.plan.plant != deaf || !w.calm) {
-			w.p.deliver(data)
+		if w.p != nil && w.p.serving.Load() && w.now() >= w.pausedTo && (w.plan.plant != deaf || !w.calm) {
+			w.p.port.deliver(data)
 		}
 	})
 }
 
-// carry loses, doubles and delays a datagram. The name and the seed decide which of these it does.
-func (w *world) carry(name string, arrive func()) {
-	chance := func(what string) float64 { return float64(hashOf(w.plan.Seed, name+what, 0)>>11) / (1 << 53) }
-	if !w.calm && chance("lost") < w.plan.loss+w.lossy {
-		return
-	}
-	delay := w.plan.delay + w.lag
-	first := time.Duration(chance("delay") * float64(delay))
-	if !w.calm && chance("late") < 0.03 {
-		first = time.Duration(chance("delay") * float64(maxDelay))
-	}
-	w.at(w.now()+min(first, maxDelay), arrive)
-	if !w.calm && chance("double") < w.plan.double {
-		w.at(w.now()+time.Duration(chance("again")*float64(maxDelay)), arrive)
+// acked checks that nothing is acknowledged long after the store was deleted.
+func (w *world) acked(o out, m *dhcp4.Message, c *client) {
+	// While no call returns, nobody can notice.
+	if w.deletedAt != 0 && o.at > max(w.deletedAt, w.hangsTo)+notice {
+		w.fail(lost, m.YIAddr(), "%v is acknowledged to %v, %v after the store was deleted", m.YIAddr(), c, round(o.at-w.deletedAt))
 	}
 }
 
-// response sends a datagram of dhcp4d to its client.
-func (w *world) response(o out) {
-	var r ipc.Response
-	if why := r.Parse(o.data); why != drop.None {
-		panic(why.Label())
-	}
-	inner, why := r.Packet().Message().DHCPv4()
-	if why != drop.None {
-		panic(why.Label())
-	}
-	m := new(dhcp4.Message)
-	if why := m.Parse(inner); why != drop.None {
-		panic(why.Label())
-	}
-	c := w.byHW[m.CHAddr()[5]]
-	if m.Type() == dhcp4.ACK {
-		w.stats.acks++
-		// While no call returns, nobody can notice.
-		if w.deletedAt != 0 && o.at > max(w.deletedAt, w.hangsTo)+notice {
-			w.fail(lost, m.YIAddr(), "%v is acknowledged to %v, %v after the store was deleted", m.YIAddr(), c, round(o.at-w.deletedAt))
-		}
-	}
-	w.carry(fmt.Sprintf("down %d %d %d", c.n, m.Xid(), o.at), func() { c.take(m, o.at) })
+// takenSince reports whether the operator has taken an address away, or given up the store, after
+// an ACK was sent.
+func (w *world) takenSince(a netip.Addr, sent time.Duration) bool {
+	taken, ok := w.taken[a]
+	return (ok && sent <= taken) || sent < w.takenAll
 }
 
 // promised checks, with every ACK that a client takes, that no other client has the address.
@@ -968,32 +789,4 @@ func (w *world) end() {
 		<-w.p.done
 	}
 	time.Sleep(time.Hour) // until the operator's calls have timed out
-}
-
-// tell returns the violation and the lines of the history about its address.
-func (w *world) tell() string {
-	var b strings.Builder
-	v := w.found
-	fmt.Fprintf(&b, "seed %d: %s: %s\n", w.plan.Seed, v.what, v.text)
-	fmt.Fprintf(&b, "  %d clients, %d addresses each in two subnets, lease time %v", w.plan.clients, w.plan.pool, w.plan.lease)
-	if off := w.plan.wallOff; off != 0 {
-		fmt.Fprintf(&b, ", at the start the time of day is wrong by %v", round(off))
-	}
-	b.WriteByte('\n')
-	var lines []line
-	for _, l := range w.history {
-		if l.addr == v.addr || !l.addr.IsValid() {
-			lines = append(lines, l)
-		}
-	}
-	lines = slices.CompactFunc(lines, func(a, b line) bool { return a.says() != "" && a.says() == b.says() })
-	const most = 40
-	if n := len(lines); n > most {
-		fmt.Fprintf(&b, "  (%d lines before)\n", n-most)
-		lines = lines[n-most:]
-	}
-	for i := range lines {
-		fmt.Fprintf(&b, "  %s\n", lines[i].String())
-	}
-	return b.String()
 }
