@@ -133,7 +133,8 @@ UPDATE dhcp4d.process SET gone = true WHERE writer = $1
 
 -- enter
 INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, trimmed)
-		VALUES ($1, $2, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0)
+	SELECT $1::int8, $2::text, coalesce(nullif($3::float8, 0), extract(epoch FROM clock_timestamp())::float8), false, 0, 0
+	FROM (SELECT v FROM dhcp4d.meta WHERE k = 'format' FOR SHARE) m WHERE m.v = $4::text
 
 -- meta
 SELECT max(v) FILTER (WHERE k = 'store'),
