@@ -30,6 +30,8 @@ type Server struct {
 	bin  string
 	as   *syscall.Credential // PostgreSQL does not run as root
 	args []string
+	// enter calls a function where the server is to run.
+	enter func(func() error) error
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when cmd has ended
@@ -39,16 +41,24 @@ type Server struct {
 // settings, each as name=value. The test is skipped where PostgreSQL is not installed.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
+	return StartIn(t, func(start func() error) error { return start() }, settings...)
+}
+
+// StartIn is Start for a server in a network of its own: enter calls a function there. The server
+// takes connections from that network without a password, if a setting makes it listen there.
+func StartIn(t testing.TB, enter func(func() error) error, settings ...string) *Server {
+	t.Helper()
 	bin, err := binaries()
 	if err != nil {
 		skip.Test(t, err.Error())
 	}
-	s := &Server{bin: bin}
+	s := &Server{bin: bin, enter: enter}
 	if os.Getuid() == 0 {
 		s.as = unprivileged(t)
 	}
 	s.makeDir(t)
 	s.fill(t)
+	s.admit(t)
 	for _, setting := range settings {
 		s.args = append(s.args, "-c", setting)
 	}
@@ -87,6 +97,19 @@ func (s *Server) fill(t testing.TB) {
 	}
 }
 
+// admit lets clients from any address in.
+func (s *Server) admit(t testing.TB) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("host all all all trust\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // makeDir makes the directory of the server, until the test ends.
 func (s *Server) makeDir(t testing.TB) {
 	t.Helper()
@@ -110,7 +133,7 @@ func (s *Server) makeDir(t testing.TB) {
 // Standby makes and starts a server that follows s, and waits until it does.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
-	n := &Server{bin: s.bin, as: s.as}
+	n := &Server{bin: s.bin, as: s.as, enter: s.enter}
 	n.makeDir(t)
 	backup := n.command("pg_basebackup", "-h", s.dir, "-U", "dhcp4d", "-D", n.data(), "-R", "-X", "stream", "-c",
 		"fast", "--no-sync")
@@ -255,7 +278,7 @@ func (s *Server) start(t testing.TB, log *os.File) {
 		// The kernel sends the signal of Pdeathsig when the thread ends that has started the
 		// process. So a thread is kept for that.
 		runtime.LockOSThread()
-		err := cmd.Start()
+		err := s.enter(cmd.Start)
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // it is killed

@@ -23,11 +23,14 @@ const ConnectWithin = 2 * time.Second
 // If a machine or its network fails in the middle of a commit, the server has part of that commit.
 // It keeps the locks on the rows, and waits for the rest. By default it asks after two hours
 // whether anybody is still there. Meanwhile no dhcp4d could change these leases. So it asks after
-// two seconds, if it knows the settings.
+// two seconds, if it knows the settings. While an answer is on its way it does not ask, and by
+// default repeats the answer for 15 minutes. So it ends a connection also if nothing that it has
+// sent arrives for five seconds.
 const session = `SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
 	SET statement_timeout = 0; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '5s';
-	SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '2' WHEN 'tcp_keepalives_interval' THEN '1' ELSE '3' END, false)
-	FROM pg_settings WHERE name IN ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')`
+	SELECT set_config(s.name, k.value, false) FROM pg_settings s JOIN (VALUES ('tcp_keepalives_idle', '2'),
+		('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '5000')) k(name, value)
+		ON s.name = k.name`
 
 // IsURL reports whether a store's URL names a PostgreSQL database.
 func IsURL(url string) bool {

@@ -552,7 +552,7 @@ func TestDB_4_TheServerNoticesAMachineThatIsGone(t *testing.T) {
 	p := openDatabase(t, "postgres://dhcp4d@"+host+"/postgres")
 	defer p.Close()
 	for setting, want := range map[string]string{
-		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
+		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3", "tcp_user_timeout": "5000",
 	} {
 		var got string
 		if err := p.conn.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil || got != want {
