@@ -69,118 +69,118 @@ func definition(name string) object { return object{"$ref": "#/definitions/" + n
 // per is a mapping from numbers, or the whole value in hex.
 func per(value object) object {
 	return object{
-		"if":   object{"type": "object"},
-		"then": object{"type": "object", "minProperties": 1, "propertyNames": object{"pattern": "^(" + numberRegexp + ")$"}, "additionalProperties": value},
+		"if": object{"type": "object"},
+		"then": object{
+			"type": "object", "minProperties": 1,
+			"propertyNames":        object{"pattern": "^(" + numberRegexp + ")$"},
+			"additionalProperties": value,
+		},
 		"else": written(hexRegexp),
 	}
 }
 
-// schemaOf is the schema of a kind of value, as the tables of keys and of options name kinds.
+// Schemas that several kinds of value share.
+var (
+	printable     = object{"type": scalars, "pattern": "^[ -~]+$"}
+	anyText       = object{"type": scalars, "minLength": 1}
+	address       = written(ipv4Regexp)
+	ipv4Prefix    = written(ipv4Regexp + bits4Regexp)
+	rangeOrPrefix = written(spanRegexp + "|" + ipv4Regexp + bits4Regexp)
+	domainName    = written(labelRegexp + `(\.` + labelRegexp + `)*\.?`)
+	subOptions    = per(maybeHex())
+)
+
+// viaRegexp is the rest of a route by a router.
+const viaRegexp = `(\s+via\s+` + ipv4Regexp + `)`
+
+// kindSchemas are the schemas of the kinds of value, as the tables of keys and of options name
+// kinds.
+var kindSchemas = map[string]object{
+	"text":                 printable,
+	"list of texts":        listOf(printable),
+	"path of a file":       anyText,
+	testKind:               anyText,
+	"hex":                  written(hexRegexp),
+	"list of hex":          listOf(written(hexRegexp)),
+	octetsKind:             maybeHex(),
+	"domain name":          domainName,
+	"list of domain names": someOf(domainName),
+	"list of domain names or of IPv4 addresses": someOf(domainName),
+
+	// Patterns of match entries and classes, and names of clients.
+	"text, or 0x and hex; a * at the end stands for any more": anyText,
+	"hex; a * at the end stands for any more":                 written(`(` + hexRegexp + `)?[:.-]*\*?`),
+	"enterprise:text, enterprise:0x and hex, or 0x and the whole option in hex": written(
+		`0x[0-9A-Fa-f]{2}([:.-]?[0-9A-Fa-f]{2}){4,}|[0-9]+:[\s\S]+`),
+
+	"true or false":                 {"type": []string{"boolean", "string"}, "pattern": "^(true|false)$"},
+	"when-silent, follow or refuse": oneOf("when-silent", "follow", "refuse"),
+	"active or drain":               oneOf("active", "drain"),
+	"silent or nak":                 oneOf("silent", "nak"),
+
+	"number": {
+		"type": []string{"integer", "string"}, "minimum": 0, "maximum": 1<<32 - 1, "pattern": "^[0-9]+$",
+	},
+	"number of 8 bits":            numbers(0, 1<<8-1),
+	"number of 16 bits":           numbers(0, 1<<16-1),
+	"list of numbers of 16 bits":  someOf(numbers(0, 1<<16-1)),
+	"number of 32 bits":           numbers(0, 1<<32-1),
+	"number of 32 bits with sign": numbers(-1<<31, 1<<31-1),
+
+	"duration":             duration(),
+	"duration or infinite": duration("infinite"),
+	"duration or 0":        durationOrZero(),
+	"duration or factor":   durationOrFactor(),
+
+	"IPv4 address": address,
+	"IPv4 address, also broadcast or multicast": address,
+	"subnet mask":            address,
+	"list of IPv4 addresses": someOf(address),
+	"IPv4 prefix":            ipv4Prefix,
+	"list of IPv4 prefixes":  someOf(ipv4Prefix),
+	"range or IPv4 prefix":   rangeOrPrefix,
+	"list of ranges":         listOf(rangeOrPrefix),
+	"list of ranges, IPv4 prefixes or pools": listOf(
+		object{"if": object{"type": "object"}, "then": definition("pool"), "else": rangeOrPrefix}),
+	"IPv6 address":           written(`[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/128)?`),
+	"IPv6 prefix or address": written(`[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?`),
+
+	"list of subnets":       listOf(definition("subnet")),
+	"list of match entries": listOf(definition("match")),
+	"list of reservations":  listOf(definition("reservation")),
+	"list of classes":       listOf(definition("class")),
+
+	"mapping of option name or code to value": {"allOf": []object{definition("options")}},
+	"list of option names or codes":           listOf(definition("option")),
+	"list of routes: `10.0.0.0/8 via 192.0.2.1`, `default via 192.0.2.1` or `10.0.0.0/8 on-link`": someOf(
+		written(`\s*(default|` + ipv4Regexp + bits4Regexp + `)(` + viaRegexp + `|\s+on-link)\s*`)),
+	"list of routes to hosts: `198.51.100.7 via 192.0.2.1`": someOf(
+		written(`\s*` + ipv4Regexp + viaRegexp + `\s*`)),
+	"mapping of sub-option code to text or 0x and hex; or all of it in hex":              subOptions,
+	"mapping of enterprise number to text or 0x and hex":                                 per(maybeHex()),
+	"mapping of enterprise number to a mapping of sub-option code to text or 0x and hex": per(subOptions),
+}
+
+func durationOrZero() object {
+	s := duration()
+	s["minimum"] = 0
+	return s
+}
+
+func durationOrFactor() object {
+	s := duration(`.*\..*`)
+	delete(s, "minimum")
+	s["exclusiveMinimum"] = 0
+	return s
+}
+
+// schemaOf returns a copy of the schema of a kind, to which its caller may add keys.
 func schemaOf(kind string) object {
-	printable := object{"type": scalars, "pattern": "^[ -~]+$"}
-	addresses := written(ipv4Regexp)
-	name := written(labelRegexp + `(\.` + labelRegexp + `)*\.?`)
-	via := `(\s+via\s+` + ipv4Regexp + `)`
-	subOptions := per(maybeHex())
-	switch kind {
-	case "text":
-		return printable
-	case "path of a file", testKind:
-		return object{"type": scalars, "minLength": 1}
-	case octetsKind:
-		return maybeHex()
-	case "text, or 0x and hex; a * at the end stands for any more":
-		return object{"type": scalars, "minLength": 1}
-	case "hex":
-		return written(hexRegexp)
-	case "hex; a * at the end stands for any more":
-		return written(`(` + hexRegexp + `)?[:.-]*\*?`)
-	case "list of hex":
-		return listOf(written(hexRegexp))
-	case "enterprise:text, enterprise:0x and hex, or 0x and the whole option in hex":
-		return written(`0x[0-9A-Fa-f]{2}([:.-]?[0-9A-Fa-f]{2}){4,}|[0-9]+:[\s\S]+`)
-	case "true or false":
-		return object{"type": []string{"boolean", "string"}, "pattern": "^(true|false)$"}
-	case "number":
-		return object{"type": []string{"integer", "string"}, "minimum": 0, "maximum": 1<<32 - 1, "pattern": "^[0-9]+$"}
-	case "duration":
-		return duration()
-	case "duration or infinite":
-		return duration("infinite")
-	case "duration or 0":
-		s := duration()
-		s["minimum"] = 0
-		return s
-	case "duration or factor":
-		s := duration(`.*\..*`)
-		delete(s, "minimum")
-		s["exclusiveMinimum"] = 0
-		return s
-	case "when-silent, follow or refuse":
-		return oneOf("when-silent", "follow", "refuse")
-	case "active or drain":
-		return oneOf("active", "drain")
-	case "silent or nak":
-		return oneOf("silent", "nak")
-	case "IPv4 address", "IPv4 address, also broadcast or multicast", "subnet mask":
-		return addresses
-	case "list of IPv4 addresses":
-		return someOf(addresses)
-	case "IPv4 prefix":
-		return written(ipv4Regexp + bits4Regexp)
-	case "list of IPv4 prefixes":
-		return someOf(written(ipv4Regexp + bits4Regexp))
-	case "range or IPv4 prefix":
-		return written(spanRegexp + "|" + ipv4Regexp + bits4Regexp)
-	case "list of ranges":
-		return listOf(schemaOf("range or IPv4 prefix"))
-	case "list of ranges, IPv4 prefixes or pools":
-		return listOf(object{"if": object{"type": "object"}, "then": definition("pool"),
-			"else": schemaOf("range or IPv4 prefix")})
-	case "IPv6 address":
-		return written(`[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/128)?`)
-	case "IPv6 prefix or address":
-		return written(`[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?`)
-	case "list of texts":
-		return listOf(printable)
-	case "mapping of option name or code to value":
-		return object{"allOf": []object{definition("options")}}
-	case "list of option names or codes":
-		return listOf(definition("option"))
-	case "list of subnets":
-		return listOf(definition("subnet"))
-	case "list of match entries":
-		return listOf(definition("match"))
-	case "list of reservations":
-		return listOf(definition("reservation"))
-	case "list of classes":
-		return listOf(definition("class"))
-	case "number of 8 bits":
-		return numbers(0, 1<<8-1)
-	case "number of 16 bits":
-		return numbers(0, 1<<16-1)
-	case "list of numbers of 16 bits":
-		return someOf(numbers(0, 1<<16-1))
-	case "number of 32 bits":
-		return numbers(0, 1<<32-1)
-	case "number of 32 bits with sign":
-		return numbers(-1<<31, 1<<31-1)
-	case "domain name":
-		return name
-	case "list of domain names", "list of domain names or of IPv4 addresses":
-		return someOf(name)
-	case "list of routes: `10.0.0.0/8 via 192.0.2.1`, `default via 192.0.2.1` or `10.0.0.0/8 on-link`":
-		return someOf(written(`\s*(default|` + ipv4Regexp + bits4Regexp + `)(` + via + `|\s+on-link)\s*`))
-	case "list of routes to hosts: `198.51.100.7 via 192.0.2.1`":
-		return someOf(written(`\s*` + ipv4Regexp + via + `\s*`))
-	case "mapping of sub-option code to text or 0x and hex; or all of it in hex":
-		return subOptions
-	case "mapping of enterprise number to text or 0x and hex":
-		return per(maybeHex())
-	case "mapping of enterprise number to a mapping of sub-option code to text or 0x and hex":
-		return per(subOptions)
+	s, ok := kindSchemas[kind]
+	if !ok {
+		panic(fmt.Sprintf("config: the kind %q has no schema; give it one in kindSchemas", kind))
 	}
-	panic(fmt.Sprintf("config: the kind %q has no schema; give it one in schemaOf", kind))
+	return maps.Clone(s)
 }
 
 // refinements are rules that a key has beyond those of its kind.
@@ -297,7 +297,9 @@ func Schema() []byte {
 					[]string{"interface-id", "remote-id"}, []string{"circuit-id", "agent-remote-id"},
 					[]string{"flex-id"}, []string{"class"}),
 			}),
-			"class":   part(properties(classFields())).with(object{"allOf": required([]string{"test", "marked", "vendor-class", "user-class", "hw-address"})}),
+			"class": part(properties(classFields())).with(object{
+				"allOf": required([]string{"test", "marked", "vendor-class", "user-class", "hw-address"}),
+			}),
 			"options": options,
 			"option":  option,
 			"computed": object{"type": "object", "additionalProperties": false, "properties": object{
