@@ -149,80 +149,105 @@ func (e *encoder) text(v *yaml.Node, path, want string) (string, bool) {
 	return "", false
 }
 
+// scalar appends one value of an option's kind.
 func (e *encoder) scalar(wire []byte, v *yaml.Node, path string, def *Definition) []byte {
 	want := strings.TrimPrefix(kinds[def.kind].name, "list of ")
 	s, ok := e.text(v, path, want)
 	if !ok {
 		return wire
 	}
-	bad := func(format string, args ...any) []byte {
-		e.report(v, path, fmt.Sprintf(format, args...))
-		return wire
-	}
+	var octets []byte
+	var problem string
 	switch def.kind {
 	case host, hosts, address, mask:
-		a, err := netip.ParseAddr(s)
-		switch {
-		case strings.Contains(s, ",") && def.kind == hosts:
-			return bad("%q must be a list, such as [192.0.2.1, 192.0.2.2]", s)
-		case err != nil || !a.Is4():
-			return bad("%q is no IPv4 address", s)
-		case def.kind == mask && !isMask(a):
-			return bad("%s is no subnet mask: its one bits are not all in front", s)
-		case def.kind == address && a.IsUnspecified():
-			return bad("0.0.0.0 names nobody")
-		case (def.kind == host || def.kind == hosts) && !unicast(a):
-			return bad("%s is not the address of a host", s)
-		}
-		return append(wire, a.AsSlice()...)
+		octets, problem = addressOctets(def.kind, s)
 	case boolean:
-		switch s {
-		case "true":
-			return append(wire, 1)
-		case "false":
-			return append(wire, 0)
-		}
-		return bad("%q must be true or false", s)
+		octets, problem = booleanOctets(s)
 	case uint8s, uint16s, uint32s, uint16List:
-		unit := kinds[def.kind].unit
-		most := uint64(1)<<(8*unit) - 1
-		if def.max != 0 {
-			most = def.max
-		}
-		n, err := parseNumber(s)
-		if err != nil || n < def.min || n > most {
-			return bad("%q must be a number from %d to %d", s, def.min, most)
-		}
-		if def.Name == "netbios-node-type" && n&(n-1) != 0 { // RFC 2132 section 8.7
-			return bad("%q must be 1, 2, 4 or 8", s)
-		}
-		return append(wire, binary.BigEndian.AppendUint32(nil, uint32(n))[4-unit:]...)
+		octets, problem = unsignedOctets(def, s)
 	case int32s:
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < math.MinInt32 || n > math.MaxInt32 {
-			return bad("%q must be a number from %d to %d", s, math.MinInt32, math.MaxInt32)
-		}
-		return binary.BigEndian.AppendUint32(wire, uint32(int32(n)))
+		octets, problem = signedOctets(s)
+	case filters:
+		octets, problem = filterOctets(s)
 	case text:
-		return append(wire, e.ascii(v, path, s)...)
+		octets = e.ascii(v, path, s)
 	case textOrHex:
-		return append(wire, e.textOrHex(v, path, s)...)
+		octets = e.textOrHex(v, path, s)
 	case plainName, plainNames:
 		return e.name(wire, v, path, s, nil)
 	case routes:
 		return e.route(wire, v, path, s)
 	case hostRoutes:
 		return e.hostRoute(wire, v, path, s)
-	case filters: // RFC 2132 section 4.3: address and mask
-		p, err := netip.ParsePrefix(s)
-		if err != nil || !p.Addr().Is4() || p != p.Masked() {
-			return bad("%q must be an IPv4 prefix such as 192.0.2.0/24", s)
-		}
-		wire = append(wire, p.Addr().AsSlice()...)
-		return binary.BigEndian.AppendUint32(wire, ^uint32(0)<<(32-p.Bits()))
 	default:
-		return append(wire, e.hex(v, path)...)
+		octets = e.hex(v, path)
 	}
+	if problem != "" {
+		e.report(v, path, problem)
+	}
+	return append(wire, octets...)
+}
+
+// The functions below return the octets of a value, or what is wrong with it.
+
+func addressOctets(k kind, s string) (wire []byte, problem string) {
+	a, err := netip.ParseAddr(s)
+	switch {
+	case strings.Contains(s, ",") && k == hosts:
+		return nil, fmt.Sprintf("%q must be a list, such as [192.0.2.1, 192.0.2.2]", s)
+	case err != nil || !a.Is4():
+		return nil, fmt.Sprintf("%q is no IPv4 address", s)
+	case k == mask && !isMask(a):
+		return nil, fmt.Sprintf("%s is no subnet mask: its one bits are not all in front", s)
+	case k == address && a.IsUnspecified():
+		return nil, "0.0.0.0 names nobody"
+	case (k == host || k == hosts) && !unicast(a):
+		return nil, fmt.Sprintf("%s is not the address of a host", s)
+	}
+	return a.AsSlice(), ""
+}
+
+func booleanOctets(s string) (wire []byte, problem string) {
+	switch s {
+	case "true":
+		return []byte{1}, ""
+	case "false":
+		return []byte{0}, ""
+	}
+	return nil, fmt.Sprintf("%q must be true or false", s)
+}
+
+func unsignedOctets(def *Definition, s string) (wire []byte, problem string) {
+	unit := kinds[def.kind].unit
+	most := uint64(1)<<(8*unit) - 1
+	if def.max != 0 {
+		most = def.max
+	}
+	n, err := parseNumber(s)
+	if err != nil || n < def.min || n > most {
+		return nil, fmt.Sprintf("%q must be a number from %d to %d", s, def.min, most)
+	}
+	if def.Name == "netbios-node-type" && n&(n-1) != 0 { // RFC 2132 section 8.7
+		return nil, fmt.Sprintf("%q must be 1, 2, 4 or 8", s)
+	}
+	return binary.BigEndian.AppendUint32(nil, uint32(n))[4-unit:], ""
+}
+
+func signedOctets(s string) (wire []byte, problem string) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < math.MinInt32 || n > math.MaxInt32 {
+		return nil, fmt.Sprintf("%q must be a number from %d to %d", s, math.MinInt32, math.MaxInt32)
+	}
+	return binary.BigEndian.AppendUint32(nil, uint32(int32(n))), ""
+}
+
+// filterOctets reads an address and its mask (RFC 2132 section 4.3).
+func filterOctets(s string) (wire []byte, problem string) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil || !p.Addr().Is4() || p != p.Masked() {
+		return nil, fmt.Sprintf("%q must be an IPv4 prefix such as 192.0.2.0/24", s)
+	}
+	return binary.BigEndian.AppendUint32(p.Addr().AsSlice(), ^uint32(0)<<(32-p.Bits())), ""
 }
 
 func unicast(a netip.Addr) bool {
