@@ -95,56 +95,24 @@ func Limit(q *dhcp4.Message, room int) int {
 // out and noted in r.LeftOut; ReplyTooBig says that not even what must be sent fits, and dst is
 // then returned as it was. dst and the query's octets must not overlap.
 func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
-	var (
-		nak   = r.Type == dhcp4.NAK
-		lease = !nak && q.Type() != dhcp4.Inform
-
-		// What must be sent. All lengths count code and length octets.
-		most = Limit(q, r.Room)
-		id   = q.EchoLen(dhcp4.OptClientIdentifier) // RFC 6842 §3
-		need = dhcp4.HeaderLen + typeLen + fourLen + id + endLen
-
-		v6only = !nak && r.IPv6Only && q.Requested(dhcp4.OptIPv6OnlyPreferred) // RFC 8925 §3.3
-		subnet = !nak && r.EchoSubnetSelection && q.Has(dhcp4.OptSubnetSelection)
-	)
-	if lease {
-		need += fourLen
-	}
-	if v6only {
-		need += fourLen
-	}
-	if subnet {
-		need += q.EchoLen(dhcp4.OptSubnetSelection)
-	}
 	r.LeftOut = option.Codes{}
-	spare := most - need
-	if spare < 0 {
+	has, ok := plan(q, r)
+	if !ok {
 		return dst, drop.ReplyTooBig
 	}
-	// RFC 3046 §2.2: without option 82 rather than too long.
-	relay := q.EchoLen(dhcp4.OptRelayAgentInformation)
-	if relay > spare {
-		relay = 0
-	}
-	spare -= relay
-	times := lease && r.T1 > 0 && spare >= 2*fourLen &&
-		(r.SendTimes || q.Requested(dhcp4.OptRenewalTime) || q.Requested(dhcp4.OptRebindingTime))
-	if times {
-		spare -= 2 * fourLen
-	}
-
 	start := len(dst)
 	dst = appendHeader(dst, q, r)
 	dst = dhcp4.AppendType(dst, r.Type)
 	dst = dhcp4.AppendAddr(dst, dhcp4.OptServerIdentifier, r.ServerID)
-	if lease {
+	if has.lease {
 		dst = dhcp4.AppendUint32(dst, dhcp4.OptLeaseTime, r.LeaseTime)
 	}
-	if times {
+	if has.times {
 		dst = dhcp4.AppendUint32(dst, dhcp4.OptRenewalTime, r.T1)
 		dst = dhcp4.AppendUint32(dst, dhcp4.OptRebindingTime, r.T2)
 	}
-	if !nak && r.Options != nil {
+	spare := has.spare
+	if r.Type != dhcp4.NAK && r.Options != nil {
 		before := len(dst)
 		dst = appendConfigured(dst, start, spare, q, r)
 		spare -= len(dst) - before
@@ -153,22 +121,67 @@ func Append(dst []byte, q *dhcp4.Message, r *Reply) ([]byte, drop.Reason) {
 		dst = dhcp4.AppendOption(dst, dhcp4.OptMessage, []byte(r.Message))
 	}
 	dst = q.AppendEcho(dst, dhcp4.OptClientIdentifier)
-	if v6only {
+	if has.v6only {
 		dst = dhcp4.AppendUint32(dst, dhcp4.OptIPv6OnlyPreferred, r.V6OnlyWait)
 	}
-	if subnet {
+	if has.subnet {
 		dst = q.AppendEcho(dst, dhcp4.OptSubnetSelection) // RFC 3011
 	}
-	if relay > 0 {
+	if has.relay {
 		dst = q.AppendEcho(dst, dhcp4.OptRelayAgentInformation)
 	}
 	dst = dhcp4.AppendEnd(dst)
 	if r.Pad {
-		for n := min(padded, most) - (len(dst) - start); n > 0; n-- {
+		for n := min(padded, Limit(q, r.Room)) - (len(dst) - start); n > 0; n-- {
 			dst = append(dst, dhcp4.OptPad)
 		}
 	}
 	return dst, drop.None
+}
+
+// planned is which of the options that the protocol governs a reply has.
+type planned struct {
+	lease  bool // 51
+	times  bool // 58 and 59
+	v6only bool // 108
+	subnet bool // 118
+	relay  bool // 82
+	spare  int  // octets that they leave for the configured options
+}
+
+// plan says which options a reply has. It reports false if not even those that must be sent fit.
+func plan(q *dhcp4.Message, r *Reply) (has planned, ok bool) {
+	nak := r.Type == dhcp4.NAK
+	has.lease = !nak && q.Type() != dhcp4.Inform
+	has.v6only = !nak && r.IPv6Only && q.Requested(dhcp4.OptIPv6OnlyPreferred) // RFC 8925 §3.3
+	has.subnet = !nak && r.EchoSubnetSelection && q.Has(dhcp4.OptSubnetSelection)
+
+	id := q.EchoLen(dhcp4.OptClientIdentifier) // RFC 6842 §3
+	// All lengths count code and length octets.
+	has.spare = Limit(q, r.Room) - (dhcp4.HeaderLen + typeLen + fourLen + id + endLen)
+	if has.lease {
+		has.spare -= fourLen
+	}
+	if has.v6only {
+		has.spare -= fourLen
+	}
+	if has.subnet {
+		has.spare -= q.EchoLen(dhcp4.OptSubnetSelection)
+	}
+	if has.spare < 0 {
+		return has, false
+	}
+	// RFC 3046 §2.2: without option 82 rather than too long.
+	if n := q.EchoLen(dhcp4.OptRelayAgentInformation); n > 0 && n <= has.spare {
+		has.relay = true
+		has.spare -= n
+	}
+	if has.lease && r.T1 > 0 && has.spare >= 2*fourLen &&
+		(r.SendTimes || q.Requested(dhcp4.OptRenewalTime) || q.Requested(dhcp4.OptRebindingTime)) {
+		has.times = true
+		has.spare -= 2 * fourLen
+	}
+	return has, true
 }
 
 // Lengths of option 53, of an option of four octets, and of the end.
