@@ -331,6 +331,26 @@ func (s *Server) Query(t testing.TB, sql string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// Dump returns a backup of a schema, as pg_dump makes it.
+func (s *Server) Dump(t testing.TB, schema string) []byte {
+	t.Helper()
+	out, err := s.command("pg_dump", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-n", schema).Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v", err)
+	}
+	return out
+}
+
+// Restore restores what Dump has returned.
+func (s *Server) Restore(t testing.TB, dump []byte) {
+	t.Helper()
+	psql := s.command("psql", "-X", "-q", "-h", s.dir, "-U", "dhcp4d", "-d", "postgres", "-v", "ON_ERROR_STOP=1")
+	psql.Stdin = bytes.NewReader(dump)
+	if out, err := psql.CombinedOutput(); err != nil {
+		t.Fatalf("restoring: %v\n%s", err, out)
+	}
+}
+
 // Begin runs SQL in a transaction, which keeps its locks until end is called.
 func (s *Server) Begin(t testing.TB, sql string) (end func()) {
 	t.Helper()

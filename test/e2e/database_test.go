@@ -93,6 +93,39 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("renewed: %+v, %v; want %v", renewed, err, l.Address)
 		}
 	})
+	t.Run("DB-5 a backup is restored: leases that it lacks go on, and nobody else gets their addresses", func(t *testing.T) {
+		t.Parallel()
+		b, database := startOnDatabase(t)
+		before := b.client(topology.Multicast, 1, client.Options{})
+		l1 := b.obtain(before)
+		backup := database.Dump(t, "dhcp4d")
+		after := b.client(topology.Multicast, 2, client.Options{})
+		l2 := b.obtain(after)
+		if err := b.four.Stop(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		database.Query(t, "DROP SCHEMA dhcp4d CASCADE")
+		database.Restore(t, backup)
+		if n := database.Query(t, "SELECT count(*) FROM dhcp4d.leases WHERE state = 'bound'"); n != "1" {
+			t.Fatalf("the backup has %s leases in force, want one", n)
+		}
+		b.config.Env = append(b.config.Env, "DHCP4D_RECOVERY=true")
+		b.start4()
+		for _, c := range []struct {
+			client *client.Client
+			lease  *client.Lease
+		}{{before, l1}, {after, l2}} {
+			if l, err := c.client.Renew(t.Context(), c.lease); err != nil || l.Address != c.lease.Address {
+				t.Errorf("renewed: %+v, %v; want %v", l, err, c.lease.Address)
+			}
+		}
+		if l, err := b.client(topology.Multicast, 3, client.Options{Retransmit: short}).Obtain(t.Context()); !errors.Is(err, client.ErrNoAnswer) {
+			t.Errorf("a new client: %+v, %v", l, err)
+		}
+		if n := database.Query(t, "SELECT count(*) FROM dhcp4d.leases WHERE state = 'bound'"); n != "2" {
+			t.Errorf("%s leases in force, want two", n)
+		}
+	})
 	t.Run("DB-5 leases that a failover has lost are written again from memory, and nobody else gets them", func(t *testing.T) {
 		t.Parallel()
 		first := postgrestest.Start(t)

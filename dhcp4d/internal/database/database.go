@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -52,6 +53,13 @@ func Parse(text string) (*pgx.ConnConfig, error) {
 	if u.Query().Has("sslpassword") {
 		return nil, errors.New("the URL of the database holds a password (sslpassword), which logs would show: " +
 			"name a file with a key that needs none by sslkey= in the URL")
+	}
+	if name := u.Query().Get("passfile"); name != "" {
+		f, err := os.Open(name) // pgx goes on without a password
+		if err != nil {
+			return nil, fmt.Errorf("the URL of the database: the file that passfile= names cannot be read: %w", err)
+		}
+		_ = f.Close() // nothing was read
 	}
 	c, err := pgx.ParseConfig(text)
 	if err != nil {
