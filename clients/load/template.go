@@ -47,10 +47,11 @@ const (
 // A template is a message with fields to fill.
 type template struct {
 	octets []byte
-	places []place
+	marks  []marked
 }
 
-type place struct{ at, field int }
+// marked is where a field is.
+type marked struct{ at, field int }
 
 func newTemplate(octets []byte) template {
 	t := template{octets: octets}
@@ -61,7 +62,7 @@ func newTemplate(octets []byte) template {
 				break
 			}
 			at += i
-			t.places = append(t.places, place{at, field})
+			t.marks = append(t.marks, marked{at, field})
 		}
 	}
 	return t
@@ -69,7 +70,7 @@ func newTemplate(octets []byte) template {
 
 // fill writes the values into a copy of the template.
 func (t *template) fill(b []byte, v values) {
-	for _, p := range t.places {
+	for _, p := range t.marks {
 		binary.BigEndian.PutUint32(b[p.at:], v[p.field])
 	}
 }

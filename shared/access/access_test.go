@@ -35,10 +35,10 @@ func TestOpen(t *testing.T) {
 	defer taken.Close()
 	at := taken.Addr().String()
 	if s, err := open(Config{Listen: Listen(at), Token: token}); s != nil || err != nil {
-		t.Errorf("the default place is taken: %v, %v", s, err)
+		t.Errorf("the default address is taken: %v, %v", s, err)
 	}
 	if _, err := open(Config{Listen: Listen(at), Asked: true, Token: token}); err == nil || !strings.Contains(err.Error(), "free the port or set DHCP4D_API_LISTEN") {
-		t.Errorf("a place asked for is taken: %v", err)
+		t.Errorf("an address asked for is taken: %v", err)
 	}
 	if s, err := open(Config{Listen: "127.0.0.1:0"}); s != nil || err != nil {
 		t.Errorf("there is no place for a token: %v, %v", s, err)

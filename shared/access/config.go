@@ -22,7 +22,7 @@ type Config struct {
 	// Token is the token that a client must send. If it is empty, the token is in the file
 	// TokenPath.
 	Token string
-	// TokenPath is empty if there is no place for a file.
+	// TokenPath is empty if there is no directory for the file.
 	TokenPath string
 	// Asked is set if the variable of Listen was given.
 	Asked bool
@@ -35,7 +35,7 @@ type Config struct {
 // Listen is a config.Listen that may be off, which is the empty value.
 type Listen config.Listen
 
-// UnmarshalText takes off or a place to listen at.
+// UnmarshalText takes off or an address to listen at.
 func (a *Listen) UnmarshalText(text []byte) error {
 	if string(text) == "off" {
 		*a = ""

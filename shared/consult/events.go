@@ -48,7 +48,7 @@ func (l *Link) feedFor(h *outside.Hello) *feed {
 	switch {
 	case len(h.Cursor) > 0:
 		var known bool
-		if at, known = l.o.Events.Place(h.Cursor); !known {
+		if at, known = l.o.Events.Position(h.Cursor); !known {
 			l.o.Log.Warn("the program outside wants the events after one that is not known; it gets all that are kept",
 				"program", h.Name)
 		}
@@ -111,14 +111,14 @@ func (l *Link) done(f *feed, r outside.Record) (told, first bool) {
 func (f *feed) until(last spool.Cursor) (told, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last.Place() <= f.done {
+	if last.Position() <= f.done {
 		return true, false
 	}
 	i := slices.IndexFunc(f.told, func(e event) bool { return e.cursor == last })
 	if i < 0 {
 		return false, false
 	}
-	f.done = last.Place()
+	f.done = last.Position()
 	for _, e := range f.told[:i+1] {
 		f.undone -= e.octets
 	}

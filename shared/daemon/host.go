@@ -8,8 +8,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/config"
 )
 
-// Listens returns a warning of -check if this host cannot listen at a place, and "" otherwise. The
-// variable is the one that holds the place. A host name is not looked up.
+// Listens returns a warning of -check if this host cannot listen at an address, and "" otherwise.
+// The variable is the one that holds the address. A host name is not looked up.
 func Listens(variable string, at config.Listen) string {
 	host, _, err := net.SplitHostPort(string(at))
 	if err != nil {

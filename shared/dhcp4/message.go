@@ -80,7 +80,7 @@ type Message struct {
 	last [256]uint8 // by code: the number of its last instance, 0 if there is none
 
 	// By the number of an instance; element 0 is always 0.
-	at       [MaxOptions + 1]uint16 // offset in b of the length octet, or place in joined
+	at       [MaxOptions + 1]uint16 // offset in b of the length octet, or index in joined
 	previous [MaxOptions + 1]uint8  // the instance before it of the same code, 0 if it is the first
 	used     uint8                  // the number of the last instance
 	repeated uint8                  // not 0 if a code has several instances

@@ -68,7 +68,7 @@ type Value struct {
 	*yaml.Node
 	up    *Value
 	key   string // key in up, or
-	index int    // place in up where key is empty
+	index int    // in up, where key is empty
 }
 
 // Within returns the value of a key of a mapping, whose node is given.
@@ -188,7 +188,7 @@ func resolve(n *yaml.Node, done map[*yaml.Node]bool) *yaml.Node {
 			n.Content[i] = child
 		}
 		if n.Kind == yaml.MappingNode && i%2 == 1 {
-			placeEmpty(child, n.Content[i-1])
+			positionEmpty(child, n.Content[i-1])
 		}
 		anchored := child.Anchor != ""
 		if anchored {
@@ -211,9 +211,9 @@ func resolve(n *yaml.Node, done map[*yaml.Node]bool) *yaml.Node {
 	return nil
 }
 
-// placeEmpty gives a value without text the place of its key, if the key ends a line. Otherwise the
-// place is in the next line, which may not be in the document.
-func placeEmpty(value, key *yaml.Node) {
+// positionEmpty gives a value without text the position of its key, if the key ends a line.
+// Otherwise the position is in the next line, which may not be in the document.
+func positionEmpty(value, key *yaml.Node) {
 	if value.Kind == yaml.ScalarNode && value.Value == "" && value.Style == 0 && value.Line > key.Line {
 		value.Line, value.Column = key.Line, key.Column
 	}
@@ -235,8 +235,8 @@ func (r *Reader) List(v *Value, of string) []*Value {
 }
 
 // Mapping reads a mapping whose keys have the given names. It calls read with the value of each
-// key, and with the place of its name in names. Unknown and repeated keys are mistakes. It is not
-// ok if the value is no mapping.
+// key, and with the position of its name in names. Unknown and repeated keys are mistakes. It is
+// not ok if the value is no mapping.
 func (r *Reader) Mapping(v *Value, what string, names []string, read func(i int, v *Value)) (ok bool) {
 	if v.Kind != yaml.MappingNode {
 		r.Fail(v, "must be %s, a mapping of keys to values", what)

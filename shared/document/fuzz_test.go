@@ -19,7 +19,7 @@ var seeds = []string{
 	"&a [*a]",
 	"a: |\n  one\n  two\nb: >-\n  one\n  two\n? [1, 2]\n: c\n",
 	"<<: {a: 1}\na: 2\na: 3\n--- \nb",
-	"? a", // an empty value, which has no place of its own
+	"? a", // an empty value, which has no position of its own
 	"# nothing",
 }
 
@@ -89,7 +89,7 @@ func read(r *Reader, v *Value, depth int) {
 	r.Mapping(v, "a value", []string{"a", "b", "links"}, func(_ int, v *Value) { read(r, v, depth-1) })
 }
 
-// FuzzParse: a document is read, or its mistakes have words and a place. What was read and is
+// FuzzParse: a document is read, or its mistakes have words and a position. What was read and is
 // written again is read as the same.
 func FuzzParse(f *testing.F) {
 	for _, s := range seeds {

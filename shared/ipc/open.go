@@ -55,9 +55,9 @@ func Refusals() (names []string) {
 	return names
 }
 
-// Refused returns how many datagrams had the refusal at a place in [Refusals]. Any goroutine may
+// Refused returns how many datagrams had the refusal at an index of [Refusals]. Any goroutine may
 // call it.
-func (o *Opener) Refused(place int) uint64 { return o.refused[accepted+1+Refusal(place)].Load() }
+func (o *Opener) Refused(index int) uint64 { return o.refused[accepted+1+Refusal(index)].Load() }
 
 // AfterRestart reports whether the datagram that was refused last is one that the restart of a
 // daemon explains: it is of an earlier session. The goroutine that opens may call it.

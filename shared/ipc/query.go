@@ -29,7 +29,7 @@ func AppendQuery(dst []byte, p *dhcp6.Packet, c Context) ([]byte, drop.Reason) {
 	}
 	b := p.Bytes()
 	start := len(dst)
-	if at, merge := place(m); merge {
+	if at, merge := contextOffset(m); merge {
 		dst = appendMerged(dst, p, &c)
 	} else {
 		dst = append(dst, b[:at]...)
@@ -44,9 +44,9 @@ func AppendQuery(dst []byte, p *dhcp6.Packet, c Context) ([]byte, drop.Reason) {
 	return dst, drop.None
 }
 
-// place returns where the context goes: into the ISC instance of option 17 when there is one
-// (merge), else to an offset of the datagram, before the first option of a higher code.
-func place(m *dhcp6.Message) (at int, merge bool) {
+// contextOffset returns where the context goes: into the ISC instance of option 17 when there is
+// one (merge), else to an offset of the datagram, before the first option of a higher code.
+func contextOffset(m *dhcp6.Message) (at int, merge bool) {
 	row, end := m.Options(), m.Offset()+len(m.Bytes())
 	for range m.Count(dhcp6.OptVendorOpts) {
 		var option []byte

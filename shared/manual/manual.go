@@ -73,7 +73,7 @@ func Flags(program string, about Command, w io.Writer) *flag.FlagSet {
 			return
 		}
 		usage := strings.TrimSpace(f.Name() + " " + about.Arguments)
-		_, _ = fmt.Fprintf(w, "usage: %s\n%s\n", usage, about.About) // there is no other place to say it
+		_, _ = fmt.Fprintf(w, "usage: %s\n%s\n", usage, about.About) // it can be said nowhere else
 		if about.More != "" {
 			_, _ = fmt.Fprintln(w, about.More)
 		}

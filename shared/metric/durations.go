@@ -67,7 +67,7 @@ func (h *Durations) ObserveTimes(n uint64, d time.Duration) {
 	h.native[nativeIndex(d)].Add(n) // last: what is in here is in the others
 }
 
-// nativeIndex returns the place of a duration in the native buckets.
+// nativeIndex returns the index of a duration in the native buckets.
 func nativeIndex(d time.Duration) int {
 	fraction, exponent := math.Frexp(max(d, 1).Seconds())
 	i := 0

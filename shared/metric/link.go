@@ -9,7 +9,7 @@ import (
 // Link is the authentication of the IPC as metrics show it.
 type Link struct {
 	Causes   []string               // for which datagrams are refused
-	Refused  func(cause int) uint64 // how many, by place in Causes
+	Refused  func(cause int) uint64 // how many, by index of Causes
 	OldPeers func() int             // peers that know no sessions
 }
 

@@ -129,7 +129,7 @@ func (p *Writer) option(code uint16, value []byte) {
 	p.pad()
 }
 
-// pad fills up to 32 bits. All blocks begin at such a place.
+// pad fills up to 32 bits. All blocks begin at such an offset.
 func (p *Writer) pad() {
 	for len(p.buf)%4 != 0 {
 		p.buf = append(p.buf, 0)

@@ -179,7 +179,7 @@ func URLOf(servers ...*Server) string {
 // file system with enough room for the servers of all tests that run at once. A server that was
 // killed syncs each of its thousand files when it starts again, which takes seconds on a busy disk.
 // No test cuts the power, so none needs a disk: what a killed server has written, the kernel keeps
-// in both places. "" is the directory for temporary files.
+// in both. "" is the directory for temporary files.
 func parent() string {
 	const memory, room = "/dev/shm", 2 << 30
 	var fs unix.Statfs_t

@@ -37,7 +37,7 @@ func SetOption4(o *hook.Octets, b []byte, code byte, value []byte) []byte {
 	if n == 0 || len(value) > MaxValue {
 		return b
 	}
-	made, placed, found := o.Piece[:0], len(value) == 0, false
+	made, written, found := o.Piece[:0], len(value) == 0, false
 	at, end := fields[0].Start, fields[0].End
 	for more := true; more; {
 		start, next, ok := dhcp4.FindOption(b, dhcp4.Field{Start: at, End: end}, code)
@@ -46,8 +46,8 @@ func SetOption4(o *hook.Octets, b []byte, code byte, value []byte) []byte {
 		}
 		budget.Spend(start - at)
 		made = append(made, b[at:start]...)
-		if !placed {
-			made, placed = dhcp4.AppendOption(made, code, value), true
+		if !written {
+			made, written = dhcp4.AppendOption(made, code, value), true
 		}
 		at, more = next, next > start
 		found = found || more
@@ -82,18 +82,18 @@ func SetOption6(o *hook.Octets, b []byte, p *dhcp6.Packet, code dhcp6.Code, valu
 	if len(value) > MaxValue || len(b)+4+len(value) > dhcp6.MaxDatagram {
 		return b
 	}
-	made, placed := o.Piece[:0], len(value) == 0
+	made, written := o.Piece[:0], len(value) == 0
 	for row := options; len(row) > 0; {
 		c, option, rest, _ := dhcp6.Cut(row)
 		budget.Spend(len(option))
 		switch row = rest; {
 		case c != code:
 			made = append(made, option...)
-		case !placed:
-			made, placed = dhcp6.AppendOption(made, code, value), true
+		case !written:
+			made, written = dhcp6.AppendOption(made, code, value), true
 		}
 	}
-	if !placed {
+	if !written {
 		made = dhcp6.AppendOption(made, code, value)
 	}
 	o.Piece = made

@@ -4,7 +4,7 @@
 // It is to silence what package drop is to drops: a loop counts each silent message under one
 // [Reason], which costs no allocation and holds nothing of the message.
 //
-// To add a reason: add the constant and its row in table, in the same place of both, and a datagram
+// To add a reason: add the constant and its row in table, in the same order, and a datagram
 // that meets it to TestAccount of its daemon's server package. docs/metrics.md follows by
 // go test ./test/monitoring -run AsListed -update.
 package silence

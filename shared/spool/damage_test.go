@@ -153,10 +153,10 @@ func TestDamageCostsOnlyWhatIsDamaged(t *testing.T) {
 					}
 					for i, c := range cursors {
 						kept := slices.Contains(want, fmt.Sprint(i))
-						at, known := s.Place(c)
+						at, known := s.Position(c)
 						// Behind a file that is gone nothing before is kept; that is as good as
 						// known.
-						if known && ((!kept && at != firstOf(s)) || at != Cursor(c).Place()) {
+						if known && ((!kept && at != firstOf(s)) || at != Cursor(c).Position()) {
 							t.Errorf("the cursor of %d, which is kept: %v, leads to %d", i, kept, at)
 						}
 					}
@@ -203,7 +203,7 @@ func TestADirectoryThatIsRemoved(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	at := Cursor(cursor).Place()
+	at := Cursor(cursor).Position()
 	if got, _ := all(t, s, at, 3); !slices.Equal(got, numbers(3, 6)) {
 		t.Errorf("read %v", got)
 	}
@@ -255,7 +255,7 @@ func TestACursorOfAnEventThatIsGone(t *testing.T) {
 	defer s.Close()
 	add(s, 3, 9)
 	all(t, s, 0, 9)
-	if at, known := s.Place(cursor); known || at != 0 {
+	if at, known := s.Position(cursor); known || at != 0 {
 		t.Errorf("a cursor of an event that was cut away leads to %d (%v)", at, known)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/outside"
 )
 
-// placed appends an event to a file that begins at a place, as a spool writes it.
+// placed appends an event to a file that begins at a position, as a spool writes it.
 func placed(file []byte, start uint64, name string) []byte {
 	from := len(file)
 	e := outside.Event{Cursor: make([]byte, CursorLen), Event: name, State: "bound"}

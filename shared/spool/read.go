@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// Place returns the place of a cursor. It is not known if its record is not kept: the cursor is of
-// another spool, or its record is too old, damaged or removed. Then Place returns the oldest one.
-func (s *Spool) Place(cursor []byte) (at uint64, known bool) {
+// Position returns the position of a cursor. It is not known if its record is not kept: the cursor is of
+// another spool, or its record is too old, damaged or removed. Then Position returns the oldest one.
+func (s *Spool) Position(cursor []byte) (at uint64, known bool) {
 	s.mu.Lock()
 	files, end := slices.Clone(s.files), s.end
 	s.mu.Unlock()
 	if len(cursor) != CursorLen {
 		return files[0], false
 	}
-	at = Cursor(cursor).Place()
+	at = Cursor(cursor).Position()
 	if at <= files[0] || at > end {
 		return files[0], at == files[0] // nothing before that is kept, whoever has written it
 	}
@@ -47,14 +47,14 @@ func (s *Spool) load(start, from, to uint64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, int64(from), int64(min(to-from, maxFile))))
 }
 
-// Bounds returns the places of the oldest record and behind the newest one.
+// Bounds returns the positions of the oldest record and behind the newest one.
 func (s *Spool) Bounds() (oldest, end uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.files[0], s.end
 }
 
-// Read reads whole records from a place, at most len(b) octets of them, and returns the place
+// Read reads whole records from a position, at most len(b) octets of them, and returns the position
 // behind them. It goes on with the oldest if what was there is no longer kept, and passes over what
 // is damaged or gone. After an error the same call may succeed later.
 func (s *Spool) Read(b []byte, at uint64) (n int, next uint64, err error) {

@@ -18,7 +18,7 @@ type kept struct {
 	from, to int
 }
 
-// records returns the records of the file that begins at a place. It passes over what is none.
+// records returns the records of the file that begins at a position. It passes over what is none.
 func records(octets []byte, start uint64) iter.Seq[kept] {
 	return func(yield func(kept) bool) {
 		for n := 0; len(octets)-n >= cursorAt+CursorLen; {
@@ -36,7 +36,7 @@ func records(octets []byte, start uint64) iter.Seq[kept] {
 	}
 }
 
-// recordAt returns the record that begins n octets behind the start of a file. The place that it
+// recordAt returns the record that begins n octets behind the start of a file. The position that it
 // holds is compared first: the CRC of each length that could be one would cost too much.
 func recordAt(octets []byte, n int, start uint64) (kept, bool) {
 	record, whole, wrong := outside.Next(octets[n:], outside.MaxFromDaemon)

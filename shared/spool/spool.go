@@ -2,13 +2,14 @@
 // the time to read them.
 //
 // A spool is a directory of files. A file has the name of its start: how many octets were ever in
-// the spool before it. So a record has a place for good. The oldest files go when all together are
-// larger than allowed. A stamp of the spool's user and a CRC-32C follow each record. So a record
-// that a power cut has left incomplete is not read.
+// the spool before it. So a record has one position for good. The oldest files go when all together
+// are larger than allowed. A stamp of the spool's user and a CRC-32C follow each record. So a
+// record that a power cut has left incomplete is not read.
 //
 // A cursor is the number of the process that has written the record, drawn at its start, and the
-// place behind the record. The record itself holds its cursor. So a cursor is found again only if
-// that very record is still there, and not if a file was cut and another record has its place.
+// position behind the record. The record itself holds its cursor. So a cursor is found again only
+// if that very record is still there, and not if a file was cut and another record has its
+// position.
 //
 // One goroutine brings records to the disk. It writes and syncs all that have gathered, and then
 // rests a little. Nothing is read before it is synced: a reader never has a cursor that a power cut
@@ -36,7 +37,7 @@ import (
 )
 
 const (
-	// CursorLen is the length of a cursor: the number of a process, and a place.
+	// CursorLen is the length of a cursor: the number of a process, and a position.
 	CursorLen = 16
 	numberLen = 8
 	// cursorAt is where the value of a cursor stands in a record, whose first field it is.
@@ -90,11 +91,11 @@ type Spool struct {
 	writing []byte
 }
 
-// Cursor is the number of a process and the place behind a record.
+// Cursor is the number of a process and the position behind a record.
 type Cursor [CursorLen]byte
 
-// Place returns the place behind the record.
-func (c Cursor) Place() uint64 { return binary.BigEndian.Uint64(c[numberLen:]) }
+// Position returns the position behind the record.
+func (c Cursor) Position() uint64 { return binary.BigEndian.Uint64(c[numberLen:]) }
 
 // CursorOf returns the cursor of a record that Read has returned.
 func CursorOf(record []byte) Cursor { return Cursor(record[cursorAt:][:CursorLen]) }

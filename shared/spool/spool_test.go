@@ -31,7 +31,7 @@ func add(s *Spool, from, to int) {
 	}
 }
 
-// all reads everything from a place, and returns the names of the events and the last cursor.
+// all reads everything from a position, and returns the names of the events and the last cursor.
 func all(t testing.TB, s *Spool, at uint64, until int) (names []string, cursor []byte) {
 	t.Helper()
 	b := make([]byte, 300)                                            // one or two records
@@ -54,15 +54,15 @@ func all(t testing.TB, s *Spool, at uint64, until int) (names []string, cursor [
 			names, cursor, octets = append(names, e.Event), slices.Clone(e.Cursor), octets[len(record):]
 		}
 		at = next
-		if place, known := s.Place(cursor); !known || place != at {
-			t.Fatalf("the cursor leads to %d, want %d", place, at)
+		if position, known := s.Position(cursor); !known || position != at {
+			t.Fatalf("the cursor leads to %d, want %d", position, at)
 		}
 	}
 	return names, cursor
 }
 
-func cursorAtPlace(s *Spool, place uint64) []byte {
-	return binary.BigEndian.AppendUint64(slices.Clone(s.number), place)
+func cursorOf(s *Spool, position uint64) []byte {
+	return binary.BigEndian.AppendUint64(slices.Clone(s.number), position)
 }
 
 func numbers(from, to int) (names []string) {
@@ -93,7 +93,7 @@ func TestEventsComeInOrderAlsoAfterAStart(t *testing.T) {
 	if s.Last() != (Last{1029, 29}) {
 		t.Errorf("the last is %v, want 1029 and 29", s.Last())
 	}
-	at, known := s.Place(cursor)
+	at, known := s.Position(cursor)
 	if !known {
 		t.Error("the cursor is not known")
 	}
@@ -103,7 +103,7 @@ func TestEventsComeInOrderAlsoAfterAStart(t *testing.T) {
 	}
 	other := open(t, t.TempDir(), 1)
 	defer other.Close()
-	if _, known := other.Place(cursor); known {
+	if _, known := other.Position(cursor); known {
 		t.Error("another spool knows the cursor")
 	}
 }
@@ -163,7 +163,7 @@ func TestTheOldestGo(t *testing.T) {
 	if n, next, err := s.Read(b, first); err != nil || next <= oldest || n == 0 {
 		t.Errorf("from the beginning %d octets up to %d, %v", n, next, err)
 	}
-	if _, known := s.Place(cursorAtPlace(s, first+1)); known {
+	if _, known := s.Position(cursorOf(s, first+1)); known {
 		t.Error("a cursor before the oldest is known")
 	}
 }

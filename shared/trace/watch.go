@@ -72,7 +72,7 @@ type Watch struct {
 	mu     sync.Mutex
 	second int64 // of Unix time, in which sent records were made
 	sent   int
-	making int // records for which a place is kept
+	making int // records for which there is room
 	lost   int // apart from pauses
 
 	pause  *pause
@@ -126,5 +126,5 @@ func (w *Watch) send(r *Record) {
 		own.Lost, w.lost, w.before = lost, 0, paused
 		r = &own
 	}
-	w.records <- r // never waits: reserve kept a place
+	w.records <- r // never waits: reserve kept room
 }

@@ -41,7 +41,7 @@ func sameWay(p, q *Packet) bool {
 const none = -1
 
 // ways remembers the last train of each way, in a hash table without chains. When two ways have the
-// same place, the older one is forgotten: its train ends early, which does no harm.
+// same slot, the older one is forgotten: its train ends early, which does no harm.
 type ways []int32 // number of the train + 1, by a hash of the way
 
 // newWays makes a table for so many trains.
@@ -55,12 +55,12 @@ func newWays(trains int) ways {
 
 func (w ways) reset() { clear(w) }
 
-func (w ways) get(p *Packet) int { return int(w[w.place(p)]) - 1 }
+func (w ways) get(p *Packet) int { return int(w[w.slot(p)]) - 1 }
 
-func (w ways) put(p *Packet, train int) { w[w.place(p)] = int32(train + 1) }
+func (w ways) put(p *Packet, train int) { w[w.slot(p)] = int32(train + 1) }
 
-// place hashes the fields that [sameWay] compares.
-func (w ways) place(p *Packet) uint64 {
+// slot hashes the fields that [sameWay] compares.
+func (w ways) slot(p *Packet) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	to, from := p.Peer.Addr().As16(), p.Local.As16()
 	h := binary.LittleEndian.Uint64(to[:8])

@@ -117,8 +117,8 @@ func TestTrainsOfManyWays(t *testing.T) {
 		}
 		var k kernel
 		w := k.writer(t, len(ps))
-		// Where two ways have one place a train may end early, which the twin
-		// does not know: here they have places of their own.
+		// Where two ways have one slot a train may end early, which the twin
+		// does not know: here they have slots of their own.
 		w.ways = newWays(1 << 16)
 		w.Write(ps)
 
@@ -169,7 +169,7 @@ func TestTrainsOfManyWays(t *testing.T) {
 	}
 }
 
-// Ways that fall on one place cost trains, but nothing is lost or overtaken.
+// Ways that fall on one slot cost trains, but nothing is lost or overtaken.
 func TestWaysForget(t *testing.T) {
 	ps := run(40, 100)
 	for i := range ps {

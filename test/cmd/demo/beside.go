@@ -12,8 +12,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/test/topology"
 )
 
-// keaPlace is where Kea's DHCPv6 server listens, on the host of dhcp6d, which has port 547.
-var keaPlace = netip.AddrPortFrom(topology.Server, 1547)
+// keaAddress is where Kea's DHCPv6 server listens, on the host of dhcp6d, which has port 547.
+var keaAddress = netip.AddrPortFrom(topology.Server, 1547)
 
 // kea is its configuration: addresses and prefixes for the link access.
 var kea = fmt.Sprintf(`{"Dhcp6": {
@@ -23,13 +23,13 @@ var kea = fmt.Sprintf(`{"Dhcp6": {
 	"subnet6": [{"id": 1, "subnet": %q, "rapid-commit": true,
 		"pools": [{"pool": "2001:db8:a::1000 - 2001:db8:a::1fff"}],
 		"pd-pools": [{"prefix": "2001:db8:100::", "prefix-len": 40, "delegated-len": 56}]}],
-	"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stderr", "flush": true}]}]}}`, keaPlace.Addr(), topology.AccessPrefix)
+	"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stderr", "flush": true}]}]}}`, keaAddress.Addr(), topology.AccessPrefix)
 
 // beside shows one client that gets its IPv6 address and prefix from Kea and its IPv4 lease from
 // dhcp4d, both through dhcp6d.
 func beside(ctx context.Context, network *topology.Network, dir string) error {
 	say("Kea behind the same dhcp6d: one client gets its prefix from Kea and its IPv4 lease from dhcp4d")
-	half, err := servers.StartKeaDHCPv6(network.Server, dir, kea, "-p", fmt.Sprint(keaPlace.Port()))
+	half, err := servers.StartKeaDHCPv6(network.Server, dir, kea, "-p", fmt.Sprint(keaAddress.Port()))
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func beside(ctx context.Context, network *topology.Network, dir string) error {
 	if err != nil {
 		return fmt.Errorf("asking for a prefix: %w\n\nKea said:\n%s", err, half.Output())
 	}
-	fmt.Printf("  Solicit, Reply: %s from Kea at %s  (%.1f ms)\n", prefix, keaPlace, milliseconds(start))
+	fmt.Printf("  Solicit, Reply: %s from Kea at %s  (%.1f ms)\n", prefix, keaAddress, milliseconds(start))
 	start = time.Now()
 	lease, err := c.Obtain(ctx)
 	if err != nil {

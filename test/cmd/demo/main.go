@@ -76,7 +76,7 @@ func run(ctx context.Context) (err error) {
 		config.Relays[0], config.Option88)
 	keaMissing := servers.KeaMissing()
 	if keaMissing == nil {
-		config.Env = append(config.Env, "DHCP6D_DHCPV6_SERVERS="+keaPlace.String())
+		config.Env = append(config.Env, "DHCP6D_DHCPV6_SERVERS="+keaAddress.String())
 	}
 	six, four, err := servers.Start(network.Server, servers.Ours, servers.Ours, config)
 	if err != nil {
