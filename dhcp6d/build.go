@@ -283,7 +283,7 @@ func (d *instance) prepare(c config.Config) (*server.Settings, *hook.Set, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := settings(c, d.placesLocked(c.DHCPv6Servers), d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
+	set, err := settings(c, d.serverAddressesLocked(c.DHCPv6Servers), d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
 	if err != nil {
 		d.hooks.Discard(made)
 		return nil, nil, err
@@ -294,12 +294,12 @@ func (d *instance) prepare(c config.Config) (*server.Settings, *hook.Set, error)
 // use puts into effect what prepare has made.
 func (d *instance) use(c config.Config, set *server.Settings, made *hook.Set) {
 	d.settings.Store(set)
-	d.passed.Keep(d.placesLocked(c.DHCPv6Servers))
+	d.passed.Keep(d.serverAddressesLocked(c.DHCPv6Servers))
 	d.hooks.Use(made)
 }
 
 // settings returns the part of the configuration that a reload may change.
-func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces func() *listen.Interfaces,
+func settings(c config.Config, addresses []netip.AddrPort, duid []byte, interfaces func() *listen.Interfaces,
 	at event.Hooks, passed *pass.Metrics) (*server.Settings, error) {
 	ldra := func(string) bool { return false }
 	if len(c.LDRAInterfaces) > 0 {
@@ -324,7 +324,7 @@ func settings(c config.Config, places []netip.AddrPort, duid []byte, interfaces 
 	if err != nil {
 		return nil, err
 	}
-	servers, err := passTo(c, places, interfaces, passed)
+	servers, err := passTo(c, addresses, interfaces, passed)
 	if err != nil {
 		return nil, err
 	}
@@ -366,12 +366,12 @@ func services(c config.Config) (*server.Services, error) {
 }
 
 // passTo returns the DHCPv6 servers that messages are passed on to, nil if there are none.
-func passTo(c config.Config, places []netip.AddrPort, interfaces func() *listen.Interfaces,
+func passTo(c config.Config, addresses []netip.AddrPort, interfaces func() *listen.Interfaces,
 	metrics *pass.Metrics) (*pass.Servers, error) {
-	if len(places) == 0 {
+	if len(addresses) == 0 {
 		return nil, nil
 	}
-	o := pass.Options{Servers: places, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
+	o := pass.Options{Servers: addresses, Information: c.DHCPv6Information, Port: c.ServerPort, Metrics: metrics}
 	if len(c.DHCPv6Links) > 0 {
 		links := new(listen.Index)
 		for i, l := range c.DHCPv6Links {

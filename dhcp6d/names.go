@@ -26,11 +26,12 @@ func hosts(servers []config.DHCPv6Server) (names []string) {
 	return names
 }
 
-// placesLocked returns where the DHCPv6 servers are: of a name all addresses that it stands for.
-func (d *instance) placesLocked(servers []config.DHCPv6Server) (places []netip.AddrPort) {
-	add := func(place netip.AddrPort) {
-		if !slices.Contains(places, place) && len(places) < config.MaxDHCPv6Servers {
-			places = append(places, place)
+// serverAddressesLocked returns the addresses of the DHCPv6 servers: of a name all that it stands
+// for.
+func (d *instance) serverAddressesLocked(servers []config.DHCPv6Server) (addresses []netip.AddrPort) {
+	add := func(address netip.AddrPort) {
+		if !slices.Contains(addresses, address) && len(addresses) < config.MaxDHCPv6Servers {
+			addresses = append(addresses, address)
 		}
 	}
 	for _, s := range servers {
@@ -42,7 +43,7 @@ func (d *instance) placesLocked(servers []config.DHCPv6Server) (places []netip.A
 			add(netip.AddrPortFrom(a, s.Port))
 		}
 	}
-	return places
+	return addresses
 }
 
 // runNames looks up the names of the DHCPv6 servers until ctx ends. It is a goroutine of its own,
@@ -66,10 +67,10 @@ func (d *instance) runNames(ctx context.Context) error {
 	}
 }
 
-// replaceServersLocked puts the places of the DHCPv6 servers into effect.
+// replaceServersLocked puts the addresses of the DHCPv6 servers into effect.
 func (d *instance) replaceServersLocked() {
-	places := d.placesLocked(d.config.DHCPv6Servers)
-	servers, err := passTo(d.config, places, d.link.Interfaces, d.passed)
+	addresses := d.serverAddressesLocked(d.config.DHCPv6Servers)
+	servers, err := passTo(d.config, addresses, d.link.Interfaces, d.passed)
 	if err != nil {
 		d.rt.Log.Error("the addresses of the DHCPv6 servers have changed, and the old ones stay", "error", err)
 		return
@@ -77,8 +78,8 @@ func (d *instance) replaceServersLocked() {
 	set := *d.settings.Load()
 	set.Servers = servers
 	d.settings.Store(&set)
-	d.passed.Keep(places)
-	d.rt.Log.Info("the names of the DHCPv6 servers stand for other addresses", "servers", places)
+	d.passed.Keep(addresses)
+	d.rt.Log.Info("the names of the DHCPv6 servers stand for other addresses", "servers", addresses)
 }
 
 // lookUp looks up names of DHCPv6 servers.

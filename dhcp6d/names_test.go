@@ -44,14 +44,14 @@ func TestRL42NamesOfServers(t *testing.T) {
 		t.Helper()
 		now = now.Add(resolve.Every)
 		got := d.takeLocked(d.lookUp(t.Context(), hosts(c.DHCPv6Servers)), now)
-		if places := fmt.Sprint(d.placesLocked(c.DHCPv6Servers)); places != want || got != changed {
-			t.Errorf("servers %s, want %s, changed %v", places, want, got)
+		if addresses := fmt.Sprint(d.serverAddressesLocked(c.DHCPv6Servers)); addresses != want || got != changed {
+			t.Errorf("servers %s, want %s, changed %v", addresses, want, got)
 		}
 	}
 	step("[[2001:db8::1]:1547 [2001:db8::2]:1547 [2001:db8::9]:547]", true)
 	step("[[2001:db8::1]:1547 [2001:db8::2]:1547 [2001:db8::9]:547]", false)
 	names["kea"] = []netip.Addr{a("2001:db8::3")}
-	names["other"] = []netip.Addr{a("2001:db8::9")} // the same place as an address of the list
+	names["other"] = []netip.Addr{a("2001:db8::9")} // one that is in the list
 	step("[[2001:db8::3]:1547 [2001:db8::9]:547]", true)
 	delete(names, "kea")
 	step("[[2001:db8::3]:1547 [2001:db8::9]:547]", false)

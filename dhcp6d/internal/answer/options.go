@@ -50,8 +50,8 @@ const (
 	maxCodes = 64
 	// maxLength is the most octets of all options together, so that a Reply always fits.
 	maxLength = 16384
-	// maxBeside is the most octets of options 90 and 137 in one place. A client may get those of
-	// two places: its link's, and further ones.
+	// maxBeside is the most octets of options 90 and 137 in one list. A client may get those of
+	// two lists: its link's, and further ones.
 	maxBeside = ipc.MaxBeside / 2
 )
 

@@ -33,7 +33,7 @@ const (
 // flight is one query. A writer first sets the key to 0, and last to its value. To end a flight,
 // the key is swapped for 0.
 type flight struct {
-	key  atomic.Uint64 // of the query and its answer; 0 is a free place
+	key  atomic.Uint64 // of the query and its answer; 0 is a free slot
 	at   atomic.Int64  // when the query left, negated once it has timed out
 	info atomic.Uint64 // id<<56 | DISCOVER<<48 | point<<32 | number
 }

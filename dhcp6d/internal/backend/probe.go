@@ -48,13 +48,13 @@ func (s *Set) sendProbes(now time.Time) {
 		if b.Kea || (b.state.takenForKea && at < b.state.asking.next) {
 			continue
 		}
-		places := []*Backend{b}
+		targets := []*Backend{b}
 		if !b.state.health.get().serves() { // it may serve at another address
-			places = append(places, b.others...)
+			targets = append(targets, b.others...)
 		}
-		full := b.state.wantsFull(at, slices.ContainsFunc(places, func(b *Backend) bool { return b.Peer.Greets() }))
+		full := b.state.wantsFull(at, slices.ContainsFunc(targets, func(b *Backend) bool { return b.Peer.Greets() }))
 		plain := !full || !b.state.answersFull(at)
-		for _, to := range places {
+		for _, to := range targets {
 			if plain {
 				send(to, ipc.AppendProbe(nil))
 			}

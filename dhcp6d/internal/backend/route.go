@@ -194,7 +194,7 @@ type owned struct {
 	owner       int
 }
 
-// Owners that are no place in the list.
+// Owners that are no index of the list.
 const (
 	anybody = -1 // the address has no owner
 	nobody  = -2 // the owner's name is not resolved yet

@@ -251,12 +251,12 @@ func poke(c chan<- struct{}) {
 // publishLocked makes the table that the packet loops use from now on.
 func (s *Set) publishLocked() {
 	t := &table{several: len(s.members) > 1, from: make(map[netip.AddrPort]*Backend)}
-	place := make(map[string]int)
+	index := make(map[string]int)
 	for _, m := range s.members {
 		if !m.addr.IsValid() {
 			continue
 		}
-		place[m.Name] = len(t.list)
+		index[m.Name] = len(t.list)
 		b := Backend{
 			Name: m.Name, Addr: m.addr, Kea: m.Kea, state: m.state, seed: hash([]byte(m.Name)),
 			Peer: s.peerLocked(m, m.addr),
@@ -276,7 +276,7 @@ func (s *Set) publishLocked() {
 		t.from[t.list[i].Addr] = &t.list[i]
 	}
 	for _, r := range s.ranges {
-		owner, resolved := place[r.Backend]
+		owner, resolved := index[r.Backend]
 		if !resolved {
 			owner = nobody
 		}

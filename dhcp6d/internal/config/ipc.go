@@ -94,25 +94,25 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 		l.Mistake("IPC_BACKENDS", fmt.Sprintf("%d backends", len(c.Backends)),
 			fmt.Sprintf("give at most %d", maxBackends))
 	}
-	names, places := map[string]bool{}, map[string]bool{}
+	names, addresses := map[string]bool{}, map[string]bool{}
 	for _, b := range c.Backends {
-		place := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 		switch {
 		case names[b.Name]:
 			l.Mistake("IPC_BACKENDS", "two backends have the name "+b.Name, "names must differ")
-		case places[place]:
-			l.Mistake("IPC_BACKENDS", place+" is listed twice", "remove one of them")
+		case addresses[address]:
+			l.Mistake("IPC_BACKENDS", address+" is listed twice", "remove one of them")
 		}
-		names[b.Name], places[place] = true, true
+		names[b.Name], addresses[address] = true, true
 
 		host, err := netip.ParseAddr(b.Host)
 		if err == nil && c.IPCListen.IsValid() && !reaches(c.IPCListen.Addr(), host) {
 			l.Mistake("IPC_BACKENDS",
-				fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", place, c.IPCListen),
+				fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", address, c.IPCListen),
 				"give both the same address family")
 		}
 		if err == nil && host.IsLinkLocalUnicast() && c.IPCListen.IsValid() && c.IPCListen.Addr().Zone() == "" {
-			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s is on some link, and nothing says on which", place),
+			l.Mistake("IPC_BACKENDS", fmt.Sprintf("%s is on some link, and nothing says on which", address),
 				"give an address beyond the link, or the link with "+Prefix+"IPC_LISTEN=[address%interface]:port")
 		}
 	}

@@ -24,7 +24,7 @@ type LinkOptions struct {
 
 // linkEntry is a line as it is written: a link, and variables with their values.
 type linkEntry struct {
-	place    LinkOptions
+	link     LinkOptions
 	settings []string // in the form of os.Environ
 }
 
@@ -47,14 +47,14 @@ func (e *linkEntries) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%q names no link, because no relay names one by such an address; "+
 				"for clients whose link no relay names give the interface", fields[0])
 		case err == nil && p.Addr().Is6() && !p.Addr().Is4In6() && p == p.Masked():
-			entry.place.Link = p
+			entry.link.Link = p
 		case strings.Contains(fields[0], "/"):
 			return fmt.Errorf("%q is no IPv6 prefix", fields[0])
 		default:
 			if _, err := path.Match(fields[0], ""); err != nil || strings.ContainsAny(fields[0], "=!") {
 				return fmt.Errorf("%q begins with neither an interface nor the prefix of a link", line)
 			}
-			entry.place.Interface = fields[0]
+			entry.link.Interface = fields[0]
 		}
 		for _, s := range entry.settings {
 			if !strings.Contains(s, "=") {
@@ -85,7 +85,7 @@ func (e linkEntries) check(l *config.Loader) []LinkOptions {
 		one := config.New("", slices.Concat(all, entry.settings))
 		var v optionVariables
 		one.Parse(&v)
-		link := entry.place
+		link := entry.link
 		link.Options = v.check(one)
 		if mistakes, ok := errors.AsType[config.Mistakes](one.Err()); ok {
 			for _, m := range mistakes {

@@ -39,21 +39,21 @@ func IsDHCPv6Server(a netip.Addr) bool {
 
 // UnmarshalText parses "[address]:port" or "name:port". Without a port it is 547.
 func (s *DHCPv6Server) UnmarshalText(text []byte) error {
-	place, err := netip.ParseAddrPort(string(text))
+	address, err := netip.ParseAddrPort(string(text))
 	if err != nil {
 		a, err := netip.ParseAddr(strings.Trim(string(text), "[]"))
 		if err != nil {
 			return s.named(string(text))
 		}
-		place = netip.AddrPortFrom(a, dhcp6.ServerPort)
+		address = netip.AddrPortFrom(a, dhcp6.ServerPort)
 	}
-	if !IsDHCPv6Server(place.Addr()) {
-		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", place.Addr())
+	if !IsDHCPv6Server(address.Addr()) {
+		return fmt.Errorf("%v is no global or unique local IPv6 address of a server, without zone", address.Addr())
 	}
-	if place.Port() == 0 {
+	if address.Port() == 0 {
 		return fmt.Errorf("%q has no port from 1 to 65535", text)
 	}
-	*s = DHCPv6Server{Addr: place}
+	*s = DHCPv6Server{Addr: address}
 	return nil
 }
 

@@ -199,7 +199,7 @@ func TestSW_4_WhatMayBeRightIsTaken(t *testing.T) {
 	const lw = "{interface-id: %s, lw4o6: {border-relays: ['2001:db8:ffff::1'], ipv4-address: 192.0.2.1, bind-prefix: '2001:db8:%d::/64', psid-length: 4, psid: %d}}"
 	for name, document := range map[string]string{
 		"a shared address with two PSIDs":                      "links: [" + fmt.Sprintf(lw, "a", 1, 1) + ", " + fmt.Sprintf(lw, "b", 2, 2) + "]",
-		"the same binding in two places":                       "links: [" + fmt.Sprintf(lw, "a", 1, 1) + ", " + fmt.Sprintf(lw, "b", 1, 1) + "]",
+		"the same binding on two links":                        "links: [" + fmt.Sprintf(lw, "a", 1, 1) + ", " + fmt.Sprintf(lw, "b", 1, 1) + "]",
 		"the same rule for MAP-E and MAP-T, by an anchor":      "links:\n- map-e: {rules: &r [{ipv6-prefix: '2001:db8::/40', ipv4-prefix: 192.0.2.0/24, ea-bits: 16}], border-relays: ['2001:db8:ffff::1']}\n  map-t: {rules: *r, default-prefix: '64:ff9b::/96'}\n",
 		"rules of nested IPv6 prefixes":                        "links: [{map-t: {rules: [{ipv6-prefix: '2001:db8::/32', ipv4-prefix: 192.0.2.0/24, ea-bits: 8}, {ipv6-prefix: '2001:db8:1::/48', ipv4-prefix: 198.51.100.0/24, ea-bits: 8}], default-prefix: '64:ff9b::/96'}}]",
 		"a priority of what a variable offers":                 "links: [{aftr-name: a.b, priority: [4o6, ds-lite]}]",

@@ -17,20 +17,20 @@ type Index struct {
 	texts  map[string]*pattern   // all patterns
 }
 
-// pattern is a pattern, and the places of the entries that have it, ascending.
+// pattern is a pattern, and the indexes of the entries that have it, ascending.
 type pattern struct {
-	text   string
-	places []int32
+	text    string
+	indexes []int32
 }
 
-// Add makes the entry at a place one for a name or a pattern, which ParsePatterns takes. Places are
-// added in ascending order.
-func (x *Index) Add(nameOrPattern string, place int) {
+// Add makes the entry at an index one for a name or a pattern, which ParsePatterns takes. Indexes
+// are added in ascending order.
+func (x *Index) Add(nameOrPattern string, index int) {
 	if !isPattern(nameOrPattern) {
 		if x.names == nil {
 			x.names = map[string][]int32{}
 		}
-		x.names[nameOrPattern] = append(x.names[nameOrPattern], int32(place))
+		x.names[nameOrPattern] = append(x.names[nameOrPattern], int32(index))
 		return
 	}
 	p := x.texts[nameOrPattern]
@@ -45,16 +45,16 @@ func (x *Index) Add(nameOrPattern string, place int) {
 		}
 		x.texts[nameOrPattern], x.starts[start] = p, append(x.starts[start], p)
 	}
-	p.places = append(p.places, int32(place))
+	p.indexes = append(p.indexes, int32(index))
 }
 
-// Append appends lists that together have the places of all entries for an interface with these
-// names ([Interface].Names). Each list is ascending. A place may be in several lists.
+// Append appends lists that together have the indexes of all entries for an interface with these
+// names ([Interface].Names). Each list is ascending. An index may be in several lists.
 func (x *Index) Append(lists [][]int32, names ...string) [][]int32 {
 	for _, name := range names {
 		budget.Spend(1)
-		if places := x.names[name]; places != nil {
-			lists = append(lists, places)
+		if indexes := x.names[name]; indexes != nil {
+			lists = append(lists, indexes)
 		}
 		for _, n := range x.lens {
 			budget.Spend(1)
@@ -64,7 +64,7 @@ func (x *Index) Append(lists [][]int32, names ...string) [][]int32 {
 			for _, p := range x.starts[name[:n]] {
 				budget.Spend(1)
 				if match(p.text, name) {
-					lists = append(lists, p.places)
+					lists = append(lists, p.indexes)
 				}
 			}
 		}
@@ -72,13 +72,13 @@ func (x *Index) Append(lists [][]int32, names ...string) [][]int32 {
 	return lists
 }
 
-// First returns the first place of an entry for an interface with these names.
-func (x *Index) First(names ...string) (place int, ok bool) {
+// First returns the first index of an entry for an interface with these names.
+func (x *Index) First(names ...string) (index int, ok bool) {
 	var memory [8][]int32
-	for _, places := range x.Append(memory[:0], names...) {
-		if first := int(places[0]); !ok || first < place {
-			place, ok = first, true
+	for _, indexes := range x.Append(memory[:0], names...) {
+		if first := int(indexes[0]); !ok || first < index {
+			index, ok = first, true
 		}
 	}
-	return place, ok
+	return index, ok
 }

@@ -12,7 +12,7 @@ import (
 type Patterns struct {
 	names    []string // without a metacharacter
 	patterns []string
-	// Indexes of the same, and of the exceptions. What their places are does not matter.
+	// Indexes of the same, and of the exceptions. Which index an entry has does not matter.
 	named, matched, except Index
 }
 

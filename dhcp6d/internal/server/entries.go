@@ -10,20 +10,20 @@ import (
 )
 
 // entries finds the entries of a list that may be for a client, without a walk over the list: there
-// may be one for each of thousands of links. An entry is named by its place in the list. Its link
+// may be one for each of thousands of links. An entry is named by its index in the list. Its link
 // is a prefix, or the name or pattern of an interface, or any.
 type entries struct {
 	anywhere   bucket
 	prefixes   map[netip.Prefix]*bucket // of the address by which a relay names the link
 	lengths    []int                    // of these prefixes
-	interfaces listen.Index             // of the links that no relay names; places in byName
+	interfaces listen.Index             // of the links that no relay names; indexes in byName
 	byName     []bucket
-	names      map[string]int // places in byName
+	names      map[string]int // indexes in byName
 }
 
 // bucket is the entries for one link. Those that can never be the first to fit are left out.
 type bucket struct {
-	places  []int32 // ascending
+	indexes []int32 // ascending
 	keyed   []keyed // entries for classes whose tests compare values
 	closed  bool    // an entry fits every client of the link, so none behind it counts
 	classes map[int]struct{}
@@ -36,10 +36,10 @@ type keyed struct {
 	by    map[string][]int32
 }
 
-// add makes the entry at a place one for a link: a prefix, or if that is zero an interface, or any
+// add makes the entry at an index one for a link: a prefix, or if that is zero an interface, or any
 // if both are empty. Class is a number of classes, -1 if the entry is for all clients of the link.
-// Places are added in ascending order.
-func (e *entries) add(link netip.Prefix, ifc string, place, class int, classes *expression.Classes) {
+// Indexes are added in ascending order.
+func (e *entries) add(link netip.Prefix, ifc string, index, class int, classes *expression.Classes) {
 	to := &e.anywhere
 	switch {
 	case link.IsValid():
@@ -67,16 +67,16 @@ func (e *entries) add(link netip.Prefix, ifc string, place, class int, classes *
 		}
 		to = &e.byName[i]
 	}
-	to.add(int32(place), class, classes)
+	to.add(int32(index), class, classes)
 }
 
-func (b *bucket) add(place int32, class int, classes *expression.Classes) {
+func (b *bucket) add(index int32, class int, classes *expression.Classes) {
 	if _, twice := b.classes[class]; b.closed || twice {
 		return
 	}
 	if class < 0 {
 		b.closed = true
-		b.places = append(b.places, place)
+		b.indexes = append(b.indexes, index)
 		return
 	}
 	if b.classes == nil {
@@ -85,7 +85,7 @@ func (b *bucket) add(place int32, class int, classes *expression.Classes) {
 	b.classes[class] = struct{}{}
 	value, is, ok := classes.Key(class)
 	if !ok {
-		b.places = append(b.places, place)
+		b.indexes = append(b.indexes, index)
 		return
 	}
 	i := slices.IndexFunc(b.keyed, func(k keyed) bool { return k.value.String() == value.String() })
@@ -93,10 +93,10 @@ func (b *bucket) add(place int32, class int, classes *expression.Classes) {
 		i = len(b.keyed)
 		b.keyed = append(b.keyed, keyed{value, map[string][]int32{}})
 	}
-	b.keyed[i].by[string(is)] = append(b.keyed[i].by[string(is)], place)
+	b.keyed[i].by[string(is)] = append(b.keyed[i].by[string(is)], index)
 }
 
-// append appends lists that together have the places of all entries that may be the first to fit a
+// append appends lists that together have the indexes of all entries that may be the first to fit a
 // client: the entries for its link, without those for a class that its message has other values
 // than. Each list is ascending.
 func (e *entries) append(lists [][]int32, eval *expression.Evaluator, ifc *listen.Interface, link netip.Addr) [][]int32 {
@@ -124,14 +124,14 @@ func (b *bucket) append(lists [][]int32, eval *expression.Evaluator) [][]int32 {
 	if b == nil {
 		return lists
 	}
-	if len(b.places) > 0 {
-		lists = append(lists, b.places)
+	if len(b.indexes) > 0 {
+		lists = append(lists, b.indexes)
 	}
 	for i := range b.keyed {
 		budget.Spend(1)
 		if octets, ok := b.keyed[i].value.Octets(eval); ok {
-			if places := b.keyed[i].by[string(octets)]; places != nil {
-				lists = append(lists, places)
+			if indexes := b.keyed[i].by[string(octets)]; indexes != nil {
+				lists = append(lists, indexes)
 			}
 		}
 	}

@@ -69,17 +69,17 @@ func (u *Up) service(in *udp.Packet, ifc *listen.Interface) *answer.Additions {
 	u.eval.Begin(q, s.classes, &u.member)
 	u.member.Forget()
 	link := u.path.Link()
-	u.places = s.rest.append(u.places[:0], &u.eval, ifc, link)
+	u.indexes = s.rest.append(u.indexes[:0], &u.eval, ifc, link)
 	if r, ok := u.path.Relay(); ok {
 		id := r.InterfaceID()
 		budget.Spend(len(id))
 		if port := s.ports[string(id)]; port != nil {
-			u.places = port.append(u.places, &u.eval, ifc, link)
+			u.indexes = port.append(u.indexes, &u.eval, ifc, link)
 		}
 	}
 	first := int32(len(s.list))
-	for _, places := range u.places {
-		for _, i := range places {
+	for _, indexes := range u.indexes {
+		for _, i := range indexes {
 			budget.Spend(1)
 			if i >= first {
 				break

@@ -56,7 +56,7 @@ type Up struct {
 	eval     expression.Evaluator
 	view     event.View // of hooks at buffer points
 	member   expression.Membership
-	places   [][]int32        // memory, of services and answers on links
+	indexes  [][]int32        // memory, of services and answers on links
 	passLate backend.Overload // of messages that are passed on
 
 	// The datagrams that the batch sends; buf holds the bytes of the first three.
@@ -124,10 +124,10 @@ func (u *Up) answerOn(ifc *listen.Interface) *answer.Server {
 	if l == nil {
 		return u.set.Answer
 	}
-	u.places = l.entries.append(u.places[:0], nil, ifc, u.path.Link())
+	u.indexes = l.entries.append(u.indexes[:0], nil, ifc, u.path.Link())
 	first := int32(len(l.list))
-	for _, places := range u.places {
-		first = min(first, places[0])
+	for _, indexes := range u.indexes {
+		first = min(first, indexes[0])
 	}
 	if int(first) == len(l.list) {
 		return u.set.Answer
