@@ -24,8 +24,8 @@ type Leases interface {
 	// Get copies what is known of an address.
 	Get(a netip.Addr, into *lease.Batch)
 	// Scan copies the matching ones of a few leases and returns where to go
-	// on. A place of before the table was made anew is leases.ErrStale.
-	Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (next leases.Place, err error)
+	// on. A position of before the table was made anew is leases.ErrStale.
+	Scan(from leases.ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (next leases.ScanPosition, err error)
 	// OfClient copies what the client with a key has or had.
 	OfClient(key []byte, into *lease.Batch)
 	// Subnets tells of all configured subnets. Subnet tells of the one that has an address, and

@@ -140,7 +140,7 @@ func (w *walk) step() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	var next leases.Place
+	var next leases.ScanPosition
 	switch f := w.filter; {
 	case f.address.IsValid():
 		w.look(func(into *lease.Batch) { w.leases.Get(f.address, into) })
@@ -148,11 +148,11 @@ func (w *walk) step() error {
 		w.look(func(into *lease.Batch) { w.leases.OfClient(append([]byte{lease.KeyIdentifier}, f.clientID...), into) })
 	default:
 		var err error
-		if next, err = w.leases.Scan(w.at.Place, f.match, &w.found); err != nil {
+		if next, err = w.leases.Scan(w.at.Position, f.match, &w.found); err != nil {
 			return err
 		}
 	}
-	// The places may hold less by now than when the page before was made.
+	// The scan may find less by now than when the page before was made.
 	found := w.found.Records
 	w.found.Records = found[min(w.at.Skip, len(found)):]
 	if n := len(w.found.Records); n > w.limit {
@@ -162,7 +162,7 @@ func (w *walk) step() error {
 		return nil
 	}
 	w.limit -= len(w.found.Records)
-	w.at = leases.Cursor{Place: next}
+	w.at = leases.Cursor{Position: next}
 	switch {
 	case next == 0:
 		w.done = true

@@ -29,7 +29,7 @@ const now lease.Time = 1_800_000_000
 // fake is leases in a slice, three of which are looked at in one step.
 type fake struct {
 	all     []lease.Binding
-	stale   leases.Place // from here on the table is another one
+	stale   leases.ScanPosition // from here on the table is another one
 	ordered []string
 	err     error
 	hung    chan struct{} // told of each scan, which then waits
@@ -46,7 +46,7 @@ func (f *fake) Get(a netip.Addr, into *lease.Batch) {
 	}
 }
 
-func (f *fake) Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (leases.Place, error) {
+func (f *fake) Scan(from leases.ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (leases.ScanPosition, error) {
 	if f.hung != nil {
 		f.hung <- struct{}{}
 		<-f.goOn
@@ -54,13 +54,13 @@ func (f *fake) Scan(from leases.Place, match func(*lease.Binding) bool, into *le
 	if f.stale != 0 && from >= f.stale {
 		return 0, leases.ErrStale
 	}
-	end := min(from+3, leases.Place(len(f.all)))
+	end := min(from+3, leases.ScanPosition(len(f.all)))
 	for i := from; i < end; i++ {
 		if match(&f.all[i]) {
 			into.Add(&f.all[i])
 		}
 	}
-	if end == leases.Place(len(f.all)) {
+	if end == leases.ScanPosition(len(f.all)) {
 		return 0, nil
 	}
 	return end, nil

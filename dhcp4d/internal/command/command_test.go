@@ -52,7 +52,7 @@ func (d *running) Get(a netip.Addr, into *lease.Batch) {
 		}
 	}
 }
-func (d *running) Scan(_ leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (leases.Place, error) {
+func (d *running) Scan(_ leases.ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (leases.ScanPosition, error) {
 	for _, b := range d.leases() {
 		if match(&b) {
 			into.Add(&b)

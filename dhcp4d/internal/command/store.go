@@ -65,15 +65,15 @@ func (c *call) database(command string, args []string) (string, error) {
 	if f.NArg() > 0 {
 		return "", fmt.Errorf("%s takes no arguments; the database is the one of DHCP4D_STORE", command)
 	}
-	place, err := config.LoadStore(c.environ)
+	s, err := config.LoadStore(c.environ)
 	if err != nil {
 		return "", err
 	}
-	if place.Database == "" {
+	if s.Database == "" {
 		return "", fmt.Errorf("DHCP4D_STORE is %s, and %s is for a database: postgres://user@host/database",
-			place.URL(), command)
+			s.URL(), command)
 	}
-	return place.URL(), nil
+	return s.URL(), nil
 }
 
 // checkStore looks at a database.

@@ -106,13 +106,13 @@ func writeSubnets(w io.Writer, all []usage) error {
 		return err
 	}
 	networks := slices.ContainsFunc(all, func(u usage) bool { return u.Net != "" })
-	place := func(prefix, network string) string { // one column, or two where subnets share links
+	columns := func(prefix, network string) string { // one column, or two where subnets share links
 		if networks {
 			return prefix + "\t" + network
 		}
 		return prefix
 	}
-	err := row("SUBNET", "NAME", place("PREFIX", "NETWORK"), "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED",
+	err := row("SUBNET", "NAME", columns("PREFIX", "NETWORK"), "STATE", "USED", "FREE", "ADDRESSES", "BOUND", "OFFERED",
 		"DECLINED", "FORMER", "POOLS")
 	for i := range all {
 		u := &all[i]
@@ -124,13 +124,13 @@ func writeSubnets(w io.Writer, all []usage) error {
 		default:
 			pools = fmt.Sprintf("%d pools:", len(u.Pools))
 		}
-		err = errors.Join(err, row(u.ID, orDash(u.Name), place(u.Prefix, orDash(u.Net)), u.State,
+		err = errors.Join(err, row(u.ID, orDash(u.Name), columns(u.Prefix, orDash(u.Net)), u.State,
 			percent(u.Size, u.Free), u.Free, u.Size, u.Bound, u.Offer, u.Bad, u.Former, pools))
 		if len(u.Pools) < 2 {
 			continue
 		}
 		for n, p := range u.Pools {
-			err = errors.Join(err, row("", "", place(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free),
+			err = errors.Join(err, row("", "", columns(fmt.Sprintf("  pool %d", n), ""), "", percent(p.Size, p.Free),
 				p.Free, p.Size, "", "", "", "", strings.Join(p.Ranges, ", ")))
 		}
 	}

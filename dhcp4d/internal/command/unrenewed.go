@@ -22,9 +22,9 @@ import (
 // askTime is how long -check may take to look at the leases.
 const askTime = 2 * time.Minute
 
-// Unrenewed returns warnings for -check about leases that the subnets document would have no place
-// for. The dhcp4d that runs tells its leases by its API, which makes no query wait. Where none
-// runs, the store is read, and not changed.
+// Unrenewed returns warnings for -check about leases that the subnets document would not renew. The
+// dhcp4d that runs tells its leases by its API, which makes no query wait. Where none runs, the
+// store is read, and not changed.
 func Unrenewed(clocks clock.System) func(c config.Config) []string {
 	return func(c config.Config) []string {
 		ctx, cancel := context.WithTimeout(context.Background(), askTime)

@@ -26,22 +26,22 @@ func (v apiVariables) in(s Store) access.Config {
 func LoadAPI(environ []string) (access.Config, error) {
 	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
 	var r struct {
-		API   apiVariables `envPrefix:"API_"`
-		Place storeVariable
+		API     apiVariables `envPrefix:"API_"`
+		StoreAt storeVariable
 	}
 	l.Parse(&r)
-	return r.API.in(r.Place.Store), l.Err()
+	return r.API.in(r.StoreAt.Store), l.Err()
 }
 
 // LoadStore reads only the variable of the store.
 func LoadStore(environ []string) (Store, error) {
 	l := config.New(Prefix, access.Own(environ, Prefix, "STORE"))
 	var r struct {
-		API   apiVariables `envPrefix:"API_"` // not used, but known, so that they are no mistakes
-		Place storeVariable
+		API     apiVariables `envPrefix:"API_"` // not used, but known, so that they are no mistakes
+		StoreAt storeVariable
 	}
 	l.Parse(&r)
-	return r.Place.Store, l.Err()
+	return r.StoreAt.Store, l.Err()
 }
 
 // LoadLeaseLog reads only the variables of the hook leaselog.

@@ -37,7 +37,7 @@ func carriedFields[T any](of func(*T) *carriedDoc) []field[T] {
 		{"always-send", "list of option names or codes", "options that are sent to these clients, " +
 			"where they are configured, also if they do not ask for them",
 			func(r *reader, v *value, c *carriedDoc) { r.alwaysSend(v, &c.options) }},
-		{"no-options", "list of option names or codes", "options that these clients do not get from places that go " +
+		{"no-options", "list of option names or codes", "options that these clients do not get from parts that go " +
 			"after this one", func(r *reader, v *value, c *carriedDoc) { r.noOptions(v, &c.options, !c.late) }},
 		times[0], times[1], times[2],
 		{"next-server", "IPv4 address", "address of their boot server (siaddr)",
@@ -103,7 +103,7 @@ func (r *reader) complete(c *carriedDoc) {
 	r.completeTimes(t, c.timesAt)
 }
 
-// checkRemoved reports options that one place both configures and takes away.
+// checkRemoved reports options that one part of the document both configures and takes away.
 func (r *reader) checkRemoved(o *optionsDoc) {
 	for code, at := range o.removed {
 		if o.Has(code) || slices.ContainsFunc(o.computed, func(c computedDoc) bool { return c.code == code }) {

@@ -180,7 +180,7 @@ func (r *reader) test(v *value, scope *expression.Scope) *expression.Test {
 	return test
 }
 
-// inside reports a mistake in an expression, at its place in the document.
+// inside reports a mistake in an expression, at its position in the document.
 func (r *reader) inside(v *value, err error) {
 	if e, ok := errors.AsType[*expression.Error](err); ok {
 		r.FailInside(v, e.Offset, e.Problem)

@@ -101,7 +101,7 @@ type raw struct {
 	OfferHold     config.Seconds `env:"OFFER_HOLD" envDefault:"60s" kind:"a duration such as 90s, 1h or 7d" desc:"how long an offered address is held for its client"`
 	DeclineTime   config.Seconds `env:"DECLINE_TIME" envDefault:"24h" kind:"a duration such as 90s, 1h or 7d" desc:"how long an address that a client declined is kept back"`
 
-	Place storeVariable
+	StoreAt storeVariable
 
 	Recovery bool `env:"RECOVERY" envDefault:"false" desc:"after an old backup was restored: for one lease time from the start, give no client an address that is new to it; unset it again"`
 
@@ -162,9 +162,9 @@ func Load(environ []string) (Config, error) {
 		IPCKeys:       r.IPCKeys,
 		IPCOldPeers:   r.IPCOldPeers,
 		PeerServerIDs: r.PeerServerIDs,
-		Store:         r.Place.Store,
+		Store:         r.StoreAt.Store,
 		Recovery:      r.Recovery,
-		API:           r.API.in(r.Place.Store),
+		API:           r.API.in(r.StoreAt.Store),
 		Hooks:         run,
 		defaults: Defaults{
 			ServerID:      r.ServerID,

@@ -29,15 +29,15 @@ func (p Peer) Addr() netip.Addr {
 	return a
 }
 
-// place returns host:port.
-func (p Peer) place() string { return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))) }
+// address returns host:port.
+func (p Peer) address() string { return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))) }
 
 // loopback reports whether datagrams of the peer come from this host.
 func (p Peer) loopback() bool { return p.Host == "localhost" || p.Addr().IsLoopback() }
 
 // String is the peer as it is written in the environment.
 func (p Peer) String() string {
-	s := p.place()
+	s := p.address()
 	if p.Name != s {
 		s = p.Name + "@" + s
 	}
@@ -78,7 +78,7 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	}
 	peer := Peer{Name: name, Host: host, Port: uint16(number), Kea: kea}
 	if !named {
-		peer.Name = peer.place()
+		peer.Name = peer.address()
 	}
 	if name := peer.Name; name == "" || len(name) > octets.Max || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
 		return fmt.Errorf("%q has no usable name before its @", text)
@@ -112,15 +112,15 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	for i, p := range c.IPCPeers {
 		for _, other := range c.IPCPeers[:i] {
 			switch {
-			case other.place() == p.place():
-				l.Mistake("IPC_PEERS", p.place()+" is listed twice", "remove one of them")
+			case other.address() == p.address():
+				l.Mistake("IPC_PEERS", p.address()+" is listed twice", "remove one of them")
 			case other.Name == p.Name:
 				l.Mistake("IPC_PEERS", "two peers have the name "+p.Name, "names must differ")
 			}
 		}
 		if listen, a := c.IPCListen.Addr(), p.Addr(); a.IsValid() && listen.IsValid() &&
 			listen != netip.IPv6Unspecified() && listen.Unmap().Is4() != a.Is4() {
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.place(),
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s cannot be reached from %v, where IPC_LISTEN binds", p.address(),
 				c.IPCListen), "give both the same address family")
 		}
 	}
@@ -137,11 +137,11 @@ func (c *Config) checkIPC(l *config.Loader, insecure bool) {
 	for _, p := range c.IPCPeers {
 		switch remote := !p.loopback(); {
 		case remote && p.Kea && keys:
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is a Kea on another host, and Kea knows no keys", p.place()),
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is a Kea on another host, and Kea knows no keys", p.address()),
 				"keep it on the loopback interface, or set "+Prefix+"IPC_INSECURE=true if the network between is "+
 					"yours alone")
 		case remote && !keys:
-			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is on another host and nothing authenticates it", p.place()), remedy)
+			l.Mistake("IPC_PEERS", fmt.Sprintf("%s is on another host and nothing authenticates it", p.address()), remedy)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (r *reader) guard(m *matchDoc, scope *expression.Scope, classes *expression
 	case classes.UsesKnown(number):
 		r.Fail(m.classAt, "the class %s depends on whether the client has a reservation, "+
 			"which is known only when there is a subnet", m.Class)
-	case m.TrustInner && !m.ClaimsPlace():
+	case m.TrustInner && !m.ClaimsOrigin():
 		r.Fail(m.at,
 			"trust-inner needs a key that says where the query comes from: whoever is in a class says so himself")
 	default:

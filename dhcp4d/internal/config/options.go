@@ -11,7 +11,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// optionsDoc is the options of one place of the document.
+// optionsDoc is the options of one part of the document.
 type optionsDoc struct {
 	option.Builder
 	routing
@@ -53,7 +53,7 @@ func (r *reader) computes(at, expr *value, into *optionsDoc) {
 	}
 }
 
-// set compiles the options of one place. Their expressions may ask for the classes of a scope.
+// set compiles the options of one part. Their expressions may ask for the classes of a scope.
 func (r *reader) set(o *optionsDoc, scope *expression.Scope) *option.Set {
 	for _, c := range o.computed {
 		if v := r.valueOf(c.at, scope); v != nil {
@@ -93,7 +93,7 @@ func (r *reader) valueOf(v *value, scope *expression.Scope) *expression.Value {
 	return compiled
 }
 
-// remove notes that clients do not get an option of places that go after this one.
+// remove notes that clients do not get an option of parts that go after this one.
 func (o *optionsDoc) remove(code byte, at *value) {
 	o.Remove(code)
 	if o.removed == nil {
@@ -126,7 +126,7 @@ func (r *reader) putOption(at *value, into *optionsDoc, code byte, wire []byte) 
 	}
 }
 
-// routing is what a place of the document configures about default routes.
+// routing is what a part of the document configures about default routes.
 type routing struct {
 	routers   bool   // option 3
 	classless bool   // option 121

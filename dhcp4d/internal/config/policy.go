@@ -25,7 +25,7 @@ type level struct {
 	flex    *expression.Value // compiled
 	limitAt *value            // what the limit counts by
 
-	// Places of the keys, for checks that compare several values.
+	// The values of keys, for checks that compare several of them.
 	leaseAt, timersAt, serverAt *value
 }
 
@@ -116,7 +116,7 @@ func levelFields() []field[level] {
 			}},
 		{"always-send", "list of option names or codes", "options that are sent, where they are configured, " +
 			"also to clients that do not ask for them", func(r *reader, v *value, l *level) { r.alwaysSend(v, &l.options) }},
-		{"no-options", "list of option names or codes", "options that clients do not get from places that go after " +
+		{"no-options", "list of option names or codes", "options that clients do not get from parts that go after " +
 			"this one, such as the document's top", func(r *reader, v *value, l *level) {
 			r.noOptions(v, &l.options, true)
 		}},
@@ -200,7 +200,7 @@ func (r *reader) alwaysSend(v *value, into *optionsDoc) {
 	}
 }
 
-// timesFields returns the keys of lease times. Of returns the times, and where the place of a key
+// timesFields returns the keys of lease times. Of returns the times, and where the value of a key
 // is kept.
 func timesFields[T any](of func(*T) (times *lease.Times, at **value)) []field[T] {
 	read := func(which func(*lease.Times) *uint32) func(r *reader, v *value, into *T) {
@@ -220,7 +220,7 @@ func timesFields[T any](of func(*T) (times *lease.Times, at **value)) []field[T]
 	}
 }
 
-// completeTimes sets the bounds that are not given, and checks them. At is the place of a key, nil
+// completeTimes sets the bounds that are not given, and checks them. At is the value of a key, nil
 // if none is given here.
 func (r *reader) completeTimes(t *lease.Times, at *value) {
 	t.Min, t.Max = cmp.Or(t.Min, t.Default), cmp.Or(t.Max, t.Default)

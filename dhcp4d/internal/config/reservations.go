@@ -154,21 +154,21 @@ type reserver struct {
 	never  []netip.Addr
 	in     *interner
 	list   []network.Reservation
-	byAddr map[netip.Addr]int  // where each stands: see place
+	byAddr map[netip.Addr]int  // where each stands: see at
 	byKey  map[network.Key]int // likewise
 	top    *level
 	asked  []network.Class // classes that reservations name
 	file   int             // number of the file that is read; 0 is the document
 }
 
-// place returns one number for line and file of a reservation, for reports of mistakes.
-func (r *reserver) place(line int) int { return line<<8 | r.file }
+// at returns one number for line and file of a reservation, for reports of mistakes.
+func (r *reserver) at(line int) int { return line<<8 | r.file }
 
-func (r *reserver) said(place int) string {
-	if file := place & 0xff; file != 0 {
-		return fmt.Sprintf("line %d of its file", place>>8)
+func (r *reserver) said(at int) string {
+	if file := at & 0xff; file != 0 {
+		return fmt.Sprintf("line %d of its file", at>>8)
 	}
-	return fmt.Sprintf("line %d", place>>8)
+	return fmt.Sprintf("line %d", at>>8)
 }
 
 // compileReservations checks and compiles the reservations of a subnet.
@@ -303,10 +303,10 @@ func (r *reserver) claim(d *reservationDoc, clients []network.Key) bool {
 			r.Fail(d.at, "the same client or attachment point has a reservation already in %s", r.said(at))
 			return false
 		}
-		r.byKey[key] = r.place(d.at.Line)
+		r.byKey[key] = r.at(d.at.Line)
 	}
 	if d.addrAt != nil {
-		r.byAddr[d.addr] = r.place(d.at.Line)
+		r.byAddr[d.addr] = r.at(d.at.Line)
 	}
 	return true
 }

@@ -24,7 +24,7 @@ func (c *Core) CatchUp(to *event.CatchUp) {
 		return (b.State == lease.Bound || b.State == lease.Declined) && b.Expires >= since && b.Expires < now
 	}
 	var found lease.Batch
-	for from, more := leases.Place(0), true; more; more = from != 0 {
+	for from, more := leases.ScanPosition(0), true; more; more = from != 0 {
 		var err error
 		from, err = c.book.Scan(from, func(b *lease.Binding) bool { return changed(b) || ended(b) }, &found)
 		if err != nil { // the store was loaded anew

@@ -62,7 +62,7 @@ type Core struct {
 	storeMetrics *commit.Metrics
 	book         *leases.Book
 	settings     atomic.Pointer[server.Settings]
-	place        string // the store's URL
+	url          string // the store's URL
 	most         int    // subnets that the metrics tell apart
 	recovery     bool
 	started      lease.Time
@@ -73,7 +73,7 @@ type Core struct {
 // Open opens the store and loads the book from it, once the clock is right. Until then it waits, at
 // most until ctx ends. Close must follow.
 func Open(ctx context.Context, o Options) (_ *Core, err error) {
-	c := &Core{rt: o.Runtime, clock: o.Clock, place: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
+	c := &Core{rt: o.Runtime, clock: o.Clock, url: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
 	o.Store.Log, o.Store.Now, o.Store.Clock = o.Runtime.Log.With("package", "store"), o.Clock.Now, o.Clock
 	o.Store.Made = func(dir string) { logMade(c.rt.Log, dir) }
 	if c.store, err = c.openStore(ctx, o.Store); err != nil {

@@ -60,7 +60,7 @@ const storeEvery = time.Second
 
 // openStore opens the store. It waits for a database that cannot be reached.
 func (c *Core) openStore(ctx context.Context, o engine.Options) (store.Store, error) {
-	disk, err := engine.Open(c.place, o)
+	disk, err := engine.Open(c.url, o)
 	if err == nil || !engine.MayPass(err) {
 		return disk, err
 	}
@@ -76,7 +76,7 @@ func (c *Core) openStore(ctx context.Context, o engine.Options) (store.Store, er
 			return nil, ctx.Err()
 		case <-time.After(storeEvery):
 		}
-		if disk, err = engine.Open(c.place, o); err == nil {
+		if disk, err = engine.Open(c.url, o); err == nil {
 			open.Met()
 			c.rt.Log.Info("the lease store is open")
 			return disk, nil
@@ -98,7 +98,7 @@ func (c *Core) load(ctx context.Context) error {
 		found, err := c.book.Load(c.store)
 		if err == nil {
 			c.storeMetrics.Loaded(found.Took)
-			logLoaded(c.rt.Log, c.book.Holdings(), c.place, found)
+			logLoaded(c.rt.Log, c.book.Holdings(), c.url, found)
 		}
 		return err
 	})
@@ -112,8 +112,8 @@ func logMade(log *slog.Logger, dir string) {
 }
 
 // logLoaded logs how many leases of which subnets were loaded, and from where.
-func logLoaded(log *slog.Logger, h leases.Holdings, place string, found store.Loaded) {
-	log.Info("leases loaded", "store", place, "bound", h.Bound, "declined", h.Declined, "former", h.Former,
+func logLoaded(log *slog.Logger, h leases.Holdings, url string, found store.Loaded) {
+	log.Info("leases loaded", "store", url, "bound", h.Bound, "declined", h.Declined, "former", h.Former,
 		"bound_by_subnet", h.BySubnet, "took", found.Took)
 }
 

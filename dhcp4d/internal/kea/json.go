@@ -10,7 +10,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/budget"
 )
 
-// Position is a place in a file. Lines and columns count from 1, columns in octets.
+// Position is where something is in a file. Lines and columns count from 1, columns in octets.
 type Position struct {
 	File         string
 	Line, Column int
@@ -262,10 +262,10 @@ func (p *parser) include() {
 	p.open(name)
 }
 
-// value reads a value. The place is a value that says where it will be.
-func (p *parser) value(place value, depth int) *value {
+// value reads a value. At says in which value it is, and where there.
+func (p *parser) value(at value, depth int) *value {
 	p.blank()
-	v := &place
+	v := &at
 	v.at = p.position()
 	if depth > maxDepth {
 		p.fail("more than %d objects and lists are inside each other", maxDepth)

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// optionList is what a place gives of options.
+// optionList is what a scope gives of options.
 type optionList struct {
 	all    []optionValue
 	always []string // keys
@@ -39,7 +39,7 @@ func (o *optionList) has(code byte) bool {
 
 func (o *optionList) isSet() bool { return len(o.all) > 0 || len(o.no) > 0 || len(o.always) > 0 }
 
-// under adds what a place below has and this one has not.
+// under adds what a scope below has and this one has not.
 func (o *optionList) under(below *optionList) {
 	for _, v := range below.all {
 		if !o.has(v.code) {
@@ -95,7 +95,7 @@ func (c *converter) noTagged(o *optionList) *optionList {
 	return o
 }
 
-// given is one option-data of a place.
+// given is one option-data of a scope.
 type given struct {
 	at        *value
 	space     string
@@ -126,10 +126,10 @@ func (c *converter) options(v *value, defs *definitions) *optionList {
 		switch {
 		case g.space != dhcp4Space:
 		case len(g.classes) == 0:
-			c.place(o, g, spaces, vendor)
+			c.putOption(o, g, spaces, vendor)
 		default:
 			only := &optionList{}
-			if c.place(only, g, spaces, vendor); len(only.all) == 1 {
+			if c.putOption(only, g, spaces, vendor); len(only.all) == 1 {
 				o.tagged = append(o.tagged, tagged{g.classes, only})
 			}
 		}
@@ -230,8 +230,8 @@ func (c *converter) complete(g *given, spaces map[string][]*given, depth int) []
 	return wire
 }
 
-// place puts an option into a list.
-func (c *converter) place(o *optionList, g *given, spaces map[string][]*given, vendor bool) {
+// putOption adds an option into a list.
+func (c *converter) putOption(o *optionList, g *given, spaces map[string][]*given, vendor bool) {
 	code := byte(g.code)
 	switch {
 	case g.not:
@@ -298,7 +298,7 @@ func (c *converter) vendors(o *optionList, all []*given, spaces map[string][]*gi
 			}
 			sub.used = true
 			if sub.not || len(subs)+2+len(sub.wire) > 255 {
-				c.left(sub.at, "option 125 has no place for it")
+				c.left(sub.at, "option 125 has no field for it")
 				continue
 			}
 			always = always || sub.sent
@@ -329,7 +329,7 @@ func (c *converter) vendors(o *optionList, all []*given, spaces map[string][]*gi
 	}
 }
 
-// writeOptions writes what a place gives of options.
+// writeOptions writes what a scope gives of options.
 func (c *converter) writeOptions(m *yaml.Node, o *optionList) {
 	if o.server != nil {
 		c.put(m, o.server.key, o.server.node, o.server.from)

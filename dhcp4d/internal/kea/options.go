@@ -192,7 +192,7 @@ func standardDefinitions() (all []*definition) {
 	return all
 }
 
-// definitions are those that hold at a place: its own before those around it.
+// definitions are those that hold in a scope: its own before those around it.
 type definitions struct {
 	own    map[definitionKey]*definition
 	around *definitions

@@ -180,12 +180,12 @@ func (c *converter) globalReservations(d *value) {
 	if len(all) == 0 {
 		return
 	}
-	places := make([]*place, len(c.subnets.Content))
-	byPrefix := map[netip.Prefix][]*place{}
+	targets := make([]*target, len(c.subnets.Content))
+	byPrefix := map[netip.Prefix][]*target{}
 	for i, s := range c.subnets.Content {
-		places[i] = &place{subnet: s, number: i}
+		targets[i] = &target{subnet: s, number: i}
 		if p, err := netip.ParsePrefix(child(s, "subnet").Value); err == nil {
-			byPrefix[p] = append(byPrefix[p], places[i])
+			byPrefix[p] = append(byPrefix[p], targets[i])
 		}
 	}
 	copies := 0 // of reservations that are written into every subnet
@@ -194,12 +194,12 @@ func (c *converter) globalReservations(d *value) {
 			c.left(r, "Kea looks for reservations at the top only with reservations-global, which is not set")
 			continue
 		}
-		within := places
+		within := targets
 		if !noAddress(r) {
 			within = around(byPrefix, content(r.get("ip-address")))
-		} else if copies += len(places); copies > maxCopies {
+		} else if copies += len(targets); copies > maxCopies {
 			c.left(r, "it has no address, so it would stand in each of the %d subnets, and all such reservations "+
-				"together more than %d times; put it into the subnets where its client is", len(places), maxCopies)
+				"together more than %d times; put it into the subnets where its client is", len(targets), maxCopies)
 			continue
 		}
 		c.globalReservation(r, within)
@@ -210,16 +210,16 @@ func (c *converter) globalReservations(d *value) {
 // is written into every subnet, so a short configuration could make a huge document.
 const maxCopies = 10_000
 
-// place is a subnet of the document, where reservations of the top are written.
-type place struct {
+// target is a subnet of the document, into which reservations of the top are written.
+type target struct {
 	subnet *yaml.Node
 	number int
 	all    *yaml.Node         // its reservations
 	known  map[[2]string]bool // their clients
 }
 
-// around returns the places that an address lies in, in the order of the document.
-func around(byPrefix map[netip.Prefix][]*place, address string) (within []*place) {
+// around returns the targets that an address lies in, in the order of the document.
+func around(byPrefix map[netip.Prefix][]*target, address string) (within []*target) {
 	a, err := netip.ParseAddr(address)
 	if err != nil || !a.Is4() {
 		return nil
@@ -228,36 +228,36 @@ func around(byPrefix map[netip.Prefix][]*place, address string) (within []*place
 		p, _ := a.Prefix(bits) // of an IPv4 address
 		within = append(within, byPrefix[p]...)
 	}
-	slices.SortFunc(within, func(a, b *place) int { return a.number - b.number })
+	slices.SortFunc(within, func(a, b *target) int { return a.number - b.number })
 	return within
 }
 
 // add adds a reservation. If it has no address, the client's own of the subnet goes before.
-func (p *place) add(c *converter, r *value, m *yaml.Node) {
-	if p.all == nil {
-		if p.all = child(p.subnet, "reservations"); p.all == nil {
-			p.all = &yaml.Node{Kind: yaml.SequenceNode}
-			c.put(p.subnet, "reservations", p.all, nil)
+func (t *target) add(c *converter, r *value, m *yaml.Node) {
+	if t.all == nil {
+		if t.all = child(t.subnet, "reservations"); t.all == nil {
+			t.all = &yaml.Node{Kind: yaml.SequenceNode}
+			c.put(t.subnet, "reservations", t.all, nil)
 		}
-		p.known = map[[2]string]bool{}
-		for _, n := range p.all.Content {
-			p.known[clientOf(n)] = true
+		t.known = map[[2]string]bool{}
+		for _, n := range t.all.Content {
+			t.known[clientOf(n)] = true
 		}
 	}
-	if noAddress(r) && p.known[clientOf(m)] {
+	if noAddress(r) && t.known[clientOf(m)] {
 		return
 	}
-	p.known[clientOf(m)] = true
+	t.known[clientOf(m)] = true
 	twin := copied(m)
 	c.origin[twin] = r
-	p.all.Content = append(p.all.Content, twin)
+	t.all.Content = append(t.all.Content, twin)
 }
 
 // clientOf returns who a reservation is for, as it is written.
 func clientOf(m *yaml.Node) [2]string { return [2]string{m.Content[0].Value, m.Content[1].Value} }
 
 // globalReservation writes a reservation of the top into the subnets that it is for.
-func (c *converter) globalReservation(r *value, within []*place) {
+func (c *converter) globalReservation(r *value, within []*target) {
 	if len(within) == 0 {
 		c.left(r, "%s is in no subnet", content(r.get("ip-address")))
 		return

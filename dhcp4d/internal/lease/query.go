@@ -96,7 +96,7 @@ type Policy struct {
 }
 
 // Moves is the policy for a client identifier that appears at another attachment point than its
-// lease. Anyone who knows the identifier of a client can send it from another place.
+// lease. Anyone who knows the identifier of a client can send it from anywhere.
 type Moves uint8
 
 // The policies. With MoveWhenSilent, the lease follows only if its client has not renewed it by T2:

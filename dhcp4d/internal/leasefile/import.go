@@ -73,7 +73,7 @@ type Report struct {
 	Examples [reasons][]Example
 }
 
-func (p *Report) add(r Reason, where place, what string) {
+func (p *Report) add(r Reason, where origin, what string) {
 	p.Counts[r]++
 	if len(p.Examples[r]) < examples {
 		p.Examples[r] = append(p.Examples[r], Example{fmt.Sprintf("%s line %d", p.Files[where.file], where.line), what})
@@ -95,12 +95,12 @@ type ImportOptions struct {
 	Progress func(step string, done, all int)
 }
 
-// place is where something was read.
-type place struct{ file, line int }
+// origin is where something was read.
+type origin struct{ file, line int }
 
 // found is the last word of the files about an address.
 type found struct {
-	place
+	origin
 	binding lease.Binding
 	keaID   uint32
 	skip    Reason
@@ -136,7 +136,7 @@ func Import(files []string, s store.Store, o ImportOptions) (*Report, error) {
 			return &m.report, err
 		}
 	}
-	m.placeAll()
+	m.findSubnets()
 	if err := m.compare(s); err != nil {
 		return &m.report, err
 	}
@@ -202,7 +202,7 @@ func (m *importer) kea(r io.Reader) error {
 			m.report.add(Malformed, at, err.Error())
 			return nil
 		}
-		f := &found{place: at, keaID: l.SubnetID}
+		f := &found{origin: at, keaID: l.SubnetID}
 		switch {
 		case l.State == keaGone:
 			f.binding.Addr, f.skip, f.skipped = l.Address, Deleted, true
@@ -224,7 +224,7 @@ func (m *importer) kea(r io.Reader) error {
 // takeOwn takes everything: former leases too, so that clients can have their addresses again.
 func (m *importer) takeOwn(line int, l *Lease, err error) error {
 	at := m.line(line)
-	f := &found{place: at, keaID: l.Subnet}
+	f := &found{origin: at, keaID: l.Subnet}
 	if err == nil {
 		f.binding, err = l.Binding()
 	}
@@ -237,19 +237,19 @@ func (m *importer) takeOwn(line int, l *Lease, err error) error {
 }
 
 // line counts a line of the file at hand.
-func (m *importer) line(line int) place {
+func (m *importer) line(line int) origin {
 	m.report.Lines++
 	if m.report.Lines%readStep == 0 {
 		m.Progress("read", m.report.Lines, 0)
 	}
-	return place{len(m.report.Files) - 1, line}
+	return origin{len(m.report.Files) - 1, line}
 }
 
 // take makes f the last word about its identity.
 func (m *importer) take(f *found) {
 	id := f.binding.ID
 	if old := m.last[id]; old != nil {
-		m.report.add(Overridden, old.place, id.Addr.String())
+		m.report.add(Overridden, old.origin, id.Addr.String())
 		*old = *f
 		return
 	}
@@ -257,8 +257,8 @@ func (m *importer) take(f *found) {
 	m.order = append(m.order, f)
 }
 
-// placeAll finds the subnet of each lease.
-func (m *importer) placeAll() {
+// findSubnets finds the subnet of each lease.
+func (m *importer) findSubnets() {
 	reserved := map[netip.Addr]bool{}
 	for i := range m.Subnets.All {
 		for _, r := range m.Subnets.All[i].Reservations.All() {
@@ -284,14 +284,14 @@ func (m *importer) placeAll() {
 		// A clock that was ahead must not make ours look as if it were behind.
 		b.Start, b.Changed = min(b.Start, m.now), min(b.Changed, m.now)
 		if sub.PoolOf(b.Addr) < 0 && !reserved[b.Addr] {
-			m.report.add(Outside, f.place, b.Addr.String())
+			m.report.add(Outside, f.origin, b.Addr.String())
 		}
 	}
 }
 
 func (m *importer) skip(f *found, r Reason) {
 	f.skipped = true
-	m.report.add(r, f.place, f.binding.Addr.String())
+	m.report.add(r, f.origin, f.binding.Addr.String())
 }
 
 // owner is a client in a subnet.

@@ -104,13 +104,13 @@ func isKeaHeader(line string) bool {
 	return strings.HasPrefix(line, "address,hwaddr,")
 }
 
-// keaColumns are the places of the fields, -1 where the file has none.
+// keaColumns are the columns of the fields, -1 where the file has none.
 type keaColumns struct{ address, hwaddr, clientID, lifetime, expire, subnet, state, count int }
 
 func parseKeaHeader(line string) (keaColumns, error) {
 	names := strings.Split(line, ",")
 	var missing []string
-	place := func(name string, required bool) int {
+	column := func(name string, required bool) int {
 		for i, n := range names {
 			if n == name {
 				return i
@@ -122,9 +122,9 @@ func parseKeaHeader(line string) (keaColumns, error) {
 		return -1
 	}
 	c := keaColumns{
-		address: place("address", true), hwaddr: place("hwaddr", true), clientID: place("client_id", true),
-		lifetime: place("valid_lifetime", true), expire: place("expire", true), subnet: place("subnet_id", true),
-		state: place("state", false), count: len(names),
+		address: column("address", true), hwaddr: column("hwaddr", true), clientID: column("client_id", true),
+		lifetime: column("valid_lifetime", true), expire: column("expire", true), subnet: column("subnet_id", true),
+		state: column("state", false), count: len(names),
 	}
 	if missing != nil {
 		return c, fmt.Errorf("is no lease file of kea-dhcp4: the header has no %s", strings.Join(missing, ", "))

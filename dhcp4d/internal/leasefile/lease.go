@@ -101,9 +101,9 @@ var kinds = [...]string{
 // String is the point in words.
 func (p *Point) String() string {
 	if p.CountedBy != "" {
-		place := *p
-		place.CountedBy = ""
-		return place.String() + ", counted by " + quoted(p.CountedBy)
+		point := *p
+		point.CountedBy = ""
+		return point.String() + ", counted by " + quoted(p.CountedBy)
 	}
 	switch {
 	case p.Kind != kinds[attachment.Direct]:

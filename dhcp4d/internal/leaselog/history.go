@@ -86,11 +86,11 @@ func (l *line) same(o *line) bool {
 // Ways in which a [Tenure] ends, beside the events released, declined and expired.
 const (
 	Bound    = "bound"    // it has not ended
-	Moved    = "moved"    // the client goes on at another place, which the next tenure names
+	Moved    = "moved"    // the client goes on at another attachment point, which the next tenure names
 	Replaced = "replaced" // another client has the address; lines about the end are missing
 )
 
-// Tenure is a time in which one client had the address at one place.
+// Tenure is a time in which one client had the address at one attachment point.
 type Tenure struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to,omitzero"` // zero: never; in the future: unless the client renews it

@@ -28,7 +28,7 @@
 // Observers see the changes of one address in the order in which they happened, and none of them
 // before it is durable. Most changes have a record in a commit group. The end of a lease by time
 // has none, and the end of a lease that another one replaces is noted before the group is durable.
-// So the book keeps the endings, each with its place among the records, until a [Notifier] may
+// So the book keeps the endings, each with its position among the records, until a [Notifier] may
 // notify of them.
 package leases
 
@@ -74,7 +74,7 @@ type Book struct {
 	mu       sync.Mutex
 	table    *table.Table
 	settings *Settings   // what the table is laid out for
-	loads    uint32      // tables so far: a Place is in one of them only
+	loads    uint32      // tables so far: a ScanPosition is in one of them only
 	ended    endings     // of which no Notifier has notified
 	later    endings     // memory for those that stay
 	at       position    // where the next ending is
@@ -99,13 +99,13 @@ type ending struct {
 	stored uint64 // the commit group that has the record of the lease, 0 if it was loaded
 }
 
-// position is a place among the records of all commit groups: in front of a record of a group.
+// position is one among the records of all commit groups: in front of a record of a group.
 type position struct {
 	seq    uint64
 	record int
 }
 
-// inFrontOf reports whether the place is in front of a record of group seq.
+// inFrontOf reports whether the position is in front of a record of group seq.
 func (p position) inFrontOf(seq uint64, record int) bool {
 	return p.seq < seq || (p.seq == seq && p.record <= record)
 }

@@ -264,7 +264,7 @@ func TestLoadMakesTheBookFromTheStore(t *testing.T) {
 	if l := b.of(offer.Addr); l.State != lease.NoState {
 		t.Errorf("the lease that was not durable is %+v", l)
 	}
-	if _, err := b.Scan(Place(1<<32|1), func(*lease.Binding) bool { return true }, new(lease.Batch)); !errors.Is(err, ErrStale) {
+	if _, err := b.Scan(ScanPosition(1<<32|1), func(*lease.Binding) bool { return true }, new(lease.Batch)); !errors.Is(err, ErrStale) {
 		t.Errorf("a scan of the table before goes on with %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func NewGauges(b *Book, most int) prometheus.Collector {
 		book: b, most: most,
 		states: desc("leases", "Leases by subnet and state: offered, bound, declined (in quarantine) "+
 			"and former (expired or released, still known).", "subnet", "state"),
-		size: desc("pool_addresses", "Addresses that a pool has, by its place in the subnet's list.", "subnet",
+		size: desc("pool_addresses", "Addresses that a pool has, by its number in the subnet's list.", "subnet",
 			"pool"),
 		assigned: desc("pool_addresses_assigned", "Addresses of a pool that are offered, bound or declined.", "subnet",
 			"pool"),

@@ -14,8 +14,8 @@ import (
 // What people see of the book: the API, the page and the start of a hook read it here. All times
 // are the wall clock's.
 
-// Place is where a scan of the leases continues. 0 is the start and the end.
-type Place uint64
+// ScanPosition is where a scan of the leases continues. 0 is the start and the end.
+type ScanPosition uint64
 
 // ErrStale is the error of a scan that began in a table that was replaced since.
 var ErrStale = errors.New("the leases were loaded anew after this cursor was returned; start again without a cursor")
@@ -51,7 +51,7 @@ func Fuller(a, b *Usage) int {
 		cmp.Compare(a.Free, b.Free), cmp.Compare(a.ID, b.ID))
 }
 
-// How many places or subnets are looked at under one lock, which takes some 20 µs.
+// How many entries or subnets are looked at under one lock, which takes some 20 µs.
 const (
 	scanBatch   = 256
 	subnetBatch = 64
@@ -89,15 +89,15 @@ func (b *Book) Get(a netip.Addr, into *lease.Batch) {
 	})
 }
 
-// Scan copies the leases that match, out of scanBatch places, and returns where to continue, 0 at
-// the end. The error is ErrStale if the table was replaced after the place was returned. Scan may
-// sleep, see [lookFor].
-func (b *Book) Scan(from Place, match func(*lease.Binding) bool, into *lease.Batch) (next Place, err error) {
+// Scan copies the leases that match, out of scanBatch entries, and returns where to continue, 0 at
+// the end. The error is ErrStale if the table was replaced after the position was returned. Scan
+// may sleep, see [lookFor].
+func (b *Book) Scan(from ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (next ScanPosition, err error) {
 	b.looking.Lock()
 	defer b.looking.Unlock()
 	defer b.pause(time.Now())
 	b.between(func(t *table.Table) {
-		table := Place(b.loads) << 32
+		table := ScanPosition(b.loads) << 32
 		if from != 0 && from>>32<<32 != table {
 			err = ErrStale
 			return
@@ -111,7 +111,7 @@ func (b *Book) Scan(from Place, match func(*lease.Binding) bool, into *lease.Bat
 			}
 		})
 		if ref != 0 {
-			next = table | Place(ref)
+			next = table | ScanPosition(ref)
 		}
 	})
 	return next, err

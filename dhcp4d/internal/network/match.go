@@ -26,10 +26,10 @@ type Match struct {
 
 // Claims reports whether the entry has keys besides trust-inner. An entry without other keys claims
 // no query: it only lets trusted inner octets select its subnet.
-func (m *Match) Claims() bool { return m.ClaimsPlace() || m.Class != "" }
+func (m *Match) Claims() bool { return m.ClaimsOrigin() || m.Class != "" }
 
-// ClaimsPlace reports whether the entry has keys about the place that a query comes from.
-func (m *Match) ClaimsPlace() bool {
+// ClaimsOrigin reports whether the entry has keys about where a query comes from.
+func (m *Match) ClaimsOrigin() bool {
 	return m.Prefix.IsValid() || m.Interface != "" || m.InterfaceID != nil || m.RemoteID != nil ||
 		m.SubscriberID != nil || m.LinkAddress.IsValid() || m.Peer != ""
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// place is the position of a match entry, and its rank.
-type place struct {
+// candidate is a match entry that may claim a query: its position, and its rank.
+type candidate struct {
 	subnet, entry int32
 	rank          rank
 }
@@ -84,8 +84,8 @@ func rankOf(m *Match) rank {
 // lengths of prefixes in use, not on the number of entries. Entries with a class are tried one
 // after the other, as long as their rank may decide.
 type matcher struct {
-	link    bart.Table[place]
-	source  bart.Table[place]
+	link    bart.Table[candidate]
+	source  bart.Table[candidate]
 	shapes  []shape   // by descending rank
 	classes []guarded // likewise, those of one rank in the order of the document
 
@@ -97,19 +97,19 @@ type matcher struct {
 // guarded is an entry with a class.
 type guarded struct {
 	entry *Match
-	place place
+	candidate
 }
 
 type shape struct {
-	rank   rank
-	places map[string]place
+	rank    rank
+	entries map[string]candidate
 }
 
 func (m *matcher) empty() bool {
 	return len(m.shapes) == 0 && len(m.classes) == 0 && m.link.Size() == 0 && m.source.Size() == 0
 }
 
-func (m *matcher) add(entry *Match, at place) {
+func (m *matcher) add(entry *Match, at candidate) {
 	at.rank = rankOf(entry)
 	if entry.Class != "" {
 		m.classes = append(m.classes, guarded{entry, at})
@@ -127,7 +127,7 @@ func (m *matcher) add(entry *Match, at place) {
 	i := slices.IndexFunc(m.shapes, func(s shape) bool { return s.rank == at.rank })
 	if i < 0 {
 		i = len(m.shapes)
-		m.shapes = append(m.shapes, shape{at.rank, map[string]place{}})
+		m.shapes = append(m.shapes, shape{at.rank, map[string]candidate{}})
 	}
 	key := appendKey(nil, at.rank, &Facts{
 		LinkAddress:  entry.LinkAddress.Addr(),
@@ -138,32 +138,32 @@ func (m *matcher) add(entry *Match, at place) {
 		Interface:    []byte(entry.Interface),
 		Peer:         entry.Peer,
 	})
-	m.shapes[i].places[string(key)] = at
+	m.shapes[i].entries[string(key)] = at
 }
 
 func (m *matcher) sort() {
-	slices.SortStableFunc(m.classes, func(a, b guarded) int { return int(b.place.rank) - int(a.place.rank) })
+	slices.SortStableFunc(m.classes, func(a, b guarded) int { return int(b.candidate.rank) - int(a.candidate.rank) })
 	slices.SortFunc(m.shapes, func(a, b shape) int { return int(b.rank) - int(a.rank) })
 }
 
 // find returns the entry that decides. Its rank is 0 if none fits.
-func (m *matcher) find(f *Facts, scratch *[maxKey]byte) place {
+func (m *matcher) find(f *Facts, scratch *[maxKey]byte) candidate {
 	best := m.findPlain(f, scratch)
 	for i := range m.classes {
 		g := &m.classes[i]
-		if g.place.rank < best.rank {
+		if g.candidate.rank < best.rank {
 			break
 		}
-		if !(m.onLink && g.place.rank.aloneBy(f)) && misfit(g.entry, f) == "" {
-			return g.place
+		if !(m.onLink && g.candidate.rank.aloneBy(f)) && misfit(g.entry, f) == "" {
+			return g.candidate
 		}
 	}
 	return best
 }
 
 // findPlain is find among the entries without a class.
-func (m *matcher) findPlain(f *Facts, scratch *[maxKey]byte) place {
-	var best place
+func (m *matcher) findPlain(f *Facts, scratch *[maxKey]byte) candidate {
+	var best candidate
 	if f.LinkAddress.IsValid() {
 		best, _ = m.link.Lookup(f.LinkAddress)
 	}
@@ -179,7 +179,7 @@ func (m *matcher) findPlain(f *Facts, scratch *[maxKey]byte) place {
 		if !s.rank.answeredBy(have, f) || (m.onLink && s.rank.aloneBy(f)) {
 			continue
 		}
-		if at, ok := s.places[string(appendKey(scratch[:0], s.rank, f))]; ok {
+		if at, ok := s.entries[string(appendKey(scratch[:0], s.rank, f))]; ok {
 			return at
 		}
 	}

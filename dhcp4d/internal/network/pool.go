@@ -26,7 +26,7 @@ type Pool struct {
 // Range is a run of IPv4 addresses, both ends included.
 type Range struct{ First, Last netip.Addr }
 
-// poolRange is a range of the pool at a place in the list of a subnet.
+// poolRange is a range of the pool with a number in the list of a subnet.
 type poolRange struct {
 	Range
 	pool int32

@@ -69,7 +69,7 @@ const (
 	kindInterface  // interface-id with its length, and
 	kindRemote     // remote-id, as far as given
 	kindPoint      // any point
-	kindAgent      // any point that option 82 tells: link, circuit and remote-id in their places
+	kindAgent      // any point that option 82 tells: link, circuit and remote-id in this order
 	kindFlex       // the value of an expression
 	maxIdentityKey = 1 + 16 + 2 + 2*octets.Max + 2
 

@@ -9,7 +9,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/expression"
 )
 
-// Facts are what a query says about the place of its client. Zero values are absent facts. The
+// Facts are what a query says about where its client is. Zero values are absent facts. The
 // slices are only read.
 type Facts struct {
 	LinkSelection   netip.Addr // option 82 suboption 5 (RFC 3527)
@@ -97,7 +97,7 @@ func NewSelector(s *Subnets) *Selector {
 	for i := range s.All {
 		for j := range s.All[i].Match {
 			m := &s.All[i].Match[j]
-			at := place{subnet: int32(i), entry: int32(j)}
+			at := candidate{subnet: int32(i), entry: int32(j)}
 			if m.TrustInner {
 				sel.mark(&s.All[i], int32(i))
 			}

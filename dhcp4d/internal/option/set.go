@@ -24,7 +24,7 @@ type Set struct {
 	codes  Codes
 	always Codes    // sent to clients that do not ask for them, too
 	gone   Codes    // not there, whatever a set below says
-	ends   []uint32 // where the value at each place ends in data
+	ends   []uint32 // where the value at each index ends in data
 	data   []byte
 
 	computed Codes      // those of compute
@@ -32,7 +32,7 @@ type Set struct {
 }
 
 // Computed is the value of an option that an expression gives. Where it gives none, or one of a
-// length that the option cannot have, the option is as if the place did not say it.
+// length that the option cannot have, the option is as if it were not configured there.
 type Computed struct {
 	Code byte
 	// Unit is the length of the option, or with Several of its elements; 0 is any length.
@@ -90,15 +90,15 @@ func (s *Set) Lookup(code byte) ([]byte, bool) {
 	if s.codes[word]&bit == 0 {
 		return nil, false
 	}
-	place := bits.OnesCount64(s.codes[word] & (bit - 1))
+	index := bits.OnesCount64(s.codes[word] & (bit - 1))
 	for _, w := range s.codes[:word] {
-		place += bits.OnesCount64(w)
+		index += bits.OnesCount64(w)
 	}
 	start := uint32(0)
-	if place > 0 {
-		start = s.ends[place-1]
+	if index > 0 {
+		start = s.ends[index-1]
 	}
-	end := s.ends[place]
+	end := s.ends[index]
 	return s.data[start:end:end], true
 }
 

@@ -53,7 +53,7 @@ const fresh = time.Second
 type Leases interface {
 	Now() lease.Time
 	Get(a netip.Addr, into *lease.Batch)
-	Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (next leases.Place, err error)
+	Scan(from leases.ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (next leases.ScanPosition, err error)
 	Subnets() []leases.Usage
 	Subnet(a netip.Addr) (name string, ok bool)
 	SubnetNamed(name string) (id uint32, ok bool)
@@ -138,7 +138,7 @@ type overview struct {
 }
 
 type refusal struct {
-	Time, Client, Subnet, Place, Reason, Meaning string
+	Time, Client, Subnet, Source, Reason, Meaning string
 }
 
 func used(size, free uint32) string {
@@ -187,7 +187,7 @@ func (p *page) overview(r *http.Request) frame.Answer {
 func (p *page) refusal(r *refusals.Refusal, names map[uint32]string) refusal {
 	row := refusal{
 		Time: time.Unix(r.Time, 0).UTC().Format("15:04:05"), Client: string(octets.AppendHex(nil, r.HWAddr())),
-		Subnet: "none", Place: r.Source.String(), Reason: r.Why.Label(), Meaning: r.Why.Meaning(),
+		Subnet: "none", Source: r.Source.String(), Reason: r.Why.Label(), Meaning: r.Why.Meaning(),
 	}
 	if r.Why == drop.None {
 		row.Reason, row.Meaning = "NAK", r.Nak.String()
@@ -196,7 +196,7 @@ func (p *page) refusal(r *refusals.Refusal, names map[uint32]string) refusal {
 		row.Subnet = strings.TrimSpace(fmt.Sprintf("%d %s", r.Subnet, names[r.Subnet]))
 	}
 	if r.Link.IsValid() && !r.Link.IsUnspecified() {
-		row.Place += " behind " + r.Link.String()
+		row.Source += " behind " + r.Link.String()
 	}
 	return row
 }

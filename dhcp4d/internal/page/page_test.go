@@ -77,7 +77,7 @@ func (f *fake) Get(a netip.Addr, into *lease.Batch) {
 	}
 }
 
-func (f *fake) Scan(from leases.Place, match func(*lease.Binding) bool, into *lease.Batch) (leases.Place, error) {
+func (f *fake) Scan(from leases.ScanPosition, match func(*lease.Binding) bool, into *lease.Batch) (leases.ScanPosition, error) {
 	if f.stale && from > 0 {
 		return 0, leases.ErrStale
 	}
@@ -90,7 +90,7 @@ func (f *fake) Scan(from leases.Place, match func(*lease.Binding) bool, into *le
 	if end == f.n {
 		return 0, nil
 	}
-	return leases.Place(end), nil
+	return leases.ScanPosition(end), nil
 }
 func (f *fake) Subnets() []leases.Usage                { return f.subnets }
 func (f *fake) Subnet(netip.Addr) (string, bool)       { return "north", true }

@@ -30,7 +30,7 @@ type query struct {
 	interfaceID  []byte // or a Remote-Id without its enterprise number
 	unquoted     []byte // an Interface-Id in quotes, as the history has it
 	remoteID     []byte
-	place        netip.Prefix // IPv6: the source, or the link-address of the relay
+	ipv6         netip.Prefix // the source, or the link-address of the relay
 	prefix       netip.Prefix // IPv4
 	subnet       uint32
 	ofSubnet     bool // only the leases of a subnet
@@ -53,12 +53,12 @@ func (q *query) parse(text string) {
 		return
 	}
 	if a, err := netip.ParseAddr(q.text); err == nil {
-		q.place = netip.PrefixFrom(a.WithZone(""), 128)
+		q.ipv6 = netip.PrefixFrom(a.WithZone(""), 128)
 	} else if p, err := netip.ParsePrefix(q.text); err == nil {
-		q.place = p.Masked()
+		q.ipv6 = p.Masked()
 	}
-	if q.place.IsValid() {
-		sense("the IPv6 source or link-address %v", q.place)
+	if q.ipv6.IsValid() {
+		sense("the IPv6 source or link-address %v", q.ipv6)
 	}
 	if b, err := octets.ParseHWAddress(q.text); err == nil {
 		q.hwAddr = b
@@ -98,7 +98,7 @@ func (q *query) match(b *lease.Binding) bool {
 		q.hwAddr != nil && (begins(b.HWAddr, q.hwAddr) || (q.hwAddr[0] == b.HWType && begins(b.HWAddr, q.hwAddr[1:]))),
 		q.id != nil && len(b.Client) > 0 && b.Client[0] == lease.KeyIdentifier && hasID(b.Client[1:], q.id),
 		q.id != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.id) || b.HasRemoteID(q.id)),
-		q.place.IsValid() && (q.place.Contains(b.Source) || attachment.Behind(b.Point, q.place)),
+		q.ipv6.IsValid() && (q.ipv6.Contains(b.Source) || attachment.Behind(b.Point, q.ipv6)),
 		q.prefix.IsValid() && q.prefix.Contains(b.Addr),
 		q.interfaceID != nil && (attachment.Has(b.Point, attachment.InterfaceID, q.interfaceID) ||
 			bytes.Equal(identifier(b.Remote()), q.interfaceID)),
@@ -128,8 +128,8 @@ func hasID(client, typed []byte) bool {
 	return begins(client, typed) || (len(client) > iaid && client[0] == 255 && begins(client[iaid:], typed))
 }
 
-// find copies up to a page of leases from a place on, and returns where to go on, if there may be
-// more.
+// find copies up to a page of leases from a position on, and returns where to go on, if there may
+// be more.
 func (q *query) find(ctx context.Context, all Leases, at leases.Cursor,
 	into *lease.Batch) (next *leases.Cursor, err error) {
 	if q.address.IsValid() {
@@ -141,7 +141,7 @@ func (q *query) find(ctx context.Context, all Leases, at leases.Cursor,
 	var found lease.Batch
 	for {
 		found.Reset()
-		place, err := all.Scan(at.Place, q.match, &found)
+		next, err := all.Scan(at.Position, q.match, &found)
 		if err != nil {
 			return nil, err
 		}
@@ -154,9 +154,9 @@ func (q *query) find(ctx context.Context, all Leases, at leases.Cursor,
 			at.Skip += room
 			return &at, nil
 		}
-		at = leases.Cursor{Place: place}
+		at = leases.Cursor{Position: next}
 		switch {
-		case place == 0:
+		case next == 0:
 			return nil, nil
 		case len(into.Records) == perPage || ctx.Err() != nil:
 			return &at, nil

@@ -62,7 +62,7 @@ type Radius struct {
 	journal *journal // of told; nil: there is no accounting
 
 	mu       sync.Mutex
-	clients  map[string]*client // by place, hardware address and client identifier
+	clients  map[string]*client // by attachment point, hardware address and client identifier
 	sessions *sessions
 
 	asking, disconnecting complaints

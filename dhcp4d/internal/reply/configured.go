@@ -37,7 +37,7 @@ var governed = setOf(
 	dhcp4.OptEnd,
 )
 
-// filling is one try to place the configured options. An option goes into the first of the fields
+// filling is one try to write the configured options. An option goes into the first of the fields
 // options, file and sname that has room for it; the latter two may hold options where that helps.
 //
 // The reply is an argument of the methods, and not a field: a struct that holds octets of a Lookup
@@ -45,7 +45,7 @@ var governed = setOf(
 type filling struct {
 	dst      []byte
 	start    int // of the message in dst
-	first    int // of the options placed here
+	first    int // of the options written here
 	end      int // how far dst may grow
 	overload byte
 	file     int // octets used in file and sname
@@ -58,7 +58,7 @@ type filling struct {
 	fields    field        // the last that may be used
 	classless bool         // 121 is to be sent instead of 3 and 33
 	done      option.Codes // considered, whatever came of it
-	placed    option.Codes
+	written   option.Codes
 	leftOut   option.Codes
 }
 
@@ -95,7 +95,7 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 		_, classless = r.Options.Lookup(dhcp4.OptClasslessStaticRoute) // a computed one may have no value
 	}
 	f.fit(r, classless)
-	if classless && !f.placed.Has(dhcp4.OptClasslessStaticRoute) {
+	if classless && !f.written.Has(dhcp4.OptClasslessStaticRoute) {
 		f.fit(r, false) // without the routes the client needs 3 and 33 after all
 		f.leftOut.Add(dhcp4.OptClasslessStaticRoute)
 	}
@@ -103,9 +103,9 @@ func appendConfigured(dst []byte, start, spare int, q *dhcp4.Message, r *Reply) 
 	return f.dst
 }
 
-// fit places the options in the client's order. If there is no room for all, those that a host
+// fit writes the options in the client's order. If there is no room for all, those that a host
 // cannot do without come first, and then, in the client's order, those that fit (RFC 2131 section
-// 3.5). Overload is used if no option loses its place by it.
+// 3.5). Overload is used if no option is lost by it.
 func (f *filling) fit(r *Reply, classless bool) {
 	f.classless = classless
 	f.try(r, inOptions, nil)
@@ -116,9 +116,9 @@ func (f *filling) fit(r *Reply, classless bool) {
 	if f.leftOut.Empty() || !f.overloadable(r) || f.end-f.first < overloadLen {
 		return
 	}
-	plain := f.placed
+	plain := f.written
 	f.try(r, inSName, essential[:])
-	if f.overload == 0 || !holds(&f.placed, &plain) {
+	if f.overload == 0 || !holds(&f.written, &plain) {
 		f.try(r, inOptions, essential[:])
 	}
 }
@@ -134,7 +134,7 @@ func (f *filling) overloadable(r *Reply) bool {
 		!f.listed.Has(dhcp4.OptTFTPServerName) && !f.listed.Has(dhcp4.OptBootfileName)
 }
 
-// try places the options anew, in the fields up to last. It begins with the options in before.
+// try writes the options anew, in the fields up to last. It begins with the options in before.
 func (f *filling) try(r *Reply, last field, before []byte) {
 	f.reset()
 	f.fields = last
@@ -165,7 +165,7 @@ func (f *filling) try(r *Reply, last field, before []byte) {
 	}
 }
 
-// reset takes back what an earlier try has placed.
+// reset takes back what an earlier try has written.
 func (f *filling) reset() {
 	f.dst = f.dst[:f.first]
 	if f.overload != 0 {
@@ -173,10 +173,10 @@ func (f *filling) reset() {
 		clear(dhcp4.SNameOf(f.dst[f.start:]))
 	}
 	f.overload, f.file, f.sname = 0, 0, 0
-	f.done, f.placed, f.leftOut = option.Codes{}, option.Codes{}, option.Codes{}
+	f.done, f.written, f.leftOut = option.Codes{}, option.Codes{}, option.Codes{}
 }
 
-// take places an option if it is configured, not yet considered and fits.
+// take writes an option if it is configured, not yet considered and fits.
 func (f *filling) take(r *Reply, code byte) {
 	budget.Spend(1)
 	if f.done.Has(code) || governed.Has(code) {
@@ -200,17 +200,17 @@ func (f *filling) take(r *Reply, code byte) {
 	if code == dhcp4.OptRouter || code == dhcp4.OptClasslessStaticRoute || code == dhcp4.OptMSClasslessRoute {
 		f.take(r, dhcp4.OptSubnetMask) // without it a client knows no route (RFC 2132 section 3.3)
 	}
-	f.place(code, value)
+	f.write(code, value)
 }
 
-// place writes an option into the first field that has room for the whole of it.
-func (f *filling) place(code byte, value []byte) {
+// write writes an option into the first field that has room for the whole of it.
+func (f *filling) write(code byte, value []byte) {
 	n := dhcp4.OptionLen(len(value))
 	for at := inOptions; at <= f.fields; at++ {
 		if n > f.free(at) {
 			continue
 		}
-		f.placed.Add(code)
+		f.written.Add(code)
 		switch at {
 		case inOptions:
 			f.dst = dhcp4.AppendOption(f.dst, code, value)

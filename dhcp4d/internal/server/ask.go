@@ -162,7 +162,7 @@ func (s *Server) resume() []*keptQuery {
 	return w.left
 }
 
-// useAsker puts another asker in place, or none. What is parked asks anew, or asks no more.
+// useAsker puts another asker into effect, or none. What is parked asks anew, or asks no more.
 func (s *Server) useAsker(asker *asking.Asker) {
 	w := &s.questions
 	if w.lot == nil {

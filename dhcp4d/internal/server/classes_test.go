@@ -107,10 +107,10 @@ func TestD4_83WhatAClassGives(t *testing.T) {
 	}
 }
 
-// TestD4_83WhatPlacesGive: what a reservation says goes before what classes say, and that before
-// the pool, the subnet and the top. D4-90: an option that is taken away comes from no place
-// below.
-func TestD4_83WhatPlacesGive(t *testing.T) {
+// TestD4_83WhatPartsOfTheDocumentGive: what a reservation says goes before what classes say, and
+// that before the pool, the subnet and the top. D4-90: an option that is taken away comes from no
+// part below.
+func TestD4_83WhatPartsOfTheDocumentGive(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `
 options: {domain-name: top, host-name: top, root-path: top}

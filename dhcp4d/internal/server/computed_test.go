@@ -7,7 +7,8 @@ import (
 )
 
 // TestD4_94ValuesFromTheQuery: an expression gives the value of an option wherever one can stand.
-// Without a value, or with one of an impossible length, the place says nothing of the option.
+// Without a value, or with one of an impossible length, the option is as if it were not configured
+// there.
 func TestD4_94ValuesFromTheQuery(t *testing.T) {
 	b := newBench(t)
 	b.reload(t, `

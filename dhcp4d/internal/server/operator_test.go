@@ -172,12 +172,12 @@ func TestOperatorReadsWhileQueriesAreServed(t *testing.T) {
 	if next, err := b.book.Scan(0, all, &found); next != 0 || err != nil || len(found.Records) != 50 {
 		t.Fatalf("%d leases, then %v, %v", len(found.Records), next, err)
 	}
-	stale := leases.Place(1)<<32 | 7 // of the first table
+	stale := leases.ScanPosition(1)<<32 | 7 // of the first table
 	if _, err := b.book.Load(b.store); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.book.Scan(stale, all, &found); !errors.Is(err, leases.ErrStale) {
-		t.Errorf("a place in the table before: %v", err)
+		t.Errorf("a position in the table before: %v", err)
 	}
 	subnets := strings.Count(document, "- {id:")
 	var readers sync.WaitGroup

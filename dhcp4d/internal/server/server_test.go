@@ -106,7 +106,7 @@ func (f *failing) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	return f.Store.Commit(records)
 }
 
-// Check is called beside the commits. The test may put another Store in place meanwhile.
+// Check is called beside the commits. The test may set another Store meanwhile.
 func (f *failing) Check() error { return nil }
 
 func (f *failing) Reopen() error {

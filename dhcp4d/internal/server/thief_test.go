@@ -116,7 +116,7 @@ func (b *bench) server54(a netip.Addr) []byte {
 	return addrOption(dhcp4.OptServerIdentifier, b.server.Settings.Load().Leases.Policies[b.position(a)].ServerID.String())
 }
 
-// position is the place of the subnet of an address in the document in effect.
+// position is the index of the subnet of an address in the document in effect.
 func (b *bench) position(a netip.Addr) int {
 	return slices.IndexFunc([]string{"192.0.2.", "198.51.100.", "203.0.113.1", "203.0.113.2"}, func(p string) bool {
 		return strings.HasPrefix(a.String(), p)

@@ -142,7 +142,7 @@ func (x *index) remove(h, ref uint32) {
 		if r == 0 {
 			break
 		}
-		// The one at j may move to the hole if its own place is not between them.
+		// The one at j may move to the hole if its own slot is not between them.
 		if home := x.hash(r) & s.mask; (j-home)&s.mask >= (j-hole)&s.mask {
 			s.set(hole, r, tag)
 			hole = j

@@ -227,8 +227,8 @@ type Unrenewed struct {
 	NoPool   int // a subnet has it, but no pool does, and it is not reserved
 }
 
-// Unrenewed counts among n entries from a place on, and returns the place to continue at, like
-// Scan.
+// Unrenewed counts among n entries from a position on, and returns the position to continue at,
+// like Scan.
 func (t *Table) Unrenewed(from uint32, n int, into *Unrenewed) (next uint32) {
 	for ref := max(from, 1); ref < t.entries.used; ref++ {
 		if n--; n < 0 {

@@ -35,8 +35,8 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 		}
 		t.prefetched = append(t.prefetched, a)
 	}
-	// Each loop reads at the places that the loop before has found. The rounds of one loop do not
-	// depend on each other.
+	// Each loop reads at the addresses that the loop before has found. The rounds of one loop do
+	// not depend on each other.
 	sum := uint32(0)
 	for i := range t.prefetched {
 		a := &t.prefetched[i]

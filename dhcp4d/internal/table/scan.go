@@ -83,11 +83,11 @@ func (t *Table) OfClient(client []byte, from, n uint32, fn func(b *lease.Binding
 	return end
 }
 
-// Scan looks at n places, beginning at from (0 is the start), calls fn for the entries there, in no
-// particular order, and returns where to continue, 0 at the end. It may miss entries that are made
-// between two calls. No entry comes twice, unless it has ended and was made again. fn must not use
-// the table. b is valid during the call. An expired binding appears as bound with its end in the
-// past, as on disk.
+// Scan looks at n entries, beginning at from (0 is the start), calls fn for the entries there, in
+// no particular order, and returns where to continue, 0 at the end. It may miss entries that are
+// made between two calls. No entry comes twice, unless it has ended and was made again. fn must not
+// use the table. b is valid during the call. An expired binding appears as bound with its end in
+// the past, as on disk.
 func (t *Table) Scan(from uint32, n int, fn func(b *lease.Binding)) (next uint32) {
 	for ref := max(from, 1); ref < t.entries.used; ref++ {
 		if n--; n < 0 {

@@ -217,7 +217,7 @@ func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 	return refs[:n]
 }
 
-// apart reports whether an entry is in use at another place than that of v.
+// apart reports whether an entry is in use at another attachment point than that of v.
 func (t *Table) apart(v *view, e *entry) bool {
 	var a lease.Address
 	t.compare(v, e, &a)

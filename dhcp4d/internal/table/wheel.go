@@ -5,7 +5,7 @@ import "github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 // wheel finds the entries that are due. It is a ring of seconds. Each has a list of the entries
 // that end in that second, in this round or a later one. A round takes 18 hours, so the entry of a
 // longer lease is looked at once a round. A renewed binding stays in its list until its old end
-// comes, because moving it at each renewal would touch four more places in memory.
+// comes, because moving it at each renewal would touch four more lines of memory.
 type wheel struct {
 	heads   []uint32
 	now     uint32 // the first second whose list has not been walked to its end

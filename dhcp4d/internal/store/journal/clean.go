@@ -99,5 +99,5 @@ func (j *journal) move(b []byte, room int, s *segment) ([]byte, *segment, error)
 // counts reports whether a segment's nth record is the latest of its binding.
 func (j *journal) counts(record []byte, s *segment, nth int) bool {
 	return len(record) > store.KeyLen+1 && record[store.KeyLen+1] != byte(lease.NoState) &&
-		j.index.get(record) == place(s.number, nth)
+		j.index.get(record) == position(s.number, nth)
 }

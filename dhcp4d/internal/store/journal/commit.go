@@ -11,7 +11,7 @@ import (
 // account enters the next record of s into the index, where it replaces an earlier record of its
 // binding.
 func (j *journal) account(record []byte, s *segment) {
-	at := place(s.number, s.records)
+	at := position(s.number, s.records)
 	s.records++
 	s.octets += lengthLen + len(record)
 	var old uint32
@@ -29,7 +29,7 @@ func (j *journal) account(record []byte, s *segment) {
 	}
 }
 
-// segmentOf returns the segment of a place, nil if it is not in use any more. Numbers rise, mostly
+// segmentOf returns the segment of a position, nil if it is not in use any more. Numbers rise, mostly
 // by one.
 func (j *journal) segmentOf(at uint32) *segment {
 	number := uint16(at >> 16)

@@ -8,10 +8,10 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// An index has the place in a journal of each binding's latest record. An entry takes 8 octets of a
-// hash table that is at most seven eighths full. The index consists of shards. Each shard grows by
-// itself, so that no commit waits until a table of millions is rebuilt. The few bindings that share
-// an address by port sets are in a map.
+// An index has the position in a journal of each binding's latest record. An entry takes 8 octets
+// of a hash table that is at most seven eighths full. The index consists of shards. Each shard
+// grows by itself, so that no commit waits until a table of millions is rebuilt. The few bindings
+// that share an address by port sets are in a map.
 type index struct {
 	shards [shards]shard
 	spare  [32][]entry // memory for the next shards that grow, by the logarithm of their size
@@ -25,7 +25,7 @@ type shard struct {
 	used    int
 }
 
-// An entry is an address and a place. Place 0 is none.
+// An entry is an address and a position. Position 0 is none.
 type entry struct{ addr, at uint32 }
 
 const (
@@ -37,9 +37,9 @@ const (
 	together = 1024
 )
 
-// place returns the place of the nth record of a segment: the low half of the segment's number, and
-// nth.
-func place(segment uint32, nth int) uint32 { return segment<<16 | uint32(nth) }
+// position returns the place of the nth record of a segment: the low half of the segment's number,
+// and nth.
+func position(segment uint32, nth int) uint32 { return segment<<16 | uint32(nth) }
 
 // keyOf parses the key of a record: see appendKey.
 func keyOf(record []byte) (addr, ports uint32) {
@@ -130,7 +130,7 @@ func (x *index) put(record []byte, at uint32) (old uint32, had bool) {
 	return old, old != 0
 }
 
-// remove forgets a binding and returns the place that it had.
+// remove forgets a binding and returns the position that it had.
 func (x *index) remove(record []byte) (old uint32, had bool) {
 	addr, ports := keyOf(record)
 	if ports != 0 {

@@ -24,7 +24,7 @@ func Repair(dir string, o Options, accept bool) (store.Repaired, error) {
 type salvage struct {
 	j       *journal
 	batches []foundBatch // in the order of their numbers, from the first that is needed on
-	index   index        // the latest record of each binding, by place(file+1, nth)
+	index   index        // the latest record of each binding, by position(file+1, nth)
 	names   []string     // of the files
 	strange []string     // files that begin with a batch of another store
 	highest uint64       // the highest number of a batch that was written or acknowledged
@@ -168,7 +168,7 @@ func (s *salvage) sort() error {
 			if _, had := s.index.remove(record); had {
 				s.out.Leases--
 			}
-		} else if _, had := s.index.put(record, place(uint32(b.file+1), nth)); !had {
+		} else if _, had := s.index.put(record, position(uint32(b.file+1), nth)); !had {
 			s.out.Leases++
 		}
 		return nil
@@ -244,7 +244,7 @@ func (s *salvage) write() error {
 	}
 	var decoded lease.Binding
 	if err := s.each(func(b foundBatch, nth int, record []byte) error {
-		if s.index.get(record) != place(uint32(b.file+1), nth) {
+		if s.index.get(record) != position(uint32(b.file+1), nth) {
 			return nil
 		}
 		if err := store.Decode(&decoded, record[:store.KeyLen], record[store.KeyLen:]); err != nil {

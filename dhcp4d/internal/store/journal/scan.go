@@ -319,7 +319,7 @@ func (j *journal) each(fn func(*lease.Binding) error) error {
 }
 
 // lastBatch reads the last batch of a segment into b, which must have the room, and returns its
-// place in the segment.
+// position in the segment.
 func (j *journal) lastBatch(s *segment, b []byte) (at int, batch []byte, err error) {
 	content, err := readSegment(j.o.FS, j.dir, s, make([]byte, s.end))
 	if err != nil {

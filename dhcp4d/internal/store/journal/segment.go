@@ -41,7 +41,7 @@ func segmentNumber(name string) (number uint32, ok bool) {
 }
 
 // following returns the number of the next segment. It skips numbers whose low half is 0, because
-// place 0 is none.
+// position 0 is none.
 func following(number uint32) uint32 {
 	if number++; uint16(number) == 0 {
 		number++
