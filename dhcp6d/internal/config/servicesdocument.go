@@ -111,11 +111,11 @@ func (d *servicesDocument) conflicts(r *reader) {
 func (d *servicesDocument) priorities(r *reader, elsewhere func(code uint16) bool) {
 	wrong := map[string]bool{} // such as links[3
 	for _, m := range r.Mistakes {
-		place, _, _ := strings.Cut(m.Path, "]")
-		wrong[place] = true
+		entry, _, _ := strings.Cut(m.Path, "]")
+		wrong[entry] = true
 	}
 	for i, s := range d.List {
-		if place, _, _ := strings.Cut(d.at[i].Path(), "]"); wrong[place] {
+		if entry, _, _ := strings.Cut(d.at[i].Path(), "]"); wrong[entry] {
 			continue // it may be about what is missing
 		}
 		for _, m := range s.Priority {

@@ -185,13 +185,13 @@ func (r *rows) add(b *lease.Binding) {
 // again, up to settleWithin.
 func (p *Store) Commit(records []lease.Binding) ([]store.Refusal, error) {
 	if p.forgot.Load() {
-		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, store.ErrFailed, errForgotten)
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.url, store.ErrFailed, errForgotten)
 	}
 	p.group.fill(records)
 	refused, err := p.settle(records)
 	if err != nil {
 		drop(&p.conn)
-		return nil, fmt.Errorf("lease store %s: %w: %w", p.place, store.ErrFailed, err)
+		return nil, fmt.Errorf("lease store %s: %w: %w", p.url, store.ErrFailed, err)
 	}
 	p.records.Add(uint64(len(records) - len(refused)))
 	return refused, nil

@@ -77,7 +77,7 @@ func (p *Store) Foreign(again []lease.ID) ([]lease.Binding, error) {
 		err = p.readKeys(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lease store %s: reading what others have changed: %w", p.place, err)
+		return nil, fmt.Errorf("lease store %s: reading what others have changed: %w", p.url, err)
 	}
 	for _, at := range p.feed.read {
 		p.seen[at.writer] = at.wseq

@@ -63,7 +63,7 @@ func (p *Store) Heal(each func(take func(*lease.Binding) error) error) (restored
 		err = put()
 	}
 	if err != nil {
-		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.place, err)
+		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.url, err)
 	}
 	p.forgot.Store(false)
 	if p.MustRecover() { // it had to before, for another reason

@@ -64,7 +64,7 @@ import (
 
 // Store is a store in a PostgreSQL database.
 type Store struct {
-	place  string
+	url    string
 	config *pgx.ConnConfig
 	log    *slog.Logger
 	clock  *clock.Clock
@@ -164,7 +164,7 @@ func prepare(url string, log *slog.Logger, c *clock.Clock) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Store{place: url, config: config, log: log, clock: c, random: rand.Reader, closing: make(chan struct{})}
+	p := &Store{url: url, config: config, log: log, clock: c, random: rand.Reader, closing: make(chan struct{})}
 	if p.clock == nil {
 		machine, err := clock.NewMachine()
 		if err != nil {
@@ -195,7 +195,7 @@ const (
 func (p *Store) connect() (*pgx.Conn, error) {
 	c, err := database.Connect(context.Background(), p.config)
 	if err != nil {
-		return nil, fmt.Errorf("lease store %s: %w", p.place, err)
+		return nil, fmt.Errorf("lease store %s: %w", p.url, err)
 	}
 	return c, nil
 }
@@ -228,7 +228,7 @@ func (p *Store) join() error {
 		err = p.enter()
 	}
 	if err != nil {
-		return fmt.Errorf("lease store %s: %w", p.place, err)
+		return fmt.Errorf("lease store %s: %w", p.url, err)
 	}
 	return nil
 }
@@ -324,12 +324,12 @@ func newWriter(random io.Reader) int64 {
 // Load implements store.Store.
 func (p *Store) Load(fn func(*lease.Binding) error) (l store.Loaded, err error) {
 	if p.conn == nil {
-		return l, fmt.Errorf("lease store %s: %w", p.place, store.ErrFailed)
+		return l, fmt.Errorf("lease store %s: %w", p.url, store.ErrFailed)
 	}
 	began := time.Now()
 	// Foreign reads again what is committed from now on.
 	if err := p.readPositions(); err != nil {
-		return l, fmt.Errorf("lease store %s: %w", p.place, err)
+		return l, fmt.Errorf("lease store %s: %w", p.url, err)
 	}
 	err = loadRows(context.Background(), p.conn, func(b *lease.Binding) error {
 		l.Count(b)
@@ -337,7 +337,7 @@ func (p *Store) Load(fn func(*lease.Binding) error) (l store.Loaded, err error) 
 	})
 	l.Took = time.Since(began)
 	if err != nil {
-		return l, fmt.Errorf("lease store %s: %w", p.place, err)
+		return l, fmt.Errorf("lease store %s: %w", p.url, err)
 	}
 	return l, nil
 }
@@ -347,9 +347,9 @@ func (p *Store) Load(fn func(*lease.Binding) error) (l store.Loaded, err error) 
 func (p *Store) Check() error {
 	switch {
 	case p.behind.Load():
-		return fmt.Errorf("lease store %s: %w", p.place, errBehind)
+		return fmt.Errorf("lease store %s: %w", p.url, errBehind)
 	case p.forgot.Load():
-		return fmt.Errorf("lease store %s: %w", p.place, errForgotten)
+		return fmt.Errorf("lease store %s: %w", p.url, errForgotten)
 	}
 	p.side.Lock()
 	defer p.side.Unlock()
@@ -365,7 +365,7 @@ func (p *Store) Check() error {
 		p.countStandbys()
 		return nil
 	case errors.Is(err, errLost), time.Since(p.side.seen) > settleWithin:
-		return fmt.Errorf("lease store %s: %w", p.place, err)
+		return fmt.Errorf("lease store %s: %w", p.url, err)
 	}
 	return nil // the database does not answer for a moment; commits wait for it
 }
@@ -426,7 +426,7 @@ func (p *Store) readMark(ctx context.Context, c *pgx.Conn) (m clock.Mark, err er
 	case errors.Is(err, pgx.ErrNoRows):
 		return m, store.ErrNoMark
 	case err != nil:
-		return m, fmt.Errorf("lease store %s: reading the clock mark: %w", p.place, err)
+		return m, fmt.Errorf("lease store %s: reading the clock mark: %w", p.url, err)
 	case m.UnmarshalText([]byte(text)) != nil || m.Store != p.side.id:
 		return clock.Mark{}, store.ErrMarkLost
 	}
@@ -474,7 +474,7 @@ func (p *Store) setMeta(k, v string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("lease store %s: writing %s into the table meta: %w", p.place, k, err)
+		return fmt.Errorf("lease store %s: writing %s into the table meta: %w", p.url, k, err)
 	}
 	return nil
 }
