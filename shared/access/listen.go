@@ -29,7 +29,7 @@ func (c Config) Open(h http.Handler, pages Pages, refused *Refused, log *slog.Lo
 		return nil, nil
 	}
 	if c.Token == "" && c.TokenPath == "" {
-		log.Warn("no API: there is no place for its token; set the token, or switch the API off",
+		log.Warn("no API: there is no directory for its token; set the token, or switch the API off",
 			"variables", c.Prefix+"API_TOKEN, "+c.Prefix+"API_LISTEN=off")
 		return nil, nil
 	}

@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// Position returns the position of a cursor. It is not known if its record is not kept: the cursor is of
-// another spool, or its record is too old, damaged or removed. Then Position returns the oldest one.
+// Position returns the position of a cursor. It is not known if its record is not kept: the cursor
+// is of another spool, or its record is too old, damaged or removed. Then Position returns the
+// oldest one.
 func (s *Spool) Position(cursor []byte) (at uint64, known bool) {
 	s.mu.Lock()
 	files, end := slices.Clone(s.files), s.end

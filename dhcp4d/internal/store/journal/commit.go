@@ -29,8 +29,8 @@ func (j *journal) account(record []byte, s *segment) {
 	}
 }
 
-// segmentOf returns the segment of a position, nil if it is not in use any more. Numbers rise, mostly
-// by one.
+// segmentOf returns the segment of a position, nil if it is not in use any more. Numbers rise,
+// mostly by one.
 func (j *journal) segmentOf(at uint32) *segment {
 	number := uint16(at >> 16)
 	for i := min(int(number-uint16(j.segments[0].number)), len(j.segments)-1); i >= 0; i-- {
