@@ -21,7 +21,8 @@
 //
 // The package comment of leases has the order of the locks.
 //
-// The package never looks into a record or a reply, and allocates nothing per group.
+// The package never looks into a reply. It looks into the records of a shared store only. For any
+// other store it allocates nothing per group.
 package commit
 
 import (

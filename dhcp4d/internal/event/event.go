@@ -1,7 +1,7 @@
-// Package event is what the hooks of dhcp4d see.
+// Package event has the hook points of dhcp4d, and what hooks see there.
 //
-// It holds values only. What they point to belongs to the packet loop and is valid until the hook
-// returns; a hook that keeps something copies it.
+// What an event points to belongs to the packet loop and is valid until the hook returns; a hook
+// that keeps something copies it.
 package event
 
 import (

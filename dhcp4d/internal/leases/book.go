@@ -13,6 +13,7 @@
 //
 //	Book.looking       people look at some leases, one of them at a time
 //	Committer.disk     a group is being written, or the store is opened again (package commit)
+//	Committer.reading  the changes of other dhcp4d are read, or the store is opened again
 //	Book.notifying     observers are called
 //	Book.batch         a batch of queries is decided, or the configuration changes
 //	Committer.mu       the group that gathers (package commit)

@@ -52,7 +52,7 @@ func (a *Acks) dropAll(r *Replies, err error) {
 // In SELECTING that makes a NAK (RFC 2131 section 4.3.2).
 func (a *Acks) send(g *commit.Group[*Replies]) {
 	r := g.Replies
-	o := outcome{seq: g.Seq, records: g.Records.Records, refused: g.Refused, before: a.refused,
+	o := committedGroup{seq: g.Seq, records: g.Records.Records, refused: g.Refused, before: a.refused,
 		changed: g.Foreign.Records, blind: g.Blind}
 	now := a.Clock.Wall()
 	a.out.reset()

@@ -29,8 +29,8 @@ const (
 	knowledge                     // there is no record: the answer is a NAK
 )
 
-// outcome is what has become of a commit group and of the leases that its answers rest on.
-type outcome struct {
+// committedGroup is what has become of a commit group and of the leases that its answers rest on.
+type committedGroup struct {
 	seq     uint64 // of the group, which is durable
 	records []lease.Binding
 	refused []store.Refusal // of the records
@@ -42,36 +42,36 @@ type outcome struct {
 // lost returns drop.None if the basis still holds. Otherwise it returns why the answer must not
 // leave: its record was refused, or another dhcp4d may have changed what it rests on. A NAK about
 // the address of a refused record must not leave either, because its client may be the holder.
-func (b *basis) lost(o *outcome) drop.Reason {
+func (b *basis) lost(g *committedGroup) drop.Reason {
 	refused := false
 	switch b.kind {
 	case ownRecord:
-		refused = leases.IsRefused(o.refused, b.record)
+		refused = leases.IsRefused(g.refused, b.record)
 	case sharedRecord:
-		refused = o.hasRefused(b.id)
+		refused = g.hasRefused(b.id)
 	case olderRecord:
-		refused = slices.Contains(o.before, b.id)
+		refused = slices.Contains(g.before, b.id)
 	case knowledge:
 		// A decision after the group before was durable knew what was refused in it.
-		refused = o.hasRefused(b.id) || (b.knows < o.seq-1 && slices.Contains(o.before, b.id))
+		refused = g.hasRefused(b.id) || (b.knows < g.seq-1 && slices.Contains(g.before, b.id))
 	}
 	switch {
 	case refused:
 		return drop.LeaseRefused
-	case b.kind == knowledge && (o.blind || o.hasChanged(b)):
+	case b.kind == knowledge && (g.blind || g.hasChanged(b)):
 		return drop.LeaseChanged
 	}
 	return drop.None
 }
 
 // hasRefused reports whether a record of a lease was refused.
-func (o *outcome) hasRefused(id lease.ID) bool {
-	return slices.ContainsFunc(o.refused, func(r store.Refusal) bool { return o.records[r.Record].ID == id })
+func (g *committedGroup) hasRefused(id lease.ID) bool {
+	return slices.ContainsFunc(g.refused, func(r store.Refusal) bool { return g.records[r.Record].ID == id })
 }
 
 // hasChanged reports whether another dhcp4d has changed what a NAK rests on.
-func (o *outcome) hasChanged(b *basis) bool {
-	return slices.ContainsFunc(o.changed, func(c lease.Binding) bool {
+func (g *committedGroup) hasChanged(b *basis) bool {
+	return slices.ContainsFunc(g.changed, func(c lease.Binding) bool {
 		return c.ID == b.id || bytes.Equal(c.Client, b.client)
 	})
 }

@@ -12,7 +12,7 @@ import (
 func TestWhetherABasisStillHolds(t *testing.T) {
 	id := func(a string) lease.ID { return lease.ID{Addr: netip.MustParseAddr(a)} }
 	taken, kept, earlier, foreign := id("192.0.2.1"), id("192.0.2.2"), id("192.0.2.3"), id("192.0.2.4")
-	group := outcome{
+	group := committedGroup{
 		seq:     9,
 		records: []lease.Binding{{ID: kept}, {ID: taken}},
 		refused: []store.Refusal{{Record: 1}},
@@ -24,7 +24,7 @@ func TestWhetherABasisStillHolds(t *testing.T) {
 	client := []byte("client")
 	for name, c := range map[string]struct {
 		basis basis
-		in    *outcome
+		in    *committedGroup
 		want  drop.Reason
 	}{
 		"its record is durable":                     {basis{kind: ownRecord, id: kept, record: 0}, &group, drop.None},

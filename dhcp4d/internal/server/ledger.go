@@ -117,11 +117,11 @@ func (l *Ledger) settle(kind dhcp4.MessageType, f fate, why drop.Reason, rule si
 func (l *Ledger) sent(o *outgoing) {
 	for i := range o.packets {
 		switch {
-		case o.notes[i].kind == 0: // answers to probes are not counted
+		case o.infos[i].kind == 0: // answers to probes are not counted
 		case o.packets[i].Err != nil:
 			l.drops.Add(drop.SendError, 1)
 		default:
-			l.sentBy.Add(o.notes[i].kind, 1)
+			l.sentBy.Add(o.infos[i].kind, 1)
 		}
 	}
 	l.flush()

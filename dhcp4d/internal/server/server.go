@@ -1,10 +1,13 @@
 // Package server takes a query through dhcp4d. It is the only package that knows the order of the
 // steps. Hook points are in capitals.
 //
-//	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message → PKT4_RECEIVE
-//	        → ask → who asks and from where → subnet → SUBNET4_SELECT → ask → reservation
+//	read    IPC → from a peer → verify → parse the frame → BUFFER4_RECEIVE → parse the message
+//	        → PKT4_RECEIVE → ask → who asks and from where → subnet → SUBNET4_SELECT → ask
+//	        → reservation
 //	serve   of subnets that share a link: the one that suits the query best
-//	        → the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE → look → decide → apply
+//	        → classes and pools, which may refuse the client
+//	        → the book decides: look → decide, then LEASE4_SELECT, _RENEW, _RELEASE or _DECLINE
+//	        → look → decide → apply
 //	        → reply → PKT4_SEND → BUFFER4_SEND
 //	        → at once: sign → IPC
 //	        → an ACK whose lease is not durable yet: with its commit group, see below
@@ -19,7 +22,8 @@
 // At one of the two steps called ask, the hook outside may have no verdict about a query yet. Then
 // the query is parked, and the loop goes on ([Server.ask]). When the answer has come, or the time
 // for it is over, the query enters the next batch, in front of the new datagrams ([Server.resume]).
-// It goes the same way again, but through no hook twice.
+// It goes the same way again, but through no hook twice, unless the configuration has changed
+// meanwhile.
 //
 // # The way of an ACK
 //
@@ -30,7 +34,7 @@
 //	[Acks.done]        gets the group: signs and sends the answers whose bases still hold, or drops
 //	                   all of them if the store has failed
 //	[Again]            takes the queries of the other answers, because another dhcp4d has changed a
-//	                   lease: they enter the next batch, pass no hook of read again, and are decided
+//	                   lease: they enter the next batch, as those that were parked, and are decided
 //	                   again
 //	[leases.Notifier]  counts the changes, and tells observers (LEASES4_COMMITTED) and operators
 //
@@ -38,7 +42,8 @@
 //
 // The loop shares the book of leases and the commit group with other goroutines. It holds the lock
 // of the table for one decision at a time, never over a hook. It holds the lock of the group while
-// it serves a batch. The package comment of leases has the order of all locks.
+// it serves a batch. The package comment of leases has the order of these locks and of those around
+// them.
 //
 // Every datagram has one fate, and a dropped one also has one drop.Reason. The ledger counts both.
 package server

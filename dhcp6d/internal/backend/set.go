@@ -1,13 +1,13 @@
 // Package backend knows the dhcp4d behind this dhcp6d: where each one is, whether it can serve,
 // which of them gets a query, and how long they take.
 //
-// Three goroutines use a [Set], and none of them waits for another:
+// Four goroutines use a [Set], and none of them waits for another:
 //
 //   - The loop that sends calls [Set.Route] for each query.
 //   - The loop that receives calls [Set.From] for each datagram, and [Set.Answered] or
 //     [Set.ProbeAnswered] for what it has accepted.
-//   - [Set.Run] sends probes and decides about the health of each backend. A goroutine of its own
-//     resolves names.
+//   - [Set.Run] sends probes and decides about the health of each backend.
+//   - One that Run begins resolves names (resolve.go).
 //
 // What the two loops call takes no lock and allocates nothing. The package reads no socket.
 //

@@ -1,7 +1,7 @@
-// Package event is what the hooks of dhcp6d get.
+// Package event has the hook points of dhcp6d, and what hooks get there.
 //
-// It holds values only. What they point to belongs to a packet loop and is valid until the hook
-// returns. A hook that keeps something copies it.
+// What an event points to belongs to a packet loop and is valid until the hook returns. A hook that
+// keeps something copies it.
 package event
 
 import (

@@ -11,7 +11,8 @@
 // (anchored.go). If somebody renames the directory, or puts another one in its place, the store
 // still writes into its own directory.
 //
-// The format in the label goes up only if an older dhcp4d must not touch the store at all.
+// The format in the label goes up only if an older dhcp4d must not touch the store at all. Package
+// store says which records need which format.
 //
 // # Damage
 //

@@ -1,5 +1,5 @@
-// Package storetest has what the tests of every kind of store need: bindings to store, and a look
-// at what a store holds.
+// Package storetest has what the tests of every kind of store need: bindings to store, a look at
+// what a store holds, and what each store in a directory refuses.
 package storetest
 
 import (
