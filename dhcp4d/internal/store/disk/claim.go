@@ -182,11 +182,15 @@ func lockHandle(a *anchored, lockFile string) (*os.File, error) {
 	return nil, nil //nolint:nilnil // the other locks must suffice
 }
 
-// whileCopied locks, for up to 0.3 s while the lock is taken and no process has lockFile. Then the
-// lock is a copy: a program that a process starts has the locks of that process until it executes,
-// also if the process unlocks meanwhile.
+// copiesGoWithin is how long a program that is being started may have a copy of a lock. Only tests
+// change it.
+var copiesGoWithin = 300 * time.Millisecond
+
+// whileCopied locks, for up to copiesGoWithin while the lock is taken and no process has lockFile.
+// Then the lock is a copy: a program that a process starts has the locks of that process until it
+// executes, also if the process unlocks meanwhile.
 func whileCopied(lockFile string, lock func() error) error {
-	for end := time.Now().Add(300 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(copiesGoWithin); ; time.Sleep(5 * time.Millisecond) {
 		err := lock()
 		taken := errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EWOULDBLOCK)
 		if !taken || holder(lockFile) != 0 || time.Now().After(end) {

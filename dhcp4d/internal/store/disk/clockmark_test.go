@@ -332,7 +332,7 @@ func TestLeasesSurviveEveryClock(t *testing.T) {
 					continue
 				}
 				t.Run(x.name+"/"+step.String()+"/"+kind, func(t *testing.T) {
-					l := newTimeline(t, kind+memoryDir(t))
+					l := newTimeline(t, kind+filepath.Join(memoryDir(t), "leases"))
 					x.run(l)
 					defer l.crash()
 					l.check()
@@ -377,7 +377,7 @@ func TestLeasesSurviveRandomClocks(t *testing.T) {
 	for i := range (60 + stridden - 1) / stridden {
 		seed := uint64(i * stridden)
 		r := rand.New(rand.NewPCG(seed, 1))
-		l := newTimeline(t, "journal:"+memoryDir(t))
+		l := newTimeline(t, "journal:"+filepath.Join(memoryDir(t), "leases"))
 		l.mustStart()
 		running := true
 		for range 60 {

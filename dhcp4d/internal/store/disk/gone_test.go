@@ -121,7 +121,7 @@ func TestADirectoryThatIsLostIsNoticed(t *testing.T) {
 				if c.only != "" && c.only != kind {
 					return
 				}
-				dir := filepath.Join(t.TempDir(), "leases")
+				dir := filepath.Join(memoryDir(t), "leases")
 				other := mustOpen(t, kind+":"+dir+".other", small(nil))
 				if err := other.Close(); err != nil {
 					t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func survivesKills(t *testing.T, kind string) {
 		}
 		rounds = n
 	}
-	url := kind + ":" + t.TempDir()
+	url := kind + ":" + filepath.Join(memoryDir(t), "leases")
 	w := storetest.NewWorkload(1)
 	commits := 0
 	for round := range rounds {

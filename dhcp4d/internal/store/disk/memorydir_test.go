@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryDir returns a directory for a store in a test that proves nothing about disks. It is in
-// memory, where no sync has to be waited for, if the machine has such a file system with enough
-// room and with direct I/O (Linux 6.6). Else it is on the disk.
+// memoryDir returns an empty directory for the store of a test that proves nothing about disks. It
+// is in memory, where no sync has to be waited for, if the machine has such a file system with
+// enough room and with direct I/O (Linux 6.6). Else it is on the disk.
 func memoryDir(t *testing.T) string {
 	t.Helper()
 	const memory, room = "/dev/shm", 128 << 20
@@ -27,12 +28,13 @@ func memoryDir(t *testing.T) string {
 			t.Errorf("removing the store in memory: %v", err)
 		}
 	})
-	f, err := os.OpenFile(filepath.Join(dir, "direct"), os.O_RDWR|os.O_CREATE|unix.O_DIRECT, 0o600)
+	direct := filepath.Join(dir, "direct")
+	f, err := os.OpenFile(direct, os.O_RDWR|os.O_CREATE|unix.O_DIRECT, 0o600)
 	if err != nil {
 		return t.TempDir()
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(f.Close(), os.Remove(direct)); err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(dir, "store")
+	return dir
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -182,7 +183,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	}
 	eachKind(t, func(t *testing.T, kind string) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestWithoutDescriptors$", "-test.v")
-		cmd.Env = append(os.Environ(), "STORE_TEST_DESCRIPTORS="+kind+":"+t.TempDir())
+		cmd.Env = append(os.Environ(), "STORE_TEST_DESCRIPTORS="+kind+":"+filepath.Join(memoryDir(t), "leases"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

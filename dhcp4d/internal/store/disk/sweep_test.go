@@ -67,7 +67,7 @@ func (f spoiled) write(content []byte) error { return os.WriteFile(f.path, conte
 // lay writes a store to a new directory, with the file LOCK.
 func (m image) lay(t *testing.T) (dir string) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "leases")
+	dir = filepath.Join(memoryDir(t), "leases")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestEveryFileInEveryState(t *testing.T) {
 		for name, s := range specimens(t, kind, 150) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				served, refused, repaired, n := 0, 0, 0, 0
+				served, refused, repaired, n, dir := 0, 0, 0, 0, ""
 				names := slices.Sorted(maps.Keys(s.files))
 				for i, name := range append(names, disk.LockName) {
 					for _, way := range ways {
@@ -134,7 +134,10 @@ func TestEveryFileInEveryState(t *testing.T) {
 						if f.theirs == nil && way.name == "another store's" {
 							continue
 						}
-						dir := s.files.lay(t)
+						if err := os.RemoveAll(dir); err != nil { // of the way before, which takes memory
+							t.Fatal(err)
+						}
+						dir = s.files.lay(t)
 						f.path = filepath.Join(dir, name)
 						if err := way.spoil(f); err != nil {
 							t.Fatalf("%s %s: %v", name, way.name, err)
