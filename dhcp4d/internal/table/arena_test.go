@@ -13,8 +13,8 @@ func TestArenaModel(t *testing.T) {
 	var a arena
 	want := make(map[uint32][]byte)
 	var refs []uint32
-	for range 300_000 {
-		grow := len(refs) < 20_000 && random.IntN(100) < 55
+	for range 100_000 {
+		grow := len(refs) < 5000 && random.IntN(100) < 55
 		if len(refs) == 0 || grow {
 			p := make([]byte, random.IntN(255))
 			for i := range p {

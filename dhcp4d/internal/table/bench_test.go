@@ -257,7 +257,7 @@ func heap() uint64 {
 }
 
 func TestBytesPerLease(t *testing.T) {
-	const n = 200_000
+	const n = 100_000
 	for _, c := range []struct {
 		name     string
 		remoteID int
@@ -299,7 +299,7 @@ func TestRenewalsDoNotAllocate(t *testing.T) {
 func TestNewClientsHardlyAllocate(t *testing.T) {
 	x := newBench(0, 0)
 	i := 0
-	const exchanges = 100_000
+	const exchanges = 50_000
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range exchanges {
@@ -326,11 +326,11 @@ func TestNewClientsHardlyAllocate(t *testing.T) {
 				x.dora(i)
 			}
 		}
-		run(0, 60_000)
+		run(0, 30_000)
 		runtime.ReadMemStats(&before)
-		run(60_000, 100_000)
+		run(30_000, 50_000)
 		runtime.ReadMemStats(&after)
-		if per := float64(after.Mallocs-before.Mallocs) / 40_000; per > 0.001 {
+		if per := float64(after.Mallocs-before.Mallocs) / 20_000; per > 0.001 {
 			t.Errorf("%.4f allocations for an exchange", per)
 		}
 	})

@@ -624,7 +624,7 @@ func TestRemoteIDOfThePointIsKeptOnce(t *testing.T) {
 // Clients that change the length of their Remote-Id with each message take no more memory than
 // those that keep the longest one.
 func TestMemoryIsBoundedWhateverTheLengthsOfRemoteIDs(t *testing.T) {
-	const clients = 5000
+	const clients = 2000
 	chunks := func(lengths ...int) int {
 		s, c := newSite(Options{}, wide()), client{}
 		of := func(i, n int) lease.Query {
