@@ -33,13 +33,15 @@ const (
 	groupSize  = 4096    // ACKs that may wait for one sync
 )
 
-// instance is what a reload changes, and what it must know for that.
+// instance is a dhcp4d that runs.
 type instance struct {
-	rt     *daemon.Runtime
-	config config.Config // in effect
-	hooks  *hook.Host
-	link   *link
-	core   *core.Core
+	rt       *daemon.Runtime
+	config   config.Config // in effect
+	hooks    *hook.Host
+	link     *link
+	core     *core.Core
+	trace    trace.Hub
+	refusals refusals.Recent
 	// leaseLog is the path of the lease log, empty if there is none in a file.
 	leaseLog atomic.Pointer[string]
 }
@@ -77,30 +79,62 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 	defer d.core.Close()
 
 	// The way of a query: from the IPC through the server, and an ACK with its commit group.
+	socket, err := listen(c)
+	if err != nil {
+		return err
+	}
+	defer socket.Close() //nolint:errcheck // the loop that reads it has ended
+	d.openLink(ctx, socket)
+	parts := d.core.Serve(d.coreLink(socket))
+	defer d.core.Finish()
+	d.core.CatchUp(event.Behind.Of(made))
+	rt.OnReload(d.reload)
+	parts = append(parts, daemon.Func("names", d.link.runNames))
+
+	// What people and programs ask.
+	web, err := d.openAPI(c)
+	if err != nil {
+		return err
+	}
+	if web != nil {
+		parts = append(parts, web)
+	}
+	return rt.Run(ctx, parts...)
+}
+
+// listen opens the socket of the IPC.
+func listen(c config.Config) (*udp.Conn, error) {
 	socket, err := udp.Listen(udp.Options{
 		Address: c.IPCListen, BothFamilies: true, PacketInfo: c.IPCListen.Addr().IsUnspecified(),
 		Coalesce: true, ReceiveBuffer: bufferSize, SendBuffer: bufferSize,
 	})
 	if err != nil {
-		return fmt.Errorf("opening the IPC (DHCP4D_IPC_LISTEN): %w", err)
+		return nil, fmt.Errorf("opening the IPC (DHCP4D_IPC_LISTEN): %w", err)
 	}
-	defer socket.Close() //nolint:errcheck // the loop that reads it has ended
-	unsent := udp.NewUnsent(rt.Log.With("package", "udp", "socket", "ipc"))
-	writer := func() udp.Writer { return unsent.Writer(socket.NewWriter(batchSize)) }
-	metric.WatchSocket(rt.Registry, drop.DHCP4D, "ipc", socket)
-	end := newEnd(c)
-	d.link = newLink(c, end, end.Begin(ctx), rt.Log.With("package", "link"))
+	return socket, nil
+}
+
+// openLink makes our end of the IPC, and looks up the names of peers for the first time.
+func (d *instance) openLink(ctx context.Context, socket *udp.Conn) {
+	metric.WatchSocket(d.rt.Registry, drop.DHCP4D, "ipc", socket)
+	end := newEnd(d.config)
+	d.link = newLink(d.config, end, end.Begin(ctx), d.rt.Log.With("package", "link"))
 	d.link.resolve(ctx, time.Now())
-	metric.WatchLink(rt.Registry, drop.DHCP4D, metric.Link{
+	metric.WatchLink(d.rt.Registry, drop.DHCP4D, metric.Link{
 		Causes: ipc.Refusals(), Refused: d.link.opener.Refused, OldPeers: d.link.oldPeers,
 	})
-	hub, refused := new(trace.Hub), new(refusals.Recent)
-	parts := d.core.Serve(core.Link{
-		Trace:           hub,
-		Refusals:        refused,
+}
+
+// coreLink returns what the core needs of the IPC.
+func (d *instance) coreLink(socket *udp.Conn) core.Link {
+	unsent := udp.NewUnsent(d.rt.Log.With("package", "udp", "socket", "ipc"))
+	writer := func() udp.Writer { return unsent.Writer(socket.NewWriter(batchSize)) }
+	return core.Link{
+		Trace:           &d.trace,
+		Refusals:        &d.refusals,
 		Local:           socket.LocalAddr(),
 		Peers:           &d.link.peers,
-		Auth:            server.Auth{Name: c.Name, Opener: d.link.opener, Signer: d.link.replies},
+		Auth:            server.Auth{Name: d.config.Name, Opener: d.link.opener, Signer: d.link.replies},
 		IPC:             socket.NewReader(batchSize),
 		StopReading:     socket.StopReading,
 		Wake:            socket.Wake,
@@ -110,27 +144,23 @@ func serve(ctx context.Context, rt *daemon.Runtime, c config.Config, now *clock.
 		SignerOfAcks:    d.link.acks,
 		SignerOfNotices: d.link.notices,
 		GroupSize:       groupSize,
-	})
-	defer d.core.Finish()
-	d.core.CatchUp(event.Behind.Of(made))
-	rt.OnReload(d.reload)
+	}
+}
 
-	parts = append(parts, daemon.Func("names", d.link.runNames))
-	log := rt.Log.With("package", "api")
-	handler := api.NewHandler(api.Options{Leases: d.core.Book(), Orders: d.core.Orders(), Trace: hub, Registry: rt.Registry, Log: log})
+// openAPI opens the API and the pages. It returns nil if they are switched off. A reload may change
+// d.config meanwhile.
+func (d *instance) openAPI(c config.Config) (*access.Server, error) {
+	log := d.rt.Log.With("package", "api")
+	handler := api.NewHandler(api.Options{
+		Leases: d.core.Book(), Orders: d.core.Orders(), Trace: &d.trace, Registry: d.rt.Registry, Log: log,
+	})
 	d.setLeaseLog(c)
 	pages := page.New(page.Options{
-		Leases: d.core.Book(), Refusals: refused, Trace: hub, Metrics: rt.Registry, Version: version,
+		Leases: d.core.Book(), Refusals: &d.refusals, Trace: &d.trace, Metrics: d.rt.Registry, Version: version,
 		Links: c.API.Pages, LeaseLog: func() string { return *d.leaseLog.Load() },
 	})
-	web, err := c.API.Open(handler, pages, access.NewRefused(rt.Registry, metric.Namespace(drop.DHCP4D), log), log)
-	if err != nil {
-		return err
-	}
-	if web != nil {
-		parts = append(parts, web)
-	}
-	return rt.Run(ctx, parts...)
+	refused := access.NewRefused(d.rt.Registry, metric.Namespace(drop.DHCP4D), log)
+	return c.API.Open(handler, pages, refused, log)
 }
 
 // reload puts what the environment's files say now into effect, or returns all mistakes in them.
