@@ -48,13 +48,48 @@ func fold(page string) string {
 
 // page is the manual page of a program, in the macros man(7).
 func (p *Program) page() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line(`.TH %s %d "" dhcp4o6 "DHCPv4 over DHCPv6"`, strings.ToUpper(p.Name), p.Section)
-	line(".SH NAME")
-	line(`%s \- %s`, roff(p.Name), roff(p.About))
-	line(".SH SYNOPSIS")
-	var calls []string
+	var w pageWriter
+	w.line(`.TH %s %d "" dhcp4o6 "DHCPv4 over DHCPv6"`, strings.ToUpper(p.Name), p.Section)
+	w.line(".SH NAME")
+	w.line(`%s \- %s`, roff(p.Name), roff(p.About))
+	w.line(".SH SYNOPSIS")
+	w.line("%s", strings.Join(p.calls(), "\n.br\n"))
+	w.line(".SH DESCRIPTION")
+	for i, d := range p.Description {
+		if i > 0 {
+			w.line(".PP")
+		}
+		w.line("%s", roff(d))
+	}
+	if len(p.Switches) > 0 {
+		w.line(".SH OPTIONS")
+		for _, s := range p.Switches {
+			w.line(".TP\n.B %s\n%s", roff(s.Name), roff(s.About))
+		}
+	}
+	if p.first() != nil {
+		w.line(".SH COMMANDS")
+	} else {
+		w.line(".SH OPTIONS")
+	}
+	for i := range p.Commands {
+		w.command(p.Name, &p.Commands[i])
+	}
+	if len(p.Variables) > 0 {
+		w.line(".SH ENVIRONMENT")
+		for i := range p.Variables {
+			w.variable(&p.Variables[i])
+		}
+	}
+	w.line(".SH EXIT STATUS")
+	for _, s := range p.Statuses {
+		w.line(".TP\n.B %d\n%s.", s.Code, roff(s.About))
+	}
+	return fold(w.String())
+}
+
+// calls returns the ways to call the program.
+func (p *Program) calls() (calls []string) {
 	if p.first() != nil {
 		calls = append(calls, ".B "+roff(p.Name))
 	}
@@ -68,62 +103,44 @@ func (p *Program) page() string {
 		}
 		calls = append(calls, call)
 	}
-	line("%s", strings.Join(calls, "\n.br\n"))
-	line(".SH DESCRIPTION")
-	for i, d := range p.Description {
-		if i > 0 {
-			line(".PP")
-		}
-		line("%s", roff(d))
-	}
-	if len(p.Switches) > 0 {
-		line(".SH OPTIONS")
-		for _, s := range p.Switches {
-			line(".TP\n.B %s\n%s", roff(s.Name), roff(s.About))
-		}
-	}
-	if p.first() != nil {
-		line(".SH COMMANDS")
-	} else {
-		line(".SH OPTIONS")
-	}
-	for i := range p.Commands {
-		c := &p.Commands[i]
-		if c.Words != "" {
-			line(".SS %s", roff(p.Name+" "+c.Words))
-			line("%s.", roff(strings.TrimSuffix(c.About, ".")))
-			if c.More != "" {
-				line(".PP\n%s", roff(c.More))
-			}
-		}
-		for _, f := range c.Flags {
-			line(".TP")
-			if f.Value == "" {
-				line(`.B \-%s`, roff(f.Name))
-			} else {
-				line(`.BI \-%s " %s"`, roff(f.Name), roff(strings.ReplaceAll(f.Value, `"`, "")))
-			}
-			about := roff(f.About)
-			if f.Default != "" && !strings.Contains(f.About, "default") {
-				about += " (default " + roff(f.Default) + ")"
-			}
-			line("%s", about)
+	return calls
+}
+
+// pageWriter writes the lines of a manual page.
+type pageWriter struct{ strings.Builder }
+
+func (w *pageWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+
+// command writes about a command of a program, and its flags.
+func (w *pageWriter) command(program string, c *Command) {
+	if c.Words != "" {
+		w.line(".SS %s", roff(program+" "+c.Words))
+		w.line("%s.", roff(strings.TrimSuffix(c.About, ".")))
+		if c.More != "" {
+			w.line(".PP\n%s", roff(c.More))
 		}
 	}
-	if len(p.Variables) > 0 {
-		line(".SH ENVIRONMENT")
-		for _, v := range p.Variables {
-			line(".TP\n.B %s", roff(v.Name))
-			about := roff(v.About) + ". Value: " + roff(v.Kind)
-			if v.Default != "" {
-				about += "; default: " + roff(v.Default)
-			}
-			line("%s.", about)
+	for _, f := range c.Flags {
+		w.line(".TP")
+		if f.Value == "" {
+			w.line(`.B \-%s`, roff(f.Name))
+		} else {
+			w.line(`.BI \-%s " %s"`, roff(f.Name), roff(strings.ReplaceAll(f.Value, `"`, "")))
 		}
+		about := roff(f.About)
+		if f.Default != "" && !strings.Contains(f.About, "default") {
+			about += " (default " + roff(f.Default) + ")"
+		}
+		w.line("%s", about)
 	}
-	line(".SH EXIT STATUS")
-	for _, s := range p.Statuses {
-		line(".TP\n.B %d\n%s.", s.Code, roff(s.About))
+}
+
+// variable writes about a variable of the environment.
+func (w *pageWriter) variable(v *Variable) {
+	w.line(".TP\n.B %s", roff(v.Name))
+	about := roff(v.About) + ". Value: " + roff(v.Kind)
+	if v.Default != "" {
+		about += "; default: " + roff(v.Default)
 	}
-	return fold(b.String())
+	w.line("%s.", about)
 }
