@@ -146,8 +146,47 @@ func link(of object) object {
 	return l
 }
 
+// object returns the panel as Grafana reads it.
 func (p Panel) object() object {
-	var targets []object
+	o := object{
+		"title": p.Title, "description": p.About, "datasource": datasource, "targets": p.targets(),
+	}
+	if p.Runbook != "" {
+		o["links"] = []object{link(object{
+			"title": "Runbook: " + p.Runbook, "url": runbook + "#" + strings.ToLower(p.Runbook), "targetBlank": true,
+		})}
+	}
+	defaults := object{"unit": p.Unit, "thresholds": p.thresholds(), "noValue": "no data"}
+	o["fieldConfig"] = object{"defaults": defaults, "overrides": []object{}}
+	switch p.Kind {
+	case Tile:
+		o["type"], o["options"] = "stat", p.tileOptions()
+	case Lines, Stacked:
+		o["type"], o["options"] = "timeseries", object{
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
+			"tooltip": object{"mode": "multi", "sort": "desc", "hideZeros": true},
+		}
+		defaults["custom"], defaults["min"] = p.strokes(), 0
+	case Heat:
+		o["type"], o["options"] = "heatmap", p.heatOptions()
+	case Timeline:
+		o["type"], o["options"] = "state-timeline", object{"showValue": "never", "mergeValues": true, "rowHeight": 0.8,
+			"tooltip": object{"mode": "single", "sort": "none"},
+			"legend":  object{"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []string{}}}
+		defaults["custom"] = object{"fillOpacity": 70, "lineWidth": 0}
+		defaults["mappings"] = []object{{"type": "value", "options": object{
+			"0": object{"text": p.States[0], "color": "red"}, "1": object{"text": p.States[1], "color": "green"},
+		}}}
+	case Table:
+		o["type"], o["options"] = "table", object{"frameIndex": 0, "showHeader": true, "cellHeight": "sm",
+			"sortBy": []object{{"displayName": p.Columns[len(p.Columns)-1].Title, "desc": true}}}
+		o["transformations"], o["fieldConfig"] = p.table(defaults)
+	}
+	return o
+}
+
+// targets returns the queries.
+func (p Panel) targets() (all []object) {
 	for i, q := range p.Queries {
 		t := object{
 			"refId": string(rune('A' + i)), "datasource": datasource, "expr": scoped(q.Expr),
@@ -161,71 +200,45 @@ func (p Panel) object() object {
 		case Tile:
 			t["instant"], t["range"] = true, false
 		}
-		targets = append(targets, t)
+		all = append(all, t)
 	}
-	defaults := object{"unit": p.Unit, "thresholds": p.thresholds(), "noValue": "no data"}
-	o := object{
-		"title": p.Title, "description": p.About, "datasource": datasource, "targets": targets,
-		"fieldConfig": object{"defaults": defaults, "overrides": []object{}},
+	return all
+}
+
+// tileOptions returns the options of a tile. It has a colour if it has thresholds.
+func (p Panel) tileOptions() object {
+	text, color := "value", "value"
+	if p.Names {
+		text = "name"
 	}
-	if p.Runbook != "" {
-		o["links"] = []object{link(object{
-			"title": "Runbook: " + p.Runbook, "url": runbook + "#" + strings.ToLower(p.Runbook), "targetBlank": true,
-		})}
+	if p.Below == nil && p.Above == nil {
+		color = "none"
 	}
-	switch p.Kind {
-	case Tile:
-		o["type"] = "stat"
-		text := "value"
-		if p.Names {
-			text = "name"
-		}
-		color := "value"
-		if p.Below == nil && p.Above == nil {
-			color = "none"
-		}
-		o["options"] = object{
-			"colorMode": color, "graphMode": "none", "textMode": text, "justifyMode": "center", "orientation": "auto",
-			"wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
-			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
-		}
-	case Lines, Stacked:
-		o["type"] = "timeseries"
-		custom := object{"lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "stacking": object{"mode": "none"}}
-		if p.Kind == Stacked {
-			custom["fillOpacity"], custom["stacking"] = 50, object{"mode": "normal", "group": "A"}
-		}
-		defaults["custom"], defaults["min"] = custom, 0
-		o["options"] = object{
-			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
-			"tooltip": object{"mode": "multi", "sort": "desc", "hideZeros": true},
-		}
-	case Heat:
-		o["type"] = "heatmap"
-		o["options"] = object{
-			"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64,
-				"exponent": 0.5, "scale": "exponential", "fill": "dark-orange", "reverse": false},
-			"showValue": "never", "exemplars": object{"color": "rgba(255,0,255,0.7)"},
-			"yAxis": object{"unit": p.Unit, "axisPlacement": "left"}, "rowsFrame": object{"layout": "auto"},
-			"filterValues": object{"le": 1e-9}, "tooltip": object{"mode": "single", "yHistogram": true}, "legend": object{"show": false},
-			"cellValues": object{"unit": "reqps"},
-		}
-	case Timeline:
-		o["type"] = "state-timeline"
-		defaults["mappings"] = []object{{"type": "value", "options": object{
-			"0": object{"text": p.States[0], "color": "red"}, "1": object{"text": p.States[1], "color": "green"},
-		}}}
-		defaults["custom"] = object{"fillOpacity": 70, "lineWidth": 0}
-		o["options"] = object{"showValue": "never", "mergeValues": true, "rowHeight": 0.8,
-			"tooltip": object{"mode": "single", "sort": "none"},
-			"legend":  object{"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []string{}}}
-	case Table:
-		o["type"] = "table"
-		o["options"] = object{"frameIndex": 0, "showHeader": true, "cellHeight": "sm",
-			"sortBy": []object{{"displayName": p.Columns[len(p.Columns)-1].Title, "desc": true}}}
-		o["transformations"], o["fieldConfig"] = p.table(defaults)
+	return object{
+		"colorMode": color, "graphMode": "none", "textMode": text, "justifyMode": "center", "orientation": "auto",
+		"wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
+		"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 	}
-	return o
+}
+
+// strokes returns how lines are drawn.
+func (p Panel) strokes() object {
+	custom := object{"lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "stacking": object{"mode": "none"}}
+	if p.Kind == Stacked {
+		custom["fillOpacity"], custom["stacking"] = 50, object{"mode": "normal", "group": "A"}
+	}
+	return custom
+}
+
+func (p Panel) heatOptions() object {
+	return object{
+		"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64,
+			"exponent": 0.5, "scale": "exponential", "fill": "dark-orange", "reverse": false},
+		"showValue": "never", "exemplars": object{"color": "rgba(255,0,255,0.7)"},
+		"yAxis": object{"unit": p.Unit, "axisPlacement": "left"}, "rowsFrame": object{"layout": "auto"},
+		"filterValues": object{"le": 1e-9}, "tooltip": object{"mode": "single", "yHistogram": true},
+		"legend": object{"show": false}, "cellValues": object{"unit": "reqps"},
+	}
 }
 
 // thresholds returns green, orange and red, or only green without Below and Above.
