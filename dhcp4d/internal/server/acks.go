@@ -62,8 +62,8 @@ func (a *Acks) send(g *commit.Group[*Replies]) {
 			a.withhold(w, why, o.blind)
 			continue
 		}
-		if w.refusal.Time != 0 {
-			a.Refusals.Add(&w.refusal)
+		if w.refusal != nil {
+			a.Refusals.Add(w.refusal)
 		}
 		w.trace.sayDurable(w.kind)
 		data, _ := a.Signer.Append(w.data, 0, w.peer, now) // cannot fail: we have opened its query

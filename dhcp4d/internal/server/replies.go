@@ -14,12 +14,13 @@ type Replies struct {
 	unsure  bool // there are NAKs
 	changes leases.Changes
 
-	// Memory. The answers, and the queries, have slices of it.
-	buf     []byte       // of the answers
-	clients []byte       // of what NAKs rest on
-	queries []byte       // the datagrams of kept
-	kept    []*keptQuery // some are in use
-	inUse   int          // how many of kept
+	// Memory that the answers point into.
+	buf      []byte       // of the answers
+	clients  []byte       // of what NAKs rest on
+	queries  []byte       // the datagrams of kept
+	kept     []*keptQuery // some are in use
+	inUse    int          // how many of kept
+	refusals []refusals.Refusal
 }
 
 // waitingAnswer is an answer that leaves when its group is durable, if what it rests on still holds
@@ -30,9 +31,9 @@ type waitingAnswer struct {
 	kind    dhcp4.MessageType
 	peer    *ipc.Peer // authenticates it; nil: it has no signature
 	basis   basis
-	query   *keptQuery       // is decided again if the basis no longer holds; nil: the client must ask again
-	trace   *traced          // nil: nobody follows the client
-	refusal refusals.Refusal // of a NAK, for people; without a time there is none
+	query   *keptQuery        // is decided again if the basis no longer holds; nil: the client must ask again
+	trace   *traced           // nil: nobody follows the client
+	refusal *refusals.Refusal // of a NAK, for people; nil: nobody looks
 }
 
 // Len returns the number of replies, including those to operators.
@@ -51,7 +52,7 @@ func (r *Replies) Reset() {
 		k.More.set = nil
 	}
 	r.answers, r.unsure, r.inUse = r.answers[:0], false, 0
-	r.buf, r.clients, r.queries = r.buf[:0], r.clients[:0], r.queries[:0]
+	r.buf, r.clients, r.queries, r.refusals = r.buf[:0], r.clients[:0], r.queries[:0], r.refusals[:0]
 	r.changes.Reset()
 }
 
@@ -71,6 +72,12 @@ var signatureRoom [ipc.SignatureLen]byte
 
 // last returns the answer that was added last.
 func (r *Replies) last() *waitingAnswer { return &r.answers[len(r.answers)-1] }
+
+// refuse notes the client that the last answer, a NAK, refuses.
+func (r *Replies) refuse(whom refusals.Refusal) {
+	r.refusals = append(r.refusals, whom)
+	r.last().refusal = &r.refusals[len(r.refusals)-1]
+}
 
 // keepClient returns a copy of the key of a client. It is valid until the group ends.
 func (r *Replies) keepClient(key []byte) []byte {

@@ -295,23 +295,31 @@ func (s *Server) settle(q *exchange, f fate, why drop.Reason) {
 	case silent:
 		s.logSilent(q)
 	}
-	if nak := q.decided.Kind == lease.Nak; s.Refusals != nil {
-		switch {
-		case refuses(why), f == answered && nak:
-			r := s.refusalOf(q, why)
-			s.Refusals.Add(&r)
-		case f == waiting && nak:
-			s.group.Replies.last().refusal = s.refusalOf(q, why)
-		}
+	if s.Refusals != nil {
+		s.noteRefusal(q, f, why)
 	}
 	if s.tracing != nil {
 		s.follow(q, f, why)
 	}
-	if why == drop.Unauthentic && s.Auth.Opener.AfterRestart() {
-		s.logDrop(q, why) // after a restart this is normal
-	} else if why != drop.None {
+	if why == drop.None {
+		return
+	}
+	if normal := why == drop.Unauthentic && s.Auth.Opener.AfterRestart(); !normal {
 		s.complaints.about(s.Log, s.Auth.Name, q.in.Peer, why, s.received)
-		s.logDrop(q, why)
+	}
+	s.logDrop(q, why)
+}
+
+// noteRefusal notes for people that the client of a query is refused. A NAK that waits is noted
+// when it leaves.
+func (s *Server) noteRefusal(q *exchange, f fate, why drop.Reason) {
+	nak := q.decided.Kind == lease.Nak
+	switch {
+	case refuses(why), f == answered && nak:
+		r := s.refusalOf(q, why)
+		s.Refusals.Add(&r)
+	case f == waiting && nak:
+		s.group.Replies.refuse(s.refusalOf(q, why))
 	}
 }
 
