@@ -64,7 +64,7 @@ func (l *link) set(c config.Config) error {
 // oldPeers returns how many peers authenticate by HMAC alone.
 func (l *link) oldPeers() (n int) {
 	for _, p := range *l.peers.Load() {
-		if p.Link.Old() {
+		if p.IPC.Old() {
 			n++
 		}
 	}
@@ -89,7 +89,7 @@ func (l *link) publishLocked() {
 	known := map[netip.AddrPort]*ipc.Peer{}
 	if old := l.peers.Load(); old != nil {
 		for at, p := range *old {
-			known[at] = p.Link
+			known[at] = p.IPC
 		}
 	}
 	peers := make(server.Peers)
@@ -105,8 +105,8 @@ func (l *link) publishLocked() {
 			}
 			peer := server.Peer{Name: p.Name, Kea: p.Kea}
 			if !p.Kea {
-				if peer.Link = known[at]; peer.Link == nil {
-					peer.Link = l.end.Peer(l.name)
+				if peer.IPC = known[at]; peer.IPC == nil {
+					peer.IPC = l.end.Peer(l.name)
 				}
 			}
 			peers[at] = peer

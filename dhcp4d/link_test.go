@@ -109,10 +109,10 @@ func TestNamesThatChange(t *testing.T) {
 	step("once", resolve.Every, 1)
 	names["ip six.example"] = []string{"2001:db8::6"}
 	step("it is looked up again", resolve.Every, 1, "[2001:db8::6]:6767 six.example:6767")
-	kept := (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].Link
+	kept := (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].IPC
 	names["ip six.example"] = []string{"2001:db8::66", "2001:db8::6"}
 	step("an address more", resolve.Every, 1, "[2001:db8::66]:6767 six.example:6767", "[2001:db8::6]:6767 six.example:6767")
-	if (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].Link != kept {
+	if (*l.peers.Load())[netip.MustParseAddrPort("[2001:db8::6]:6767")].IPC != kept {
 		t.Error("the session is lost")
 	}
 	delete(names, "ip six.example")

@@ -59,7 +59,7 @@ type Radius struct {
 	program            program.Program
 	end                func(ctx context.Context, a netip.Addr) error // ends a lease
 
-	journal *journal // of told; nil: there is no accounting
+	sessionLog *sessionLog // of told; nil: there is no accounting
 
 	mu       sync.Mutex
 	clients  map[string]*client // by attachment point, hardware address and client identifier
@@ -110,10 +110,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, end func(ctx context.C
 func (r *Radius) Run() error {
 	if len(r.config.AccountingServers) > 0 {
 		var err error
-		if r.journal, r.sessions, err = openJournal(r.config.Cursor + ".sessions"); err != nil {
+		if r.sessionLog, r.sessions, err = openSessionLog(r.config.Cursor + ".sessions"); err != nil {
 			return err
 		}
-		defer func() { _ = r.journal.file.Close() }() // told is over
+		defer func() { _ = r.sessionLog.file.Close() }() // told is over
 	}
 	if r.config.DisconnectListen == "" {
 		return r.program.Run(r.ctx)

@@ -299,10 +299,10 @@ func TestSessionsSurviveAKill(t *testing.T) {
 		r := made(t, nil, "RADIUS_SERVERS="+access.at, "RADIUS_ACCOUNTING_SERVERS="+f.at,
 			"RADIUS_CURSOR="+filepath.Join(dir, "cursor"), "RADIUS_TIMEOUT=50ms")
 		var err error
-		if r.journal, r.sessions, err = openJournal(r.config.Cursor + ".sessions"); err != nil {
+		if r.sessionLog, r.sessions, err = openSessionLog(r.config.Cursor + ".sessions"); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = r.journal.file.Close() })
+		t.Cleanup(func() { _ = r.sessionLog.file.Close() })
 		return r
 	}
 	told := func(r *Radius, e *outside.Event) *radius.Packet {

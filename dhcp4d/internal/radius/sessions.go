@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 )
 
-// journal keeps what is known of the sessions that have begun, so that after a start their records
-// still have the User-Name and the Class that a server has joined with them. Each line of its file
-// is an entry; the last one of an address counts. It is behind by what a power cut takes.
-type journal struct {
+// sessionLog keeps what is known of the sessions that have begun, so that after a start their
+// records still have the User-Name and the Class that a server has joined with them. Each line of
+// its file is an entry; the last one of an address counts. It is behind by what a power cut takes.
+type sessionLog struct {
 	path  string
 	file  *os.File
 	lines int // of the file
@@ -43,9 +43,9 @@ func (s *session) entry() entry {
 		Key: s.key}
 }
 
-// openJournal opens the file, and returns the sessions in it.
-func openJournal(path string) (*journal, *sessions, error) {
-	j, sessions := &journal{path: path}, newSessions()
+// openSessionLog opens the file, and returns the sessions in it.
+func openSessionLog(path string) (*sessionLog, *sessions, error) {
+	j, sessions := &sessionLog{path: path}, newSessions()
 	file, err := os.Open(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("opening the sessions (RADIUS_CURSOR): %w", err)
@@ -73,8 +73,8 @@ func openJournal(path string) (*journal, *sessions, error) {
 }
 
 // rewrite replaces the file by one with these sessions only.
-func (j *journal) rewrite(sessions []entry) error {
-	file, err := os.CreateTemp(filepath.Dir(j.path), filepath.Base(j.path)+".*")
+func (l *sessionLog) rewrite(sessions []entry) error {
+	file, err := os.CreateTemp(filepath.Dir(l.path), filepath.Base(l.path)+".*")
 	if err != nil {
 		return fmt.Errorf("making the file of sessions (RADIUS_CURSOR): %w", err)
 	}
@@ -84,32 +84,32 @@ func (j *journal) rewrite(sessions []entry) error {
 		err = errors.Join(err, lines.Encode(&sessions[i]))
 	}
 	if err = errors.Join(err, b.Flush(), file.Sync()); err == nil {
-		err = os.Rename(file.Name(), j.path)
+		err = os.Rename(file.Name(), l.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing the sessions to %s (RADIUS_CURSOR): %w", j.path, err), file.Close(),
+		return errors.Join(fmt.Errorf("writing the sessions to %s (RADIUS_CURSOR): %w", l.path, err), file.Close(),
 			os.Remove(file.Name()))
 	}
-	if j.file != nil {
-		_ = j.file.Close() // it has no name any more
+	if l.file != nil {
+		_ = l.file.Close() // it has no name any more
 	}
-	j.file, j.lines = file, len(sessions)
+	l.file, l.lines = file, len(sessions)
 	return nil
 }
 
 // add adds an entry. The rest of the file counts for n sessions, which all returns.
-func (j *journal) add(e entry, n int, all func() []entry) error {
-	if j.lines > 2*n+spareLines {
-		return j.rewrite(all())
+func (l *sessionLog) add(e entry, n int, all func() []entry) error {
+	if l.lines > 2*n+spareLines {
+		return l.rewrite(all())
 	}
 	line, err := json.Marshal(e)
 	if err == nil {
-		_, err = j.file.Write(append(line, '\n'))
+		_, err = l.file.Write(append(line, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("writing a session to %s (RADIUS_CURSOR): %w", j.path, err)
+		return fmt.Errorf("writing a session to %s (RADIUS_CURSOR): %w", l.path, err)
 	}
-	j.lines++
+	l.lines++
 	return nil
 }
 
@@ -120,15 +120,15 @@ func (r *Radius) entries() []entry {
 	return r.sessions.entries()
 }
 
-// keep has the journal keep the session of an address, or that it is over. Only told calls it.
+// keep has the session log keep the session of an address, or that it is over. Only told calls it.
 func (r *Radius) keep(e entry) {
-	if r.journal == nil {
+	if r.sessionLog == nil {
 		return
 	}
 	r.mu.Lock()
 	n := len(r.sessions.at)
 	r.mu.Unlock()
-	if err := r.journal.add(e, n, r.entries); err != nil {
+	if err := r.sessionLog.add(e, n, r.entries); err != nil {
 		r.log.Error("a session is not kept: after the next start its records lack User-Name and Class", "error", err)
 	}
 }

@@ -165,6 +165,6 @@ func (s *Server) leftOut(q *exchange, codes *option.Codes) {
 // sign authenticates the answer buf[start:] as its query was. It cannot fail: we have opened the
 // query.
 func (s *Server) sign(q *exchange, buf []byte, start int) []byte {
-	buf, _ = s.Auth.Signer.Append(buf, start, q.from.Link, s.received)
+	buf, _ = s.Auth.Signer.Append(buf, start, q.from.IPC, s.received)
 	return buf
 }

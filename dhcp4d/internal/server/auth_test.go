@@ -211,7 +211,7 @@ func TestWhoSigns(t *testing.T) {
 	t.Run("IPC-27 an ACK is signed when it leaves", func(t *testing.T) {
 		w, b := new(Replies), newBench(t, key)
 		b.meet(t, ipctest.New(t, drop.DHCP6D, "dhcp4d", key))
-		peer := (*b.server.Peers.Load())[sixd].Link
+		peer := (*b.server.Peers.Load())[sixd].IPC
 		buf := append([]byte("other"), "ack"...)
 		buf = w.add(buf, 5, way{to: sixd}, dhcp4.ACK, peer, basis{})
 		start := len(buf)

@@ -59,7 +59,7 @@ func (s *Server) receive(q *exchange) (fate, drop.Reason) {
 		return undecided, drop.None // it was verified before
 	}
 	var why drop.Reason
-	if in.Data, why = s.Auth.Opener.Open(in.Data, q.from.Link, s.received); why != drop.None {
+	if in.Data, why = s.Auth.Opener.Open(in.Data, q.from.IPC, s.received); why != drop.None {
 		return dropped, why
 	}
 	if p, ok := ipc.ParseProbe(in.Data); ok {

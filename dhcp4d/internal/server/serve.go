@@ -69,7 +69,7 @@ func (s *Server) wait(q *exchange) (fate, drop.Reason) {
 	if why != drop.None {
 		return dropped, why
 	}
-	replies.buf = replies.add(out, start, wayBack(q.in), answerOf(q.decided.Kind), q.from.Link, q.basis)
+	replies.buf = replies.add(out, start, wayBack(q.in), answerOf(q.decided.Kind), q.from.IPC, q.basis)
 	if s.Commits.Shared() && q.progress.again <= mostTimes {
 		replies.last().query = replies.keepQuery(q)
 	}

@@ -142,7 +142,7 @@ type exchange struct {
 	was      *keptQuery // as it was kept, parked or to be decided again; nil: it has just been read
 	passed   passed     // hook points that it has passed before it was kept
 	progress progress   // what hooks have made of it, if it may have to be decided again
-	from     Peer       // who sent it; its Link authenticates the query and the answer
+	from     Peer       // who sent it; its IPC authenticates the query and the answer
 	frame    ipc.Query
 	octets   hook.Octets // what hooks at buffer4_receive make of the message
 	message  dhcp4.Message
@@ -171,7 +171,7 @@ type Peers map[netip.AddrPort]Peer
 type Peer struct {
 	Name string    // in match entries
 	Kea  bool      // a kea-dhcp6, which knows neither keys nor probes
-	Link *ipc.Peer // authenticates its datagrams; nil for a Kea
+	IPC  *ipc.Peer // authenticates its datagrams; nil for a Kea
 }
 
 // Auth authenticates datagrams between us and our peers. Without keys it does nothing. Each
@@ -326,14 +326,14 @@ func (s *Server) noteRefusal(q *exchange, f fate, why drop.Reason) {
 // probed answers a probe: it says that we are alive, and whether we are able to serve. A probe that
 // may be a replay is answered too, so that its sender can prove itself, but it counts as dropped.
 func (s *Server) probed(q *exchange, p ipc.Probe) (fate, drop.Reason) {
-	ability, sender := s.Ability.Now(), q.from.Link.Sender()
+	ability, sender := s.Ability.Now(), q.from.IPC.Sender()
 	if p.Full && sender == ipc.Present {
-		ability = s.Ability.probed(wayBack(q.in), q.from.Link, p, s.received)
+		ability = s.Ability.probed(wayBack(q.in), q.from.IPC, p, s.received)
 	}
 	start := len(s.buf)
 	s.buf = p.AppendReply(s.buf, ability)
 	if len(s.buf) > start {
-		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.from.Link, s.received)
+		s.buf = s.Auth.Signer.AppendProbeReply(s.buf, start, q.from.IPC, s.received)
 		s.ready.add(s.buf[start:], wayBack(q.in), 0, nil)
 	}
 	if p.Full && sender == ipc.Doubtful {

@@ -163,7 +163,7 @@ func newBench(t testing.TB, keys ...ipc.Key) *bench {
 	b.commits = NewCommitter(Commits{Store: b.store, Limit: 8, Log: log, Metrics: commit.NewMetrics(b.registry, b.store)}, b.book, b.done)
 	t.Cleanup(func() { b.commits.Close() })
 	peers := new(atomic.Pointer[Peers])
-	peers.Store(&Peers{sixd: {Name: "six", Link: b.end.Peer("dhcp4d")}})
+	peers.Store(&Peers{sixd: {Name: "six", IPC: b.end.Peer("dhcp4d")}})
 	b.server = &Server{
 		Log: log, IPC: b.ipc.NewReader(64), Replies: b.ipc.NewWriter(64),
 		Peers: peers, Auth: Auth{Name: "dhcp4d", Opener: b.end.NewOpener(started), Signer: b.end.NewSigner()}, Settings: settings, Book: b.book, Commits: b.commits, Ledger: series.NewLedger(),
@@ -198,7 +198,7 @@ func (b *bench) restart(keys ...ipc.Key) {
 	b.server.Auth = Auth{Name: "dhcp4d", Opener: b.end.NewOpener(b.end.Begin(context.Background())), Signer: b.end.NewSigner()}
 	b.done.Signer = b.end.NewSigner()
 	peers := new(atomic.Pointer[Peers])
-	peers.Store(&Peers{sixd: {Name: "six", Link: b.end.Peer("dhcp4d")}})
+	peers.Store(&Peers{sixd: {Name: "six", IPC: b.end.Peer("dhcp4d")}})
 	b.server.Peers = peers
 }
 

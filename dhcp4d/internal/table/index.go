@@ -54,30 +54,30 @@ func (s *segment) set(i, ref uint32, tag uint8) {
 	b[4] = tag
 }
 
-// probe walks over the references whose hash is probably h.
-type probe struct {
+// walk goes over the references whose hash is probably h.
+type walk struct {
 	s   *segment
 	i   uint32
 	tag uint8
 }
 
-func (x *index) probe(h uint32) probe {
+func (x *index) walk(h uint32) walk {
 	s := &x.segments[h>>(32-segmentBits)]
-	return probe{s, h & s.mask, tag(h)}
+	return walk{s, h & s.mask, tag(h)}
 }
 
 // next returns the next reference, 0 at the end.
-func (p *probe) next() uint32 {
-	if p.s.n == 0 {
+func (w *walk) next() uint32 {
+	if w.s.n == 0 {
 		return 0
 	}
 	for {
-		ref, tag := p.s.at(p.i)
+		ref, tag := w.s.at(w.i)
 		if ref == 0 {
 			return 0
 		}
-		p.i = (p.i + 1) & p.s.mask
-		if tag == p.tag {
+		w.i = (w.i + 1) & w.s.mask
+		if tag == w.tag {
 			return ref
 		}
 	}

@@ -146,7 +146,7 @@ func (t *Table) Loaded(now lease.Time) {
 // client will not ask for this one.
 func (t *Table) hasLater(e *entry) bool {
 	client := t.arena.client(e.blob)
-	p := t.clients.probe(e.hash)
+	p := t.clients.walk(e.hash)
 	for ref := p.next(); ref != 0; ref = p.next() {
 		o := t.entries.at(ref)
 		if o == e || !t.is(o, e.slot, e.hash, client) || o.record == lease.Declined {

@@ -150,7 +150,7 @@ func (t *Table) beside(v *view, count uint32) (n int) {
 // address.
 func (t *Table) holds(q *lease.Query, slot uint32, key []byte, now lease.Time) bool {
 	hash := t.clientHash(slot, key)
-	p := t.clients.probe(hash)
+	p := t.clients.walk(hash)
 	for ref := p.next(); ref != 0; ref = p.next() {
 		e := t.entries.at(ref)
 		if e.phase != bound || unpack(e.expires) <= now || !t.is(e, slot, hash, key) {

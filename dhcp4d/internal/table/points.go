@@ -46,7 +46,7 @@ func (t *Table) findPoint(octets []byte) (ref, hash uint32) {
 	if t.points.index.segments == nil {
 		t.points.index = newIndex(func(ref uint32) uint32 { return t.pointAt(ref).hash })
 	}
-	p := t.points.index.probe(hash)
+	p := t.points.index.walk(hash)
 	for ref := p.next(); ref != 0; ref = p.next() {
 		q := t.pointAt(ref)
 		if q.hash == hash && string(t.arena.bytes(q.blob)) == string(octets) {

@@ -8,8 +8,8 @@ import (
 
 // prefetched is what Prefetch has found for one query.
 type prefetched struct {
-	client  probe  // walks over the entries of its client
-	address probe  // walks over the entries of the address that it is about
+	client  walk   // walks over the entries of its client
+	address walk   // walks over the entries of the address that it is about
 	ref     uint32 // the first entry that may be its client's, 0 for none
 }
 
@@ -22,14 +22,14 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 	discovers := uint32(0)
 	for _, q := range queries {
 		slot := t.order[q.Subnet]
-		a := prefetched{client: t.clients.probe(t.clientHash(slot, q.Client))}
+		a := prefetched{client: t.clients.walk(t.clientHash(slot, q.Client))}
 		switch named := q.Named(); {
 		case named.Is4():
-			a.address = t.addrs.probe(t.addrHash(free.Number(named)))
+			a.address = t.addrs.walk(t.addrHash(free.Number(named)))
 		case q.Type == dhcp4.Discover:
 			// It is mostly a new client, which will get the next address.
 			if next, ok := t.slots[slot].free.Next(q.Groups); ok {
-				a.address = t.addrs.probe(t.addrHash(next + discovers))
+				a.address = t.addrs.walk(t.addrHash(next + discovers))
 				discovers++
 			}
 		}
@@ -68,9 +68,9 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 const line = 64
 
 // touch reads the slot where the walk begins.
-func (p *probe) touch() uint32 {
-	if p.s == nil || p.s.n == 0 {
+func (w *walk) touch() uint32 {
+	if w.s == nil || w.s.n == 0 {
 		return 0
 	}
-	return uint32(p.s.slots[p.i*slotSize])
+	return uint32(w.s.slots[w.i*slotSize])
 }

@@ -59,7 +59,7 @@ func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)
 // each calls fn for the entries of a client in a subnet.
 func (t *Table) each(slot uint32, client []byte, fn func(b *lease.Binding)) {
 	hash := t.clientHash(slot, client)
-	p := t.clients.probe(hash)
+	p := t.clients.walk(hash)
 	for ref := p.next(); ref != 0; ref = p.next() {
 		if t.is(t.entries.at(ref), slot, hash, client) {
 			t.fill(ref, &t.scratch)

@@ -178,7 +178,7 @@ func (t *Table) byAddr(addr uint32) uint32 {
 			return t.hint
 		}
 	}
-	p := t.addrs.probe(t.addrHash(addr))
+	p := t.addrs.walk(t.addrHash(addr))
 	for ref := p.next(); ref != 0; ref = p.next() {
 		if t.entries.at(ref).addr == addr {
 			return ref
@@ -201,7 +201,7 @@ const maxOwn = 8
 // out those at other attachment points.
 func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 	n := 0
-	p := t.clients.probe(v.hash)
+	p := t.clients.walk(v.hash)
 	for ref := p.next(); ref != 0; ref = p.next() {
 		e := t.entries.at(ref)
 		switch {

@@ -243,7 +243,7 @@ func (s *pebbleStore) Reopen() error {
 		return fmt.Errorf("lease store %s %w", s.dir, err)
 	}
 	s.o.FS = s.FS()
-	if err := probe(s.o.FS, s.dir); err != nil {
+	if err := checkRoom(s.o.FS, s.dir); err != nil {
 		return fmt.Errorf("lease store %s: %w", s.dir, err)
 	}
 	found, err := s.ReadWatermark()
