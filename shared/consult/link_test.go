@@ -2,12 +2,14 @@ package consult
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -384,8 +386,8 @@ func TestCache(t *testing.T) {
 	}
 	for i := range 10 * steps { // all are in use, and one goes all the same
 		put(string(rune('k' + i)))
-		for key := range c.entries {
-			has(key)
+		for number := uint32(1); number < c.made; number++ {
+			c.at(number).used = true
 		}
 	}
 	if c.Len() != 3 {
@@ -393,7 +395,7 @@ func TestCache(t *testing.T) {
 	}
 	put("a")
 	c.Forget()
-	if has("a") || c.octets != 0 {
+	if has("a") || c.octets != 0 || c.Len() != 0 {
 		t.Error("not forgotten")
 	}
 	put("a")
@@ -405,6 +407,61 @@ func TestCache(t *testing.T) {
 	key := []byte("b")
 	if n := testing.AllocsPerRun(100, func() { c.Get(key, 1) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A long key begins like a short one, and like another long one.
+func TestKeysOfAnyLength(t *testing.T) {
+	c := NewCache(4 * chunkSize)
+	for n := range 3 * shortKey {
+		for _, last := range []byte{0, 1} {
+			key := append(make([]byte, n), last)
+			if c.Get(key, 1) != nil {
+				t.Fatalf("%d octets are known already", len(key))
+			}
+			c.Put(key, 1, outside.Answer{LeaseTime: uint32(2*n) + uint32(last)}, 0)
+		}
+	}
+	for n := range 3 * shortKey {
+		for _, last := range []byte{0, 1} {
+			e := c.Get(append(make([]byte, n), last), 1)
+			if e == nil || e.Answer.LeaseTime != uint32(2*n)+uint32(last) {
+				t.Fatalf("of %d octets: %+v", n+1, e)
+			}
+		}
+	}
+}
+
+func TestEntriesAreUsedAgain(t *testing.T) {
+	c := NewCache(2 * chunkSize)
+	for round := range uint32(4) {
+		for i := range uint32(2 * chunkSize) {
+			c.Put(binary.BigEndian.AppendUint32(nil, i), 1, outside.Answer{LeaseTime: round + i}, 0)
+		}
+		for i := range uint32(2 * chunkSize) {
+			if e := c.Get(binary.BigEndian.AppendUint32(nil, i), 1); e == nil || e.Answer.LeaseTime != round+i {
+				t.Fatalf("round %d, key %d: %+v", round, i, e)
+			}
+		}
+		if c.made > 2*chunkSize+2 {
+			t.Fatalf("%d entries have memory in round %d", c.made, round)
+		}
+		for i := range uint32(chunkSize) {
+			c.Remove(binary.BigEndian.AppendUint32(nil, 2*i))
+		}
+		if c.Len() != chunkSize {
+			t.Fatalf("%d are left", c.Len())
+		}
+	}
+}
+
+// What a look needs of an entry with a short key is in one line of a processor's cache.
+func TestAnEntryIsTwoLines(t *testing.T) {
+	if size := unsafe.Sizeof(Entry{}); size != 128 {
+		t.Errorf("an entry has %d octets", size)
+	}
+	if at := unsafe.Offsetof(Entry{}.short); at > 48 {
+		t.Errorf("the key begins at %d", at)
 	}
 }
 

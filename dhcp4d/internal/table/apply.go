@@ -234,8 +234,8 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 		*t.entries.at(ref) = entry{
 			addr: addr, slot: v.slot, hash: v.hash, blob: t.arena.makeOwner(&w), point: t.takePoint(v.q.Point),
 		}
-		t.addrs.add(t.addrHash(addr), ref)
-		t.clients.add(v.hash, ref)
+		t.addrs.Add(t.addrHash(addr), ref)
+		t.clients.Add(v.hash, ref)
 		return ref
 	}
 	e := t.entries.at(ref)
@@ -250,12 +250,12 @@ func (t *Table) seize(v *view, addr, ref uint32) uint32 {
 	}
 	t.unschedule(ref)
 	t.setPhase(e, unused)
-	t.clients.remove(e.hash, ref)
+	t.clients.Remove(e.hash, ref)
 	t.arena.drop(e.blob)
 	e.slot, e.hash, e.blob = v.slot, v.hash, t.arena.makeOwner(&w)
 	e.used = e.used || e.record != lease.NoState
 	e.record, e.start, e.expires, e.changed = lease.NoState, 0, 0, 0
-	t.clients.add(v.hash, ref)
+	t.clients.Add(v.hash, ref)
 	t.setPoint(ref, v.q.Point)
 	return ref
 }
@@ -328,8 +328,8 @@ func (t *Table) remove(ref uint32) {
 	e := t.entries.at(ref)
 	t.unschedule(ref)
 	t.setPhase(e, unused)
-	t.clients.remove(e.hash, ref)
-	t.addrs.remove(t.addrHash(e.addr), ref)
+	t.clients.Remove(e.hash, ref)
+	t.addrs.Remove(t.addrHash(e.addr), ref)
 	t.arena.drop(e.blob)
 	t.leavePoint(e.point)
 	t.entries.drop(ref)

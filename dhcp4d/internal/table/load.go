@@ -53,8 +53,8 @@ func (t *Table) Load(b *lease.Binding, now lease.Time) error {
 		blob: t.arena.makeOwner(&w), point: t.takePoint(point),
 		expires: pack(b.Expires), start: pack(b.Start), changed: pack(b.Changed), record: b.State, used: true,
 	}
-	t.addrs.add(t.addrHash(addr), ref)
-	t.clients.add(e.hash, ref)
+	t.addrs.Add(t.addrHash(addr), ref)
+	t.clients.Add(e.hash, ref)
 	if b.State == lease.Bound && b.Expires > now {
 		t.setPhase(e, bound)
 		t.schedule(ref)
@@ -146,8 +146,8 @@ func (t *Table) Loaded(now lease.Time) {
 // client will not ask for this one.
 func (t *Table) hasLater(e *entry) bool {
 	client := t.arena.client(e.blob)
-	p := t.clients.walk(e.hash)
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.clients.Walk(e.hash)
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		o := t.entries.at(ref)
 		if o == e || !t.is(o, e.slot, e.hash, client) || o.record == lease.Declined {
 			continue
@@ -215,9 +215,9 @@ func (t *Table) move(ref, to uint32) {
 	e := t.entries.at(ref)
 	t.slots[e.slot].counts[e.phase]--
 	t.slots[to].counts[e.phase]++
-	t.clients.remove(e.hash, ref)
+	t.clients.Remove(e.hash, ref)
 	e.slot, e.hash = to, t.clientHash(to, t.arena.client(e.blob))
-	t.clients.add(e.hash, ref)
+	t.clients.Add(e.hash, ref)
 }
 
 // Unrenewed counts leases in force that are not renewed, because their addresses are outside of the

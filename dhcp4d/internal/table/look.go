@@ -150,8 +150,8 @@ func (t *Table) beside(v *view, count uint32) (n int) {
 // address.
 func (t *Table) holds(q *lease.Query, slot uint32, key []byte, now lease.Time) bool {
 	hash := t.clientHash(slot, key)
-	p := t.clients.walk(hash)
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.clients.Walk(hash)
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		e := t.entries.at(ref)
 		if e.phase != bound || unpack(e.expires) <= now || !t.is(e, slot, hash, key) {
 			continue

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/index"
 )
 
 // point is an attachment point of some entry.
@@ -23,7 +24,7 @@ type points struct {
 	chunks pages.Chunks[[chunkSize]point]
 	used   uint32
 	free   uint32
-	index  index
+	index  index.Index
 }
 
 func newPoints() points { return points{used: 1} }
@@ -43,11 +44,8 @@ func (t *Table) counter(ref uint32) uint32 {
 // findPoint returns the number of a point, 0 if no entry has it.
 func (t *Table) findPoint(octets []byte) (ref, hash uint32) {
 	hash = uint32(maphash.Bytes(t.seed, octets))
-	if t.points.index.segments == nil {
-		t.points.index = newIndex(func(ref uint32) uint32 { return t.pointAt(ref).hash })
-	}
-	p := t.points.index.walk(hash)
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.points.index.Walk(hash)
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		q := t.pointAt(ref)
 		if q.hash == hash && string(t.arena.bytes(q.blob)) == string(octets) {
 			return ref, hash
@@ -63,7 +61,7 @@ func (t *Table) takePoint(octets []byte) uint32 {
 	if ref == 0 {
 		ref = t.newPoint()
 		*t.pointAt(ref) = point{hash: hash, blob: t.arena.makeBytes(octets)}
-		t.points.index.add(hash, ref)
+		t.points.index.Add(hash, ref)
 		if count := attachment.CountOf(octets); len(count) < len(octets) {
 			by := t.takePoint(count)
 			t.pointAt(ref).by = by
@@ -96,7 +94,7 @@ func (t *Table) leavePoint(ref uint32) {
 	if q.by != 0 {
 		t.leavePoint(q.by)
 	}
-	t.points.index.remove(q.hash, ref)
+	t.points.index.Remove(q.hash, ref)
 	t.arena.drop(q.blob)
 	*q = point{blob: t.points.free}
 	t.points.free = ref

@@ -4,13 +4,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/shared/dhcp4"
+	"github.com/dhcp4o6/dhcp4o6/shared/index"
 )
 
 // prefetched is what Prefetch has found for one query.
 type prefetched struct {
-	client  walk   // walks over the entries of its client
-	address walk   // walks over the entries of the address that it is about
-	ref     uint32 // the first entry that may be its client's, 0 for none
+	client  index.Walk // walks over the entries of its client
+	address index.Walk // walks over the entries of the address that it is about
+	ref     uint32     // the first entry that may be its client's, 0 for none
 }
 
 // Prefetch reads what Look and Apply will read for each query of a batch, so that the processor's
@@ -22,14 +23,14 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 	discovers := uint32(0)
 	for _, q := range queries {
 		slot := t.order[q.Subnet]
-		a := prefetched{client: t.clients.walk(t.clientHash(slot, q.Client))}
+		a := prefetched{client: t.clients.Walk(t.clientHash(slot, q.Client))}
 		switch named := q.Named(); {
 		case named.Is4():
-			a.address = t.addrs.walk(t.addrHash(free.Number(named)))
+			a.address = t.addrs.Walk(t.addrHash(free.Number(named)))
 		case q.Type == dhcp4.Discover:
 			// It is mostly a new client, which will get the next address.
 			if next, ok := t.slots[slot].free.Next(q.Groups); ok {
-				a.address = t.addrs.walk(t.addrHash(next + discovers))
+				a.address = t.addrs.Walk(t.addrHash(next + discovers))
 				discovers++
 			}
 		}
@@ -40,11 +41,11 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 	sum := uint32(0)
 	for i := range t.prefetched {
 		a := &t.prefetched[i]
-		sum += a.client.touch() + a.address.touch()
+		sum += a.client.Touch() + a.address.Touch()
 	}
 	for i := range t.prefetched {
 		a := &t.prefetched[i]
-		if a.ref = a.client.next(); a.ref != 0 {
+		if a.ref = a.client.Next(); a.ref != 0 {
 			e := t.entries.at(a.ref)
 			sum += e.addr + e.next
 		}
@@ -66,11 +67,3 @@ func (t *Table) Prefetch(queries []*lease.Query) {
 
 // line is a line of cache.
 const line = 64
-
-// touch reads the slot where the walk begins.
-func (w *walk) touch() uint32 {
-	if w.s == nil || w.s.n == 0 {
-		return 0
-	}
-	return uint32(w.s.slots[w.i*slotSize])
-}

@@ -59,8 +59,8 @@ func (t *Table) ByClient(subnet uint32, client []byte, fn func(b *lease.Binding)
 // each calls fn for the entries of a client in a subnet.
 func (t *Table) each(slot uint32, client []byte, fn func(b *lease.Binding)) {
 	hash := t.clientHash(slot, client)
-	p := t.clients.walk(hash)
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.clients.Walk(hash)
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		if t.is(t.entries.at(ref), slot, hash, client) {
 			t.fill(ref, &t.scratch)
 			fn(&t.scratch)

@@ -24,7 +24,9 @@ import (
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 	"github.com/dhcp4o6/dhcp4o6/shared/attachment"
+	"github.com/dhcp4o6/dhcp4o6/shared/index"
 )
 
 // Subnet is what the table must know about a configured subnet. lease.Query.Subnet is the position
@@ -76,8 +78,8 @@ type Table struct {
 	points     points
 	offers     offers
 	wheel      wheel
-	clients    index // entries by subnet and client; several may have the same
-	addrs      index // entries by address
+	clients    index.Index // entries by subnet and client; several may have the same
+	addrs      index.Index // entries by address
 	slots      []slot
 	byID       map[uint32]uint32 // configured id to slot
 	order      []uint32          // position in the configuration to slot
@@ -117,8 +119,9 @@ func New(subnets []Subnet, options Options) *Table {
 	}
 	t := &Table{options: options, seed: maphash.MakeSeed(), mix: rand.Uint32(), byID: map[uint32]uint32{}}
 	t.points = newPoints()
-	t.clients = newIndex(func(ref uint32) uint32 { return t.entries.at(ref).hash })
-	t.addrs = newIndex(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) })
+	t.points.index = index.New(func(ref uint32) uint32 { return t.pointAt(ref).hash }, pages.Make[byte])
+	t.clients = index.New(func(ref uint32) uint32 { return t.entries.at(ref).hash }, pages.Make[byte])
+	t.addrs = index.New(func(ref uint32) uint32 { return t.addrHash(t.entries.at(ref).addr) }, pages.Make[byte])
 	t.configure(subnets)
 	return t
 }
@@ -178,8 +181,8 @@ func (t *Table) byAddr(addr uint32) uint32 {
 			return t.hint
 		}
 	}
-	p := t.addrs.walk(t.addrHash(addr))
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.addrs.Walk(t.addrHash(addr))
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		if t.entries.at(ref).addr == addr {
 			return ref
 		}
@@ -201,8 +204,8 @@ const maxOwn = 8
 // out those at other attachment points.
 func (t *Table) own(v *view, refs *[maxOwn]uint32) []uint32 {
 	n := 0
-	p := t.clients.walk(v.hash)
-	for ref := p.next(); ref != 0; ref = p.next() {
+	p := t.clients.Walk(v.hash)
+	for ref := p.Next(); ref != 0; ref = p.Next() {
 		e := t.entries.at(ref)
 		switch {
 		case !t.is(e, v.slot, v.hash, v.q.Client):

@@ -1,21 +1,21 @@
-package table
+// Package index finds entries by a hash of what they are about.
+package index
 
 import (
 	"encoding/binary"
 	"math/bits"
-
-	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/pages"
 )
 
-// index is a hash table from 32-bit hashes to references, which are never 0. Entries with equal
+// Index is a hash table from 32-bit hashes to references, which are never 0. Entries with equal
 // hashes are allowed: the caller compares the keys. The index consists of many small tables with
 // open addressing. Each grows by itself, so that no packet waits until a table of millions is
 // rebuilt. The high bits of a hash choose the small table, the low bits the slot in it. Eight bits
 // between them are kept in the slot beside the reference, so that a walk follows hardly any wrong
 // reference.
-type index struct {
+type Index struct {
 	segments []segment
 	hash     func(ref uint32) uint32
+	memory   func(n int) []byte
 	spare    [32][]byte // memory for the next segments that grow, by the logarithm of their size
 }
 
@@ -37,8 +37,9 @@ const (
 	few = 128
 )
 
-func newIndex(hash func(ref uint32) uint32) index {
-	return index{segments: make([]segment, 1<<segmentBits), hash: hash}
+// New makes an empty index. Hash returns the hash of an entry, memory makes n octets that are zero.
+func New(hash func(ref uint32) uint32, memory func(n int) []byte) Index {
+	return Index{segments: make([]segment, 1<<segmentBits), hash: hash, memory: memory}
 }
 
 func tag(hash uint32) uint8 { return uint8(hash >> (24 - segmentBits)) }
@@ -54,20 +55,29 @@ func (s *segment) set(i, ref uint32, tag uint8) {
 	b[4] = tag
 }
 
-// walk goes over the references whose hash is probably h.
-type walk struct {
+// Walk walks over the references whose hash is probably the one that is sought.
+type Walk struct {
 	s   *segment
 	i   uint32
 	tag uint8
 }
 
-func (x *index) walk(h uint32) walk {
+// Walk begins a walk over the references whose hash is probably h.
+func (x *Index) Walk(h uint32) Walk {
 	s := &x.segments[h>>(32-segmentBits)]
-	return walk{s, h & s.mask, tag(h)}
+	return Walk{s, h & s.mask, tag(h)}
 }
 
-// next returns the next reference, 0 at the end.
-func (w *walk) next() uint32 {
+// Touch reads the slot where the walk begins, for its cache miss. What it returns means nothing.
+func (w *Walk) Touch() uint32 {
+	if w.s == nil || w.s.n == 0 {
+		return 0
+	}
+	return uint32(w.s.slots[w.i*slotSize])
+}
+
+// Next returns the next reference, 0 at the end.
+func (w *Walk) Next() uint32 {
 	if w.s.n == 0 {
 		return 0
 	}
@@ -83,7 +93,8 @@ func (w *walk) next() uint32 {
 	}
 }
 
-func (x *index) add(h, ref uint32) {
+// Add enters a reference.
+func (x *Index) Add(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
 	if s.slots == nil || s.n*8 >= (s.mask+1)*7 {
 		x.grow(s)
@@ -103,7 +114,7 @@ func (s *segment) put(h, ref uint32) {
 	s.set(i, ref, tag(h))
 }
 
-func (x *index) grow(s *segment) {
+func (x *Index) grow(s *segment) {
 	old := *s
 	size := uint32(minSegment)
 	if old.slots != nil {
@@ -115,7 +126,7 @@ func (x *index) grow(s *segment) {
 		if n >= 1<<20 {
 			n = size * slotSize << segmentBits
 		}
-		*m = pages.Make[byte](int(n))
+		*m = x.memory(int(n))
 	}
 	s.slots, *m = (*m)[:size*slotSize:size*slotSize], (*m)[size*slotSize:]
 	s.mask = size - 1
@@ -126,8 +137,8 @@ func (x *index) grow(s *segment) {
 	}
 }
 
-// remove removes a reference, and closes the gap so that no walk ends early.
-func (x *index) remove(h, ref uint32) {
+// Remove removes a reference, which must be there, and closes the gap so that no walk ends early.
+func (x *Index) Remove(h, ref uint32) {
 	s := &x.segments[h>>(32-segmentBits)]
 	hole := h & s.mask
 	for {
