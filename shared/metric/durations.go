@@ -2,6 +2,7 @@ package metric
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,15 +14,14 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/drop"
 )
 
-// Durations is a histogram of durations, with classic and native buckets. An observation costs
-// three additions, far less than with a general histogram, so a packet loop can observe each
-// packet. Any goroutine may observe and collect. Native buckets need a scrape by protobuf; classic
-// ones work everywhere.
+// Durations is a histogram of durations, with classic and native buckets. An observation costs two
+// additions, far less than with a general histogram, so a packet loop can observe each packet. Any
+// goroutine may observe and collect. Native buckets need a scrape by protobuf; classic ones work
+// everywhere.
 type Durations struct {
 	buckets     Buckets
-	bounds      []time.Duration // of the classic buckets, ascending
-	classic     []atomic.Uint64 // by bound, the last one above all
-	native      [nativeBuckets]atomic.Uint64
+	cells       *cells
+	observed    []atomic.Uint64 // by cell
 	nanoseconds atomic.Int64
 }
 
@@ -36,21 +36,77 @@ const (
 	zeroThreshold = prometheus.DefNativeHistogramZeroThreshold
 )
 
-// fractions are the ends of the buckets within an octave, for the fractions of math.Frexp.
-var fractions = func() (f [perOctave]float64) {
-	for i := range f {
-		f[i] = math.Exp2(float64(i)/perOctave - 1)
+// cells divide all durations at the ends of the classic and of the native buckets. So a cell is in
+// one bucket of each kind, and an observation counts once for both.
+type cells struct {
+	all []cell
+	// first has the cell where the search for a duration begins, by the octave of the duration and
+	// the part of the octave.
+	first [64 * perOctave]uint16
+}
+
+type cell struct {
+	last            time.Duration // the longest one
+	classic, native uint16        // buckets
+}
+
+func newCells(b Buckets) *cells {
+	var bounds, ends []time.Duration
+	for _, bound := range b {
+		bounds = append(bounds, time.Duration(math.Round(bound*float64(time.Second))))
 	}
-	return f
-}()
+	for i := range nativeBuckets - 1 {
+		end := time.Duration(math.Exp2(float64(firstBucket+i)/perOctave) * float64(time.Second))
+		for nativeIndex(end+1) <= i { // by the inaccuracy of floats
+			end++
+		}
+		for nativeIndex(end) > i {
+			end--
+		}
+		ends = append(ends, end)
+	}
+	ends = append(slices.Concat(ends, bounds), math.MaxInt64)
+	slices.Sort(ends)
+	c := new(cells)
+	for _, end := range slices.Compact(ends) {
+		classic, _ := slices.BinarySearch(bounds, end)
+		c.all = append(c.all, cell{end, uint16(classic), uint16(nativeIndex(end))})
+	}
+	for i := range c.first {
+		shortest := uint64(perOctave+i%perOctave) << (63 - schema) >> (64 - i/perOctave)
+		c.first[i] = uint16(slices.IndexFunc(c.all, func(c cell) bool { return uint64(c.last) >= shortest }))
+	}
+	return c
+}
+
+// of returns the cell of a duration.
+func (c *cells) of(d time.Duration) int {
+	octave := bits.Len64(uint64(d))
+	i := int(c.first[octave*perOctave+int(uint64(d)<<(64-octave)>>(63-schema))%perOctave])
+	for d > c.all[i].last {
+		i++
+	}
+	return i
+}
+
+// nativeIndex returns the index of a duration in the native buckets.
+func nativeIndex(d time.Duration) int {
+	if d < 1 {
+		return 0
+	}
+	fraction, exponent := math.Frexp(d.Seconds())
+	i := 0
+	for i < perOctave && fraction > math.Exp2(float64(i)/perOctave-1) {
+		i++
+	}
+	return min(max((exponent-1)*perOctave+i-firstBucket, 0), nativeBuckets-1)
+}
 
 // NewDurations makes an empty histogram with these classic buckets.
-func NewDurations(b Buckets) *Durations {
-	h := &Durations{buckets: b, classic: make([]atomic.Uint64, len(b)+1)}
-	for _, bound := range b {
-		h.bounds = append(h.bounds, time.Duration(math.Round(bound*float64(time.Second))))
-	}
-	return h
+func NewDurations(b Buckets) *Durations { return newDurations(b, newCells(b)) }
+
+func newDurations(b Buckets, c *cells) *Durations {
+	return &Durations{buckets: b, cells: c, observed: make([]atomic.Uint64, len(c.all))}
 }
 
 // Observe notes a duration.
@@ -58,33 +114,20 @@ func (h *Durations) Observe(d time.Duration) { h.ObserveTimes(1, d) }
 
 // ObserveTimes notes a duration n times.
 func (h *Durations) ObserveTimes(n uint64, d time.Duration) {
-	i := 0
-	for i < len(h.bounds) && d > h.bounds[i] {
-		i++
-	}
 	h.nanoseconds.Add(int64(n) * int64(d))
-	h.classic[i].Add(n)
-	h.native[nativeIndex(d)].Add(n) // last: what is in here is in the others
+	h.observed[h.cells.of(max(d, 1))].Add(n)
 }
 
-// nativeIndex returns the index of a duration in the native buckets.
-func nativeIndex(d time.Duration) int {
-	fraction, exponent := math.Frexp(max(d, 1).Seconds())
-	i := 0
-	for i < perOctave && fraction > fractions[i] {
-		i++
-	}
-	return min(max((exponent-1)*perOctave+i-firstBucket, 0), nativeBuckets-1)
-}
-
-// Metric returns what was observed. The count is that of the native buckets, because Prometheus
-// refuses a histogram whose native buckets have not as many observations as it says.
+// Metric returns what was observed. The count is that of the buckets, because Prometheus refuses a
+// histogram whose native buckets have not as many observations as it says.
 func (h *Durations) Metric(desc *prometheus.Desc, labels ...string) prometheus.Metric {
-	native := make([]uint64, nativeBuckets)
+	native, classic := make([]uint64, nativeBuckets), make([]uint64, len(h.buckets)+1)
 	total := uint64(0)
-	for i := range native {
-		native[i] = h.native[i].Load()
-		total += native[i]
+	for i, c := range h.cells.all {
+		n := h.observed[i].Load()
+		native[c.native] += n
+		classic[c.classic] += n
+		total += n
 	}
 	values := &dto.Histogram{
 		SampleCount: &total, Schema: new(int32(schema)), ZeroThreshold: new(zeroThreshold), ZeroCount: new(uint64(0)),
@@ -92,9 +135,9 @@ func (h *Durations) Metric(desc *prometheus.Desc, labels ...string) prometheus.M
 	values.SampleSum = new(time.Duration(h.nanoseconds.Load()).Seconds())
 	below := uint64(0)
 	for i, bound := range h.buckets {
-		below += h.classic[i].Load()
+		below += classic[i]
 		values.Bucket = append(values.Bucket, &dto.Bucket{
-			UpperBound: &bound, CumulativeCount: new(min(below, total)),
+			UpperBound: &bound, CumulativeCount: new(below),
 		})
 	}
 	values.PositiveSpan, values.PositiveDelta = spans(native)
@@ -147,6 +190,7 @@ func (h histogram) Write(m *dto.Metric) error {
 type DurationsVec struct {
 	desc    *prometheus.Desc
 	buckets Buckets
+	cells   *cells
 	mu      sync.Mutex
 	made    []labelled // guarded by mu
 }
@@ -158,7 +202,8 @@ type labelled struct {
 
 // NewDurationsVec makes a vector without histograms. Name lacks the daemon's prefix.
 func NewDurationsVec(d drop.Daemon, name, help string, b Buckets, labels ...string) *DurationsVec {
-	return &DurationsVec{desc: prometheus.NewDesc(Namespace(d)+"_"+name, help, labels, nil), buckets: b}
+	return &DurationsVec{desc: prometheus.NewDesc(Namespace(d)+"_"+name, help, labels, nil), buckets: b,
+		cells: newCells(b)}
 }
 
 // With returns the histogram of these values of the labels. A packet loop asks once.
@@ -170,7 +215,7 @@ func (v *DurationsVec) With(labels ...string) *Durations {
 			return m.Durations
 		}
 	}
-	h := NewDurations(v.buckets)
+	h := newDurations(v.buckets, v.cells)
 	v.made = append(v.made, labelled{labels, h})
 	return h
 }
