@@ -31,7 +31,7 @@ type Metrics struct {
 	asked, late, connections prometheus.Counter
 	parked, away, entries    prometheus.Gauge
 	waited                   *metric.Durations
-	decided                  [byCount]prometheus.Counter
+	decided                  *metric.Tally[By] // of the loop
 	wrong                    [outside.WrongCount]prometheus.Counter
 }
 
@@ -67,9 +67,11 @@ func NewMetrics(reg prometheus.Registerer, d drop.Daemon) *Metrics {
 		waited: metric.Once(reg, metric.NewDurationsVec(d, "outside_wait_seconds", "How long queries were parked.",
 			prometheus.ExponentialBuckets(100e-6, 4, 8))).With(),
 	}
-	for by := range m.decided {
-		m.decided[by] = decided.WithLabelValues(bys[by])
+	var counters [byCount]prometheus.Counter
+	for by := range counters {
+		counters[by] = decided.WithLabelValues(bys[by])
 	}
+	m.decided = metric.NewTally[By](counters[:])
 	for w := 1; w < outside.WrongCount; w++ {
 		m.wrong[w] = wrong.WithLabelValues(outside.Wrong(w).Label())
 	}
@@ -83,8 +85,8 @@ func (m *Metrics) Wrong(w outside.Wrong) {
 	}
 }
 
-// Decided counts a query.
-func (m *Metrics) Decided(by By) { m.decided[by].Inc() }
+// Decided counts a query, from the next End on.
+func (m *Metrics) Decided(by By) { m.decided.Add(by, 1) }
 
 // Asked counts a question.
 func (m *Metrics) Asked() { m.asked.Inc() }
@@ -95,8 +97,9 @@ func (m *Metrics) Late() { m.late.Inc() }
 // Left notes how long a query has waited.
 func (m *Metrics) Left(waited time.Duration) { m.waited.Observe(waited) }
 
-// Set sets the gauges.
-func (m *Metrics) Set(parked, verdicts int) {
+// End ends a batch of the loop: it sets the gauges, and the series of Decided.
+func (m *Metrics) End(parked, verdicts int) {
 	m.parked.Set(float64(parked))
 	m.entries.Set(float64(verdicts))
+	m.decided.Flush()
 }

@@ -175,7 +175,7 @@ func (s *Server) useAsker(asker *asking.Asker) {
 		return true
 	})
 	if w.asker != nil {
-		w.asker.Metrics.Set(0, 0)
+		w.asker.Metrics.End(0, 0)
 	}
 	if w.asker = asker; asker != nil {
 		asker.Use(s.Wake)
@@ -205,7 +205,7 @@ func (s *Server) endQuestions(resumed []*keptQuery) {
 	if w.asker == nil {
 		return
 	}
-	w.asker.Metrics.Set(w.lot.Len(), w.asker.Cache.Len())
+	w.asker.Metrics.End(w.lot.Len(), w.asker.Cache.Len())
 	if _, in := w.lot.Overdue(w.now, w.asker.Timeout); in > 0 && s.Wake != nil {
 		if w.alarm == nil {
 			w.alarm = time.AfterFunc(in, s.Wake)
