@@ -68,6 +68,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		p := description(f)
 		return p.Write(stdout, args[1:])
 	}
+	manual.Brief(f, "[flags]")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

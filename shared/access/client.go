@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,7 +118,7 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
 		problem.Error = answer.Status
 	}
-	err = errors.New(problem.Error)
+	err = errors.New(inFlags(problem.Error, query, body))
 	switch {
 	case answer.StatusCode == http.StatusNotFound:
 		return nil, exit.NotFound(err)
@@ -124,6 +126,22 @@ func (x *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		return nil, exit.CannotAsk(err)
 	}
 	return nil, err
+}
+
+// inFlags says what is wrong in the words of a person who gave flags: a parameter is the flag of
+// its name, with hyphens.
+func inFlags(problem string, query url.Values, body any) string {
+	parameters := slices.Collect(maps.Keys(query))
+	if fields, ok := body.(map[string]any); ok {
+		parameters = slices.AppendSeq(parameters, maps.Keys(fields))
+	}
+	lines := strings.Split(problem, "\n")
+	for i, line := range lines {
+		if name, rest, ok := strings.Cut(line, ": "); ok && slices.Contains(parameters, name) {
+			lines[i] = "-" + strings.ReplaceAll(name, "_", "-") + ": " + rest
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // advice is what to do if a daemon has another token.

@@ -79,7 +79,33 @@ func Flags(program string, about Command, w io.Writer) *flag.FlagSet {
 		}
 		f.PrintDefaults()
 	}
+	Brief(f, about.Arguments)
 	return f
+}
+
+// Brief has flags say one line after a mistake, and all about them only with -h. Whoever parses
+// says what is wrong, and a long help would hide that.
+func Brief(f *flag.FlagSet, arguments string) {
+	help, w := f.Usage, f.Output()
+	var wrong mistake
+	f.SetOutput(&wrong)
+	f.Usage = func() {
+		if wrong {
+			_, _ = fmt.Fprintf(w, "usage: %s (-h tells more)\n", strings.TrimSpace(f.Name()+" "+arguments))
+			return
+		}
+		f.SetOutput(w)
+		help()
+	}
+}
+
+// mistake notes that flags have written something: that is what is wrong with a command line.
+type mistake bool
+
+// Write implements io.Writer.
+func (m *mistake) Write(p []byte) (int, error) {
+	*m = true
+	return len(p), nil
 }
 
 // of describes flags.
@@ -162,6 +188,7 @@ func own() []Command {
 // also after an error. P needs neither name nor flags: these are those of f.
 func Parse(p Program, f *flag.FlagSet, args []string, w io.Writer) (done bool, err error) {
 	if len(args) == 0 || args[0] != Word {
+		Brief(f, "[flags]")
 		err = f.Parse(args)
 		return err != nil, err
 	}
@@ -199,7 +226,10 @@ func (p *Program) Write(w io.Writer, args []string) error {
 			text = "usage: " + usage + "\n"
 			break
 		}
-		return fmt.Errorf("say what to write: %s", usage)
+		if what != "" {
+			return fmt.Errorf("%s: %q is not understood; say what to write: %s", Word, what, usage)
+		}
+		return fmt.Errorf("%s: say what to write: %s", Word, usage)
 	}
 	_, err := io.WriteString(w, text)
 	return err

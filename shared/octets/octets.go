@@ -83,9 +83,15 @@ func parseHex(s, digits string) ([]byte, error) {
 const RemoteIDKind = "the enterprise number and the identifier, such as 3561:line-7 or 3561:0x0a0b, or 0x and the " +
 	"whole option in hex"
 
-// ParseRemoteID reads enterprise:value, or the whole option 37 as hex after 0x
-// (RFC 4649 section 3: four octets of enterprise number, then the identifier).
+// ParseRemoteID reads enterprise:value, or the whole option 37 as hex after 0x (RFC 4649 section 3:
+// four octets of enterprise number, then the identifier). It also reads the option as relays and
+// captures show it, 00:00:0d:e9:01: nobody begins an enterprise number with 00.
 func ParseRemoteID(s string) ([]byte, error) {
+	if strings.HasPrefix(s, "00") {
+		if b, err := Decode(s); err == nil && len(b) >= 5 {
+			return bounded(b)
+		}
+	}
 	if digits, found := strings.CutPrefix(s, "0x"); found {
 		b, err := parseHex(s, digits)
 		if err == nil && len(b) < 5 {

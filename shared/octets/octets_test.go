@@ -25,6 +25,8 @@ func TestHexAsPeopleWriteIt(t *testing.T) {
 func TestRemoteIDs(t *testing.T) {
 	for s, want := range map[string]string{
 		"3561:line-7": "\x00\x00\x0d\xe9line-7", "3561:0x0a-0b": "\x00\x00\x0d\xe9\x0a\x0b", "0x00000de90a": "\x00\x00\x0d\xe9\x0a",
+		"00:00:0d:e9:6c:37": "\x00\x00\x0d\xe9l7", "00000de96c37": "\x00\x00\x0d\xe9l7", "00-00-0D-E9-6C": "\x00\x00\x0d\xe9l",
+		"00:line-7": "\x00\x00\x00\x00line-7", "0:00:0d:e9": "\x00\x00\x00\x0000:0d:e9", "00:00:0d": "\x00\x00\x00\x0000:0d",
 		"line-7": "", "3561:": "", "4294967296:x": "", "0x00000de9": "",
 	} {
 		got, err := ParseRemoteID(s)

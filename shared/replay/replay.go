@@ -51,7 +51,7 @@ func (c Command) Command() daemon.Command {
 			if len(args) > 0 && args[0] == "test" {
 				args = args[1:]
 			} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-				return fmt.Errorf("hook: say what to do: %s %s %s", c.Daemon, about.Words, about.Arguments)
+				return fmt.Errorf("hook: %q is not understood; say what to do: %s %s %s", args[0], c.Daemon, about.Words, about.Arguments)
 			}
 			if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 				return nil

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -49,8 +48,8 @@ func newFilter(q url.Values, all Leases) (*filter, error) {
 		var err error
 		switch name {
 		case "address":
-			if f.address, err = netip.ParseAddr(s); err == nil && !f.address.Is4() {
-				err = errors.New("is no IPv4 address")
+			if f.address, err = netip.ParseAddr(s); err != nil || !f.address.Is4() {
+				err = fmt.Errorf("%.80q is no IPv4 address", s)
 			}
 		case "client_id":
 			f.clientID, err = leasefile.Octets(s)
@@ -62,7 +61,7 @@ func newFilter(q url.Values, all Leases) (*filter, error) {
 		case "state":
 			if f.state = leasefile.State(s); f.state != leasefile.Former &&
 				!slices.Contains(leasefile.States(), f.state) {
-				err = fmt.Errorf("is none of %v, and not %s", leasefile.States(), leasefile.Former)
+				err = fmt.Errorf("%.80q is none of %v, and not %s", s, leasefile.States(), leasefile.Former)
 			}
 		case "source":
 			f.source, err = addrOrPrefix(s)
@@ -74,7 +73,7 @@ func newFilter(q url.Values, all Leases) (*filter, error) {
 			f.link, err = addrOrPrefix(s)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s %.80q: %w", name, s, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return f, nil
@@ -88,7 +87,7 @@ func subnetOf(s string, all Leases) (uint32, error) {
 	}
 	id, ok := all.SubnetNamed(s)
 	if !ok {
-		return 0, errors.New("is neither a number nor the name of a subnet")
+		return 0, fmt.Errorf("%.80q is neither a number nor the name of a subnet", s)
 	}
 	return id, nil
 }
@@ -99,7 +98,7 @@ func addrOrPrefix(s string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return p, errors.New("is neither an address nor a prefix, such as 2001:db8:7::/64")
+		return p, fmt.Errorf("%.80q is neither an address nor a prefix, such as 2001:db8:7::/64", s)
 	}
 	return p, nil
 }

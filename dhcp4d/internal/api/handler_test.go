@@ -200,10 +200,10 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"subnet=one": `subnet "one"`, "state=free": `state "free": is none of`, "address=::1": "is no IPv4 address", "client_id=zz": "is not hexadecimal",
-		"source=2001": `source "2001": is neither an address nor a prefix`,
+		"subnet=one": `subnet: "one"`, "state=free": `state: "free" is none of`, "address=::1": "is no IPv4 address", "client_id=zz": "is not hexadecimal",
+		"source=2001": `source: "2001" is neither an address nor a prefix`,
 		"limit=0":     "from 1 to 1000", "limit=1001": "from 1 to 1000", "cursor=x": `"x" is no cursor`, "cursor=0.x": "is no cursor",
-		"format=xml": `format "xml" is none of`, "sort=address": "there is no parameter sort",
+		"format=xml": `format: "xml" is none of`, "sort=address": "there is no parameter sort",
 	} {
 		if w := call(h, "GET", "/v1/leases?"+query, ""); w.Code != http.StatusBadRequest || !strings.Contains(strings.ReplaceAll(w.Body.String(), `\"`, `"`), want) {
 			t.Errorf("%q: %d %s, want %s", query, w.Code, w.Body, want)

@@ -45,7 +45,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 	}
 	format, ok := formatOf(r)
 	if !ok {
-		fail(w, http.StatusBadRequest, fmt.Sprintf("format %q is none of json, ndjson, csv", q.Get("format")))
+		fail(w, http.StatusBadRequest, fmt.Sprintf("format: %q is none of json, ndjson, csv", q.Get("format")))
 		return
 	}
 	limit := math.MaxInt
@@ -54,7 +54,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 	}
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || (format == leasefile.Array && limit > maxLimit) {
-			fail(w, http.StatusBadRequest, fmt.Sprintf("limit %q is not a number from 1 to %d", s, maxLimit))
+			fail(w, http.StatusBadRequest, fmt.Sprintf("limit: %q is not a number from 1 to %d", s, maxLimit))
 			return
 		}
 	}

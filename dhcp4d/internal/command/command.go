@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
@@ -19,6 +20,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/daemon"
 	"github.com/dhcp4o6/dhcp4o6/shared/follow"
 	"github.com/dhcp4o6/dhcp4o6/shared/manual"
+	"github.com/dhcp4o6/dhcp4o6/shared/spelling"
 )
 
 // All are the commands, on a machine with those clocks.
@@ -141,7 +143,14 @@ func (c *call) act(command string, all []action, args []string, help string) err
 		}
 	}
 	if !strings.HasPrefix(name, "-") || (strings.TrimLeft(name, "-") != "h" && strings.TrimLeft(name, "-") != "help") {
-		return fmt.Errorf("%s: say what to do:\n%s", command, usageOf(command, all))
+		problem := "say what to do"
+		if name != "" {
+			problem = fmt.Sprintf("%q is not understood; say what to do", name)
+			if near := spelling.Nearest(name, names(all), 2); near != "" {
+				problem = fmt.Sprintf("%q is not understood, did you mean %s? There are", name, near)
+			}
+		}
+		return fmt.Errorf("%s: %s:\n%s", command, problem, usageOf(command, all))
 	}
 	_, err := io.WriteString(c.stdout, usageOf(command, all)+help)
 	return err
@@ -169,7 +178,21 @@ func helped(err error) error {
 // one is the only argument after the flags.
 func one(f *flag.FlagSet, what string) (string, error) {
 	if f.NArg() != 1 {
-		return "", fmt.Errorf("want one %s after the flags, got %d", what, f.NArg())
+		return "", fmt.Errorf("%s: want one %s after the flags, got %d", strings.TrimPrefix(f.Name(), "dhcp4d "), what,
+			f.NArg())
 	}
 	return f.Arg(0), nil
+}
+
+// oneAddress is one that is an IPv4 address.
+func oneAddress(f *flag.FlagSet) (netip.Addr, error) {
+	text, err := one(f, "address")
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is4() {
+		return a, fmt.Errorf("%s: %q is no IPv4 address", strings.TrimPrefix(f.Name(), "dhcp4d "), text)
+	}
+	return a, nil
 }

@@ -99,10 +99,20 @@ func (c *call) readQuestion(args []string) (*question, error) {
 	q := &question{path: attachment.Path{Packet: new(dhcp6.Packet)}, kind: dhcp4.Discover}
 	var nearest relay // to the client: its identifiers
 	addr := func(name, about string, into *netip.Addr) {
-		f.Func(name, about, func(s string) (err error) { *into, err = netip.ParseAddr(s); return err })
+		f.Func(name, about, func(s string) (err error) {
+			if *into, err = netip.ParseAddr(s); err != nil {
+				return errors.New("it is no address")
+			}
+			return nil
+		})
 	}
 	identifier := func(name, about string, parse func(string) ([]byte, error), into *[]byte) {
-		f.Func(name, about, func(s string) (err error) { *into, err = parse(s); return err })
+		f.Func(name, about, func(s string) (err error) {
+			if *into, err = parse(s); err != nil { // the flags say the value
+				return errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(s)+" "))
+			}
+			return nil
+		})
 	}
 	addr("source", "IPv6 `address` of the client, or of the relay nearest to dhcp6d", &q.path.Source)
 	f.Func("interface", "`name` of the interface of dhcp6d",

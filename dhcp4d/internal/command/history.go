@@ -93,8 +93,9 @@ func (q *historyQuestion) read(words []string, zoneName string) (err error) {
 func (c *call) leaseLogPath() (string, error) {
 	path, err := config.LoadLeaseLog(c.environ)
 	if err == nil && (path == "stdout" || path == "stderr") {
-		err = exit.CannotAsk(fmt.Errorf("leases history: the lease log goes to %s; set DHCP4D_LEASELOG_PATH as "+
-			"dhcp4d has it, or name its file with -log", path))
+		err = exit.CannotAsk(fmt.Errorf("leases history: no file of a lease log is known; set DHCP4D_LEASELOG_PATH as "+
+			"dhcp4d has it, or name the file with -log (as DHCP4D_LEASELOG_PATH is here, the hook leaselog writes to %s, "+
+			"and dhcp4d keeps no file)", path))
 	}
 	return path, err
 }

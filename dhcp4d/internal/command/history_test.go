@@ -53,7 +53,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: status %d, error %v; wrote\n%s\nwant status %d, error %q\n%s", c.line, exit.Code(err), err, got, c.code, c.err, c.want)
 		}
 	}
-	if _, err := run(t, nil, "leases", "history", "192.0.2.9"); exit.Code(err) != exit.StatusCannotAsk || !strings.Contains(err.Error(), "goes to stdout") {
+	if _, err := run(t, nil, "leases", "history", "192.0.2.9"); exit.Code(err) != exit.StatusCannotAsk || !strings.Contains(err.Error(), "no file of a lease log is known") {
 		t.Errorf("of a log that goes to standard output: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ func (c *call) importConfig(args []string) error {
 	}
 	name, err := one(f, "file of Kea's, such as /etc/kea/kea-dhcp4.conf")
 	if err != nil {
-		return fmt.Errorf("import-config: %w", err)
+		return err
 	}
 	imported, err := kea.Import(name, os.ReadFile)
 	if err != nil {

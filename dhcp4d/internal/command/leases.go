@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -177,7 +176,7 @@ func (c *call) about(name, method string, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	a, err := one(f, "address")
+	a, err := oneAddress(f)
 	if err != nil {
 		return err
 	}
@@ -186,8 +185,8 @@ func (c *call) about(name, method string, args []string) error {
 		return err
 	}
 	var l leasefile.Lease
-	if err := x.Get(c.ctx, method, "/v1/leases/"+url.PathEscape(a), nil, &l); err != nil {
-		return fmt.Errorf("%s: %w", a, err)
+	if err := x.Get(c.ctx, method, "/v1/leases/"+a.String(), nil, &l); err != nil {
+		return fmt.Errorf("%v: %w", a, err)
 	}
 	return c.print(&l, *asJSON)
 }
@@ -202,16 +201,14 @@ func (c *call) reserve(args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	text, err := one(f, "address")
-	if err != nil {
-		return err
-	}
-	a, err := netip.ParseAddr(text)
+	a, err := oneAddress(f)
 	if err != nil {
 		return err
 	}
 	seconds := *long / time.Second
 	switch {
+	case *id == "" && *hw == "":
+		return errors.New("leases reserve: nobody is named; give -client-id, or -hw-address for a client without one")
 	case *long == 0:
 		seconds = time.Duration(lease.Infinite)
 	case seconds < 1 || seconds >= math.MaxUint32:
