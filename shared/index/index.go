@@ -55,7 +55,7 @@ func (s *segment) set(i, ref uint32, tag uint8) {
 	b[4] = tag
 }
 
-// Walk walks over the references whose hash is probably the one that is sought.
+// Walk goes over the references whose hash is probably the one that is sought.
 type Walk struct {
 	s   *segment
 	i   uint32
