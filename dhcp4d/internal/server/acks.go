@@ -40,9 +40,7 @@ func (a *Acks) dropAll(r *Replies, err error) {
 	a.refused = a.refused[:0] // the book is loaded anew
 	a.Ledger.failed(len(r.answers))
 	for i := range r.answers {
-		t := r.answers[i].trace
-		t.say("dropped (%s): %s: %v", drop.StoreError.Label(), drop.StoreError.Meaning(), err)
-		t.publish()
+		r.answers[i].trace.dropped(drop.StoreError, err)
 	}
 }
 
@@ -65,7 +63,7 @@ func (a *Acks) send(g *commit.Group[*Replies]) {
 		if w.refusal != nil {
 			a.Refusals.Add(w.refusal)
 		}
-		w.trace.sayDurable(w.kind)
+		w.trace.durable(w.kind)
 		data, _ := a.Signer.Append(w.data, 0, w.peer, now) // cannot fail: we have opened its query
 		a.out.add(data, w.by, w.kind, w.trace)
 	}
@@ -82,10 +80,9 @@ func (a *Acks) send(g *commit.Group[*Replies]) {
 func (a *Acks) withhold(w *waitingAnswer, why drop.Reason, blind bool) {
 	useless := blind && why == drop.LeaseChanged
 	if again := w.query != nil && !useless && a.Again.put(w.query); again {
-		w.trace.say("not sent: another dhcp4d has changed the lease meanwhile; the query is decided again")
-	} else {
-		a.Ledger.withheld(why)
-		w.trace.say("dropped (%s): %s", why.Label(), why.Meaning())
+		w.trace.withheld()
+		return
 	}
-	w.trace.publish()
+	a.Ledger.withheld(why)
+	w.trace.dropped(why, nil)
 }

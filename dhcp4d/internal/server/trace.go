@@ -33,20 +33,37 @@ type traced struct {
 	local  netip.AddrPort // of our socket
 }
 
-// say adds a step to the record.
-func (t *traced) say(format string, args ...any) {
-	if t != nil {
-		t.record.Say(format, args...)
+// durable adds to the record why an answer that has waited may leave.
+func (t *traced) durable(kind dhcp4.MessageType) {
+	switch {
+	case t == nil:
+	case kind == dhcp4.NAK:
+		t.record.Say("no other dhcp4d has changed the lease meanwhile")
+	default:
+		t.record.Say("committed: the lease is on stable storage")
 	}
 }
 
-// sayDurable adds to the record why an answer that has waited may leave.
-func (t *traced) sayDurable(kind dhcp4.MessageType) {
-	if kind == dhcp4.NAK {
-		t.say("no other dhcp4d has changed the lease meanwhile")
-	} else {
-		t.say("committed: the lease is on stable storage")
+// withheld adds to the record that the query is decided again, and publishes the record.
+func (t *traced) withheld() {
+	if t != nil {
+		t.record.Say("not sent: another dhcp4d has changed the lease meanwhile; the query is decided again")
+		t.publish()
 	}
+}
+
+// dropped adds to the record why there is no answer, and publishes the record. Err says more about
+// the reason; nil: there is no more to say.
+func (t *traced) dropped(why drop.Reason, err error) {
+	if t == nil {
+		return
+	}
+	more := ""
+	if err != nil {
+		more = ": " + err.Error()
+	}
+	t.record.Say("dropped (%s): %s%s", why.Label(), why.Meaning(), more)
+	t.publish()
 }
 
 // sent adds to the record what became of the answer, and publishes the record.
@@ -55,20 +72,16 @@ func (t *traced) sent(p *udp.Packet) {
 		return
 	}
 	if p.Err != nil {
-		t.say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
+		t.record.Say("dropped (send_error): the kernel refused to send to %v: %v", p.Peer, p.Err)
 	} else {
-		t.say("sent to dhcp6d at %v", p.Peer)
+		t.record.Say("sent to dhcp6d at %v", p.Peer)
 		t.record.Out = trace.NewDatagram(time.Now(), trace.IPC, "", false, trace.End(p.Local, t.local), p.Peer, p.Data)
 	}
 	t.publish()
 }
 
 // publish sends the record to those who follow the client.
-func (t *traced) publish() {
-	if t != nil {
-		t.to.Send(t.record)
-	}
-}
+func (t *traced) publish() { t.to.Send(t.record) }
 
 // forget clears q, so that nothing of an earlier query gets into the record of this one.
 func (q *exchange) forget() {
@@ -106,29 +119,34 @@ func (s *Server) follow(q *exchange, f fate, why drop.Reason) {
 	}
 	switch f {
 	case dropped:
-		if why == drop.ClassRefused {
-			for _, c := range s.classes {
-				if c.Refused != network.NotRefused {
-					t.record.Say("class %s refuses its clients", c.Name)
-				}
-			}
-		}
-		if q.event.Hook != "" {
-			t.record.Say("%v does not let it pass", q.event.Culprit)
-		}
-		t.record.Say("dropped (%s): %s", why.Label(), why.Meaning())
-	case silent:
-		t.record.Say("no answer (%s): %s", q.silence.Label(), q.silence.Meaning())
-	case answered:
+		s.tellWhoRefuses(t.record, q, why)
+		t.dropped(why, nil)
+	case answered: // the record is published when the answer has left
 		t.record.Reply = trace.Octets(q.event.Data)
 		s.ready.last().trace = t
-		return
-	case waiting:
+	case waiting: // likewise
 		t.record.Reply = trace.Octets(q.event.Data)
 		s.group.Replies.last().trace = t
-		return
+	case silent:
+		t.record.Say("no answer (%s): %s", q.silence.Label(), q.silence.Meaning())
+		t.publish()
+	default:
+		t.publish()
 	}
-	t.publish()
+}
+
+// tellWhoRefuses adds to the record which classes, or which hook, have dropped a query.
+func (s *Server) tellWhoRefuses(r *trace.Record, q *exchange, why drop.Reason) {
+	if why == drop.ClassRefused {
+		for _, c := range s.classes {
+			if c.Refused != network.NotRefused {
+				r.Say("class %s refuses its clients", c.Name)
+			}
+		}
+	}
+	if q.event.Hook != "" {
+		r.Say("%v does not let it pass", q.event.Culprit)
+	}
 }
 
 // tellOf adds to the record the steps of a query up to the decision.
