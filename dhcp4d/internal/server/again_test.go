@@ -225,7 +225,7 @@ func (b *bench) settled(t *testing.T) {
 		}
 	}()
 	eventually(t, "every query has a fate", func() bool {
-		n = b.sums(t, names)
+		n = sums(t, b.account, names)
 		return n[names[0]] == n[names[1]]+n[names[2]]+n[names[3]]
 	})
 }

@@ -81,7 +81,7 @@ func (b *bench) tell(t *testing.T, where spot, m []byte) (dhcp4.MessageType, net
 func (b *bench) fates(t *testing.T) (answered, none float64) {
 	t.Helper()
 	const sent, silent, dropped = "dhcp4d_responses_sent_total", "dhcp4d_queries_silent_total", "dhcp4d_packets_dropped_total"
-	n := b.sums(t, []string{sent, silent, dropped})
+	n := sums(t, b.account, []string{sent, silent, dropped})
 	return n[sent], n[silent] + n[dropped]
 }
 
