@@ -49,7 +49,7 @@ type Ability uint8
 const (
 	Able        Ability = iota
 	StoreFailed         // the lease store has failed
-	StoreHangs          // the disk does not answer
+	StoreHangs          // the disk, or the database, does not answer
 	Loading             // the leases are not loaded yet
 	ClockWrong          // the clock is behind the lease store
 	Leaving             // dhcp4d is shutting down
@@ -63,7 +63,7 @@ func (a Ability) String() string {
 	case StoreFailed:
 		return "cannot write its lease store"
 	case StoreHangs:
-		return "waits for its disk"
+		return "waits for its disk or its database"
 	case Loading:
 		return "is still loading its leases"
 	case ClockWrong:
