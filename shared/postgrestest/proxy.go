@@ -46,9 +46,6 @@ func (s *Server) Proxy(t testing.TB, listener net.Listener) *Proxy {
 	return p
 }
 
-// Address is where the proxy listens.
-func (p *Proxy) Address() string { return p.listener.Addr().String() }
-
 // Delay makes each message take a random time of at most so long.
 func (p *Proxy) Delay(most time.Duration) {
 	p.mu.Lock()

@@ -105,6 +105,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 			false},
 		one("connections to a database cut at random", "STORE_SEEDS", rounds(0.03, 700*time.Millisecond),
 			"./dhcp4d/internal/store/postgres", "^TestDB_4_CutAtRandom$"),
+		one("connections to a database that break and stand still", "STORE_BAD_SECONDS", rounds(0.02, time.Second),
+			"./dhcp4d/internal/store/postgres", "^TestDB_4_BadConnections$"),
 		{"a connection to a database cut at each octet of a commit", []string{"STORE_CUTS=1"},
 			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestDB_4_CutAtEachOctet$",
 				"./dhcp4d/internal/store/postgres"}, said, false},

@@ -30,6 +30,18 @@ type late struct {
 func newLate(t *testing.T) *late {
 	t.Helper()
 	l := &late{t: t, server: migrated(t), twin: newJudge()}
+	l.other = openDatabase(t, l.server.URL())
+	t.Cleanup(func() { _ = l.other.Close() })
+	var url string
+	l.proxy, url = proxyOf(t, l.server)
+	l.p = openDatabase(t, url)
+	committed(t, l.p, l.twin, l.group())
+	return l
+}
+
+// proxyOf makes a proxy to a server, and returns the URL of the database through it.
+func proxyOf(t *testing.T, s *postgrestest.Server) (p *postgrestest.Proxy, url string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "proxy") // shorter than t.TempDir
 	if err != nil {
 		t.Fatal(err)
@@ -39,19 +51,7 @@ func newLate(t *testing.T) *late {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.proxy = l.server.Proxy(t, listener)
-	l.other = openDatabase(t, l.server.URL())
-	t.Cleanup(func() { _ = l.other.Close() })
-	l.open()
-	return l
-}
-
-// open starts the process behind the proxy, and makes its first commit.
-func (l *late) open() {
-	l.t.Helper()
-	dir := filepath.Dir(l.proxy.Address())
-	l.p = openDatabase(l.t, "postgres://dhcp4d@/postgres?host="+dir)
-	committed(l.t, l.p, l.twin, l.group())
+	return s.Proxy(t, listener), "postgres://dhcp4d@/postgres?host=" + dir
 }
 
 // group returns records of which the database stores some, refuses one and removes one.
