@@ -107,8 +107,9 @@ show transaction_read_only
 -- session
 SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
 	SET statement_timeout = 0; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '5s';
-	SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '2' WHEN 'tcp_keepalives_interval' THEN '1' ELSE '3' END, false)
-	FROM pg_settings WHERE name IN ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')
+	SELECT set_config(s.name, k.value, false) FROM pg_settings s JOIN (VALUES ('tcp_keepalives_idle', '2'),
+		('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '5000')) k(name, value)
+		ON s.name = k.name
 
 -- positions
 SELECT writer, wseq FROM dhcp4d.process WHERE writer <> $1
