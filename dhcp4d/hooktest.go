@@ -43,7 +43,8 @@ func hookTest(sys clock.System) daemon.Command {
 		Interface: "`name` of the interface of dhcp6d, for queries of a capture of the link that does not name it",
 		Switch: replay.Switch{
 			Name: "outside", On: &asks,
-			About: "ask the program of the hook outside, which must be running, else the status is 4; without it that hook does not run",
+			About: "ask the program of the hook outside, which must be running, else the status is 4; " +
+				"without it that hook does not run",
 		},
 		Run: func(ctx context.Context, environ []string, capture *replay.Capture) error {
 			c, err := config.Load(environ)

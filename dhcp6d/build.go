@@ -283,7 +283,8 @@ func (d *instance) prepare(c config.Config) (*server.Settings, *hook.Set, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := settings(c, d.serverAddressesLocked(c.DHCPv6Servers), d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
+	servers := d.serverAddressesLocked(c.DHCPv6Servers)
+	set, err := settings(c, servers, d.duid, d.link.Interfaces, event.NewHooks(made), d.passed)
 	if err != nil {
 		d.hooks.Discard(made)
 		return nil, nil, err
@@ -316,7 +317,8 @@ func settings(c config.Config, addresses []netip.AddrPort, duid []byte, interfac
 			if err := checkPattern("DHCP6D_LINK_OPTIONS", l.Interface); err != nil {
 				return nil, err
 			}
-			list = append(list, server.LinkAnswer{Interface: l.Interface, Link: l.Link, Answer: answer.New(duid, l.Options)})
+			own := answer.New(duid, l.Options)
+			list = append(list, server.LinkAnswer{Interface: l.Interface, Link: l.Link, Answer: own})
 		}
 		links = server.NewLinks(list)
 	}
@@ -359,8 +361,10 @@ func services(c config.Config) (*server.Services, error) {
 		if err := checkPattern("DHCP6D_LINKS", s.Interface); err != nil {
 			return nil, err
 		}
-		list = append(list, server.Service{Interface: s.Interface, Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class,
-			Options: answer.NewAdditions(s.Options(), c.Options.Supply)})
+		list = append(list, server.Service{
+			Interface: s.Interface, Link: s.Link, InterfaceID: s.InterfaceID, Class: s.Class,
+			Options: answer.NewAdditions(s.Options(), c.Options.Supply),
+		})
 	}
 	return server.NewServices(list, c.Services.Classes), nil
 }

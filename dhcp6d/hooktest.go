@@ -136,8 +136,8 @@ func (r *replayer) run(ctx context.Context, c config.Config) error {
 	}
 	host.Use(made)
 	interfaces := func() *listen.Interfaces { return &r.served }
-	set, err := settings(c, new(instance).serverAddressesLocked(c.DHCPv6Servers), duid, interfaces, event.NewHooks(made),
-		pass.NewMetrics(rt.Registry))
+	servers := new(instance).serverAddressesLocked(c.DHCPv6Servers)
+	set, err := settings(c, servers, duid, interfaces, event.NewHooks(made), pass.NewMetrics(rt.Registry))
 	if err != nil {
 		return err
 	}

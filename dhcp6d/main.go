@@ -36,12 +36,13 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Commands: []daemon.Command{
 			hookTest(),
 			{Name: "explain-ce", About: explainAbout, Run: explainCE},
-			{Name: "trace", About: follow.About + " a running dhcp6d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-				return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) },
-					stdout, stderr)
-			}},
+			{Name: "trace", About: follow.About + " a running dhcp6d", Run: followTrace},
 		},
 	}.Run(ctx, args, environ, stdout, stderr)
+}
+
+func followTrace(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 }
 
 // host returns warnings about what this host lacks of what a configuration needs.

@@ -88,7 +88,8 @@ func holders(n int, fn func(address netip.Addr, hardware net.HardwareAddr, id st
 // ourLeases writes an export of dhcp4d. Behind relays it leaves out where clients are, as if the
 // leases came from a Kea.
 func ourLeases(w io.Writer, o Options, now time.Time) {
-	fmt.Fprintln(w, "address,subnet,state,client_id,hw_type,hw_address,ipv6_source,point_kind,point_address,point_id,point_digest,start,changed,expires")
+	fmt.Fprintln(w, "address,subnet,state,client_id,hw_type,hw_address,ipv6_source,"+
+		"point_kind,point_address,point_id,point_digest,start,changed,expires")
 	since, until := now.UTC().Format(time.RFC3339), now.UTC().Add(heldFor).Format(time.RFC3339)
 	source := clientAddress.Addr()
 	i := 0

@@ -33,7 +33,8 @@ func (r *Result) Plot(w io.Writer) error {
 		p.panel("latency of an exchange at a given rate, ms: median, and in light 99th percentile (less is better)", r,
 			open, latency)
 	}
-	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif"><rect width="100%%" height="100%%" fill="white"/>%s</svg>`+"\n",
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif">`+
+		`<rect width="100%%" height="100%%" fill="white"/>%s</svg>`+"\n",
 		plotWidth, p.y+10, p.b.String())
 	return err
 }

@@ -458,7 +458,8 @@ func (s *subject) readBack() (leases int, err error) {
 		}
 	}
 	if leases < s.owed || leases > s.atMost {
-		return leases, fmt.Errorf("%s: after kill -9 dhcp4d has %d leases; clients were told of %d and had asked for %d", s.name, leases, s.owed, s.atMost)
+		return leases, fmt.Errorf("%s: after kill -9 dhcp4d has %d leases; clients were told of %d and had asked for %d",
+			s.name, leases, s.owed, s.atMost)
 	}
 	return leases, nil
 }

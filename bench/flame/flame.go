@@ -92,7 +92,9 @@ func (n *Node) Draw(w io.Writer, title string) error {
 	depth := n.depth(n.Samples)
 	bottom := 30 + depth*height
 	n.draw(&b, n.Samples, 0, bottom)
-	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="10"><rect width="100%%" height="100%%" fill="white"/><text x="4" y="16" font-size="12">%s, %d samples</text>`+"\n%s</svg>\n",
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" `+
+		`font-family="sans-serif" font-size="10"><rect width="100%%" height="100%%" fill="white"/>`+
+		`<text x="4" y="16" font-size="12">%s, %d samples</text>`+"\n%s</svg>\n",
 		width, bottom+height+4, escape(title), n.Samples, b.String())
 	return err
 }
@@ -111,7 +113,8 @@ func (n *Node) depth(all int) (deepest int) {
 func (n *Node) draw(b *strings.Builder, all int, from float64, y int) {
 	share := float64(n.Samples) / float64(max(all, 1))
 	w := share * width
-	fmt.Fprintf(b, `<g><title>%s, %.1f %%</title><rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s" stroke="white" stroke-width="0.5"/>`,
+	fmt.Fprintf(b, `<g><title>%s, %.1f %%</title>`+
+		`<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s" stroke="white" stroke-width="0.5"/>`,
 		escape(n.Name), 100*share, from, y, w, height-1, colour(n.Name))
 	if room := int(w / 5.6); room >= 4 {
 		name := n.Name

@@ -40,7 +40,8 @@ func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, unicast bool,
 		m.NumSeconds = uint16(time.Since(start) / time.Second)
 		return c.Query(m.ToBytes(), unicast)
 	}
-	return c.repeat(ctx, c.options.Retransmit, build, m.MessageType().String(), func(b []byte, from netip.AddrPort) *Response {
+	what := m.MessageType().String()
+	return c.repeat(ctx, c.options.Retransmit, build, what, func(b []byte, from netip.AddrPort) *Response {
 		r, err := c.Parse(b, from)
 		if err == nil {
 			err = c.belongs(m, r.DHCPv4)

@@ -63,8 +63,8 @@ func (r Report) Failed() bool { return len(r.Faults) > 0 }
 
 func (e *engine) report(now time.Duration) Report {
 	r := Report{Seconds: now.Seconds(), Started: e.started, Completed: e.completed, Renewed: e.renewed,
-		Informed: e.informed,
-		Released: e.released, Declined: e.declined, Lost: e.lost, Refused: e.refused, Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
+		Informed: e.informed, Released: e.released, Declined: e.declined, Lost: e.lost, Refused: e.refused,
+		Late: e.late, Unsent: e.unsent, Addresses: e.owners.count(),
 		Rate: float64(e.completed) / now.Seconds(), Faults: make(map[string]uint64),
 		Exchange: e.exchange.latency(), Offer: e.first.latency(), Ack: e.second.latency()}
 	if e.lastStart > 0 {

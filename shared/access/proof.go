@@ -99,7 +99,8 @@ func (x *Client) ask(ctx context.Context, conn net.Conn) error {
 		return nil
 	}
 	nonce := rand.Text()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.base+proofPath+"?nonce="+nonce+"&client="+proof(key, byClient, nonce), nil)
+	url := x.base + proofPath + "?nonce=" + nonce + "&client=" + proof(key, byClient, nonce)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,8 @@ func (l *Loader) Parse(into any) {
 func (l *Loader) Hold(names ...string) {
 	for i := range l.variables {
 		v := &l.variables[i]
-		if slices.Contains(names, strings.TrimPrefix(v.Name, l.prefix)) && v.Source != "" && strings.TrimSpace(v.Value) == "" {
+		named := slices.Contains(names, strings.TrimPrefix(v.Name, l.prefix))
+		if named && v.Source != "" && strings.TrimSpace(v.Value) == "" {
 			l.blank(v, v.Source)
 		}
 	}

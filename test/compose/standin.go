@@ -99,7 +99,8 @@ func (l *layer) file(from, name string) error {
 		return err
 	}
 	if err := l.tar.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime(),
+		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: int64(info.Mode().Perm()),
+		Size: info.Size(), ModTime: info.ModTime(),
 	}); err != nil {
 		return err
 	}

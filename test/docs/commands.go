@@ -15,8 +15,9 @@ var (
 	target   = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 	service  = regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*):`)
 	makes    = regexp.MustCompile(`(?m)^\s*(?:sudo )?make ((?:[a-zA-Z][\w-]*(?:=\S*)? ?)+)`)
-	composes = regexp.MustCompile(`docker-compose (?:--?[\w-]+ )*(?:kill|start|stop|pause|unpause|exec|run|logs|restart)((?: --?[a-zA-Z-]+)*(?: [a-z][\w-]*)?)`)
-	path     = regexp.MustCompile(`(?m)(?:^|[\s=])((?:deploy|docs|shared|test|bench|clients|dhcp4d|dhcp6d)/[\w./*-]+)`)
+	composes = regexp.MustCompile(`docker-compose (?:--?[\w-]+ )*` +
+		`(?:kill|start|stop|pause|unpause|exec|run|logs|restart)((?: --?[a-zA-Z-]+)*(?: [a-z][\w-]*)?)`)
+	path = regexp.MustCompile(`(?m)(?:^|[\s=])((?:deploy|docs|shared|test|bench|clients|dhcp4d|dhcp6d)/[\w./*-]+)`)
 )
 
 // Commands returns what is wrong with the commands of the documents of the repository, as "file:

@@ -51,7 +51,8 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench-compare", flag.ContinueOnError)
 	flags.Func("subjects", "what to measure: any of ours, ours+keys, ours+journal, ours+pebble, ours+postgres, "+
 		"ours+2postgres (two dhcp4d), ours+asked (a program outside is asked about every query), "+
-		"ours+known (its verdicts are kept), ours+rules (a rule at each of three points), kea, kea+postgres, bare, bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
+		"ours+known (its verdicts are kept), ours+rules (a rule at each of three points), kea, kea+postgres, bare, "+
+		"bare+offload (default ours,ours+keys,kea,bare)", func(s string) error {
 		o.Subjects = strings.Split(s, ",")
 		return nil
 	})
@@ -75,7 +76,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Subnets, "subnets", 1, "number of subnets; all clients are in the last one")
 	flags.IntVar(&o.Held, "held", 0, "number of leases that are imported before the run; clients request theirs "+
 		"again, or with -renew 1 renew them, in random order")
-	flags.Func("overload", "open-loop rates, as multiples of the highest rate that the pair has reached in the round so far", func(s string) error {
+	flags.Func("overload", "open-loop rates, as multiples of the highest rate that the pair has reached in the round "+
+		"so far", func(s string) error {
 		o.Overload = nil
 		for part := range strings.SplitSeq(s, ",") {
 			n, err := strconv.ParseFloat(part, 64)
@@ -90,7 +92,8 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&o.Share, "share", 0,
 		"share of one processor's time that the two daemons of a pair get together, 0 to 1; 0 is no limit")
 	flags.StringVar(&o.Store, "store", "", "our store, pebble or journal (default that of the tests)")
-	flags.StringVar(&o.Postgres, "postgres", "", `URL of empty databases with the tables of dhcp4d, or of Kea; {} in it stands for postgres, 2postgres or keapostgres`)
+	flags.StringVar(&o.Postgres, "postgres", "", "URL of empty databases with the tables of dhcp4d, or of Kea; "+
+		"{} in it stands for postgres, 2postgres or keapostgres")
 	flags.IntVar(&o.PostgresPID, "postgres-pid", 0,
 		"process of the PostgreSQL server on this machine, to measure its processor time too")
 	flags.BoolVar(&o.NoOffload, "no-offload", false, "switch off checksum and segmentation offload of the link")

@@ -19,7 +19,8 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer, reasons []string) *Metrics {
 	dropped := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "dhcp4d", Name: "outside_dropped_total",
-		Help: "Queries that a verdict of the program outside has dropped, by its reason; other stands for reasons that are not in DHCP4D_OUTSIDE_REASONS.",
+		Help: "Queries that a verdict of the program outside has dropped, by its reason; other stands for reasons " +
+			"that are not in DHCP4D_OUTSIDE_REASONS.",
 	}, []string{"reason"}))
 	m := &Metrics{Metrics: consult.NewMetrics(reg, drop.DHCP4D), dropped: map[string]prometheus.Counter{}}
 	for _, reason := range append([]string{otherReason}, reasons...) {

@@ -25,23 +25,27 @@ import (
 
 // All are the commands, on a machine with those clocks.
 func All(clocks clock.System) []daemon.Command {
-	of := func(run func(c *call, args []string) error) func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	type command func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error
+	of := func(run func(c *call, args []string) error) command {
 		return func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 			return helped(run(&call{ctx, clocks, environ, stdout, stderr}, args))
 		}
 	}
 	return []daemon.Command{
 		{Name: "subnets", About: descriptionOf("subnets").About, Run: of((*call).subnets)},
-		{Name: "leases", About: "look at, release, reserve, export and import leases", Actions: names(actions()), Run: of(leasesCommand)},
-		{Name: "store", About: "check the store of a stopped dhcp4d, and repair it if it is damaged", Actions: names(storeActions()), Run: of(stores)},
-		{Name: "trace", About: follow.About + " a running dhcp4d", Run: func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-			return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout,
-				stderr)
-		}},
+		{Name: "leases", About: "look at, release, reserve, export and import leases",
+			Actions: names(actions()), Run: of(leasesCommand)},
+		{Name: "store", About: "check the store of a stopped dhcp4d, and repair it if it is damaged",
+			Actions: names(storeActions()), Run: of(stores)},
+		{Name: "trace", About: follow.About + " a running dhcp4d", Run: followTrace},
 		{Name: "explain", About: descriptionOf("explain").About, Run: explain},
 		{Name: "import-config", About: descriptionOf("import-config").About, Run: of((*call).importConfig)},
 		{Name: "schema", About: descriptionOf("schema").About, Run: of((*call).schema)},
 	}
+}
+
+func followTrace(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	return follow.Command(ctx, args, func() (access.Config, error) { return config.LoadAPI(environ) }, stdout, stderr)
 }
 
 // call is one run of a command.
@@ -85,7 +89,8 @@ func actions() []action {
 		{"show", "[-json] ADDRESS", "show what is known of an address", "", (*call).show},
 		{"history", "[-json] [-zone ZONE] [-log PATH] ADDRESS [TIME]",
 			"tell from the lease log who had an address, from when to when; with TIME, at that time",
-			`TIME has a time zone, as in 2026-11-29T08:00:00Z, "2026-11-29 08:00 +01:00" or "2026-11-29 08:00 Europe/Vienna".`, (*call).history},
+			`TIME has a time zone, as in 2026-11-29T08:00:00Z, "2026-11-29 08:00 +01:00" or ` +
+				`"2026-11-29 08:00 Europe/Vienna".`, (*call).history},
 		{"release", "[-json] ADDRESS", "end a lease, as if its client had given it back, or a quarantine", "", (*call).release},
 		{"reserve", "-client-id ID | -hw-address ADDR [-time T] ADDRESS",
 			"lease an address to a client that has not asked for it yet", "", (*call).reserve},

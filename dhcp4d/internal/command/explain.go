@@ -118,7 +118,8 @@ func (c *call) readQuestion(args []string) (*question, error) {
 	f.Func("interface", "`name` of the interface of dhcp6d",
 		func(s string) error { q.path.Interface = []byte(s); return nil })
 	f.StringVar(&q.path.Server, "peer", "", "`name` or address of the dhcp6d, as in DHCP4D_IPC_PEERS")
-	f.Func("relay", "`link-address[,peer-address]` of a relay, :: for none; once for each, the one nearest to dhcp6d first", func(s string) error {
+	f.Func("relay", "`link-address[,peer-address]` of a relay, :: for none; once for each, the one nearest to dhcp6d "+
+		"first", func(s string) error {
 		r, err := parseRelay(s)
 		q.relays = append(q.relays, r)
 		return err
@@ -137,7 +138,8 @@ func (c *call) readQuestion(args []string) (*question, error) {
 		octets.ParseHWAddress, &q.identity.HWAddr)
 	f.Func("message", "message `type`, such as request; DISCOVER if not given",
 		func(s string) (err error) { q.kind, err = parseType(s); return err })
-	f.Func("option", "DHCPv4 option of the query, `name-or-code=value`, the value text, or 0x and hex; once for each", func(s string) (err error) {
+	f.Func("option", "DHCPv4 option of the query, `name-or-code=value`, the value text, or 0x and hex; once for "+
+		"each", func(s string) (err error) {
 		q.options, err = appendOption(q.options, s)
 		return err
 	})
@@ -264,7 +266,8 @@ func (e *explanation) findReservation() {
 		return
 	}
 	id := &e.identity
-	id.HWType, id.LinkAddress, id.InterfaceID, id.RemoteID = 1, e.facts.LinkAddress, e.facts.InterfaceID, e.facts.RemoteID
+	id.HWType, id.LinkAddress = 1, e.facts.LinkAddress
+	id.InterfaceID, id.RemoteID = e.facts.InterfaceID, e.facts.RemoteID
 	if e.subnet.IgnoresID(&e.eval) && len(id.HWAddr) > 0 {
 		id.ClientID = nil
 		e.say("identity: the hardware address alone is the client")

@@ -46,7 +46,8 @@ func (c *call) history(args []string) error {
 		incomplete = fmt.Errorf("%s has no lines", *path)
 	}
 	if h.Broken > 0 {
-		_, _ = fmt.Fprintf(c.stderr, "%d lines about %v cannot be read and are left out\n", h.Broken, q.address) // the answer counts
+		// An error does not matter: the answer counts.
+		_, _ = fmt.Fprintf(c.stderr, "%d lines about %v cannot be read and are left out\n", h.Broken, q.address)
 	}
 	found := q.among(h.Tenures)
 	if err := c.writeTenures(found, q.zone, *asJSON); err != nil {

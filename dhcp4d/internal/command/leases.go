@@ -84,7 +84,8 @@ func (c *call) list(args []string) error {
 	}
 	out := bufio.NewWriter(c.stdout)
 	t := table{w: out, limit: longestCell}
-	if err := t.row("ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "REMOTE-ID", "ATTACHMENT POINT"); err != nil {
+	if err := t.row("ADDRESS", "SUBNET", "STATE", "EXPIRES", "IPV6 SOURCE", "CLIENT", "REMOTE-ID",
+		"ATTACHMENT POINT"); err != nil {
 		return err
 	}
 	err = leasefile.Read(body, leasefile.NDJSON, func(_ int, l *leasefile.Lease, err error) error {
@@ -101,7 +102,8 @@ func (c *call) list(args []string) error {
 		if l.Source.IsValid() {
 			source = l.Source.String()
 		}
-		return t.row(l.Address.String(), subnet(l), string(l.State), expiry(l), source, client, orDash(l.RemoteID), point(l))
+		return t.row(l.Address.String(), subnet(l), string(l.State), expiry(l), source, client, orDash(l.RemoteID),
+			point(l))
 	})
 	return errors.Join(err, t.flush(), out.Flush())
 }

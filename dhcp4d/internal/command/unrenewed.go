@@ -77,7 +77,8 @@ func (u *unrenewed) add(c *config.Config, a netip.Addr) {
 func (u *unrenewed) warnings() (lines []string) {
 	const fate = "; they will be kept until they end, and not renewed; "
 	if u.noSubnet.n > 0 {
-		lines = append(lines, "leases in no subnet of DHCP4D_SUBNETS: "+u.noSubnet.String()+fate+"add a subnet that has their addresses to renew them")
+		lines = append(lines, "leases in no subnet of DHCP4D_SUBNETS: "+u.noSubnet.String()+fate+
+			"add a subnet that has their addresses to renew them")
 	}
 	if u.noPool.n > 0 {
 		lines = append(lines, "leases in a subnet of DHCP4D_SUBNETS and in none of its pools: "+

@@ -61,7 +61,8 @@ func parseTime(text string, zone *time.Location) (time.Time, error) {
 		}
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-11-29T08:00:00Z or \"2026-11-29 08:00 Europe/Vienna\"", text)
+	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-11-29T08:00:00Z or "+
+		`"2026-11-29 08:00 Europe/Vienna"`, text)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

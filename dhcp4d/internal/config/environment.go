@@ -80,7 +80,8 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	if !named {
 		peer.Name = peer.address()
 	}
-	if name := peer.Name; name == "" || len(name) > octets.Max || strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+	unusual := func(r rune) bool { return r < 0x21 || r > 0x7e }
+	if name := peer.Name; name == "" || len(name) > octets.Max || strings.ContainsFunc(name, unusual) {
 		return fmt.Errorf("%q has no usable name before its @", text)
 	}
 	*p = peer

@@ -45,7 +45,8 @@ func Option(key, value *yaml.Node, report Report) (code byte, wire []byte, ok bo
 		wire = e.encode(value, def)
 	}
 	if !failed && len(wire) == 0 {
-		e.report(value, "", "is empty; give a value or leave the option out") // RFC 2132 section 2: no such option has length 0
+		// RFC 2132 section 2: no such option has length 0.
+		e.report(value, "", "is empty; give a value or leave the option out")
 	}
 	return code, wire, !failed
 }

@@ -13,7 +13,8 @@ import (
 func (e *encoder) route(wire []byte, v *yaml.Node, path, s string) []byte {
 	destination, router, ok := splitRoute(s, true)
 	if !ok {
-		e.report(v, path, fmt.Sprintf("%q must be a route such as `10.0.0.0/8 via 192.0.2.1`, `default via 192.0.2.1` or `10.0.0.0/8 on-link`", s))
+		e.report(v, path, fmt.Sprintf("%q must be a route such as `10.0.0.0/8 via 192.0.2.1`, `default via 192.0.2.1` "+
+			"or `10.0.0.0/8 on-link`", s))
 		return wire
 	}
 	if destination == "default" {

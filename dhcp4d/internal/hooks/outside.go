@@ -120,7 +120,8 @@ func (v *outsideVariables) Complete(with *network.Subnets, c *hook.Check) {
 	v.marked = with.Marked
 	if v.Key == "" {
 		if v.Events == "" {
-			c.Mistake("KEY", "is not set", "give an expression, such as relay6[0].option[18].hex or pkt4.mac, or set "+c.Name("EVENTS")+" for a program that is only told")
+			c.Mistake("KEY", "is not set", "give an expression, such as relay6[0].option[18].hex or pkt4.mac, or set "+
+				c.Name("EVENTS")+" for a program that is only told")
 		}
 		return
 	}
@@ -272,7 +273,8 @@ func (k *kept) tell(e *event.Lease) {
 	}
 	record := outside.Event{
 		Again: e.Again, Event: e.Event.String(), Time: uint64(max(e.Time.UnixMilli(), 0)),
-		Address: b.Addr, Subnet: b.Subnet, State: state, HWType: b.HWType, HWAddr: b.HWAddr, Attachment: b.Point, RemoteID: b.Remote(), Source: b.Source,
+		Address: b.Addr, Subnet: b.Subnet, State: state, HWType: b.HWType, HWAddr: b.HWAddr,
+		Attachment: b.Point, RemoteID: b.Remote(), Source: b.Source,
 		Start: uint64(max(b.Start, 0)), Changed: uint64(max(b.Changed, 0)), By: e.By, Interface: e.Interface,
 	}
 	if b.Expires != lease.Never {

@@ -260,7 +260,8 @@ type runMetrics struct {
 func newRunMetrics(reg prometheus.Registerer) *runMetrics {
 	runs := metric.Once(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "dhcp4d", Name: "run_programs_total",
-		Help: "Programs that the hook run has run, by how they ended: ok, failed (another status than 0), timeout (killed), not_started.",
+		Help: "Programs that the hook run has run, by how they ended: ok, failed (another status than 0), " +
+			"timeout (killed), not_started.",
 	}, []string{"result"}))
 	return &runMetrics{
 		ok: runs.WithLabelValues("ok"), failed: runs.WithLabelValues("failed"),

@@ -272,7 +272,8 @@ func (c *converter) globalReservation(r *value, within []*target) {
 	if noAddress(r) {
 		c.note(r, Changed, "as a reservation of each subnet")
 	} else {
-		c.note(r, Changed, "as a reservation of the subnet %s, which has the address", child(within[0].subnet, "subnet").Value)
+		c.note(r, Changed, "as a reservation of the subnet %s, which has the address",
+			child(within[0].subnet, "subnet").Value)
 	}
 }
 

@@ -20,7 +20,8 @@ func (c *converter) checkRules() {
 	for i, r := range c.rules {
 		switch octets += len(r.text) + 1; {
 		case i >= rule.MaxRules:
-			problems[r.from] = fmt.Errorf("there are %d before it; put what they have in common into classes", rule.MaxRules)
+			problems[r.from] = fmt.Errorf("there are %d before it; put what they have in common into classes",
+				rule.MaxRules)
 		case octets > rule.MaxText:
 			problems[r.from] = fmt.Errorf("all rules together have more than %d octets", rule.MaxText)
 		}

@@ -328,7 +328,8 @@ func (b *Book) Decide(q *lease.Query, wanted netip.Addr, now lease.Time, g Group
 	if wanted.IsValid() && wanted != d.Addr {
 		standing := b.table.Stand(q, wanted, now.Over())
 		if !d.Redirect(q, &b.settings.Policies[q.Subnet], &standing, now) {
-			return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook} // the hooks want an address that the client cannot have
+			// The hooks want an address that the client cannot have.
+			return lease.Decision{Kind: lease.Dropped, Drop: drop.Hook}
 		}
 	}
 	if d.Change == lease.None {

@@ -68,7 +68,8 @@ func readDUID(path string) ([]byte, error) {
 	duid, wrong := parseDUID(string(content))
 	if wrong != "" {
 		return nil, fmt.Errorf("reading the server's DUID: %s %s; write the old DUID into it as hexadecimal digits, "+
-			"or remove it and dhcp6d makes a new one (clients then see another server identifier, and keep what they have)", path, wrong)
+			"or remove it and dhcp6d makes a new one (clients then see another server identifier, and keep what they "+
+			"have)", path, wrong)
 	}
 	return duid, nil
 }

@@ -103,7 +103,8 @@ func (c *Config) checkLink(l *config.Loader) {
 	checkPrefixes(l, "LDRA_LINKS", c.LDRALinks)
 	if len(c.LDRALinks) > 0 && len(c.Relays) == 0 {
 		l.Mistake("LDRA_LINKS", "no relay is listed that could name a link",
-			"list the relays in "+Prefix+"RELAYS; for lightweight relay agents on an interface of dhcp6d set "+Prefix+"LDRA_INTERFACES")
+			"list the relays in "+Prefix+"RELAYS; for lightweight relay agents on an interface of dhcp6d set "+
+				Prefix+"LDRA_INTERFACES")
 	}
 	if c.ServerPort == 0 && l.Variable("SERVER_PORT").Value == "0" { // else it was no number at all
 		l.Mistake("SERVER_PORT", "0 is no port", "leave it unset for 547")

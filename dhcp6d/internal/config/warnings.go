@@ -14,7 +14,8 @@ func (c *Config) warn() {
 				"head -c 32 /dev/urandom | base64", n))
 	}
 	for _, b := range c.Backends {
-		if len(c.Backends) > 1 && !b.Kea && !slices.ContainsFunc(c.Ranges, func(r Range) bool { return r.Backend == b.Name }) {
+		hasRange := slices.ContainsFunc(c.Ranges, func(r Range) bool { return r.Backend == b.Name })
+		if len(c.Backends) > 1 && !b.Kea && !hasRange {
 			c.warnings = append(c.warnings,
 				"no range of "+Prefix+"IPC_RANGES is "+b.Name+"'s: a client that comes from or goes to another "+
 					"dhcp4d, also when one is added, loses its lease, unless they share a database")

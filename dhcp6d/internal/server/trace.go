@@ -218,7 +218,8 @@ func (u *Up) followReply(in *udp.Packet, f fate, why drop.Reason) {
 	m := packet.Message()
 	r := &trace.Record{
 		Time: u.now, Daemon: "dhcp6d", Exchange: fmt.Sprintf("DHCPv6 transaction %x", m.TransactionID()),
-		In: trace.NewDatagram(u.now, trace.Link, nameOf(u.served, in.Interface), true, trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
+		In: trace.NewDatagram(u.now, trace.Link, nameOf(u.served, in.Interface), true,
+			trace.End(in.Local, u.Trace.Link), in.Peer, in.Data),
 	}
 	r.Say("Relay-reply received from %v, %d octets, for %v", in.Peer, len(in.Data), traits.Source)
 	r.Say("%v", m.Type())

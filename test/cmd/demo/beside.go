@@ -23,7 +23,8 @@ var kea = fmt.Sprintf(`{"Dhcp6": {
 	"subnet6": [{"id": 1, "subnet": %q, "rapid-commit": true,
 		"pools": [{"pool": "2001:db8:a::1000 - 2001:db8:a::1fff"}],
 		"pd-pools": [{"prefix": "2001:db8:100::", "prefix-len": 40, "delegated-len": 56}]}],
-	"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stderr", "flush": true}]}]}}`, keaAddress.Addr(), topology.AccessPrefix)
+	"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stderr", "flush": true}]}]}}`,
+	keaAddress.Addr(), topology.AccessPrefix)
 
 // beside shows one client that gets its IPv6 address and prefix from Kea and its IPv4 lease from
 // dhcp4d, both through dhcp6d.

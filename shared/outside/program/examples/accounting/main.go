@@ -20,7 +20,8 @@ func main() {
 		log.Fatal(err)
 	}
 	lines := json.NewEncoder(file)
-	p := program.Program{Name: "accounting", Socket: os.Args[1], Cursor: os.Args[2] + ".cursor", Told: func(e *outside.Event) error {
+	p := program.Program{Name: "accounting", Socket: os.Args[1], Cursor: os.Args[2] + ".cursor"}
+	p.Told = func(e *outside.Event) error {
 		return errors.Join(lines.Encode(map[string]any{
 			"time":    float64(e.Time) / 1000,
 			"event":   e.Event,
@@ -28,6 +29,6 @@ func main() {
 			"mac":     net.HardwareAddr(e.HWAddr).String(),
 			"expires": e.Expires,
 		}), file.Sync())
-	}}
+	}
 	log.Fatal(p.Run(context.Background()))
 }
