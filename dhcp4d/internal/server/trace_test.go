@@ -27,20 +27,10 @@ func TestASubscriberIsTraced(t *testing.T) {
 		return frameOn(t, "eth9", query(carried), netip.MustParseAddrPort(source))
 	}
 	home := func(carried []byte) []byte { return frame(t, query(carried), direct) }
-	last := func(w *trace.Watch) *trace.Record {
-		t.Helper()
-		select {
-		case r := <-w.Records():
-			return r
-		case <-time.After(time.Minute):
-			t.Fatal("nothing is told")
-			return nil
-		}
-	}
 	ask := func(t *testing.T, w *trace.Watch, data []byte, parts ...string) *trace.Record {
 		t.Helper()
 		b.server.batch([]udp.Packet{{Data: data, Peer: sixd}})
-		r := last(w)
+		r := nextRecord(t, w)
 		text := strings.Join(r.Steps, "\n")
 		for _, p := range parts {
 			if !strings.Contains(text, p) {
@@ -80,7 +70,7 @@ func TestASubscriberIsTraced(t *testing.T) {
 	}
 	t.Run("not a peer", func(t *testing.T) {
 		b.server.batch([]udp.Packet{{Data: home(message(dhcp4.Discover, 1)), Peer: netip.MustParseAddrPort("[::1]:9999")}})
-		if text := strings.Join(last(w).Steps, "\n"); !strings.Contains(text, "dropped (wrong_peer)") || strings.Contains(text, "subnet") {
+		if text := strings.Join(nextRecord(t, w).Steps, "\n"); !strings.Contains(text, "dropped (wrong_peer)") || strings.Contains(text, "subnet") {
 			t.Error(text)
 		}
 	})
@@ -96,6 +86,58 @@ func TestASubscriberIsTraced(t *testing.T) {
 	})
 	if len(w.Records()) != 0 {
 		t.Error("more is told than there was")
+	}
+}
+
+// A subscriber whose answer does not leave, because another dhcp4d has the address, is told so.
+func TestASubscriberIsTracedWhoseQueryIsDecidedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		room  int
+		tells [][]string // by record
+	}{
+		"there is room": {9, [][]string{
+			{"decision: ACK", "not sent: another dhcp4d has changed the lease meanwhile; the query is decided again"},
+			{"decided again, by what another dhcp4d has changed", "decision: NAK", "no other dhcp4d has changed the lease", "sent to"},
+		}},
+		"there is none": {0, [][]string{{"decision: ACK", "dropped (lease_refused)"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			s := b.several(t)
+			b.again(c.room)
+			b.server.Trace = new(trace.Hub)
+			_, queries := b.taken(t, s)
+			w, err := b.server.Trace.Watch(trace.Subscriber{HWAddr: []byte{2, 0, 0, 0, 0, 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			b.server.batch(queries)
+			for i, parts := range c.tells {
+				if i > 0 {
+					b.waits(t, 2)
+					b.server.batch(nil)
+				}
+				text := strings.Join(nextRecord(t, w).Steps, "\n")
+				for _, p := range parts {
+					if !strings.Contains(text, p) {
+						t.Errorf("record %d does not say %q:\n%s", i, p, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+// nextRecord returns what is told next.
+func nextRecord(t *testing.T, w *trace.Watch) *trace.Record {
+	t.Helper()
+	select {
+	case r := <-w.Records():
+		return r
+	case <-time.After(time.Minute):
+		t.Fatal("nothing is told")
+		return nil
 	}
 }
 
