@@ -52,7 +52,7 @@ func (c *converter) check() error {
 	}
 }
 
-// whyNone is the first reason for which a subnet was left.
+// whyNone returns the first reason for which a subnet was left.
 func (c *converter) whyNone() string {
 	for _, l := range c.lines {
 		if l.Verdict == Left && strings.Contains(l.Path, "subnet4[") {
@@ -62,9 +62,9 @@ func (c *converter) whyNone() string {
 	return "the configuration has none in subnet4 and shared-networks"
 }
 
-// part is what of the document a mistake takes out: the last of the nodes that lead to it.
+// part is the part of the document that is taken out because of a mistake.
 type part struct {
-	nodes   []*yaml.Node
+	nodes   []*yaml.Node // from the top of the document to the part
 	from    *value
 	problem string
 }
@@ -181,8 +181,9 @@ func steps(path string) (all []string) {
 var soft = []string{"lease-time", "min-lease-time", "max-lease-time", "next-server", "server-hostname",
 	"boot-file-name", "ignore-client-id"}
 
-// unit is how many steps lead to the part that is taken out as a whole: what is left of it would
-// mean something else. It is 0 if there is no such part.
+// unit returns how many steps of a path lead to the part that is taken out. That is more than the
+// value with the mistake if the rest would mean something else without it. It returns 0 if there is
+// no such part.
 func unit(steps []string) int {
 	element, of := 0, "" // the element of a list that the path is in
 	for i := 0; i < len(steps); i++ {

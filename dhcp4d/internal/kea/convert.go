@@ -149,7 +149,8 @@ func (c *converter) definitions(v *value) (own []*definition) {
 	return own
 }
 
-// takenAs is said of what is written under a key of ours.
+// takenAs reports that a value is written under a key of ours, if the report has nothing about the
+// value yet.
 func (c *converter) takenAs(v *value, key string) {
 	if !v.said {
 		c.taken(v, "as %s", key)

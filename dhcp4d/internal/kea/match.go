@@ -10,7 +10,8 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/shared/octets"
 )
 
-// guards are the classes that a subnet or a pool is for, nil if it is for all.
+// guards returns the classes that a subnet or a pool is for alone: those of the first object that
+// names any. It returns nil if it is for all clients, and reports false if a class is not defined.
 func (c *converter) guards(from ...*value) (names []string, ok bool) {
 	ok = true
 	for _, f := range from {
@@ -37,8 +38,8 @@ func (c *converter) guards(from ...*value) (names []string, ok bool) {
 	return nil, ok
 }
 
-// reach gives the first subnet of a network an empty match if none has one: it must be said which
-// queries are for the network.
+// reach gives the first subnet of a network an empty match if no subnet of it has a match. Somebody
+// must say there which queries are for the network.
 func (c *converter) reach(name string) {
 	var first *yaml.Node
 	for _, s := range c.networks[name] {

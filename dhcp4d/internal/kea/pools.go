@@ -85,7 +85,8 @@ func (c *converter) poolRange(n *subnet, p *value) (text string, ok bool) {
 	return text, true
 }
 
-// poolGuards returns the classes that a pool is for alone, none if it is for all.
+// poolGuards returns the classes that a pool is for alone, none if it is for all. It reports false
+// if the pool is left.
 func (c *converter) poolGuards(n *subnet, p *value) (only []string, ok bool) {
 	only, ok = c.guards(p)
 	switch {

@@ -188,9 +188,9 @@ func (c *converter) classGives(code byte) bool {
 	return c.byClass[code]
 }
 
-// over is a class of all clients that has the options of a subnet which classes have, too: in Kea
-// those of the subnet go before those of classes. It cannot have what a pool gives, because that
-// goes before the subnet in both.
+// over returns a class that all clients are in. It has those options of a subnet that classes give,
+// too: in Kea the options of the subnet go before those of classes, and here after them. An option
+// that a pool gives is not among them, because in both servers the pool goes before the subnet.
 func (c *converter) over(n *subnet, o *optionList, additional []byte) []*yaml.Node {
 	strong := &optionList{}
 	for _, x := range o.all {

@@ -2,7 +2,7 @@ package kea
 
 import "strconv"
 
-// items are the elements of a list, none if there is no list.
+// items returns the elements of a list, none if the value is no list.
 func items(v *value) []*value {
 	if v == nil || v.kind != list {
 		return nil
@@ -10,10 +10,10 @@ func items(v *value) []*value {
 	return v.values
 }
 
-// isTrue reports whether a value is there and true.
+// isTrue reports whether a value is true. It is not if there is none.
 func isTrue(v *value) bool { return v != nil && v.kind == boolean && v.text == "true" }
 
-// content is the text of a value that is there.
+// content returns the text of a scalar. It is empty if there is none.
 func content(v *value) string {
 	if v == nil || v.kind == list || v.kind == object || v.kind == null {
 		return ""
@@ -31,7 +31,7 @@ func (c *converter) number(v *value) (int64, bool) {
 	return n, true
 }
 
-// pick is the value of a key in the first of several objects that has it.
+// pick returns the value of a key, from the first of several objects that has it.
 func pick(key string, from ...*value) *value {
 	for _, f := range from {
 		if v := f.get(key); v != nil {
