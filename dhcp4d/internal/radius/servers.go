@@ -1,11 +1,14 @@
 package radius
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/md5" //nolint:gosec // RADIUS has no other
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -19,7 +22,6 @@ const last = 30 * time.Second
 // servers are RADIUS servers of one kind, in the order of the configuration.
 type servers struct {
 	config Config
-	client radius.Client
 
 	mu     sync.Mutex
 	list   []string
@@ -27,8 +29,7 @@ type servers struct {
 }
 
 func newServers(c Config, list []string) *servers {
-	return &servers{config: c, list: list, silent: map[string]time.Time{},
-		client: radius.Client{Retry: c.Timeout * 2 / 5, MaxPacketErrors: 100}}
+	return &servers{config: c, list: list, silent: map[string]time.Time{}}
 }
 
 // order returns the servers in the order in which they are asked. When a server has been silent for
@@ -71,20 +72,64 @@ func (s *servers) exchange(ctx context.Context, p *radius.Packet, access bool) (
 	return nil, all
 }
 
+var errNotOurs = errors.New("an answer is not made with the secret, or is to another request (RADIUS_SECRET)")
+
 var errUnauthenticated = errors.New("the answer has no valid Message-Authenticator (RADIUS_MESSAGE_AUTHENTICATOR)")
 
-// ask sends a request to one server.
+// ask sends a request to one server, again and again until the server answers.
 func (s *servers) ask(ctx context.Context, p *radius.Packet, server string, access bool) (*radius.Packet, error) {
 	if access {
 		if err := authenticate(p, p.Authenticator); err != nil {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	answer, err := s.client.Exchange(ctx, p, server)
+	wire, err := p.Encode()
 	if err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "udp", server) // takes datagrams from this server only
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()                                          //nolint:errcheck // nothing waits in it
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends a read
+	var wrong error
+	buf := make([]byte, radius.MaxPacketLength)
+	for {
+		_, _ = conn.Write(wire) // if it fails, the read says so, or the time is over
+		_ = conn.SetReadDeadline(time.Now().Add(s.config.Timeout * 2 / 5))
+		for {
+			n, err := conn.Read(buf)
+			if ctx.Err() != nil {
+				return nil, cmp.Or(wrong, ctx.Err())
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			answer, err := s.check(buf[:n], wire, p, access)
+			if err == nil {
+				return answer, nil
+			}
+			wrong = err
+		}
+	}
+}
+
+// check returns the answer to a request. One that may be forged is no answer: the server's own may
+// still come (RFC 2865 section 3, RFC 2869 section 5.14).
+func (s *servers) check(octets, request []byte, p *radius.Packet, access bool) (*radius.Packet, error) {
+	answer, err := radius.Parse(octets, p.Secret)
+	if err != nil {
+		return nil, err
+	}
+	if answer.Identifier != p.Identifier || !radius.IsAuthenticResponse(octets, request, p.Secret) {
+		return nil, errNotOurs
 	}
 	if !access && answer.Code != radius.CodeAccountingResponse {
 		return nil, fmt.Errorf("the answer is %v", answer.Code)
