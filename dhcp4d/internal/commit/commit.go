@@ -100,10 +100,10 @@ type Committer[R Replies] struct {
 	disk  slowlock.Lock // held by whoever commits, or opens the store again
 	spare *Group[R]     // guarded by disk; the group that is being committed, or an empty one
 
-	reading sync.Mutex  // held by whoever reads what others have changed, or opens the store again
-	share   store.Share // guarded by reading
-	readAt  time.Time   // guarded by reading; when the changes of others were read
-	again   []lease.ID  // guarded by reading; what must be read again
+	reading slowlock.Lock // held by whoever reads what others have changed, or opens the store again
+	share   store.Share   // guarded by reading
+	readAt  time.Time     // guarded by reading; when the changes of others were read
+	again   []lease.ID    // guarded by reading; what must be read again
 
 	// The order of the locks is disk, reading, mu.
 	mu         sync.Mutex

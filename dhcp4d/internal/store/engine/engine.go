@@ -27,6 +27,9 @@ type Options struct {
 	// that is for commands that only read and write leases.
 	Clock *clock.Clock
 
+	// Database is what a database takes from its machine. A simulation passes its own.
+	Database postgres.Outside
+
 	// Made, unless nil, is called when a new store on disk has been made.
 	Made func(dir string)
 	// FS is the file system of stores on disk; nil is the operating system's.
@@ -65,7 +68,7 @@ func Open(url string, o Options) (store.Store, error) {
 	case url == "memory:":
 		return store.NewMemory(), nil
 	case database.IsURL(url):
-		p, err := postgres.Open(url, o.Log, o.Clock)
+		p, err := postgres.OpenIn(o.Database, url, o.Log, o.Clock)
 		if err != nil {
 			return nil, err
 		}

@@ -307,8 +307,8 @@ func (p *Store) connected() error {
 // returns errNotHeld, which passes, if the commit can be made again. It returns errTime if our
 // clock was wrong, because then the times of the records are wrong too.
 func (p *Store) timeIsRight() error {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	jumped, err := p.keepTime(p.conn)
 	switch {
 	case err != nil:
@@ -470,7 +470,8 @@ func (p *Store) compare() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	var wseq int64
-	err := p.conn.QueryRow(ctx, "SELECT wseq FROM dhcp4d.process WHERE writer = $1", p.mine.writer).Scan(&wseq)
+	var seen float64
+	err := p.conn.QueryRow(ctx, "SELECT wseq, seen FROM dhcp4d.process WHERE writer = $1", p.mine.writer).Scan(&wseq, &seen)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), err == nil && wseq < p.mine.wseq:
 		return p.forgotten()
@@ -478,6 +479,9 @@ func (p *Store) compare() error {
 		return fmt.Errorf("reading the table process: %w", err)
 	}
 	p.mine.wseq = wseq
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
+	p.side.lost = p.side.lost || seen < p.side.noted
 	return nil
 }
 

@@ -18,9 +18,12 @@ const sqlRestore = `WITH done AS (` + insert + replace +
 // forgotten notes that the database has lost commits. A dhcp4d that starts before they are put back
 // must recover.
 func (p *Store) forgotten() error {
-	p.forgot.Store(true)
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
+	if !p.forgot.Swap(true) {
+		p.side.before = p.side.repair
+	}
+	p.side.lost = true
 	if err := p.setMeta("repaired", "yes"); err != nil {
 		return fmt.Errorf("%w; if it ends before, start it again with DHCP4D_RECOVERY=true, because that could not "+
 			"be noted: %w", errForgotten, err)
@@ -65,11 +68,13 @@ func (p *Store) Heal(each func(take func(*lease.Binding) error) error) (restored
 	if err != nil {
 		return restored, fmt.Errorf("lease store %s: putting back what the database has forgotten: %w", p.url, err)
 	}
-	p.forgot.Store(false)
-	if p.MustRecover() { // it had to before, for another reason
-		return restored, nil
+	if !p.side.before { // otherwise leases are missing for another reason, too
+		if err := p.setRepaired(false); err != nil {
+			return restored, err
+		}
 	}
-	return restored, p.setRepaired(false)
+	p.forgot.Store(false)
+	return restored, nil
 }
 
 // restoreGroup is the number of records that Heal puts back at once.

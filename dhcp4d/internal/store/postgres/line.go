@@ -25,6 +25,8 @@ import (
 // The clock of a process is itself wrong if its machine was paused, as virtual machines are. Then
 // other processes were seen that much later, and this one sets its clock to the line. It also does
 // so if another process has changed the number since this one last read it: the first one decides.
+// A failover that loses commits may lose the change of the number. Then the time when this process
+// was last seen, as it has written it, is gone too, and this process changes the number again.
 //
 // A commit compares the clocks too, in its transaction. So no process writes the end of a lease by
 // a clock that differs from the others'.
@@ -77,6 +79,7 @@ func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	if t.ours < 0 {
 		return false, errLost
 	}
+	p.side.lost = p.side.lost || t.ours < p.side.noted
 	at := before + (after-before)/2
 	line := secondsToTime(t.now + t.ahead)
 	switch {
@@ -86,7 +89,7 @@ func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		return false, nil // seen stays: see below
 	case p.clock.At(at).Sub(line).Abs() < leastJump:
 		p.clock.Follow(line, at)
-	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead:
+	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead && !p.side.lost:
 		jumped = true
 		p.log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was "+
 			"paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
@@ -105,6 +108,7 @@ func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	if err != nil {
 		return jumped, fmt.Errorf("writing the table process: %w", err)
 	}
+	p.side.noted, p.side.lost = t.now, false
 	return jumped, nil
 }
 
@@ -155,8 +159,8 @@ func (p *Store) Follow(c *clock.Clock) {
 
 // Advance implements store.Timekeeper.
 func (p *Store) Advance(t lease.Time) error {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	now := p.clock.Now()
 	return p.aside(func(ctx context.Context, c *pgx.Conn) error {
 		late := time.Unix(int64(t), 0).Sub(p.clock.At(p.clock.Up()))

@@ -49,7 +49,6 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +58,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/database"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/slowlock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 )
 
@@ -87,7 +87,7 @@ type Store struct {
 	behind atomic.Bool // Foreign has missed changes: everything must be loaded again
 
 	side struct { // for the work beside the commits
-		sync.Mutex
+		mu       slowlock.Lock
 		conn     *pgx.Conn
 		writer   int64     // ours, of mine
 		seen     time.Time // when the database has answered last
@@ -97,6 +97,9 @@ type Store struct {
 		alone    bool      // the server cannot say what its standbys are
 		id       string    // of the store
 		repair   bool      // leases may be missing
+		before   bool      // repair, before the database forgot commits
+		noted    float64   // when we were last seen, as the table process has it
+		lost     bool      // the database has lost what we have written
 		ahead    float64   // of the table line, as last read or written
 		compared float64   // when our clock was last compared, by the clock of the database
 	}
@@ -258,8 +261,8 @@ const sqlEnter = `INSERT INTO dhcp4d.process (writer, name, seen, gone, wseq, tr
 func (p *Store) enter() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	writer := newWriter(p.random)
 	switch made, err := p.conn.Exec(ctx, sqlEnter, writer, hostname(), p.side.compared, strconv.Itoa(schemaFormat)); {
 	case err != nil:
@@ -267,7 +270,7 @@ func (p *Store) enter() error {
 	case made.RowsAffected() == 0: // they were converted since check
 		return cmp.Or(checkFormat(ctx, p.conn), errors.New("the tables are being converted: try again"))
 	}
-	p.mine, p.side.writer, p.side.seen = position{writer: writer}, writer, time.Now()
+	p.mine, p.side.writer, p.side.seen, p.side.noted = position{writer: writer}, writer, time.Now(), p.side.compared
 	p.stood.Store(0)
 	p.behind.Store(false)
 	var repair string
@@ -351,8 +354,8 @@ func (p *Store) Check() error {
 	case p.forgot.Load():
 		return fmt.Errorf("lease store %s: %w", p.url, errForgotten)
 	}
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	err := p.aside(func(_ context.Context, c *pgx.Conn) error {
 		_, err := p.keepTime(c)
 		return err
@@ -409,8 +412,8 @@ func (p *Store) aside(fn func(ctx context.Context, c *pgx.Conn) error) error {
 
 // ClockMark implements store.Store.
 func (p *Store) ClockMark() (m clock.Mark, err error) {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	err = p.aside(func(ctx context.Context, c *pgx.Conn) (err error) {
 		m, err = p.readMark(ctx, c)
 		return err
@@ -435,16 +438,16 @@ func (p *Store) readMark(ctx context.Context, c *pgx.Conn) (m clock.Mark, err er
 
 // KeepClockMark implements store.Store.
 func (p *Store) KeepClockMark(m clock.Mark) error {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	m.Store = p.side.id
 	return p.setMeta("clock", string(m.AppendText(nil)))
 }
 
 // MustRecover implements store.Repairable.
 func (p *Store) MustRecover() bool {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	return p.side.repair
 }
 
@@ -453,8 +456,8 @@ func (p *Store) Recovered() error { return p.setRepaired(false) }
 
 // setRepaired notes whether leases may be missing.
 func (p *Store) setRepaired(yes bool) error {
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	value := "no"
 	if yes {
 		value = "yes"
@@ -496,8 +499,8 @@ func (p *Store) Close() error {
 	close(p.closing)
 	drop(&p.conn)
 	drop(&p.feed.conn)
-	p.side.Lock()
-	defer p.side.Unlock()
+	p.side.mu.Lock()
+	defer p.side.mu.Unlock()
 	if p.side.writer != 0 { // so that the others take over our part of the free addresses at once
 		_ = p.aside(func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.Exec(ctx, "UPDATE dhcp4d.process SET gone = true WHERE writer = $1", p.side.writer)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,15 +63,24 @@ func loadRowsOf[V any](ctx context.Context, c *pgx.Conn, ids map[lease.ID]V, fn 
 	return eachRow(ctx, c, fn, sqlRowsOf, addrs, ports)
 }
 
-// eachRow calls fn for the rows of a statement that begins with sqlLoad.
+// eachRow calls fn for the rows of a statement that begins with sqlLoad. Reading all rows may take
+// long, and the machine of the server may fail meanwhile, which nobody hears of. So there is an
+// error if the server is silent for answerWithin.
 func eachRow(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error, sql string, args ...any) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(answerWithin, func() { cancel(errSilent) })
+	defer silence.Stop()
 	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return fmt.Errorf("reading the table lease: %w", err)
 	}
 	defer rows.Close()
 	var b lease.Binding
-	for rows.Next() {
+	for n := 1; rows.Next(); n++ {
+		if n%256 == 0 { // not each time: there may be millions
+			silence.Reset(answerWithin)
+		}
 		if err := decodeRow(&b, rows.RawValues()); err != nil {
 			return err
 		}
@@ -79,10 +89,12 @@ func eachRow(ctx context.Context, c *pgx.Conn, fn func(*lease.Binding) error, sq
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading the table lease: %w", err)
+		return fmt.Errorf("reading the table lease: %w", cmp.Or(context.Cause(ctx), err))
 	}
 	return nil
 }
+
+var errSilent = fmt.Errorf("the server has sent nothing for %v", answerWithin)
 
 var errRow = errors.New("dhcp4d has not written this row of the table lease")
 

@@ -194,3 +194,116 @@ func oneOfEach(records []lease.Binding) (list []*lease.Binding) {
 	}
 	return list
 }
+
+// inMemory runs fn in a bubble with a server in memory.
+func inMemory(t *testing.T, fate pgtest.Fate, fn func(t *testing.T, s *pgtest.Server)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := pgtest.New(fate, time.Now)
+		fn(t, s)
+		if err := s.Err(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // until all goroutines of pgx have ended
+	})
+}
+
+// A dhcp4d that starts when everything is put back need not recover.
+func TestDB_5_WhatIsPutBackNeedsNoRecovery(t *testing.T) {
+	inMemory(t, calmly{}, func(t *testing.T, s *pgtest.Server) {
+		names := new(numbered)
+		p := openTwin(t, s, names)
+		defer p.Close()
+		lease1 := bindingOf("192.0.2.1", "one")
+		if _, err := p.Commit([]lease.Binding{lease1}); err != nil {
+			t.Fatal(err)
+		}
+		s.Failover(1, 0, false)
+		s.Start()
+		if _, err := p.Commit([]lease.Binding{bindingOf("192.0.2.2", "two")}); err == nil || !p.Forgot() {
+			t.Fatalf("the next commit: %v", err)
+		}
+		if err := p.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		during := openTwin(t, s, names)
+		defer during.Close()
+		n, err := p.Heal(func(take func(*lease.Binding) error) error { return take(&lease1) })
+		if err != nil || n != 1 {
+			t.Fatalf("%d put back, %v", n, err)
+		}
+		after := openTwin(t, s, names)
+		defer after.Close()
+		if !during.MustRecover() || after.MustRecover() {
+			t.Errorf("recovers before %v, after %v", during.MustRecover(), after.MustRecover())
+		}
+	})
+}
+
+// A failover may lose the change by which the time line continues when somebody sets the clock of
+// the database. Then no dhcp4d follows the line, which would end all leases.
+func TestDB_5_ALostChangeOfTheTimeLineIsMadeAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		notice func(p *Store) error
+	}{
+		{"noticed by a check", (*Store).Check},
+		{"noticed by a commit", func(p *Store) error {
+			_, err := p.Commit([]lease.Binding{bindingOf("192.0.2.1", "one")})
+			return err
+		}},
+		{"noticed when the store is opened again", (*Store).Reopen},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inMemory(t, calmly{}, func(t *testing.T, s *pgtest.Server) {
+				p := openTwin(t, s, new(numbered))
+				defer p.Close()
+				time.Sleep(3 * time.Second)
+				s.SetClock(time.Hour)
+				if err := p.Check(); err != nil {
+					t.Fatal(err)
+				}
+				s.Failover(2, 0, false) // without the last sign of life and the change of the line
+				s.Start()
+				time.Sleep(time.Second)
+				err := c.notice(p)
+				if err != nil { // the connection was lost
+					err = p.Check()
+				}
+				if off := p.clock.Wall().Sub(p.clock.At(p.clock.Up())); err != nil || off.Abs() > 2*time.Second {
+					t.Errorf("the time of leases has moved by %v, %v", -off, err)
+				}
+			})
+		})
+	}
+}
+
+// deaf is the fate of a server whose machine fails when it is asked for the leases.
+type deaf struct {
+	calmly
+	begun bool
+}
+
+func (f *deaf) Step(s pgtest.Step) pgtest.Outcome {
+	f.begun = f.begun || s.Statement == "load"
+	return pgtest.Outcome{}
+}
+
+func (f *deaf) Message(m pgtest.Message) pgtest.Way {
+	if f.begun {
+		return pgtest.Way{Silent: true}
+	}
+	return f.calmly.Message(m)
+}
+
+func TestDB_4_AServerThatFallsSilentDoesNotKeepDhcp4dWaiting(t *testing.T) {
+	inMemory(t, new(deaf), func(t *testing.T, s *pgtest.Server) {
+		p := openTwin(t, s, new(numbered))
+		defer p.Close()
+		began := time.Now()
+		_, err := p.Load(func(*lease.Binding) error { return nil })
+		if took := time.Since(began); !errors.Is(err, errSilent) || took > 2*answerWithin {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}

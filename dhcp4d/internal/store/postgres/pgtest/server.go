@@ -101,20 +101,20 @@ type Server struct {
 	up      bool
 	frozen  bool
 	pids    uint32
-	conns   map[string]int    // connections so far, by whom and for what
-	session map[*session]bool // those that are there
-	rows    rows              // as committed
-	locks   map[key]*tx       // who has locked a row
-	waiting []*session        // for locks, in the order in which they began to wait
-	log     []*entry          // all commits
-	done    map[key][]*Lease  // what has ever been durable
+	conns   map[string]int         // connections so far, by whom and for what
+	session map[*session]bool      // those that are there
+	rows    rows                   // as committed
+	locks   map[key]*tx            // who has locked a row
+	waiting []*session             // for locks, in the order in which they began to wait
+	log     []*entry               // all commits
+	done    map[key][]DurableLease // what has ever been durable
 	errs    []error
 }
 
 // New makes a server with the tables of dhcp4d. Now is its clock.
 func New(fate Fate, now func() time.Time) *Server {
 	s := &Server{fate: fate, epoch: now, up: true, conns: map[string]int{}, session: map[*session]bool{}, rows: newRows(),
-		locks: map[key]*tx{}, done: map[key][]*Lease{}}
+		locks: map[key]*tx{}, done: map[key][]DurableLease{}}
 	s.rows.set(lineKey, 0.0)
 	s.rows.set(metaKey("format"), "3")
 	s.rows.set(metaKey("store"), "abc")
@@ -176,9 +176,6 @@ func (s *Server) Stop(silent bool) {
 	s.stop(silent)
 	for _, e := range s.log {
 		s.settle(e)
-		if !s.standby {
-			s.secure(e)
-		}
 	}
 }
 
@@ -189,7 +186,7 @@ func (s *Server) stop(silent bool) {
 	}
 }
 
-// settle makes a commit visible whose session has ended.
+// settle makes a commit visible that is on the disk of the server.
 func (s *Server) settle(e *entry) {
 	if e.visible {
 		return
@@ -197,6 +194,9 @@ func (s *Server) settle(e *entry) {
 	e.visible = true
 	for k, row := range e.after {
 		s.rows.set(k, row)
+	}
+	if !s.standby {
+		s.secure(e)
 	}
 }
 
@@ -209,8 +209,8 @@ func (s *Server) Start() {
 
 // Failover ends the server, and makes its standby the server, once Start is called. The standby
 // lacks the last commits: of those that are safe as many as lost says, and of the others a part. It
-// returns the leases that the safe commits had changed, by address.
-func (s *Server) Failover(lost int, part float64, silent bool) (leasesLost map[int64]bool, commits int) {
+// returns which addresses the safe commits among them had changed, and whose these commits were.
+func (s *Server) Failover(lost int, part float64, silent bool) (addrs map[int64]bool, by map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop(silent)
@@ -222,7 +222,7 @@ func (s *Server) Failover(lost int, part float64, silent bool) (leasesLost map[i
 	if lost > 0 {
 		keep = max(0, safe-lost)
 	}
-	leasesLost = map[int64]bool{}
+	addrs, by = map[int64]bool{}, map[string]bool{}
 	for _, e := range slices.Backward(s.log[keep:]) {
 		if e.visible {
 			for k, row := range e.before {
@@ -232,10 +232,9 @@ func (s *Server) Failover(lost int, part float64, silent bool) (leasesLost map[i
 		if !e.safe {
 			continue
 		}
-		commits++
 		for k := range e.after {
 			if k.of == leases {
-				leasesLost[k.a] = true
+				addrs[k.a], by[e.by.conn.By] = true, true
 			}
 		}
 	}
@@ -244,7 +243,7 @@ func (s *Server) Failover(lost int, part float64, silent bool) (leasesLost map[i
 		s.settle(e)
 		s.secure(e)
 	}
-	return leasesLost, commits
+	return addrs, by
 }
 
 // secure notes that a commit cannot be lost any more, but by a failover that loses what is safe.
@@ -255,7 +254,7 @@ func (s *Server) secure(e *entry) {
 	e.safe = true
 	for k, row := range e.after {
 		if l, ok := row.(*Lease); ok && k.of == leases {
-			s.done[k] = append(s.done[k], l)
+			s.done[k] = append(s.done[k], DurableLease{*l, time.Now()})
 		}
 	}
 }
@@ -278,8 +277,14 @@ func (s *Server) Leases() (list []*Lease) {
 	return list
 }
 
+// DurableLease is a row of the table lease that became durable at a moment.
+type DurableLease struct {
+	Lease
+	At time.Time
+}
+
 // EverDurable returns all rows of an address that were ever durable, the oldest first.
-func (s *Server) EverDurable(addr, ports int64) []*Lease {
+func (s *Server) EverDurable(addr, ports int64) []DurableLease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.done[leaseKey(addr, ports)])

@@ -55,6 +55,7 @@ type stuck struct {
 const (
 	startupCode = 196608
 	cancelCode  = 80877102
+	cancelLen   = 16 // octets
 )
 
 func (n *session) arrive(b []byte) {
@@ -205,7 +206,7 @@ func (n *session) role(statement string) {
 		return
 	}
 	switch statement {
-	case "tables", "hold", "hold and put", "leave", "enter", "positions", "stored":
+	case "tables", "hold", "hold and put", "leave", "enter", "positions", "stored", "compare":
 		c.For = "commits"
 	case "position", "feed":
 		c.For = "feed"
@@ -513,9 +514,6 @@ func (n *session) sync() {
 	n.s.log = append(n.s.log, e)
 	n.pending = e
 	if o.Ends { // the answer is lost
-		if !n.s.standby {
-			n.s.secure(e)
-		}
 		n.end(false)
 		return
 	}

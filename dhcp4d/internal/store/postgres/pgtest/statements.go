@@ -136,6 +136,12 @@ var statements = func() map[string]*statement {
 			}
 			return selected()
 		}},
+		{name: "compare", params: []uint32{int8}, cols: []uint32{int8, float8}, run: func(c *call) (result, error) {
+			if p, ok := c.get(processKey(c.int8(1))).(*process); ok {
+				return selected([]any{p.wseq, p.seen})
+			}
+			return selected()
+		}},
 		{name: "stored", params: []uint32{int8, int8, int2}, cols: []uint32{int8s, int8s}, run: func(c *call) (result, error) {
 			if n, ok := c.get(changeKey(c.int8(1), c.int8(2), c.int2(3))).(*change); ok {
 				return selected([]any{n.addrs, n.ports})

@@ -117,6 +117,9 @@ SELECT writer, wseq FROM dhcp4d.process WHERE writer <> $1
 -- position
 SELECT wseq FROM dhcp4d.process WHERE writer = $1
 
+-- compare
+SELECT wseq, seen FROM dhcp4d.process WHERE writer = $1
+
 -- stored
 SELECT addrs, ports FROM dhcp4d.change WHERE writer = $1 AND wseq = $2 AND part = $3
 

@@ -27,7 +27,7 @@ type Dialer struct {
 // Conn is the client's end of a connection.
 type Conn struct {
 	By   string // the name of the machine
-	For  string // what it is for, as its first statement says: "commits", "feed", "side", or ""
+	For  string // what it is for, as its first statement says: "commits", "feed", "side"; "cancel"; ""
 	Nth  int    // of the connections of this machine for that
 	Made time.Time
 
@@ -116,6 +116,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 func (s *Server) carry(c *Conn, l *lane, b []byte, up bool) {
 	if l.cut {
 		return
+	}
+	if up && c.For == "" && len(b) == cancelLen {
+		c.For = "cancel"
 	}
 	way := s.fate.Message(Message{Conn: c, Nth: l.nth, Up: up, Len: len(b)})
 	l.nth++
