@@ -133,7 +133,13 @@ func New[R Replies](cfg Config[R]) *Committer[R] {
 	c.done.Go(c.run)
 	c.done.Go(func() { c.every(checkEvery, c.check) })
 	if c.shared != nil {
-		c.done.Go(func() { c.every(readEvery, c.follow) })
+		c.done.Go(func() {
+			select {
+			case <-c.stop:
+			case <-time.After(readEvery / 3): // so that it does not read while the store is checked
+				c.every(readEvery, c.follow)
+			}
+		})
 	}
 	return c
 }
