@@ -15,4 +15,6 @@
 //	disk     a file system that fails, and loses unsynced data at a power cut
 //	clocks   the clocks of the machine
 //	client   one client and the lease that it believes to have
+//	stage    what every world has: clients, their network, events, history
+//	database a world of several dhcp4d on one database, with a server of package pgtest
 package simulation
