@@ -78,6 +78,7 @@ test: build clients ## unit tests with the race detector, fuzz seeds, end-to-end
 	go test -tags budget -run Budget ./shared/{attachment,dhcp4,dhcp6,ipc,expression,outside,spool,document} ./dhcp4d/internal/{server,hooks,radius,kea,leasefile,leaselog,config} ./dhcp6d/internal/{server,hooks,config,listen} ./clients/relay # work for each octet
 ifdef RACE
 	go test -shuffle=on ./dhcp4d/internal/store/{disk,journal,pebble} # exhaustive without the race detector only
+	go test -run TestDatabaseSeeds ./dhcp4d/internal/simulation # some hundred seeds, ten times what it runs above
 	go test -run Allocations ./shared/expression # with the race detector package regexp allocates
 endif
 

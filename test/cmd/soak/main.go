@@ -103,6 +103,8 @@ func steps(root string, total time.Duration) ([]step, error) {
 		{"dhcp4d in simulated worlds", []string{"SIMULATION_TIME=" + share(0.2).String()},
 			[]string{"-count=1", "-timeout=0", "-v", "-run", "^TestSeeds$", "./dhcp4d/internal/simulation"}, said,
 			false},
+		one("several dhcp4d on a database in simulated worlds", "SIMULATION_DATABASE_SEEDS",
+			rounds(0.1, 50*time.Millisecond), "./dhcp4d/internal/simulation", "^TestDatabaseSeeds$"), // in 4 h some 28 000
 		one("connections to a database cut at random", "STORE_SEEDS", rounds(0.03, 700*time.Millisecond),
 			"./dhcp4d/internal/store/postgres", "^TestDB_4_CutAtRandom$"),
 		one("connections to a database that break and stand still", "STORE_BAD_SECONDS", rounds(0.02, time.Second),
@@ -284,7 +286,8 @@ func report(pieces []piece, steps []string) string {
 
 Written by `+"`make soak SOAK=4h`"+`. A third of the time goes to fuzzing every parser, the rest to longer runs
 of the tests with kills, full disks, attacks, damaged stores and power cuts, and to dhcp4d in
-simulated worlds ([simulation.md](simulation.md)). A soak can be done in pieces:
+simulated worlds, also several of them on one database ([simulation.md](simulation.md)). A soak can be
+done in pieces:
 `+"`make soak SOAK=90m SOAK_STATE=/var/tmp/soak`"+` adds to what earlier runs with that directory have done.
 
 | What | Took | Result |
