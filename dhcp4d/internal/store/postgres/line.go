@@ -43,13 +43,14 @@ const (
 type lineNow struct {
 	now    float64 // its clock, in seconds since 1970
 	ahead  float64 // the number in the table line
-	others float64 // when another process was last seen, 0 for never
+	others float64 // when another process was last seen that runs, 0 for never
 	ours   float64 // when we were last seen
 	live   []int64 // the processes that run
 }
 
 // paused reports whether our machine was paused for about as long as our clock is behind the line.
-// If so, others were seen that much later than we were.
+// If so, others were seen that much later than we were. A process that has ended does not count: it
+// may have been seen before somebody set the clock back, which looks later.
 func (t *lineNow) paused(behind time.Duration) bool {
 	later := t.others - t.ours
 	return later > leastJump.Seconds() && behind > 0 && later > behind.Seconds()-mostApart
@@ -57,7 +58,8 @@ func (t *lineNow) paused(behind time.Duration) bool {
 
 const sqlLine = `WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS now)
 	SELECT t.now, l.ahead,
-		coalesce((SELECT max(seen) FROM dhcp4d.process WHERE writer <> $1 AND NOT gone), 0),
+		coalesce((SELECT max(seen) FROM dhcp4d.process
+			WHERE writer <> $1 AND NOT gone AND seen BETWEEN t.now - $2 AND t.now + $2), 0),
 		coalesce((SELECT seen FROM dhcp4d.process WHERE writer = $1 AND NOT gone), -1),
 		ARRAY(SELECT writer FROM dhcp4d.process p
 			WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)

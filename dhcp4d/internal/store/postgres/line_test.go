@@ -114,6 +114,7 @@ func TestDB_8_AMachineThatWasPausedGoesByTheOthers(t *testing.T) {
 	defer b.Close()
 	ofA := moved(a)
 	pause(t, s, b, time.Minute)
+	compared(t, s, a) // it has gone on
 	if _, err := b.Commit([]lease.Binding{bindingOf("192.0.2.1", "one")}); !errors.Is(err, errTime) {
 		t.Errorf("it commits with times that are a minute old: %v", err)
 	}
@@ -128,6 +129,7 @@ func TestDB_8_AMachineThatWasPausedGoesByTheOthers(t *testing.T) {
 		t.Errorf("it cannot go on: %v", err)
 	}
 	pause(t, s, b, time.Minute)
+	compared(t, s, a)
 	compared(t, s, b)
 	if d := b.clock.At(b.clock.Up()).Sub(a.clock.At(a.clock.Up())); d.Abs() > time.Second {
 		t.Errorf("it is %v away from the other", d)

@@ -209,8 +209,9 @@ func (s *Server) Start() {
 
 // Failover ends the server, and makes its standby the server, once Start is called. The standby
 // lacks the last commits: of those that are safe as many as lost says, and of the others a part. It
-// returns which addresses the safe commits among them had changed, and whose these commits were.
-func (s *Server) Failover(lost int, part float64, silent bool) (addrs map[int64]bool, by map[string]bool) {
+// returns which addresses the safe commits among them had changed, and how many of these commits
+// each client had made.
+func (s *Server) Failover(lost int, part float64, silent bool) (addrs map[int64]bool, by map[string]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop(silent)
@@ -222,7 +223,7 @@ func (s *Server) Failover(lost int, part float64, silent bool) (addrs map[int64]
 	if lost > 0 {
 		keep = max(0, safe-lost)
 	}
-	addrs, by = map[int64]bool{}, map[string]bool{}
+	addrs, by = map[int64]bool{}, map[string]int{}
 	for _, e := range slices.Backward(s.log[keep:]) {
 		if e.visible {
 			for k, row := range e.before {
@@ -232,10 +233,14 @@ func (s *Server) Failover(lost int, part float64, silent bool) (addrs map[int64]
 		if !e.safe {
 			continue
 		}
+		changed := false
 		for k := range e.after {
 			if k.of == leases {
-				addrs[k.a], by[e.by.conn.By] = true, true
+				addrs[k.a], changed = true, true
 			}
+		}
+		if changed {
+			by[e.by.conn.By]++
 		}
 	}
 	s.log = s.log[:keep]

@@ -414,16 +414,18 @@ func (c *call) line() (result, error) {
 	others, ours := 0.0, -1.0
 	var live []int64
 	for _, p := range c.processes() {
-		switch {
-		case p.gone:
+		if p.gone {
 			continue
+		}
+		runs := p.seen >= c.now-c.float8(2) && p.seen <= c.now+c.float8(2)
+		if runs {
+			live = append(live, p.writer)
+		}
+		switch {
 		case p.writer == c.int8(1):
 			ours = p.seen
-		default:
+		case runs:
 			others = max(others, p.seen)
-		}
-		if math.Abs(p.seen-c.now) <= c.float8(2) {
-			live = append(live, p.writer)
 		}
 	}
 	if live == nil {

@@ -80,7 +80,8 @@ SELECT w.writer, w.wseq, w.trimmed, c.addrs, c.ports
 -- line
 WITH t AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS now)
 	SELECT t.now, l.ahead,
-		coalesce((SELECT max(seen) FROM dhcp4d.process WHERE writer <> $1 AND NOT gone), 0),
+		coalesce((SELECT max(seen) FROM dhcp4d.process
+			WHERE writer <> $1 AND NOT gone AND seen BETWEEN t.now - $2 AND t.now + $2), 0),
 		coalesce((SELECT seen FROM dhcp4d.process WHERE writer = $1 AND NOT gone), -1),
 		ARRAY(SELECT writer FROM dhcp4d.process p
 			WHERE NOT gone AND p.seen BETWEEN t.now - $2 AND t.now + $2 ORDER BY writer)
