@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/engine"
@@ -107,9 +108,19 @@ func ready(t *testing.T, metrics string) {
 // serving runs a dhcp4d until the test ends.
 func serving(t *testing.T, environ []string) {
 	t.Helper()
+	machine, err := clock.NewMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	servingOn(t, machine, environ)
+}
+
+// servingOn is serving, on a machine whose clocks the test may move.
+func servingOn(t *testing.T, machine clock.System, environ []string) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, nil, environ, io.Discard, io.Discard) }()
+	go func() { done <- runOn(ctx, machine, nil, environ, io.Discard, io.Discard) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -121,12 +132,14 @@ func serving(t *testing.T, environ []string) {
 func TestAClockBehindTheStore(t *testing.T) {
 	t.Run("is waited for", func(t *testing.T) {
 		dir := t.TempDir()
-		written(t, dir, 8*time.Second) // of which five are forgiven
+		written(t, dir, time.Minute) // of which five seconds are forgiven
 		environ, metrics := daemonOn(t, dir)
-		serving(t, environ)
+		machine := clocktest.NewMachine(time.Now())
+		servingOn(t, machine, environ)
 		if status := readyz(t, metrics, "clock: the store was written at"); status != http.StatusServiceUnavailable {
 			t.Errorf("status %d while the clock is behind", status)
 		}
+		machine.Pass(time.Minute)
 		ready(t, metrics)
 	})
 	t.Run("does not keep dhcp4d from stopping", func(t *testing.T) {
