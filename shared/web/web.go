@@ -2,11 +2,11 @@
 // profiles, and the API over leases.
 //
 // Whoever reaches a listener may open any number of connections, never send a request, and never
-// read an answer. So the number of connections is bounded, and so is every wait for the other
-// side. A connection beyond the bound takes the place of the oldest one: those that idle or hang
-// are closed first, and somebody with an honest request gets in at any time. The rates
-// of connections and of requests are bounded too, because each takes time that packets need.
-// Whoever comes too fast waits.
+// read an answer. So the number of connections is bounded, and so is every wait for the other side.
+// A connection beyond the bound takes the place of the oldest one: those that idle or hang are
+// closed first, and somebody with an honest request gets in, unless requests come faster than
+// [Rate]. The rates of connections and of requests are bounded too, because each takes time that
+// packets need. Whoever comes too fast waits.
 package web
 
 import (
