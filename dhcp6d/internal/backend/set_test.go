@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -809,33 +810,35 @@ func TestResolutionOfSeveralAddresses(t *testing.T) {
 // TestANameServerThatIsSilent: probes continue while a name server does not answer. Otherwise a
 // frozen backend would be noticed too late.
 func TestANameServerThatIsSilent(t *testing.T) {
-	var asked atomic.Int64
-	b := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
-		Specs: append(ours(1), Spec{Name: "x", Host: "four.example", Port: 1}, Spec{Name: "y", Host: "five.example", Port: 1}),
-		Resolver: resolverFunc(func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
-			asked.Add(1)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	c := b.From(netip.MustParseAddrPort("[::1]:1000"))
-	b.ProbeAnswered(c, netip.Addr{}, ipc.ProbeReply{}, time.Now())
-	began := time.Now()
-	for asked.Load() < 2 || c.state.health.get() != Up {
-		time.Sleep(time.Millisecond)
-	}
-	for c.state.health.get() != Down { // it is frozen
-		time.Sleep(time.Millisecond)
-	}
-	if took := time.Since(began); took >= 3*time.Second { // when the first client asks again
-		t.Errorf("out after %v", took)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		b := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+			Specs: append(ours(1), Spec{Name: "x", Host: "four.example", Port: 1}, Spec{Name: "y", Host: "five.example", Port: 1}),
+			Resolver: resolverFunc(func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+				asked.Add(1)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.Run(ctx) }()
+		c := b.From(netip.MustParseAddrPort("[::1]:1000"))
+		b.ProbeAnswered(c, netip.Addr{}, ipc.ProbeReply{}, time.Now())
+		began := time.Now()
+		for asked.Load() < 2 || c.state.health.get() != Up {
+			time.Sleep(time.Millisecond)
+		}
+		for c.state.health.get() != Down { // it is frozen
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(began); took >= 3*time.Second { // when the first client asks again
+			t.Errorf("out after %v", took)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestNamesAreResolvedAgain tests the goroutine: it resolves names at once when they are
