@@ -187,7 +187,8 @@ func TestHookTestSaysThatNobodyCanBeAsked(t *testing.T) {
 			<-t.Context().Done()
 		}
 	}()
-	if out, err := test("outside"); err == nil || exit.Code(err) != exit.StatusCannotAsk || out != "" || !strings.Contains(err.Error(), "no hello") {
+	if out, err := test("outside"); err == nil || exit.Code(err) != exit.StatusCannotAsk ||
+		out != "" || !strings.Contains(err.Error(), "no hello") {
 		t.Errorf("with a program that says nothing: %v (%d), wrote %q", err, exit.Code(err), out)
 	}
 }

@@ -16,7 +16,8 @@ func TestCheck(t *testing.T) {
 		t.Errorf("a wrong variable: %v", err)
 	}
 	var said strings.Builder
-	if err := run(t.Context(), []string{"-version"}, nil, &said, io.Discard); err != nil || !strings.HasPrefix(said.String(), "dhcp4d-radius ") {
+	if err := run(t.Context(), []string{"-version"}, nil, &said, io.Discard); err != nil ||
+		!strings.HasPrefix(said.String(), "dhcp4d-radius ") {
 		t.Errorf("%q, %v", said.String(), err)
 	}
 	if err := run(t.Context(), nil, append(environ, "RADIUS_SOCKET=/nonexistent/socket"), io.Discard, io.Discard); err == nil {

@@ -398,7 +398,8 @@ buffer4_send: pkt.hex == 0x00 -> drop banned
 		{environ, "-interface eth0", "left out here: the rules at buffer4_send; see dhcp4d hook test\n"},
 		{asks, "-interface eth0 -message request", "left out here: the rules at lease4_select, lease4_renew, buffer4_send, and the program outside; see dhcp4d hook test\n"},
 	} {
-		if got, err := run(t, c.environ, append([]string{"explain"}, strings.Fields(c.line)...)...); err != nil || !strings.Contains(got, c.want) {
+		if got, err := run(t, c.environ, append([]string{"explain"}, strings.Fields(c.line)...)...); err != nil ||
+			!strings.Contains(got, c.want) {
 			t.Errorf("%s: %v, wrote\n%s\nwant\n%s", c.line, err, got, c.want)
 		}
 	}

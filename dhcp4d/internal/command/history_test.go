@@ -53,7 +53,8 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: status %d, error %v; wrote\n%s\nwant status %d, error %q\n%s", c.line, exit.Code(err), err, got, c.code, c.err, c.want)
 		}
 	}
-	if _, err := run(t, nil, "leases", "history", "192.0.2.9"); exit.Code(err) != exit.StatusCannotAsk || !strings.Contains(err.Error(), "no file of a lease log is known") {
+	if _, err := run(t, nil, "leases", "history", "192.0.2.9"); exit.Code(err) != exit.StatusCannotAsk ||
+		!strings.Contains(err.Error(), "no file of a lease log is known") {
 		t.Errorf("of a log that goes to standard output: %v", err)
 	}
 }
@@ -155,7 +156,8 @@ func TestWhoOfFourHadTheAddress(t *testing.T) {
 	} {
 		got, err := ask("192.0.2.9 " + c.time)
 		if clients(got) != c.who || exit.Code(err) != c.code {
-			t.Errorf("at %s: status %d, %v, client %q, want status %d and client %q\n%s", c.time, exit.Code(err), err, clients(got), c.code, c.who, got)
+			t.Errorf("at %s: status %d, %v, client %q, want status %d and client %q\n%s",
+				c.time, exit.Code(err), err, clients(got), c.code, c.who, got)
 		}
 	}
 	got, err := ask("-zone Australia/Sydney -json 192.0.2.9 2025-03-30 16:00")
@@ -176,7 +178,8 @@ func TestWhoOfFourHadTheAddress(t *testing.T) {
 	if err := os.WriteFile(path+".2.gz", []byte("no gzip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := ask("192.0.2.9 2025-03-30T03:00:00Z"); exit.Code(err) != exit.StatusCannotAsk || !strings.Contains(err.Error(), ".2.gz") || clients(got) != "3" {
+	if got, err := ask("192.0.2.9 2025-03-30T03:00:00Z"); exit.Code(err) != exit.StatusCannotAsk ||
+		!strings.Contains(err.Error(), ".2.gz") || clients(got) != "3" {
 		t.Errorf("with a damaged file: %v\n%s", err, got)
 	}
 }

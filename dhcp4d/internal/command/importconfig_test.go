@@ -14,7 +14,8 @@ func TestImportConfig(t *testing.T) {
 	const from = "../kea/testdata/edges.conf"
 	dir := t.TempDir()
 	out, err := run(t, nil, "import-config", "-dir", dir, from)
-	if err != nil || !strings.Contains(out, "edges.conf:8:23: Dhcp4.valid-lifetime taken: as lease-time\n") || !strings.Contains(out, " left\n") {
+	if err != nil || !strings.Contains(out, "edges.conf:8:23: Dhcp4.valid-lifetime taken: as lease-time\n") ||
+		!strings.Contains(out, " left\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	env, err := os.ReadFile(filepath.Join(dir, "dhcp4d.env"))
@@ -37,7 +38,8 @@ func TestImportConfig(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("{ \"Dhcp4\": {\n  \"subnet4\": [ ] ]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := run(t, nil, "import-config", broken); err == nil || !strings.Contains(err.Error(), "broken.conf, line 2, column 18: ']' cannot stand here; put a comma") {
+	if _, err := run(t, nil, "import-config", broken); err == nil ||
+		!strings.Contains(err.Error(), "broken.conf, line 2, column 18: ']' cannot stand here; put a comma") {
 		t.Error(err)
 	}
 	if _, err := run(t, nil, "import-config"); err == nil || !strings.Contains(err.Error(), "want one file of Kea's") {

@@ -36,7 +36,8 @@ func TestD4_88ReservationsFile(t *testing.T) {
 		if nine == nil || nine.Addr != addr("10.0.0.9") || nine.Times.Default != 300 || string(nine.BootFileName) != "a, b" {
 			t.Errorf("%+v", nine)
 		}
-		if eight := s.Reservations.Of(&network.Identity{ClientID: []byte{0xff, 1}}, nil); eight == nil || eight.Addr != addr("10.0.0.8") || eight.Times.Default != 0 {
+		if eight := s.Reservations.Of(&network.Identity{ClientID: []byte{0xff, 1}}, nil); eight == nil ||
+			eight.Addr != addr("10.0.0.8") || eight.Times.Default != 0 {
 			t.Errorf("%+v", eight)
 		}
 	})
@@ -57,7 +58,8 @@ func TestD4_88ReservationsFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			doc, _ := reserving(t, "10.0.0.0/24", c.content)
 			_, err := ParseSubnets([]byte(doc), defaults)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "line 1, column 61: subnets[0].reservations-file: ") {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), "line 1, column 61: subnets[0].reservations-file: ") {
 				t.Errorf("%v\nwant %s", err, c.want)
 			}
 		})

@@ -57,7 +57,8 @@ func TestDB_1_AHostThatDoesNotAnswerDoesNotKeepOthersFromBeingTried(t *testing.T
 			for _, h := range c.hosts {
 				names, ports = append(names, h.name), append(ports, h.port)
 			}
-			config, err := database.Parse(fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s", strings.Join(names, ","), strings.Join(ports, ",")))
+			config, err := database.Parse(fmt.Sprintf("postgres://dhcp4d@/postgres?host=%s&port=%s",
+				strings.Join(names, ","), strings.Join(ports, ",")))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,8 @@ func TestImport(t *testing.T) {
 				return
 			}
 			if !*update {
-				t.Fatalf("it is not that of %s; run go test ./internal/kea -run Import -update and look at the difference:\n%s", golden, b.String())
+				t.Fatalf("it is not that of %s; run go test ./internal/kea -run Import -update and look at the difference:\n%s",
+					golden, b.String())
 			}
 			if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
 				t.Fatal(err)
@@ -249,7 +250,8 @@ func TestTheOnlyInterface(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := imported(t, c.inside)
-			if taken := bytes.Contains(got.Document, []byte("match: [{interface: eth0}]")); taken != c.taken || (len(got.Unmatched) == 0) != c.taken {
+			if taken := bytes.Contains(got.Document, []byte("match: [{interface: eth0}]")); taken != c.taken ||
+				(len(got.Unmatched) == 0) != c.taken {
 				t.Errorf("%v\n%s", got.Unmatched, got.Document)
 			}
 		})
