@@ -330,3 +330,128 @@ func TestDB_5_AClockThatIsSetBackAndForwardMovesNoLease(t *testing.T) {
 		}
 	})
 }
+
+// onePoint is the fate of a server or a network that fails once: at one message of a commit, or at
+// one step of it.
+type onePoint struct {
+	calmly
+	armed, hit bool
+	at, seen   int
+	way        func(m pgtest.Message) pgtest.Way // nil: a step fails
+	step       pgtest.Outcome
+}
+
+// here reports whether the failure comes now.
+func (f *onePoint) here(c *pgtest.Conn) bool {
+	if !f.armed || c.For != "commits" {
+		return false
+	}
+	f.seen++
+	f.hit = f.hit || f.seen-1 == f.at
+	return f.seen-1 == f.at
+}
+
+func (f *onePoint) Message(m pgtest.Message) pgtest.Way {
+	if f.way != nil && f.here(m.Conn) {
+		return f.way(m)
+	}
+	return f.calmly.Message(m)
+}
+
+func (f *onePoint) Step(p pgtest.Step) pgtest.Outcome {
+	if f.way == nil && f.here(p.Conn) {
+		return f.step
+	}
+	return pgtest.Outcome{}
+}
+
+// TestDB_4_EveryPointOfAGroup has a commit fail at each message and at each step, once. Whether the
+// database has stored the first attempt or not, the group counts once.
+func TestDB_4_EveryPointOfAGroup(t *testing.T) {
+	cut := func(part float64, silent bool) func(m pgtest.Message) pgtest.Way {
+		return func(m pgtest.Message) pgtest.Way {
+			return pgtest.Way{Delay: time.Millisecond, Cut: int(part * float64(m.Len)), Silent: silent}
+		}
+	}
+	for _, c := range []struct {
+		name string
+		fate onePoint
+	}{
+		{"a connection that breaks before a message", onePoint{way: cut(0, false)}},
+		{"a connection that breaks in a message", onePoint{way: cut(0.5, false)}},
+		{"a connection that breaks after a message", onePoint{way: cut(1, false)}},
+		{"a machine that is lost before a message", onePoint{way: cut(0, true)}},
+		{"a machine that is lost after a message", onePoint{way: cut(1, true)}},
+		{"a serialisation failure", onePoint{step: pgtest.Outcome{Code: "40001"}}},
+		{"a statement that is cancelled", onePoint{step: pgtest.Outcome{Code: "57014"}}},
+		{"an operator who ends the session", onePoint{step: pgtest.Outcome{Code: "57P01", Ends: true}}},
+		{"a session that ends without a word", onePoint{step: pgtest.Outcome{Ends: true}}},
+		{"a wait for the standby that is cancelled", onePoint{step: pgtest.Outcome{Doubt: true}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, standby := range []bool{false, true} {
+				points := 0
+				for hit := true; hit; points++ {
+					fate := c.fate
+					fate.at = points
+					hit = failAt(t, &fate, standby)
+				}
+				if points < 4 {
+					t.Errorf("%d points", points)
+				}
+			}
+		})
+	}
+}
+
+// failAt makes a commit that fails at one point, and checks what has come of it. It reports whether
+// the commit has that point.
+func failAt(t *testing.T, fate *onePoint, standby bool) (hit bool) {
+	inMemory(t, fate, func(t *testing.T, s *pgtest.Server) {
+		s.Synchronous(standby)
+		names := new(numbered)
+		p, other := openTwin(t, s, names), openTwin(t, s, names)
+		defer p.Close()
+		defer other.Close()
+		earlier := bindingOf("192.0.2.4", "four")
+		if _, err := p.Commit([]lease.Binding{bindingOf("192.0.2.3", "gone"), earlier}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Commit([]lease.Binding{bindingOf("192.0.2.2", "another")}); err != nil {
+			t.Fatal(err)
+		}
+		released := earlier
+		released.State = lease.Released
+		group := []lease.Binding{
+			bindingOf("192.0.2.1", "one"), bindingOf("192.0.2.2", "two"), {ID: lease.ID{Addr: netip.MustParseAddr("192.0.2.3")}},
+			released, bindingOf("192.0.2.4", "five"),
+		}
+		seq := p.mine.wseq
+		fate.armed = true
+		refused, err := p.Commit(group)
+		fate.armed = false
+		switch made := p.mine.wseq - seq; {
+		case err != nil: // it was given up, and the clients ask again
+			if err = p.Reopen(); err == nil {
+				refused, err = p.Commit(group)
+			}
+		case made < 1 || made > 3: // empty commits may follow one whose answer was lost
+			t.Errorf("point %d: %d commits count", fate.at, made)
+		}
+		if err != nil || len(refused) != 1 || refused[0].Record != 1 || string(refused[0].Holder.Client) != "another" {
+			t.Errorf("point %d: refused %+v, %v", fate.at, refused, err)
+		}
+		var got []string
+		for _, l := range s.Leases() {
+			got = append(got, string(l.Client))
+		}
+		if want := "one another five"; strings.Join(got, " ") != want {
+			t.Errorf("point %d: the table has %q, want %q", fate.at, got, want)
+		}
+		if len(s.EverDurable(addressNumber(group[0].Addr), 0)) == 0 {
+			t.Errorf("point %d: the standby may not have what was acknowledged", fate.at)
+		}
+		hit = fate.hit
+	})
+	return hit
+}
