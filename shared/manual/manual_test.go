@@ -30,7 +30,7 @@ func TestAMistakeIsNotHiddenByTheHelp(t *testing.T) {
 			if (err == nil) != (tt.err == "") || (err != nil && !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("the error is %v, want %q", err, tt.err)
 			}
-			if tt.contains == "" && said.String() != tt.says || !strings.Contains(said.String(), tt.contains) {
+			if (tt.contains == "" && said.String() != tt.says) || !strings.Contains(said.String(), tt.contains) {
 				t.Errorf("it said %q", said.String())
 			}
 		})

@@ -232,7 +232,7 @@ func (w *Way) write(to net.Conn) {
 func (w *Way) next() (m message, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.queue) == 0 && !w.ended || w.left == 0 {
+	for (len(w.queue) == 0 && !w.ended) || w.left == 0 {
 		w.changed.Wait()
 	}
 	if len(w.queue) == 0 {

@@ -63,7 +63,7 @@ func TestDB_6_TLSAndThePasswordFile(t *testing.T) {
 					end(t, conn)
 				}
 			}
-			if fmt.Sprint(err) != "<nil>" && c.want == "" || !strings.Contains(fmt.Sprint(err), c.want) {
+			if (fmt.Sprint(err) != "<nil>" && c.want == "") || !strings.Contains(fmt.Sprint(err), c.want) {
 				t.Errorf("the error is %v, want %q", err, c.want)
 			}
 		})
