@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,15 +336,16 @@ func TestDB_5_AClockThatIsSetBackAndForwardMovesNoLease(t *testing.T) {
 // one step of it.
 type onePoint struct {
 	calmly
-	armed, hit bool
-	at, seen   int
-	way        func(m pgtest.Message) pgtest.Way // nil: a step fails
-	step       pgtest.Outcome
+	armed    atomic.Bool
+	hit      bool
+	at, seen int
+	way      func(m pgtest.Message) pgtest.Way // nil: a step fails
+	step     pgtest.Outcome
 }
 
 // here reports whether the failure comes now.
 func (f *onePoint) here(c *pgtest.Conn) bool {
-	if !f.armed || c.For != "commits" {
+	if !f.armed.Load() || c.For != "commits" {
 		return false
 	}
 	f.seen++
@@ -375,26 +377,25 @@ func TestDB_4_EveryPointOfAGroup(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		fate onePoint
+		way  func(m pgtest.Message) pgtest.Way
+		step pgtest.Outcome
 	}{
-		{"a connection that breaks before a message", onePoint{way: cut(0, false)}},
-		{"a connection that breaks in a message", onePoint{way: cut(0.5, false)}},
-		{"a connection that breaks after a message", onePoint{way: cut(1, false)}},
-		{"a machine that is lost before a message", onePoint{way: cut(0, true)}},
-		{"a machine that is lost after a message", onePoint{way: cut(1, true)}},
-		{"a serialisation failure", onePoint{step: pgtest.Outcome{Code: "40001"}}},
-		{"a statement that is cancelled", onePoint{step: pgtest.Outcome{Code: "57014"}}},
-		{"an operator who ends the session", onePoint{step: pgtest.Outcome{Code: "57P01", Ends: true}}},
-		{"a session that ends without a word", onePoint{step: pgtest.Outcome{Ends: true}}},
-		{"a wait for the standby that is cancelled", onePoint{step: pgtest.Outcome{Doubt: true}}},
+		{"a connection that breaks before a message", cut(0, false), pgtest.Outcome{}},
+		{"a connection that breaks in a message", cut(0.5, false), pgtest.Outcome{}},
+		{"a connection that breaks after a message", cut(1, false), pgtest.Outcome{}},
+		{"a machine that is lost before a message", cut(0, true), pgtest.Outcome{}},
+		{"a machine that is lost after a message", cut(1, true), pgtest.Outcome{}},
+		{"a serialisation failure", nil, pgtest.Outcome{Code: "40001"}},
+		{"a statement that is cancelled", nil, pgtest.Outcome{Code: "57014"}},
+		{"an operator who ends the session", nil, pgtest.Outcome{Code: "57P01", Ends: true}},
+		{"a session that ends without a word", nil, pgtest.Outcome{Ends: true}},
+		{"a wait for the standby that is cancelled", nil, pgtest.Outcome{Doubt: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, standby := range []bool{false, true} {
 				points := 0
 				for hit := true; hit; points++ {
-					fate := c.fate
-					fate.at = points
-					hit = failAt(t, &fate, standby)
+					hit = failAt(t, &onePoint{at: points, way: c.way, step: c.step}, standby)
 				}
 				if points < 4 {
 					t.Errorf("%d points", points)
@@ -427,9 +428,9 @@ func failAt(t *testing.T, fate *onePoint, standby bool) (hit bool) {
 			released, bindingOf("192.0.2.4", "five"),
 		}
 		seq := p.mine.wseq
-		fate.armed = true
+		fate.armed.Store(true)
 		refused, err := p.Commit(group)
-		fate.armed = false
+		fate.armed.Store(false)
 		switch made := p.mine.wseq - seq; {
 		case err != nil: // it was given up, and the clients ask again
 			if err = p.Reopen(); err == nil {
