@@ -128,19 +128,26 @@ func (f *following) openCapture() (closeFile func(), err error) {
 func (f *following) copyFrom(ctx context.Context, stream io.Reader) error {
 	for in := json.NewDecoder(stream); ; {
 		var r trace.Record
-		switch err := in.Decode(&r); {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("trace: %s ended the stream", f.daemon)
-		default:
-			return fmt.Errorf("trace: %w", err)
+		if err := in.Decode(&r); err != nil {
+			return f.ended(ctx, err)
 		}
 		if err := f.write(&r); err != nil {
 			return err
 		}
 	}
+}
+
+// ended returns nil if a stream has ended because ctx has, and otherwise why it has ended.
+func (f *following) ended(ctx context.Context, why error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+	}
+	if errors.Is(why, io.EOF) || errors.Is(why, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("trace: %s ended the stream", f.daemon)
+	}
+	return fmt.Errorf("trace: %w", why)
 }
 
 // write writes a record to the capture and to the standard output.

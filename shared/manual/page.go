@@ -109,7 +109,7 @@ func (p *Program) calls() (calls []string) {
 // pageWriter writes the lines of a manual page.
 type pageWriter struct{ strings.Builder }
 
-func (w *pageWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+func (w *pageWriter) line(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 
 // command writes about a command of a program, and its flags.
 func (w *pageWriter) command(program string, c *Command) {

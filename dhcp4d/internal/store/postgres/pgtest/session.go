@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -369,18 +370,21 @@ func (n *session) execute(p *portal) {
 func (n *session) try(p *portal, c *call) {
 	c.does = map[key]any{}
 	r, err := p.of.run(c)
-	switch e := err.(type) {
-	case nil:
-		n.stuck = nil
-		maps.Copy(n.tx.writes, c.does)
-		n.answer(p, r)
-	case *blocked:
-		n.block(&stuck{c, p, e.by})
-	case *Error:
-		n.stuck = nil
-		n.rollback()
-		n.fail(e)
+	if waits, ok := errors.AsType[*blocked](err); ok {
+		n.block(&stuck{c, p, waits.by})
+		return
 	}
+	n.stuck = nil
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		n.rollback()
+		n.fail(refusal)
+		return
+	}
+	if err != nil {
+		panic(err) // a statement waits, is refused or succeeds
+	}
+	maps.Copy(n.tx.writes, c.does)
+	n.answer(p, r)
 }
 
 func (n *session) answer(p *portal, r result) {

@@ -46,21 +46,21 @@ type Error struct {
 func (e *Error) Error() string { return e.Text + " (" + e.Code + ")" }
 
 const (
-	int8s  = pgtype.Int8ArrayOID
-	int2s  = pgtype.Int2ArrayOID
-	octets = pgtype.ByteaArrayOID
-	int8   = pgtype.Int8OID
-	int2   = pgtype.Int2OID
-	float8 = pgtype.Float8OID
-	text   = pgtype.TextOID
-	bytea  = pgtype.ByteaOID
-	truth  = pgtype.BoolOID
+	bigints   = pgtype.Int8ArrayOID
+	smallints = pgtype.Int2ArrayOID
+	octets    = pgtype.ByteaArrayOID
+	bigint    = pgtype.Int8OID
+	smallint  = pgtype.Int2OID
+	float8    = pgtype.Float8OID
+	text      = pgtype.TextOID
+	bytea     = pgtype.ByteaOID
+	truth     = pgtype.BoolOID
 )
 
 var (
-	ofCommit = []uint32{int8, int8, int2}
-	ofPut    = append(slices.Clone(ofCommit), int8s, int8s, int8s, int2s, int2s, octets, octets, octets, octets, int8s, int8s, int8s, octets)
-	ofLease  = []uint32{int8, int8, int8, int2, int2, bytea, bytea, bytea, bytea, int8, int8, int8, bytea}
+	ofCommit = []uint32{bigint, bigint, smallint}
+	ofPut    = append(slices.Clone(ofCommit), bigints, bigints, bigints, smallints, smallints, octets, octets, octets, octets, bigints, bigints, bigints, octets)
+	ofLease  = []uint32{bigint, bigint, bigint, smallint, smallint, bytea, bytea, bytea, bytea, bigint, bigint, bigint, bytea}
 )
 
 // statements are what the server knows, by their text.
@@ -72,13 +72,13 @@ var statements = func() map[string]*statement {
 	}
 	all := map[string]*statement{}
 	for _, s := range []*statement{
-		{name: "hold", params: []uint32{int8, int8, float8, float8}, cols: []uint32{int8}, run: func(c *call) (result, error) {
+		{name: "hold", params: []uint32{bigint, bigint, float8, float8}, cols: []uint32{bigint}, run: func(c *call) (result, error) {
 			if err := c.hold(c.float8(3), c.float8(4)); err != nil {
 				return result{}, err
 			}
 			return selected([]any{int64(1)})
 		}},
-		{name: "hold and put", params: append(slices.Clone(ofPut), int8, float8, float8), cols: []uint32{int8, int8}, run: func(c *call) (result, error) {
+		{name: "hold and put", params: append(slices.Clone(ofPut), bigint, float8, float8), cols: []uint32{bigint, bigint}, run: func(c *call) (result, error) {
 			if err := c.hold(c.float8(18), c.float8(19)); err != nil {
 				return result{}, err
 			}
@@ -88,16 +88,16 @@ var statements = func() map[string]*statement {
 			}
 			return r, err
 		}},
-		{name: "put", params: append(slices.Clone(ofPut), int8), cols: []uint32{int8}, run: func(c *call) (result, error) {
+		{name: "put", params: append(slices.Clone(ofPut), bigint), cols: []uint32{bigint}, run: func(c *call) (result, error) {
 			return c.insert(func(l, n *Lease) bool { return c.mayReplace(l, n, c.int8(17)) })
 		}},
-		{name: "restore", params: ofPut, cols: []uint32{int8}, run: func(c *call) (result, error) {
+		{name: "restore", params: ofPut, cols: []uint32{bigint}, run: func(c *call) (result, error) {
 			return c.insert(func(l, n *Lease) bool { return l.Changed < n.Changed })
 		}},
-		{name: "remove", params: append(slices.Clone(ofCommit), int8s, int8s), cols: []uint32{int8}, run: (*call).remove},
-		{name: "end", params: append(slices.Clone(ofCommit), int8s, int8s, octets, int8s, int8s), cols: []uint32{int8}, run: (*call).end},
-		{name: "feed", params: []uint32{int8, int8s, int8s, int8}, cols: []uint32{int8, int8, int8, int8s, int8s}, run: (*call).feed},
-		{name: "line", params: []uint32{int8, float8}, cols: []uint32{float8, float8, float8, float8, int8s}, run: (*call).line},
+		{name: "remove", params: append(slices.Clone(ofCommit), bigints, bigints), cols: []uint32{bigint}, run: (*call).remove},
+		{name: "end", params: append(slices.Clone(ofCommit), bigints, bigints, octets, bigints, bigints), cols: []uint32{bigint}, run: (*call).end},
+		{name: "feed", params: []uint32{bigint, bigints, bigints, bigint}, cols: []uint32{bigint, bigint, bigint, bigints, bigints}, run: (*call).feed},
+		{name: "line", params: []uint32{bigint, float8}, cols: []uint32{float8, float8, float8, float8, bigints}, run: (*call).line},
 		{name: "load", cols: ofLease, run: func(c *call) (result, error) {
 			var rows [][]any
 			for _, l := range c.all(leases) {
@@ -105,7 +105,7 @@ var statements = func() map[string]*statement {
 			}
 			return selected(rows...)
 		}},
-		{name: "rows", params: []uint32{int8s, int8s}, cols: ofLease, run: func(c *call) (result, error) {
+		{name: "rows", params: []uint32{bigints, bigints}, cols: ofLease, run: func(c *call) (result, error) {
 			var rows [][]any
 			ports := c.int8s(2)
 			for i, addr := range c.int8s(1) {
@@ -115,13 +115,13 @@ var statements = func() map[string]*statement {
 			}
 			return selected(rows...)
 		}},
-		{name: "standbys", cols: []uint32{text, int8, int8, int8}, run: func(c *call) (result, error) {
+		{name: "standbys", cols: []uint32{text, bigint, bigint, bigint}, run: func(c *call) (result, error) {
 			if c.s.standby {
 				return selected([]any{"*", int64(1), int64(0), int64(0)})
 			}
 			return selected([]any{"", int64(0), int64(0), int64(0)})
 		}},
-		{name: "positions", params: []uint32{int8}, cols: []uint32{int8, int8}, run: func(c *call) (result, error) {
+		{name: "positions", params: []uint32{bigint}, cols: []uint32{bigint, bigint}, run: func(c *call) (result, error) {
 			var rows [][]any
 			for _, p := range c.processes() {
 				if p.writer != c.int8(1) {
@@ -130,32 +130,32 @@ var statements = func() map[string]*statement {
 			}
 			return selected(rows...)
 		}},
-		{name: "position", params: []uint32{int8}, cols: []uint32{int8}, run: func(c *call) (result, error) {
+		{name: "position", params: []uint32{bigint}, cols: []uint32{bigint}, run: func(c *call) (result, error) {
 			if p, ok := c.get(processKey(c.int8(1))).(*process); ok {
 				return selected([]any{p.wseq})
 			}
 			return selected()
 		}},
-		{name: "compare", params: []uint32{int8}, cols: []uint32{int8, float8}, run: func(c *call) (result, error) {
+		{name: "compare", params: []uint32{bigint}, cols: []uint32{bigint, float8}, run: func(c *call) (result, error) {
 			if p, ok := c.get(processKey(c.int8(1))).(*process); ok {
 				return selected([]any{p.wseq, p.seen})
 			}
 			return selected()
 		}},
-		{name: "stored", params: []uint32{int8, int8, int2}, cols: []uint32{int8s, int8s}, run: func(c *call) (result, error) {
+		{name: "stored", params: []uint32{bigint, bigint, smallint}, cols: []uint32{bigints, bigints}, run: func(c *call) (result, error) {
 			if n, ok := c.get(changeKey(c.int8(1), c.int8(2), c.int2(3))).(*change); ok {
 				return selected([]any{n.addrs, n.ports})
 			}
 			return selected()
 		}},
-		{name: "seen", params: []uint32{int8, float8}, run: func(c *call) (result, error) {
+		{name: "seen", params: []uint32{bigint, float8}, run: func(c *call) (result, error) {
 			return c.update(processKey(c.int8(1)), always, func(row any) any {
 				p := *row.(*process)
 				p.seen = c.float8(2)
 				return &p
 			})
 		}},
-		{name: "leave", params: []uint32{int8}, run: func(c *call) (result, error) {
+		{name: "leave", params: []uint32{bigint}, run: func(c *call) (result, error) {
 			return c.update(processKey(c.int8(1)), always, func(row any) any {
 				p := *row.(*process)
 				p.gone = true
@@ -172,7 +172,7 @@ var statements = func() map[string]*statement {
 			}
 			return r, err
 		}},
-		{name: "enter", params: []uint32{int8, text, float8, text}, run: func(c *call) (result, error) {
+		{name: "enter", params: []uint32{bigint, text, float8, text}, run: func(c *call) (result, error) {
 			// Nobody converts these tables, so the lock of the version is left out.
 			if c.get(metaKey("format")) != c.text(4) {
 				return result{tag: "INSERT 0"}, nil
@@ -205,9 +205,9 @@ var statements = func() map[string]*statement {
 			c.put(metaKey(c.text(1)), c.text(2))
 			return result{tag: "INSERT 0", n: 1}, nil
 		}},
-		{name: "size", cols: []uint32{int8}, run: func(*call) (result, error) { return selected([]any{int64(8192)}) }},
-		{name: "trim", params: []uint32{int8, float8}, run: (*call).trim},
-		{name: "forget", params: []uint32{int8, float8}, run: (*call).forget},
+		{name: "size", cols: []uint32{bigint}, run: func(*call) (result, error) { return selected([]any{int64(8192)}) }},
+		{name: "trim", params: []uint32{bigint, float8}, run: (*call).trim},
+		{name: "forget", params: []uint32{bigint, float8}, run: (*call).forget},
 		{name: "read only", cols: []uint32{text}, run: func(*call) (result, error) {
 			return result{rows: [][]any{{"off"}}, tag: "SHOW"}, nil
 		}},

@@ -92,9 +92,6 @@ type entry struct {
 	safe    bool // the standby has it
 }
 
-// keys returns the rows that the commit has changed, in order.
-func (e *entry) keys() []key { return slices.SortedFunc(maps.Keys(e.after), compareKeys) }
-
 // call is a statement that is being executed. A statement that waits for a lock is executed from
 // the beginning when the lock is free. It keeps the locks that it has. So the rows that it has
 // locked are the same then.
