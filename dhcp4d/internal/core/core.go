@@ -62,8 +62,9 @@ type Core struct {
 	storeMetrics *commit.Metrics
 	book         *leases.Book
 	settings     atomic.Pointer[server.Settings]
-	url          string // the store's URL
-	most         int    // subnets that the metrics tell apart
+	url          string            // the store's URL
+	reached      *daemon.Condition // that the database can be reached; nil: it always could
+	most         int               // subnets that the metrics tell apart
 	recovery     bool
 	started      lease.Time
 
@@ -72,11 +73,11 @@ type Core struct {
 
 // Open opens the store and loads the book from it, once the clock is right. Until then it waits, at
 // most until ctx ends. Close must follow.
-func Open(ctx context.Context, o Options) (_ *Core, err error) {
+func Open(ctx context.Context, o Options) (*Core, error) {
 	c := &Core{rt: o.Runtime, clock: o.Clock, url: o.URL, most: o.MetricsSubnets, recovery: o.Recovery}
 	o.Store.Log, o.Store.Now, o.Store.Clock = o.Runtime.Log.With("package", "store"), o.Clock.Now, o.Clock
 	o.Store.Made = func(dir string) { logMade(c.rt.Log, dir) }
-	if c.store, err = c.openStore(ctx, o.Store); err != nil {
+	if err := c.openStore(ctx, o.Store); err != nil {
 		return nil, err
 	}
 	c.storeMetrics = commit.NewMetrics(c.rt.Registry, c.store)

@@ -55,53 +55,80 @@ func (c *Core) rightClock(ctx context.Context, load func() error) error {
 	}
 }
 
-// storeEvery is the pause between two attempts to open a store that cannot be reached.
+// storeEvery is the pause between two attempts to open or load a store that cannot be reached.
 const storeEvery = time.Second
 
-// openStore opens the store. It waits for a database that cannot be reached.
-func (c *Core) openStore(ctx context.Context, o engine.Options) (store.Store, error) {
-	disk, err := engine.Open(c.url, o)
-	if err == nil || !engine.MayPass(err) {
-		return disk, err
+// patiently calls try until it succeeds. It waits for a database that cannot be reached, or that
+// goes away in the middle.
+func (c *Core) patiently(ctx context.Context, try func() error) error {
+	err := try()
+	if err == nil || !engine.MayPass(c.url, err) {
+		return err
 	}
-	open := c.rt.Ready.Condition("database", err.Error())
+	if c.reached == nil {
+		c.reached = c.rt.Ready.Condition("database", err.Error())
+	}
 	for said := ""; ; {
 		if err.Error() != said {
 			said = err.Error()
 			c.rt.Log.Warn("waiting for the lease store; nobody is served by this dhcp4d until it is open", "error", err)
-			open.Unmet(said)
+			c.reached.Unmet(said)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(storeEvery):
 		}
-		if disk, err = engine.Open(c.url, o); err == nil {
-			open.Met()
+		if err = try(); err == nil {
+			c.reached.Met()
 			c.rt.Log.Info("the lease store is open")
-			return disk, nil
+			return nil
 		}
-		if !engine.MayPass(err) {
-			return nil, err
+		if !engine.MayPass(c.url, err) {
+			return err
 		}
 	}
 }
 
-// load fills the book from the store, once the clock is right.
-func (c *Core) load(ctx context.Context) error {
-	return c.rightClock(ctx, func() error {
-		resumed, err := store.Resume(c.store, c.clock)
-		if err != nil {
-			return err
-		}
-		logResumed(c.rt.Log, resumed, c.clock)
-		found, err := c.book.Load(c.store)
-		if err == nil {
-			c.storeMetrics.Loaded(found.Took)
-			logLoaded(c.rt.Log, c.book.Holdings(), c.url, found)
-		}
+// openStore opens the store.
+func (c *Core) openStore(ctx context.Context, o engine.Options) error {
+	return c.patiently(ctx, func() (err error) {
+		c.store, err = engine.Open(c.url, o)
 		return err
 	})
+}
+
+// load fills the book from the store, once the clock is right. If the database goes away meanwhile,
+// the store is opened again and the book is loaded anew.
+func (c *Core) load(ctx context.Context) error {
+	broken := false
+	return c.rightClock(ctx, func() error {
+		return c.patiently(ctx, func() error {
+			if broken {
+				if err := c.store.Reopen(); err != nil {
+					return err
+				}
+			}
+			err := c.fill()
+			broken = err != nil && engine.MayPass(c.url, err)
+			return err
+		})
+	})
+}
+
+// fill fills the book from the store.
+func (c *Core) fill() error {
+	resumed, err := store.Resume(c.store, c.clock)
+	if err != nil {
+		return err
+	}
+	logResumed(c.rt.Log, resumed, c.clock)
+	found, err := c.book.Load(c.store)
+	if err == nil {
+		c.storeMetrics.Loaded(found.Took)
+		logLoaded(c.rt.Log, c.book.Holdings(), c.url, found)
+	}
+	return err
 }
 
 // logMade logs that a store is new. That is right once. At any other time the path is wrong, or the

@@ -82,8 +82,9 @@ func Open(url string, o Options) (store.Store, error) {
 		"pebble:DIR or postgres://user@host/database", url)
 }
 
-// MayPass reports whether [Open] may succeed later although nobody changes the configuration.
-func MayPass(err error) bool { return postgres.MayPass(err) }
+// MayPass reports whether opening or loading a store may succeed later although nobody changes the
+// configuration. Only a database can go away and come back.
+func MayPass(url string, err error) bool { return database.IsURL(url) && postgres.MayPass(err) }
 
 // Read calls fn for every binding of a store, and changes nothing. No process may have the store
 // open, unless it is a database. Read returns the newest time, as in [store.Loaded]. If there is no

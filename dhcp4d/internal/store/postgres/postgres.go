@@ -48,6 +48,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -308,13 +309,21 @@ func (p *Store) checkSettings(ctx context.Context) error {
 	return nil
 }
 
-// MayPass reports whether [Open] may succeed later although nobody changes the configuration: a
-// database that cannot be reached comes back.
-func MayPass(err error) bool {
-	if _, connecting := errors.AsType[*pgconn.ConnectError](err); !connecting {
-		return false
+// MayPass reports whether [Open] or [Store.Load] may succeed later although nobody changes the
+// configuration: a database that cannot be reached comes back, and so does one that goes away in
+// the middle.
+func MayPass(err error) bool { return passing(err) && (sqlState(err) != "" || ofConnection(err)) }
+
+// ofConnection reports whether an error says that there is no connection any more.
+func ofConnection(err error) bool {
+	if pgconn.Timeout(err) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
 	}
-	return passing(err)
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
 }
 
 // newWriter returns a random name for this process.
