@@ -322,13 +322,18 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 	some := func(v float64) bool { return v > 100 }
 	b.series(b.six, "dhcp6d_messages_returned_total", some)
 	const each = 20
+	repeated := 0 // how many clients had to ask again
 	exchange := func(first int) {
 		t.Helper()
 		for n := range each {
 			c := b.newcomer(first + n)
 			c.obtain(t.Context(), 0)
-			if c.err != nil || c.discovers != 1 || c.requests != 1 || c.refused != 0 {
-				t.Errorf("client %d: %d DISCOVERs, %d REQUESTs, refused %d times, %v", first+n, c.discovers, c.requests, c.refused, c.err)
+			if c.err != nil || c.refused != 0 {
+				t.Errorf("client %d: refused %d times, %v", first+n, c.refused, c.err)
+			}
+			if c.discovers != 1 || c.requests != 1 {
+				repeated++
+				t.Logf("client %d: %d DISCOVERs, %d REQUESTs", first+n, c.discovers, c.requests)
 			}
 		}
 	}
@@ -355,4 +360,9 @@ func TestRL41FloodOfSolicits(t *testing.T) {
 	again.conn.Close()
 	running.Wait()
 	t.Logf("%d Solicits during %d exchanges", sent.Load(), 4*each)
+	// A machine that stalls lets the flood fill the socket's buffer, which may cost a query. A
+	// flood that takes the place of queries costs more than two.
+	if repeated > 2 {
+		t.Errorf("%d of %d clients had to ask again", repeated, 4*each)
+	}
 }
