@@ -75,9 +75,9 @@ type Config[R Replies] struct {
 	// waits for.
 	Done func(g *Group[R], err error)
 	// Rebuild loads the table again from the store after a failure, because the disk may have
-	// records that were written but never acknowledged. No group takes anything meanwhile. After an
-	// error it is called again.
-	Rebuild func(store.Store) error
+	// records that were written but never acknowledged. Durable is the last group that is durable.
+	// No group takes anything meanwhile. After an error it is called again.
+	Rebuild func(s store.Store, durable uint64) error
 	// Limit is the most replies, and the most records, of one group.
 	Limit   int
 	Log     *slog.Logger
@@ -378,7 +378,7 @@ func (c *Committer[R]) recover() bool {
 		err := c.cfg.Store.Reopen()
 		if err != nil {
 			c.cfg.Metrics.reopenErrors.Inc()
-		} else if err = c.cfg.Rebuild(c.cfg.Store); err != nil {
+		} else if err = c.cfg.Rebuild(c.cfg.Store, c.durable.Load()); err != nil {
 			c.cfg.Metrics.loadErrors.Inc()
 			err = fmt.Errorf("loading: %w", err)
 		}

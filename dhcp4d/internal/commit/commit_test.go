@@ -115,7 +115,7 @@ func start(t testing.TB, d *disk, limit int) *bench {
 		Done: func(g *Group[*replies], err error) {
 			b.done <- outcome{g.Seq, slices.Clone(g.Replies.list), err}
 		},
-		Rebuild: func(s store.Store) error {
+		Rebuild: func(s store.Store, _ uint64) error {
 			n := 0
 			_, err := s.Load(func(*lease.Binding) error { n++; return nil })
 			if err == nil {
@@ -575,7 +575,7 @@ func fast(tb testing.TB) (*Committer[*replies], <-chan struct{}, *lease.Binding)
 		Store:   m,
 		Replies: func() *replies { return &replies{} },
 		Done:    func(*Group[*replies], error) { done <- struct{}{} },
-		Rebuild: func(store.Store) error { return nil },
+		Rebuild: func(store.Store, uint64) error { return nil },
 		Limit:   1024,
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry(), m),

@@ -114,7 +114,7 @@ func fullDisk(t *testing.T, kind, dir string) {
 			}
 			l.acks.Add(int64(len(g.Replies.list)))
 		},
-		Rebuild: func(s store.Store) error {
+		Rebuild: func(s store.Store, _ uint64) error {
 			held = 0
 			_, err := s.Load(func(*lease.Binding) error { held++; return nil })
 			return err

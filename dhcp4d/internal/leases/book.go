@@ -173,18 +173,28 @@ func (b *Book) Load(s store.Store) (store.Loaded, error) {
 // Each calls fn for every lease that the table has, present and former, as the store has them. The
 // first error of fn ends it.
 func (b *Book) Each(fn func(*lease.Binding) error) error {
+	return b.EachUpTo(0, func(l *lease.Binding, _ bool) error { return fn(l) })
+}
+
+// EachUpTo does what Each does. Upto reports that the record is of no commit group later than seq.
+func (b *Book) EachUpTo(seq uint64, fn func(l *lease.Binding, upto bool) error) error {
 	var some lease.Batch
+	var upto []bool
 	for at := uint32(0); ; {
 		some.Reset()
+		upto = upto[:0]
 		b.between(func(t *table.Table) {
 			at = t.Scan(at, scanBatch, func(l *lease.Binding) {
 				if l.State != lease.NoState && l.State != lease.Offered {
 					some.Add(l)
 				}
 			})
+			for i := range some.Records {
+				upto = append(upto, !t.IsLater(some.Records[i].Addr, seq))
+			}
 		})
 		for i := range some.Records {
-			if err := fn(&some.Records[i]); err != nil {
+			if err := fn(&some.Records[i], upto[i]); err != nil {
 				return err
 			}
 		}

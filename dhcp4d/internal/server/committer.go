@@ -39,9 +39,9 @@ func NewCommitter(c Commits, book *leases.Book, a *Acks) *commit.Committer[*Repl
 		},
 		Share: book.SetShare,
 		Done:  a.done,
-		Rebuild: func(s store.Store) error {
+		Rebuild: func(s store.Store, durable uint64) error {
 			if h, ok := s.(store.Healer); ok && h.Forgot() {
-				n, err := h.Heal(book.Each)
+				n, err := h.Heal(func(take store.Take) error { return book.EachUpTo(durable, take) })
 				if err != nil {
 					return err
 				}

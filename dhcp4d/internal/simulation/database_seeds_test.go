@@ -100,6 +100,24 @@ func TestDatabaseSeeds(t *testing.T) {
 	}
 }
 
+// TestDatabaseSeedsThatFailed runs seeds that once broke an invariant.
+func TestDatabaseSeedsThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		seed uint64
+		why  string
+	}{
+		{1796075574733570683, "after a failover, a record whose commit had failed took the address of an acknowledged lease"},
+		{1796075574733572660, "after a failover, such a record ended a renewal that another dhcp4d had acknowledged"},
+		{1796075574733574715, "after a failover, such a record ended a lease that was not lost"},
+	} {
+		t.Run(strconv.FormatUint(c.seed, 10), func(t *testing.T) {
+			if w := simulateDatabase(t, makeDatabasePlan(c.seed)); w.found != nil {
+				t.Errorf("%s: %s", c.why, w.tell())
+			}
+		})
+	}
+}
+
 // TestADatabaseSeedIsRepeatable compares two runs of a seed: what was decided about each message
 // and each step, and when, and the history. The time limits of a dhcp4d's connections and its
 // clocks may strike at the same nanosecond. Then Go's scheduler decides which goroutine is first.

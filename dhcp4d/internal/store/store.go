@@ -110,8 +110,13 @@ type Healer interface {
 	// and each calls this function for every lease in memory. If the store has a newer record, it
 	// keeps that. Heal returns how many records it has put back. After an error, Reopen and Heal
 	// may be called again.
-	Heal(each func(take func(*lease.Binding) error) error) (restored int, err error)
+	Heal(each func(take Take) error) (restored int, err error)
 }
+
+// Take takes a lease that a store may have lost. Stood says that the store had it. Otherwise no
+// commit of its record has succeeded, and nobody was told of it: it takes no address from another
+// client.
+type Take func(b *lease.Binding, stood bool) error
 
 // Share is a part of the free addresses: the Index-th of Of parts. If Of is 0, it is all of them.
 type Share struct{ Index, Of int }

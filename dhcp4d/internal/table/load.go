@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/free"
@@ -85,11 +86,8 @@ func (t *Table) Refused(id lease.ID, holder *lease.Binding, seq uint64, now leas
 // the error is that of Load.
 func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) (later bool, err error) {
 	ref := t.byAddr(free.Number(b.Addr))
-	if ref != 0 {
-		e := t.entries.at(ref)
-		if e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0 {
-			return true, nil
-		}
+	if t.isLater(ref, seq) {
+		return true, nil
 	}
 	if b.State != lease.NoState {
 		if err = t.Load(b, now); err == nil {
@@ -105,6 +103,19 @@ func (t *Table) Foreign(b *lease.Binding, seq uint64, now lease.Time) (later boo
 		}
 	}
 	return false, err
+}
+
+// IsLater reports whether the record of an address is of a commit group later than seq.
+func (t *Table) IsLater(a netip.Addr, seq uint64) bool {
+	return t.isLater(t.byAddr(free.Number(a)), seq)
+}
+
+func (t *Table) isLater(ref uint32, seq uint64) bool {
+	if ref == 0 {
+		return false
+	}
+	e := t.entries.at(ref)
+	return e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0
 }
 
 // forget removes an entry that another one is about to replace.

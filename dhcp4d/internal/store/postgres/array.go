@@ -68,7 +68,14 @@ func (a *array) null() {
 	a.element(math.MaxUint32)
 }
 
-// int8of and float8of return parameters that are single numbers.
+// int8of, float8of and boolOf return parameters that are single values.
 func int8of(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }
 
 func float8of(v float64) []byte { return int8of(int64(math.Float64bits(v))) }
+
+func boolOf(v bool) []byte {
+	if v {
+		return []byte{1}
+	}
+	return []byte{0}
+}

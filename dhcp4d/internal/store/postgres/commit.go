@@ -81,18 +81,18 @@ const (
 			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
 			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires,
 			remote = excluded.remote, writer = excluded.writer`
-	mayReplace = ` WHERE (l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
+	mayReplace = `(l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
 				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw))
 				AND (excluded.state = 2 OR l.changed < excluded.changed
 					OR (l.changed = excluded.changed AND l.writer = excluded.writer)))))
-			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $17::int8))
-		RETURNING l.addr, l.ports),`
+			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $17::int8))`
+	returning = ` RETURNING l.addr, l.ports),`
 
-	sqlPut = `WITH done AS (` + insert + replace + mayReplace + note + ` FROM done`
+	sqlPut = `WITH done AS (` + insert + replace + ` WHERE ` + mayReplace + returning + note + ` FROM done`
 )
 
 var sqlHoldAndPut = holding("$18", "$19") + `, done AS (` +
-	insert + ` WHERE (SELECT count(*) FROM held) = 1` + replace + mayReplace +
+	insert + ` WHERE (SELECT count(*) FROM held) = 1` + replace + ` WHERE ` + mayReplace + returning +
 	note + `, 1 / (SELECT count(*) FROM held) FROM done`
 
 // rows are the records of a commit as parameters of its statements. Each identity occurs once.
@@ -102,7 +102,8 @@ type rows struct {
 	removed  [2]array         // addr, ports
 	ended    [5]array         // addr, ports, client, when that client lost it, changed
 	put      [13]array        // the columns of the table lease
-	restores bool             // older records are replaced, instead of those that may be
+	restores bool             // only older records are replaced
+	stood    bool             // they were in the database, of those that are restored
 	stored   int              // of those that are put, by the last attempt
 }
 
@@ -380,7 +381,7 @@ func (p *Store) steps(seq int64, r *rows) (all []step) {
 	}
 	switch {
 	case puts && r.restores:
-		all = append(all, step{sql: sqlRestore, params: part(partPut, r.put[:])})
+		all = append(all, step{sql: sqlRestore, params: part(partPut, r.put[:], over, boolOf(r.stood))})
 	case puts:
 		all = append(all, step{sql: sqlPut, params: part(partPut, r.put[:], over)})
 	}

@@ -683,9 +683,9 @@ func TestDB_5_ADatabaseThatForgetsIsNoticed(t *testing.T) {
 			if err := store.Recovered(next); err != nil || store.MustRecover(next) {
 				t.Error("and goes on to do so:", err)
 			}
-			restored, err := p.Heal(func(take func(*lease.Binding) error) error {
+			restored, err := p.Heal(func(take store.Take) error {
 				for _, b := range memory {
-					if err := take(&b); err != nil {
+					if err := take(&b, true); err != nil {
 						return err
 					}
 				}

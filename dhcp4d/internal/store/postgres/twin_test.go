@@ -18,6 +18,7 @@ import (
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/clock/clocktest"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/lease"
+	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store"
 	"github.com/dhcp4o6/dhcp4o6/dhcp4d/internal/store/postgres/pgtest"
 )
 
@@ -116,9 +117,9 @@ func play(t *testing.T, seed uint64, open func() *Store) (lines []string) {
 			say("%d: %d commits under a wrong number: %v", step, i, errors.Is(err, errNotHeld))
 		case 3:
 			records := someOf(r, base, 1+r.IntN(8))
-			n, err := p.Heal(func(take func(*lease.Binding) error) error {
+			n, err := p.Heal(func(take store.Take) error {
 				for _, b := range oneOfEach(records) {
-					if err := take(b); err != nil {
+					if err := take(b, r.IntN(2) == 0); err != nil {
 						return err
 					}
 				}
@@ -229,7 +230,7 @@ func TestDB_5_WhatIsPutBackNeedsNoRecovery(t *testing.T) {
 		}
 		during := openTwin(t, s, names)
 		defer during.Close()
-		n, err := p.Heal(func(take func(*lease.Binding) error) error { return take(&lease1) })
+		n, err := p.Heal(func(take store.Take) error { return take(&lease1, true) })
 		if err != nil || n != 1 {
 			t.Fatalf("%d put back, %v", n, err)
 		}
@@ -237,6 +238,68 @@ func TestDB_5_WhatIsPutBackNeedsNoRecovery(t *testing.T) {
 		defer after.Close()
 		if !during.MustRecover() || after.MustRecover() {
 			t.Errorf("recovers before %v, after %v", during.MustRecover(), after.MustRecover())
+		}
+	})
+}
+
+// A dhcp4d may have records in memory whose commit failed. Nobody was told of them. What it puts
+// back of these takes no address from a client that another dhcp4d has acknowledged it to.
+func TestDB_5_ARecordWithoutACommitTakesNoAddress(t *testing.T) {
+	inMemory(t, calmly{}, func(t *testing.T, s *pgtest.Server) {
+		names := new(numbered)
+		p, other := openTwin(t, s, names), openTwin(t, s, names)
+		defer p.Close()
+		defer other.Close()
+		renewed := bindingOf("192.0.2.2", "renewed")
+		if _, err := other.Commit([]lease.Binding{bindingOf("192.0.2.1", "holder"), renewed,
+			bindingOf("192.0.2.4", "ended"), bindingOf("192.0.2.5", "former")}); err != nil {
+			t.Fatal(err)
+		}
+		ended := bindingOf("192.0.2.4", "ended")
+		ended.State, ended.Changed = lease.Released, ended.Changed+1
+		if _, err := other.Commit([]lease.Binding{ended}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Commit([]lease.Binding{bindingOf("192.0.2.9", "lost")}); err != nil {
+			t.Fatal(err)
+		}
+		s.Failover(1, 0, false)
+		s.Start()
+		if _, err := p.Commit([]lease.Binding{bindingOf("192.0.2.1", "failed")}); err == nil || !p.Forgot() {
+			t.Fatalf("the next commit: %v", err)
+		}
+		if err := p.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		memory := []struct {
+			record lease.Binding
+			stood  bool
+			want   string // who has the address then
+		}{
+			{bindingOf("192.0.2.1", "failed"), false, "holder"},
+			{renewed, false, "renewed"},
+			{bindingOf("192.0.2.3", "in a free address"), false, "in a free address"},
+			{bindingOf("192.0.2.4", "after a release"), false, "after a release"},
+			{bindingOf("192.0.2.5", "after a lost release"), true, "after a lost release"},
+		}
+		if _, err := p.Heal(func(take store.Take) error {
+			for _, m := range memory {
+				m.record.Changed, m.record.Expires = m.record.Changed+5, m.record.Expires+5
+				if err := take(&m.record, m.stood); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range memory {
+			l := s.Lease(addressNumber(m.record.Addr), 0)
+			if l == nil || string(l.Client) != m.want {
+				t.Errorf("%v: %+v, want it for %q", m.record.Addr, l, m.want)
+			} else if string(m.record.Client) == m.want && l.Changed != int64(m.record.Changed)+5 {
+				t.Errorf("%v is not put back for %q", m.record.Addr, m.want)
+			}
 		}
 	})
 }

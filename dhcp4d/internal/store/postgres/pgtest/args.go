@@ -15,6 +15,8 @@ func (c *call) int8(n int) int64 { return int64(binary.BigEndian.Uint64(c.args[n
 
 func (c *call) int2(n int) int16 { return int16(binary.BigEndian.Uint16(c.args[n-1])) }
 
+func (c *call) truth(n int) bool { return c.args[n-1][0] != 0 }
+
 func (c *call) float8(n int) float64 {
 	return math.Float64frombits(binary.BigEndian.Uint64(c.args[n-1]))
 }

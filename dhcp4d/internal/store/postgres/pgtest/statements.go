@@ -91,8 +91,10 @@ var statements = func() map[string]*statement {
 		{name: "put", params: append(slices.Clone(ofPut), bigint), cols: []uint32{bigint}, run: func(c *call) (result, error) {
 			return c.insert(func(l, n *Lease) bool { return c.mayReplace(l, n, c.int8(17)) })
 		}},
-		{name: "restore", params: ofPut, cols: []uint32{bigint}, run: func(c *call) (result, error) {
-			return c.insert(func(l, n *Lease) bool { return l.Changed < n.Changed })
+		{name: "restore", params: append(slices.Clone(ofPut), bigint, truth), cols: []uint32{bigint}, run: func(c *call) (result, error) {
+			return c.insert(func(l, n *Lease) bool {
+				return l.Changed < n.Changed && (c.truth(18) || c.mayReplace(l, n, c.int8(17)))
+			})
 		}},
 		{name: "remove", params: append(slices.Clone(ofCommit), bigints, bigints), cols: []uint32{bigint}, run: (*call).remove},
 		{name: "end", params: append(slices.Clone(ofCommit), bigints, bigints, octets, bigints, bigints), cols: []uint32{bigint}, run: (*call).end},

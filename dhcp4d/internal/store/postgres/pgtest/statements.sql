@@ -63,7 +63,11 @@ WITH done AS (INSERT INTO dhcp4d.lease AS l
 			$11::bytea[], $12::bytea[], $13::int8[], $14::int8[], $15::int8[], $16::bytea[]) r ON CONFLICT (addr, ports) DO UPDATE SET subnet = excluded.subnet, state = excluded.state,
 			hwtype = excluded.hwtype, hw = excluded.hw, client = excluded.client, point = excluded.point,
 			source = excluded.source, start = excluded.start, changed = excluded.changed, expires = excluded.expires,
-			remote = excluded.remote, writer = excluded.writer WHERE l.changed < excluded.changed RETURNING l.addr, l.ports), noted AS (INSERT INTO dhcp4d.change (writer, wseq, part, addrs, ports)
+			remote = excluded.remote, writer = excluded.writer WHERE l.changed < excluded.changed AND ($18::bool OR (l.client = excluded.client AND (l.state <> 2 OR ((l.start = excluded.start
+				OR l.point = excluded.point OR (l.hwtype = excluded.hwtype AND l.hw = excluded.hw))
+				AND (excluded.state = 2 OR l.changed < excluded.changed
+					OR (l.changed = excluded.changed AND l.writer = excluded.writer)))))
+			OR (excluded.state <> 3 AND (l.state <> 2 OR l.expires < $17::int8))) RETURNING l.addr, l.ports), noted AS (INSERT INTO dhcp4d.change (writer, wseq, part, addrs, ports)
 		SELECT $1::int8, $2::int8, $3::int2, array_agg(addr), array_agg(ports) FROM done HAVING count(*) > 0)
 	SELECT count(*) FROM done
 
