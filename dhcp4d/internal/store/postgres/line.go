@@ -26,7 +26,8 @@ import (
 // other processes were seen that much later, and this one sets its clock to the line. It also does
 // so if another process has changed the number since this one last read it: the first one decides.
 // A failover that loses commits may lose the change of the number. Then the time when this process
-// was last seen, as it has written it, is gone too, and this process changes the number again.
+// was last seen, as it has written it, is gone too, and this process changes the number again. It
+// also does so if the line has the number from before again, because that sign of life may fail.
 //
 // A commit compares the clocks too, in its transaction. So no process writes the end of a lease by
 // a clock that differs from the others'.
@@ -91,7 +92,8 @@ func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 		return false, nil // seen stays: see below
 	case p.clock.At(at).Sub(line).Abs() < leastJump:
 		p.clock.Follow(line, at)
-	case t.paused(line.Sub(p.clock.At(at))), t.ahead != p.side.ahead && !p.side.lost:
+	case t.paused(line.Sub(p.clock.At(at))),
+		t.ahead != p.side.ahead && t.ahead != p.side.agreed && !p.side.lost:
 		jumped = true
 		p.log.Warn("the time of leases of other dhcp4d differs, and this one has taken it over; this machine was "+
 			"paused, or its clock was wrong", "by", line.Sub(p.clock.At(at)))
@@ -110,7 +112,7 @@ func (p *Store) keepTime(c *pgx.Conn) (jumped bool, err error) {
 	if err != nil {
 		return jumped, fmt.Errorf("writing the table process: %w", err)
 	}
-	p.side.noted, p.side.lost = t.now, false
+	p.side.noted, p.side.agreed, p.side.lost = t.now, t.ahead, false
 	return jumped, nil
 }
 

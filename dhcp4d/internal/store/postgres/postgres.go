@@ -100,6 +100,7 @@ type Store struct {
 		repair   bool      // leases may be missing
 		before   bool      // repair, before the database forgot commits
 		noted    float64   // when we were last seen, as the table process has it
+		agreed   float64   // ahead, when we were last seen
 		lost     bool      // the database has lost what we have written
 		ahead    float64   // of the table line, as last read or written
 		compared float64   // when our clock was last compared, by the clock of the database

@@ -342,6 +342,48 @@ func TestDB_5_ALostChangeOfTheTimeLineIsMadeAgain(t *testing.T) {
 	}
 }
 
+// unsigned is the fate of a server that fails to write a sign of life.
+type unsigned struct {
+	calmly
+	armed atomic.Bool
+}
+
+func (f *unsigned) Step(s pgtest.Step) (o pgtest.Outcome) {
+	if s.Statement == "seen" && s.Kind == pgtest.Execute && f.armed.CompareAndSwap(true, false) {
+		o.Code = "40001"
+	}
+	return o
+}
+
+// The sign of life after a change of the time line may fail. Then it cannot tell that a failover
+// has lost the change.
+func TestDB_5_ALostChangeOfTheTimeLineIsMadeAgainWithoutASignOfLife(t *testing.T) {
+	fate := new(unsigned)
+	inMemory(t, fate, func(t *testing.T, s *pgtest.Server) {
+		p := openTwin(t, s, new(numbered))
+		defer p.Close()
+		time.Sleep(3 * time.Second)
+		if err := p.Check(); err != nil {
+			t.Fatal(err)
+		}
+		s.SetClock(time.Hour)
+		fate.armed.Store(true)
+		_ = p.Check() // the sign of life fails
+		s.Failover(1, 0, false)
+		s.Start()
+		if fate.armed.Load() || s.Time() < float64(time.Now().Add(time.Hour).Unix())-1 {
+			t.Fatal("the change of the time line is not lost")
+		}
+		for range 2 { // the connection was lost
+			time.Sleep(time.Second)
+			_ = p.Check()
+		}
+		if off := p.clock.Wall().Sub(p.clock.At(p.clock.Up())); off.Abs() > 2*time.Second {
+			t.Errorf("the time of leases has moved by %v", -off)
+		}
+	})
+}
+
 // deaf is the fate of a server whose machine fails when it is asked for the leases.
 type deaf struct {
 	calmly
