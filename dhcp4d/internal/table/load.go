@@ -115,7 +115,7 @@ func (t *Table) isLater(ref uint32, seq uint64) bool {
 		return false
 	}
 	e := t.entries.at(ref)
-	return e.record != lease.NoState && int32(e.seq-uint32(seq)) > 0
+	return e.record != lease.NoState && t.pending(e) > seq
 }
 
 // forget removes an entry that another one is about to replace.

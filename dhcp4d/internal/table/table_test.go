@@ -886,3 +886,21 @@ func TestWhatOthersHaveMadeOfALeaseIsKnown(t *testing.T) {
 		})
 	}
 }
+
+// A lease that was loaded, or written billions of groups ago, does not wait for a later group.
+func TestWhatOthersHaveMadeOfAnOldLeaseIsKnown(t *testing.T) {
+	const now = 1000
+	id := lease.ID{Addr: netip.MustParseAddr("192.0.2.10")}
+	for _, seq := range []uint64{5, 1<<31 + 5, 1<<32 + 5} {
+		tab := New([]Subnet{{ID: 1, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Pools: []free.Range{{First: id.Addr, Last: id.Addr}}}}, Options{})
+		b := lease.Binding{ID: id, Subnet: 1, State: lease.Bound, Client: []byte("one"), Expires: now + 60, Changed: now}
+		if err := tab.Load(&b, now); err != nil {
+			t.Fatal(err)
+		}
+		tab.Loaded(now)
+		b.Client = []byte("two")
+		if later, err := tab.Foreign(&b, seq, now); later || err != nil || tab.IsLater(id.Addr, seq) {
+			t.Errorf("after group %d it must be read again: %t; %v", seq, later, err)
+		}
+	}
+}
