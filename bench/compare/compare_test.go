@@ -224,3 +224,20 @@ func TestBackends(t *testing.T) {
 		t.Errorf("dhcp6d is told %q, want %q", got, want)
 	}
 }
+
+func TestWhatCannotBeMeasured(t *testing.T) {
+	for name, o := range map[string]Options{
+		"more runs than there are clients for": {Subjects: []string{Ours}, Rounds: 256, Windows: []int{64}},
+		"something unknown":                    {Subjects: []string{"theirs"}, Rounds: 1, Windows: []int{64}},
+		"other builds that are not there":      {Subjects: []string{Before}, Rounds: 1, Windows: []int{64}},
+		"a database that is not there":         {Subjects: []string{OursPostgres}, Rounds: 1, Windows: []int{64}},
+	} {
+		if err := o.withOthers().check(); err == nil {
+			t.Errorf("%s: it is measured", name)
+		}
+	}
+	o := Options{Subjects: []string{Ours, Before}, Before: "bin", Rounds: 255, Windows: []int{64}}.withOthers()
+	if err := o.check(); err != nil || len(o.Subjects) != 2 {
+		t.Errorf("other builds that are named: %v (error %v)", o.Subjects, err)
+	}
+}

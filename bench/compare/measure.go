@@ -55,20 +55,30 @@ func Measure(ctx context.Context, o Options, say func(string)) (Result, error) {
 
 // withOthers returns the options with the subjects of other builds too, if there are any.
 func (o Options) withOthers() Options {
+	measured := o.Subjects
+	o.Subjects = slices.Clone(measured)
+	also := func(name string) {
+		if !slices.Contains(o.Subjects, name) {
+			o.Subjects = append(o.Subjects, name)
+		}
+	}
 	if o.Before != "" {
-		measured := o.Subjects
-		o.Subjects = append(slices.Clone(measured), Before)
+		also(Before)
 		for _, name := range hooked {
 			if slices.Contains(measured, name) {
-				o.Subjects = append(o.Subjects, asBefore(name))
+				also(asBefore(name))
 			}
 		}
 	}
 	if o.KeaOther != "" {
-		o.Subjects = append(slices.Clone(o.Subjects), KeaOther)
+		also(KeaOther)
 	}
 	return o
 }
+
+// mostRuns is how many runs a pair can make: each has clients of its own, whose identifiers have
+// the number of the run in one octet.
+const mostRuns = 255
 
 // check says what cannot be measured.
 func (o Options) check() error {
@@ -82,6 +92,9 @@ func (o Options) check() error {
 	}
 	if o.Postgres == "" && slices.ContainsFunc(o.Subjects, onPostgres) {
 		return errors.New("leases in PostgreSQL need a database: -postgres URL")
+	}
+	if n := o.Rounds * (len(o.Windows) + len(o.Rates) + len(o.Overload)); o.Held == 0 && n > mostRuns {
+		return fmt.Errorf("each pair would make %d runs, and can make %d: -rounds, -windows and -rates say how many", n, mostRuns)
 	}
 	if o.Backends > 1 && o.Held > 0 {
 		return errors.New("leases that are held belong to one dhcp4d: -held and -backends exclude each other")
